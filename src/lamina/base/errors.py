@@ -1,0 +1,136 @@
+"""The one error tree.
+
+    LaminaError
+    ├── InvalidInput       what the user wrote cannot be understood or accepted
+    ├── NotFound           a file, stage, image or key that is not there
+    ├── AlreadyExists      a name that is taken
+    ├── PermissionDenied   the system or a registry said no
+    ├── Unavailable        a peer cannot be reached or is overloaded; worth another try
+    ├── Exhausted          no disk, memory, or file handles left
+    ├── Corrupt            bytes that do not match their digest, size or format
+    ├── Unsupported        valid, but not something lamina (or this machine) does
+    ├── CommandFailed      a RUN step exited non-zero
+    ├── Cancelled          somebody asked for an end
+    └── Internal           lamina's own fault
+
+Every member says its kind (the class), the reason, and may carry a hint (what to do)
+and a place (where in which text). `retryable` says whether the same call may work later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from lamina.base.location import Location
+
+
+class LaminaError(Exception):
+    """An error meant to be read by a person.
+
+    Args:
+        reason: one sentence, what failed and why, without a trailing full stop.
+        hint: what the reader can do about it; empty when there is nothing to say.
+        location: the place in a text (a Dockerfile) that led here.
+    """
+
+    kind: ClassVar[str] = "unknown"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, reason: str, *, hint: str = "", location: Location | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+        self.location = location
+
+    def at(self, location: Location | None) -> LaminaError:
+        """Return this error, located there if it has no place yet."""
+        if self.location is None:
+            self.location = location
+        return self
+
+
+class InvalidInput(LaminaError):
+    kind = "invalid"
+
+
+class NotFound(LaminaError):
+    kind = "not found"
+
+
+class AlreadyExists(LaminaError):
+    kind = "already exists"
+
+
+class PermissionDenied(LaminaError):
+    kind = "permission denied"
+
+
+class Unavailable(LaminaError):
+    kind = "unavailable"
+    retryable = True
+
+
+class Exhausted(LaminaError):
+    kind = "exhausted"
+
+
+class Corrupt(LaminaError):
+    kind = "corrupt"
+
+
+class Unsupported(LaminaError):
+    kind = "unsupported"
+
+
+class CommandFailed(LaminaError):
+    """A command ended with a status that its step does not accept.
+
+    `exit_code` follows the shell: 128 + N for a command killed by signal N.
+    """
+
+    kind = "command failed"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        exit_code: int,
+        hint: str = "",
+        location: Location | None = None,
+    ) -> None:
+        super().__init__(reason, hint=hint, location=location)
+        self.exit_code = exit_code
+
+
+class Cancelled(LaminaError):
+    kind = "cancelled"
+
+
+class Internal(LaminaError):
+    kind = "internal"
+
+
+def from_os_error(error: OSError, doing: str) -> LaminaError:
+    """Translate the system's refusal into the tree; `doing` is a phrase like "write blob"."""
+    import errno
+
+    where = f" {error.filename}" if error.filename is not None else ""
+    reason = f"{doing}{where}: {error.strerror or error}"
+    match error.errno:
+        case errno.ENOENT | errno.ENOTDIR:
+            return NotFound(reason)
+        case errno.EEXIST:
+            return AlreadyExists(reason)
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return PermissionDenied(reason)
+        case errno.ENOSPC | errno.EDQUOT:
+            return Exhausted(
+                reason, hint="free some disk space: `lamina prune` drops unused build cache"
+            )
+        case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
+            return Exhausted(reason)
+        case errno.ECONNREFUSED | errno.ETIMEDOUT | errno.EHOSTUNREACH | errno.ENETUNREACH:
+            return Unavailable(reason)
+        case _:
+            return Internal(reason)

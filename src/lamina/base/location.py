@@ -1,0 +1,38 @@
+"""Places in a text that somebody wrote, and how to show them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Location(NamedTuple):
+    """Lines `start` to `end` (1-based, inclusive) of a named text.
+
+    `text` is the whole text, so that an excerpt can be shown wherever the error surfaces.
+    """
+
+    filename: str
+    start: int
+    end: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.start}"
+
+    def excerpt(self, context: int = 2) -> str:
+        """Return the lines around this place, numbered, the lines meant marked with `>>>`.
+
+        The shape is the one that `docker buildx build` prints. Empty if the text is unknown.
+        """
+        if not self.text:
+            return ""
+        lines = self.text.splitlines()
+        first = max(1, self.start - context)
+        last = min(len(lines), self.end + context)
+        rule = "-" * 20
+        shown = [f"{self.filename}:{self.start}", rule]
+        for number in range(first, last + 1):
+            mark = ">>>" if self.start <= number <= self.end else "   "
+            shown.append(f"{number:4d} | {mark} {lines[number - 1]}")
+        shown.append(rule)
+        return "\n".join(shown)

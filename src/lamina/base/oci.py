@@ -1,0 +1,196 @@
+"""OCI image documents as values: descriptors, manifests, indexes (OCI image spec v1.1).
+
+Only what lamina itself reads has a field; the exact bytes of every document travel beside
+the value, since digests are over bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from lamina.base.digest import Digest, parse_digest
+from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.platform import Platform
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = OCI_LAYER + "+gzip"
+OCI_LAYER_ZSTD = OCI_LAYER + "+zstd"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = DOCKER_LAYER + ".gzip"
+DOCKER_LAYER_ZSTD = DOCKER_LAYER + ".zstd"
+
+MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
+
+ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
+ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
+ANNOTATION_CREATED = "org.opencontainers.image.created"
+
+
+class Descriptor(NamedTuple):
+    """Names a blob: what it is, which bytes, how many (OCI image spec, `descriptor.md`)."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: tuple[tuple[str, str], ...] = ()
+    platform: Platform | None = None
+    urls: tuple[str, ...] = ()
+    artifact_type: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+        }
+        if self.urls:
+            document["urls"] = list(self.urls)
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        if self.platform is not None:
+            document["platform"] = platform_to_json(self.platform)
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
+        return document
+
+
+class Manifest(NamedTuple):
+    """One image: a config and its layers, lowest first."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": self.media_type,
+            "config": self.config.to_json(),
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        return document
+
+
+class Index(NamedTuple):
+    """Several manifests behind one name, usually one a platform."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": self.media_type,
+            "manifests": [manifest.to_json() for manifest in self.manifests],
+        }
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        return document
+
+
+def platform_to_json(platform: Platform) -> dict[str, Any]:
+    document: dict[str, Any] = {"architecture": platform.architecture, "os": platform.os}
+    if platform.os_version:
+        document["os.version"] = platform.os_version
+    if platform.os_features:
+        document["os.features"] = list(platform.os_features)
+    if platform.variant:
+        document["variant"] = platform.variant
+    return document
+
+
+def platform_from_json(document: dict[str, Any]) -> Platform:
+    return Platform(
+        os=str(document.get("os", "")),
+        architecture=str(document.get("architecture", "")),
+        variant=str(document.get("variant", "")),
+        os_version=str(document.get("os.version", "")),
+        os_features=tuple(document.get("os.features") or ()),
+    )
+
+
+def descriptor_from_json(document: dict[str, Any]) -> Descriptor:
+    """Read one descriptor. Raises Corrupt if a required field is missing or malformed."""
+    try:
+        platform = document.get("platform")
+        return Descriptor(
+            media_type=str(document["mediaType"]),
+            digest=parse_digest(document["digest"]),
+            size=int(document["size"]),
+            annotations=tuple((document.get("annotations") or {}).items()),
+            platform=platform_from_json(platform) if platform else None,
+            urls=tuple(document.get("urls") or ()),
+            artifact_type=str(document.get("artifactType", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, LaminaError) as error:
+        raise Corrupt(f"malformed descriptor: {error}") from error
+
+
+def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
+    """Read a manifest or an index of either family (OCI, Docker).
+
+    Args:
+        data: the document's bytes.
+        media_type: what the sender said it is; the document's own `mediaType`, else its
+            shape, decides when this is empty.
+
+    Raises Corrupt.
+    """
+    document = load_json_object(data, "manifest")
+    kind = str(document.get("mediaType") or media_type)
+    annotations = tuple((document.get("annotations") or {}).items())
+    if kind in INDEX_TYPES or (not kind and "manifests" in document):
+        manifests = tuple(descriptor_from_json(d) for d in document.get("manifests") or ())
+        return Index(kind or OCI_INDEX, manifests, annotations)
+    if "config" not in document or "layers" not in document:
+        raise Corrupt(f"not an image manifest: {kind or 'no media type, no config, no layers'}")
+    return Manifest(
+        kind if kind in MANIFEST_TYPES else OCI_MANIFEST,
+        descriptor_from_json(document["config"]),
+        tuple(descriptor_from_json(d) for d in document["layers"] or ()),
+        annotations,
+    )
+
+
+def load_json_object(data: bytes, what: str) -> dict[str, Any]:
+    """Parse bytes that must be one JSON object. Raises Corrupt, naming `what`."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"malformed {what}: {error}") from error
+    if not isinstance(document, dict):
+        raise Corrupt(f"malformed {what}: not a JSON object")
+    return document
+
+
+def select_platform(index: Index, wanted: Platform) -> Descriptor | None:
+    """Pick the best manifest of an index for a machine: an exact match, else a compatible one.
+
+    Attestation manifests (platform unknown/unknown) are never picked.
+    """
+    compatible: Descriptor | None = None
+    for descriptor in index.manifests:
+        platform = descriptor.platform
+        if platform is None:
+            if len(index.manifests) == 1:
+                return descriptor
+            continue
+        if not wanted.accepts(platform):
+            continue
+        if str(platform) == str(wanted):
+            return descriptor
+        compatible = compatible or descriptor
+    return compatible

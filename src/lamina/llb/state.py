@@ -1,0 +1,101 @@
+"""Building definitions in Python: states are immutable, and equal ops are one op.
+
+base = image("docker.io/library/alpine:latest")
+built = run(base, ExecMeta(args=("make",), cwd="/src")).root
+definition = marshal(built)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lamina.base.digest import Digest, digest_of
+from lamina.llb.codec import encode_op
+from lamina.llb.op import (
+    Definition,
+    Input,
+    Locations,
+    Op,
+    OpMetadata,
+    Position,
+    Range,
+    SourceInfo,
+    SourceLocation,
+    SourceMap,
+)
+
+
+class Vertex:
+    """An op with its parents, known by the digest of its bytes. Compared by identity."""
+
+    __slots__ = ("data", "digest", "lines", "metadata", "op", "parents", "source")
+
+    def __init__(
+        self,
+        op: Op,
+        parents: tuple[Edge, ...] = (),
+        metadata: OpMetadata | None = None,
+        source: SourceInfo | None = None,
+        lines: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        """Make a vertex from an op without inputs and the edges that become its inputs.
+
+        Args:
+            op: the operation; its `inputs` are set from `parents`.
+            parents: one edge per op input, in order.
+            metadata: display name, ignore-cache and the like; not part of the identity.
+            source: the text this op comes from, for error messages.
+            lines: (first, last) 1-based line ranges in that text.
+        """
+        self.parents = parents
+        self.op = op._replace(inputs=tuple(Input(e.vertex.digest, e.output) for e in parents))
+        self.data = encode_op(self.op)
+        self.digest: Digest = digest_of(self.data)
+        self.metadata = metadata or OpMetadata()
+        self.source = source
+        self.lines = lines
+
+    def output(self, index: int = 0) -> Edge:
+        return Edge(self, index)
+
+
+class Edge(NamedTuple):
+    """One output of a vertex."""
+
+    vertex: Vertex
+    output: int = 0
+
+
+def marshal(result: Edge) -> Definition:
+    """Serialise everything that `result` needs: inputs before users, the result's op last."""
+    ordered: dict[Digest, Vertex] = {}
+    stack: list[tuple[Vertex, bool]] = [(result.vertex, False)]
+    while stack:
+        vertex, expanded = stack.pop()
+        if vertex.digest in ordered:
+            continue
+        if expanded:
+            ordered[vertex.digest] = vertex
+            continue
+        stack.append((vertex, True))
+        stack.extend((edge.vertex, False) for edge in reversed(vertex.parents))
+    last = Vertex(Op(), (result,))
+    return Definition(
+        ops=(*(vertex.data for vertex in ordered.values()), last.data),
+        metadata=tuple((str(v.digest), v.metadata) for v in (*ordered.values(), last)),
+        source=_source_map(list(ordered.values())),
+    )
+
+
+def _source_map(vertices: list[Vertex]) -> SourceMap | None:
+    infos: list[SourceInfo] = []
+    locations: list[tuple[str, Locations]] = []
+    for vertex in vertices:
+        if vertex.source is None or not vertex.lines:
+            continue
+        if vertex.source not in infos:
+            infos.append(vertex.source)
+        ranges = tuple(Range(Position(first), Position(last)) for first, last in vertex.lines)
+        location = SourceLocation(infos.index(vertex.source), ranges)
+        locations.append((str(vertex.digest), Locations((location,))))
+    return SourceMap(tuple(locations), tuple(infos)) if infos else None
