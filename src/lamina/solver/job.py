@@ -1,0 +1,72 @@
+"""One request's claim on the shared graph."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Generic
+
+from lamina.solver.contract import R
+
+if TYPE_CHECKING:
+    from lamina.base.digest import Digest
+    from lamina.base.events import Event, EventSink
+    from lamina.solver.node import Node
+    from lamina.system.cancel import Cancellation
+
+
+class Job(Generic[R]):
+    """Holds the nodes it needs until it is closed; events of those nodes reach its sink."""
+
+    __slots__ = ("cancel", "nodes", "sink")
+
+    def __init__(self, sink: EventSink, cancel: Cancellation) -> None:
+        self.sink = sink
+        self.cancel = cancel
+        self.nodes: dict[tuple[Digest, bool], Node[R]] = {}
+
+
+class NodeContext(Generic[R]):
+    """The OpContext of one node: events go to every job that holds the node."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node[R]) -> None:
+        self._node = node
+
+    @property
+    def cancel(self) -> Cancellation:
+        return self._node.cancel
+
+    @property
+    def digest(self) -> Digest:
+        return self._node.spec.digest
+
+    def emit(self, event: Event) -> None:
+        for job in tuple(self._node.jobs):
+            job.sink(event)
+
+
+def announce(node: Node[R], *, completed: bool) -> None:
+    """Tell every job of a node what state it is in now."""
+    from lamina.base.events import VertexEvent
+
+    if node.spec.hidden:
+        return
+    now = time.time()
+    if node.started is None:
+        node.started = now
+    error = ""
+    if completed and node.error is not None:
+        error = node.error.reason
+    NodeContext(node).emit(
+        VertexEvent(
+            digest=node.spec.digest,
+            name=node.spec.name,
+            inputs=tuple(dict.fromkeys(source.spec.digest for source, _ in node.inputs)),
+            started=node.started,
+            completed=now if completed else None,
+            cached=node.cached,
+            error=error,
+            group=node.spec.group,
+        )
+    )

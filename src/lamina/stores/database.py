@@ -1,0 +1,217 @@
+"""The store's metadata: one SQLite file in WAL mode, shared by every lamina on the machine.
+
+A killed process loses nothing that was committed, because the kernel holds it. After a power
+cut the last moments of *files* may be missing while a row survived, so rows that promise files
+carry the boot they were written in until a `syncfs` has passed (`settled = 1`); rows of an
+earlier boot that never settled are dropped when the store is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import Corrupt, Exhausted, LaminaError, PermissionDenied, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    parent INTEGER,              -- the state below, or NULL
+    directory INTEGER,           -- snapshots/<directory>/ holds the files, or NULL: not laid out
+    chain TEXT,                  -- OCI chain id of a state made of pulled layers
+    description TEXT NOT NULL DEFAULT '',
+    size INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL,
+    used REAL NOT NULL,
+    uses INTEGER NOT NULL DEFAULT 0,
+    boot TEXT NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX snapshots_by_parent ON snapshots (parent);
+CREATE INDEX snapshots_by_chain ON snapshots (chain);
+CREATE INDEX snapshots_by_directory ON snapshots (directory);
+
+CREATE TABLE layers (            -- packed forms of a state's difference from its parent
+    snapshot INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+    media_type TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    diff_id TEXT NOT NULL,
+    recipe TEXT NOT NULL DEFAULT '',  -- compression and level that made it; '' as it came
+    origin TEXT NOT NULL DEFAULT '',  -- image name that can deliver the blob, if it is not here
+    PRIMARY KEY (snapshot, digest)
+);
+CREATE INDEX layers_by_digest ON layers (digest);
+
+CREATE TABLE results (
+    key TEXT NOT NULL,
+    output INTEGER NOT NULL,
+    snapshot INTEGER,            -- NULL: an empty file system
+    PRIMARY KEY (key, output)
+) WITHOUT ROWID;
+CREATE INDEX results_by_snapshot ON results (snapshot);
+
+CREATE TABLE cache_keys (        -- structure of keys, for caches that travel
+    id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    inputs TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE aliases (
+    key TEXT PRIMARY KEY,
+    canonical TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX aliases_by_canonical ON aliases (canonical);
+
+CREATE TABLE images (
+    name TEXT PRIMARY KEY,
+    media_type TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created REAL NOT NULL,
+    boot TEXT NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE pulls (             -- what a name meant when a registry was last asked
+    name TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    digest TEXT NOT NULL,        -- of the manifest or index that the name points to
+    manifest TEXT NOT NULL,      -- of the platform's manifest
+    checked REAL NOT NULL,
+    PRIMARY KEY (name, platform)
+);
+
+CREATE TABLE cache_mounts (
+    id TEXT NOT NULL,            -- what the Dockerfile calls it, with its seed
+    slot INTEGER NOT NULL,       -- 0, and more for sharing=private
+    directory TEXT NOT NULL,
+    created REAL NOT NULL,
+    used REAL NOT NULL,
+    uses INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (id, slot)
+);
+
+CREATE TABLE leases (            -- states that a living process is using
+    process TEXT NOT NULL,       -- tmp/<process>.lock is held while it lives
+    snapshot INTEGER NOT NULL,
+    count INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (process, snapshot)
+) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """Connections to `meta.db`, one a thread. Every method may raise a LaminaError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._open: list[sqlite3.Connection] = []
+        self.boot = _boot_id()
+        with translated():
+            self._migrate()
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read. Sees what was committed, or what this thread's open `write` did."""
+        with translated():
+            return self._connection().execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        with translated():
+            found: tuple[Any, ...] | None = self._connection().execute(sql, values).fetchone()
+            return found
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; nested uses in one thread join the outermost."""
+        connection = self._connection()
+        with translated():
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with translated():
+                connection = sqlite3.connect(
+                    self._path, timeout=60, isolation_level=None, check_same_thread=False
+                )
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+            with self._lock:
+                self._open.append(connection)
+        return connection
+
+    def _migrate(self) -> None:
+        connection = self._connection()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == SCHEMA_VERSION:
+            return
+        if version > SCHEMA_VERSION:
+            raise Corrupt(
+                f"{self._path} was written by a newer lamina (schema {version})",
+                hint="use that lamina, or another store with --root",
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        with self.write():
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    if statement.strip():
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's errors into the error tree."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(error) from error
+
+
+def _translate(error: sqlite3.Error) -> LaminaError:
+    text = str(error)
+    if "full" in text:
+        return Exhausted(f"write the store's database: {text}", hint="free some disk space")
+    if "locked" in text or "busy" in text:
+        return Unavailable(
+            f"the store's database is busy: {text}", hint="another lamina holds it; try again"
+        )
+    if "readonly" in text or "unable to open" in text or "permission" in text:
+        return PermissionDenied(f"open the store's database: {text}")
+    return Corrupt(f"the store's database: {text}")
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return f"{os.uname().nodename}"

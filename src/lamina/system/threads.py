@@ -1,0 +1,68 @@
+"""A bounded set of threads that are started when there is work and joined by their owner."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+class WorkerPool:
+    """Runs callables in up to `limit` threads. A callable must handle its own errors.
+
+    Leaving the `with` block runs what is queued, then joins every thread.
+    """
+
+    def __init__(self, limit: int, name: str = "worker") -> None:
+        self._limit = limit
+        self._name = name
+        self._changed = threading.Condition()
+        self._queue: deque[Callable[[], None]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, work: Callable[[], None]) -> None:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the pool is closed")
+            self._queue.append(work)
+            if self._idle >= len(self._queue):
+                self._changed.notify()
+            elif len(self._threads) < self._limit:
+                thread = threading.Thread(
+                    target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                while not self._queue and not self._closed:
+                    self._changed.wait()
+                self._idle -= 1
+                if not self._queue:
+                    return
+                work = self._queue.popleft()
+            work()
