@@ -1,0 +1,378 @@
+"""Blobs: immutable bytes by digest, in the shape of an OCI layout (`image-layout.md#blobs`).
+
+    <root>/blobs/sha256/<hex>            whole blobs, mode 0644
+    <root>/tmp/ingest/sha256-<hex>       a blob that is arriving; a later attempt goes on there
+    <root>/tmp/ingest/new-<pid>-<rand>   a blob that is being made, digest not known yet
+
+Every file in tmp/ingest is locked (flock) by who writes it, so several processes share one
+store, and what nobody has locked was left by the dead. A blob appears by a rename, whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from lamina.base.digest import Digest, digest_of, parse_digest
+from lamina.base.errors import Corrupt, NotFound, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from lamina.base.oci import Descriptor
+    from lamina.system.cancel import Cancellation
+
+_READ_LIMIT = 8 << 20
+_CHUNK = 1 << 20
+_POLL = 0.05
+
+
+class BlobStore:
+    """The blobs below `root`. Threads and processes may share it.
+
+    Args:
+        root: the store's folder; made when first written to.
+        durable: sync each blob before it appears, so that it outlives a power cut. Without
+            it a blob survives the death of the process, and the caller syncs when it must.
+    """
+
+    def __init__(self, root: str, *, durable: bool = False) -> None:
+        self._root = root
+        self._durable = durable
+        self._ingest = os.path.join(root, "tmp", "ingest")
+        self._made = False
+
+    def path(self, digest: Digest) -> str:
+        """Where the blob is, or would be."""
+        return os.path.join(self._root, "blobs", digest.algorithm, digest.hex)
+
+    def has(self, digest: Digest) -> bool:
+        return os.path.exists(self.path(digest))
+
+    def size(self, digest: Digest) -> int:
+        """In bytes. Raises NotFound."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            raise _missing(digest) from None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Raises NotFound. The bytes are not checked again: `read` does that."""
+        try:
+            return open(self.path(digest), "rb")
+        except FileNotFoundError:
+            raise _missing(digest) from None
+        except OSError as error:
+            raise from_os_error(error, "open blob") from error
+
+    def read(self, digest: Digest, limit: int = _READ_LIMIT) -> bytes:
+        """All bytes of a small blob, checked. Raises NotFound, Corrupt (also past `limit`)."""
+        with self.open(digest) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise Corrupt(f"blob {digest} is larger than {limit} bytes")
+        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+            raise Corrupt(
+                f"blob {digest} in the store does not match its digest",
+                hint="remove it with `lamina prune --all`, then build again",
+            )
+        return data
+
+    def put(self, data: bytes) -> Digest:
+        """Keep bytes that are in memory; returns their digest."""
+        digest = digest_of(data)
+        if not self.has(digest):
+            with self.create() as draft:
+                draft.write(data)
+                draft.commit(digest, len(data))
+        return digest
+
+    def ingest(self, descriptor: Descriptor, cancel: Cancellation | None = None) -> BlobWriter:
+        """Begin, or go on, to receive a blob. Waits while another writer has it.
+
+        A blob that is complete by then gives a writer with `offset == size` whose `commit`
+        does nothing. Raises Cancelled.
+        """
+        self._prepare()
+        return BlobWriter(self, descriptor, cancel)
+
+    def create(self) -> BlobDraft:
+        """Begin a blob whose digest comes out at the end."""
+        self._prepare()
+        return BlobDraft(self)
+
+    def adopt(self, path: str, digest: Digest) -> None:
+        """Move a whole file in that lamina itself made and hashed, from the same file system."""
+        self._prepare()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._appear(fd, path, digest)
+        finally:
+            os.close(fd)
+
+    def remove(self, digest: Digest) -> None:
+        """Forget a blob. Nothing happens if it is not there."""
+        try:
+            os.unlink(self.path(digest))
+        except FileNotFoundError:
+            return
+
+    def digests(self) -> Iterator[Digest]:
+        """Every whole blob, in no order."""
+        base = os.path.join(self._root, "blobs")
+        for algorithm in _names(base):
+            for name in _names(os.path.join(base, algorithm)):
+                yield parse_digest(f"{algorithm}:{name}")
+
+    def sweep(self, partial_age: float = 86400.0) -> int:
+        """Remove what dead processes left: drafts at once, partial blobs when they are older
+        than `partial_age` seconds. Returns the bytes freed."""
+        freed = 0
+        now = time.time()
+        for name in _names(self._ingest):
+            path = os.path.join(self._ingest, name)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                info = os.fstat(fd)
+                if info.st_nlink and (
+                    name.startswith("new-") or now - info.st_mtime >= partial_age
+                ):
+                    os.unlink(path)
+                    freed += info.st_blocks * 512
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+        return freed
+
+    def _prepare(self) -> None:
+        if self._made:
+            return
+        try:
+            os.makedirs(self._ingest, mode=0o711, exist_ok=True)
+            os.makedirs(os.path.join(self._root, "blobs", "sha256"), mode=0o711, exist_ok=True)
+        except OSError as error:
+            raise from_os_error(error, "make the blob store") from error
+        self._made = True
+        self.sweep(partial_age=7 * 86400.0)
+
+    def _appear(self, fd: int, path: str, digest: Digest) -> None:
+        """Give the file at `path`, open as `fd`, its place among the blobs."""
+        target = self.path(digest)
+        try:
+            os.fchmod(fd, 0o644)
+            if self._durable:
+                os.fdatasync(fd)
+            try:
+                os.rename(path, target)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+                os.rename(path, target)
+            if self._durable:
+                folder = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+        except OSError as error:
+            raise from_os_error(error, "keep blob") from error
+
+
+class _Writer:
+    """A locked file in tmp/ingest, open for appending."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self._open = True
+        self.offset = 0
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def _write_all(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            # A full disk must not stay full because of what cannot be finished.
+            self._discard()
+            raise from_os_error(error, "write blob") from error
+
+    def _discard(self) -> None:
+        if self._open:
+            if os.fstat(self._fd).st_nlink:
+                os.unlink(self.path)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self._open:
+            self._open = False
+            os.close(self._fd)
+
+
+class BlobWriter(_Writer):
+    """Receives one blob of known digest. A context manager: leaving it uncommitted keeps what
+    has arrived, and the next `ingest` goes on from there.
+
+    `offset` is how many bytes are there already; `resumed` whether some were at the start.
+    """
+
+    def __init__(
+        self, store: BlobStore, descriptor: Descriptor, cancel: Cancellation | None
+    ) -> None:
+        self._store = store
+        self._digest = descriptor.digest
+        self._size = descriptor.size
+        self._hash = hashlib.new(descriptor.digest.algorithm)
+        path = os.path.join(store._ingest, f"{descriptor.digest.algorithm}-{descriptor.digest.hex}")
+        super().__init__(path, _open_locked(path, cancel))
+        self._done = store.has(self._digest)
+        if self._done:
+            self._discard()
+            self.offset = self._size
+        else:
+            self._rehash(cancel)
+        self.resumed = self.offset > 0
+
+    def _rehash(self, cancel: Cancellation | None) -> None:
+        if os.fstat(self._fd).st_size > self._size:
+            os.ftruncate(self._fd, 0)
+        while chunk := os.read(self._fd, _CHUNK):
+            if cancel is not None and cancel.cancelled:
+                self.close()
+                cancel.check()
+            self._hash.update(chunk)
+            self.offset += len(chunk)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append. Raises Corrupt when more arrives than the descriptor promises."""
+        if self.offset + len(chunk) > self._size:
+            self._discard()
+            raise Corrupt(f"blob {self._digest} is larger than the {self._size} bytes it should be")
+        self._write_all(chunk)
+        self._hash.update(chunk)
+        self.offset += len(chunk)
+
+    def commit(self) -> Digest:
+        """Check size and digest and make the blob appear. Raises Corrupt, the partial file
+        being gone then unless it is only too short."""
+        if self._done:
+            return self._digest
+        if self.offset < self._size:
+            raise Corrupt(
+                f"blob {self._digest} is truncated: {self.offset} of {self._size} bytes arrived"
+            )
+        if self._hash.hexdigest() != self._digest.hex:
+            got = f"{self._digest.algorithm}:{self._hash.hexdigest()}"
+            self._discard()
+            raise Corrupt(f"blob {self._digest} does not match its digest: the bytes have {got}")
+        self._store._appear(self._fd, self.path, self._digest)
+        self._done = True
+        self.close()
+        return self._digest
+
+    def __enter__(self) -> BlobWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._done and not self.offset:
+            self._discard()
+        self.close()
+
+
+class BlobDraft(_Writer):
+    """A blob being made. Write through `write`, `fileno()` or `path`; leaving the context
+    uncommitted removes it."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        while True:
+            name = f"new-{os.getpid()}-{os.urandom(6).hex()}"
+            path = os.path.join(store._ingest, name)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise from_os_error(error, "create blob") from error
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                break
+            os.close(fd)  # a sweep came between the two calls
+        super().__init__(path, fd)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        self._write_all(chunk)
+        self.offset += len(chunk)
+
+    def commit(self, digest: Digest, size: int) -> None:
+        """Make it appear under the digest that its maker computed.
+
+        Raises Corrupt if the file does not have `size` bytes.
+        """
+        found = os.fstat(self._fd).st_size
+        if found != size:
+            self._discard()
+            raise Corrupt(f"blob {digest} has {found} bytes, not {size}")
+        self._store._appear(self._fd, self.path, digest)
+        self.close()
+
+    def __enter__(self) -> BlobDraft:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._discard()
+
+
+def _open_locked(path: str, cancel: Cancellation | None) -> int:
+    """Open `path` and lock it, also when its last writer renames or removes it meanwhile."""
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise from_os_error(error, "create blob") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            named = os.stat(path)
+            mine = os.fstat(fd)
+            if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino):
+                return fd
+        except BlockingIOError:
+            if cancel is None:
+                time.sleep(_POLL)
+            elif cancel.wait(_POLL):
+                os.close(fd)
+                cancel.check()
+        except FileNotFoundError:
+            pass
+        os.close(fd)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _missing(digest: Digest) -> NotFound:
+    return NotFound(f"blob {digest} is not in the store")
