@@ -1,0 +1,220 @@
+"""What a file op does, as data: changes to a base tree that need not be laid out to be packed.
+
+A COPY that nobody runs a command on top of is packed straight from its sources; one that is
+needed on disk is laid out from the same plan.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from lamina.refs.filehash import Xattrs
+    from lamina.refs.tree import Tree
+
+_MAX_LINKS = 255
+
+
+class PlannedFile(NamedTuple):
+    """One entry to be. `mode` includes the type bits, as in `st_mode`.
+
+    A regular file's content is `data`, or is read from `source`, a real path; `digest`, if set,
+    is the file digest that a cache key was made from and that the content must still have.
+    `hard_link` is the plan's path of the entry that this one is another name of.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    size: int = 0
+    link: str = ""
+    rdev: int = 0
+    xattrs: Xattrs = ()
+    source: str = ""
+    data: bytes | None = None
+    digest: str = ""
+    hard_link: str = ""
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+class FilePlan:
+    """Changes on top of `base` (None: nothing below). Paths are relative, without a leading `/`.
+
+    `entries` holds what is added or replaced, parents before children; `removed` what is hidden
+    of the base; `opaque` the new directories that hide a base directory of the same name.
+    """
+
+    def __init__(self, base: Tree | None) -> None:
+        self.base = base
+        self.entries: dict[str, PlannedFile] = {}
+        self.removed: set[str] = set()
+        self.opaque: set[str] = set()
+
+    def lookup(self, path: str) -> PlannedFile | None:
+        """What is at a path after the changes so far (no links followed)."""
+        found = self.entries.get(path)
+        if found is not None:
+            return found
+        status = self._base_status(path)
+        return None if status is None else _from_status(status)
+
+    def resolve(self, path: str, *, follow_last: bool = True) -> str:
+        """Follow links within the planned tree; see `Tree.resolve`."""
+        todo = [part for part in path.split("/") if part not in ("", ".")]
+        done: list[str] = []
+        links = 0
+        while todo:
+            part = todo.pop(0)
+            if part == "..":
+                if done:
+                    done.pop()
+                continue
+            done.append(part)
+            if not todo and not follow_last:
+                break
+            target = self._link_at("/".join(done))
+            if target is None:
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise InvalidInput(f"{path}: too many levels of symbolic links")
+            done.pop()
+            if target.startswith("/"):
+                done = []
+            todo[:0] = [piece for piece in target.split("/") if piece not in ("", ".")]
+        return "/".join(done)
+
+    def put(self, path: str, entry: PlannedFile) -> None:
+        """Add or replace an entry whose parent is a directory.
+
+        A directory put on a directory changes its metadata alone.
+        """
+        existing = self.lookup(path)
+        if existing is not None and existing.is_directory and not entry.is_directory:
+            self._forget_below(path)
+        if entry.is_directory and existing is not None and not existing.is_directory:
+            self.entries.pop(path, None)  # so that the new directory comes after nothing it holds
+            if self._base_status(path) is not None:
+                self.opaque.add(path)
+        if path in self.removed:
+            self.removed.discard(path)
+            if entry.is_directory:
+                self.opaque.add(path)
+        self.entries[path] = entry
+
+    def remove(self, path: str) -> None:
+        """Remove an entry and all below it; nothing happens if it is not there."""
+        self._forget_below(path)
+        self.entries.pop(path, None)
+        self.opaque.discard(path)
+        if self._base_status(path) is not None:
+            self.removed.add(path)
+
+    def make_directories(self, path: str, template: PlannedFile) -> None:
+        """Make a (resolved) directory and its parents where they are missing.
+
+        Raises InvalidInput if something on the way is not a directory.
+        """
+        if not path:
+            return
+        existing = self.lookup(path)
+        if existing is None:
+            self.make_directories(path.rpartition("/")[0], template)
+            self.put(path, template)
+        elif not existing.is_directory:
+            raise InvalidInput(f"/{path} is not a directory")
+
+    def names_below(self, path: str) -> set[str]:
+        """Names of what is in a directory of the planned tree."""
+        prefix = f"{path}/" if path else ""
+        names = {
+            entry[len(prefix) :].partition("/")[0]
+            for entry in self.entries
+            if entry.startswith(prefix)
+        }
+        names.discard("")
+        status = self._base_status(path)
+        if status is not None and self.base is not None and stat.S_ISDIR(status.st_mode):
+            names.update(
+                name
+                for name, _ in self.base.children(path)
+                if self._base_status(prefix + name) is not None
+            )
+        return names
+
+    def in_order(self) -> Iterator[tuple[str, PlannedFile]]:
+        """All entries and the base directories they lie in, parents first, by name's bytes."""
+        wanted = dict(self.entries)
+        for path in (*self.entries, *self.removed):
+            parent = path.rpartition("/")[0]
+            while parent and parent not in wanted:
+                status = self._base_status(parent)
+                if status is not None:
+                    wanted[parent] = self._base_entry(parent, status)
+                parent = parent.rpartition("/")[0]
+        for path in sorted(wanted, key=lambda item: item.split("/")):
+            yield path, wanted[path]
+
+    def _base_entry(self, path: str, status: os.stat_result) -> PlannedFile:
+        from lamina.refs.filehash import read_xattrs
+
+        assert self.base is not None
+        return _from_status(status)._replace(xattrs=read_xattrs(self.base.real(path)))
+
+    def _base_status(self, path: str) -> os.stat_result | None:
+        """What the base shows at a path, unless the plan hides it."""
+        if self.base is None:
+            return None
+        at = path
+        while True:
+            if at in self.removed:
+                return None
+            if at != path:
+                if at in self.opaque:
+                    return None
+                above = self.entries.get(at)
+                if above is not None and not above.is_directory:
+                    return None
+            if not at:
+                break
+            at = at.rpartition("/")[0]
+        return self.base.lstat(path)
+
+    def _link_at(self, path: str) -> str | None:
+        entry = self.entries.get(path)
+        if entry is not None:
+            return entry.link if stat.S_ISLNK(entry.mode) else None
+        status = self._base_status(path)
+        if status is None or not stat.S_ISLNK(status.st_mode) or self.base is None:
+            return None
+        import os
+
+        return os.readlink(self.base.real(path))
+
+    def _forget_below(self, path: str) -> None:
+        prefix = f"{path}/"
+        for name in [name for name in self.entries if name.startswith(prefix)]:
+            del self.entries[name]
+        for names in (self.removed, self.opaque):
+            names.difference_update([name for name in names if name.startswith(prefix)])
+
+
+def _from_status(status: os.stat_result) -> PlannedFile:
+    return PlannedFile(
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+        status.st_mtime_ns,
+        size=status.st_size,
+        rdev=status.st_rdev,
+    )

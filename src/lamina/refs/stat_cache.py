@@ -1,0 +1,90 @@
+"""Digests remembered by what `stat` says, so that a warm scan of a context is stats alone.
+
+A remembered digest serves only if device, inode, size, mode, mtime *and* ctime are the same:
+ctime cannot be set by a user, so a file edited and then back-dated is noticed. A file whose
+times lie within the clock's grain of the scan could change again unnoticed, and is not
+remembered (BuildKit issue 4950 tells what trusting size and mtime does).
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.base.digest import Digest
+
+Key = tuple[int, int, int, int, int, int]
+
+_VERSION = 1
+_GRAIN = 50_000_000  # ns; ext4 and xfs stamp with the timer tick, at most 10 ms
+_COARSE_GRAIN = 2_100_000_000  # for file systems that keep whole seconds
+
+
+class StatCache:
+    """One file of remembered digests; `path` may be "" for a cache that is not kept."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._entries: dict[str, tuple[Key, str]] | None = None
+        self._fresh: dict[str, tuple[Key, str]] = {}
+        self._began = time.time_ns()
+
+    def get(self, name: str, status: os.stat_result) -> str | None:
+        """The digest remembered for a path, if the file is still the same."""
+        entries = self._entries
+        if entries is None:
+            entries = self._entries = self._load()
+        found = entries.get(name)
+        if found is not None and found[0] == (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mode,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        ):
+            return found[1]
+        return None
+
+    def put(self, name: str, status: os.stat_result, digest: Digest) -> None:
+        newest = max(status.st_mtime_ns, status.st_ctime_ns)
+        grain = _GRAIN if status.st_ctime_ns % 1_000_000_000 else _COARSE_GRAIN
+        if newest + grain > self._began:
+            return
+        key = (
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mode,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        self._fresh[name] = (key, str(digest))
+
+    def save(self) -> None:
+        """Write what was learnt, merged with what was known. A cache that cannot be is dropped."""
+        if not self._fresh or not self._path:
+            return
+        entries = {**(self._entries or {}), **self._fresh}
+        temporary = f"{self._path}.{os.getpid()}"
+        try:
+            with open(temporary, "wb") as file:
+                marshal.dump((_VERSION, entries), file)
+            os.replace(temporary, self._path)
+        except OSError:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+        self._fresh = {}
+
+    def _load(self) -> dict[str, tuple[Key, str]]:
+        if not self._path:
+            return {}
+        try:
+            with open(self._path, "rb") as file:
+                version, entries = marshal.load(file)
+        except (OSError, ValueError, TypeError, EOFError):
+            return {}
+        return entries if version == _VERSION and isinstance(entries, dict) else {}

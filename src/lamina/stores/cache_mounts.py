@@ -1,0 +1,109 @@
+"""Cache mounts: folders that outlive builds and are never part of an image.
+
+An id owns one folder, and more when `sharing=private` finds the first in use. Who uses a
+folder holds a lock on `mounts/<folder>.lock`: shared for `shared`, exclusive for the others, so
+the modes hold between processes too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+_POLL = 0.05
+
+
+class CacheMountStore:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @contextmanager
+    def shared(self, mount_id: str, seed: Callable[[str], None]) -> Iterator[str]:
+        """A folder that others may use at the same time.
+
+        `seed` fills a new, empty folder; it runs once, alone.
+        """
+        folder = self._folder(mount_id, 0)
+        with self._locked(folder, fcntl.LOCK_EX):
+            self._ensure(mount_id, 0, folder, seed)
+        with self._locked(folder, fcntl.LOCK_SH):
+            self._ensure(mount_id, 0, folder, seed)
+            yield folder
+
+    @contextmanager
+    def locked(
+        self, mount_id: str, seed: Callable[[str], None], cancel: Cancellation
+    ) -> Iterator[str]:
+        """A folder that nobody else uses meanwhile; waits for whoever does."""
+        folder = self._folder(mount_id, 0)
+        with self._waited(folder, cancel):
+            self._ensure(mount_id, 0, folder, seed)
+            yield folder
+
+    @contextmanager
+    def private(self, mount_id: str, seed: Callable[[str], None]) -> Iterator[str]:
+        """A folder that nobody else uses meanwhile: a free one, or a new one."""
+        slot = 0
+        while True:
+            folder = self._folder(mount_id, slot)
+            try:
+                with self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    self._ensure(mount_id, slot, folder, seed)
+                    yield folder
+                    return
+            except BlockingIOError:
+                slot += 1
+
+    def _folder(self, mount_id: str, slot: int) -> str:
+        name = sha256(mount_id.encode()).hexdigest()[:24]
+        return self._store.path("mounts", f"{name}-{slot}")
+
+    def _ensure(self, mount_id: str, slot: int, folder: str, seed: Callable[[str], None]) -> None:
+        now = time.time()
+        if not os.path.isdir(folder):
+            # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
+            fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
+            os.mkdir(fresh, 0o755)
+            seed(fresh)
+            os.rename(fresh, folder)
+        with self._store.database.write() as connection:
+            connection.execute(
+                "INSERT INTO cache_mounts (id, slot, directory, created, used, uses)"
+                " VALUES (?, ?, ?, ?, ?, 1)"
+                " ON CONFLICT (id, slot) DO UPDATE SET used = ?, uses = uses + 1",
+                (mount_id, slot, os.path.basename(folder), now, now, now),
+            )
+
+    @contextmanager
+    def _locked(self, folder: str, operation: int) -> Iterator[None]:
+        fd = os.open(folder + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, operation)
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _waited(self, folder: str, cancel: Cancellation) -> Iterator[None]:
+        fd = os.open(folder + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    cancel.wait(_POLL)
+                    cancel.check()
+            yield
+        finally:
+            os.close(fd)

@@ -1,0 +1,88 @@
+"""The local image store's names, and what names meant when a registry was last asked."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest
+from lamina.base.errors import NotFound
+from lamina.base.oci import Descriptor
+
+if TYPE_CHECKING:
+    from lamina.stores.database import Database
+
+
+class StoredImage(NamedTuple):
+    """`name` is a full reference, or `<none>@sha256:…` for an image without one."""
+
+    name: str
+    target: Descriptor
+    created: float
+
+
+class Pull(NamedTuple):
+    """What a registry said a name is: the digest it resolves to, and the platform's manifest."""
+
+    digest: Digest
+    manifest: Digest
+    checked: float
+
+
+class ImageTable:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[StoredImage]:
+        rows = self._database.rows(
+            "SELECT name, media_type, digest, size, created FROM images ORDER BY created DESC, name"
+        )
+        return [StoredImage(n, Descriptor(m, Digest(d), s), c) for n, m, d, s, c in rows]
+
+    def get(self, name: str) -> StoredImage | None:
+        row = self._database.row(
+            "SELECT name, media_type, digest, size, created FROM images WHERE name = ?", name
+        )
+        if row is None:
+            return None
+        return StoredImage(row[0], Descriptor(row[1], Digest(row[2]), row[3]), row[4])
+
+    def put(self, name: str, target: Descriptor) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO images (name, media_type, digest, size, created, boot)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+                " media_type = excluded.media_type, digest = excluded.digest,"
+                " size = excluded.size, created = excluded.created, boot = excluded.boot"
+                " WHERE digest != excluded.digest",
+                (
+                    name,
+                    target.media_type,
+                    target.digest,
+                    target.size,
+                    time.time(),
+                    self._database.boot,
+                ),
+            )
+
+    def remove(self, name: str) -> None:
+        """Raises NotFound."""
+        with self._database.write() as connection:
+            if not connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount:
+                raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
+
+    def pull(self, name: str, platform: str) -> Pull | None:
+        row = self._database.row(
+            "SELECT digest, manifest, checked FROM pulls WHERE name = ? AND platform = ?",
+            name,
+            platform,
+        )
+        return Pull(Digest(row[0]), Digest(row[1]), row[2]) if row else None
+
+    def record_pull(self, name: str, platform: str, digest: Digest, manifest: Digest) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO pulls (name, platform, digest, manifest, checked)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (name, platform, digest, manifest, time.time()),
+            )

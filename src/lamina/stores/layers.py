@@ -1,0 +1,58 @@
+"""Packed forms of states: which blob is the difference of which state from its parent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest
+from lamina.base.oci import Descriptor
+
+if TYPE_CHECKING:
+    from lamina.stores.database import Database
+
+
+class Layer(NamedTuple):
+    """One packed form.
+
+    `recipe` names the compression and level that made it, empty for a blob that came from
+    outside; `origin` the image that can deliver the blob if the store lacks it.
+    """
+
+    descriptor: Descriptor
+    diff_id: Digest
+    recipe: str = ""
+    origin: str = ""
+
+
+class LayerTable:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, snapshot: int) -> list[Layer]:
+        """The packed forms of a state, those that came from outside first."""
+        rows = self._database.rows(
+            "SELECT media_type, digest, size, diff_id, recipe, origin FROM layers"
+            " WHERE snapshot = ? ORDER BY recipe, digest",
+            snapshot,
+        )
+        return [
+            Layer(Descriptor(m, Digest(d), size), Digest(diff_id), recipe, origin)
+            for m, d, size, diff_id, recipe, origin in rows
+        ]
+
+    def add(self, snapshot: int, layer: Layer) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO layers"
+                " (snapshot, media_type, digest, size, diff_id, recipe, origin)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    snapshot,
+                    layer.descriptor.media_type,
+                    layer.descriptor.digest,
+                    layer.descriptor.size,
+                    layer.diff_id,
+                    layer.recipe,
+                    layer.origin,
+                ),
+            )

@@ -1,0 +1,46 @@
+"""The overlayfs snapshotter: a commit is a rename, because the upper directory is the difference."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.system import mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamina.stores.snapshots import Staged
+
+
+class OverlaySnapshotter:
+    kind = "overlay"
+
+    def view(self, lowers: Sequence[str], target: str) -> str:
+        if len(lowers) == 1:
+            return lowers[0]
+        if lowers:
+            mount.mount_overlay(tuple(reversed(lowers)), None, None, target)
+        return target
+
+    def stage(self, lowers: Sequence[str], staged: Staged) -> None:
+        os.mkdir(staged.work, 0o711)
+        if lowers:
+            # The root of the difference shows instead of the roots below it.
+            below = os.stat(lowers[-1])
+            os.chown(staged.files, below.st_uid, below.st_gid)
+            os.chmod(staged.files, stat.S_IMODE(below.st_mode))
+            os.utime(staged.files, ns=(below.st_atime_ns, below.st_mtime_ns))
+
+    @contextmanager
+    def writable(self, lowers: Sequence[str], staged: Staged, target: str) -> Iterator[str]:
+        if not lowers:
+            yield staged.files
+            return
+        mount.mount_overlay(tuple(reversed(lowers)), staged.files, staged.work, target)
+        try:
+            yield target
+        finally:
+            mount.unmount(target)

@@ -1,0 +1,72 @@
+"""Which cache key leads to which state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.stores.database import Database
+
+
+class KeyRow:
+    """A cache key as it is kept: its id, and its structure as text for caches that travel."""
+
+    __slots__ = ("digest", "id", "inputs")
+
+    def __init__(self, key_id: str, digest: str, inputs: str) -> None:
+        self.id = key_id
+        self.digest = digest
+        self.inputs = inputs
+
+
+class ResultTable:
+    """Rows of results by key. A result is a snapshot, or None for an empty file system."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def canonical(self, key_id: str) -> str | None:
+        """The key that this one leads to, if it is an alias."""
+        row = self._database.row("SELECT canonical FROM aliases WHERE key = ?", key_id)
+        return str(row[0]) if row else None
+
+    def find(self, key_id: str, output: int) -> tuple[bool, int | None]:
+        """(whether there is one that can be served, its snapshot)."""
+        row = self._database.row(
+            "SELECT r.snapshot FROM results r WHERE r.key = ? AND r.output = ? AND ("
+            " r.snapshot IS NULL OR EXISTS (SELECT 1 FROM snapshots s WHERE s.id = r.snapshot"
+            " AND (s.directory IS NOT NULL"
+            " OR EXISTS (SELECT 1 FROM layers l WHERE l.snapshot = s.id))))",
+            key_id,
+            output,
+        )
+        if row is None:
+            return False, None
+        return True, None if row[0] is None else int(row[0])
+
+    def save(self, keys: Sequence[KeyRow], snapshots: Sequence[int | None]) -> None:
+        """Remember the states (by output) under the first key, and the others as its aliases."""
+        with self._database.write() as connection:
+            canonical = keys[0]
+            for output, snapshot in enumerate(snapshots):
+                connection.execute(
+                    "INSERT OR REPLACE INTO results (key, output, snapshot) VALUES (?, ?, ?)",
+                    (canonical.id, output, snapshot),
+                )
+            connection.execute("DELETE FROM aliases WHERE key = ?", (canonical.id,))
+            self.link(keys)
+
+    def link(self, keys: Sequence[KeyRow]) -> None:
+        """Remember the keys' structure, and that all but the first lead to the first."""
+        canonical = keys[0]
+        with self._database.write() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO cache_keys (id, digest, inputs) VALUES (?, ?, ?)",
+                [(key.id, key.digest, key.inputs) for key in keys],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO aliases (key, canonical) VALUES (?, ?)",
+                [(key.id, canonical.id) for key in keys[1:] if key.id != canonical.id],
+            )

@@ -1,0 +1,172 @@
+"""Snapshots: file-system states as stacks of committed directories.
+
+A state is a row: its parent, and the directory that holds its difference from it. The
+directory may be missing as long as some packed layer can bring it back (a pulled image that
+nobody ran anything on). Several rows may share a directory: a merge stacks the same difference
+on another parent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lamina.base.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from lamina.stores.store import Store
+
+
+class Snapshot(NamedTuple):
+    """One state. `directory` is a name under snapshots/, or "" while it is not laid out."""
+
+    id: int
+    parent: int | None
+    directory: str
+    chain: str
+
+
+class Staged(NamedTuple):
+    """A directory being filled, private to this process until it is committed."""
+
+    path: str
+
+    @property
+    def files(self) -> str:
+        return os.path.join(self.path, "fs")
+
+    @property
+    def work(self) -> str:
+        return os.path.join(self.path, "work")
+
+
+class Snapshotter(Protocol):
+    """How directories become one file system. Paths are of `fs` folders, lowest first."""
+
+    @property
+    def kind(self) -> str:
+        """`overlay` or `native`."""
+
+    def view(self, lowers: Sequence[str], target: str) -> str:
+        """Make the stack readable; returns where. May mount on `target`, an empty folder."""
+        ...
+
+    def stage(self, lowers: Sequence[str], staged: Staged) -> None:
+        """Get `staged` ready to hold a difference from the stack."""
+        ...
+
+    def writable(
+        self, lowers: Sequence[str], staged: Staged, target: str
+    ) -> AbstractContextManager[str]:
+        """The stack with `staged` on top, for writing; yields where it is."""
+        ...
+
+
+class SnapshotStore:
+    """The rows and directories of states."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+        self._stacks: dict[int, tuple[Snapshot, ...]] = {}
+
+    def get(self, snapshot_id: int) -> Snapshot:
+        """Raises NotFound."""
+        return self.stack(snapshot_id)[-1]
+
+    def stack(self, snapshot_id: int | None) -> tuple[Snapshot, ...]:
+        """A state and everything below it, lowest first. Raises NotFound."""
+        if snapshot_id is None:
+            return ()
+        known = self._stacks.get(snapshot_id)
+        if known is not None and all(snapshot.directory for snapshot in known):
+            return known
+        rows = self._database.rows(
+            "WITH RECURSIVE stack (id, parent, directory, chain, depth) AS ("
+            " SELECT id, parent, directory, chain, 0 FROM snapshots WHERE id = ?"
+            " UNION ALL SELECT s.id, s.parent, s.directory, s.chain, depth + 1"
+            " FROM snapshots s JOIN stack ON s.id = stack.parent)"
+            " SELECT id, parent, directory, chain FROM stack ORDER BY depth DESC",
+            snapshot_id,
+        )
+        if not rows or rows[0][1] is not None:
+            raise NotFound(f"snapshot {snapshot_id} is not in the store")
+        stack = tuple(Snapshot(i, p, d or "", c or "") for i, p, d, c in rows)
+        self._stacks[snapshot_id] = stack
+        return stack
+
+    def by_chain(self, chain: str) -> int | None:
+        """The state made of exactly the layers that this OCI chain id names."""
+        row = self._database.row("SELECT id FROM snapshots WHERE chain = ?", chain)
+        return int(row[0]) if row else None
+
+    def add(
+        self, parent: int | None, *, chain: str = "", directory: str = "", description: str = ""
+    ) -> int:
+        """Record a state; without a directory, a layer must be recorded for it too."""
+        now = time.time()
+        with self._database.write() as connection:
+            cursor = connection.execute(
+                "INSERT INTO snapshots (parent, directory, chain, description, created, used, boot)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    parent,
+                    directory or None,
+                    chain or None,
+                    description,
+                    now,
+                    now,
+                    self._database.boot,
+                ),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def stage(self) -> Staged:
+        """Make an empty staged directory."""
+        staged = Staged(os.path.join(self._store.scratch, os.urandom(4).hex()))
+        os.mkdir(staged.path, 0o711)
+        os.mkdir(staged.files, 0o755)
+        return staged
+
+    def commit(self, staged: Staged, parent: int | None, description: str = "") -> int:
+        """Make a staged directory a state of its own: a rename and a row."""
+        with self._database.write():
+            return self.add(parent, directory=self._publish(staged), description=description)
+
+    def attach(self, snapshot_id: int, staged: Staged) -> None:
+        """Give a state that had no directory the staged one."""
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT directory FROM snapshots WHERE id = ?", (snapshot_id,)
+            ).fetchone()
+            if row is not None and row[0]:
+                return  # another process was faster; ours vanishes with tmp/
+            connection.execute(
+                "UPDATE snapshots SET directory = ? WHERE id = ?",
+                (self._publish(staged), snapshot_id),
+            )
+        self._stacks.clear()
+
+    def files(self, snapshot: Snapshot) -> str:
+        """The folder of a laid-out state's difference."""
+        return self._store.path("snapshots", snapshot.directory, "fs")
+
+    def touch(self, snapshot_ids: Sequence[int]) -> None:
+        """Note that these states served a build now, for garbage collection by age."""
+        if not snapshot_ids:
+            return
+        with self._database.write() as connection:
+            connection.executemany(
+                "UPDATE snapshots SET used = ?, uses = uses + 1 WHERE id = ?",
+                [(time.time(), snapshot_id) for snapshot_id in snapshot_ids],
+            )
+
+    def _publish(self, staged: Staged) -> str:
+        name = os.path.basename(staged.path)
+        os.rename(staged.path, self._store.path("snapshots", name))
+        return name

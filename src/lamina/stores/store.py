@@ -1,0 +1,129 @@
+"""One store on disk, as several processes share it.
+
+    blobs/sha256/…      immutable bytes by digest (an OCI layout's own shape)
+    snapshots/<name>/   fs/ (the files) and work/ (overlayfs's), one a committed directory
+    mounts/<name>/      cache mounts
+    meta.db             SQLite
+    tmp/<process>/      what a living process is making; its lock is tmp/<process>.lock
+    lock                held shared by builds, exclusively by garbage collection
+
+A process that dies leaves only its folder in tmp/, which the next one removes because nobody
+holds the lock any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Unavailable, from_os_error
+from lamina.stores.blobs import BlobStore
+from lamina.stores.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FOLDERS = ("blobs/sha256", "snapshots", "mounts", "tmp")
+
+
+class Store:
+    """An opened store: its database, its blobs, and this process's claim on it.
+
+    Use `open_store`. `root` is absolute, `scratch` this process's own folder in tmp/.
+    """
+
+    def __init__(self, root: str, database: Database, scratch: str) -> None:
+        self.root = root
+        self.database = database
+        self.scratch = scratch
+        self.blobs = BlobStore(root)
+
+    def path(self, *parts: str) -> str:
+        return os.path.join(self.root, *parts)
+
+    @contextmanager
+    def exclusive(self, *, wait: bool = True) -> Iterator[None]:
+        """Have the store alone, as removing things needs. Raises Unavailable unless `wait`."""
+        fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise Unavailable(
+                    f"the store {self.root} is in use by a running build",
+                    hint="wait for it to end, or stop it",
+                ) from None
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Keep garbage collection out while a build runs."""
+        fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def open_store(root: str) -> Iterator[Store]:
+    """Open the store at `root`, making it if need be, and tidy up after the dead.
+
+    Raises PermissionDenied, Exhausted, Corrupt.
+    """
+    root = os.path.abspath(root)
+    try:
+        if not os.path.exists(os.path.join(root, "lock")):
+            for folder in _FOLDERS:
+                os.makedirs(os.path.join(root, folder), mode=0o711, exist_ok=True)
+            os.close(os.open(os.path.join(root, "lock"), os.O_CREAT | os.O_RDWR, 0o600))
+        os.chmod(root, 0o711)
+        scratch, claim = _claim(os.path.join(root, "tmp"))
+    except OSError as error:
+        raise from_os_error(error, "open the store") from error
+    try:
+        database = Database(os.path.join(root, "meta.db"))
+        try:
+            yield Store(root, database, scratch)
+        finally:
+            database.close()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.unlink(scratch + ".lock")
+        os.close(claim)
+
+
+def _claim(tmp: str) -> tuple[str, int]:
+    """Make this process's folder, hold its lock, and remove the folders of dead processes."""
+    for name in os.listdir(tmp):
+        if name.endswith(".lock"):
+            _reap(tmp, name)
+    scratch = os.path.join(tmp, f"{os.getpid()}-{os.urandom(4).hex()}")
+    claim = os.open(scratch + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(claim, fcntl.LOCK_EX)
+    os.mkdir(scratch, 0o711)
+    return scratch, claim
+
+
+def _reap(tmp: str, lock_name: str) -> None:
+    path = os.path.join(tmp, lock_name)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(path.removesuffix(".lock"), ignore_errors=True)
+        if os.path.exists(path):
+            os.unlink(path)
+    finally:
+        os.close(fd)

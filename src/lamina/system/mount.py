@@ -1,0 +1,145 @@
+"""Mount system calls, and a private namespace for them: mounts die with the process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Internal, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+CLONE_FS = 0x00000200
+CLONE_NEWNS = 0x00020000
+
+_PAGE = 4096
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def private_namespace() -> None:
+    """Move this process into a mount namespace of its own.
+
+    Call it once, before any thread is started. Whatever is mounted later vanishes when the
+    process ends, however it ends. Raises PermissionDenied without the right to.
+    """
+    _call("enter a mount namespace", _libc.unshare(CLONE_NEWNS))
+    mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        fstype.encode() or None,
+        ctypes.c_ulong(flags),
+        os.fsencode(data) or None,
+    )
+    _call(f"mount {fstype or source}", result, target)
+
+
+def bind(source: str, target: str, *, readonly: bool = False, recursive: bool = True) -> None:
+    """Show `source` at `target` too."""
+    mount(source, target, "", MS_BIND | (MS_REC if recursive else 0))
+    if readonly:
+        mount(source, target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
+
+
+def unmount(target: str) -> None:
+    """Detach what is mounted on `target`; users that still have it open keep it."""
+    _call("unmount", _libc.umount2(os.fsencode(target), MNT_DETACH), target)
+
+
+def mount_overlay(lowers: Sequence[str], upper: str | None, work: str | None, target: str) -> None:
+    """Mount overlayfs of `lowers` (uppermost first) and, if writable, `upper` with `work`.
+
+    The options of mount(2) must fit a page, so with many layers paths are given relative to
+    their common parent: up to 300 layers of a store's short names fit on any kernel.
+    """
+    paths = [*lowers, *([upper, work] if upper and work else [])]
+    options = _overlay_options(lowers, upper, work, "")
+    if len(options) < _PAGE:
+        mount("overlay", target, "overlay", 0, options)
+        return
+    parent = os.path.commonpath([*paths, target])
+    options = _overlay_options(lowers, upper, work, parent)
+    if len(options) >= _PAGE:
+        raise Internal(f"{len(lowers)} layers are more than one overlay mount takes")
+    failure: list[BaseException] = []
+
+    def mount_from_parent() -> None:
+        try:
+            # A working directory of this thread alone.
+            _call("unshare the working directory", _libc.unshare(CLONE_FS))
+            os.chdir(parent)
+            mount("overlay", target, "overlay", 0, options)
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=mount_from_parent)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+
+
+@contextmanager
+def mounted_overlay(
+    lowers: Sequence[str], upper: str | None, work: str | None, target: str
+) -> Iterator[str]:
+    """`mount_overlay` for the length of the block."""
+    mount_overlay(lowers, upper, work, target)
+    try:
+        yield target
+    finally:
+        unmount(target)
+
+
+def overlay_works(folder: str) -> bool:
+    """Whether overlayfs can be mounted with its upper directory in `folder`."""
+    base = os.path.join(folder, f"probe-{os.urandom(4).hex()}")
+    names = [os.path.join(base, name) for name in ("lower", "upper", "work", "merged")]
+    for name in names:
+        os.makedirs(name)
+    try:
+        with mounted_overlay([names[0]], names[1], names[2], names[3]):
+            os.close(os.open(os.path.join(names[3], "file"), os.O_CREAT | os.O_WRONLY))
+        return os.path.exists(os.path.join(names[1], "file"))
+    except Exception:
+        return False
+    finally:
+        import shutil
+
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _overlay_options(
+    lowers: Sequence[str], upper: str | None, work: str | None, parent: str
+) -> str:
+    def spell(path: str) -> str:
+        text = os.path.relpath(path, parent) if parent else path
+        return text.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+    options = "lowerdir=" + ":".join(spell(path) for path in lowers)
+    if upper and work:
+        options += f",upperdir={spell(upper)},workdir={spell(work)}"
+    return options
+
+
+def _call(doing: str, result: int, target: str | None = None) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise from_os_error(OSError(number, os.strerror(number), target), doing)
