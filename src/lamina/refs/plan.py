@@ -209,6 +209,27 @@ class FilePlan:
             names.difference_update([name for name in names if name.startswith(prefix)])
 
 
+def plan_entry(tree: Tree, path: str, status: os.stat_result) -> PlannedFile:
+    """An entry just like the one that a tree has at `path`.
+
+    Files of a folder that others may change meanwhile carry the digest they have now.
+    """
+    import os
+
+    from lamina.refs.filehash import read_xattrs
+
+    real = tree.real(path)
+    uid, gid = tree.owner_of(status)
+    planned = PlannedFile(status.st_mode, uid, gid, status.st_mtime_ns, xattrs=read_xattrs(real))
+    kind = stat.S_IFMT(status.st_mode)
+    if kind == stat.S_IFREG:
+        digest = tree.entry_digest(path, status) if tree.owner is not None else ""
+        return planned._replace(size=status.st_size, source=real, digest=digest)
+    if kind == stat.S_IFLNK:
+        return planned._replace(link=os.readlink(real))
+    return planned._replace(rdev=status.st_rdev)
+
+
 def _from_status(status: os.stat_result) -> PlannedFile:
     return PlannedFile(
         status.st_mode,

@@ -44,6 +44,11 @@ class Tree:
         self._cache = cache or StatCache("")
         self._directories: dict[str, Digest] = {}
 
+    @property
+    def filtered(self) -> bool:
+        """Whether the folder on disk may hold more than the tree shows."""
+        return self._excluded is not None
+
     def real(self, path: str) -> str:
         """Where a path that was found here is on disk."""
         return f"{self.root}/{path}" if path else self.root

@@ -1,4 +1,4 @@
-"""The overlayfs snapshotter: a commit is a rename, because the upper directory is the difference."""
+"""The overlayfs snapshotter: a commit is a rename, as the upper directory is the difference."""
 
 from __future__ import annotations
 

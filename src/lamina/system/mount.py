@@ -69,12 +69,11 @@ def mount_overlay(lowers: Sequence[str], upper: str | None, work: str | None, ta
     The options of mount(2) must fit a page, so with many layers paths are given relative to
     their common parent: up to 300 layers of a store's short names fit on any kernel.
     """
-    paths = [*lowers, *([upper, work] if upper and work else [])]
     options = _overlay_options(lowers, upper, work, "")
     if len(options) < _PAGE:
         mount("overlay", target, "overlay", 0, options)
         return
-    parent = os.path.commonpath([*paths, target])
+    parent = os.path.commonpath(lowers)
     options = _overlay_options(lowers, upper, work, parent)
     if len(options) >= _PAGE:
         raise Internal(f"{len(lowers)} layers are more than one overlay mount takes")

@@ -1,0 +1,192 @@
+"""Planning a copy: BuildKit's rules for what lands where, and whose metadata it keeps."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput, NotFound
+from lamina.refs.plan import FilePlan, PlannedFile, plan_entry
+from lamina.refs.selection import Filter, expand_wildcard
+
+if TYPE_CHECKING:
+    from lamina.llb.op import CopyAction
+    from lamina.ops.modes import ModeChange
+    from lamina.refs.tree import Tree
+    from lamina.system.cancel import Cancellation
+
+
+class Owner(NamedTuple):
+    uid: int
+    gid: int
+
+
+class Copier:
+    """One copy action: from a tree, into a plan.
+
+    Args:
+        owner: who owns the copies; None keeps the source's owner.
+        change: what becomes of the source's permission bits; None keeps them.
+    """
+
+    def __init__(
+        self,
+        source: Tree,
+        plan: FilePlan,
+        action: CopyAction,
+        *,
+        owner: Owner | None,
+        change: ModeChange | None,
+        cancel: Cancellation,
+    ) -> None:
+        self._source = source
+        self._plan = plan
+        self._action = action
+        self._owner = owner
+        self._change = change
+        self._cancel = cancel
+        self._filter = (
+            Filter(action.include_patterns, action.exclude_patterns)
+            if action.include_patterns or action.exclude_patterns
+            else None
+        )
+        self._links: dict[tuple[int, int], str] = {}
+
+    def run(self) -> None:
+        """Raises NotFound if there is nothing to copy, InvalidInput if it cannot land there."""
+        action = self._action
+        source = action.src.strip("/")
+        if action.allow_wildcard:
+            matches = expand_wildcard(self._source, source)
+            if not matches:
+                if action.allow_empty_wildcard:
+                    return
+                raise NotFound(
+                    f'"/{source}": not found',
+                    hint="the path is looked up in the source's root; check its spelling, and "
+                    ".dockerignore if it is in the build context",
+                )
+        else:
+            matches = [(source, source)]
+        for shown, real in matches:
+            self._copy_source(shown, real)
+
+    def _copy_source(self, shown: str, real: str) -> None:
+        action, plan = self._action, self._plan
+        found, status = self._source.find(real, follow=action.follow_symlink)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        ends_in_slash = action.dest.endswith("/") or action.dest.endswith("/.")
+        destination = plan.resolve(action.dest)
+        parents = PlannedFile(
+            stat.S_IFDIR | 0o755, *(self._owner or Owner(0, 0)), self._time(status)
+        )
+        if self._change is not None and action.mode >= 0 and not action.mode_str:
+            parents = parents._replace(mode=stat.S_IFDIR | (action.mode & 0o7777))
+        if not action.create_dest_path:
+            above = destination.rpartition("/")[0]
+            if above and plan.lookup(above) is None:
+                raise NotFound(f'"{action.dest}": the folder it should go to does not exist')
+        if ends_in_slash and destination:
+            plan.make_directories(destination, parents)
+        existing = plan.lookup(destination) if destination else None
+        lands_in = existing is not None and existing.is_directory if destination else True
+        if (is_directory and not action.dir_copy_contents and lands_in) or (
+            not is_directory and lands_in
+        ):
+            name = os.path.basename(shown.rstrip("/"))
+            destination = f"{destination}/{name}" if destination else name
+            if destination and not is_directory:
+                destination = plan.resolve(destination, follow_last=False)
+        if is_directory and action.dir_copy_contents and destination and not lands_in:
+            if existing is not None:
+                if not action.always_replace:
+                    raise InvalidInput(
+                        f"cannot copy to non-directory: /{destination}",
+                        hint="the source is a directory and the destination is not",
+                    )
+                plan.remove(destination)
+            above = destination.rpartition("/")[0]
+            plan.make_directories(above, parents)
+        elif destination:
+            plan.make_directories(destination.rpartition("/")[0], parents)
+        if is_directory:
+            self._copy_directory(found, status, destination, found)
+        else:
+            self._copy_entry(found, status, destination)
+
+    def _copy_directory(
+        self, path: str, status: os.stat_result, destination: str, top: str
+    ) -> None:
+        existing = self._plan.lookup(destination) if destination else None
+        if destination and (existing is None or not existing.is_directory):
+            self._replaceable(destination, existing, is_directory=True)
+            self._plan.put(destination, self._planned(path, status))
+        self._copy_children(path, destination, top, ())
+
+    def _copy_children(
+        self,
+        path: str,
+        destination: str,
+        top: str,
+        delayed: tuple[tuple[str, os.stat_result, str], ...],
+    ) -> None:
+        """Copy what is in a directory. `delayed` are parents made only if something lands there."""
+        self._cancel.check()
+        prefix = f"{destination}/" if destination else ""
+        for name, status in self._source.children(path):
+            child = f"{path}/{name}" if path else name
+            target = prefix + name
+            is_directory = stat.S_ISDIR(status.st_mode)
+            taken = self._filter is None or self._filter.takes(
+                child[len(top) + 1 :] if top else child
+            )
+            if not taken and not is_directory:
+                continue
+            if not taken:
+                self._copy_children(child, target, top, (*delayed, (child, status, target)))
+                continue
+            for above, above_status, above_target in delayed:
+                known = self._plan.lookup(above_target)
+                if known is None or not known.is_directory:
+                    self._plan.put(above_target, self._planned(above, above_status))
+            delayed = ()
+            if is_directory:
+                self._copy_directory(child, status, target, top)
+            else:
+                self._copy_entry(child, status, target)
+
+    def _copy_entry(self, path: str, status: os.stat_result, destination: str) -> None:
+        self._replaceable(destination, self._plan.lookup(destination), is_directory=False)
+        planned = self._planned(path, status)
+        if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+            first = self._links.setdefault((status.st_dev, status.st_ino), destination)
+            if first != destination and first in self._plan.entries:
+                planned = planned._replace(hard_link=first, source="", size=0, digest="")
+        self._plan.put(destination, planned)
+
+    def _replaceable(
+        self, destination: str, existing: PlannedFile | None, *, is_directory: bool
+    ) -> None:
+        if existing is None or existing.is_directory == is_directory:
+            return
+        if self._action.always_replace:
+            self._plan.remove(destination)
+        elif is_directory:
+            raise InvalidInput(f"cannot copy to non-directory: /{destination}")
+        else:
+            raise InvalidInput(f"cannot replace to directory /{destination} with file")
+
+    def _planned(self, path: str, status: os.stat_result) -> PlannedFile:
+        planned = plan_entry(self._source, path, status)
+        planned = planned._replace(mtime_ns=self._time(status))
+        if self._owner is not None:
+            planned = planned._replace(uid=self._owner.uid, gid=self._owner.gid)
+        if self._change is not None and not stat.S_ISLNK(status.st_mode):
+            bits = self._change.apply(status.st_mode)
+            planned = planned._replace(mode=stat.S_IFMT(status.st_mode) | bits)
+        return planned
+
+    def _time(self, status: os.stat_result) -> int:
+        timestamp = self._action.timestamp
+        return timestamp if timestamp > 0 else status.st_mtime_ns

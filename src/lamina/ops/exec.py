@@ -1,0 +1,219 @@
+"""The exec op: a command in a sandbox, on top of its inputs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import CommandFailed, NotFound, PermissionDenied
+from lamina.base.events import LogEvent
+from lamina.llb.op import MountContentCache, MountType, NetMode, SecurityMode
+from lamina.ops.mounts import is_change
+from lamina.refs.ref import Ref
+from lamina.refs.selection import Selector, digest_selection
+from lamina.runtime.contract import Network, Process, Resources, Rlimit, Sandbox
+from lamina.solver.contract import CacheMap, Dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.llb.op import ExecOp, LinuxResources, LLBPlatform, Mount, ProxyEnv
+    from lamina.ops.mounts import MountTable
+    from lamina.refs.pool import RefPool
+    from lamina.runtime.contract import ExitStatus, Runtime
+    from lamina.session.contract import Session
+    from lamina.solver.contract import OpContext, Result
+
+_NETWORKS = {
+    NetMode.UNSET: Network.DEFAULT,
+    NetMode.HOST: Network.HOST,
+    NetMode.NONE: Network.NONE,
+}
+
+
+class ExecOperation:
+    """Runs an ExecOp.
+
+    Args:
+        allowed: entitlements that the user granted (`security.insecure`, `network.host`).
+        shm_size: bytes of /dev/shm, 0 for the default.
+    """
+
+    def __init__(
+        self,
+        op: ExecOp,
+        platform: LLBPlatform | None,
+        inputs: int,
+        name: str,
+        *,
+        pool: RefPool,
+        mounts: MountTable,
+        runtime: Callable[[], Runtime],
+        session: Session,
+        allowed: frozenset[str],
+        resources: LinuxResources | None,
+    ) -> None:
+        self._op = op
+        self._platform = platform
+        self._inputs = inputs
+        self._name = name
+        self._pool = pool
+        self._mounts = mounts
+        self._runtime = runtime
+        self._session = session
+        self._allowed = allowed
+        self._resources = resources
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        op = self._op
+        meta = op.meta
+        assert meta is not None
+        # Proxies, and addresses of extra hosts, say how to reach things, not what is built.
+        keyed = op._replace(
+            meta=meta._replace(
+                proxy_env=None,
+                extra_hosts=tuple(host._replace(ip="") for host in meta.extra_hosts),
+            ),
+            mounts=tuple(_keyed_mount(mount) for mount in op.mounts),
+        )
+        digest = digest_of(f"exec.v1\n{self._platform}\n{keyed!r}".encode())
+        return CacheMap(digest, tuple(self._dependency(i) for i in range(self._inputs)))
+
+    def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        op = self._op
+        meta = op.meta
+        assert meta is not None
+        self._check_entitlements()
+        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env())
+        committed = False
+        with self._mounts.prepare(op, inputs, context.cancel) as prepared:
+            try:
+                status = self._runtime().run(
+                    Process(meta.args, env, meta.cwd or "/", meta.user),
+                    Sandbox(
+                        rootfs=prepared.rootfs,
+                        mounts=prepared.mounts,
+                        readonly=prepared.readonly,
+                        hostname=meta.hostname,
+                        extra_hosts=tuple((host.host, host.ip) for host in meta.extra_hosts),
+                        network=_NETWORKS[op.network],
+                        insecure=op.security is SecurityMode.INSECURE,
+                        rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
+                        cgroup_parent=meta.cgroup_parent,
+                        resources=Resources(*self._resources) if self._resources else Resources(),
+                    ),
+                    stdout=self._log(context, 1),
+                    stderr=self._log(context, 2),
+                    cancel=context.cancel,
+                )
+                context.cancel.check()
+                self._accept(status)
+                committed = True
+            finally:
+                if not committed:
+                    for change in prepared.changes:
+                        self._pool.discard(change.staged)
+        outputs: dict[int, Ref] = {}
+        for change in prepared.changes:
+            if change.output < 0:
+                self._pool.discard(change.staged)
+            else:
+                outputs[change.output] = self._pool.commit(change.staged, change.parent, self._name)
+        for mount in op.mounts:
+            # A read-only root is handed on as it came.
+            if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
+                outputs.setdefault(mount.output, inputs[mount.input])
+        return [outputs.get(index, Ref()) for index in range(max(outputs, default=-1) + 1)]
+
+    def _dependency(self, index: int) -> Dependency:
+        """An input that is only read is keyed by the content of what is mounted of it."""
+        uses = [mount for mount in self._op.mounts if mount.input == index]
+        selectors = tuple(sorted({mount.selector for mount in uses}))
+        selector = str(digest_of("\0".join(selectors).encode())) if any(selectors) else ""
+        by_content = all(
+            mount.content_cache is MountContentCache.ON
+            or (
+                mount.content_cache is MountContentCache.DEFAULT
+                and mount.readonly
+                and mount.dest != "/"
+                and mount.mount_type is MountType.BIND
+            )
+            for mount in uses
+        )
+        if not by_content or not uses:
+            return Dependency(selector)
+        chosen = [Selector(path or "/", follow_links=True) for path in selectors]
+
+        def digest(result: Result) -> Digest:
+            assert isinstance(result, Ref)
+            return digest_selection(self._pool.tree(result), chosen)
+
+        return Dependency(selector, digest)
+
+    def _check_entitlements(self) -> None:
+        insecure = self._op.security is SecurityMode.INSECURE
+        for needed, entitlement, flag in (
+            (insecure, "security.insecure", "--security=insecure"),
+            (self._op.network is NetMode.HOST, "network.host", "--network=host"),
+        ):
+            if needed and entitlement not in self._allowed:
+                raise PermissionDenied(
+                    f"RUN {flag} is not allowed",
+                    hint=f"allow it: lamina build --allow {entitlement}",
+                )
+
+    def _secret_env(self) -> tuple[str, ...]:
+        entries = []
+        for secret in self._op.secret_env:
+            value = self._session.secret(secret.id)
+            if value is not None:
+                entries.append(f"{secret.name}={value.decode('utf-8', 'surrogateescape')}")
+            elif not secret.optional:
+                raise NotFound(
+                    f'secret "{secret.id}" is not known',
+                    hint=f"pass it: --secret id={secret.id},src=FILE or env=VAR",
+                )
+        return tuple(entries)
+
+    def _accept(self, status: ExitStatus) -> None:
+        meta = self._op.meta
+        assert meta is not None
+        if status.code in (meta.valid_exit_codes or (0,)):
+            return
+        command = " ".join(meta.args)
+        reason = f'process "{command}" did not complete successfully: exit code: {status.code}'
+        hint = ""
+        if status.out_of_memory:
+            reason += " (out of memory)"
+            hint = "the kernel ended it for want of memory; give the machine or the step more"
+        elif status.code == 127:
+            hint = "exit code 127 means that a command was not found"
+        raise CommandFailed(reason, exit_code=status.code, hint=hint)
+
+    @staticmethod
+    def _log(context: OpContext, stream: int) -> Callable[[bytes], None]:
+        def log(data: bytes) -> None:
+            context.emit(LogEvent(context.digest, stream, data, time.time()))
+
+        return log
+
+
+def _keyed_mount(mount: Mount) -> Mount:
+    """What of a mount decides the result: not which folder a cache happens to be."""
+    if mount.cache is not None:
+        return mount._replace(cache=None, selector="")
+    return mount._replace(selector="")
+
+
+def _proxy_env(proxy: ProxyEnv | None, env: Sequence[str]) -> tuple[str, ...]:
+    if proxy is None:
+        return ()
+    have = {entry.partition("=")[0] for entry in env}
+    found = []
+    for name, value in zip(proxy._fields, proxy, strict=True):
+        for spelled in (name.upper(), name):
+            if value and spelled not in have:
+                found.append(f"{spelled}={value}")
+    return tuple(found)

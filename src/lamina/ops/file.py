@@ -1,0 +1,235 @@
+"""The file op: copies, folders, files, links and removals, planned on top of a base."""
+
+from __future__ import annotations
+
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import InvalidInput, NotFound
+from lamina.ops.copy import Copier, Owner
+from lamina.ops.modes import parse_mode_change
+from lamina.refs.plan import FilePlan, PlannedFile
+from lamina.refs.ref import Ref
+from lamina.refs.selection import Selector, contains_wildcard, digest_selection, expand_wildcard
+from lamina.solver.contract import CacheMap, Dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
+    from lamina.refs.pool import RefPool
+    from lamina.solver.contract import OpContext, Result
+
+
+class FileOperation:
+    """Runs a FileOp. Its sources are keyed by the content of what the actions read."""
+
+    def __init__(self, op: FileOp, inputs: int, name: str, pool: RefPool) -> None:
+        self._op = op
+        self._inputs = inputs
+        self._name = name
+        self._pool = pool
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        selectors: dict[int, list[Selector]] = {}
+        bases: set[int] = set()
+        parts: list[str] = ["file.v1"]
+        for action in self._op.actions:
+            bases.add(action.input)
+            for owner in _owners(action):
+                for user, path in ((owner.user, "/etc/passwd"), (owner.group, "/etc/group")):
+                    if user is not None and user.by_name is not None:
+                        selectors.setdefault(user.by_name.input, []).append(
+                            Selector(path, follow_links=True)
+                        )
+            keyed = action
+            copy = action.copy
+            if copy is not None and 0 <= action.secondary_input < self._inputs:
+                selectors.setdefault(action.secondary_input, []).append(
+                    Selector(
+                        copy.src,
+                        copy.allow_wildcard and contains_wildcard(copy.src),
+                        copy.follow_symlink,
+                        copy.include_patterns,
+                        copy.exclude_patterns,
+                        copy.required_paths,
+                    )
+                )
+                # Where it lies does not matter, but its name may become the copy's.
+                base_name = copy.src.rstrip("/").rpartition("/")[2]
+                keyed = action._replace(copy=copy._replace(src=base_name))
+            parts.append(repr(tuple(keyed)))
+        dependencies = []
+        for index in range(self._inputs):
+            chosen = selectors.get(index)
+            if chosen is None or index in bases:
+                dependencies.append(Dependency())
+            else:
+                paths = "\0".join(sorted({s.path for s in chosen}, reverse=True))
+                dependencies.append(
+                    Dependency(str(digest_of(paths.encode())), self._digester(chosen))
+                )
+        return CacheMap(digest_of("\n".join(parts).encode()), tuple(dependencies))
+
+    def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        states: dict[int, tuple[FilePlan, Ref]] = {}
+        outputs: dict[int, tuple[FilePlan, Ref]] = {}
+        count = len(inputs)
+        for position, action in enumerate(self._op.actions):
+            context.cancel.check()
+            state = states.get(action.input)
+            if state is None:
+                parent = inputs[action.input] if 0 <= action.input < count else Ref()
+                state = (self._pool.plan(parent), parent)
+            self._apply(action, state[0], inputs, states, context)
+            states[count + position] = state
+            if action.output >= 0:
+                outputs[action.output] = state
+        return [self._pool.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
+
+    def _apply(
+        self,
+        action: FileAction,
+        plan: FilePlan,
+        inputs: Sequence[Ref],
+        states: dict[int, tuple[FilePlan, Ref]],
+        context: OpContext,
+    ) -> None:
+        if action.copy is not None:
+            copy = action.copy
+            if action.secondary_input in states:
+                raise InvalidInput("a copy from an earlier action's result is not supported")
+            if not 0 <= action.secondary_input < len(inputs):
+                raise InvalidInput("a copy without a source")
+            source = self._pool.tree(inputs[action.secondary_input], context.cancel)
+            owner = self._owner(copy.owner, inputs)
+            if copy.attempt_unpack:
+                from lamina.ops.unpack import unpack_archives
+
+                copy = unpack_archives(self._pool, source, plan, copy, owner, context)
+                if copy is None:
+                    return
+            change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
+            Copier(source, plan, copy, owner=owner, change=change, cancel=context.cancel).run()
+        elif action.mkdir is not None:
+            mkdir = action.mkdir
+            path = plan.resolve(mkdir.path)
+            owner = self._owner(mkdir.owner, inputs) or Owner(0, 0)
+            entry = PlannedFile(stat.S_IFDIR | mkdir.mode & 0o7777, *owner, _time(mkdir.timestamp))
+            if mkdir.make_parents:
+                plan.make_directories(path, entry)
+            else:
+                self._parent_exists(plan, path)
+                if plan.lookup(path) is not None:
+                    raise InvalidInput(f"/{path} exists already")
+                plan.put(path, entry)
+        elif action.mkfile is not None:
+            mkfile = action.mkfile
+            path = plan.resolve(mkfile.path)
+            self._parent_exists(plan, path)
+            existing = plan.lookup(path)
+            if existing is not None and existing.is_directory:
+                raise InvalidInput(f"/{path} is a directory")
+            owner = self._owner(mkfile.owner, inputs) or Owner(0, 0)
+            plan.put(
+                path,
+                PlannedFile(
+                    stat.S_IFREG | mkfile.mode & 0o7777,
+                    *owner,
+                    _time(mkfile.timestamp),
+                    size=len(mkfile.data),
+                    data=mkfile.data,
+                ),
+            )
+        elif action.symlink is not None:
+            link = action.symlink
+            path = plan.resolve(link.new_path, follow_last=False)
+            self._parent_exists(plan, path)
+            if plan.lookup(path) is not None:
+                raise InvalidInput(f"/{path} exists already")
+            owner = self._owner(link.owner, inputs) or Owner(0, 0)
+            plan.put(
+                path,
+                PlannedFile(
+                    stat.S_IFLNK | 0o777, *owner, _time(link.timestamp), link=link.old_path
+                ),
+            )
+        elif action.rm is not None:
+            self._remove(plan, action)
+
+    def _remove(self, plan: FilePlan, action: FileAction) -> None:
+        assert action.rm is not None
+        paths = [action.rm.path.strip("/")]
+        if action.rm.allow_wildcard and contains_wildcard(paths[0]) and plan.base is not None:
+            paths = [real for _, real in expand_wildcard(plan.base, paths[0])]
+        for path in paths:
+            resolved = plan.resolve(path, follow_last=False)
+            if not resolved:
+                raise InvalidInput("the root of a file system cannot be removed")
+            if plan.lookup(resolved) is None:
+                if not action.rm.allow_not_found:
+                    raise NotFound(f'"/{path}": not found')
+                continue
+            plan.remove(resolved)
+
+    def _parent_exists(self, plan: FilePlan, path: str) -> None:
+        parent = path.rpartition("/")[0]
+        found = plan.lookup(parent) if parent else None
+        if parent and (found is None or not found.is_directory):
+            raise NotFound(f'"/{parent}": the folder does not exist')
+
+    def _owner(self, chown: ChownOpt | None, inputs: Sequence[Ref]) -> Owner | None:
+        if chown is None or (chown.user is None and chown.group is None):
+            return None
+        uid, gid_of_user = self._look_up(chown.user, inputs, "passwd")
+        if chown.group is None:
+            return Owner(uid, gid_of_user)
+        gid, _ = self._look_up(chown.group, inputs, "group")
+        return Owner(uid, gid)
+
+    def _look_up(
+        self, user: UserOpt | None, inputs: Sequence[Ref], database: str
+    ) -> tuple[int, int]:
+        """The id behind a name or number, and (for users by name) the user's group."""
+        if user is None:
+            return 0, 0
+        if user.by_name is None:
+            number = user.by_id or 0
+            return number, number if database == "passwd" else 0
+        name = user.by_name.name
+        if name.isdecimal():
+            return int(name), int(name)
+        tree = self._pool.tree(inputs[user.by_name.input]) if inputs else None
+        path = tree.resolve(f"etc/{database}") if tree is not None else ""
+        if tree is not None and tree.lstat(path) is not None:
+            with open(tree.real(path), encoding="utf-8", errors="surrogateescape") as file:
+                for line in file:
+                    fields = line.rstrip("\n").split(":")
+                    if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
+                        group = fields[3] if len(fields) > 3 and fields[3].isdecimal() else "0"
+                        return int(fields[2]), int(group)
+        what = "user" if database == "passwd" else "group"
+        raise NotFound(
+            f'--chown: no {what} named "{name}" in the image\'s /etc/{database}',
+            hint="use a number, or add it in a RUN step before",
+        )
+
+    def _digester(self, selectors: list[Selector]) -> Callable[[Result], Digest]:
+        def digest(result: Result) -> Digest:
+            assert isinstance(result, Ref)
+            return digest_selection(self._pool.tree(result), selectors)
+
+        return digest
+
+
+def _owners(action: FileAction) -> list[ChownOpt]:
+    owners = [part.owner for part in (action.copy, action.mkdir, action.mkfile) if part is not None]
+    return [owner for owner in owners if owner is not None]
+
+
+def _time(timestamp: int) -> int:
+    """Nanoseconds: the op's own, or now (LLB's 0 and -1 both mean that)."""
+    return timestamp if timestamp > 0 else time.time_ns()

@@ -1,0 +1,67 @@
+"""Merge and diff: stacking differences, and taking them apart again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import Unsupported
+from lamina.refs.ref import Ref
+from lamina.solver.contract import CacheMap, Dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.llb.op import DiffOp, MergeOp
+    from lamina.refs.pool import RefPool
+    from lamina.solver.contract import OpContext
+
+
+class MergeOperation:
+    """Stacks the file systems of its inputs, later ones on top (`pb.MergeOp`)."""
+
+    def __init__(self, op: MergeOp, inputs: int, name: str, pool: RefPool) -> None:
+        self._op = op
+        self._inputs = inputs
+        self._name = name
+        self._pool = pool
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        order = ",".join(str(entry.input) for entry in self._op.inputs)
+        digest = digest_of(f"merge.v1\n{order}".encode())
+        return CacheMap(digest, (Dependency(),) * self._inputs)
+
+    def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        refs = [inputs[entry.input] for entry in self._op.inputs if entry.input >= 0]
+        return [self._pool.merge(refs, self._name)]
+
+
+class DiffOperation:
+    """What `upper` changes on top of `lower` (`pb.DiffOp`)."""
+
+    def __init__(self, op: DiffOp, inputs: int, name: str, pool: RefPool) -> None:
+        self._op = op
+        self._inputs = inputs
+        self._name = name
+        self._pool = pool
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        lower = self._op.lower.input if self._op.lower else -1
+        upper = self._op.upper.input if self._op.upper else -1
+        digest = digest_of(f"diff.v1\n{lower} {upper}".encode())
+        return CacheMap(digest, (Dependency(),) * self._inputs)
+
+    def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        lower = self._input(self._op.lower.input if self._op.lower else -1, inputs)
+        upper = self._input(self._op.upper.input if self._op.upper else -1, inputs)
+        between = self._pool.is_ancestor(lower, upper)
+        if between is None:
+            raise Unsupported(
+                "a diff whose lower side is not an ancestor of its upper side",
+                hint="take the diff between a state and one that it was made from",
+            )
+        return [self._pool.merge([Ref(), *(Ref(state.id) for state in between)], self._name)]
+
+    @staticmethod
+    def _input(index: int, inputs: Sequence[Ref]) -> Ref:
+        return inputs[index] if index >= 0 else Ref()

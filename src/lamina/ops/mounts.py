@@ -1,0 +1,214 @@
+"""The mounts of an exec: bound results, cache folders, secrets, agents, tmpfs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput, NotFound
+from lamina.llb.op import NO_INPUT, NO_OUTPUT, CacheSharing, MountType
+from lamina.refs.ref import Ref
+from lamina.runtime.contract import BindMount, TmpfsMount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lamina.llb.op import ExecOp, Mount
+    from lamina.refs.pool import RefPool
+    from lamina.session.contract import Session
+    from lamina.stores.cache_mounts import CacheMountStore
+    from lamina.stores.snapshots import Staged
+    from lamina.system.cancel import Cancellation
+
+
+class Change(NamedTuple):
+    """A mount that takes changes: which output they become (or NO_OUTPUT), and on top of what."""
+
+    output: int
+    staged: Staged
+    parent: Ref
+
+
+class Prepared(NamedTuple):
+    """Everything mounted, while the block of `prepare` lasts."""
+
+    rootfs: str
+    readonly: bool
+    mounts: tuple[BindMount | TmpfsMount, ...]
+    changes: tuple[Change, ...]
+
+
+class MountTable:
+    """Prepares the mounts of execs.
+
+    Args:
+        scratch: this process's own folder, for secrets' temporary files.
+        tmpfs: a folder on tmpfs for secrets, so that they never reach a disk.
+    """
+
+    def __init__(
+        self, pool: RefPool, caches: CacheMountStore, session: Session, scratch: str, tmpfs: str
+    ) -> None:
+        self._pool = pool
+        self._caches = caches
+        self._session = session
+        self._scratch = scratch
+        self._tmpfs = tmpfs
+
+    @contextmanager
+    def prepare(
+        self, op: ExecOp, inputs: Sequence[Ref], cancel: Cancellation
+    ) -> Iterator[Prepared]:
+        """Mount all that an exec needs. The staged directories outlive the block."""
+        with ExitStack() as stack:
+            changes: list[Change] = []
+            mounts: list[BindMount | TmpfsMount] = []
+            rootfs = ""
+            readonly = False
+            # Locks are taken in one order, or two steps with the same two caches would deadlock.
+            folders = {
+                index: stack.enter_context(self._cache(mount, inputs, cancel))
+                for index, mount in sorted(enumerate(op.mounts), key=lambda m: _cache_id(m[1]))
+                if mount.mount_type is MountType.CACHE
+            }
+            for index, mount in sorted(
+                enumerate(op.mounts), key=lambda item: (item[1].dest.count("/"), item[0])
+            ):
+                if mount.dest == "/":
+                    rootfs = self._bind(mount, inputs, stack, changes, cancel)
+                    readonly = mount.readonly
+                    continue
+                match mount.mount_type:
+                    case MountType.BIND:
+                        source = self._bind(mount, inputs, stack, changes, cancel)
+                        mounts.append(BindMount(source, mount.dest, mount.readonly))
+                    case MountType.CACHE:
+                        source = _beneath(folders[index], mount.selector)
+                        mounts.append(BindMount(source, mount.dest, mount.readonly))
+                    case MountType.TMPFS:
+                        mounts.append(
+                            TmpfsMount(mount.dest, mount.tmpfs.size if mount.tmpfs else 0)
+                        )
+                    case MountType.SECRET:
+                        bound = self._secret(mount, stack)
+                        if bound is not None:
+                            mounts.append(bound)
+                    case MountType.SSH:
+                        bound = self._ssh(mount)
+                        if bound is not None:
+                            mounts.append(bound)
+            if not rootfs:
+                raise InvalidInput("an exec without a root mount")
+            yield Prepared(rootfs, readonly, tuple(mounts), tuple(changes))
+
+    def _bind(
+        self,
+        mount: Mount,
+        inputs: Sequence[Ref],
+        stack: ExitStack,
+        changes: list[Change],
+        cancel: Cancellation,
+    ) -> str:
+        ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
+        if mount.readonly or ref.local is not None:
+            if not mount.readonly:
+                ref = self._pool.copied(ref, cancel)
+            else:
+                tree = self._pool.bindable(ref, cancel)
+                return tree.real(tree.resolve(mount.selector)) if mount.selector else tree.root
+        path, staged = stack.enter_context(self._pool.writable(ref, cancel))
+        changes.append(Change(mount.output, staged, ref))
+        if mount.selector.strip("/"):
+            from lamina.refs.tree import Tree
+
+            tree = Tree(path)
+            return tree.real(tree.find(mount.selector, follow=True)[0])
+        return path
+
+    @contextmanager
+    def _cache(self, mount: Mount, inputs: Sequence[Ref], cancel: Cancellation) -> Iterator[str]:
+        assert mount.cache is not None
+        ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
+        mount_id = mount.cache.id or mount.dest
+        if ref.snapshot is not None:
+            mount_id = f"{mount_id}:{ref.snapshot}"
+        seed = self._seeder(ref, cancel)
+        match mount.cache.sharing:
+            case CacheSharing.SHARED:
+                context = self._caches.shared(mount_id, seed)
+            case CacheSharing.PRIVATE:
+                context = self._caches.private(mount_id, seed)
+            case CacheSharing.LOCKED:
+                context = self._caches.locked(mount_id, seed, cancel)
+        with context as folder:
+            yield folder
+
+    def _seeder(self, ref: Ref, cancel: Cancellation) -> Callable[[str], None]:
+        def seed(folder: str) -> None:
+            if ref.snapshot is None and ref.local is None:
+                return
+            from lamina.system.clone import clone_tree
+
+            os.rmdir(folder)
+            clone_tree(self._pool.bindable(ref, cancel).root, folder)
+
+        return seed
+
+    def _secret(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+        secret = mount.secret
+        assert secret is not None
+        value = self._session.secret(secret.id)
+        if value is None:
+            if secret.optional:
+                return None
+            raise NotFound(
+                f'secret "{secret.id}" is not known',
+                hint=f"pass it: --secret id={secret.id},src=FILE (or env=VAR)",
+            )
+        path = os.path.join(self._tmpfs, os.urandom(8).hex())
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
+        stack.callback(os.unlink, path)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(value)
+            os.fchown(fd, secret.uid, secret.gid)
+            os.fchmod(fd, stat.S_IMODE(secret.mode))
+        finally:
+            os.close(fd)
+        return BindMount(path, mount.dest, readonly=True)
+
+    def _ssh(self, mount: Mount) -> BindMount | None:
+        ssh = mount.ssh
+        assert ssh is not None
+        socket = self._session.ssh_socket(ssh.id or "default")
+        if socket is None:
+            if ssh.optional:
+                return None
+            raise NotFound(
+                f'SSH agent "{ssh.id or "default"}" is not known',
+                hint="pass it: --ssh default (with SSH_AUTH_SOCK set) or --ssh id=SOCKET",
+            )
+        return BindMount(socket, mount.dest)
+
+
+def is_change(mount: Mount) -> bool:
+    """Whether what a step writes to a mount becomes one of the op's outputs."""
+    return mount.mount_type is MountType.BIND and mount.output != NO_OUTPUT and not mount.readonly
+
+
+def _cache_id(mount: Mount) -> str:
+    return (mount.cache.id or mount.dest) if mount.cache is not None else ""
+
+
+def _beneath(folder: str, selector: str) -> str:
+    """A sub-folder of a cache mount, made if it is missing."""
+    if not selector.strip("/"):
+        return folder
+    from lamina.refs.tree import Tree
+
+    tree = Tree(folder)
+    path = tree.real(tree.resolve(selector))
+    os.makedirs(path, exist_ok=True)
+    return path

@@ -1,0 +1,236 @@
+"""Makes refs and gets at what they stand for: a readable tree, a writable copy, a merge."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.base.errors import Internal, NotFound
+from lamina.refs.plan import FilePlan, plan_entry
+from lamina.refs.ref import Ref
+from lamina.refs.tree import Tree
+from lamina.system.flight import Flights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamina.stores.layers import Layer, LayerTable
+    from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+
+class Unpacker(Protocol):
+    """Turns packed layers and plans into files."""
+
+    def unpack(
+        self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
+    ) -> None:
+        """Fill `staged` with what the layer changes on top of `lowers` (`fs` folders)."""
+        ...
+
+    def lay_out(
+        self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation
+    ) -> None: ...
+
+
+class RefPool:
+    """The states of one store, as this process uses them."""
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: SnapshotStore,
+        layers: LayerTable,
+        snapshotter: Snapshotter,
+        unpacker: Unpacker,
+    ) -> None:
+        self._store = store
+        self.snapshots = snapshots
+        self.layers = layers
+        self._snapshotter = snapshotter
+        self._unpacker = unpacker
+        self._plans: dict[int, FilePlan] = {}
+        self._trees: dict[int | None, Tree] = {}
+        self._lock = threading.Lock()
+        self._layouts: Flights[None] = Flights()
+        self._views: Flights[Tree] = Flights()
+
+    @property
+    def kind(self) -> str:
+        return self._snapshotter.kind
+
+    def plan(self, ref: Ref) -> FilePlan:
+        """An empty plan of changes on top of a ref."""
+        return FilePlan(None if ref.snapshot is None else self.tree(ref))
+
+    def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
+        """Make a plan a state. It is laid out or packed when somebody needs that."""
+        if not plan.entries and not plan.removed:
+            return parent
+        snapshot = self.snapshots.add(parent.snapshot, description=description)
+        with self._lock:
+            self._plans[snapshot] = plan
+        return Ref(snapshot)
+
+    def pending_plan(self, snapshot: int) -> FilePlan | None:
+        """The plan of a state that is not laid out."""
+        with self._lock:
+            return self._plans.get(snapshot)
+
+    def pending(self) -> list[int]:
+        """States that exist only as plans of this process."""
+        with self._lock:
+            return list(self._plans)
+
+    def planned(self, snapshot: int) -> None:
+        """The state of this plan has a layer or a directory now."""
+        with self._lock:
+            self._plans.pop(snapshot, None)
+
+    def tree(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+        """A readable view of a ref's files; kept for the life of the process."""
+        if ref.local is not None:
+            return ref.local
+        known = self._trees.get(ref.snapshot)
+        if known is not None:
+            return known
+        return self._views.run(ref.snapshot, lambda: self._view(ref, cancel))
+
+    def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+        """A view that can be shown inside a container, without what the client ignores."""
+        if ref.local is None or not ref.local.filtered:
+            return self.tree(ref, cancel)
+        return self.tree(self.copied(ref, cancel), cancel)
+
+    def copied(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
+        """A state of this store with the content of a client's folder."""
+        assert ref.local is not None
+        plan = FilePlan(None)
+        for path, status in ref.local.walk(""):
+            plan.entries[path] = plan_entry(ref.local, path, status)
+        return self.commit_plan(plan, Ref(), "copy of a client's folder")
+
+    @contextmanager
+    def writable(
+        self, ref: Ref, cancel: Cancellation | None = None
+    ) -> Iterator[tuple[str, Staged]]:
+        """A writable mount on top of a ref, and the staged directory that takes the changes.
+
+        The mount is gone after the block; then commit the staged directory, or drop it.
+        """
+        lowers = self._lowers(ref.snapshot, cancel)
+        staged = self.snapshots.stage()
+        self._snapshotter.stage(lowers, staged)
+        target = self._mount_point()
+        with self._snapshotter.writable(lowers, staged, target) as path:
+            yield path, staged
+        os.rmdir(target)
+
+    def commit(self, staged: Staged, parent: Ref, description: str) -> Ref:
+        return Ref(self.snapshots.commit(staged, parent.snapshot, description))
+
+    def discard(self, staged: Staged) -> None:
+        import shutil
+
+        shutil.rmtree(staged.path, ignore_errors=True)
+
+    def merge(self, refs: Sequence[Ref], description: str) -> Ref:
+        """Stack the differences of all refs: later ones on top of earlier ones."""
+        if any(ref.local is not None for ref in refs):
+            raise Internal("a client's folder cannot be merged")
+        result = refs[0] if refs else Ref()
+        for ref in refs[1:]:
+            for state in self.snapshots.stack(ref.snapshot):
+                result = self._restack(state, result, description)
+        return result
+
+    def is_ancestor(self, lower: Ref, upper: Ref) -> list[Snapshot] | None:
+        """The states between, lowest first, if `upper` was made on top of `lower`."""
+        stack = self.snapshots.stack(upper.snapshot)
+        if lower.snapshot is None:
+            return list(stack)
+        for index, state in enumerate(stack):
+            if state.id == lower.snapshot:
+                return list(stack[index + 1 :])
+        return None
+
+    def lay_out(self, snapshot: int, cancel: Cancellation | None = None) -> None:
+        """See that a state and all below it have directories."""
+        self._lowers(snapshot, cancel)
+
+    def _restack(self, state: Snapshot, parent: Ref, description: str) -> Ref:
+        plan = self.pending_plan(state.id)
+        if plan is not None or self.kind == "native":
+            self.lay_out(state.id)
+            state = self.snapshots.get(state.id)
+        copies = self.layers.of(state.id)
+        if self.kind == "native" and parent.snapshot is not None:
+            raise Internal("merge is not possible without overlayfs")
+        new = self.snapshots.add(
+            parent.snapshot, directory=state.directory, description=description
+        )
+        for layer in copies:
+            self.layers.add(new, layer)
+        return Ref(new)
+
+    def _view(self, ref: Ref, cancel: Cancellation | None) -> Tree:
+        lowers = self._lowers(ref.snapshot, cancel)
+        tree = Tree(self._snapshotter.view(lowers, self._mount_point()))
+        self._trees[ref.snapshot] = tree
+        return tree
+
+    def _mount_point(self) -> str:
+        path = os.path.join(self._store.scratch, f"m-{os.urandom(4).hex()}")
+        os.mkdir(path, 0o755)
+        return path
+
+    def _lowers(self, snapshot: int | None, cancel: Cancellation | None) -> list[str]:
+        stack = self.snapshots.stack(snapshot)
+        if any(not state.directory for state in stack):
+            self._lay_out_missing(stack, cancel)
+            stack = self.snapshots.stack(snapshot)
+        return [self.snapshots.files(state) for state in stack]
+
+    def _lay_out_missing(self, stack: Sequence[Snapshot], cancel: Cancellation | None) -> None:
+        """Bring back every directory that a stack lacks, lowest first.
+
+        The layers of an overlay do not depend on one another's files except for directories
+        that a layer implies without holding, which need the metadata of those below.
+        """
+        for index, state in enumerate(stack):
+            if not state.directory:
+                self._layouts.run(
+                    state.id, partial(self._lay_out_one, state, stack[:index], cancel)
+                )
+
+    def _lay_out_one(
+        self, state: Snapshot, below: Sequence[Snapshot], cancel: Cancellation | None
+    ) -> None:
+        from lamina.system.cancel import Cancellation
+
+        if self.snapshots.stack(state.id)[-1].directory:
+            return
+        cancel = cancel or Cancellation()
+        lowers = (
+            [self.snapshots.files(s) for s in self.snapshots.stack(below[-1].id)] if below else []
+        )
+        staged = self.snapshots.stage()
+        self._snapshotter.stage(lowers, staged)
+        try:
+            plan = self.pending_plan(state.id)
+            if plan is not None:
+                self._unpacker.lay_out(plan, lowers, staged, cancel)
+            else:
+                packed = self.layers.of(state.id)
+                if not packed:
+                    raise NotFound(f"snapshot {state.id} has neither files nor a layer")
+                self._unpacker.unpack(packed[0], lowers, staged, cancel)
+            self.snapshots.attach(state.id, staged)
+        except BaseException:
+            self.discard(staged)
+            raise
+        self.planned(state.id)

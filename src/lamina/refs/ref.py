@@ -1,0 +1,28 @@
+"""A handle on a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.refs.tree import Tree
+
+
+class Ref:
+    """One file-system state: a snapshot in the store, or a folder lent by the client.
+
+    `snapshot` None and `local` None is the empty file system (`scratch`). States cannot vanish
+    under a build, which holds the store's shared lock, so a handle needs no counting of its own.
+    """
+
+    __slots__ = ("local", "snapshot")
+
+    def __init__(self, snapshot: int | None = None, *, local: Tree | None = None) -> None:
+        self.snapshot = snapshot
+        self.local = local
+
+    def clone(self) -> Ref:
+        return self
+
+    def release(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,195 @@
+"""Which files of a tree an op reads, and the digest of exactly those.
+
+The walk and the order of what is hashed are those of BuildKit's `cache/contenthash`, so that
+the digests are equal to its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest, digest_of
+from lamina.base.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.refs.tree import Tree
+
+
+class Selector(NamedTuple):
+    """What is read below `path`: it, what its wildcards match, or what patterns let through."""
+
+    path: str
+    wildcard: bool = False
+    follow_links: bool = False
+    include_patterns: tuple[str, ...] = ()
+    exclude_patterns: tuple[str, ...] = ()
+    required_paths: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        return not (self.wildcard or self.include_patterns or self.exclude_patterns)
+
+
+class Filter:
+    """Include and exclude patterns applied to paths relative to a copy's source."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include = _matcher(include)
+        self._exclude = _matcher(exclude)
+
+    def takes(self, path: str) -> bool:
+        """Whether a path is copied; the source itself ("") always is."""
+        if not path:
+            return self._include is None
+        if self._include is not None and not self._include(path):
+            return False
+        return self._exclude is None or not self._exclude(path)
+
+
+def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
+    """The digest of everything that the selectors name. Raises NotFound."""
+    digests = [_digest_one(tree, selector) for selector in selectors or (Selector("/"),)]
+    return digest_of(b"\0".join(digest.encode() for digest in digests))
+
+
+def _digest_one(tree: Tree, selector: Selector) -> Digest:
+    if selector.plain:
+        path, status = tree.find(selector.path, follow=selector.follow_links)
+        return tree.digest(path, status)
+    pattern = selector.path.strip("/")
+    if selector.wildcard:
+        sources = expand_wildcard(tree, pattern)
+        prefix = split_wildcard(pattern)[0]
+    else:
+        path, _ = tree.find(pattern, follow=True)
+        sources = [(pattern, path)]
+        prefix = pattern
+    chosen = Filter(selector.include_patterns, selector.exclude_patterns)
+    filtered = bool(selector.include_patterns or selector.exclude_patterns)
+    found: list[tuple[str, Digest]] = []
+    for shown, real in sources:
+        resolved, status = tree.find(real, follow=selector.follow_links)
+        if not filtered:
+            found.append((shown, tree.digest(resolved, status)))
+            continue
+        if chosen.takes("") and not selector.path.endswith("/"):
+            found.append((shown, tree.entry_digest(resolved, status)))
+        if stat.S_ISDIR(status.st_mode):
+            for child, child_status in tree.walk(resolved):
+                below = child[len(resolved) + 1 :] if resolved else child
+                if chosen.takes(below):
+                    name = f"{shown}/{below}" if shown else below
+                    found.append((name, tree.entry_digest(child, child_status)))
+        elif chosen.takes(os.path.basename(shown)):
+            found.append((shown, tree.entry_digest(resolved, status)))
+    for required in selector.required_paths:
+        if not any(name.startswith(required.strip("/")) for name, _ in found):
+            raise NotFound(f'"{required}": not found')
+    if not found:
+        return digest_of(b"")
+    if len(found) == 1 and os.path.basename(pattern) == os.path.basename(found[0][0]):
+        return found[0][1]
+    hashed = sha256()
+    for name, digest in found:
+        relative = name[len(prefix) :].lstrip("/") if prefix else name
+        hashed.update(b"".join(b"\0" + os.fsencode(part) for part in relative.split("/")) or b"\0")
+        hashed.update(digest.encode())
+    return Digest("sha256:" + hashed.hexdigest())
+
+
+def contains_wildcard(path: str) -> bool:
+    """Whether a path has an unescaped `*`, `?` or `[`."""
+    return bool(re.search(r"(?<!\\)(?:\\\\)*[*?\[]", path))
+
+
+def split_wildcard(pattern: str) -> tuple[str, str]:
+    """A pattern's leading parts without wildcards, and the rest."""
+    parts = [part for part in pattern.split("/") if part]
+    for index, part in enumerate(parts):
+        if contains_wildcard(part):
+            return "/".join(parts[:index]), "/".join(parts[index:])
+    return "/".join(parts), ""
+
+
+def expand_wildcard(tree: Tree, pattern: str) -> list[tuple[str, str]]:
+    """What a pattern matches: (path as the pattern spells it, path in the tree), by name.
+
+    Links in the part before the first wildcard are followed.
+    """
+    fixed, rest = split_wildcard(pattern)
+    if not rest:
+        status = tree.lstat(tree.resolve(fixed))
+        plain = re.sub(r"\\(.)", r"\1", fixed)
+        return [(plain, plain)] if status is not None else []
+    start = tree.resolve(fixed)
+    status = tree.lstat(start)
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        return []
+    found = [("", start)]
+    for part in rest.split("/"):
+        matches = compile_glob(part)
+        deeper: list[tuple[str, str]] = []
+        for shown, real in found:
+            here = tree.lstat(real)
+            if here is None or not stat.S_ISDIR(here.st_mode):
+                continue
+            deeper.extend(
+                (f"{shown}/{name}" if shown else name, f"{real}/{name}" if real else name)
+                for name, _ in tree.children(real)
+                if matches(name)
+            )
+        found = deeper
+    return [(f"{fixed}/{shown}" if fixed else shown, real) for shown, real in found]
+
+
+def compile_glob(pattern: str) -> Callable[[str], bool]:
+    """A matcher for one path component, with the syntax of Go's `filepath.Match`.
+
+    Raises InvalidInput.
+    """
+    out = ""
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if char == "*":
+            out += "[^/]*"
+        elif char == "?":
+            out += "[^/]"
+        elif char == "\\":
+            if at >= len(pattern):
+                raise InvalidInput(f'"{pattern}": syntax error in pattern')
+            out += re.escape(pattern[at])
+            at += 1
+        elif char == "[":
+            end = at + 1 if pattern[at : at + 1] in ("^", "]") else at
+            while end < len(pattern) and pattern[end] != "]":
+                end += 2 if pattern[end] == "\\" else 1
+            if end >= len(pattern) or end == at:
+                raise InvalidInput(f'"{pattern}": syntax error in pattern')
+            body = pattern[at:end]
+            negated = body.startswith("^")
+            body = body[1:] if negated else body
+            out += "[" + ("^" if negated else "") + body.replace("[", r"\[") + "]"
+            at = end + 1
+        else:
+            out += re.escape(char)
+    try:
+        matcher = re.compile(out, re.DOTALL)
+    except re.error as error:
+        raise InvalidInput(f'"{pattern}": syntax error in pattern') from error
+    return lambda name: matcher.fullmatch(name) is not None
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
+    if not patterns:
+        return None
+    from lamina.dockerfile.ignore import PatternMatcher
+
+    return PatternMatcher(patterns).matches

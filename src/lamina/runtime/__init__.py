@@ -1,0 +1,1 @@
+"""Floor 4: running a process in a sandbox, through an OCI runtime (crun, runc)."""

@@ -1,0 +1,111 @@
+"""The runtime's port: what to run, in what sandbox, and how it ended."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.system.cancel import Cancellation
+
+
+class Network(Enum):
+    """DEFAULT and HOST share the machine's network; NONE has a loopback device alone."""
+
+    DEFAULT = "default"
+    HOST = "host"
+    NONE = "none"
+
+
+class Process(NamedTuple):
+    """`env` entries are `NAME=value`; `user` is `name|uid[:group|gid]`, "" is root."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+
+
+class BindMount(NamedTuple):
+    """A file or folder of the host at `target`; `source` must exist."""
+
+    source: str
+    target: str
+    readonly: bool = False
+
+
+class TmpfsMount(NamedTuple):
+    """`size` in bytes, 0 for the kernel's default."""
+
+    target: str
+    size: int = 0
+
+
+class Rlimit(NamedTuple):
+    """`name` as in `--ulimit` (`nofile`); -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Resources(NamedTuple):
+    """Limits of one step; 0 and "" are none."""
+
+    memory: int = 0
+    memory_swap: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+
+
+class Sandbox(NamedTuple):
+    """What surrounds a process.
+
+    `rootfs` is a mounted, writable tree (unless `readonly`). `insecure` lifts every
+    confinement but the namespaces. `extra_hosts` are (name, address).
+    """
+
+    rootfs: str
+    mounts: tuple[BindMount | TmpfsMount, ...] = ()
+    readonly: bool = False
+    hostname: str = ""
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    network: Network = Network.DEFAULT
+    insecure: bool = False
+    rlimits: tuple[Rlimit, ...] = ()
+    shm_size: int = 0
+    cgroup_parent: str = ""
+    resources: Resources = Resources()
+
+
+class ExitStatus(NamedTuple):
+    """`code` is 128 + N when signal N killed the process."""
+
+    code: int
+    out_of_memory: bool = False
+
+
+class Runtime(Protocol):
+    """Runs one process in one fresh container. Methods are called from many threads."""
+
+    def run(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        *,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        """Run to the end, passing on every byte of both streams.
+
+        Leaves no process, mount or cgroup, however it ends, and removes what the runtime itself
+        had to create in `rootfs`. Raises Cancelled, NotFound (no such command, user, or
+        runtime), PermissionDenied.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Floor 5: where inputs come from: images, folders, URLs, layouts."""
