@@ -1,0 +1,214 @@
+"""Answers to `WWW-Authenticate`: Basic, and tokens (distribution spec's token authentication)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
+from lamina.base.oci import load_json_object
+from lamina.registry.hosts import Tls
+from lamina.registry.transport import Request, Transport
+from lamina.registry.url import Url, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.registry.credentials import Credentials, CredentialSource
+    from lamina.system.cancel import Cancellation
+
+_TOKEN_LIMIT = 1 << 20
+_DEFAULT_LIFE = 60.0
+_SEPARATORS = frozenset(' \t",=')
+
+
+class Challenge(NamedTuple):
+    """One scheme a server accepts, lower case, and its parameters."""
+
+    scheme: str
+    parameters: tuple[tuple[str, str], ...]
+
+    def get(self, name: str) -> str:
+        return dict(self.parameters).get(name, "")
+
+
+def parse_challenges(text: str) -> list[Challenge]:
+    """Read a `WWW-Authenticate` header (RFC 9110, 11.6.1). What cannot be read is left out."""
+    found: list[Challenge] = []
+    position = 0
+    length = len(text)
+
+    def blank(also: str = "") -> None:
+        nonlocal position
+        while position < length and text[position] in " \t" + also:
+            position += 1
+
+    def word() -> str:
+        nonlocal position
+        start = position
+        while position < length and text[position] not in _SEPARATORS:
+            position += 1
+        return text[start:position]
+
+    while True:
+        blank(",")
+        if position >= length:
+            return found
+        name = word()
+        if not name:
+            position += 1
+            continue
+        blank()
+        if position < length and text[position] == "=" and found:
+            position += 1
+            blank()
+            if position < length and text[position] == '"':
+                value, position = _quoted(text, position + 1)
+            else:
+                value = word()
+            last = found[-1]
+            found[-1] = last._replace(parameters=(*last.parameters, (name.lower(), value)))
+        else:
+            found.append(Challenge(name.lower(), ()))
+
+
+def _quoted(text: str, position: int) -> tuple[str, int]:
+    parts = []
+    while position < len(text) and text[position] != '"':
+        if text[position] == "\\" and position + 1 < len(text):
+            position += 1
+        parts.append(text[position])
+        position += 1
+    return "".join(parts), position + 1
+
+
+class Authorizer:
+    """Remembers what each origin wanted, and the tokens got. Threads share it."""
+
+    def __init__(self, transport: Transport, source: CredentialSource) -> None:
+        self._transport = transport
+        self._source = source
+        self._lock = threading.Lock()
+        self._headers: dict[tuple[object, ...], tuple[str, float]] = {}
+
+    def header(self, url: Url, scope: str) -> str:
+        """The Authorization to send with a request, "" for none (yet)."""
+        with self._lock:
+            value, until = self._headers.get((*url.origin, scope), ("", 0.0))
+        return value if time.monotonic() < until else ""
+
+    def answer(
+        self,
+        url: Url,
+        challenges: Sequence[str],
+        scope: str,
+        domain: str,
+        tls: Tls,
+        cancel: Cancellation,
+    ) -> str:
+        """Get what a 401 from `url` asks for. Raises PermissionDenied, Unavailable."""
+        offered = [c for text in challenges for c in parse_challenges(text)]
+        credentials = self._source.lookup(domain)
+        for challenge in offered:
+            if challenge.scheme == "bearer":
+                value, life = self._token(challenge, url, scope, credentials, tls, cancel)
+                break
+            if challenge.scheme == "basic" and credentials is not None and credentials.username:
+                value, life = basic(credentials), float("inf")
+                break
+        else:
+            raise denied(domain, "it wants a login")
+        with self._lock:
+            self._headers[(*url.origin, scope)] = (value, time.monotonic() + life)
+        return value
+
+    def _token(
+        self,
+        challenge: Challenge,
+        url: Url,
+        scope: str,
+        credentials: Credentials | None,
+        tls: Tls,
+        cancel: Cancellation,
+    ) -> tuple[str, float]:
+        if credentials is not None and credentials.registry_token:
+            return "Bearer " + credentials.registry_token, float("inf")
+        realm = parse_url(challenge.get("realm"), url)
+        if credentials is not None and realm.scheme == "http" and url.scheme == "https":
+            raise PermissionDenied(
+                f"{url.authority} wants the login sent to {realm} without encryption; it was not"
+            )
+        same_host = realm.host == url.host
+        request = token_request(
+            realm,
+            challenge.get("service"),
+            challenge.get("scope") or scope,
+            credentials,
+            tls if same_host else Tls(),
+        )
+        with self._transport.send(request, cancel) as response:
+            data = response.read_all(_TOKEN_LIMIT)
+            status = response.status
+        if status in (400, 401, 403, 404):
+            raise denied(url.authority, f"its token service {realm.authority} refused")
+        if status != 200:
+            raise Unavailable(f"the token service {realm.authority} answered {status}")
+        document = load_json_object(data, f"answer of the token service {realm.authority}")
+        return _read_token(document, realm)
+
+
+def _read_token(document: dict[str, Any], realm: Url) -> tuple[str, float]:
+    token = document.get("token") or document.get("access_token")
+    if not isinstance(token, str) or not token.isprintable():
+        raise Corrupt(f"the token service {realm.authority} gave no token")
+    try:
+        life = float(document.get("expires_in") or _DEFAULT_LIFE)
+    except (TypeError, ValueError):
+        life = _DEFAULT_LIFE
+    # Not used in its last moments, so that it is still good when it arrives.
+    return "Bearer " + token, max(life * 0.9 - 2.0, 5.0)
+
+
+def token_request(
+    realm: Url, service: str, scope: str, credentials: Credentials | None, tls: Tls
+) -> Request:
+    """GET for anonymous and password, POST (OAuth 2 refresh) for an identity token."""
+    from urllib.parse import urlencode
+
+    parameters = [(k, v) for k, v in (("service", service), *_scopes(scope)) if v]
+    if credentials is not None and credentials.identity_token:
+        form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", credentials.identity_token),
+            ("client_id", "lamina"),
+            *((k, v) for k, v in (("service", service), ("scope", scope)) if v),
+        ]
+        body = urlencode(form).encode()
+        kind = (("Content-Type", "application/x-www-form-urlencoded"),)
+        return Request("POST", realm, kind, lambda: (body,), len(body), tls)
+    headers: tuple[tuple[str, str], ...] = ()
+    if credentials is not None and credentials.username:
+        parameters.append(("account", credentials.username))
+        headers = (("Authorization", basic(credentials)),)
+    joint = "&" if "?" in realm.target else "?"
+    target = realm.target + (joint + urlencode(parameters) if parameters else "")
+    return Request("GET", realm._replace(target=target), headers, tls=tls)
+
+
+def _scopes(scope: str) -> list[tuple[str, str]]:
+    return [("scope", part) for part in scope.split()]
+
+
+def basic(credentials: Credentials) -> str:
+    from base64 import b64encode
+
+    pair = f"{credentials.username}:{credentials.password}"
+    return "Basic " + b64encode(pair.encode()).decode()
+
+
+def denied(domain: str, why: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"{domain} denied access: {why}",
+        hint=f"check the name; if it is private, `docker login {domain}` first",
+    )

@@ -1,0 +1,155 @@
+"""Who we are to which registry, as `docker login` and its helpers keep it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lamina.base.errors import InvalidInput, PermissionDenied, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HUB_KEY = "https://index.docker.io/v1/"
+
+
+class Credentials(NamedTuple):
+    """A name and password, or an identity token to be exchanged, or a ready bearer token."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+    registry_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, …)"
+
+
+class CredentialSource(Protocol):
+    """Anything that knows credentials by registry name (`docker.io`, `ghcr.io`, `host:5000`)."""
+
+    def lookup(self, domain: str) -> Credentials | None:
+        """None: go anonymously. Raises a LaminaError when the answer cannot be had."""
+        ...
+
+
+class Anonymous:
+    """Knows nobody."""
+
+    def lookup(self, domain: str) -> Credentials | None:
+        return None
+
+
+class DockerConfig:
+    """`config.json` in `$DOCKER_CONFIG`, else `~/.docker`. Read once, when first asked.
+
+    `credHelpers` and `credsStore` are asked by running `docker-credential-<name> get`.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+        self._path = path or os.path.join(folder, "config.json")
+        self._document: dict[str, Any] | None = None
+
+    def lookup(self, domain: str) -> Credentials | None:
+        document = self._load()
+        keys = _keys(domain)
+        helpers = _table(document, "credHelpers")
+        for key in keys:
+            if helpers.get(key):
+                return _ask_helper(str(helpers[key]), key)
+        auths = _table(document, "auths")
+        entry = next((e for k, e in auths.items() if _canonical(k) in keys), None)
+        if isinstance(entry, dict) and (found := _from_entry(entry, self._path)):
+            return found
+        store = document.get("credsStore")
+        if store:
+            return _ask_helper(str(store), _HUB_KEY if domain == "docker.io" else domain)
+        return None
+
+    def _load(self) -> dict[str, Any]:
+        if self._document is None:
+            import json
+
+            try:
+                with open(self._path, "rb") as file:
+                    document = json.load(file)
+            except (FileNotFoundError, NotADirectoryError):
+                document = {}
+            except OSError as error:
+                raise from_os_error(error, "read") from error
+            except ValueError as error:
+                raise InvalidInput(f"{self._path} is not valid JSON: {error}") from error
+            if not isinstance(document, dict):
+                raise InvalidInput(f"{self._path} is not a JSON object")
+            self._document = document
+        return self._document
+
+
+def _table(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _keys(domain: str) -> tuple[str, ...]:
+    if domain == "docker.io":
+        return (_HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
+    return (domain,)
+
+
+def _canonical(key: str) -> str:
+    """Keys are hosts, or URLs as old versions of Docker wrote them."""
+    if key == _HUB_KEY:
+        return key
+    return key.removeprefix("https://").removeprefix("http://").partition("/")[0]
+
+
+def _from_entry(entry: dict[str, Any], path: str) -> Credentials | None:
+    from base64 import b64decode
+
+    username, password = str(entry.get("username", "")), str(entry.get("password", ""))
+    if entry.get("auth"):
+        try:
+            pair = b64decode(str(entry["auth"]), validate=True).decode()
+        except ValueError as error:
+            raise InvalidInput(f"{path}: an `auth` entry is not valid base64") from error
+        username, _, password = pair.partition(":")
+        password = password.rstrip("\0")
+    found = Credentials(
+        username,
+        password,
+        str(entry.get("identitytoken", "")),
+        str(entry.get("registrytoken", "")),
+    )
+    return found if any(found) else None
+
+
+def _ask_helper(name: str, server: str) -> Credentials | None:
+    """Run a helper: the server's name in, JSON out (docker-credential-helpers' protocol)."""
+    import json
+    import subprocess
+
+    program = f"docker-credential-{name}"
+    if "/" in name:
+        raise InvalidInput(f'"{name}" is not the name of a credential helper')
+    try:
+        done = subprocess.run(
+            [program, "get"], input=server.encode(), capture_output=True, check=False, timeout=60
+        )
+    except FileNotFoundError:
+        return None  # as Docker: what is not installed here knows nobody
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PermissionDenied(f"cannot run the credential helper {program}: {error}") from error
+    if done.returncode:
+        if b"credentials not found" in done.stdout.lower():
+            return None
+        text = (done.stdout + done.stderr).decode(errors="replace").strip()[:200]
+        raise PermissionDenied(f"the credential helper {program} failed for {server}: {text}")
+    try:
+        answer = json.loads(done.stdout)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PermissionDenied(f"the credential helper {program} gave no valid answer") from error
+    if username == "<token>":
+        return Credentials(identity_token=secret)
+    return Credentials(username, secret)

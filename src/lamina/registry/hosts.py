@@ -1,0 +1,180 @@
+"""Which hosts serve a registry's name, and how to talk to them.
+
+The configuration has the shape of `buildkitd.toml`:
+
+    [registry."docker.io"]
+      mirrors = ["mirror.example:5000", "proxy.example/hub"]
+    [registry."mirror.example:5000"]
+      http = true            # plain HTTP; the default for localhost
+      insecure = true        # HTTPS without checking certificates, else plain HTTP
+      ca = ["/etc/ca.pem"]
+      [[registry."mirror.example:5000".keypair]]
+        key = "/etc/key.pem"
+        cert = "/etc/cert.pem"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOST = "registry-1.docker.io"
+
+
+class Tls(NamedTuple):
+    """How to check a peer, and what to show it. Files are PEM; `keypairs` are (cert, key)."""
+
+    ca: tuple[str, ...] = ()
+    keypairs: tuple[tuple[str, str], ...] = ()
+    verify: bool = True
+
+
+class Endpoint(NamedTuple):
+    """One place that serves a registry's name.
+
+    `schemes` are tried in order; `host` is `name[:port]`; `prefix` begins with `/v2`. A mirror
+    answers reads only.
+    """
+
+    host: str
+    schemes: tuple[str, ...]
+    prefix: str = "/v2"
+    tls: Tls = Tls()
+    mirror: bool = False
+
+
+class Registry(NamedTuple):
+    """What the configuration says about one name. `http` None means: as its host suggests."""
+
+    mirrors: tuple[str, ...] = ()
+    http: bool | None = None
+    insecure: bool = False
+    tls: Tls = Tls()
+
+
+class Hosts(NamedTuple):
+    """The whole configuration, by registry name."""
+
+    registries: tuple[tuple[str, Registry], ...] = ()
+
+    def endpoints(self, domain: str) -> tuple[Endpoint, ...]:
+        """Where to ask for `domain`, mirrors first."""
+        known = dict(self.registries)
+        registry = known.get(domain, Registry())
+        found = []
+        for mirror in registry.mirrors:
+            host, _, path = mirror.partition("/")
+            prefix = f"/v2/{path.strip('/')}".rstrip("/")
+            found.append(_endpoint(host, known.get(host, Registry()), prefix, True))
+        host = _DOCKER_HUB_HOST if domain == _DOCKER_HUB else domain
+        found.append(_endpoint(host, registry, "/v2", False))
+        return tuple(found)
+
+
+def _endpoint(host: str, registry: Registry, prefix: str, mirror: bool) -> Endpoint:
+    plain = is_local(host) if registry.http is None else registry.http
+    tls = registry.tls
+    if registry.insecure:
+        schemes: tuple[str, ...] = ("https", "http")
+        tls = tls._replace(verify=False)
+    else:
+        schemes = ("http",) if plain else ("https",)
+    return Endpoint(host, schemes, prefix, tls, mirror)
+
+
+def is_local(host: str) -> bool:
+    """Whether `host[:port]` is this machine, which plain HTTP may be spoken to."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name == "::1" or name == "localhost" or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    parts = name.split(".")
+    return len(parts) == 4 and parts[0] == "127" and all(p.isdigit() for p in parts)
+
+
+def load_hosts(path: str) -> Hosts:
+    """Read a TOML file. Raises NotFound, InvalidInput."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        raise NotFound(f"registry configuration {path} does not exist") from None
+    except OSError as error:
+        raise from_os_error(error, "read registry configuration") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"registry configuration {path}: {error}") from error
+    try:
+        return parse_hosts(document)
+    except InvalidInput as error:
+        raise InvalidInput(f"registry configuration {path}: {error.reason}") from None
+
+
+def parse_hosts(document: Mapping[str, Any]) -> Hosts:
+    """Read the `registry` table of a parsed configuration; other tables are not looked at.
+
+    Raises InvalidInput.
+    """
+    table = document.get("registry", {})
+    if not isinstance(table, dict):
+        raise InvalidInput("registry must be a table")
+    return Hosts(tuple((name, _registry(name, section)) for name, section in table.items()))
+
+
+def _registry(name: str, section: object) -> Registry:
+    where = f'registry."{name}"'
+    if not isinstance(section, dict):
+        raise InvalidInput(f"{where} must be a table")
+    known = {"mirrors", "http", "insecure", "ca", "keypair", "tlsconfigdir"}
+    for key in section:
+        if key not in known:
+            raise InvalidInput(
+                f'{where}: unknown key "{key}"', hint="known are " + ", ".join(sorted(known))
+            )
+    http, insecure = (section.get(key) for key in ("http", "insecure"))
+    for key, value in (("http", http), ("insecure", insecure)):
+        if value is not None and not isinstance(value, bool):
+            raise InvalidInput(f"{where}: {key} must be true or false")
+    pairs = []
+    for pair in section.get("keypair", []):
+        if not isinstance(pair, dict) or not {"key", "cert"} <= pair.keys():
+            raise InvalidInput(f"{where}: a keypair needs key and cert")
+        pairs.append((str(pair["cert"]), str(pair["key"])))
+    ca = list(_texts(section, "ca", where))
+    for folder in _texts(section, "tlsconfigdir", where):
+        _from_folder(folder, ca, pairs)
+    mirrors = tuple(
+        mirror.removeprefix("https://").removeprefix("http://").rstrip("/")
+        for mirror in _texts(section, "mirrors", where)
+    )
+    return Registry(mirrors, http, bool(insecure), Tls(tuple(ca), tuple(pairs)))
+
+
+def _texts(section: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = section.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidInput(f"{where}: {key} must be a list of strings")
+    return tuple(value)
+
+
+def _from_folder(folder: str, ca: list[str], pairs: list[tuple[str, str]]) -> None:
+    """Docker's layout: `*.crt` are authorities, `x.cert` goes with `x.key`."""
+    import os
+
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith(".crt"):
+            ca.append(path)
+        elif name.endswith(".cert"):
+            pairs.append((path, path.removesuffix(".cert") + ".key"))

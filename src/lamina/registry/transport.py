@@ -1,0 +1,299 @@
+"""HTTP/1.1 requests over kept connections, tried again when that may help.
+
+On `http.client`: a pull is a few requests with large bodies, so what a larger library would
+add (50 ms of import) does not pay. One `Transport` serves any number of threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import Corrupt, Internal, LaminaError, Unavailable
+from lamina.registry.connection import Connection, connect
+from lamina.registry.hosts import Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from http.client import HTTPResponse
+
+    from lamina.registry.url import Url
+    from lamina.system.cancel import Cancellation
+
+_RETRIED = frozenset((408, 429, 500, 502, 503, 504))
+_REACH = frozenset((errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH))
+_IDLE_SECONDS = 60.0
+_IDLE_PER_HOST = 8
+
+
+class Patience(NamedTuple):
+    """Seconds to wait for a connection and for the next bytes; how often to try at all; the
+    first pause between tries (doubling, up to `longest`); the longest Retry-After obeyed."""
+
+    connect: float = 15.0
+    read: float = 60.0
+    attempts: int = 5
+    pause: float = 0.25
+    longest: float = 8.0
+    retry_after: float = 60.0
+
+
+class Request(NamedTuple):
+    """`body` gives the bytes anew for every try; `length` is how many, in all."""
+
+    method: str
+    url: Url
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Callable[[], Iterable[bytes]] | None = None
+    length: int = 0
+    tls: Tls = Tls()
+
+
+class Response:
+    """A status, headers, and a body that must be read to its end or closed."""
+
+    def __init__(
+        self, url: Url, raw: HTTPResponse, release: Callable[[bool], None], cancel: Cancellation
+    ) -> None:
+        self.url = url
+        self.status = raw.status
+        self._raw = raw
+        self._cancel = cancel
+        self._release: Callable[[bool], None] | None = release
+
+    def header(self, name: str) -> str:
+        return self._raw.headers.get(name) or ""
+
+    def headers(self, name: str) -> list[str]:
+        return self._raw.headers.get_all(name) or []
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; empty only at the end that the sender announced.
+
+        Raises Unavailable when the connection breaks before it, Cancelled.
+        """
+        if self._release is None:
+            return b""
+        try:
+            data = self._raw.read(size)
+        except Exception as error:
+            self._end(False)
+            self._cancel.check()
+            raise translate(error, self.url) from error
+        if not data:
+            missing = self._raw.length
+            self._end(not missing)
+            self._cancel.check()
+            if missing:
+                raise Unavailable(
+                    f"{self.url.authority} closed the connection {missing} bytes early"
+                )
+        return data
+
+    def read_all(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes. Raises Corrupt beyond that."""
+        parts = []
+        total = 0
+        while data := self.read(1 << 16):
+            total += len(data)
+            if total > limit:
+                self.close()
+                raise Corrupt(f"{self.url.authority} sent more than {limit} bytes for {self.url}")
+            parts.append(data)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Give the connection up, or back if the body was read or is empty."""
+        self._end(self._raw.isclosed() or self._raw.length == 0)
+
+    def _end(self, reusable: bool) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            self._raw.close()
+            release(reusable and not self._raw.will_close)
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Transport:
+    """Keeps idle connections by origin and TLS options; a context manager."""
+
+    def __init__(self, patience: Patience = Patience()) -> None:  # noqa: B008 -- immutable
+        self.patience = patience
+        self._lock = threading.Lock()
+        self._idle: dict[tuple[object, ...], list[tuple[Connection, float]]] = {}
+        self._closed = False
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            for connection, _ in connections:
+                connection.close()
+
+    def send(self, request: Request, cancel: Cancellation) -> Response:
+        """Send, and again with growing pauses while the answer is 429 or 5xx or none.
+
+        Returns the last response whatever its status. Raises Unavailable, Cancelled.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            last = attempt >= self.patience.attempts
+            pause = min(self.patience.longest, self.patience.pause * 2.0 ** (attempt - 1))
+            pause *= random.uniform(0.75, 1.25)
+            try:
+                response = self._once(request, cancel)
+            except Unavailable as error:
+                cause = error.__cause__
+                if last or not worth_retrying(cause, attempt):
+                    raise
+            else:
+                if response.status not in _RETRIED or last:
+                    return response
+                asked = _retry_after(response.header("Retry-After"))
+                if asked is not None and asked > self.patience.retry_after:
+                    return response
+                pause = pause if asked is None else asked
+                response.close()
+            if cancel.wait(pause):
+                cancel.check()
+
+    def _once(self, request: Request, cancel: Cancellation) -> Response:
+        while True:
+            cancel.check()
+            key = (*request.url.origin, request.tls)
+            connection = self._take(key)
+            reused = connection is not None
+            stack = ExitStack()
+            try:
+                if connection is None:
+                    connection = connect(
+                        request.url, request.tls, self.patience.connect, self.patience.read, cancel
+                    )
+                stack.enter_context(cancel.calling(connection.abort))
+                raw = connection.exchange(request)
+            except BaseException as error:
+                stack.close()
+                if connection is not None:
+                    connection.close()
+                if not isinstance(error, Exception):
+                    raise
+                cancel.check()
+                if reused and isinstance(error, (OSError, _http_error())):
+                    continue  # it had gone stale while idle
+                raise translate(error, request.url) from error
+            break
+        held = connection
+
+        def release(reusable: bool) -> None:
+            stack.close()
+            if reusable and not cancel.cancelled:
+                self._keep(key, held)
+            else:
+                held.close()
+
+        return Response(request.url, raw, release, cancel)
+
+    def _take(self, key: tuple[object, ...]) -> Connection | None:
+        stale = []
+        found = None
+        with self._lock:
+            idle = self._idle.get(key, [])
+            while idle and found is None:
+                connection, since = idle.pop()
+                if time.monotonic() - since < _IDLE_SECONDS and connection.quiet():
+                    found = connection
+                else:
+                    stale.append(connection)
+        for connection in stale:
+            connection.close()
+        return found
+
+    def _keep(self, key: tuple[object, ...], connection: Connection) -> None:
+        with self._lock:
+            idle = self._idle.setdefault(key, [])
+            if not self._closed and len(idle) < _IDLE_PER_HOST:
+                idle.append((connection, time.monotonic()))
+                return
+        connection.close()
+
+
+def worth_retrying(cause: BaseException | None, attempt: int) -> bool:
+    """A host that is not there gets one more try only: without a network, say so soon."""
+    import socket
+    import ssl
+
+    if isinstance(cause, ssl.SSLError):
+        return False
+    if isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and cause.errno in _REACH):
+        return attempt < 2
+    return True
+
+
+def translate(error: Exception, url: Url) -> LaminaError:
+    """What went wrong on the way to `url`, in the error tree. `error` becomes the cause."""
+    import socket
+    import ssl
+
+    host = url.authority
+    if isinstance(error, LaminaError):
+        return error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unavailable(
+            f"the TLS certificate of {host} is not trusted: {error.verify_message}",
+            hint=f'name its authority in the configuration: [registry."{host}"] ca = ["/path.pem"]',
+        )
+    if isinstance(error, ssl.SSLError):
+        return Unavailable(
+            f"no TLS with {host}: {error.reason or error}",
+            hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
+        )
+    if isinstance(error, socket.gaierror):
+        return Unavailable(
+            f"cannot find the address of {host}: {error.strerror}",
+            hint="check the name, the network and DNS",
+        )
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"{host} does not answer", hint="check the network and the host")
+    if isinstance(error, OSError):
+        return Unavailable(f"cannot talk to {host}: {error.strerror or error}")
+    if isinstance(error, _http_error()):
+        text = str(error) or type(error).__name__
+        return Unavailable(f"{host} broke off or does not speak HTTP: {text}")
+    return Internal(f"request to {host}: {error!r}")
+
+
+def _http_error() -> type[Exception]:
+    from http.client import HTTPException
+
+    return HTTPException
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
+    if not text:
+        return None
+    if text.isdigit():
+        return float(text)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
