@@ -1,0 +1,46 @@
+"""One member of a layer's tar stream."""
+
+from __future__ import annotations
+
+import stat
+from typing import NamedTuple
+
+WHITEOUT = ".wh."
+"""Prefix of the name of an entry that hides what is below (OCI image spec, `layer.md`)."""
+OPAQUE = ".wh..wh..opq"
+"""Name of an entry that hides everything below in its directory."""
+
+
+class Entry(NamedTuple):
+    """`path` is relative, without a trailing slash; `mode` includes the type bits.
+
+    `hard_link` is the path of the entry that this one is another name of; `link` a symbolic
+    link's target. `size` counts content bytes.
+    """
+
+    path: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    link: str = ""
+    hard_link: str = ""
+    rdev_major: int = 0
+    rdev_minor: int = 0
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def kind(self) -> int:
+        return stat.S_IFMT(self.mode)
+
+
+def whiteout(path: str) -> Entry:
+    """The entry that hides `path`."""
+    parent, slash, name = path.rpartition("/")
+    return Entry(f"{parent}{slash}{WHITEOUT}{name}", stat.S_IFREG)
+
+
+def opaque(directory: str) -> Entry:
+    """The entry that hides all that lower layers have in `directory`."""
+    return Entry(f"{directory}/{OPAQUE}" if directory else OPAQUE, stat.S_IFREG)

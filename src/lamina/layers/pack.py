@@ -1,0 +1,178 @@
+"""Packing entries into a layer blob: tar, digests and compression as a pipeline of threads."""
+
+from __future__ import annotations
+
+import os
+import queue
+import stat
+import threading
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lamina.base.digest import Digest
+from lamina.base.errors import Corrupt
+from lamina.layers.compression import Compression, make_compressor
+from lamina.layers.writer import END, header, padding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.layers.entry import Entry
+    from lamina.system.cancel import Cancellation
+
+_CHUNK = 1 << 20
+_BATCH = 1 << 20
+_DEPTH = 8
+
+
+class Packed(NamedTuple):
+    """A layer as written: `diff_id` is the digest of the plain tar, `digest` of the blob."""
+
+    diff_id: Digest
+    digest: Digest
+    size: int
+    plain_size: int
+
+
+class Content(Protocol):
+    """Where a regular file's bytes come from."""
+
+    def open(self) -> int:
+        """A file descriptor that the packer closes."""
+        ...
+
+    def check(self, status: os.stat_result, digest: bytes, size: int) -> None:
+        """Called after reading with the file's status before it, and the bytes' SHA-256.
+
+        Raises Unavailable if the file is not what it was promised to be.
+        """
+        ...
+
+
+Member = tuple["Entry", "bytes | Content | None"]
+
+
+class BlobSink(Protocol):
+    def write(self, chunk: bytes, /) -> object: ...
+
+
+def pack(
+    members: Iterable[Member], sink: BlobSink, compression: Compression, cancel: Cancellation
+) -> Packed:
+    """Write a layer of `members`, in their order, to `sink`.
+
+    This thread reads files and builds the tar; a second one hashes and compresses, so that
+    reading, SHA-256 and deflate overlap.
+    """
+    pipeline = _Pipeline(sink, compression)
+    with pipeline:
+        batch = bytearray()
+        for entry, content in members:
+            cancel.check()
+            batch += header(entry)
+            if isinstance(content, bytes):
+                batch += content
+                batch += padding(len(content))
+            elif content is not None:
+                batch = _append_file(batch, entry, content, pipeline)
+            if len(batch) >= _BATCH:
+                pipeline.feed(bytes(batch))
+                batch = bytearray()
+        batch += END
+        pipeline.feed(bytes(batch))
+    return pipeline.packed()
+
+
+def write_tar(members: Iterable[Member], sink: BlobSink, cancel: Cancellation) -> int:
+    """Write a plain tar of `members`; returns its size."""
+    from lamina.layers.compression import Algorithm
+
+    return pack(members, sink, Compression(Algorithm.NONE), cancel).plain_size
+
+
+def _append_file(
+    batch: bytearray, entry: Entry, content: Content, pipeline: _Pipeline
+) -> bytearray:
+    fd = content.open()
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise Corrupt(f"{entry.path} is not a regular file any more")
+        left = entry.size
+        hashed = sha256()
+        while left:
+            chunk = os.read(fd, min(left, _CHUNK))
+            if not chunk:
+                break
+            hashed.update(chunk)
+            left -= len(chunk)
+            batch += chunk
+            if len(batch) >= _BATCH:
+                pipeline.feed(bytes(batch))
+                batch = bytearray()
+        content.check(status, hashed.digest(), entry.size - left)
+        if left:
+            raise Corrupt(f"{entry.path} became shorter while it was packed")
+    finally:
+        os.close(fd)
+    batch += padding(entry.size)
+    return batch
+
+
+class _Pipeline:
+    """The second half of packing, in a thread of its own."""
+
+    def __init__(self, sink: BlobSink, compression: Compression) -> None:
+        self._sink = sink
+        self._compressor = make_compressor(compression)
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
+        self._plain = sha256()
+        self._packed = sha256()
+        self._plain_size = 0
+        self._size = 0
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="pack", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._failure is not None and exception[0] is None:
+            raise self._failure
+
+    def feed(self, data: bytes) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put(data)
+
+    def packed(self) -> Packed:
+        return Packed(
+            Digest("sha256:" + self._plain.hexdigest()),
+            Digest("sha256:" + self._packed.hexdigest()),
+            self._size,
+            self._plain_size,
+        )
+
+    def _work(self) -> None:
+        while (data := self._queue.get()) is not None:
+            if self._failure is not None:
+                continue  # keep the feeder from blocking; it will see the failure
+            try:
+                self._plain.update(data)
+                self._plain_size += len(data)
+                self._put(self._compressor.compress(data))
+            except BaseException as error:
+                self._failure = error
+        if self._failure is None:
+            try:
+                self._put(self._compressor.flush())
+            except BaseException as error:
+                self._failure = error
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._packed.update(data)
+            self._size += len(data)
+            self._sink.write(data)

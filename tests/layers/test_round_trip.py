@@ -1,0 +1,209 @@
+"""What goes into a layer comes out of it, and other people's tar agrees."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.base.errors import Corrupt
+from lamina.layers.apply import Whiteouts, apply_layer
+from lamina.layers.compression import Algorithm, Compression, decompressed
+from lamina.layers.diff import changed_members, tree_members, upper_members
+from lamina.layers.entry import Entry
+from lamina.layers.pack import pack
+from lamina.layers.reader import TarReader
+from lamina.layers.writer import END, header
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_tree(root: Path) -> None:
+    root.mkdir()
+    (root / "dir").mkdir()
+    (root / "dir" / "file").write_bytes(b"hello\n" * 1000)
+    (root / "dir" / ("long" * 40)).write_bytes(b"x")
+    (root / "ünïcode").write_bytes(b"")
+    (root / "suid").write_bytes(b"#!")
+    os.chown(root / "suid", 70000, 5_000_000)
+    os.chmod(root / "suid", 0o6755)
+    os.link(root / "dir" / "file", root / "hard")
+    os.symlink("../" * 60 + "etc/passwd", root / "link")
+    os.mknod(root / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mkfifo(root / "pipe")
+    os.setxattr(root / "suid", "user.note", b"a\0b")
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 20)
+    os.utime(root / "dir" / "file", ns=(1, 1_600_000_000_123_456_789))
+    os.utime(root / "dir", ns=(5, 1_500_000_000_000_000_001))
+
+
+def snapshot(root: Path) -> dict[str, tuple[object, ...]]:
+    seen = {}
+    for path in sorted(root.rglob("*")):
+        s = path.lstat()
+        content: object = None
+        if stat.S_ISREG(s.st_mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(s.st_mode):
+            content = os.readlink(path)
+        xattrs = tuple(
+            (n, os.getxattr(path, n, follow_symlinks=False))
+            for n in os.listxattr(path, follow_symlinks=False)
+        )
+        nlink = 0 if stat.S_ISDIR(s.st_mode) else s.st_nlink
+        seen[str(path.relative_to(root))] = (
+            s.st_mode,
+            s.st_uid,
+            s.st_gid,
+            s.st_mtime_ns,
+            s.st_rdev,
+            nlink,
+            content,
+            xattrs,
+        )
+    return seen
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_tree_survives_packing_and_unpacking(tmp_path: Path, algorithm: Algorithm) -> None:
+    make_tree(tmp_path / "in")
+    blob = io.BytesIO()
+    packed = pack(tree_members(str(tmp_path / "in")), blob, Compression(algorithm), Cancellation())
+    assert packed.size == len(blob.getvalue())
+    (tmp_path / "out").mkdir()
+    blob.seek(0)
+    implied = apply_layer(
+        decompressed(blob), str(tmp_path / "out"), Whiteouts.OVERLAY, Cancellation()
+    )
+    assert implied == []
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
+
+
+def test_gnu_tar_reads_what_is_packed(tmp_path: Path) -> None:
+    make_tree(tmp_path / "in")
+    with (tmp_path / "layer.tar.gz").open("wb") as file:
+        pack(tree_members(str(tmp_path / "in")), file, Compression(), Cancellation())
+    (tmp_path / "out").mkdir()
+    subprocess.run(
+        ["tar", "-xzpf", tmp_path / "layer.tar.gz", "--xattrs", "--xattrs-include=*"],
+        cwd=tmp_path / "out",
+        check=True,
+    )
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
+
+
+def test_what_gnu_tar_packs_is_read(tmp_path: Path) -> None:
+    make_tree(tmp_path / "in")
+    for form in ("gnu", "pax"):
+        data = subprocess.run(
+            ["tar", "-cf", "-", f"--format={form}", "--xattrs", "--numeric-owner", "."],
+            cwd=tmp_path / "in",
+            check=True,
+            capture_output=True,
+        ).stdout
+        out = tmp_path / form
+        out.mkdir()
+        apply_layer(io.BytesIO(data), str(out), Whiteouts.OVERLAY, Cancellation())
+        seen, expected = snapshot(out), snapshot(tmp_path / "in")
+        assert seen.keys() == expected.keys()
+        if form == "pax":
+            assert seen == expected
+
+
+def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    make_tree(tmp_path / "in")
+    results = []
+    for _ in range(2):
+        blob = io.BytesIO()
+        pack(tree_members(str(tmp_path / "in")), blob, Compression(), Cancellation())
+        results.append(blob.getvalue())
+    assert results[0] == results[1]
+
+
+def test_the_difference_of_two_trees_turns_one_into_the_other(tmp_path: Path) -> None:
+    make_tree(tmp_path / "a")
+    subprocess.run(["cp", "-a", tmp_path / "a", tmp_path / "b"], check=True)
+    (tmp_path / "b" / "suid").unlink()
+    (tmp_path / "b" / "dir" / "file").write_bytes(b"other")
+    (tmp_path / "b" / "new").mkdir()
+    (tmp_path / "b" / "new" / "x").write_bytes(b"1")
+    blob = io.BytesIO()
+    members = list(changed_members(str(tmp_path / "a"), str(tmp_path / "b")))
+    names = [entry.path for entry, _ in members]
+    assert ".wh.suid" in names
+    assert "sparse" not in names
+    pack(members, blob, Compression(Algorithm.NONE), Cancellation())
+    blob.seek(0)
+    apply_layer(blob, str(tmp_path / "a"), Whiteouts.REMOVE, Cancellation())
+    assert sorted(os.listdir(tmp_path / "a")) == sorted(os.listdir(tmp_path / "b"))
+    assert (tmp_path / "a" / "dir" / "file").read_bytes() == b"other"
+
+
+def test_overlay_marks_become_whiteouts_and_back(tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    (upper / "gone").mkdir(parents=True)
+    os.setxattr(upper / "gone", "trusted.overlay.opaque", b"y")
+    os.mknod(upper / "removed", stat.S_IFCHR, os.makedev(0, 0))
+    names = [entry.path for entry, _ in upper_members(str(upper))]
+    assert names == ["gone", "gone/.wh..wh..opq", ".wh.removed"]
+    blob = io.BytesIO()
+    pack(upper_members(str(upper)), blob, Compression(Algorithm.NONE), Cancellation())
+    blob.seek(0)
+    out = tmp_path / "out"
+    out.mkdir()
+    apply_layer(blob, str(out), Whiteouts.OVERLAY, Cancellation())
+    assert os.getxattr(out / "gone", "trusted.overlay.opaque") == b"y"
+    assert (out / "removed").lstat().st_rdev == 0
+    assert stat.S_ISCHR((out / "removed").lstat().st_mode)
+
+
+def tar_of(*entries: Entry) -> io.BytesIO:
+    return io.BytesIO(b"".join(header(entry) for entry in entries) + END)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [Entry("../evil", stat.S_IFREG | 0o644)],
+        [Entry("a/../../evil", stat.S_IFREG | 0o644)],
+        [Entry("out", stat.S_IFLNK | 0o777, link="/tmp"), Entry("out/evil", stat.S_IFREG | 0o644)],
+        [Entry("h", stat.S_IFREG | 0o644, hard_link="../../etc/passwd")],
+    ],
+)
+def test_nothing_leaves_the_directory(tmp_path: Path, entries: list[Entry]) -> None:
+    root = tmp_path / "deep" / "root"
+    root.mkdir(parents=True)
+    with pytest.raises(Corrupt):
+        apply_layer(tar_of(*entries), str(root), Whiteouts.OVERLAY, Cancellation())
+    assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize("cut", [100, 512, 700, 1024 + 100])
+def test_truncated_archives_are_corrupt(tmp_path: Path, cut: int) -> None:
+    data = header(Entry("f", stat.S_IFREG | 0o644, size=3000)) + bytes(3072) + END
+    with pytest.raises(Corrupt):
+        for _ in TarReader(io.BytesIO(data[:cut])):
+            pass
+
+
+def test_truncated_compressed_layers_are_corrupt(tmp_path: Path) -> None:
+    make_tree(tmp_path / "in")
+    for algorithm in (Algorithm.GZIP, Algorithm.ZSTD):
+        blob = io.BytesIO()
+        pack(tree_members(str(tmp_path / "in")), blob, Compression(algorithm), Cancellation())
+        out = tmp_path / algorithm.value
+        out.mkdir()
+        with pytest.raises(Corrupt):
+            apply_layer(
+                decompressed(io.BytesIO(blob.getvalue()[:-20])),
+                str(out),
+                Whiteouts.OVERLAY,
+                Cancellation(),
+            )
