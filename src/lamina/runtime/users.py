@@ -1,0 +1,93 @@
+"""Who a process runs as: names looked up in the root file system's own files."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from lamina.base.errors import NotFound
+
+_LIMIT = 4 << 20
+_MAX_LINKS = 40
+
+
+class Identity(NamedTuple):
+    uid: int
+    gid: int
+    additional: tuple[int, ...]
+    home: str
+
+
+def find_identity(rootfs: str, user: str) -> Identity:
+    """Resolve `name|uid[:group|gid]`; "" is root. Raises NotFound.
+
+    Without a group, the user's own and those that list it apply, as Docker does.
+    """
+    wanted, colon, wanted_group = user.partition(":")
+    wanted = wanted or "0"
+    uid = int(wanted) if wanted.isdecimal() else -1
+    gid = 0
+    name = ""
+    home = "/"
+    for fields in _rows(rootfs, "etc/passwd"):
+        if len(fields) < 4 or not fields[2].isdecimal() or not fields[3].isdecimal():
+            continue
+        if fields[0] == wanted or (uid >= 0 and int(fields[2]) == uid):
+            uid, gid, name = int(fields[2]), int(fields[3]), fields[0]
+            home = fields[5] if len(fields) > 5 and fields[5] else "/"
+            break
+    if uid < 0:
+        raise NotFound(
+            f'no user named "{wanted}" in the image\'s /etc/passwd',
+            hint="use a number, or add the user in a RUN step before",
+        )
+    if colon and wanted_group:
+        return Identity(uid, _group(rootfs, wanted_group), (), home)
+    groups = [
+        int(fields[2])
+        for fields in _rows(rootfs, "etc/group")
+        if name and len(fields) > 3 and fields[2].isdecimal() and name in fields[3].split(",")
+    ]
+    return Identity(uid, gid, tuple(g for g in groups if g != gid), home)
+
+
+def _group(rootfs: str, wanted: str) -> int:
+    if wanted.isdecimal():
+        return int(wanted)
+    for fields in _rows(rootfs, "etc/group"):
+        if fields[0] == wanted and len(fields) > 2 and fields[2].isdecimal():
+            return int(fields[2])
+    raise NotFound(f'no group named "{wanted}" in the image\'s /etc/group')
+
+
+def _rows(rootfs: str, path: str) -> list[list[str]]:
+    try:
+        with open(beneath(rootfs, path), encoding="utf-8", errors="surrogateescape") as file:
+            return [line.rstrip("\n").split(":") for line in file.read(_LIMIT).splitlines()]
+    except OSError:
+        return []
+
+
+def beneath(root: str, path: str) -> str:
+    """Where a path leads with `root` as `/`: links in it cannot lead out."""
+    todo = [part for part in path.split("/") if part not in ("", ".")]
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop(0)
+        if part == "..":
+            del done[-1:]
+            continue
+        done.append(part)
+        try:
+            target = os.readlink(os.path.join(root, *done))
+        except OSError:
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            break
+        done.pop()
+        if target.startswith("/"):
+            done = []
+        todo[:0] = [piece for piece in target.split("/") if piece not in ("", ".")]
+    return os.path.join(root, *done)
