@@ -1,0 +1,268 @@
+"""The Builder port: everything a command asks of an engine, as values.
+
+A request is grouped by who reads it: `ContextSpec` (where the files are), `FrontendOptions`
+(what the Dockerfile's conversion asks for), `Lent` (what the client lends to steps) and
+`OutputSpec` (where the result goes). Paths in a request are absolute; a request holds no open
+files, so that it may also travel to another process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from lamina.base.events import EventSink
+    from lamina.system.cancel import Cancellation
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class NamedContext(NamedTuple):
+    """`--build-context name=value`. `kind` is `local`, `oci-layout` or `docker-image`.
+
+    `value` has no scheme: an absolute folder, `/folder[:tag][@digest]`, or an image reference.
+    """
+
+    name: str
+    kind: str
+    value: str
+
+
+class ContextSpec(NamedTuple):
+    """Where a build's files are.
+
+    `path` is an absolute folder, or "" for an empty context. The Dockerfile is
+    `dockerfile_data` if that is not None (then `dockerfile` is only its name in messages), else
+    the file `dockerfile`: an absolute path, or "" for the context's own `Dockerfile`.
+    """
+
+    path: str
+    dockerfile: str = ""
+    dockerfile_data: bytes | None = None
+    named: tuple[NamedContext, ...] = ()
+
+
+class Ulimit(NamedTuple):
+    """One `--ulimit`; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class FrontendOptions(NamedTuple):
+    """What changes the graph that a Dockerfile turns into.
+
+    `no_cache` ignores the cache of every step, `no_cache_filter` that of the named stages.
+    `platform` is "" for this machine's; `network` is `default`, `none` or `host`; `shm_size` is
+    in bytes, 0 for the default; `extra_hosts` are (name, address); `allow` holds entitlements
+    (`security.insecure`, `network.host`).
+    """
+
+    target: str = ""
+    build_args: Pairs = ()
+    labels: Pairs = ()
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    pull: bool = False
+    platform: str = ""
+    network: str = "default"
+    extra_hosts: Pairs = ()
+    shm_size: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+class SecretSpec(NamedTuple):
+    """Exactly one of `path` (absolute) and `env` (a variable's name) is set."""
+
+    id: str
+    path: str = ""
+    env: str = ""
+
+
+class SshSpec(NamedTuple):
+    """An agent to lend. `paths` are sockets or keys; none means `$SSH_AUTH_SOCK`."""
+
+    id: str
+    paths: tuple[str, ...] = ()
+
+
+class Lent(NamedTuple):
+    """What the client lends to steps while the build lasts."""
+
+    secrets: tuple[SecretSpec, ...] = ()
+    ssh: tuple[SshSpec, ...] = ()
+
+
+class OutputSpec(NamedTuple):
+    """One `-o`: `type` is `image`, `oci`, `docker`, `tar` or `local`.
+
+    `attributes` are as written (`dest`, `name`, `compression`, …), in order; `dest` of `-` is
+    standard output.
+    """
+
+    type: str
+    attributes: Pairs = ()
+
+
+class BuildRequest(NamedTuple):
+    """One build. Without `outputs` the result goes into the local image store.
+
+    `tags` are image names as written; each output that has no `name` of its own gets them.
+    """
+
+    context: ContextSpec
+    frontend: FrontendOptions = FrontendOptions()
+    tags: tuple[str, ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()
+    lent: Lent = Lent()
+
+
+class BuildOutcome(NamedTuple):
+    """What a finished build made.
+
+    `image_id` is the digest that `-q` and `--iidfile` give and that `run`, `inspect` and `rmi`
+    take, "" when no output is an image. `metadata` is what `--metadata-file` gets
+    (`containerimage.digest`, `image.name`, …).
+    """
+
+    image_id: str
+    metadata: Mapping[str, Any]
+
+
+class ImageSummary(NamedTuple):
+    """One name of the local store. `name` is a full reference, "" for an image without one.
+
+    `size` is the sum of its compressed blobs in bytes; `created` seconds since the epoch.
+    """
+
+    name: str
+    digest: str
+    size: int
+    created: float
+    platform: str = ""
+
+
+class RunRequest(NamedTuple):
+    """A container of an image. Empty fields leave the image's own configuration as it is.
+
+    `env` are (name, value); `volumes` are (host path, container path, read-only);
+    `entrypoint` of None keeps the image's, of () drops it. `interactive` passes standard input
+    on; `tty` gives the command a terminal.
+    """
+
+    image: str
+    args: tuple[str, ...] = ()
+    env: Pairs = ()
+    cwd: str = ""
+    user: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    network: str = "default"
+    hostname: str = ""
+    volumes: tuple[tuple[str, str, bool], ...] = ()
+    readonly: bool = False
+    interactive: bool = False
+    tty: bool = False
+
+
+class CacheRecord(NamedTuple):
+    """One thing on disk. `type` as BuildKit names it: `regular`, `source.local`,
+    `exec.cachemount`, `internal`, `frontend`, `source.git.checkout`.
+
+    `size` is in bytes, times are seconds since the epoch; `last_used` of None is never.
+    """
+
+    id: str
+    type: str
+    size: int
+    created: float
+    last_used: float | None = None
+    usage_count: int = 0
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    reclaimable: bool = True
+    shared: bool = False
+
+
+class UsageFilter(NamedTuple):
+    """Conditions on records; all must hold, and any of one field's values will do.
+
+    Empty fields ask nothing. `unused_for` is in seconds: only what was not used that long.
+    """
+
+    ids: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    description: str = ""
+    unused_for: float = 0.0
+    reclaimable: bool | None = None
+    shared: bool | None = None
+
+
+class PruneRequest(NamedTuple):
+    """What to remove. `all` includes what images in the store are made of as cache (not the
+    images); sizes are bytes, 0 for no condition.
+
+    `keep` bytes of cache are always kept; `max_used` is what may remain afterwards; `min_free`
+    is how much of the disk should be free.
+    """
+
+    filter: UsageFilter = UsageFilter()
+    all: bool = False
+    keep: int = 0
+    max_used: int = 0
+    min_free: int = 0
+
+
+class PruneOutcome(NamedTuple):
+    """What was removed, and how many bytes that gave back."""
+
+    records: tuple[CacheRecord, ...]
+    reclaimed: int
+
+
+class Builder(Protocol):
+    """An engine, embedded or remote. Methods may be called from any thread.
+
+    All raise members of `lamina.base.errors`.
+    """
+
+    def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        """Build and export. Raises whatever stopped it, located in the Dockerfile if it can be.
+
+        Every event has been delivered by the time this returns or raises.
+        """
+        ...
+
+    def images(self) -> Sequence[ImageSummary]:
+        """What is in the local store, newest first."""
+        ...
+
+    def remove_image(self, name: str) -> ImageSummary:
+        """Drop a name, or an image by (the start of) its digest; tell which.
+
+        Raises NotFound, or InvalidInput if several images match.
+        """
+        ...
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        """An image as a JSON document: name, digests, manifest, config. Raises NotFound."""
+        ...
+
+    def run(self, request: RunRequest, cancel: Cancellation) -> int:
+        """Run a container on this process's own streams. Returns its exit status.
+
+        Raises NotFound (no such image, command or runtime).
+        """
+        ...
+
+    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
+        """The records that match."""
+        ...
+
+    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
+        """Remove what matches and nothing uses."""
+        ...
