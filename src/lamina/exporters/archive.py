@@ -1,0 +1,212 @@
+"""`type=oci` and `type=docker`: an image as one tar, or as an OCI layout in a folder.
+
+Both archives are OCI layouts (`image-layout.md`); Docker's has a `manifest.json` besides, so
+that `docker load` and `podman load` of any age take it. Members are sorted and bear no time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.base import oci
+from lamina.base.errors import Corrupt, from_os_error
+from lamina.base.oci import Descriptor
+from lamina.base.reference import parse_reference
+from lamina.exporters.gojson import encode
+from lamina.layers.entry import Entry
+from lamina.layers.writer import END, header, padding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.base.digest import Digest
+    from lamina.exporters.contract import BlobReader, ExportedImage
+    from lamina.exporters.file_sink import ByteSink
+    from lamina.system.cancel import Cancellation
+
+_CHUNK = 1 << 20
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def write_archive(
+    image: ExportedImage, blobs: BlobReader, sink: ByteSink, cancel: Cancellation, *, docker: bool
+) -> None:
+    """Write the tar; every layer is checked on the way.
+
+    Raises NotFound, Corrupt, Cancelled, and what the sink raises.
+    """
+    documents: dict[str, tuple[int, bytes]] = {
+        "oci-layout": (0o444, _LAYOUT),
+        "index.json": (0o644, _index(index_entries(image))),
+        _path(image.target.digest): (0o444, image.manifest),
+        _path(image.config_descriptor.digest): (0o444, image.config),
+    }
+    if docker:
+        documents["manifest.json"] = (0o644, _docker_manifest(image))
+    layers = {_path(layer.digest): layer for layer in image.layers}
+    folders = {"blobs"} | {os.path.dirname(path) for path in (*documents, *layers)} - {""}
+    for path in sorted({*folders, *documents, *layers}):
+        cancel.check()
+        if path in folders:
+            sink.write(header(Entry(path, stat.S_IFDIR | 0o755)))
+        elif path in documents:
+            mode, data = documents[path]
+            sink.write(header(Entry(path, stat.S_IFREG | mode, size=len(data))))
+            sink.write(data + padding(len(data)))
+        else:
+            layer = layers[path]
+            sink.write(header(Entry(path, stat.S_IFREG | 0o444, size=layer.size)))
+            copy_blob(layer, blobs, sink.write, cancel)
+            sink.write(padding(layer.size))
+    sink.write(END)
+
+
+def write_layout(
+    image: ExportedImage, blobs: BlobReader, folder: str, cancel: Cancellation
+) -> None:
+    """Add the image to the OCI layout at `folder`, making it if need be.
+
+    An entry of the index with the same name is replaced, all else stays. Raises as
+    `write_archive` does, and PermissionDenied, Exhausted.
+    """
+    try:
+        for layer in image.layers:
+            _place(folder, layer.digest, layer.size, cancel, _layer_copier(layer, blobs, cancel))
+        for descriptor, data in (
+            (image.config_descriptor, image.config),
+            (image.target, image.manifest),
+        ):
+            _place(folder, descriptor.digest, len(data), cancel, _writer_of(data))
+        _replace(os.path.join(folder, "oci-layout"), _writer_of(_LAYOUT))
+        index_path = os.path.join(folder, "index.json")
+        new = index_entries(image)
+        taken = {dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) for entry in new}
+        kept = [
+            entry
+            for entry in _existing(index_path)
+            if dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) not in taken
+        ]
+        _replace(index_path, _writer_of(_index([*kept, *new])))
+    except OSError as error:
+        raise from_os_error(error, "write the OCI layout") from error
+
+
+def index_entries(image: ExportedImage) -> list[Descriptor]:
+    """The image's entries in `index.json`: one a name, or one alone without a name."""
+    annotations = dict(image.target.annotations)
+    annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(image.created))
+    entries = []
+    for name in image.names:
+        reference = parse_reference(name)
+        named = {
+            **annotations,
+            oci.ANNOTATION_IMAGE_NAME: name,
+            # Only the tag: readers address images in a layout by it.
+            oci.ANNOTATION_REF_NAME: reference.tag or name,
+        }
+        entries.append(image.target._replace(annotations=tuple(sorted(named.items()))))
+    return entries or [image.target._replace(annotations=tuple(sorted(annotations.items())))]
+
+
+def copy_blob(
+    descriptor: Descriptor,
+    blobs: BlobReader,
+    write: Callable[[bytes], object],
+    cancel: Cancellation,
+) -> None:
+    """Copy a blob, checking its size and digest. Raises NotFound, Corrupt, Cancelled."""
+    hashed = hashlib.new(descriptor.digest.algorithm)
+    size = 0
+    with blobs.open(descriptor.digest) as file:
+        while chunk := file.read(_CHUNK):
+            cancel.check()
+            size += len(chunk)
+            if size > descriptor.size:
+                break
+            hashed.update(chunk)
+            write(chunk)
+    if size != descriptor.size or hashed.hexdigest() != descriptor.digest.hex:
+        raise Corrupt(
+            f"blob {descriptor.digest} in the store does not match its digest",
+            hint="`lamina prune --all`, then build again",
+        )
+
+
+def _index(entries: list[Descriptor]) -> bytes:
+    return encode(oci.Index(oci.OCI_INDEX, tuple(entries)).to_json())
+
+
+def _docker_manifest(image: ExportedImage) -> bytes:
+    names = [parse_reference(name).familiar for name in image.names]
+    entry = {
+        "Config": _path(image.config_descriptor.digest),
+        "RepoTags": names or None,
+        "Layers": [_path(layer.digest) for layer in image.layers],
+    }
+    return encode([entry])
+
+
+def _path(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _whole_seconds(text: str) -> str:
+    """An RFC 3339 time without its fraction."""
+    head, dot, tail = text.partition(".")
+    return head + tail.lstrip("0123456789") if dot else text
+
+
+def _existing(path: str) -> list[Descriptor]:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    document = oci.load_json_object(data, path)
+    return [oci.descriptor_from_json(entry) for entry in document.get("manifests") or ()]
+
+
+def _place(
+    folder: str,
+    digest: Digest,
+    size: int,
+    cancel: Cancellation,
+    fill: Callable[[Callable[[bytes], object]], None],
+) -> None:
+    """Make a blob of a layout unless it is there, in its full size."""
+    cancel.check()
+    path = os.path.join(folder, _path(digest))
+    try:
+        if os.stat(path).st_size == size:
+            return
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    _replace(path, fill)
+
+
+def _replace(path: str, fill: Callable[[Callable[[bytes], object]], None]) -> None:
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    try:
+        with open(part, "xb") as file:
+            fill(file.write)
+        os.rename(part, path)
+    except BaseException:
+        if os.path.lexists(part):
+            os.unlink(part)
+        raise
+
+
+def _layer_copier(
+    layer: Descriptor, blobs: BlobReader, cancel: Cancellation
+) -> Callable[[Callable[[bytes], object]], None]:
+    return lambda write: copy_blob(layer, blobs, write, cancel)
+
+
+def _writer_of(data: bytes) -> Callable[[Callable[[bytes], object]], None]:
+    def fill(write: Callable[[bytes], object]) -> None:
+        write(data)
+
+    return fill

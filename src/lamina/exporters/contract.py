@@ -1,0 +1,54 @@
+"""The values between a build's result, the exporters, and who asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+
+
+class LayerInfo(NamedTuple):
+    """One layer of an image: the blob, the digest of its plain tar, and for history that
+    nobody wrote: when it was made (seconds since the epoch) and by what."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    created: float | None = None
+    description: str = ""
+
+
+class ExportedImage(NamedTuple):
+    """An image as bytes: `layers` are descriptors of blobs, lowest first, kept elsewhere.
+
+    `target` describes the manifest, with the platform and the annotations that an index's entry
+    for it has. `names` are full references.
+    """
+
+    target: Descriptor
+    manifest: bytes
+    config_descriptor: Descriptor
+    config: bytes
+    layers: tuple[Descriptor, ...]
+    created: str
+    names: tuple[str, ...] = ()
+
+    def metadata(self) -> dict[str, Any]:
+        """What `--metadata-file` says of it, under BuildKit's keys."""
+        found: dict[str, Any] = {
+            "containerimage.config.digest": str(self.config_descriptor.digest),
+            "containerimage.descriptor": self.target.to_json(),
+            "containerimage.digest": str(self.target.digest),
+        }
+        if self.names:
+            found["image.name"] = ",".join(self.names)
+        return found
+
+
+class BlobReader(Protocol):
+    """Where layers are read from. The store's `BlobStore` is one."""
+
+    def open(self, digest: Digest, /) -> BinaryIO:
+        """Raises NotFound."""
+        ...
