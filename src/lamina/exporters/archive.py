@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.errors import Corrupt, from_os_error
-from lamina.base.oci import Descriptor
 from lamina.base.reference import parse_reference
 from lamina.exporters.gojson import encode
 from lamina.layers.entry import Entry
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
     from lamina.exporters.contract import BlobReader, ExportedImage
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
@@ -83,12 +83,8 @@ def write_layout(
         _replace(os.path.join(folder, "oci-layout"), _writer_of(_LAYOUT))
         index_path = os.path.join(folder, "index.json")
         new = index_entries(image)
-        taken = {dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) for entry in new}
-        kept = [
-            entry
-            for entry in _existing(index_path)
-            if dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) not in taken
-        ]
+        taken = {_entry_name(entry) for entry in new}
+        kept = [entry for entry in _existing(index_path) if _entry_name(entry) not in taken]
         _replace(index_path, _writer_of(_index([*kept, *new])))
     except OSError as error:
         raise from_os_error(error, "write the OCI layout") from error
@@ -137,6 +133,11 @@ def copy_blob(
 
 def _index(entries: list[Descriptor]) -> bytes:
     return encode(oci.Index(oci.OCI_INDEX, tuple(entries)).to_json())
+
+
+def _entry_name(entry: Descriptor) -> str:
+    """What makes an entry of an index one of its kind: its name, else its digest."""
+    return dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) or entry.digest
 
 
 def _docker_manifest(image: ExportedImage) -> bytes:

@@ -80,7 +80,8 @@ def parse_output(text: str) -> Output:
     Raises InvalidInput, Unsupported.
     """
     fields = _fields(text)
-    if len(fields) == 1 and not fields[0].startswith("type="):
+    # `dest=out` alone is a type forgotten rather than a folder of that name.
+    if len(fields) == 1 and not fields[0].lower().startswith(("type=", "dest=", "name=")):
         if not fields[0]:
             raise InvalidInput("--output is empty", hint=_HINT)
         return TarOutput(STDOUT) if fields[0] == STDOUT else LocalOutput(fields[0])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from lamina.base.errors import InvalidInput
 
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
+)
+
 
 def format_time(seconds: float) -> str:
-    """UTC, with the fraction to the nanosecond and no trailing zeros, as Go prints it."""
-    nanoseconds = round(seconds * 1_000_000_000)
-    whole, rest = divmod(nanoseconds, 1_000_000_000)
-    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    """UTC, with the fraction without trailing zeros, as Go prints it.
+
+    Microseconds are what a float of today's date can hold.
+    """
+    whole, rest = divmod(round(seconds * 1_000_000), 1_000_000)
+    fraction = f".{rest:06d}".rstrip("0") if rest else ""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + fraction + "Z"
 
 
@@ -19,13 +26,12 @@ def is_after(text: str, epoch: int) -> bool:
     """Whether a time is later than `epoch` (seconds). Raises InvalidInput."""
     from datetime import datetime
 
+    matched = _RFC3339.match(text)
+    if matched is None:
+        raise InvalidInput(f'"{text}" in the image config is not a time')
+    head, fraction, zone = matched.groups(default="")
     try:
-        head, dot, tail = text.upper().partition(".")
-        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))] if dot else ""
-        moment = datetime.fromisoformat(head + tail[len(digits) :])
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")
+        seconds = int(datetime.fromisoformat((head + zone).upper()).timestamp())
     except ValueError as error:
         raise InvalidInput(f'"{text}" in the image config is not a time: {error}') from error
-    seconds = int(moment.timestamp())
-    return seconds > epoch or (seconds == epoch and bool(digits.strip("0")))
+    return seconds > epoch or (seconds == epoch and bool(fraction.strip("0")))
