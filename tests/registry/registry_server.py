@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_registry(folder: Path, extra: str = "") -> Iterator[str]:
+def running_registry(folder: Path, extra: str = "", tls: str = "") -> Iterator[str]:
     """`host:port` of a docker-registry that keeps its files in `folder`."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def running_registry(folder: Path, extra: str = "") -> Iterator[str]:
     config.write_text(
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}', secret: test}}\n{extra}"
+        f"http: {{addr: '127.0.0.1:{port}', secret: test{tls}}}\n{extra}"
     )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

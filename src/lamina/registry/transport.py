@@ -7,7 +7,7 @@ add (50 ms of import) does not pay. One `Transport` serves any number of threads
 from __future__ import annotations
 
 import errno
-import random
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -156,7 +156,7 @@ class Transport:
             attempt += 1
             last = attempt >= self.patience.attempts
             pause = min(self.patience.longest, self.patience.pause * 2.0 ** (attempt - 1))
-            pause *= random.uniform(0.75, 1.25)
+            pause *= 0.75 + os.urandom(1)[0] / 512  # not all at once
             try:
                 response = self._once(request, cancel)
             except Unavailable as error:
