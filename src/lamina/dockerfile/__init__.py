@@ -1,0 +1,1 @@
+"""Floor 4: the Dockerfile frontend, from text to an LLB definition."""

@@ -1,0 +1,93 @@
+"""The frontend's ports: what it is asked for, what it may ask of the engine, what it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from lamina.base.digest import Digest
+    from lamina.base.location import Location
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
+    from lamina.llb.op import Definition, Ulimit
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class DockerfileText(NamedTuple):
+    """A Dockerfile, and the `.dockerignore` that applies to it (None if there is none)."""
+
+    filename: str
+    data: bytes
+    ignore: bytes | None = None
+
+
+class ResolvedImage(NamedTuple):
+    """What an image name stands for. `config` is the image configuration's JSON."""
+
+    digest: Digest
+    config: bytes
+
+
+class Warned(NamedTuple):
+    """A remark on the Dockerfile. `rule` names it for `# check=skip=`."""
+
+    rule: str
+    text: str
+    location: Location | None
+
+
+class Bridge(Protocol):
+    """What a frontend may ask of the build it is part of."""
+
+    def read_dockerfile(self) -> DockerfileText: ...
+
+    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        """Raises NotFound, Unavailable, Unsupported (platform)."""
+        ...
+
+    def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
+        """The image of an OCI layout given as a named context."""
+        ...
+
+    def warn(self, warning: Warned) -> None: ...
+
+
+class NamedContext(NamedTuple):
+    """`kind` is `local`, `docker-image` or `oci-layout`."""
+
+    name: str
+    kind: str
+    value: str
+
+
+class FrontendRequest(NamedTuple):
+    """What to convert and how.
+
+    `no_cache` ignores the cache of every step, `no_cache_stages` of those stages. `network` is
+    `default`, `none` or `host`.
+    """
+
+    target: str
+    build_args: Pairs
+    labels: Pairs
+    platform: Platform
+    build_platform: Platform
+    no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()
+    network: str = "default"
+    extra_hosts: Pairs = ()
+    shm_size: int = 0
+    ulimits: tuple[Ulimit, ...] = ()
+    named_contexts: tuple[NamedContext, ...] = ()
+
+
+class FrontendResult(NamedTuple):
+    """`definition` is None for an empty file system.
+
+    `config` is the image configuration without `rootfs`: the exporter knows the layers.
+    """
+
+    definition: Definition | None
+    config: bytes
+    platform: Platform
