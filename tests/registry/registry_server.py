@@ -243,6 +243,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body)))
+        if int(self.headers.get("Content-Length") or 0):
+            self.send_header("Connection", "close")  # the request's body may be unread
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

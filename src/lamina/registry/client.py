@@ -7,19 +7,12 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from lamina.base.digest import Digest, digest_of, parse_digest
-from lamina.base.errors import (
-    Cancelled,
-    Corrupt,
-    LaminaError,
-    NotFound,
-    Unavailable,
-)
+from lamina.base.errors import Cancelled, Corrupt, LaminaError, Unavailable
 from lamina.base.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_manifest
-from lamina.registry.auth import Authorizer, denied
 from lamina.registry.credentials import CredentialSource, DockerConfig
-from lamina.registry.hosts import Endpoint, Hosts, Tls
-from lamina.registry.transport import Patience, Request, Response, Transport
-from lamina.registry.url import Url, make_url, parse_url
+from lamina.registry.exchange import Call, Exchange, refusal
+from lamina.registry.hosts import Endpoint, Hosts
+from lamina.registry.transport import Patience, Response, Transport
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -30,7 +23,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
 _CHUNK = 256 << 10
-_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES, "*/*"))
 # How far a broken transfer must have come for the next try not to count as one more failure.
 _PROGRESS = 64 << 10
@@ -53,9 +45,8 @@ class RegistryClient:
     ) -> None:
         self._hosts = hosts
         self._transport = Transport(patience)
-        self._auth = Authorizer(self._transport, credentials or DockerConfig())
+        self._exchange = Exchange(self._transport, credentials or DockerConfig())
         self._lock = threading.Lock()
-        self._schemes: dict[str, str] = {}
         self._manifests: dict[Digest, bytes] = {}
 
     def __enter__(self) -> RegistryClient:
@@ -127,15 +118,28 @@ class RegistryClient:
                     f" for {descriptor.digest}"
                 )
 
+    def push_target(self, reference: Reference) -> Endpoint:
+        """The endpoint that takes what is pushed to a name: never a mirror."""
+        return self._hosts.endpoints(reference.domain)[-1]
+
+    @property
+    def exchange(self) -> Exchange:
+        """For the other half of the API, `lamina.registry.push`."""
+        return self._exchange
+
+    @property
+    def patience(self) -> Patience:
+        return self._transport.patience
+
     def _open_blob(
         self, reference: Reference, descriptor: Descriptor, offset: int, cancel: Cancellation
     ) -> Response:
         def get(endpoint: Endpoint, reference: Reference, cancel: Cancellation) -> Response:
             path = f"/{reference.path}/blobs/{descriptor.digest}"
             headers = (("Range", f"bytes={offset}-"),) if offset else ()
-            response = self._request("GET", endpoint, reference, path, headers, cancel)
+            response = self._exchange.ask(Call("GET", endpoint, reference, path, headers), cancel)
             if response.status not in (200, 206):
-                raise _refusal(response, f"blob {descriptor.digest} of {reference.familiar}")
+                raise refusal(response, f"blob {descriptor.digest} of {reference.familiar}")
             return response
 
         return self._each(reference, cancel, get)
@@ -146,7 +150,9 @@ class RegistryClient:
         wanted = str(reference.digest or reference.tag)
         path = f"/{reference.path}/manifests/{wanted}"
         headers = (("Accept", _ACCEPT),)
-        with self._request("HEAD", endpoint, reference, path, headers, cancel) as response:
+        with self._exchange.ask(
+            Call("HEAD", endpoint, reference, path, headers), cancel
+        ) as response:
             kind = response.header("Content-Type").partition(";")[0].strip()
             digest = response.header("Docker-Content-Digest")
             size = response.header("Content-Length")
@@ -170,9 +176,11 @@ class RegistryClient:
     ) -> tuple[bytes, str]:
         path = f"/{reference.path}/manifests/{wanted}"
         headers = (("Accept", _ACCEPT),)
-        with self._request("GET", endpoint, reference, path, headers, cancel) as response:
+        with self._exchange.ask(
+            Call("GET", endpoint, reference, path, headers), cancel
+        ) as response:
             if response.status != 200:
-                raise _refusal(response, reference.familiar)
+                raise refusal(response, reference.familiar)
             kind = response.header("Content-Type").partition(";")[0].strip()
             return response.read_all(_MANIFEST_LIMIT), kind
 
@@ -192,76 +200,6 @@ class RegistryClient:
             except LaminaError:
                 continue
         return ask(endpoints[-1], reference, cancel)
-
-    def _request(
-        self,
-        method: str,
-        endpoint: Endpoint,
-        reference: Reference,
-        path: str,
-        headers: tuple[tuple[str, str], ...],
-        cancel: Cancellation,
-    ) -> Response:
-        """Ask one endpoint, in the first of its schemes that works."""
-        known = self._schemes.get(endpoint.host)
-        schemes = (known,) if known else endpoint.schemes
-        target = endpoint.prefix + path
-        if endpoint.mirror:
-            target += f"?ns={reference.domain}"
-        for scheme in schemes[:-1]:
-            try:
-                url = make_url(scheme, endpoint.host, target)
-                response = self._follow(method, url, endpoint, reference, headers, cancel)
-            except Unavailable as error:
-                if not _speaks_plain(error):
-                    raise
-            else:
-                self._schemes[endpoint.host] = scheme
-                return response
-        url = make_url(schemes[-1], endpoint.host, target)
-        response = self._follow(method, url, endpoint, reference, headers, cancel)
-        self._schemes[endpoint.host] = schemes[-1]
-        return response
-
-    def _follow(
-        self,
-        method: str,
-        url: Url,
-        endpoint: Endpoint,
-        reference: Reference,
-        headers: tuple[tuple[str, str], ...],
-        cancel: Cancellation,
-    ) -> Response:
-        """Send, log in if asked to, go where it points. Only the endpoint's own origin is ever
-        sent its Authorization."""
-        origin = url.origin
-        scope = f"repository:{reference.path}:pull"
-        domain = endpoint.host if endpoint.mirror else reference.domain
-        authorization = self._auth.header(url, scope)
-        tried = False
-        for _ in range(12):
-            mine = url.origin == origin
-            sent = (("Authorization", authorization),) if authorization and mine else ()
-            tls = endpoint.tls if url.host == origin[1] else Tls()
-            response = self._transport.send(
-                Request(method, url, (*headers, *sent), tls=tls), cancel
-            )
-            if response.status in _REDIRECTS and response.header("Location"):
-                location = response.header("Location")
-                response.close()
-                url = parse_url(location, url)
-            elif response.status == 401 and mine:
-                challenges = response.headers("WWW-Authenticate")
-                _drain(response)
-                if tried:
-                    raise denied(domain, f"no access to {reference.path}")
-                tried = True
-                authorization = self._auth.answer(
-                    url, challenges, scope, domain, endpoint.tls, cancel
-                )
-            else:
-                return response
-        raise Unavailable(f"{endpoint.host} redirects without end")
 
 
 def _body(response: Response, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
@@ -284,14 +222,6 @@ def _body(response: Response, descriptor: Descriptor, offset: int) -> Iterator[b
                 yield chunk
 
 
-def _drain(response: Response) -> None:
-    """Read a small body so that the connection can serve again."""
-    try:
-        response.read_all(1 << 16)
-    except (Corrupt, Unavailable):
-        response.close()
-
-
 def _skip(response: Response, offset: int) -> int:
     """How many bytes of the body come before `offset`: a server may ignore Range."""
     if response.status == 200 or not offset:
@@ -301,58 +231,3 @@ def _skip(response: Response, offset: int) -> int:
     if unit != "bytes" or not first.isdigit() or int(first) > offset:
         raise Corrupt(f"{response.url.authority} sent another range than bytes {offset} and on")
     return offset - int(first)
-
-
-def _speaks_plain(error: Unavailable) -> bool:
-    import ssl
-
-    cause = error.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return False
-    return isinstance(cause, (ssl.SSLError, ConnectionRefusedError, ConnectionResetError))
-
-
-def _refusal(response: Response, what: str) -> LaminaError:
-    """Translate an HTTP status, with the registry's own words where it has any (spec, "Error
-    Codes")."""
-    host, status = response.url.authority, response.status
-    retry_after = response.header("Retry-After")
-    words = _words(response)
-    said = f": {words}" if words else ""
-    if status == 404:
-        return NotFound(
-            f"{what} does not exist on {host}{said}", hint="check the name, the tag and the digest"
-        )
-    if status in (401, 403):
-        return denied(host, words or f"status {status} for {what}")
-    if status == 429:
-        wait = f" for {retry_after} s" if retry_after.isdigit() else ""
-        return Unavailable(
-            f"{host} limits the rate of requests{wait}{said}",
-            hint="wait, log in with `docker login`, or configure a mirror",
-        )
-    if status == 400 and "HTTPS server" in words:
-        return Unavailable(
-            f"{host} speaks HTTPS only",
-            hint=f'configure [registry."{host}"] http = false',
-        )
-    if status >= 500:
-        return Unavailable(f"{host} failed with status {status} for {what}{said}")
-    return Unavailable(f"{host} answered {status} for {what}{said}")
-
-
-def _words(response: Response) -> str:
-    import json
-
-    try:
-        data = response.read_all(1 << 16)
-    except (Corrupt, Unavailable):
-        return ""
-    try:
-        errors = json.loads(data)["errors"]
-        text = "; ".join(str(e.get("message") or e.get("code")) for e in errors)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        text = data.decode(errors="replace").strip()
-        if text.startswith("<"):
-            return ""
-    return "".join(c if c.isprintable() else " " for c in text)[:300]

@@ -43,7 +43,8 @@ class Patience(NamedTuple):
 
 
 class Request(NamedTuple):
-    """`body` gives the bytes anew for every try; `length` is how many, in all."""
+    """`body` gives the bytes anew for every try; `length` is how many, in all. What is sent
+    `once` is not tried again."""
 
     method: str
     url: Url
@@ -51,6 +52,7 @@ class Request(NamedTuple):
     body: Callable[[], Iterable[bytes]] | None = None
     length: int = 0
     tls: Tls = Tls()
+    once: bool = False
 
 
 class Response:
@@ -154,7 +156,7 @@ class Transport:
         attempt = 0
         while True:
             attempt += 1
-            last = attempt >= self.patience.attempts
+            last = request.once or attempt >= self.patience.attempts
             pause = min(self.patience.longest, self.patience.pause * 2.0 ** (attempt - 1))
             pause *= 0.75 + os.urandom(1)[0] / 512  # not all at once
             try:

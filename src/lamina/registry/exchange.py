@@ -1,0 +1,173 @@
+"""One request to a registry's endpoint: its scheme, login and redirects settled on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import Corrupt, LaminaError, NotFound, Unavailable
+from lamina.registry.auth import Authorizer, denied
+from lamina.registry.hosts import Tls
+from lamina.registry.transport import Request, Response, Transport
+from lamina.registry.url import Url, make_url, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lamina.base.reference import Reference
+    from lamina.registry.credentials import CredentialSource
+    from lamina.registry.hosts import Endpoint
+    from lamina.system.cancel import Cancellation
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class Call(NamedTuple):
+    """What to ask an endpoint.
+
+    `path` follows the endpoint's prefix, or is the whole URL of an upload the endpoint named.
+    `actions` is what the login must allow: `pull`, `pull,push`. `body` and `length` are the
+    request's; one sent `once` is not repeated when the connection breaks.
+    """
+
+    method: str
+    endpoint: Endpoint
+    reference: Reference
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    actions: str = "pull"
+    body: Callable[[], Iterable[bytes]] | None = None
+    length: int = 0
+    once: bool = False
+
+
+class Exchange:
+    """Remembers which scheme works for which host, and the logins. Threads share it."""
+
+    def __init__(self, transport: Transport, credentials: CredentialSource) -> None:
+        self._transport = transport
+        self._auth = Authorizer(transport, credentials)
+        self._schemes: dict[str, str] = {}
+
+    def ask(self, call: Call, cancel: Cancellation) -> Response:
+        """The response, of whatever status but 401, in the first of the schemes that works.
+
+        Raises PermissionDenied, Unavailable, InvalidInput, Cancelled.
+        """
+        endpoint = call.endpoint
+        if "://" in call.path:
+            return self._follow(call, parse_url(call.path), cancel)
+        known = self._schemes.get(endpoint.host)
+        schemes = (known,) if known else endpoint.schemes
+        target = endpoint.prefix + call.path
+        if endpoint.mirror:
+            target += f"?ns={call.reference.domain}"
+        for scheme in schemes[:-1]:
+            try:
+                response = self._follow(call, make_url(scheme, endpoint.host, target), cancel)
+            except Unavailable as error:
+                if not _speaks_plain(error):
+                    raise
+            else:
+                self._schemes[endpoint.host] = scheme
+                return response
+        response = self._follow(call, make_url(schemes[-1], endpoint.host, target), cancel)
+        self._schemes[endpoint.host] = schemes[-1]
+        return response
+
+    def _follow(self, call: Call, url: Url, cancel: Cancellation) -> Response:
+        """Send, log in if asked to, go where it points. Only the endpoint's own origin is ever
+        sent its Authorization."""
+        endpoint = call.endpoint
+        origin = url.origin
+        own = make_url(url.scheme, endpoint.host, "/").origin
+        scope = f"repository:{call.reference.path}:{call.actions}"
+        domain = endpoint.host if endpoint.mirror else call.reference.domain
+        authorization = self._auth.header(url, scope)
+        tried = False
+        for _ in range(12):
+            mine = url.origin == origin == own
+            sent = (("Authorization", authorization),) if authorization and mine else ()
+            tls = endpoint.tls if url.host == own[1] else Tls()
+            headers = (*call.headers, *sent)
+            response = self._transport.send(
+                Request(call.method, url, headers, call.body, call.length, tls, call.once), cancel
+            )
+            if response.status in _REDIRECTS and response.header("Location"):
+                location = response.header("Location")
+                response.close()
+                url = parse_url(location, url)
+            elif response.status == 401 and mine:
+                challenges = response.headers("WWW-Authenticate")
+                _drain(response)
+                if tried:
+                    raise denied(domain, f"no access to {call.reference.path}")
+                tried = True
+                authorization = self._auth.answer(
+                    url, challenges, scope, domain, endpoint.tls, cancel
+                )
+            else:
+                return response
+        raise Unavailable(f"{endpoint.host} redirects without end")
+
+
+def _drain(response: Response) -> None:
+    """Read a small body so that the connection can serve again."""
+    try:
+        response.read_all(1 << 16)
+    except (Corrupt, Unavailable):
+        response.close()
+
+
+def _speaks_plain(error: Unavailable) -> bool:
+    import ssl
+
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return False
+    return isinstance(cause, (ssl.SSLError, ConnectionRefusedError, ConnectionResetError))
+
+
+def refusal(response: Response, what: str) -> LaminaError:
+    """Translate an HTTP status, with the registry's own words where it has any (spec, "Error
+    Codes")."""
+    host, status = response.url.authority, response.status
+    retry_after = response.header("Retry-After")
+    words = _words(response)
+    said = f": {words}" if words else ""
+    if status == 404:
+        return NotFound(
+            f"{what} does not exist on {host}{said}", hint="check the name, the tag and the digest"
+        )
+    if status in (401, 403):
+        return denied(host, words or f"status {status} for {what}")
+    if status == 429:
+        wait = f" for {retry_after} s" if retry_after.isdigit() else ""
+        return Unavailable(
+            f"{host} limits the rate of requests{wait}{said}",
+            hint="wait, log in with `docker login`, or configure a mirror",
+        )
+    if status == 400 and "HTTPS server" in words:
+        return Unavailable(
+            f"{host} speaks HTTPS only",
+            hint=f'configure [registry."{host}"] http = false',
+        )
+    if status >= 500:
+        return Unavailable(f"{host} failed with status {status} for {what}{said}")
+    return Unavailable(f"{host} answered {status} for {what}{said}")
+
+
+def _words(response: Response) -> str:
+    import json
+
+    try:
+        data = response.read_all(1 << 16)
+    except (Corrupt, Unavailable):
+        return ""
+    try:
+        errors = json.loads(data)["errors"]
+        text = "; ".join(str(e.get("message") or e.get("code")) for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        text = data.decode(errors="replace").strip()
+        if text.startswith("<"):
+            return ""
+    return "".join(c if c.isprintable() else " " for c in text)[:300]
