@@ -188,3 +188,11 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert store.sweep(0) == 0  # locked: somebody is at it
     store.sweep(0)
     assert not leftovers(store)
+
+
+def test_remove_since(store: BlobStore) -> None:
+    old = store.put(b"old")
+    moment = os.stat(store.path(old)).st_ctime
+    assert store.remove_since(moment + 1000) == 0
+    assert store.remove_since(moment) == 1
+    assert not store.has(old)

@@ -128,6 +128,23 @@ class BlobStore:
             for name in _names(os.path.join(base, algorithm)):
                 yield parse_digest(f"{algorithm}:{name}")
 
+    def remove_since(self, moment: float) -> int:
+        """Remove the blobs that appeared at or after `moment` (seconds since the epoch).
+
+        For a store that finds itself after a power cut: what came after the last sync may have
+        its name and not its bytes. Returns how many there were.
+        """
+        removed = 0
+        for digest in self.digests():
+            try:
+                appeared = os.stat(self.path(digest)).st_ctime
+            except FileNotFoundError:
+                continue
+            if appeared >= moment:
+                self.remove(digest)
+                removed += 1
+        return removed
+
     def sweep(self, partial_age: float = 86400.0) -> int:
         """Remove what dead processes left: drafts at once, partial blobs when they are older
         than `partial_age` seconds. Returns the bytes freed."""
