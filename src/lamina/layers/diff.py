@@ -6,11 +6,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unavailable
 from lamina.layers.entry import Entry, opaque, whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash
 
     from lamina.layers.pack import Member
 
@@ -29,9 +29,11 @@ class FileContent:
     def open(self) -> int:
         return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
-    def check(self, status: os.stat_result, digest: bytes, size: int) -> None:
-        if size != status.st_size:
-            raise Unavailable(f"{self._path} changed while it was packed")
+    def begin(self, status: os.stat_result) -> None:
+        return None
+
+    def check(self, hashed: _Hash | None) -> None:
+        """Nothing to check."""
 
 
 def upper_members(upper: str) -> Iterator[Member]:

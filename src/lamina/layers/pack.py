@@ -16,6 +16,7 @@ from lamina.layers.writer import END, header, padding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from hashlib import _Hash
 
     from lamina.layers.entry import Entry
     from lamina.system.cancel import Cancellation
@@ -41,11 +42,12 @@ class Content(Protocol):
         """A file descriptor that the packer closes."""
         ...
 
-    def check(self, status: os.stat_result, digest: bytes, size: int) -> None:
-        """Called after reading with the file's status before it, and the bytes' SHA-256.
+    def begin(self, status: os.stat_result) -> _Hash | None:
+        """A hash to feed the bytes to while they are read, if the content is to be checked."""
+        ...
 
-        Raises Unavailable if the file is not what it was promised to be.
-        """
+    def check(self, hashed: _Hash | None) -> None:
+        """Called after reading. Raises Unavailable if the file is not what it should be."""
         ...
 
 
@@ -99,18 +101,19 @@ def _append_file(
         if not stat.S_ISREG(status.st_mode):
             raise Corrupt(f"{entry.path} is not a regular file any more")
         left = entry.size
-        hashed = sha256()
+        hashed = content.begin(status)
         while left:
             chunk = os.read(fd, min(left, _CHUNK))
             if not chunk:
                 break
-            hashed.update(chunk)
+            if hashed is not None:
+                hashed.update(chunk)
             left -= len(chunk)
             batch += chunk
             if len(batch) >= _BATCH:
                 pipeline.feed(bytes(batch))
                 batch = bytearray()
-        content.check(status, hashed.digest(), entry.size - left)
+        content.check(hashed)
         if left:
             raise Corrupt(f"{entry.path} became shorter while it was packed")
     finally:

@@ -109,8 +109,8 @@ class FileOperation:
             if copy.attempt_unpack:
                 from lamina.ops.unpack import unpack_archives
 
-                copy = unpack_archives(self._pool, source, plan, copy, owner, context)
-                if copy is None:
+                rest = unpack_archives(self._pool, source, plan, copy, owner, context)
+                if rest is None:
                     return
             change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             Copier(source, plan, copy, owner=owner, change=change, cancel=context.cancel).run()

@@ -17,6 +17,7 @@ from lamina.system.flight import Flights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lamina.layers.compression import Compression
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
     from lamina.stores.store import Store
@@ -58,6 +59,7 @@ class RefPool:
         self._lock = threading.Lock()
         self._layouts: Flights[None] = Flights()
         self._views: Flights[Tree] = Flights()
+        self._layers: Flights[Layer] = Flights()
 
     @property
     def kind(self) -> str:
@@ -157,6 +159,61 @@ class RefPool:
             if state.id == lower.snapshot:
                 return list(stack[index + 1 :])
         return None
+
+    def packed(
+        self, ref: Ref, compression: Compression, cancel: Cancellation, *, force: bool = False
+    ) -> list[tuple[Snapshot, Layer]]:
+        """Every state of a ref with its layer, lowest first, packed where it is not yet.
+
+        A layer that came from outside is taken as it is unless `force`.
+        """
+        return [
+            (
+                state,
+                self._layers.run(
+                    (state.id, compression.recipe, force),
+                    partial(self._pack_one, state, compression, cancel, force),
+                ),
+            )
+            for state in self.snapshots.stack(ref.snapshot)
+        ]
+
+    def settle(self, cancel: Cancellation) -> None:
+        """Pack what exists as plans alone, so that it outlives this process."""
+        from lamina.layers.compression import Compression
+
+        for snapshot in self.pending():
+            stack = self.snapshots.stack(snapshot)
+            if not self.layers.of(snapshot):
+                self._pack_one(stack[-1], Compression(), cancel, False)
+
+    def _pack_one(
+        self, state: Snapshot, compression: Compression, cancel: Cancellation, force: bool
+    ) -> Layer:
+        from lamina.refs.packing import pack_change, pack_plan, pack_upper, repack
+
+        known = self.layers.of(state.id)
+        recipe = compression.recipe
+        for layer in known:
+            if layer.recipe == recipe or (not layer.recipe and not force):
+                return layer
+        blobs = self._store.blobs
+        plan = self.pending_plan(state.id)
+        held = next((item for item in known if blobs.has(item.descriptor.digest)), None)
+        if held is not None:
+            layer = repack(held, blobs, compression, cancel)
+        elif plan is not None:
+            layer = pack_plan(plan, blobs, compression, cancel)
+        else:
+            lowers = self._lowers(state.id, cancel)
+            if self.kind == "overlay":
+                layer = pack_upper(lowers[-1], blobs, compression, cancel)
+            elif len(lowers) > 1:
+                layer = pack_change(lowers[-2], lowers[-1], blobs, compression, cancel)
+            else:
+                layer = pack_upper(lowers[-1], blobs, compression, cancel)
+        self.layers.add(state.id, layer)
+        return layer
 
     def lay_out(self, snapshot: int, cancel: Cancellation | None = None) -> None:
         """See that a state and all below it have directories."""

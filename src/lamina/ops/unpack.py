@@ -1,0 +1,93 @@
+"""ADD's other half: an archive among the sources is unpacked instead of copied."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Corrupt, LaminaError
+from lamina.layers.apply import Whiteouts, apply_layer
+from lamina.layers.compression import decompressed
+from lamina.layers.reader import TarReader
+from lamina.ops.copy import Copier
+from lamina.refs.selection import expand_wildcard
+from lamina.refs.tree import Tree
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from lamina.layers.reader import ByteReader
+    from lamina.llb.op import CopyAction
+    from lamina.ops.copy import Owner
+    from lamina.refs.plan import FilePlan
+    from lamina.refs.pool import RefPool
+    from lamina.solver.contract import OpContext
+
+
+def unpack_archives(
+    pool: RefPool,
+    source: Tree,
+    plan: FilePlan,
+    action: CopyAction,
+    owner: Owner | None,
+    context: OpContext,
+) -> CopyAction | None:
+    """Unpack the sources that are tar archives (plain, gzip, bzip2, xz, zstd) into the plan.
+
+    Returns what is left to copy as it is, or None if nothing is.
+    """
+    pattern = action.src.strip("/")
+    matches = expand_wildcard(source, pattern) if action.allow_wildcard else [(pattern, pattern)]
+    archives = []
+    for _, real in matches:
+        resolved = source.resolve(real)
+        status = source.lstat(resolved)
+        if status is not None and stat.S_ISREG(status.st_mode) and _is_tar(source.real(resolved)):
+            archives.append(source.real(resolved))
+    if not archives:
+        return action
+    if len(archives) != len(matches):
+        raise Corrupt(
+            f'"{action.src}" matches archives and other files',
+            hint="ADD them in separate instructions",
+        )
+    for path in archives:
+        staged = pool.snapshots.stage()
+        with open(path, "rb") as file:
+            apply_layer(_plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+        inner = action._replace(
+            src="/",
+            allow_wildcard=False,
+            dir_copy_contents=True,
+            attempt_unpack=False,
+            dest=action.dest.rstrip("/") + "/",
+        )
+        Copier(
+            Tree(staged.files), plan, inner, owner=owner, change=None, cancel=context.cancel
+        ).run()
+    return None
+
+
+def _is_tar(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            for _ in TarReader(_plain(file)):
+                return True
+    except (LaminaError, OSError, EOFError, ValueError):
+        return False
+    return False
+
+
+def _plain(file: BinaryIO) -> ByteReader:
+    head = file.read(6)
+    file.seek(0, os.SEEK_SET)
+    if head[:3] == b"BZh":
+        import bz2
+
+        return bz2.BZ2File(file)
+    if head == b"\xfd7zXZ\0":
+        import lzma
+
+        return lzma.LZMAFile(file)
+    return decompressed(file)

@@ -1,0 +1,303 @@
+"""Between packed layers, plans and files: unpacking, laying out, packing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import Digest
+from lamina.base.errors import Unavailable
+from lamina.base.oci import Descriptor
+from lamina.layers.apply import Whiteouts, apply_layer
+from lamina.layers.compression import decompressed
+from lamina.layers.diff import FileContent, changed_members, upper_members
+from lamina.layers.entry import Entry, opaque, whiteout
+from lamina.layers.pack import pack
+from lamina.refs.filehash import header_hash, read_xattrs
+from lamina.stores.layers import Layer
+from lamina.system.clone import clone_bytes, copy_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from hashlib import _Hash
+
+    from lamina.layers.compression import Compression
+    from lamina.layers.pack import Member
+    from lamina.refs.plan import FilePlan, PlannedFile
+    from lamina.stores.blobs import BlobStore
+    from lamina.stores.snapshots import Staged
+    from lamina.system.cancel import Cancellation
+
+
+class LayerUnpacker:
+    """Implements `Unpacker`: see `lamina.refs.pool`.
+
+    Args:
+        fetch: brings a blob that the store lacks, from where the layer came.
+        overlay: whether directories hold differences (else whole trees).
+    """
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        fetch: Callable[[Layer, Cancellation], None],
+        *,
+        overlay: bool,
+    ) -> None:
+        self._blobs = blobs
+        self._fetch = fetch
+        self._overlay = overlay
+
+    def unpack(
+        self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
+    ) -> None:
+        if not self._blobs.has(layer.descriptor.digest):
+            self._fetch(layer, cancel)
+        style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
+        with self._blobs.open(layer.descriptor.digest) as file:
+            implied = apply_layer(decompressed(file), staged.files, style, cancel)
+        if self._overlay:
+            for path in implied:
+                _inherit(lowers, path, staged.files)
+
+    def lay_out(
+        self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation
+    ) -> None:
+        _Layout(plan, staged.files, cancel, overlay=self._overlay).run()
+
+
+def pack_plan(
+    plan: FilePlan, blobs: BlobStore, compression: Compression, cancel: Cancellation
+) -> Layer:
+    """Pack a plan straight from its sources. Raises Unavailable if one of them has changed."""
+    return _pack(plan_members(plan), blobs, compression, cancel)
+
+
+def pack_upper(
+    upper: str, blobs: BlobStore, compression: Compression, cancel: Cancellation
+) -> Layer:
+    """Pack an overlay directory."""
+    return _pack(upper_members(upper), blobs, compression, cancel)
+
+
+def pack_change(
+    lower: str, upper: str, blobs: BlobStore, compression: Compression, cancel: Cancellation
+) -> Layer:
+    """Pack what turns one tree into another."""
+    return _pack(changed_members(lower, upper), blobs, compression, cancel)
+
+
+def repack(layer: Layer, blobs: BlobStore, compression: Compression, cancel: Cancellation) -> Layer:
+    """The same tar in another compression."""
+    from hashlib import sha256
+
+    from lamina.layers.compression import make_compressor
+
+    compressor = make_compressor(compression)
+    digest = sha256()
+    size = 0
+    with blobs.open(layer.descriptor.digest) as file, blobs.create() as draft:
+        stream = decompressed(file)
+        while True:
+            cancel.check()
+            plain = stream.read(1 << 20)
+            data = compressor.compress(plain) if plain else compressor.flush()
+            digest.update(data)
+            size += len(data)
+            draft.write(data)
+            if not plain:
+                break
+        name = Digest("sha256:" + digest.hexdigest())
+        draft.commit(name, size)
+    descriptor = Descriptor(compression.media_type(), name, size)
+    return Layer(descriptor, layer.diff_id, compression.recipe)
+
+
+def plan_members(plan: FilePlan) -> Iterator[Member]:
+    """A plan as a layer's members, whiteouts included, in the order of paths."""
+    entries = dict(plan.in_order())
+    paths = {**dict.fromkeys(entries, 0), **dict.fromkeys(plan.removed, 0)}
+    for path in sorted(paths, key=lambda item: item.split("/")):
+        planned = entries.get(path)
+        if planned is None:
+            yield whiteout(path), None
+            continue
+        if stat.S_ISSOCK(planned.mode):
+            continue
+        yield _member(path, planned)
+        if path in plan.opaque:
+            yield opaque(path), None
+
+
+def _pack(
+    members: Iterator[Member], blobs: BlobStore, compression: Compression, cancel: Cancellation
+) -> Layer:
+    with blobs.create() as draft:
+        packed = pack(members, draft, compression, cancel)
+        draft.commit(packed.digest, packed.size)
+    descriptor = Descriptor(compression.media_type(), packed.digest, packed.size)
+    return Layer(descriptor, packed.diff_id, compression.recipe)
+
+
+def _member(path: str, planned: PlannedFile) -> Member:
+    entry = Entry(
+        path,
+        planned.mode,
+        planned.uid,
+        planned.gid,
+        planned.mtime_ns,
+        xattrs=planned.xattrs,
+        link=planned.link,
+        hard_link=planned.hard_link,
+    )
+    if stat.S_ISREG(planned.mode) and not planned.hard_link:
+        entry = entry._replace(size=planned.size)
+        if planned.data is not None:
+            return entry, planned.data
+        if planned.digest:
+            return entry, PromisedContent(planned)
+        return entry, FileContent(planned.source)
+    if stat.S_ISCHR(planned.mode) or stat.S_ISBLK(planned.mode):
+        return (
+            entry._replace(rdev_major=os.major(planned.rdev), rdev_minor=os.minor(planned.rdev)),
+            None,
+        )
+    return entry, None
+
+
+class PromisedContent:
+    """A file of a folder that others may change: read again, it must be what the key says."""
+
+    __slots__ = ("_planned",)
+
+    def __init__(self, planned: PlannedFile) -> None:
+        self._planned = planned
+
+    def open(self) -> int:
+        return os.open(self._planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def begin(self, status: os.stat_result) -> _Hash:
+        return header_hash(status, link="", xattrs=read_xattrs(self._planned.source), owner=(0, 0))
+
+    def check(self, hashed: _Hash | None) -> None:
+        if hashed is None or f"sha256:{hashed.hexdigest()}" != self._planned.digest:
+            raise _changed(self._planned)
+
+
+def verify_content(planned: PlannedFile, copy: str, status: os.stat_result) -> None:
+    """Raise Unavailable if a copy does not hold what its source's cache key was made from."""
+    hashed = header_hash(status, link="", xattrs=read_xattrs(planned.source), owner=(0, 0))
+    with open(copy, "rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            hashed.update(chunk)
+    if f"sha256:{hashed.hexdigest()}" != planned.digest:
+        raise _changed(planned)
+
+
+def _changed(planned: PlannedFile) -> Unavailable:
+    return Unavailable(
+        f"{planned.source} changed while the build was reading it", hint="build again"
+    )
+
+
+def _inherit(lowers: Sequence[str], path: str, upper: str) -> None:
+    """Give a directory that a layer only implied the metadata of the same one below."""
+    for lower in reversed(lowers):
+        below = os.path.join(lower, path)
+        if os.path.isdir(below) and not os.path.islink(below):
+            copy_metadata(below, os.lstat(below), os.path.join(upper, path))
+            return
+
+
+class _Layout:
+    """Makes a plan's entries in a directory: an overlay difference, or a copied whole tree."""
+
+    def __init__(self, plan: FilePlan, root: str, cancel: Cancellation, *, overlay: bool) -> None:
+        self._plan = plan
+        self._root = root
+        self._cancel = cancel
+        self._overlay = overlay
+
+    def run(self) -> None:
+        import shutil
+
+        if not self._overlay:
+            for path in (*self._plan.removed, *self._plan.opaque):
+                target = self._target(path)
+                if os.path.isdir(target) and not os.path.islink(target):
+                    shutil.rmtree(target)
+                elif os.path.lexists(target):
+                    os.unlink(target)
+        entries = list(self._plan.in_order())
+        for path, planned in entries:
+            self._cancel.check()
+            self._make(path, planned)
+        if self._overlay:
+            for path in self._plan.removed:
+                os.mknod(self._target(path), stat.S_IFCHR, os.makedev(0, 0))
+            for path in self._plan.opaque:
+                os.setxattr(self._target(path), "trusted.overlay.opaque", b"y")
+        for path, planned in reversed(entries):
+            if planned.is_directory:
+                times = (planned.mtime_ns, planned.mtime_ns)
+                os.utime(self._target(path), ns=times)
+
+    def _make(self, path: str, planned: PlannedFile) -> None:
+        target = self._target(path)
+        if planned.is_directory:
+            if not os.path.isdir(target) or os.path.islink(target):
+                if os.path.lexists(target):
+                    os.unlink(target)
+                os.mkdir(target, 0o700)
+            self._dress(target, planned)
+            return
+        if not self._overlay and os.path.lexists(target):
+            os.unlink(target)
+        if planned.hard_link:
+            os.link(self._target(planned.hard_link), target, follow_symlinks=False)
+            return
+        if stat.S_ISREG(planned.mode):
+            self._make_file(target, planned)
+            return
+        if stat.S_ISLNK(planned.mode):
+            os.symlink(planned.link, target)
+        elif stat.S_ISSOCK(planned.mode):
+            return
+        else:
+            os.mknod(target, planned.mode, planned.rdev)
+        self._dress(target, planned)
+        times = (planned.mtime_ns, planned.mtime_ns)
+        os.utime(target, ns=times, follow_symlinks=False)
+
+    def _make_file(self, target: str, planned: PlannedFile) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        writer = os.open(target, flags, 0o600)
+        try:
+            if planned.data is not None:
+                view = memoryview(planned.data)
+                while view:
+                    view = view[os.write(writer, view) :]
+            else:
+                reader = os.open(planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    status = os.fstat(reader)
+                    clone_bytes(reader, writer)
+                    if planned.digest:
+                        verify_content(planned, target, status)
+                finally:
+                    os.close(reader)
+        finally:
+            os.close(writer)
+        self._dress(target, planned)
+        os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
+
+    def _dress(self, target: str, planned: PlannedFile) -> None:
+        os.chown(target, planned.uid, planned.gid, follow_symlinks=False)
+        for name, value in planned.xattrs:
+            os.setxattr(target, name, value, follow_symlinks=False)
+        if not stat.S_ISLNK(planned.mode):
+            os.chmod(target, stat.S_IMODE(planned.mode))
+
+    def _target(self, path: str) -> str:
+        return os.path.join(self._root, path)

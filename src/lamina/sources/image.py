@@ -1,0 +1,182 @@
+"""The image source: names to manifests, and layers that are fetched when somebody needs them."""
+
+from __future__ import annotations
+
+import time
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base import oci
+from lamina.base.digest import Digest, digest_of
+from lamina.base.errors import Corrupt, NotFound, Unavailable, Unsupported
+from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
+from lamina.base.reference import parse_reference
+from lamina.refs.ref import Ref
+from lamina.solver.contract import CacheMap
+from lamina.stores.layers import Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.base.oci import Descriptor
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
+    from lamina.refs.pool import RefPool
+    from lamina.registry.client import RegistryClient
+    from lamina.solver.contract import OpContext
+    from lamina.stores.images import ImageTable
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+FRESH = 15 * 60
+"""Seconds for which what a registry said of a tag is believed without asking again."""
+
+
+class ResolvedManifest(NamedTuple):
+    """`digest` is what the name points to; `manifest` the platform's own."""
+
+    digest: Digest
+    manifest: Manifest
+    config: bytes
+
+
+class ImageResolver:
+    """Finds images: in the local store, else in a registry. Remembers what it was told."""
+
+    def __init__(
+        self,
+        store: Store,
+        images: ImageTable,
+        registry: Callable[[], RegistryClient],
+        *,
+        pull: bool,
+    ) -> None:
+        self._blobs = store.blobs
+        self._images = images
+        self._registry = registry
+        self._pull = pull
+
+    def resolve(
+        self, reference: Reference, platform: Platform, cancel: Cancellation
+    ) -> ResolvedManifest:
+        """Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
+        name = str(reference)
+        local = self._images.get(name)
+        if local is not None and not self._pull and reference.digest is None:
+            return self._read(local.target.digest, reference, platform, cancel)
+        if reference.digest is not None and self._blobs.has(reference.digest):
+            return self._read(reference.digest, reference, platform, cancel)
+        known = self._images.pull(name, str(platform))
+        if known is not None and not self._pull and time.time() - known.checked < FRESH:
+            return self._read(known.digest, reference, platform, cancel)
+        try:
+            target = self._registry().resolve(reference, cancel)
+        except Unavailable:
+            if known is None or self._pull:
+                raise
+            return self._read(known.digest, reference, platform, cancel)
+        resolved = self._read(target.digest, reference, platform, cancel)
+        self._images.record_pull(name, str(platform), target.digest, target.digest)
+        return resolved
+
+    def fetch(self, layer: Layer, cancel: Cancellation) -> None:
+        """Bring a layer's blob into the store from the image that it belongs to."""
+        from lamina.registry.pull import fetch_blob
+
+        if not layer.origin:
+            raise NotFound(f"layer {layer.descriptor.digest} is not in the store any more")
+        reference = parse_reference(layer.origin)
+        with self._blobs.ingest(layer.descriptor, cancel) as writer:
+            fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel)
+            writer.commit()
+
+    def _read(
+        self, digest: Digest, reference: Reference, platform: Platform, cancel: Cancellation
+    ) -> ResolvedManifest:
+        document = parse_manifest(self._document(digest, reference, cancel))
+        if isinstance(document, Index):
+            chosen = select_platform(document, platform)
+            if chosen is None:
+                offered = ", ".join(
+                    sorted({str(d.platform) for d in document.manifests if d.platform})
+                )
+                raise Unsupported(
+                    f"{reference.familiar} has no image for {platform}",
+                    hint=f"it is made for: {offered}" if offered else "",
+                )
+            document = parse_manifest(self._document(chosen.digest, reference, cancel))
+            if isinstance(document, Index):
+                raise Corrupt(f"{reference.familiar}: an index within an index")
+        config = self._document(document.config.digest, reference, cancel, document.config)
+        found = oci.platform_from_json(load_json_object(config, "image configuration"))
+        if found.architecture and not platform.accepts(found):
+            raise Unsupported(
+                f"{reference.familiar} is made for {found}, not {platform}",
+                hint="name an image for this machine's platform",
+            )
+        return ResolvedManifest(digest, document, config)
+
+    def _document(
+        self,
+        digest: Digest,
+        reference: Reference,
+        cancel: Cancellation,
+        descriptor: Descriptor | None = None,
+    ) -> bytes:
+        if self._blobs.has(digest):
+            return self._blobs.read(digest)
+        if descriptor is None:
+            data = self._registry().manifest(reference, digest, cancel)
+        else:
+            data = b"".join(self._registry().blob(reference, descriptor, cancel=cancel))
+            if digest_of(data) != digest:
+                raise Corrupt(f"{reference.familiar}: its configuration does not match {digest}")
+        self._blobs.put(data)
+        return data
+
+
+class ImageSource:
+    """One image of a definition, pinned by digest. Its layers stay where they are until used."""
+
+    def __init__(
+        self,
+        reference: Reference,
+        platform: Platform,
+        resolver: ImageResolver,
+        pool: RefPool,
+    ) -> None:
+        self._reference = reference
+        self._platform = platform
+        self._resolver = resolver
+        self._pool = pool
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        return CacheMap(resolved.manifest.config.digest)
+
+    def fetch(self, context: OpContext) -> Ref:
+        resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        return image_ref(self._pool, resolved, str(self._reference))
+
+
+def image_ref(pool: RefPool, resolved: ResolvedManifest, origin: str) -> Ref:
+    """The state that an image's layers make; known layers are known states.
+
+    Raises Corrupt if the configuration and the manifest do not agree.
+    """
+    document = load_json_object(resolved.config, "image configuration")
+    diff_ids = [Digest(text) for text in (document.get("rootfs") or {}).get("diff_ids") or ()]
+    layers = resolved.manifest.layers
+    if len(diff_ids) != len(layers):
+        raise Corrupt(f"{origin}: {len(layers)} layers, but {len(diff_ids)} diff ids")
+    snapshot: int | None = None
+    chain = ""
+    for descriptor, diff_id in zip(layers, diff_ids, strict=True):
+        joined = f"{chain} {diff_id}".encode()
+        chain = f"sha256:{sha256(joined).hexdigest()}" if chain else str(diff_id)
+        known = pool.snapshots.by_chain(chain)
+        if known is None:
+            known = pool.snapshots.add(snapshot, chain=chain, description=f"pulled from {origin}")
+            pool.layers.add(known, Layer(descriptor, diff_id, "", origin))
+        snapshot = known
+    return Ref(snapshot)
