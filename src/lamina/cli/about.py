@@ -1,0 +1,20 @@
+"""`lamina version`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lamina import __version__
+
+if TYPE_CHECKING:
+    from lamina.cli.flags import Parsed
+
+
+def version(parsed: Parsed) -> int:
+    """Print lamina's version, and Python's and the system's."""
+    system = os.uname()
+    python = ".".join(map(str, sys.version_info[:3]))
+    print(f"lamina {__version__} (Python {python}, {system.sysname} {system.machine})")
+    return 0

@@ -1,0 +1,177 @@
+"""`lamina build`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, InvalidInput
+from lamina.base.events import WarningEvent
+from lamina.cli import values
+from lamina.cli.context import open_context
+from lamina.cli.interrupt import interruptible
+from lamina.cli.opening import open_engine
+from lamina.cli.progress.choose import MODES, open_display
+from lamina.cli.units import parse_size
+from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions, Lent, OutputSpec
+
+if TYPE_CHECKING:
+    from lamina.base.events import Event
+    from lamina.cli.flags import Parsed
+    from lamina.cli.progress.choose import Display
+    from lamina.client.contract import BuildOutcome
+
+_STDERR = 2
+
+
+def run(parsed: Parsed) -> int:
+    """Read the command line, build, and write what was asked for. Returns the exit status."""
+    mode = progress_mode(parsed)
+    request = request_without_context(parsed)
+    iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
+    _prepare_files(iid_file, metadata_file)
+    path = parsed.arguments[0]
+    named = tuple(map(values.parse_context, parsed.all("build-context")))
+    # Standard input is read before signals are taken over: an interrupt ends that at once.
+    with (
+        open_context(path, parsed.text("file"), named, sys.stdin.buffer) as context,
+        interruptible() as interruption,
+    ):
+        warnings: list[WarningEvent] = []
+        try:
+            with open_engine(parsed) as builder:
+                display = open_display(mode, _STDERR, os.environ)
+                try:
+                    outcome = builder.build(
+                        request._replace(context=context),
+                        _Collector(display, warnings),
+                        interruption.cancel,
+                    )
+                finally:
+                    display.close()
+        except Cancelled:
+            if not interruption.signal:
+                raise
+            print("ERROR: interrupted", file=sys.stderr)
+            return 128 + interruption.signal
+    if mode not in ("quiet", "rawjson"):
+        _show_warnings(warnings)
+    _write_results(parsed, request, outcome)
+    return 0
+
+
+def progress_mode(parsed: Parsed) -> str:
+    """`--progress`, `-q`, or `BUILDKIT_PROGRESS`. Raises InvalidInput."""
+    mode = parsed.text("progress") or os.environ.get("BUILDKIT_PROGRESS") or "auto"
+    if mode not in MODES:
+        raise InvalidInput(f'BUILDKIT_PROGRESS is "{mode}"', hint=f"choose from {', '.join(MODES)}")
+    if not parsed.switch("quiet"):
+        return mode
+    if parsed.text("progress") not in ("", "auto", "quiet"):
+        raise InvalidInput(f"--quiet and --progress={mode} contradict each other")
+    return "quiet"
+
+
+def request_without_context(parsed: Parsed) -> BuildRequest:
+    """Everything but the context, which may have to be read from standard input first.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unsupported.
+    """
+    environ = os.environ
+    stages = [stage for text in parsed.all("no-cache-filter") for stage in text.split(",")]
+    frontend = FrontendOptions(
+        target=parsed.text("target"),
+        build_args=tuple(values.parse_build_args(parsed.all("build-arg"), environ).items()),
+        labels=tuple(dict(map(values.parse_label, parsed.all("label"))).items()),
+        no_cache=parsed.switch("no-cache"),
+        no_cache_filter=tuple(stage for stage in stages if stage),
+        pull=parsed.switch("pull"),
+        platform=values.parse_platforms(parsed.all("platform")),
+        network=parsed.text("network", "default"),
+        extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
+        shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,
+        ulimits=tuple(map(values.parse_ulimit, parsed.all("ulimit"))),
+        allow=tuple(dict.fromkeys(parsed.all("allow"))),
+    )
+    return BuildRequest(
+        context=ContextSpec(""),
+        frontend=frontend,
+        tags=tuple(dict.fromkeys(map(values.parse_tag, parsed.all("tag")))),
+        outputs=_outputs(parsed),
+        lent=Lent(
+            tuple(values.parse_secret(text, environ) for text in parsed.all("secret")),
+            tuple(values.parse_ssh(text, environ) for text in parsed.all("ssh")),
+        ),
+    )
+
+
+def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
+    terminal = os.isatty(1)
+    outputs = [
+        values.parse_output(text, stdout_is_terminal=terminal) for text in parsed.all("output")
+    ]
+    if sum(dict(output.attributes).get("dest") == "-" for output in outputs) > 1:
+        raise InvalidInput("only one --output can go to standard output")
+    # Without any output the result goes to the local store; --load only says so aloud.
+    if parsed.switch("load") and outputs and all(output.type != "image" for output in outputs):
+        outputs.append(OutputSpec("image"))
+    return tuple(outputs)
+
+
+def _prepare_files(iid_file: str, metadata_file: str) -> None:
+    from lamina.cli.atomic import check_folder
+
+    if metadata_file:
+        check_folder(metadata_file, "metadata-file")
+    if iid_file:
+        check_folder(iid_file, "iidfile")
+        if os.path.isfile(iid_file):  # a failed build must not leave the last one's ID there
+            os.unlink(iid_file)
+
+
+def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome) -> None:
+    iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
+    if iid_file or metadata_file:
+        from lamina.cli.atomic import write_file
+
+        if iid_file:
+            write_file(iid_file, outcome.image_id)
+        if metadata_file:
+            import json
+
+            write_file(metadata_file, json.dumps(dict(outcome.metadata), indent=2))
+    to_stdout = any(dict(output.attributes).get("dest") == "-" for output in request.outputs)
+    if parsed.switch("quiet") and outcome.image_id and not to_stdout:
+        print(outcome.image_id)
+
+
+class _Collector:
+    """Passes events on to a display, and keeps the warnings for the end."""
+
+    def __init__(self, display: Display, warnings: list[WarningEvent]) -> None:
+        self._display = display
+        self._warnings = warnings
+
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, WarningEvent):
+            self._warnings.append(event)
+        self._display(event)
+
+
+def _show_warnings(warnings: list[WarningEvent]) -> None:
+    if not warnings:
+        return
+    from lamina.cli.errors import debugging
+
+    plural = "s" if len(warnings) > 1 else ""
+    more = "" if debugging() else " (use --debug to expand)"
+    lines = ["", f" {len(warnings)} warning{plural} found{more}:"]
+    for warning in warnings:
+        line = f" (line {warning.location.start})" if warning.location else ""
+        lines.append(f" - {warning.short}{line}")
+        if debugging():
+            lines += warning.detail
+            lines += [f"More info: {warning.url}"] if warning.url else []
+            lines += [warning.location.excerpt(), ""] if warning.location else [""]
+    print("\n".join(lines), file=sys.stderr)

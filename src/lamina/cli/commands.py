@@ -1,0 +1,211 @@
+"""Every subcommand and its flags: names, shorthands and meanings are docker's."""
+
+from __future__ import annotations
+
+from lamina.cli.flags import Command, Flag
+
+ROOT = Flag("root", "The store's folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
+DEBUG = Flag("debug", "Show more when something fails", short="D")
+
+_FORMAT = Flag("format", "How to print", value="FORMAT", choices=("table", "json"), default="table")
+_FILTER = Flag(
+    "filter",
+    "Only what matches: until=24h, id=…, type=…, description~=…, inuse, shared, private",
+    value="FILTER",
+    repeat=True,
+)
+
+_BUILD = (
+    Flag("add-host", "Add a line to /etc/hosts", value="HOST:IP", repeat=True),
+    Flag(
+        "allow",
+        "Allow what steps may not do by default",
+        value="ENTITLEMENT",
+        repeat=True,
+        choices=("security.insecure", "network.host"),
+    ),
+    Flag("build-arg", "Set an ARG of the Dockerfile", value="NAME[=VALUE]", repeat=True),
+    Flag(
+        "build-context",
+        "Name more contexts: a folder, oci-layout://folder[:tag] or docker-image://ref",
+        value="NAME=CONTEXT",
+        repeat=True,
+    ),
+    Flag(
+        "file",
+        "The Dockerfile, or - for standard input (default: PATH/Dockerfile)",
+        short="f",
+        value="FILE",
+        complete="file",
+    ),
+    Flag("iidfile", "Write the image's ID to a file", value="FILE", complete="file"),
+    Flag("label", "Add a label to the image", value="NAME=VALUE", repeat=True),
+    Flag("load", "Put the image into the local store: what happens without --output as well"),
+    Flag(
+        "metadata-file", "Write what the build made to a JSON file", value="FILE", complete="file"
+    ),
+    Flag(
+        "network",
+        "The network of RUN steps",
+        value="MODE",
+        choices=("default", "none", "host"),
+        default="default",
+    ),
+    Flag("no-cache", "Do every step again"),
+    Flag("no-cache-filter", "Do the steps of these stages again", value="STAGE", repeat=True),
+    Flag(
+        "output",
+        "Where the result goes: type=image|oci|docker|tar|local[,dest=…]",
+        short="o",
+        value="OUTPUT",
+        repeat=True,
+    ),
+    Flag("platform", "What to build for (default: this machine)", value="PLATFORM", repeat=True),
+    Flag(
+        "progress",
+        "How to show progress",
+        value="MODE",
+        choices=("auto", "tty", "plain", "rawjson", "quiet"),
+        default="auto",
+    ),
+    Flag("pull", "Ask the registry whether base images are still what they were"),
+    Flag("quiet", "Show no progress, print the image's ID", short="q"),
+    Flag("secret", "Lend a secret: id=…[,src=FILE|,env=NAME]", value="SECRET", repeat=True),
+    Flag("shm-size", "The size of /dev/shm in RUN steps", value="BYTES"),
+    Flag("ssh", "Lend an SSH agent: default or id=SOCKET", value="AGENT", repeat=True),
+    Flag("tag", "Name the image", short="t", value="NAME[:TAG]", repeat=True),
+    Flag("target", "The stage to build", value="STAGE"),
+    Flag("ulimit", "Limits of RUN steps", value="NAME=SOFT[:HARD]", repeat=True),
+)
+
+_RUN = (
+    Flag("entrypoint", 'Replace the image\'s ENTRYPOINT ("" for none)', value="COMMAND"),
+    Flag("env", "Set a variable", short="e", value="NAME[=VALUE]", repeat=True),
+    Flag("hostname", "The container's host name", value="NAME"),
+    Flag("interactive", "Pass standard input on", short="i"),
+    Flag(
+        "network",
+        "The network",
+        value="MODE",
+        choices=("default", "none", "host"),
+        default="default",
+    ),
+    Flag("read-only", "Let the container write nothing"),
+    Flag("rm", "Leave nothing of the container behind: what happens anyway"),
+    Flag("tty", "Give the command a terminal", short="t"),
+    Flag("user", "Who runs the command", short="u", value="NAME|UID[:GROUP|GID]"),
+    Flag("volume", "Mount a folder or file", short="v", value="HOST:TARGET[:ro]", repeat=True),
+    Flag("workdir", "The folder to start in", short="w", value="DIR"),
+)
+
+_PRUNE = (
+    Flag("all", "Also drop the cache of what the store's images are made of", short="a"),
+    _FILTER,
+    Flag("force", "Do not ask", short="f"),
+    Flag("keep-storage", "Another name of --reserved-space", value="BYTES"),
+    Flag("max-used-space", "Remove until the cache is this small", value="BYTES"),
+    Flag("min-free-space", "Remove until the disk has this much free", value="BYTES"),
+    Flag("reserved-space", "Always keep this much cache", value="BYTES"),
+    Flag("verbose", "Show everything about what was removed"),
+)
+
+_COMMANDS = (
+    Command(
+        "build",
+        "Build an image from a Dockerfile",
+        "[OPTIONS] PATH | -",
+        "build:run",
+        (*_BUILD, ROOT, DEBUG),
+        least=1,
+        most=1,
+        complete="directory",
+        examples=(
+            "lamina build -t demo .",
+            "lamina build -f app.Dockerfile --target test --build-arg VERSION=1.2 .",
+            "lamina build -o type=oci,dest=demo.tar . ; lamina build -o out .",
+            "lamina build - < Dockerfile ; tar -c . | lamina build -",
+        ),
+    ),
+    Command(
+        "images",
+        "List the images of the local store",
+        "[OPTIONS] [NAME…]",
+        "image_commands:list_images",
+        (
+            Flag(
+                "format",
+                "How to print",
+                value="FORMAT",
+                choices=("table", "json", "names"),
+                default="table",
+            ),
+            Flag("no-trunc", "Whole digests"),
+            Flag("quiet", "Only image IDs", short="q"),
+            ROOT,
+            DEBUG,
+        ),
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "rmi",
+        "Remove images from the local store",
+        "[OPTIONS] IMAGE…",
+        "image_commands:remove_images",
+        (Flag("force", "No error for an image that is not there", short="f"), ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "run",
+        "Run a command in a container of an image",
+        "[OPTIONS] IMAGE [COMMAND [ARG…]]",
+        "run:run",
+        (*_RUN, ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+        passes_on=True,
+        examples=("lamina run demo", "lamina run -it -v $PWD:/src demo sh"),
+    ),
+    Command(
+        "inspect",
+        "Show images as JSON",
+        "[OPTIONS] IMAGE…",
+        "image_commands:inspect_images",
+        (ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "du",
+        "Show what the build cache takes on disk",
+        "[OPTIONS]",
+        "usage:disk_usage",
+        (_FILTER, _FORMAT, Flag("verbose", "Show everything about each record"), ROOT, DEBUG),
+    ),
+    Command(
+        "prune",
+        "Remove build cache",
+        "[OPTIONS]",
+        "usage:prune",
+        (*_PRUNE, ROOT, DEBUG),
+        examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
+    ),
+    Command("version", "Show the version", "", "about:version", (DEBUG,)),
+    Command(
+        "completion",
+        "Print a script that completes words in a shell",
+        "bash | zsh | fish",
+        "completion:run",
+        (DEBUG,),
+        least=1,
+        most=1,
+        choices=("bash", "zsh", "fish"),
+        examples=("source <(lamina completion bash)",),
+    ),
+)
+
+COMMANDS = {command.name: command for command in _COMMANDS}

@@ -1,0 +1,185 @@
+"""`lamina completion`: scripts for bash, zsh and fish, drawn from the table of flags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.cli.commands import COMMANDS
+
+if TYPE_CHECKING:
+    from lamina.cli.flags import Command, Flag, Parsed
+
+_IMAGES = "lamina images --format names 2>/dev/null"
+
+
+def run(parsed: Parsed) -> int:
+    """Print one shell's script."""
+    print(script(parsed.arguments[0]))
+    return 0
+
+
+def script(shell: str) -> str:
+    """The script for `bash`, `zsh` or `fish`. Raises InvalidInput for any other."""
+    match shell:
+        case "bash":
+            return _bash()
+        case "zsh":
+            return _zsh()
+        case "fish":
+            return _fish()
+    from lamina.base.errors import InvalidInput
+
+    raise InvalidInput(f'no completion for the shell "{shell}"', hint="choose bash, zsh or fish")
+
+
+def _words(command: Command) -> list[str]:
+    words = [f"--{flag.name}" for flag in command.flags]
+    words += [f"-{flag.short}" for flag in command.flags if flag.short]
+    return [*words, "--help"]
+
+
+def _bash() -> str:
+    lines = [
+        "# bash completion for lamina: source <(lamina completion bash)",
+        "_lamina_files() { compopt -o filenames 2>/dev/null;"
+        ' mapfile -t COMPREPLY < <(compgen "$1" -- "$2"); }',
+        '_lamina_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2"); }',
+        "_lamina() {",
+        '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" command=""',
+        "  local i",
+        # `=` and `:` break words in bash: join `--flag = value` again.
+        '  if [[ $word == "=" ]]; then word=""; fi',
+        '  if [[ $before == "=" ]]; then before="${COMP_WORDS[COMP_CWORD-2]}"; fi',
+        "  for ((i = 1; i < COMP_CWORD; i++)); do",
+        '    case "${COMP_WORDS[i]}" in',
+        "      --root) i=$((i + 1)) ;;",
+        "      -*) ;;",
+        '      *) command="${COMP_WORDS[i]}"; break ;;',
+        "    esac",
+        "  done",
+        "  COMPREPLY=()",
+        '  case "$command" in',
+        f"    '') _lamina_words '{' '.join(COMMANDS)} --root --help --version' \"$word\" ;;",
+    ]
+    for command in COMMANDS.values():
+        lines += [f"    {command.name})", '      case "$before" in']
+        lines += [_bash_flag(flag) for flag in command.flags if flag.value]
+        lines += [
+            f"        *) if [[ $word == -* ]]; then _lamina_words '{' '.join(_words(command))}'"
+            ' "$word"',
+            f"          else {_bash_arguments(command)}; fi ;;",
+            "      esac ;;",
+        ]
+    return "\n".join([*lines, "  esac", "}", "complete -F _lamina lamina"])
+
+
+def _bash_flag(flag: Flag) -> str:
+    names = f"--{flag.name}" + (f"|-{flag.short}" if flag.short else "")
+    return f"        {names}) {_bash_values(flag.choices, flag.complete)} ;;"
+
+
+def _bash_arguments(command: Command) -> str:
+    return _bash_values(command.choices, command.complete)
+
+
+def _bash_values(choices: tuple[str, ...], complete: str) -> str:
+    if choices:
+        return f"_lamina_words '{' '.join(choices)}' \"$word\""
+    if complete in ("file", "directory"):
+        return f'_lamina_files -{complete[0]} "$word"'
+    if complete == "image":
+        return f'_lamina_words "$({_IMAGES})" "$word"'
+    return ":"
+
+
+def _zsh() -> str:
+    lines = [
+        "#compdef lamina",
+        "# zsh completion for lamina: source <(lamina completion zsh)",
+        '_lamina_images() { local -a names; names=(${(f)"$(' + _IMAGES + ')"}); compadd -a names }',
+        "_lamina() {",
+        "  local context state state_descr line",
+        "  typeset -A opt_args",
+        "  _arguments -C '--root[the store]:folder:_files -/' '1: :->command' '*:: :->rest'",
+        "  case $state in",
+        "    command)",
+        "      local -a commands; commands=(",
+        *(f"        {_quoted(f'{c.name}:{c.summary}')}" for c in COMMANDS.values()),
+        "      )",
+        "      _describe command commands ;;",
+        "    rest)",
+        "      case $words[1] in",
+    ]
+    for command in COMMANDS.values():
+        lines.append(f"        {command.name}) _arguments -s \\")
+        for flag in command.flags:
+            lines += [f"          {spec} \\" for spec in _zsh_flag(flag)]
+        action = _zsh_action(command.choices, command.complete)
+        lines.append(f"          {_quoted(f'*:argument:{action}')} ;;")
+    lines += ["      esac ;;", "  esac", "}"]
+    # Sourced, the function is registered; found through $fpath, it is called.
+    ending = 'if [[ $funcstack[1] == _lamina ]]; then _lamina "$@"; else compdef _lamina lamina; fi'
+    return "\n".join([*lines, ending])
+
+
+def _zsh_flag(flag: Flag) -> list[str]:
+    star = "*" if flag.repeat else ""
+    about = flag.help.replace("[", "(").replace("]", ")").replace(":", "\\:")
+    value = ""
+    if flag.value:
+        label = flag.name.replace("-", " ")
+        value = f":{label}:{_zsh_action(flag.choices, flag.complete)}"
+    long = f"{star}--{flag.name}{'=' if value else ''}[{about}]{value}"
+    specs = [_quoted(long)]
+    if flag.short:
+        specs.append(_quoted(f"{star}-{flag.short}{'+' if value else ''}[{about}]{value}"))
+    return specs
+
+
+def _zsh_action(choices: tuple[str, ...], complete: str) -> str:
+    if choices:
+        return f"({' '.join(choices)})"
+    return {"file": "_files", "directory": "_files -/", "image": "_lamina_images"}.get(complete, "")
+
+
+def _fish() -> str:
+    lines = [
+        "# fish completion for lamina: lamina completion fish | source",
+        "complete -c lamina -f",
+        "complete -c lamina -n __fish_use_subcommand -l root -r -F -d 'The store'",
+    ]
+    for command in COMMANDS.values():
+        about = _quoted(command.summary)
+        lines.append(f"complete -c lamina -n __fish_use_subcommand -a {command.name} -d {about}")
+        here = f"complete -c lamina -n '__fish_seen_subcommand_from {command.name}'"
+        lines.extend(f"{here} {_fish_flag(flag)}" for flag in command.flags)
+        if values := _fish_values(command.choices, command.complete):
+            lines.append(f"{here} {values}")
+    return "\n".join(lines)
+
+
+def _fish_flag(flag: Flag) -> str:
+    parts = [f"-l {flag.name}"]
+    if flag.short:
+        parts.append(f"-s {flag.short}")
+    if flag.value:
+        parts.append("-r")
+        if values := _fish_values(flag.choices, flag.complete):
+            parts.append(values)
+    parts.append(f"-d {_quoted(flag.help)}")
+    return " ".join(parts)
+
+
+def _fish_values(choices: tuple[str, ...], complete: str) -> str:
+    if choices:
+        return f"-a {_quoted(' '.join(choices))}"
+    if complete == "image":
+        return f"-a {_quoted(f'({_IMAGES})')}"
+    if complete == "directory":
+        return "-a '(__fish_complete_directories)'"
+    return "-F" if complete == "file" else ""
+
+
+def _quoted(text: str) -> str:
+    """One word for any of the shells."""
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -1,0 +1,124 @@
+"""`build`'s PATH and `--file`: a folder, or what standard input holds."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound, Unsupported
+from lamina.cli.archive import BLOCK, is_archive, unpack
+from lamina.cli.values import is_remote
+from lamina.client.contract import ContextSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.client.contract import NamedContext
+
+_DOCKERFILE_LIMIT = 16 << 20
+
+
+@contextmanager
+def open_context(
+    path: str,
+    file: str,
+    named: tuple[NamedContext, ...],
+    stdin: IO[bytes],
+) -> Iterator[ContextSpec]:
+    """Find the context and the Dockerfile; an archive from `stdin` lives as long as the block.
+
+    Args:
+        path: a folder, or `-` for a Dockerfile or a tar archive (also compressed) on `stdin`.
+        file: `--file`: a path, `-` for `stdin`, "" if not given.
+
+    Raises InvalidInput, NotFound, Unsupported, Corrupt.
+    """
+    if path == "-" and file == "-":
+        raise InvalidInput(
+            "standard input cannot be both the context and the Dockerfile",
+            hint="give a folder as PATH, or a file with -f",
+        )
+    if is_remote(file) or is_remote(path):
+        raise Unsupported(
+            f"{file if is_remote(file) else path}: remote contexts and Dockerfiles are not fetched",
+            hint="clone or download it first",
+        )
+    if path != "-":
+        yield _from_folder(path, file, stdin)._replace(named=named)
+        return
+    head = stdin.read(BLOCK)
+    if not head:
+        raise InvalidInput("standard input is empty", hint="`lamina build - < Dockerfile`")
+    if not is_archive(head):
+        if file:
+            raise InvalidInput(
+                "both standard input and --file hold a Dockerfile",
+                hint="leave one out, or send a tar archive",
+            )
+        yield ContextSpec("", "Dockerfile", _read_dockerfile(stdin, head), named)
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
+        unpack(head, stdin, to)
+        dockerfile = _beneath(to, file) if file else _default_dockerfile(to, "the archive")
+        yield ContextSpec(to, dockerfile, None, named)
+
+
+def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
+    folder = os.path.abspath(path)
+    if not os.path.exists(folder):
+        raise NotFound(f'path "{path}" not found{_similar(folder)}')
+    if not os.path.isdir(folder):
+        raise InvalidInput(
+            f'path "{path}" is not a folder',
+            hint=f"the context comes last; a Dockerfile is named with -f {path}",
+        )
+    if file == "-":
+        return ContextSpec(folder, "Dockerfile", _read_dockerfile(stdin, b""))
+    if not file:
+        return ContextSpec(folder, _default_dockerfile(folder, path))
+    dockerfile = os.path.abspath(file)
+    if os.path.isdir(dockerfile):
+        raise InvalidInput(f"--file {file} is a folder", hint="name the Dockerfile in it")
+    if not os.path.exists(dockerfile):
+        raise NotFound(f"--file {file}: no such file{_similar(dockerfile)}")
+    return ContextSpec(folder, dockerfile)
+
+
+def _default_dockerfile(folder: str, shown: str) -> str:
+    for name in ("Dockerfile", "dockerfile"):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path
+    others = sorted(name for name in os.listdir(folder) if "dockerfile" in name.lower())
+    hint = f"there is {others[0]}: name it with -f" if others else "name another one with -f"
+    raise NotFound(f"there is no Dockerfile in {shown}", hint=hint)
+
+
+def _similar(path: str) -> str:
+    from lamina.cli.flags import suggestion
+
+    try:
+        return suggestion(os.path.basename(path), os.listdir(os.path.dirname(path)))
+    except OSError:
+        return ""
+
+
+def _read_dockerfile(stdin: IO[bytes], head: bytes) -> bytes:
+    data = head + stdin.read(_DOCKERFILE_LIMIT + 1)
+    if not data.strip():
+        raise InvalidInput("the Dockerfile on standard input is empty")
+    if len(data) > _DOCKERFILE_LIMIT:
+        raise InvalidInput("standard input is neither a Dockerfile nor a tar archive")
+    return data
+
+
+def _beneath(folder: str, file: str) -> str:
+    path = os.path.realpath(os.path.join(folder, file.lstrip("/")))
+    if os.path.commonpath((os.path.realpath(folder), path)) != os.path.realpath(folder):
+        raise InvalidInput(f"--file {file} is outside of the archive")
+    if not os.path.isfile(path):
+        raise NotFound(f"--file {file}: the archive holds no such file")
+    return path

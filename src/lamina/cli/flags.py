@@ -1,0 +1,200 @@
+"""Flags as data: one table parses arguments, prints help and completes words in a shell.
+
+The grammar is pflag's, as docker's commands have it: `--name value`, `--name=value`, `-nvalue`,
+`-n value`, `-n=value`, grouped switches (`-it`), `--switch=false`, and `--` to end the flags.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+
+
+class Flag(NamedTuple):
+    """One flag. Without `value` (what help calls its argument) it is a switch.
+
+    `complete` tells a shell what the argument is: `file`, `directory`, `image`, or "" for
+    nothing known; `choices` are all the arguments there are. `default` is for help only.
+    """
+
+    name: str
+    help: str
+    short: str = ""
+    value: str = ""
+    repeat: bool = False
+    choices: tuple[str, ...] = ()
+    complete: str = ""
+    default: str = ""
+
+
+class Command(NamedTuple):
+    """One subcommand.
+
+    `usage` shows its arguments, of which there are `least` to `most` (None: any number).
+    `handler` is `module:function` below `lamina.cli`. With `passes_on`, everything after the
+    first argument belongs to somebody else and is not read as flags.
+    """
+
+    name: str
+    summary: str
+    usage: str
+    handler: str
+    flags: tuple[Flag, ...] = ()
+    least: int = 0
+    most: int | None = 0
+    complete: str = ""
+    choices: tuple[str, ...] = ()
+    passes_on: bool = False
+    examples: tuple[str, ...] = ()
+
+
+class Parsed:
+    """A command line, read: what each flag was given, in order, and the arguments."""
+
+    __slots__ = ("_values", "arguments", "command")
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.arguments: list[str] = []
+        self._values: dict[str, list[str]] = {}
+
+    def give(self, flag: Flag, value: str) -> None:
+        """Note a value, after checking it. Raises InvalidInput."""
+        if not flag.value:
+            if value not in _TRUE and value not in _FALSE:
+                raise InvalidInput(f'invalid argument "{value}" for --{flag.name}: not a boolean')
+        elif flag.choices and value not in flag.choices:
+            raise InvalidInput(
+                f'invalid argument "{value}" for --{flag.name}{suggestion(value, flag.choices)}',
+                hint=f"choose from {', '.join(flag.choices)}",
+            )
+        self._values.setdefault(flag.name, []).append(value)
+
+    def given(self, name: str) -> bool:
+        """Whether the flag is on the command line at all."""
+        return name in self._values
+
+    def switch(self, name: str) -> bool:
+        """A switch's state: its last mention counts."""
+        return self._values.get(name, ["false"])[-1] in _TRUE
+
+    def text(self, name: str, default: str = "") -> str:
+        """A flag's last value."""
+        return self._values.get(name, [default])[-1]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a repeatable flag, in order."""
+        return self._values.get(name, [])
+
+
+class HelpWanted(Exception):
+    """`--help` was among the flags."""
+
+
+def parse(command: Command, arguments: Sequence[str]) -> Parsed:
+    """Read what follows a subcommand's name.
+
+    Raises InvalidInput for unknown flags, missing or superfluous arguments and bad values;
+    HelpWanted for `-h` and `--help`.
+    """
+    parsed = Parsed(command)
+    by_name = {flag.name: flag for flag in command.flags}
+    by_short = {flag.short: flag for flag in command.flags if flag.short}
+    rest = list(reversed(arguments))
+    while rest:
+        word = rest.pop()
+        if word == "--":
+            parsed.arguments.extend(reversed(rest))
+            break
+        if word.startswith("--"):
+            _read_long(parsed, word, rest, by_name)
+        elif len(word) > 1 and word[0] == "-":
+            _read_short(parsed, word, rest, by_short)
+        else:
+            parsed.arguments.append(word)
+            if command.passes_on:
+                parsed.arguments.extend(reversed(rest))
+                break
+    _check_count(parsed)
+    return parsed
+
+
+def _read_long(parsed: Parsed, word: str, rest: list[str], by_name: dict[str, Flag]) -> None:
+    name, equals, value = word[2:].partition("=")
+    flag = by_name.get(name)
+    if flag is None:
+        if name == "help":
+            raise HelpWanted
+        raise InvalidInput(
+            f"unknown flag: --{name}{suggestion(name, by_name, prefix='--')}",
+            hint=see_help(parsed.command),
+        )
+    if equals:
+        parsed.give(flag, value)
+    elif not flag.value:
+        parsed.give(flag, "true")
+    else:
+        parsed.give(flag, _argument(f"--{name}", rest))
+
+
+def _read_short(parsed: Parsed, word: str, rest: list[str], by_short: dict[str, Flag]) -> None:
+    letters = word[1:]
+    for place, letter in enumerate(letters):
+        flag = by_short.get(letter)
+        if flag is None:
+            if letter == "h":
+                raise HelpWanted
+            raise InvalidInput(
+                f'unknown shorthand flag: "{letter}" in {word}', hint=see_help(parsed.command)
+            )
+        after = letters[place + 1 :]
+        if after.startswith("="):
+            parsed.give(flag, after[1:])
+            return
+        if flag.value:
+            parsed.give(flag, after or _argument(f"-{letter}", rest))
+            return
+        parsed.give(flag, "true")
+
+
+def _argument(flag: str, rest: list[str]) -> str:
+    if not rest:
+        raise InvalidInput(f"flag needs an argument: {flag}")
+    return rest.pop()
+
+
+def _check_count(parsed: Parsed) -> None:
+    command = parsed.command
+    count = len(parsed.arguments)
+    if command.least <= count and (command.most is None or count <= command.most):
+        return
+    if command.most == command.least:
+        wanted = f"exactly {command.least}" if command.least else "no"
+    elif count < command.least:
+        wanted = f"at least {command.least}"
+    else:
+        wanted = f"at most {command.most}"
+    noun = "argument" if wanted.endswith(" 1") else "arguments"
+    raise InvalidInput(
+        f'"lamina {command.name}" takes {wanted} {noun}, not {count}',
+        hint=f"usage: lamina {command.name} {command.usage}",
+    )
+
+
+def see_help(command: Command) -> str:
+    return f"`lamina {command.name} --help` lists the flags"
+
+
+def suggestion(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """`, did you mean "…"?` if something known is close to a word, else ""."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), 1, 0.6)
+    return f', did you mean "{prefix}{close[0]}"?' if close else ""

@@ -1,0 +1,138 @@
+"""`lamina images`, `rmi` and `inspect`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import LaminaError, NotFound
+from lamina.cli.opening import open_engine
+from lamina.cli.tables import json_lines, table
+from lamina.cli.units import show_ago, show_size, show_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.cli.flags import Parsed
+    from lamina.client.contract import ImageSummary
+
+_NONE = "<none>"
+
+
+def list_images(parsed: Parsed) -> int:
+    """Print the local store's images, or those whose name or repository is among the arguments."""
+    with open_engine(parsed) as builder:
+        images = [image for image in builder.images() if _wanted(image, parsed.arguments)]
+    whole = parsed.switch("no-trunc")
+    if parsed.switch("quiet"):
+        lines = list(dict.fromkeys(short_id(image.digest, whole=whole) for image in images))
+    elif parsed.text("format") == "json":
+        lines = [json_lines(map(_document, images))] if images else []
+    elif parsed.text("format") == "names":
+        lines = [name for image in images if (name := _familiar(image.name))]
+    else:
+        lines = [show_images(images, time.time(), whole=whole)]
+    if lines:
+        print("\n".join(lines))
+    return 0
+
+
+def show_images(images: Sequence[ImageSummary], now: float, *, whole: bool = False) -> str:
+    """The table, newest first as given."""
+    rows = []
+    for image in images:
+        repository, tag = _split(image.name)
+        identity = short_id(image.digest, whole=whole)
+        ago = show_ago(now - image.created)
+        rows.append((repository, tag, identity, ago, show_size(image.size)))
+    return table(("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"), rows)
+
+
+def remove_images(parsed: Parsed) -> int:
+    """Remove names; go on after one that fails, and say so with the exit status."""
+    from lamina.cli.errors import report
+
+    status = 0
+    with open_engine(parsed) as builder:
+        for name in parsed.arguments:
+            try:
+                image = builder.remove_image(name)
+                shown = _familiar(image.name)
+                print(f"Untagged: {shown}" if shown else f"Deleted: {image.digest}")
+            except NotFound as error:
+                if not parsed.switch("force"):
+                    report(error)
+                    status = 1
+            except LaminaError as error:
+                report(error)
+                status = 1
+    return status
+
+
+def inspect_images(parsed: Parsed) -> int:
+    """Print a JSON array, one member an image found; complain about the others."""
+    import json
+
+    from lamina.cli.errors import report
+
+    documents = []
+    status = 0
+    with open_engine(parsed) as builder:
+        for name in parsed.arguments:
+            try:
+                documents.append(dict(builder.inspect(name)))
+            except LaminaError as error:
+                sys.stdout.flush()
+                report(error)
+                status = 1
+    print(json.dumps(documents, indent=4, ensure_ascii=False))
+    return status
+
+
+def short_id(digest: str, *, whole: bool = False) -> str:
+    """The first twelve digits, or the digest itself."""
+    return digest if whole else digest.partition(":")[2][:12]
+
+
+def _wanted(image: ImageSummary, names: list[str]) -> bool:
+    if not names:
+        return True
+    from lamina.base.reference import parse_reference
+
+    if not image.name or image.name.startswith(_NONE):
+        return False
+    mine = parse_reference(image.name)
+    for text in names:
+        theirs = parse_reference(text)
+        has_tag = ":" in text.rpartition("/")[2]
+        if mine.name == theirs.name and (not has_tag or mine.tag == theirs.tag):
+            return True
+    return False
+
+
+def _familiar(name: str) -> str:
+    from lamina.base.reference import parse_reference
+
+    return parse_reference(name).familiar if name and not name.startswith(_NONE) else ""
+
+
+def _split(name: str) -> tuple[str, str]:
+    from lamina.base.reference import parse_reference
+
+    if not name or name.startswith(_NONE):
+        return _NONE, _NONE
+    reference = parse_reference(name)
+    return reference._replace(tag="", digest=None).familiar, reference.tag or _NONE
+
+
+def _document(image: ImageSummary) -> dict[str, object]:
+    repository, tag = _split(image.name)
+    return {
+        "Repository": repository,
+        "Tag": tag,
+        "ID": image.digest,
+        "Platform": image.platform,
+        "CreatedAt": show_time(image.created),
+        "Size": image.size,
+    }

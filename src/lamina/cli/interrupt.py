@@ -1,0 +1,76 @@
+"""Signals that ask for an end become a cancellation."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = 3
+
+
+class Interruption:
+    """`cancel` is flipped by SIGINT, SIGTERM or SIGHUP; `signal` is the first one's number."""
+
+    def __init__(self) -> None:
+        self.cancel = Cancellation()
+        self.signal = 0
+        self._count = 0
+
+    def _note(self, number: int) -> None:
+        self.signal = self.signal or number
+        self._count += 1
+        if self._count >= _PATIENCE:
+            os._exit(128 + number)
+        # A listener may block or fail; the next signal must get through all the same.
+        threading.Thread(
+            target=self.cancel.cancel, args=("interrupted",), name="cancel", daemon=True
+        ).start()
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn signals into a cancellation for the length of the block. Main thread only.
+
+    Cancelling takes locks that the main thread may hold at the moment a signal arrives, so it
+    is not done by a handler but by a thread that the interpreter wakes through a pipe. The
+    third signal ends the process at once.
+    """
+    import signal
+
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    interruption = Interruption()
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+
+    def watch() -> None:
+        while data := os.read(reader, 64):
+            for number in data:
+                if not number:
+                    return
+                if number in wanted:  # the pipe tells of every signal that has a handler
+                    interruption._note(number)
+
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
+    thread.start()
+    before = [(number, signal.getsignal(number)) for number in wanted]
+    previous_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        for number, handler in before:
+            if number != signal.SIGHUP or handler is not signal.SIG_IGN:  # nohup is respected
+                signal.signal(number, lambda *_: None)
+        yield interruption
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        signal.set_wakeup_fd(previous_fd)
+        os.write(writer, b"\0")
+        thread.join()
+        os.close(writer)
+        os.close(reader)

@@ -1,0 +1,115 @@
+"""The `lamina` command: finds the subcommand, and imports nothing but that one's module.
+
+Exit status: 0, or what `run`'s command returned; 1 for every error; 130 when interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, InvalidInput
+from lamina.cli.commands import COMMANDS
+from lamina.cli.flags import HelpWanted, parse, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.cli.flags import Parsed
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (`sys.argv`'s by default) and return the exit status."""
+    try:
+        try:
+            status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            # Whoever read our output has seen enough. Point the stream somewhere harmless, or
+            # the interpreter complains when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Cancelled as error:
+            from lamina.cli.errors import report
+
+            report(error)
+            return INTERRUPTED
+        except Exception as error:
+            from lamina.cli.errors import report
+
+            report(error)
+            return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _dispatch(arguments: list[str]) -> int:
+    root: list[str] = []
+    while arguments:
+        word = arguments.pop(0)
+        if word == "--root" and arguments:
+            root = ["--root", arguments.pop(0)]
+        elif word.startswith("--root="):
+            root = [word]
+        elif word in ("-D", "--debug"):
+            os.environ["LAMINA_DEBUG"] = "1"
+        elif word in ("-h", "--help", "help"):
+            return _help(arguments)
+        elif word in ("-v", "--version"):
+            return _run("version", [])
+        elif word.startswith("-"):
+            raise InvalidInput(f"unknown flag: {word}", hint="`lamina --help` lists the commands")
+        else:
+            takes_root = word in COMMANDS and any(f.name == "root" for f in COMMANDS[word].flags)
+            return _run(word, [*root, *arguments] if takes_root else arguments)
+    return _help([])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    command = COMMANDS.get(name)
+    if command is None:
+        raise InvalidInput(
+            f'unknown command "{name}"{suggestion(name, COMMANDS)}',
+            hint="`lamina --help` lists the commands",
+        )
+    try:
+        parsed = parse(command, arguments)
+    except HelpWanted:
+        return _help([name])
+    if parsed.switch("debug"):
+        os.environ["LAMINA_DEBUG"] = "1"
+    return _handler(command.handler)(parsed)
+
+
+def _handler(name: str) -> Handler:
+    module_name, _, function = name.partition(":")
+    from importlib import import_module
+
+    handler: Handler = getattr(import_module(f"lamina.cli.{module_name}"), function)
+    return handler
+
+
+def _help(names: list[str]) -> int:
+    from lamina.cli.help import command_help, overview
+
+    if not names:
+        print(overview(COMMANDS.values()))
+    elif (command := COMMANDS.get(names[0])) is not None:
+        print(command_help(command))
+    else:
+        raise InvalidInput(f'unknown command "{names[0]}"{suggestion(names[0], COMMANDS)}')
+    return 0
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[[Parsed], int]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Progress renderers: readers of the event stream, one a `--progress` mode."""

@@ -1,0 +1,69 @@
+"""From `--progress` to a display."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.base.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.base.events import Event
+    from lamina.cli.progress.pump import Renderer
+
+MODES = ("auto", "tty", "plain", "rawjson", "quiet")
+
+
+class Display(Protocol):
+    """An EventSink that must be closed, which shows the final state."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Display:
+    """Open a display that writes to a file descriptor (standard error's).
+
+    `auto` is `tty` on a terminal that can move its cursor, else `plain`. Raises InvalidInput if
+    `tty` is asked for where there is no terminal.
+    """
+    is_terminal = os.isatty(descriptor)
+    if mode == "auto":
+        mode = "tty" if is_terminal and environ.get("TERM") != "dumb" else "plain"
+    if mode == "quiet":
+        from lamina.cli.progress.quiet import QuietSink
+
+        return QuietSink()
+    if mode == "tty" and not is_terminal:
+        raise InvalidInput(
+            "--progress=tty needs a terminal on standard error",
+            hint="use --progress=plain, or auto, which decides by itself",
+        )
+    from lamina.cli.progress.pump import Pump
+
+    return Pump(_renderer(mode, descriptor, environ))
+
+
+def _renderer(mode: str, descriptor: int, environ: Mapping[str, str]) -> Renderer:
+    def out(data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    if mode == "plain":
+        from lamina.cli.progress.plain import PlainRenderer
+
+        return PlainRenderer(out)
+    if mode == "rawjson":
+        from lamina.cli.progress.rawjson import RawJsonRenderer
+
+        return RawJsonRenderer(out)
+    from lamina.cli.progress.colors import choose_colors
+    from lamina.cli.progress.tty import TtyRenderer, terminal_size
+
+    wanted = environ.get("BUILDKIT_TTY_LOG_LINES", "")
+    log_lines = int(wanted) if wanted.isdigit() and int(wanted) else 6
+    return TtyRenderer(out, lambda: terminal_size(descriptor), choose_colors(environ), log_lines)

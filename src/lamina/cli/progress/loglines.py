@@ -1,0 +1,88 @@
+"""A vertex's log on its way to plain output: whole lines get a prefix, an open one may grow."""
+
+from __future__ import annotations
+
+from collections import deque
+
+_OPEN_LIMIT = 1 << 16
+_LAST = 10
+
+
+class LogLines:
+    """Bytes in, prefixed lines out, nothing lost. `held` is how many bytes wait to be taken.
+
+    An unfinished line is printed as far as it goes, and continued in place, unless something
+    else was printed in between: then it is printed again from its start (or, if it is longer
+    than `_OPEN_LIMIT`, from where it was left).
+    """
+
+    __slots__ = ("_cursor_here", "_last", "_lines", "_open", "_shown", "_unfinished", "held")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._lines: list[bytes] = []
+        self._open = bytearray()
+        self._unfinished = False
+        # How much of the first text that is still due is on the screen already, and whether
+        # the screen's last line is that one.
+        self._shown = 0
+        self._cursor_here = False
+        self._last: deque[bytes] = deque(maxlen=_LAST)
+
+    def add(self, data: bytes, seconds: float) -> None:
+        """Take output in; a line that begins here shows `seconds`, the time since the start."""
+        stamp = b"%.*f " % (3 if seconds < 10 else 2 if seconds < 100 else 1, max(seconds, 0.0))
+        self.held += len(data)
+        pieces = data.split(b"\n")
+        unfinished = pieces.pop()
+        for piece in pieces:
+            if self._unfinished:
+                line = bytes(self._open) + piece
+                self._open.clear()
+                self._unfinished = False
+            else:
+                line = stamp + piece
+            self._lines.append(line)
+            self._last.append(line)
+        if unfinished:
+            if not self._unfinished:
+                self._open += stamp
+            self._open += unfinished
+            self._unfinished = True
+
+    def take(self, prefix: bytes) -> bytes:
+        """What to write now; each line begins with `prefix`."""
+        self.held = 0
+        parts: list[bytes] = []
+        for line in self._lines:
+            self._put(parts, prefix, line)
+            parts.append(b"\n")
+            self._cursor_here = False
+            self._shown = 0
+        self._lines.clear()
+        if self._unfinished and len(self._open) > self._shown:
+            self._put(parts, prefix, bytes(self._open))
+            self._cursor_here = True
+            self._shown = len(self._open)
+            if self._shown > _OPEN_LIMIT:
+                self._open.clear()
+                self._shown = 0
+        return b"".join(parts)
+
+    def end_line(self) -> bool:
+        """Leave the open line, if the cursor is in it: whether a newline must be written."""
+        was_here = self._cursor_here
+        self._cursor_here = False
+        self._shown = 0
+        return was_here
+
+    def last(self) -> list[bytes]:
+        """The last ten lines, for an error's report."""
+        lines = [*self._last, bytes(self._open)] if self._open else list(self._last)
+        return lines[-_LAST:]
+
+    def _put(self, parts: list[bytes], prefix: bytes, text: bytes) -> None:
+        if self._cursor_here:
+            parts.append(text[self._shown :])
+        else:
+            parts += (prefix, text)

@@ -1,0 +1,93 @@
+"""Between the build's threads and a renderer: a queue, drained by one owned thread.
+
+An event costs a build one append. A renderer is only ever called by one thread at a time, so
+it needs no locks. When output is slower than the build, producers of logs wait: nothing is
+dropped, and nothing grows without bound.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.base.events import LogEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.events import Event
+
+_PERIOD = 0.1
+_LOG_LIMIT = 4 << 20
+
+
+class Renderer(Protocol):
+    """Shows events. Any method may raise OSError when its output is gone."""
+
+    def update(self, events: Sequence[Event], now: float) -> None:
+        """Take events in, and show what is due at `now` (seconds since the epoch)."""
+        ...
+
+    def finish(self, now: float) -> None:
+        """Show the final state. Nothing follows."""
+        ...
+
+
+class Pump:
+    """An EventSink that feeds a renderer about ten times a second. Close it."""
+
+    def __init__(self, renderer: Renderer, clock: Callable[[], float] = time.time) -> None:
+        self._renderer: Renderer | None = renderer
+        self._clock = clock
+        self._events: list[Event] = []
+        self._log_bytes = 0
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+        self._thread.start()
+
+    def __call__(self, event: Event, /) -> None:
+        with self._lock:
+            if isinstance(event, LogEvent):
+                while self._log_bytes > _LOG_LIMIT and not self._ending:
+                    self._wake.set()
+                    self._room.wait()
+                self._log_bytes += len(event.data)
+            self._events.append(event)
+
+    def close(self) -> None:
+        """Show all that came, and the end. Output that is gone is no error."""
+        with self._lock:
+            self._ending = True
+            self._room.notify_all()
+        self._wake.set()
+        self._thread.join()
+        self._drain()
+        renderer, self._renderer = self._renderer, None
+        if renderer is not None:
+            try:
+                renderer.finish(self._clock())
+            except OSError:
+                return
+
+    def _work(self) -> None:
+        while not self._ending:
+            self._wake.wait(_PERIOD)
+            self._wake.clear()
+            if not self._ending:
+                self._drain()
+
+    def _drain(self) -> None:
+        with self._lock:
+            events, self._events = self._events, []
+            self._log_bytes = 0
+            self._room.notify_all()
+        if self._renderer is None:
+            return
+        try:
+            self._renderer.update(events, self._clock())
+        except OSError:
+            self._renderer = None  # the reader went away; the build goes on

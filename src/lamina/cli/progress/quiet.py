@@ -1,0 +1,18 @@
+"""`--progress=quiet`: nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.base.events import Event
+
+
+class QuietSink:
+    """An EventSink that needs no thread."""
+
+    def __call__(self, event: Event, /) -> None:
+        return
+
+    def close(self) -> None:
+        return

@@ -1,0 +1,110 @@
+"""`--progress=rawjson`: one JSON object a line, BuildKit's `client.SolveStatus`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.cli.units import show_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.events import Event, WarningEvent
+
+
+class RawJsonRenderer:
+    """Writes to `out`, which takes bytes and must write them all."""
+
+    def __init__(self, out: Callable[[bytes], object]) -> None:
+        self._out = out
+
+    def update(self, events: Sequence[Event], now: float) -> None:
+        import json
+
+        for event in events:
+            text = json.dumps(document(event), ensure_ascii=False, separators=(",", ":"))
+            self._out(text.encode("utf-8", "replace") + b"\n")
+
+    def finish(self, now: float) -> None:
+        return
+
+
+def document(event: Event) -> dict[str, Any]:
+    """An event as a `SolveStatus` that holds it alone. Bytes are base64, times RFC 3339."""
+    if isinstance(event, VertexEvent):
+        return {"vertexes": [_vertex(event)]}
+    if isinstance(event, StatusEvent):
+        return {"statuses": [_status(event)]}
+    if isinstance(event, LogEvent):
+        log = {
+            "vertex": event.vertex,
+            "stream": event.stream,
+            "data": _base64(event.data),
+            "timestamp": show_time(event.timestamp),
+        }
+        return {"logs": [log]}
+    return {"warnings": [_warning(event)]}
+
+
+def _vertex(event: VertexEvent) -> dict[str, Any]:
+    vertex: dict[str, Any] = {"digest": event.digest}
+    if event.inputs:
+        vertex["inputs"] = list(event.inputs)
+    vertex["name"] = event.name
+    _add_times(vertex, event)
+    if event.cached:
+        vertex["cached"] = True
+    if event.error:
+        vertex["error"] = event.error
+    if event.group is not None:
+        group: dict[str, Any] = {"id": event.group.id, "name": event.group.name}
+        if event.group.weak:
+            group["weak"] = True
+        vertex["progressGroup"] = group
+    return vertex
+
+
+def _status(event: StatusEvent) -> dict[str, Any]:
+    status: dict[str, Any] = {"id": event.id, "vertex": event.vertex}
+    if event.name:
+        status["name"] = event.name
+    if event.total:
+        status["total"] = event.total
+    status["current"] = event.current
+    status["timestamp"] = show_time(event.timestamp)
+    _add_times(status, event)
+    return status
+
+
+def _warning(event: WarningEvent) -> dict[str, Any]:
+    warning: dict[str, Any] = {
+        "vertex": event.vertex,
+        "level": event.level,
+        "short": _base64(event.short.encode()),
+    }
+    if event.detail:
+        warning["detail"] = [_base64(line.encode()) for line in event.detail]
+    if event.url:
+        warning["url"] = event.url
+    place = event.location
+    if place is not None:
+        warning["sourceInfo"] = {
+            "filename": place.filename,
+            "data": _base64(place.text.encode("utf-8", "surrogateescape")),
+        }
+        warning["range"] = [{"start": {"line": place.start}, "end": {"line": place.end}}]
+    return warning
+
+
+def _add_times(target: dict[str, Any], event: VertexEvent | StatusEvent) -> None:
+    if event.started is not None:
+        target["started"] = show_time(event.started)
+    if event.completed is not None:
+        target["completed"] = show_time(event.completed)
+
+
+def _base64(data: bytes) -> str:
+    from binascii import b2a_base64
+
+    return b2a_base64(data, newline=False).decode()

@@ -1,0 +1,52 @@
+"""A vertex's whole log, kept until it is known whether the vertex fails."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_IN_MEMORY = 1 << 18
+_CHUNK = 1 << 18
+
+
+class LogSpool:
+    """Small logs stay in memory, large ones go to a nameless temporary file."""
+
+    __slots__ = ("_file", "_memory")
+
+    def __init__(self) -> None:
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+
+    def add(self, data: bytes) -> None:
+        """Raises nothing: without room for a file, the start of the log is given up."""
+        self._memory += data
+        if len(self._memory) <= _IN_MEMORY:
+            return
+        try:
+            if self._file is None:
+                import tempfile
+
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            self._file.write(self._memory)
+            self._memory.clear()
+        except OSError:
+            del self._memory[:-_IN_MEMORY]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The log, from its start."""
+        if self._file is not None:
+            self._file.seek(0)
+            while data := self._file.read(_CHUNK):
+                yield data
+        if self._memory:
+            yield bytes(self._memory)
+
+    def drop(self) -> None:
+        """Forget the log."""
+        self._memory.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,27 @@
+"""Tables: aligned columns for people, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_GAP = 3
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the last one's cells are not padded."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def json_lines(documents: Iterable[Mapping[str, object]]) -> str:
+    """One object a line."""
+    import json
+
+    return "\n".join(json.dumps(document, ensure_ascii=False) for document in documents)

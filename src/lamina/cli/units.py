@@ -1,0 +1,88 @@
+"""Sizes and times: read as docker's flags take them, written as BuildKit shows them."""
+
+from __future__ import annotations
+
+from lamina.base.errors import InvalidInput
+
+_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_BINARY = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_DURATIONS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATIONS.update(d=86400.0, w=604800.0)
+
+
+def show_size(size: int) -> str:
+    """Bytes with two decimals and a decimal unit, `1.05MB`; below 1000 as they are, `545B`."""
+    value = float(size)
+    step = 0
+    while abs(value) >= 1000 and step < len(_DECIMAL) - 1:
+        value /= 1000
+        step += 1
+    return f"{size}B" if not step else f"{value:.2f}{_DECIMAL[step]}"
+
+
+def parse_size(text: str, flag: str) -> int:
+    """Read a size: `64m`, `10GB`, `1.5gib`; a unit is 1024 times the next. Raises InvalidInput."""
+    lower = text.strip().lower()
+    digits = lower.rstrip("bikmgtp ")
+    unit = lower[len(digits) :].strip().removesuffix("b").removesuffix("i")
+    try:
+        number = float(digits)
+        if number < 0 or number != number or number == float("inf"):
+            raise ValueError
+        return int(number * 1024 ** _BINARY[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise InvalidInput(
+            f'invalid argument "{text}" for --{flag}: not a size',
+            hint="a size looks like 64m or 10gb",
+        ) from None
+
+
+def parse_duration(text: str, what: str) -> float:
+    """Read `24h`, `1h30m`, `7d` into seconds. Raises InvalidInput, naming `what`."""
+    total, number, unit = 0.0, "", ""
+    try:
+        for character in text + "0":
+            if character.isdigit() or character == ".":
+                if unit:
+                    total += float(number) * _DURATIONS[unit]
+                    number = unit = ""
+                number += character
+            else:
+                unit += character
+        if number != "0" or not text:
+            raise ValueError
+        return total
+    except (ValueError, KeyError):
+        raise InvalidInput(
+            f'invalid {what} "{text}": not a duration', hint="a duration looks like 24h or 1h30m"
+        ) from None
+
+
+def show_ago(seconds: float) -> str:
+    """How long ago, roughly, in words: `5 minutes ago`."""
+    if seconds < 1:
+        return "Less than a second ago"
+    for limit, size, name in (
+        (60, 1, "second"),
+        (3600, 60, "minute"),
+        (48 * 3600, 3600, "hour"),
+        (14 * 86400, 86400, "day"),
+        (60 * 86400, 7 * 86400, "week"),
+        (730 * 86400, 30 * 86400, "month"),
+        (float("inf"), 365 * 86400, "year"),
+    ):
+        if seconds < limit:
+            count = max(1, int(seconds // size))
+            return f"{count} {name}{'s' if count != 1 else ''} ago"
+    raise AssertionError
+
+
+def show_time(timestamp: float) -> str:
+    """RFC 3339 in UTC with up to nine decimals, as Go's RFC3339Nano writes it."""
+    import time
+
+    micros = round(timestamp * 1_000_000)
+    whole, fraction = divmod(micros, 1_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    decimals = f"{fraction:06d}".rstrip("0")
+    return f"{text}.{decimals}Z" if decimals else f"{text}Z"

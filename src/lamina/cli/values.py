@@ -1,0 +1,254 @@
+"""What the arguments of `build`'s flags mean, one function a flag.
+
+All raise InvalidInput, with the flag's name and an example of what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, Unsupported
+from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SECRET_LIMIT = 500 * 1024
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
+
+
+def is_remote(value: str) -> bool:
+    """Whether a context is a URL rather than a folder."""
+    return value.startswith(_REMOTE)
+
+
+def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
+    """Read `key=value,…` where a field may be quoted as in CSV; a key alone has the value ""."""
+    fields = [text]
+    if '"' in text:
+        import csv
+
+        try:
+            fields = next(csv.reader([text], strict=True))
+        except (csv.Error, StopIteration):
+            raise InvalidInput(f'invalid argument "{text}" for --{flag}: bad quoting') from None
+    else:
+        fields = text.split(",")
+    pairs = (field.partition("=") for field in fields)
+    return [(key.strip().lower(), value) for key, _, value in pairs]
+
+
+def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """`NAME=VALUE`, or `NAME` for the variable of that name if it is set."""
+    arguments: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not name:
+            raise InvalidInput(f'invalid argument "{text}" for --build-arg: there is no name')
+        if equals:
+            arguments[name] = value
+        elif name in environ:
+            arguments[name] = environ[name]
+    if "SOURCE_DATE_EPOCH" in environ:
+        arguments.setdefault("SOURCE_DATE_EPOCH", environ["SOURCE_DATE_EPOCH"])
+    return arguments
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise InvalidInput(f'invalid argument "{text}" for --label: there is no name')
+    return name, value
+
+
+def parse_host(text: str) -> tuple[str, str]:
+    """`name:address` or `name=address`; an IPv6 address may stand in brackets."""
+    import ipaddress
+
+    name, separator, address = text.partition("=" if "=" in text else ":")
+    address = address.removeprefix("[").removesuffix("]")
+    hint = "an entry looks like db:10.0.0.7 or db=[2001:db8::7]"
+    if not name or not separator or not address:
+        raise InvalidInput(f'invalid argument "{text}" for --add-host', hint=hint)
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise InvalidInput(
+            f'invalid argument "{text}" for --add-host: "{address}" is not an IP address',
+            hint=hint,
+        ) from None
+    return name, address
+
+
+def parse_ulimit(text: str) -> Ulimit:
+    """`nofile=1024[:2048]`; -1 or `unlimited` is no limit."""
+    name, _, limits = text.partition("=")
+    soft_text, colon, hard_text = limits.partition(":")
+    hint = "a limit looks like nofile=1024:2048"
+    known = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime"
+    if name not in (*known.split(), "sigpending", "stack"):
+        raise InvalidInput(f'invalid argument "{text}" for --ulimit: no limit "{name}"', hint=hint)
+    try:
+        soft = -1 if soft_text == "unlimited" else int(soft_text)
+        hard = soft if not colon else -1 if hard_text == "unlimited" else int(hard_text)
+    except ValueError:
+        raise InvalidInput(
+            f'invalid argument "{text}" for --ulimit: not a number', hint=hint
+        ) from None
+    if min(soft, hard) < -1 or (hard != -1 and (soft == -1 or soft > hard)):
+        raise InvalidInput(
+            f'invalid argument "{text}" for --ulimit: the soft limit exceeds the hard one',
+            hint=hint,
+        )
+    return Ulimit(name, soft, hard)
+
+
+def parse_context(text: str) -> NamedContext:
+    """`name=folder`, `name=oci-layout://folder[:tag][@digest]`, `name=docker-image://ref`."""
+    from lamina.base.reference import parse_reference
+
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise InvalidInput(
+            f'invalid argument "{text}" for --build-context',
+            hint="a context looks like name=../folder or alpine=docker-image://alpine:3.20",
+        )
+    scheme, separator, rest = value.partition("://")
+    if separator and scheme == "docker-image":
+        return NamedContext(name, scheme, str(parse_reference(rest)))
+    if separator and scheme == "oci-layout":
+        return NamedContext(name, scheme, os.path.abspath(rest))
+    if separator or is_remote(value):
+        raise Unsupported(
+            f'--build-context {name}: "{value}" is not a folder, oci-layout:// or docker-image://',
+            hint="fetch it first, and name the folder",
+        )
+    path = os.path.abspath(value)
+    if not os.path.isdir(path):
+        raise NotFound(f"--build-context {name}: there is no folder {value}")
+    return NamedContext(name, "local", path)
+
+
+def parse_secret(text: str, environ: Mapping[str, str]) -> SecretSpec:
+    """`id=token[,src=FILE|,env=NAME]`; with neither, the variable or else the file named so.
+
+    The value itself is not read here. Raises NotFound, PermissionDenied too.
+    """
+    fields = dict(parse_fields(text, "secret"))
+    known = {"id", "src", "source", "env", "type"}
+    hint = "a secret looks like id=token,src=token.txt or id=token,env=TOKEN"
+    if unknown := set(fields) - known:
+        raise InvalidInput(f'unexpected key "{unknown.pop()}" in --secret {text}', hint=hint)
+    kind = fields.get("type", "")
+    if kind not in ("", "file", "env"):
+        raise InvalidInput(f'unsupported secret type "{kind}"', hint="it is file or env")
+    secret_id = fields.get("id", "")
+    path, env = fields.get("src", fields.get("source", "")), fields.get("env", "")
+    if kind == "env" and not env:
+        path, env = "", path
+    if not secret_id:
+        raise InvalidInput(f"--secret {text}: there is no id", hint=hint)
+    if path and env:
+        raise InvalidInput(f"--secret {secret_id}: it has both src and env", hint=hint)
+    if not path and not env:
+        if kind == "env" or (not kind and secret_id in environ):
+            env = secret_id
+        else:
+            path = secret_id
+    if env:
+        if env not in environ:
+            raise NotFound(f"--secret {secret_id}: the variable {env} is not set", hint=hint)
+        return SecretSpec(secret_id, env=env)
+    return SecretSpec(secret_id, path=_secret_file(secret_id, path, hint))
+
+
+def _secret_file(secret_id: str, path: str, hint: str) -> str:
+    path = os.path.abspath(os.path.expanduser(path))
+    if not os.path.exists(path):
+        raise NotFound(f"--secret {secret_id}: there is no file {path}", hint=hint)
+    if os.path.isdir(path):
+        raise InvalidInput(f"--secret {secret_id}: {path} is a folder", hint=hint)
+    if not os.access(path, os.R_OK):
+        raise PermissionDenied(f"--secret {secret_id}: {path} may not be read")
+    if os.path.getsize(path) > _SECRET_LIMIT:
+        raise InvalidInput(f"--secret {secret_id}: {path} is larger than {_SECRET_LIMIT} bytes")
+    return path
+
+
+def parse_ssh(text: str, environ: Mapping[str, str]) -> SshSpec:
+    """`default`, `id`, or `id=path[,path…]`. Raises NotFound too."""
+    agent_id, equals, rest = text.partition("=")
+    if not agent_id:
+        raise InvalidInput(f'invalid argument "{text}" for --ssh: there is no id')
+    if not equals or not rest:
+        if not environ.get("SSH_AUTH_SOCK"):
+            raise NotFound(
+                f"--ssh {text}: no SSH agent: SSH_AUTH_SOCK is not set",
+                hint="start one with `eval $(ssh-agent)`, or name a socket: --ssh default=PATH",
+            )
+        return SshSpec(agent_id)
+    paths = tuple(os.path.abspath(os.path.expanduser(path)) for path in rest.split(","))
+    for path in paths:
+        if not os.path.exists(path):
+            raise NotFound(f"--ssh {agent_id}: there is no {path}")
+    return SshSpec(agent_id, paths)
+
+
+def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
+    """`type=…,key=value,…`, a folder's path alone, or `-` for a tar archive on standard output."""
+    fields = parse_fields(text, "output")
+    if text == "-":
+        fields = [("type", "tar"), ("dest", "-")]
+    elif "=" not in text:
+        fields = [("type", "local"), ("dest", text)]
+    attributes = dict(fields)
+    kind = attributes.pop("type", "")
+    if not kind:
+        raise InvalidInput(
+            f"--output {text}: there is no type",
+            hint="an output looks like type=oci,dest=image.tar, type=local,dest=out or just out",
+        )
+    destination = attributes.get("dest", "")
+    if not destination and kind == "local":
+        raise InvalidInput("--output type=local: there is no dest", hint="add dest=FOLDER")
+    if not destination and kind in ("oci", "docker", "tar"):
+        attributes["dest"] = destination = "-"
+    if destination == "-" and kind == "local":
+        raise InvalidInput("--output type=local cannot go to standard output", hint="use type=tar")
+    if destination == "-" and stdout_is_terminal:
+        raise InvalidInput(
+            f"--output type={kind}: an archive is not written to a terminal",
+            hint="redirect standard output, or add dest=FILE",
+        )
+    if destination not in ("", "-"):
+        attributes["dest"] = os.path.abspath(os.path.expanduser(destination))
+    return OutputSpec(kind, tuple(attributes.items()))
+
+
+def parse_tag(text: str) -> str:
+    """An image name without a digest, as written."""
+    from lamina.base.reference import parse_reference
+
+    if parse_reference(text).digest is not None:
+        raise InvalidInput(f'invalid tag "{text}": a name to give cannot hold a digest')
+    return text
+
+
+def parse_platforms(values: Iterable[str]) -> str:
+    """The one platform asked for, "" for none. Raises Unsupported for any but this machine's."""
+    from lamina.base.platform import host_platform, parse_platform
+
+    wanted = [parse_platform(part) for text in values for part in text.split(",")]
+    if len(wanted) > 1:
+        raise Unsupported(
+            "one platform at a time: " + ", ".join(map(str, wanted)),
+            hint="build once for each platform",
+        )
+    for platform in wanted:
+        if not host_platform().accepts(platform):
+            raise Unsupported(
+                f"cannot build for {platform}: this machine is {host_platform()}",
+                hint=f"leave --platform out, or build on a {platform.architecture} machine",
+            )
+    return str(wanted[0]) if wanted else ""
