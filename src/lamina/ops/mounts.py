@@ -44,17 +44,15 @@ class MountTable:
     """Prepares the mounts of execs.
 
     Args:
-        scratch: this process's own folder, for secrets' temporary files.
         tmpfs: a folder on tmpfs for secrets, so that they never reach a disk.
     """
 
     def __init__(
-        self, pool: RefPool, caches: CacheMountStore, session: Session, scratch: str, tmpfs: str
+        self, pool: RefPool, caches: CacheMountStore, session: Session, tmpfs: str
     ) -> None:
         self._pool = pool
         self._caches = caches
         self._session = session
-        self._scratch = scratch
         self._tmpfs = tmpfs
 
     @contextmanager

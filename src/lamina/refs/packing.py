@@ -46,14 +46,14 @@ class LayerUnpacker:
         overlay: bool,
     ) -> None:
         self._blobs = blobs
-        self._fetch = fetch
+        self.fetch = fetch
         self._overlay = overlay
 
     def unpack(
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> None:
         if not self._blobs.has(layer.descriptor.digest):
-            self._fetch(layer, cancel)
+            self.fetch(layer, cancel)
         style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
         with self._blobs.open(layer.descriptor.digest) as file:
             implied = apply_layer(decompressed(file), staged.files, style, cancel)

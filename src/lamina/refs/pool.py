@@ -17,6 +17,7 @@ from lamina.system.flight import Flights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lamina.base.oci import Descriptor
     from lamina.layers.compression import Compression
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 class Unpacker(Protocol):
     """Turns packed layers and plans into files."""
+
+    def fetch(self, layer: Layer, cancel: Cancellation) -> None:
+        """Bring a layer's blob into the store from where it came."""
+        ...
 
     def unpack(
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
@@ -177,6 +182,15 @@ class RefPool:
             )
             for state in self.snapshots.stack(ref.snapshot)
         ]
+
+    def bring(self, descriptors: Sequence[Descriptor], cancel: Cancellation) -> None:
+        """See that the blobs of these layers are in the store."""
+        for descriptor in descriptors:
+            if not self._store.blobs.has(descriptor.digest):
+                layer = self.layers.by_digest(descriptor.digest)
+                if layer is None:
+                    raise NotFound(f"layer {descriptor.digest} is not in the store any more")
+                self._unpacker.fetch(layer, cancel)
 
     def settle(self, cancel: Cancellation) -> None:
         """Pack what exists as plans alone, so that it outlives this process."""

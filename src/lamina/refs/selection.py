@@ -55,6 +55,7 @@ class Filter:
 def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
     """The digest of everything that the selectors name. Raises NotFound."""
     digests = [_digest_one(tree, selector) for selector in selectors or (Selector("/"),)]
+    tree.save_digests()
     return digest_of(b"\0".join(digest.encode() for digest in digests))
 
 

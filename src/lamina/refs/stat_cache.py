@@ -77,6 +77,7 @@ class StatCache:
         except OSError:
             if os.path.exists(temporary):
                 os.unlink(temporary)
+        self._entries = entries
         self._fresh = {}
 
     def _load(self) -> dict[str, tuple[Key, str]]:

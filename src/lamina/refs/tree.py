@@ -163,6 +163,10 @@ class Tree:
         self._directories[path] = digest
         return digest
 
+    def save_digests(self) -> None:
+        """Keep what was learnt about files for the next build."""
+        self._cache.save()
+
     def find(self, path: str, *, follow: bool) -> tuple[str, os.stat_result]:
         """The resolved path and what is there. Raises NotFound."""
         resolved = self.resolve(path, follow_last=follow)

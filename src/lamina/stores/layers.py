@@ -40,6 +40,18 @@ class LayerTable:
             for m, d, size, diff_id, recipe, origin in rows
         ]
 
+    def by_digest(self, digest: Digest) -> Layer | None:
+        """Any record of a blob as a layer, one that can deliver it first."""
+        row = self._database.row(
+            "SELECT media_type, digest, size, diff_id, recipe, origin FROM layers"
+            " WHERE digest = ? ORDER BY origin DESC",
+            digest,
+        )
+        if row is None:
+            return None
+        media_type, name, size, diff_id, recipe, origin = row
+        return Layer(Descriptor(media_type, Digest(name), size), Digest(diff_id), recipe, origin)
+
     def add(self, snapshot: int, layer: Layer) -> None:
         with self._database.write() as connection:
             connection.execute(

@@ -126,6 +126,13 @@ class SnapshotStore:
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
+    def created(self, snapshot_id: int) -> float:
+        """When a state was made, in seconds since the epoch. Raises NotFound."""
+        row = self._database.row("SELECT created FROM snapshots WHERE id = ?", snapshot_id)
+        if row is None:
+            raise NotFound(f"snapshot {snapshot_id} is not in the store")
+        return float(row[0])
+
     def stage(self) -> Staged:
         """Make an empty staged directory."""
         staged = Staged(os.path.join(self._store.scratch, os.urandom(4).hex()))

@@ -1,0 +1,230 @@
+"""The Builder inside this process: no daemon."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.platform import host_platform, parse_platform
+from lamina.base.reference import parse_reference
+from lamina.client.contract import BuildOutcome, ImageSummary
+from lamina.client.providers import EmbeddedSession
+from lamina.dockerfile.contract import FrontendRequest, NamedContext
+from lamina.engine.engine import DockerfileSpec, Engine
+from lamina.exporters.destination import ImageForm, ImageOutput, make_output
+from lamina.llb.op import Ulimit
+from lamina.stores.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.client.contract import (
+        BuildRequest,
+        CacheRecord,
+        PruneOutcome,
+        PruneRequest,
+        RunRequest,
+        UsageFilter,
+    )
+    from lamina.exporters.destination import Output
+    from lamina.stores.images import StoredImage
+    from lamina.system.cancel import Cancellation
+
+_NONE = "<none>@"
+
+
+@contextmanager
+def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
+    """Open the store at `root` and an engine on it. Call before any thread is started."""
+    with open_store(root) as store:
+        yield EmbeddedBuilder(Workplace(store.root), Engine, store)
+
+
+class Workplace:
+    """Whether this process may mount, found out once."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self.overlay = False
+        self.tmpfs = "/dev/shm"
+
+    def enter(self) -> None:
+        """Take a private mount namespace and see whether overlayfs works in the store."""
+        from lamina.system import mount
+
+        try:
+            mount.private_namespace()
+        except LaminaError as error:
+            error.hint = error.hint or "run lamina as root"
+            raise
+        marker = os.path.join(self._root, "snapshots", ".kind")
+        try:
+            with open(marker, encoding="ascii") as file:
+                self.overlay = file.read() == "overlay"
+        except FileNotFoundError:
+            self.overlay = mount.overlay_works(os.path.join(self._root, "tmp"))
+            with open(marker, "w", encoding="ascii") as file:
+                file.write("overlay" if self.overlay else "native")
+
+
+class EmbeddedBuilder:
+    """Implements `lamina.client.contract.Builder`."""
+
+    def __init__(self, place: Workplace, engine: type[Engine], store: Any) -> None:
+        self._place = place
+        self._make = engine
+        self._store = store
+        self._engine: Engine | None = None
+
+    @property
+    def engine(self) -> Engine:
+        if self._engine is None:
+            self._place.enter()
+            self._engine = self._make(
+                self._store, overlay=self._place.overlay, tmpfs=self._place.tmpfs
+            )
+        return self._engine
+
+    def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        engine = self.engine
+        options = request.frontend
+        here = host_platform()
+        platform = parse_platform(options.platform) if options.platform else here
+        if not here.accepts(platform):
+            raise Unsupported(
+                f"--platform {platform}: this machine is {here}",
+                hint="builds for other platforms are not supported yet",
+            )
+        folders = {"context": request.context.path}
+        folders.update(
+            (named.name, named.value) for named in request.context.named if named.kind == "local"
+        )
+        frontend = FrontendRequest(
+            target=options.target,
+            build_args=options.build_args,
+            labels=options.labels,
+            platform=platform,
+            build_platform=here,
+            no_cache=options.no_cache,
+            no_cache_stages=options.no_cache_filter,
+            network=options.network,
+            extra_hosts=options.extra_hosts,
+            shm_size=options.shm_size,
+            ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
+            named_contexts=tuple(
+                NamedContext(c.name, c.kind, c.value) for c in request.context.named
+            ),
+        )
+        metadata = engine.build(
+            frontend,
+            DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
+            EmbeddedSession(folders, request.lent),
+            _outputs(request),
+            pull=options.pull,
+            allowed=_allowed(options.allow, options.network),
+            events=events,
+            cancel=cancel,
+        )
+        return BuildOutcome(str(metadata.get("containerimage.config.digest", "")), metadata)
+
+    def images(self) -> Sequence[ImageSummary]:
+        return [self._summary(image) for image in self._image_table().all()]
+
+    def remove_image(self, name: str) -> ImageSummary:
+        image = self._find(name)
+        self._image_table().remove(image.name)
+        return self._summary(image)
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        import json
+
+        image = self._find(name)
+        blobs = self._store.blobs
+        manifest = json.loads(blobs.read(image.target.digest))
+        return {
+            "name": "" if image.name.startswith(_NONE) else image.name,
+            "digest": str(image.target.digest),
+            "manifest": manifest,
+            "config": json.loads(blobs.read(manifest["config"]["digest"])),
+        }
+
+    def run(self, request: RunRequest, cancel: Cancellation) -> int:
+        from lamina.client.running import run_image
+
+        return run_image(self.engine, self._find(request.image), request, cancel)
+
+    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
+        from lamina.client.usage import records
+
+        return records(self._store, filters)
+
+    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
+        from lamina.client.usage import prune
+
+        return prune(self._store, request, cancel)
+
+    def _image_table(self) -> Any:
+        from lamina.stores.images import ImageTable
+
+        return ImageTable(self._store.database)
+
+    def _find(self, name: str) -> StoredImage:
+        """By name, or by (the start of) the digest of manifest or configuration."""
+        table = self._image_table()
+        try:
+            found: StoredImage | None = table.get(str(parse_reference(name)))
+        except InvalidInput:
+            found = None
+        if found is not None:
+            return found
+        wanted = name.removeprefix("sha256:")
+        matches: dict[str, StoredImage] = {}
+        if len(wanted) >= 4:
+            for image in table.all():
+                config = self._config_digest(image)
+                if image.target.digest.hex.startswith(wanted) or config.startswith(wanted):
+                    matches.setdefault(str(image.target.digest), image)
+        if len(matches) > 1:
+            raise InvalidInput(f"{name} is the start of several images' digests")
+        if not matches:
+            raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
+        return next(iter(matches.values()))
+
+    def _config_digest(self, image: StoredImage) -> str:
+        from lamina.base.oci import Manifest, parse_manifest
+
+        manifest = parse_manifest(self._store.blobs.read(image.target.digest))
+        return manifest.config.digest.hex if isinstance(manifest, Manifest) else ""
+
+    def _summary(self, image: StoredImage) -> ImageSummary:
+        from lamina.base.oci import Manifest, parse_manifest
+
+        manifest = parse_manifest(self._store.blobs.read(image.target.digest))
+        size = image.target.size
+        digest = str(image.target.digest)
+        if isinstance(manifest, Manifest):
+            size += manifest.config.size + sum(layer.size for layer in manifest.layers)
+            digest = str(manifest.config.digest)
+        name = "" if image.name.startswith(_NONE) else image.name
+        return ImageSummary(name, digest, size, image.created)
+
+
+def _outputs(request: BuildRequest) -> list[Output]:
+    names = tuple(str(parse_reference(tag)) for tag in request.tags)
+    if not request.outputs:
+        return [ImageOutput(ImageForm(names=names))]
+    outputs: list[Output] = []
+    for spec in request.outputs:
+        pairs = {"type": spec.type, **dict(spec.attributes)}
+        if names and spec.type in ("image", "oci", "docker") and "name" not in pairs:
+            pairs["name"] = ",".join(names)
+        outputs.append(make_output(pairs))
+    return outputs
+
+
+def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
+    """`--network host` on the command line is the user's own leave."""
+    return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))

@@ -1,0 +1,65 @@
+"""`lamina run`: a container of a stored image, on this process's own streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.base.oci import Manifest, load_json_object, parse_manifest
+from lamina.runtime.contract import BindMount, Network, Process, Sandbox
+from lamina.sources.image import ResolvedManifest, image_ref
+
+if TYPE_CHECKING:
+    from lamina.client.contract import RunRequest
+    from lamina.engine.engine import Engine
+    from lamina.stores.images import StoredImage
+    from lamina.system.cancel import Cancellation
+
+
+def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: Cancellation) -> int:
+    """Start a container, wait for it, and drop what it wrote. Returns its exit status."""
+    from lamina.runtime.runner import OciRunner
+
+    blobs = engine.store.blobs
+    manifest = parse_manifest(blobs.read(image.target.digest))
+    if not isinstance(manifest, Manifest):
+        raise InvalidInput(f"{request.image} is an index of images, not one")
+    config = blobs.read(manifest.config.digest)
+    settings = load_json_object(config, "image configuration").get("config") or {}
+    entrypoint = settings.get("Entrypoint") or []
+    command = settings.get("Cmd") or []
+    if request.entrypoint is not None:
+        entrypoint, command = list(request.entrypoint), []
+    args = (*entrypoint, *(request.args or command))
+    if not args:
+        raise InvalidInput(
+            f"{request.image} has no command of its own", hint="say what to run after its name"
+        )
+    env = {entry.partition("=")[0]: entry.partition("=")[2] for entry in settings.get("Env") or []}
+    env.update(request.env)
+    if request.tty:
+        env.setdefault("TERM", "xterm")
+    runtime = engine.runtime()
+    assert isinstance(runtime, OciRunner)
+    resolved = ResolvedManifest(image.target.digest, manifest, config)
+    with engine.store.shared():
+        ref = image_ref(engine.pool, resolved, image.name)
+        with engine.pool.writable(ref, cancel) as (rootfs, staged):
+            status = runtime.attach(
+                Process(
+                    tuple(args),
+                    tuple(f"{name}={value}" for name, value in env.items()),
+                    request.cwd or settings.get("WorkingDir") or "/",
+                    request.user or settings.get("User") or "",
+                ),
+                Sandbox(
+                    rootfs,
+                    tuple(BindMount(*volume) for volume in request.volumes),
+                    readonly=request.readonly,
+                    hostname=request.hostname,
+                    network=Network(request.network),
+                ),
+                terminal=request.tty,
+            )
+        engine.pool.discard(staged)
+    return status.code

@@ -1,0 +1,118 @@
+"""The frontend's door into the build."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import NotFound, from_os_error
+from lamina.base.events import WarningEvent
+from lamina.dockerfile.contract import DockerfileText, ResolvedImage
+from lamina.engine.graph import internal_digest
+from lamina.engine.steps import step
+
+if TYPE_CHECKING:
+    from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
+    from lamina.dockerfile.contract import Warned
+    from lamina.ops.resolve import Workshop
+    from lamina.session.contract import Session
+    from lamina.system.cancel import Cancellation
+
+_LIMIT = 16 << 20
+
+
+class DockerfileBridge:
+    """Implements `lamina.dockerfile.contract.Bridge`.
+
+    Args:
+        dockerfile: path of the Dockerfile, or "" for the context's own.
+        data: its content, if it does not come from a file.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        workshop: Workshop,
+        events: EventSink,
+        cancel: Cancellation,
+        *,
+        dockerfile: str,
+        data: bytes | None,
+    ) -> None:
+        self._session = session
+        self._workshop = workshop
+        self._events = events
+        self._cancel = cancel
+        self._dockerfile = dockerfile
+        self._data = data
+        self.base_config: bytes | None = None
+
+    def read_dockerfile(self) -> DockerfileText:
+        name = os.path.basename(self._dockerfile) or "Dockerfile"
+        with step(f"[internal] load build definition from {name}", self._events) as shown:
+            data = self._data
+            path = self._dockerfile
+            if data is None:
+                if not path:
+                    path = os.path.join(self._session.folder("context").path, "Dockerfile")
+                data = _read(path, "Dockerfile")
+                if data is None and not self._dockerfile:
+                    lower = os.path.join(os.path.dirname(path), "dockerfile")
+                    data = _read(lower, "Dockerfile")
+                if data is None:
+                    raise NotFound(
+                        f"failed to read dockerfile: {path}: no such file",
+                        hint="name it with -f, or run lamina where it lies",
+                    )
+            shown.status(f"transferring dockerfile: {len(data)}B", len(data), len(data))
+        with step("[internal] load .dockerignore", self._events) as shown:
+            ignore = self._read_ignore(path)
+            size = len(ignore or b"")
+            shown.status(f"transferring context: {size}B", size, size)
+        return DockerfileText(name, data, ignore)
+
+    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        with step(f"[internal] load metadata for {reference}", self._events):
+            resolved = self._workshop.images.resolve(reference, platform, self._cancel)
+        self.base_config = resolved.config
+        return ResolvedImage(resolved.digest, resolved.config)
+
+    def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
+        from lamina.sources.layout import LayoutSource
+
+        source = self._workshop.layout_source(location, platform)
+        assert isinstance(source, LayoutSource)
+        with step(f"[context {name}] load metadata for {location}", self._events):
+            resolved = source.resolve(self._cancel)
+        return ResolvedImage(resolved.digest, resolved.config)
+
+    def warn(self, warning: Warned) -> None:
+        self._events(
+            WarningEvent(
+                internal_digest("warning"), warning.text, (warning.rule,), "", warning.location
+            )
+        )
+
+    def _read_ignore(self, dockerfile: str) -> bytes | None:
+        """`<name>.dockerignore` beside the Dockerfile, else the context's `.dockerignore`."""
+        if dockerfile:
+            own = _read(f"{dockerfile}.dockerignore", ".dockerignore")
+            if own is not None:
+                return own
+        try:
+            context = self._session.folder("context").path
+        except NotFound:
+            return None
+        return _read(os.path.join(context, ".dockerignore"), ".dockerignore")
+
+
+def _read(path: str, what: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read the {what}") from error

@@ -1,0 +1,183 @@
+"""The façade: build and export, on one opened store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import LaminaError
+from lamina.engine.bridge import DockerfileBridge
+from lamina.engine.exports import Exports
+from lamina.engine.graph import load_graph
+from lamina.ops.mounts import MountTable
+from lamina.ops.resolve import Workshop, resolve_op
+from lamina.refs.packing import LayerUnpacker
+from lamina.refs.pool import RefPool
+from lamina.refs.ref import Ref
+from lamina.refs.result_store import RefResults
+from lamina.solver.scheduler import Scheduler
+from lamina.sources.image import ImageResolver
+from lamina.stores.cache_mounts import CacheMountStore
+from lamina.stores.images import ImageTable
+from lamina.stores.layers import LayerTable
+from lamina.stores.native import NativeSnapshotter
+from lamina.stores.overlay import OverlaySnapshotter
+from lamina.stores.snapshots import SnapshotStore
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
+    from lamina.dockerfile.contract import FrontendRequest, FrontendResult
+    from lamina.exporters.destination import Output
+    from lamina.registry.client import RegistryClient
+    from lamina.runtime.contract import Runtime
+    from lamina.session.contract import Session
+    from lamina.sources.contract import Source
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+_THREADS = 32
+
+
+class DockerfileSpec(NamedTuple):
+    """`path` of the Dockerfile ("" for the context's own), or its `data`."""
+
+    path: str = ""
+    data: bytes | None = None
+
+
+class Engine:
+    """All of lamina's lower floors, wired, for one store.
+
+    Args:
+        overlay: whether the store's snapshots are overlayfs differences.
+        tmpfs: a folder on tmpfs for secrets.
+    """
+
+    def __init__(self, store: Store, *, overlay: bool, tmpfs: str) -> None:
+        self.store = store
+        self._tmpfs = tmpfs
+        self.snapshots = SnapshotStore(store)
+        self.layers = LayerTable(store.database)
+        self.images = ImageTable(store.database)
+        self.cache_mounts = CacheMountStore(store)
+        self._registry: RegistryClient | None = None
+        self._runtime: Runtime | None = None
+        resolver = self._resolver(pull=False)
+        unpacker = LayerUnpacker(store.blobs, resolver.fetch, overlay=overlay)
+        snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
+        self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
+
+    def build(
+        self,
+        request: FrontendRequest,
+        dockerfile: DockerfileSpec,
+        session: Session,
+        outputs: Sequence[Output],
+        *,
+        pull: bool,
+        allowed: frozenset[str],
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> dict[str, Any]:
+        """Convert, solve and export. Returns what `--metadata-file` gets."""
+        workshop = self._workshop(session, request.platform, pull=pull, allowed=allowed)
+        bridge = DockerfileBridge(
+            session, workshop, events, cancel, dockerfile=dockerfile.path, data=dockerfile.data
+        )
+        from lamina.dockerfile.build import build
+
+        results = RefResults(self.store.database)
+        with self.store.shared():
+            converted = build(request, bridge)
+            ref = self._solve(converted, workshop, results, events, cancel)
+            exports = Exports(self.pool, self.store, self.images, events, cancel)
+            metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
+            self.pool.settle(cancel)
+            self.snapshots.touch(sorted(results.served))
+        return metadata
+
+    def runtime(self) -> Runtime:
+        """crun or runc, found when first needed. Raises NotFound."""
+        if self._runtime is None:
+            from lamina.runtime.cgroups import hide_hybrid_hierarchy
+            from lamina.runtime.runner import OciRunner, find_runtime
+
+            hide_hybrid_hierarchy()
+            self._runtime = OciRunner(find_runtime(), self.store.scratch)
+        return self._runtime
+
+    def registry(self) -> RegistryClient:
+        """The registry client, made when first needed."""
+        if self._registry is None:
+            import os
+
+            from lamina.registry.client import RegistryClient
+            from lamina.registry.hosts import Hosts, load_hosts
+
+            path = os.environ.get("LAMINA_CONFIG", "/etc/lamina/lamina.toml")
+            hosts = load_hosts(path) if os.path.exists(path) else Hosts()
+            self._registry = RegistryClient(hosts)
+        return self._registry
+
+    def _solve(
+        self,
+        converted: FrontendResult,
+        workshop: Workshop,
+        results: RefResults,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> Ref:
+        if converted.definition is None:
+            return Ref()
+        graph = load_graph(converted.definition)
+        with WorkerPool(_THREADS, "step") as pool:
+            scheduler: Scheduler[Ref] = Scheduler(
+                lambda spec: resolve_op(spec, workshop), results, pool
+            )
+            job = scheduler.open_job(events, cancel)
+            try:
+                return scheduler.solve(job, graph)
+            except LaminaError:
+                cancel.cancel("another step failed")
+                raise
+            finally:
+                scheduler.close_job(job)
+
+    def _workshop(
+        self, session: Session, platform: Platform, *, pull: bool, allowed: frozenset[str]
+    ) -> Workshop:
+        import os
+
+        caches = self.store.path("contexts")
+        os.makedirs(caches, mode=0o700, exist_ok=True)
+        return Workshop(
+            pool=self.pool,
+            mounts=MountTable(self.pool, self.cache_mounts, session, self._tmpfs),
+            session=session,
+            images=self._resolver(pull=pull),
+            runtime=self.runtime,
+            platform=platform,
+            allowed=allowed,
+            context_caches=caches,
+            layout_source=lambda location, wanted: self._layout(session, location, wanted),
+            http_source=self._http,
+        )
+
+    def _resolver(self, *, pull: bool) -> ImageResolver:
+        return ImageResolver(self.store, self.images, self.registry, pull=pull)
+
+    def _layout(self, session: Session, location: str, platform: Platform) -> Source:
+        from lamina.sources.layout import LayoutSource
+
+        if not location.startswith("/"):
+            name, at, digest = location.partition("@")
+            location = session.folder(name).path + at + digest
+        return LayoutSource(location, platform, self.store.blobs, self.pool)
+
+    def _http(self, url: str, attrs: dict[str, str]) -> Source:
+        from lamina.sources.http import HttpSource
+
+        return HttpSource(url, attrs, self.store.scratch, self.pool)

@@ -1,0 +1,164 @@
+"""From a result to what was asked for: images, archives, folders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import Unsupported
+from lamina.base.oci import Descriptor
+from lamina.engine.steps import Step, step
+from lamina.exporters.contract import ExportedImage, LayerInfo
+from lamina.exporters.destination import (
+    ArchiveOutput,
+    CacheOnlyOutput,
+    ImageForm,
+    ImageOutput,
+    LocalOutput,
+    Output,
+    TarOutput,
+)
+from lamina.exporters.image import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.refs.pool import RefPool
+    from lamina.refs.ref import Ref
+    from lamina.stores.images import ImageTable
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+
+class Exports:
+    """The exports of one build, in the order they were asked for."""
+
+    def __init__(
+        self,
+        pool: RefPool,
+        store: Store,
+        images: ImageTable,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._images = images
+        self._events = events
+        self._cancel = cancel
+
+    def run(
+        self, outputs: Sequence[Output], ref: Ref, config: bytes, base: bytes | None
+    ) -> dict[str, Any]:
+        """Make every output. Returns the metadata of the last image among them."""
+        metadata: dict[str, Any] = {}
+        for output in outputs:
+            match output:
+                case ImageOutput():
+                    metadata.update(self._to_store(output, ref, config, base))
+                case ArchiveOutput():
+                    metadata.update(self._to_archive(output, ref, config, base))
+                case LocalOutput():
+                    self._to_folder(output, ref)
+                case TarOutput():
+                    self._to_tar(output, ref)
+                case CacheOnlyOutput():
+                    continue
+        return metadata
+
+    def _to_store(
+        self, output: ImageOutput, ref: Ref, config: bytes, base: bytes | None
+    ) -> dict[str, Any]:
+        if output.push:
+            raise Unsupported("push=true", hint="export to the store and copy it with skopeo")
+        with step("exporting to image", self._events) as shown:
+            image = self._assemble(output.form, ref, config, base, shown)
+            blobs = self._store.blobs
+            for data in (image.config, image.manifest):
+                blobs.put(data)
+            shown.status(f"writing image {image.config_descriptor.digest}")
+            for name in image.names or (f"<none>@{image.target.digest}",):
+                self._images.put(name, image.target._replace(annotations=()))
+                if image.names:
+                    shown.status(f"naming to {name}")
+        return image.metadata()
+
+    def _to_archive(
+        self, output: ArchiveOutput, ref: Ref, config: bytes, base: bytes | None
+    ) -> dict[str, Any]:
+        from lamina.exporters.archive import write_archive, write_layout
+        from lamina.exporters.file_sink import open_sink
+
+        docker = output.kind == "docker"
+        with step(f"exporting to {output.kind} image format", self._events) as shown:
+            image = self._assemble(output.form, ref, config, base, shown)
+            self._present(image)
+            with shown.doing("sending tarball" if output.tar else "writing layout"):
+                if output.tar:
+                    with open_sink(output.dest) as sink:
+                        write_archive(image, self._store.blobs, sink, self._cancel, docker=docker)
+                else:
+                    write_layout(image, self._store.blobs, output.dest, self._cancel)
+        return image.metadata()
+
+    def _to_folder(self, output: LocalOutput, ref: Ref) -> None:
+        from lamina.exporters.directory import export_directory
+
+        name = "exporting to client directory"
+        with step(name, self._events) as shown, shown.doing("copying files"):
+            export_directory(
+                self._root(ref),
+                output.dest,
+                self._cancel,
+                epoch=output.epoch,
+                delete=output.delete,
+            )
+
+    def _to_tar(self, output: TarOutput, ref: Ref) -> None:
+        from lamina.exporters.file_sink import open_sink
+        from lamina.exporters.tar import export_tar
+
+        name = "exporting to client tarball"
+        with step(name, self._events) as shown, shown.doing("sending tarball"):
+            root = self._root(ref)
+            with open_sink(output.dest) as sink:
+                export_tar(root, sink, self._cancel, epoch=output.epoch)
+
+    def _root(self, ref: Ref) -> str | None:
+        if ref.snapshot is None and ref.local is None:
+            return None
+        return self._pool.tree(ref, self._cancel).root
+
+    def _assemble(
+        self, form: ImageForm, ref: Ref, config: bytes, base: bytes | None, shown: Step
+    ) -> ExportedImage:
+        if form.rewrite_timestamp:
+            raise Unsupported("rewrite-timestamp", hint="leave it out")
+        with shown.doing("exporting layers"):
+            packed = self._pool.packed(
+                ref, form.compression, self._cancel, force=form.force_compression
+            )
+        layers = [
+            LayerInfo(
+                Descriptor(
+                    layer.descriptor.media_type, layer.descriptor.digest, layer.descriptor.size
+                ),
+                layer.diff_id,
+                self._pool.snapshots.created(state.id),
+            )
+            for state, layer in packed
+        ]
+        return assemble(
+            config,
+            layers,
+            names=form.names,
+            docker_types=form.docker_types,
+            annotations=form.annotations,
+            descriptor_annotations=form.descriptor_annotations,
+            epoch=form.epoch,
+            base=base,
+        )
+
+    def _present(self, image: ExportedImage) -> None:
+        """Bring blobs of the base image that nobody has needed so far."""
+        self._pool.bring(image.layers, self._cancel)

@@ -1,0 +1,90 @@
+"""Definitions to the solver's graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import Digest, digest_of
+from lamina.base.errors import InvalidInput
+from lamina.base.events import ProgressGroup
+from lamina.base.location import Location
+from lamina.llb.codec import decode_op
+from lamina.llb.op import DESCRIPTION_NAME, OpMetadata
+from lamina.solver.contract import Graph, VertexSpec
+
+if TYPE_CHECKING:
+    from lamina.llb.op import Definition, Op
+
+
+def load_graph(definition: Definition) -> Graph:
+    """Check a definition and make it solvable. Raises InvalidInput, Corrupt."""
+    metadata = dict(definition.metadata)
+    locations = _locations(definition)
+    indexes: dict[str, int] = {}
+    vertices: list[VertexSpec] = []
+    if not definition.ops:
+        raise InvalidInput("an empty definition")
+    for data in definition.ops[:-1]:
+        digest = digest_of(data)
+        op = decode_op(data)
+        extra = metadata.get(str(digest), OpMetadata())
+        group = extra.progress_group
+        vertices.append(
+            VertexSpec(
+                digest=digest,
+                name=dict(extra.description).get(DESCRIPTION_NAME) or _name(op),
+                inputs=_inputs(op, indexes),
+                data=data,
+                ignore_cache=extra.ignore_cache,
+                location=locations.get(str(digest)),
+                group=ProgressGroup(*group) if group is not None else None,
+            )
+        )
+        indexes[str(digest)] = len(vertices) - 1
+    target = _inputs(decode_op(definition.ops[-1]), indexes)
+    if len(target) != 1:
+        raise InvalidInput("a definition must end in one result")
+    return Graph(tuple(vertices), target[0])
+
+
+def _inputs(op: Op, indexes: dict[str, int]) -> tuple[tuple[int, int], ...]:
+    found = []
+    for entry in op.inputs:
+        if entry.digest not in indexes:
+            raise InvalidInput(f"a definition refers to {entry.digest}, which is not before it")
+        found.append((indexes[entry.digest], entry.output))
+    return tuple(found)
+
+
+def _locations(definition: Definition) -> dict[str, Location]:
+    if definition.source is None:
+        return {}
+    found: dict[str, Location] = {}
+    for digest, entry in definition.source.locations:
+        for place in entry.locations[:1]:
+            if place.source_index >= len(definition.source.infos) or not place.ranges:
+                continue
+            info = definition.source.infos[place.source_index]
+            first, last = place.ranges[0].start, place.ranges[-1].end
+            if first is not None and last is not None:
+                text = info.data.decode("utf-8", "surrogateescape")
+                found[digest] = Location(info.filename, first.line, last.line, text)
+    return found
+
+
+def _name(op: Op) -> str:
+    if op.source is not None:
+        return op.source.identifier
+    if op.exec is not None and op.exec.meta is not None:
+        return " ".join(op.exec.meta.args)
+    for kind in ("file", "merge", "diff", "build"):
+        if getattr(op, kind) is not None:
+            return kind
+    return "op"
+
+
+def internal_digest(name: str) -> Digest:
+    """The identity of a step that is shown but is no op (loading the Dockerfile, exporting)."""
+    import os
+
+    return digest_of(name.encode() + os.urandom(16))
