@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, LaminaError, NotFound
+from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.platform import parse_platform
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.args import platform_args
@@ -148,11 +148,11 @@ class Build:
             try:
                 reference = parse_reference(text)
                 resolved = self._bridge.resolve_image(reference, platform)
-            except NotFound as error:
-                names = [s.name for s in self._stages.all if s.name]
-                error.hint = suggest(name.lower(), names) or error.hint
-                raise error.at(node.location) from None
             except LaminaError as error:
+                names = [s.name for s in self._stages.all if s.name]
+                near = suggest(name.lower(), names)
+                if near:
+                    error.hint = f"{near} (a stage)"
                 raise error.at(node.location) from None
             pinned = reference._replace(digest=resolved.digest)
             identifier = f"docker-image://{pinned}"

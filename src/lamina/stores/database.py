@@ -25,7 +25,7 @@ _SCHEMA = """
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     parent INTEGER,              -- the state below, or NULL
-    directory INTEGER,           -- snapshots/<directory>/ holds the files, or NULL: not laid out
+    directory TEXT,              -- snapshots/<directory>/ holds the files, or NULL: not laid out
     chain TEXT,                  -- OCI chain id of a state made of pulled layers
     description TEXT NOT NULL DEFAULT '',
     size INTEGER NOT NULL DEFAULT 0,
