@@ -33,23 +33,21 @@ def run(parsed: Parsed) -> int:
     _prepare_files(iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
-    # Standard input is read before signals are taken over: an interrupt ends that at once.
+    warnings: list[WarningEvent] = []
+    # Standard input is read before signals are taken over: an interrupt ends that at once. The
+    # engine is opened before any thread is started, since it may enter a mount namespace.
     with (
         open_context(path, parsed.text("file"), named, sys.stdin.buffer) as context,
+        open_engine(parsed) as builder,
         interruptible() as interruption,
     ):
-        warnings: list[WarningEvent] = []
+        request = request._replace(context=context)
+        display = open_display(mode, _STDERR, os.environ)
         try:
-            with open_engine(parsed) as builder:
-                display = open_display(mode, _STDERR, os.environ)
-                try:
-                    outcome = builder.build(
-                        request._replace(context=context),
-                        _Collector(display, warnings),
-                        interruption.cancel,
-                    )
-                finally:
-                    display.close()
+            try:
+                outcome = builder.build(request, _Collector(display, warnings), interruption.cancel)
+            finally:
+                display.close()
         except Cancelled:
             if not interruption.signal:
                 raise

@@ -163,7 +163,7 @@ def _fish_flag(flag: Flag) -> str:
     if flag.short:
         parts.append(f"-s {flag.short}")
     if flag.value:
-        parts.append("-r")
+        parts.append("-x" if flag.choices or flag.complete == "image" else "-r")
         if values := _fish_values(flag.choices, flag.complete):
             parts.append(values)
     parts.append(f"-d {_quoted(flag.help)}")

@@ -62,8 +62,8 @@ def open_context(
 
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
         unpack(head, stdin, to)
-        dockerfile = _beneath(to, file) if file else _default_dockerfile(to, "the archive")
-        yield ContextSpec(to, dockerfile, None, named)
+        name = file or os.path.basename(_default_dockerfile(to, "the archive"))
+        yield ContextSpec(to, _beneath(to, name), None, named)
 
 
 def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
@@ -118,7 +118,7 @@ def _read_dockerfile(stdin: IO[bytes], head: bytes) -> bytes:
 def _beneath(folder: str, file: str) -> str:
     path = os.path.realpath(os.path.join(folder, file.lstrip("/")))
     if os.path.commonpath((os.path.realpath(folder), path)) != os.path.realpath(folder):
-        raise InvalidInput(f"--file {file} is outside of the archive")
+        raise InvalidInput(f"the Dockerfile {file} is outside of the archive")
     if not os.path.isfile(path):
-        raise NotFound(f"--file {file}: the archive holds no such file")
+        raise NotFound(f"the archive holds no file {file}")
     return path

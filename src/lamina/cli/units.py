@@ -39,6 +39,8 @@ def parse_size(text: str, flag: str) -> int:
 
 def parse_duration(text: str, what: str) -> float:
     """Read `24h`, `1h30m`, `7d` into seconds. Raises InvalidInput, naming `what`."""
+    if text == "0":
+        return 0.0
     total, number, unit = 0.0, "", ""
     try:
         for character in text + "0":

@@ -16,13 +16,23 @@ class LogLines:
     than `_OPEN_LIMIT`, from where it was left).
     """
 
-    __slots__ = ("_cursor_here", "_last", "_lines", "_open", "_shown", "_unfinished", "held")
+    __slots__ = (
+        "_cursor_here",
+        "_grown",
+        "_last",
+        "_lines",
+        "_open",
+        "_shown",
+        "_unfinished",
+        "held",
+    )
 
     def __init__(self) -> None:
         self.held = 0
         self._lines: list[bytes] = []
         self._open = bytearray()
         self._unfinished = False
+        self._grown = False  # whether the open line has become longer since it was shown
         # How much of the first text that is still due is on the screen already, and whether
         # the screen's last line is that one.
         self._shown = 0
@@ -48,7 +58,7 @@ class LogLines:
             if not self._unfinished:
                 self._open += stamp
             self._open += unfinished
-            self._unfinished = True
+            self._unfinished = self._grown = True
 
     def take(self, prefix: bytes) -> bytes:
         """What to write now; each line begins with `prefix`."""
@@ -60,7 +70,8 @@ class LogLines:
             self._cursor_here = False
             self._shown = 0
         self._lines.clear()
-        if self._unfinished and len(self._open) > self._shown:
+        if self._unfinished and self._grown:
+            self._grown = False
             self._put(parts, prefix, bytes(self._open))
             self._cursor_here = True
             self._shown = len(self._open)

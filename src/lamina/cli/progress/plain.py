@@ -29,7 +29,7 @@ _MIN_SECONDS = 5.0
 class _Line:
     """What is still to be printed of one vertex."""
 
-    __slots__ = ("held_since", "logs", "printed", "updates", "warned")
+    __slots__ = ("ended", "held_since", "logs", "printed", "updates", "warned")
 
     def __init__(self) -> None:
         self.logs = LogLines()
@@ -37,6 +37,7 @@ class _Line:
         self.held_since = 0.0
         self.printed: dict[str, StatusEvent] = {}
         self.warned = 0
+        self.ended = False
 
 
 class PlainRenderer:
@@ -70,9 +71,11 @@ class PlainRenderer:
 
     def finish(self, now: float) -> None:
         self._show_due(now)
-        for vertex in list(self._due):
-            if vertex.intervals and not vertex.hidden:
-                self._print(vertex, now)
+        for vertex in self._trace.vertices:
+            line = self._lines.get(vertex)
+            unsaid = vertex.completed is not None and line is not None and not line.ended
+            if vertex in self._due or unsaid:
+                self._print(vertex, now, ending=True)
         self._end_line(self._current)
         for vertex in self._trace.vertices:
             if vertex.error and not vertex.cancelled:
@@ -135,7 +138,7 @@ class PlainRenderer:
         line = self._lines[vertex]
         return line.updates / max(now - line.held_since, 1e-3)
 
-    def _print(self, vertex: Vertex, now: float) -> None:
+    def _print(self, vertex: Vertex, now: float, *, ending: bool = False) -> None:
         line = self._lines[vertex]
         self._due.pop(vertex, None)
         if vertex is not self._current:
@@ -147,7 +150,9 @@ class PlainRenderer:
         line.warned = len(vertex.warnings)
         self._out(line.logs.take(prefix.encode()))
         self._current = vertex
-        if vertex.completed is not None and not open_status:
+        settled = ending or bool(vertex.error) or not open_status
+        line.ended = vertex.completed is not None and settled
+        if line.ended:
             self._say(line, prefix + _ending(vertex, now))
             self._current = None
             line.updates = 0

@@ -90,5 +90,5 @@ def _settle(line: bytes) -> str:
     text = text.rpartition("\r")[2]
     text = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])", "", text)
     while "\b" in text:
-        text = re.sub(r"[^\b]\b|^\b+", "", text)
+        text = re.sub(r"[^\x08]\x08|^\x08+", "", text)
     return plain(text.expandtabs())
