@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Packed
-
     from lamina.exporters.contract import ExportedImage
 
 NAMES = ("docker.io/library/app:v1", "localhost:5000/team/app:v2")
