@@ -1,11 +1,21 @@
-"""Control groups: making the host's mounts agreeable to the runtime, and sweeping up."""
+"""Control groups: agreeable to the runtime, whose they are, and none left behind.
+
+    /lamina/<pid namespace>-<pid>-<start time>-<random>/run
+
+The name tells whose group it is, so that what a killed lamina left can be told from what one
+that still runs is about to use. The middle level outlives the runtime's own tidying, as it is
+there that version 2 still tells of processes killed for want of memory.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 
 PARENT = "/lamina"
 _ROOT = "/sys/fs/cgroup"
+_PATIENCE = 2.0
 
 
 def hide_hybrid_hierarchy() -> None:
@@ -23,43 +33,123 @@ def hide_hybrid_hierarchy() -> None:
         mount("tmpfs", unified, "tmpfs", 0, "size=1m")
 
 
+def owned_name() -> str:
+    """A new name that says which process it belongs to."""
+    pid = os.getpid()
+    return f"{_pid_namespace()}-{pid}-{_start_time(pid)}-{os.urandom(6).hex()}"
+
+
+def killed_for_memory(path: str, limit: int) -> bool:
+    """Whether the kernel killed anything in this group or below it for want of memory.
+
+    Version 2 tells. Version 1 forgets it with the runtime's own group, but keeps the highest
+    use: one at `limit` (bytes; 0 is none) explains a process that was killed.
+    """
+    try:
+        with open(f"{_ROOT}{path}/memory.events", encoding="ascii") as file:
+            counts = dict(line.split() for line in file)
+        return counts.get("oom_kill", "0") != "0"
+    except (OSError, ValueError):
+        pass
+    try:
+        with open(f"{_ROOT}/memory{path}/memory.max_usage_in_bytes", encoding="ascii") as file:
+            return 0 < limit <= int(file.read())
+    except (OSError, ValueError):
+        return False
+
+
 def remove_cgroup(path: str) -> None:
-    """Remove a container's groups in every hierarchy, if a killed runtime left them."""
+    """Remove a container's groups in every hierarchy, killing what is still in them."""
     for hierarchy in _hierarchies():
-        _remove(hierarchy + path)
+        if os.path.exists(f"{hierarchy}/cgroup.procs"):
+            _remove(hierarchy + path)
+        else:
+            # What stands in for `unified` is a plain folder that the runtime wrote files to.
+            import shutil
+
+            shutil.rmtree(hierarchy + path, ignore_errors=True)
 
 
-def sweep_cgroups() -> None:
-    """Remove what dead processes left below our parent: groups with nothing in them."""
+def sweep_cgroups(parent: str = PARENT) -> None:
+    """End and remove what dead lamina processes left below `parent`."""
+    namespace = _pid_namespace()
     for hierarchy in _hierarchies():
-        parent = hierarchy + PARENT
         try:
-            names = os.listdir(parent)
+            names = os.listdir(hierarchy + parent)
         except OSError:
             continue
         for name in names:
-            if os.path.isdir(os.path.join(parent, name)):
-                _remove(os.path.join(parent, name))
+            owner = name.split("-")
+            if len(owner) != 4 or owner[0] != namespace or not owner[1].isdecimal():
+                continue
+            if _start_time(int(owner[1])) != owner[2]:
+                _remove(f"{hierarchy}{parent}/{name}")
 
 
 def _hierarchies() -> list[str]:
     if os.path.exists(os.path.join(_ROOT, "cgroup.controllers")):
         return [_ROOT]
     try:
-        return [entry.path for entry in os.scandir(_ROOT) if entry.is_dir(follow_symlinks=False)]
+        with os.scandir(_ROOT) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
 
 
 def _remove(path: str) -> None:
-    """rmdir takes empty groups only, so one in use stays."""
-    try:
-        children = [entry.path for entry in os.scandir(path) if entry.is_dir()]
-    except OSError:
-        return
-    for child in children:
-        _remove(child)
+    deadline = time.monotonic() + _PATIENCE
+    while not _removed(path) and time.monotonic() < deadline:
+        _kill_members(path)
+        time.sleep(0.002)
+
+
+def _removed(path: str) -> bool:
+    """Remove a group and those below it; False if some process still is in one."""
     try:
         os.rmdir(path)
+    except FileNotFoundError:
+        return True
     except OSError:
-        return
+        try:
+            with os.scandir(path) as entries:
+                below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            for child in below:
+                if not _removed(child):
+                    return False
+            os.rmdir(path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def _kill_members(path: str) -> None:
+    for folder, _, _ in os.walk(path):
+        try:
+            with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+                members = [int(line) for line in file]
+        except (OSError, ValueError):
+            continue
+        for pid in members:
+            if pid > 0:  # 0 is a process of another pid namespace
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    continue
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return "0"
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in ticks since boot; "" if there is none of this number."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.runtime.contract import BindMount, Network
+from lamina.runtime.contract import BindMount
 from lamina.runtime.users import beneath
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from lamina.runtime.contract import Sandbox, TmpfsMount
 
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLV = "/etc/resolv.conf"
+_GRAIN = 10_000_000
+"""A folder's time may be a tick or two (ns) later than that of the file just made in it."""
 _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
@@ -28,7 +32,7 @@ def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
         f"127.0.1.1\t{hostname}",
     ]
     contents = (
-        (_RESOLV, _resolv_conf(sandbox.network)),
+        (_RESOLV, _resolv_conf()),
         ("/etc/hosts", "\n".join(hosts) + "\n"),
         ("/etc/hostname", hostname + "\n"),
     )
@@ -43,11 +47,14 @@ def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
 
 
 class Stub(NamedTuple):
-    """Something that a runtime will create in the rootfs as a place to mount on."""
+    """Something that a runtime will create in the rootfs as a place to mount on.
 
-    path: str
-    parent: str
-    parent_times: tuple[int, int]
+    `parts` lead to it from the root, through no link. `times` are its parent's before
+    (access, modification, in ns), None if that is a stub too.
+    """
+
+    parts: tuple[str, ...]
+    times: tuple[int, int] | None
 
 
 def find_stubs(
@@ -57,41 +64,65 @@ def find_stubs(
     stubs: list[Stub] = []
     seen: set[str] = set()
     for target in (*(mount.target for mount in mounts), *fixed):
-        parts = [part for part in target.split("/") if part not in ("", ".")]
-        for depth in range(1, len(parts) + 1):
-            path = beneath(rootfs, "/".join(parts[:depth]))
+        named = [part for part in target.split("/") if part not in ("", ".")]
+        for depth in range(1, len(named) + 1):
+            path = beneath(rootfs, "/".join(named[:depth]))
             if path in seen:
                 continue
             seen.add(path)
             if os.path.lexists(path):
                 continue
-            parent = os.path.dirname(path)
-            times = (0, 0)
-            if os.path.isdir(parent):
-                status = os.stat(parent)
+            times = None
+            with suppress(OSError):
+                status = os.stat(os.path.dirname(path), follow_symlinks=False)
                 times = (status.st_atime_ns, status.st_mtime_ns)
-            stubs.append(Stub(path, parent, times))
+            stubs.append(Stub(tuple(os.path.relpath(path, rootfs).split("/")), times))
     return stubs
 
 
-def remove_stubs(stubs: list[Stub]) -> None:
-    """Take back what the runtime made, unless the step put something there."""
+def remove_stubs(rootfs: str, stubs: list[Stub]) -> None:
+    """Take back what the runtime made, unless the step put something there.
+
+    The step may have put a link in place of a folder on the way, so none is followed.
+    """
     for stub in reversed(stubs):
+        with suppress(OSError):
+            parent = _open_folder(rootfs, stub.parts[:-1])
+            try:
+                _remove_stub(parent, stub)
+            finally:
+                os.close(parent)
+
+
+def _remove_stub(parent: int, stub: Stub) -> None:
+    name = stub.parts[-1]
+    status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    around = os.stat(parent)
+    if stat.S_ISDIR(status.st_mode):
+        os.rmdir(name, dir_fd=parent)
+    elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        os.unlink(name, dir_fd=parent)
+    else:
+        return
+    if stub.times is not None:
+        changed_since = around.st_mtime_ns > status.st_mtime_ns + _GRAIN
+        kept = (around.st_atime_ns, around.st_mtime_ns) if changed_since else stub.times
+        os.utime(parent, ns=kept)
+
+
+def _open_folder(rootfs: str, parts: tuple[str, ...]) -> int:
+    fd = os.open(rootfs, _FOLDER)
+    for part in parts:
         try:
-            status = os.lstat(stub.path)
-            if stat.S_ISDIR(status.st_mode):
-                os.rmdir(stub.path)
-            elif stat.S_ISREG(status.st_mode) and status.st_size == 0:
-                os.unlink(stub.path)
-            else:
-                continue
-            if stub.parent_times != (0, 0):
-                os.utime(stub.parent, ns=stub.parent_times)
-        except OSError:
-            continue
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd
 
 
-def _resolv_conf(network: Network) -> str:
+def _resolv_conf() -> str:
+    """The host's own: its loopback servers can be reached, as its network is shared."""
     try:
         with open(_RESOLV, encoding="utf-8", errors="replace") as file:
             text = file.read(1 << 16)

@@ -4,33 +4,42 @@ The runtime is started as the first process of a pid namespace of its own, below
 the kernel kills together with the thread that waits for it. So whatever becomes of lamina, no
 process outlives it:
 
-    lamina ─ setpriv --pdeathsig ─ unshare --pid --kill-child ─ crun ─ the step's processes
+    lamina ─ guard (unshare --pid --kill-child) ─ crun ─ the step's processes
+
+The guard asks the kernel for its own death first and only then looks whether its parent is
+still there; in the other order a parent killed in between would leave it alive.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import signal
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied
-from lamina.runtime.cgroups import PARENT, remove_cgroup
+from lamina.runtime.cgroups import PARENT, killed_for_memory, owned_name, remove_cgroup
 from lamina.runtime.contract import ExitStatus
 from lamina.runtime.netfiles import find_stubs, remove_stubs, write_network_files
+from lamina.runtime.seccomp import default_profile
+from lamina.runtime.seccomp_filter import filter_of
 from lamina.runtime.spec import make_spec
 from lamina.runtime.users import find_identity
+from lamina.system.process import Child, children_of, pump, spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from lamina.runtime.contract import Process, Sandbox
     from lamina.system.cancel import Cancellation
 
-_CHUNK = 1 << 16
 _MOUNT_POINTS = ("/proc", "/sys", "/dev")
-_GUARD = ("setpriv", "--pdeathsig", "KILL", "--")
-_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
+_SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
+_TOOLS = ("setpriv", "unshare", "sh")
+_STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def find_runtime(preferred: str = "") -> str:
@@ -51,12 +60,16 @@ class OciRunner:
     Args:
         binary: path of crun or runc.
         scratch: this process's own folder; holds bundles and the runtime's state.
+        cache: a folder that outlives this process, for the compiled seccomp filter.
     """
 
-    def __init__(self, binary: str, scratch: str) -> None:
+    def __init__(self, binary: str, scratch: str, cache: str = "") -> None:
         self._binary = binary
         self._scratch = scratch
-        for tool in (_GUARD[0], _NAMESPACE[0]):
+        self._cache = cache or scratch
+        self._lock = threading.Lock()
+        self._filter: str | None = None
+        for tool in _TOOLS:
             if not _which(tool):
                 raise NotFound(f"{tool} is not on PATH", hint="install util-linux, which brings it")
 
@@ -69,63 +82,118 @@ class OciRunner:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        with _Bundle(self._binary, self._scratch, process, sandbox, terminal=False) as bundle:
+        with self._bundle(process, sandbox, terminal=False) as bundle:
             out_read, out_write = os.pipe2(os.O_CLOEXEC)
             err_read, err_write = os.pipe2(os.O_CLOEXEC)
             null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                pid = bundle.spawn(null, out_write, err_write)
-            finally:
-                for fd in (null, out_write, err_write):
-                    os.close(fd)
-            reaped = False
-
-            def kill() -> None:
-                if not reaped:
-                    os.kill(pid, signal.SIGKILL)
-
-            try:
-                with cancel.calling(kill):
-                    _pump({out_read: stdout, err_read: stderr})
-                    status = os.waitpid(pid, 0)[1]
-                    reaped = True
+                try:
+                    # Out of the terminal's group: Ctrl-C reaches lamina alone, which cancels.
+                    guard = bundle.spawn(null, out_write, err_write, own_group=True)
+                finally:
+                    for fd in (null, out_write, err_write):
+                        os.close(fd)
+                with _killed_at_the_end(guard), cancel.calling(lambda: _kill_tree(guard)):
+                    pump({out_read: stdout, err_read: stderr})
+                    code = guard.wait()
             finally:
                 os.close(out_read)
                 os.close(err_read)
-                if not reaped:
-                    kill()
-                    os.waitpid(pid, 0)
-                    reaped = True
             cancel.check()
-            return bundle.outcome(status)
+            return bundle.outcome(code)
 
     def attach(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> ExitStatus:
-        """Run with this process's own standard streams, for a person to use."""
-        with _Bundle(self._binary, self._scratch, process, sandbox, terminal=terminal) as bundle:
-            pid = bundle.spawn(0, 1, 2)
-            while True:
-                try:
-                    return bundle.outcome(os.waitpid(pid, 0)[1])
-                except KeyboardInterrupt:
-                    continue  # the terminal sent it to the container too
+        """Run with this process's own standard streams, for a person to use.
+
+        Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
+        the container by itself. Call it in the main thread.
+        """
+        with self._bundle(process, sandbox, terminal=terminal) as bundle:
+            guard = bundle.spawn(0, 1, 2)
+            with _killed_at_the_end(guard), _forwarding(guard):
+                return bundle.outcome(guard.wait())
+
+    def _bundle(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> _Bundle:
+        annotations = {}
+        if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
+            annotations = self._seccomp_annotation()
+        return _Bundle(self._binary, self._scratch, process, sandbox, annotations, terminal)
+
+    def _seccomp_annotation(self) -> dict[str, str]:
+        with self._lock:
+            if self._filter is None:
+                from base64 import b64encode
+
+                program = filter_of(default_profile(os.uname().machine), self._cache)
+                self._filter = b64encode(program).decode()
+        return {_SECCOMP_FILTER: self._filter} if self._filter else {}
+
+
+@contextmanager
+def _killed_at_the_end(guard: Child) -> Iterator[None]:
+    with guard:
+        try:
+            yield
+        except BaseException:
+            _kill_tree(guard)
+            guard.wait()
+            raise
+
+
+def _kill_tree(guard: Child) -> None:
+    """Kill the pid namespace's first process, and with it all others.
+
+    Rather than the guard, which dies at once: it waits until the last of them is gone.
+    """
+    for pid in children_of(guard.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        return
+    guard.kill()  # it has not come to start anything
+
+
+@contextmanager
+def _forwarding(guard: Child) -> Iterator[None]:
+    def forward(number: int, _: FrameType | None) -> None:
+        for pid in children_of(guard.pid):
+            os.kill(pid, number)
+
+    def ignore(number: int, _: FrameType | None) -> None:
+        return
+
+    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    previous[signal.SIGINT] = signal.signal(signal.SIGINT, ignore)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class _Bundle:
     """The folder of one container, and what must be undone after it."""
 
     def __init__(
-        self, binary: str, scratch: str, process: Process, sandbox: Sandbox, *, terminal: bool
+        self,
+        binary: str,
+        scratch: str,
+        process: Process,
+        sandbox: Sandbox,
+        annotations: dict[str, str],
+        terminal: bool,
     ) -> None:
         import json
 
+        if not process.args:
+            raise InvalidInput("there is no command to run")
         self._binary = binary
         self._id = "lamina-" + os.urandom(8).hex()
         self._folder = os.path.join(scratch, self._id)
         self._state = os.path.join(scratch, "runtime")
         self._process = process
-        self._cgroup = f"{sandbox.cgroup_parent.rstrip('/') or PARENT}/{self._id}"
-        if not self._cgroup.startswith("/"):
-            self._cgroup = "/" + self._cgroup
+        self._cgroup = f"/{sandbox.cgroup_parent.strip('/') or PARENT[1:]}/{owned_name()}"
         identity = find_identity(sandbox.rootfs, process.user)
         os.mkdir(self._folder, 0o711)
         files = write_network_files(self._folder, sandbox)
@@ -134,11 +202,15 @@ class _Bundle:
             sandbox,
             identity,
             files=files,
-            cgroup=self._cgroup,
+            cgroup=self._cgroup + "/run",
             terminal=terminal,
         )
+        if annotations:
+            spec["annotations"] = annotations
         with open(os.path.join(self._folder, "config.json"), "w", encoding="utf-8") as file:
             file.write(json.dumps(spec))
+        self._rootfs = sandbox.rootfs
+        self._memory = sandbox.resources.memory
         self._stubs = find_stubs(sandbox.rootfs, (*files, *sandbox.mounts), _MOUNT_POINTS)
 
     def __enter__(self) -> _Bundle:
@@ -147,47 +219,29 @@ class _Bundle:
     def __exit__(self, *exception: object) -> None:
         import shutil
 
-        remove_stubs(self._stubs)
+        remove_stubs(self._rootfs, self._stubs)
         if exception[0] is not None:
             shutil.rmtree(os.path.join(self._state, self._id), ignore_errors=True)
         remove_cgroup(self._cgroup)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def spawn(self, stdin: int, stdout: int, stderr: int) -> int:
+    def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
         command = [
-            *_GUARD,
-            *_NAMESPACE,
+            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *("sh", "-c", _STILL_OURS, str(os.getpid())),
+            *("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
             self._binary,
-            "--root",
-            self._state,
-            "--log",
-            self._log,
-            "run",
-            "--bundle",
-            self._folder,
-            self._id,
+            *("--root", self._state, "--log", self._log),
+            *("run", "--bundle", self._folder, self._id),
         ]
-        return os.posix_spawnp(
-            command[0],
-            command,
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, stdin, 0),
-                (os.POSIX_SPAWN_DUP2, stdout, 1),
-                (os.POSIX_SPAWN_DUP2, stderr, 2),
-            ],
-            setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGINT],
-        )
+        return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
 
     @property
     def _log(self) -> str:
         return os.path.join(self._folder, "log")
 
-    def outcome(self, status: int) -> ExitStatus:
+    def outcome(self, code: int) -> ExitStatus:
         """The step's status; raises if the runtime failed before there was one."""
-        code = os.waitstatus_to_exitcode(status)
-        code = 128 - code if code < 0 else code
         if code == 0:
             return ExitStatus(0)
         try:
@@ -196,7 +250,8 @@ class _Bundle:
         except OSError:
             complaint = ""
         if not complaint:
-            return ExitStatus(code)
+            killed = code == 128 + signal.SIGKILL
+            return ExitStatus(code, killed and killed_for_memory(self._cgroup, self._memory))
         return self._explain(complaint, code)
 
     def _explain(self, complaint: str, code: int) -> ExitStatus:
@@ -218,22 +273,6 @@ class _Bundle:
             f"{os.path.basename(self._binary)} failed (status {code}): {complaint}",
             hint="the container was not started; is this machine allowed to run containers?",
         )
-
-
-def _pump(streams: dict[int, Callable[[bytes], None]]) -> None:
-    """Hand on what comes out of pipes until all are closed."""
-    poll = select.poll()
-    for fd in streams:
-        poll.register(fd, select.POLLIN)
-    left = len(streams)
-    while left:
-        for fd, _ in poll.poll():
-            data = os.read(fd, _CHUNK)
-            if data:
-                streams[fd](data)
-            else:
-                poll.unregister(fd)
-                left -= 1
 
 
 def _which(name: str) -> str:

@@ -117,6 +117,7 @@ _MASKED = (
 )
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _SHM_SIZE = 64 << 20
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def make_spec(
@@ -143,6 +144,10 @@ def make_spec(
     env = list(process.env)
     if not any(entry.startswith("HOME=") for entry in env):
         env.append(f"HOME={identity.home}")
+    if not any(entry.startswith("PATH=") for entry in env):
+        env.append(f"PATH={_PATH}")
+    if terminal and not any(entry.startswith("TERM=") for entry in env):
+        env.append("TERM=" + os.environ.get("TERM", "xterm"))
     linux: dict[str, Any] = {
         "cgroupsPath": cgroup,
         "namespaces": namespaces,

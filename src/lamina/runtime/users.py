@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from lamina.base.errors import NotFound
 
 _LIMIT = 4 << 20
 _MAX_LINKS = 40
+_NO_ID = (1 << 32) - 1
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Identity(NamedTuple):
@@ -25,15 +28,15 @@ def find_identity(rootfs: str, user: str) -> Identity:
     """
     wanted, colon, wanted_group = user.partition(":")
     wanted = wanted or "0"
-    uid = int(wanted) if wanted.isdecimal() else -1
+    uid = _number(wanted)
     gid = 0
     name = ""
     home = "/"
     for fields in _rows(rootfs, "etc/passwd"):
-        if len(fields) < 4 or not fields[2].isdecimal() or not fields[3].isdecimal():
+        if len(fields) < 4 or min(_number(fields[2]), _number(fields[3])) < 0:
             continue
-        if fields[0] == wanted or (uid >= 0 and int(fields[2]) == uid):
-            uid, gid, name = int(fields[2]), int(fields[3]), fields[0]
+        if fields[0] == wanted or _number(fields[2]) == uid:
+            uid, gid, name = _number(fields[2]), _number(fields[3]), fields[0]
             home = fields[5] if len(fields) > 5 and fields[5] else "/"
             break
     if uid < 0:
@@ -44,28 +47,41 @@ def find_identity(rootfs: str, user: str) -> Identity:
     if colon and wanted_group:
         return Identity(uid, _group(rootfs, wanted_group), (), home)
     groups = [
-        int(fields[2])
+        _number(fields[2])
         for fields in _rows(rootfs, "etc/group")
-        if name and len(fields) > 3 and fields[2].isdecimal() and name in fields[3].split(",")
+        if name and len(fields) > 3 and _number(fields[2]) >= 0 and name in fields[3].split(",")
     ]
     return Identity(uid, gid, tuple(g for g in groups if g != gid), home)
 
 
 def _group(rootfs: str, wanted: str) -> int:
-    if wanted.isdecimal():
-        return int(wanted)
+    gid = _number(wanted)
+    if gid >= 0:
+        return gid
     for fields in _rows(rootfs, "etc/group"):
-        if fields[0] == wanted and len(fields) > 2 and fields[2].isdecimal():
-            return int(fields[2])
+        if fields[0] == wanted and len(fields) > 2 and _number(fields[2]) >= 0:
+            return _number(fields[2])
     raise NotFound(f'no group named "{wanted}" in the image\'s /etc/group')
 
 
 def _rows(rootfs: str, path: str) -> list[list[str]]:
+    """The fields of each line of a file that an image brought: anything may be there."""
     try:
-        with open(beneath(rootfs, path), encoding="utf-8", errors="surrogateescape") as file:
-            return [line.rstrip("\n").split(":") for line in file.read(_LIMIT).splitlines()]
+        fd = os.open(beneath(rootfs, path), _READ)
     except OSError:
         return []
+    with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return []
+        return [line.split(":") for line in file.read(_LIMIT).split("\n")]
+
+
+def _number(text: str) -> int:
+    """A user's or group's number, or -1."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 10:
+        return -1
+    number = int(text)
+    return number if number < _NO_ID else -1
 
 
 def beneath(root: str, path: str) -> str:

@@ -1,0 +1,137 @@
+"""Child processes with an owner: always killed and reaped at the end of their block.
+
+`subprocess` is not used: importing it costs as much as a container takes to start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+_CHUNK = 1 << 16
+
+
+class Child:
+    """A running child. Leaving its `with` block kills it if it still runs, and reaps it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._lock = threading.Lock()
+        self._status: int | None = None
+
+    def send(self, number: int) -> None:
+        """Send a signal; nothing happens once the child has been reaped. From any thread."""
+        with self._lock:  # while it is held the number cannot be given to another process
+            if self._status is None:
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for the end. Returns the exit status, 128 + N after signal N."""
+        if self._status is None:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            with self._lock:
+                if self._status is None:
+                    self._status = os.waitpid(self.pid, 0)[1]
+        code = os.waitstatus_to_exitcode(self._status)
+        return 128 - code if code < 0 else code
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._status is None:
+            self.kill()
+            self.wait()
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    env: Mapping[str, str] | None = None,
+    own_group: bool = False,
+) -> Child:
+    """Start a command, looked up on PATH, with these three descriptors and no others.
+
+    Args:
+        env: its environment, by default this process's own.
+        own_group: put it into a process group of its own, out of the terminal's reach (Ctrl-C).
+
+    Raises NotFound or PermissionDenied if it cannot be started.
+    """
+    actions = []
+    opened = []
+    try:
+        # Copies above 2, or one redirection would overwrite the source of the next. They close
+        # on exec; dup2 clears that for its result alone.
+        for number, fd in enumerate((stdin, stdout, stderr)):
+            opened.append(_above_standard(fd))
+            actions.append((os.POSIX_SPAWN_DUP2, opened[-1], number))
+        group: dict[str, Any] = {"setpgroup": 0} if own_group else {}
+        pid = os.posix_spawnp(
+            command[0],
+            list(command),
+            os.environ if env is None else env,
+            file_actions=actions,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+            **group,
+        )
+    except OSError as error:
+        error.filename = None
+        raise from_os_error(error, f"start {command[0]}") from error
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return Child(pid)
+
+
+def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
+    """Hand on what comes out of pipes, in the order it comes, until all are closed."""
+    import select
+
+    poll = select.poll()
+    for fd in streams:
+        poll.register(fd, select.POLLIN)
+    left = len(streams)
+    while left:
+        for fd, _ in poll.poll():
+            data = os.read(fd, _CHUNK)
+            if data:
+                streams[fd](data)
+            else:
+                poll.unregister(fd)
+                left -= 1
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a single-threaded process started and has not reaped."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(text) for text in file.read().split()]
+    except OSError:
+        return []
+
+
+def _above_standard(fd: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
