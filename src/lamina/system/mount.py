@@ -8,10 +8,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Internal, from_os_error
+from lamina.base.errors import Unsupported, from_os_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -26,6 +26,7 @@ CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 
 _PAGE = 4096
+_MAX_LAYERS = 500
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -66,29 +67,49 @@ def unmount(target: str) -> None:
 def mount_overlay(lowers: Sequence[str], upper: str | None, work: str | None, target: str) -> None:
     """Mount overlayfs of `lowers` (uppermost first) and, if writable, `upper` with `work`.
 
-    The options of mount(2) must fit a page, so with many layers paths are given relative to
-    their common parent: up to 300 layers of a store's short names fit on any kernel.
+    All paths are absolute. The options of mount(2) must fit a page, so many layers are named by
+    short links in a temporary folder: the kernel's own limit of 500 is reached on any version.
+    Raises Unsupported beyond it.
     """
-    options = _overlay_options(lowers, upper, work, "")
-    if len(options) < _PAGE:
+    options = _overlay_options(lowers, upper, work)
+    if len(os.fsencode(options)) < _PAGE:
         mount("overlay", target, "overlay", 0, options)
         return
-    parent = os.path.commonpath(lowers)
-    options = _overlay_options(lowers, upper, work, parent)
-    if len(options) >= _PAGE:
-        raise Internal(f"{len(lowers)} layers are more than one overlay mount takes")
+    if len(lowers) > _MAX_LAYERS:
+        raise Unsupported(
+            f"{len(lowers)} layers are more than overlayfs can stack ({_MAX_LAYERS})",
+            hint="merge RUN and COPY instructions, or start from a flattened image",
+        )
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="lamina-")
+    try:
+        names = []
+        for index, lower in enumerate(lowers):
+            names.append(f"{index:x}")
+            os.symlink(lower, os.path.join(folder, names[-1]))
+        _in_folder(
+            folder,
+            lambda: mount("overlay", target, "overlay", 0, _overlay_options(names, upper, work)),
+        )
+    finally:
+        shutil.rmtree(folder)
+
+
+def _in_folder(folder: str, work: Callable[[], None]) -> None:
+    """Run `work` with a working directory that only its thread sees."""
     failure: list[BaseException] = []
 
-    def mount_from_parent() -> None:
+    def run() -> None:
         try:
-            # A working directory of this thread alone.
             _call("unshare the working directory", _libc.unshare(CLONE_FS))
-            os.chdir(parent)
-            mount("overlay", target, "overlay", 0, options)
+            os.chdir(folder)
+            work()
         except BaseException as error:
             failure.append(error)
 
-    thread = threading.Thread(target=mount_from_parent)
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     if failure:
@@ -125,12 +146,9 @@ def overlay_works(folder: str) -> bool:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _overlay_options(
-    lowers: Sequence[str], upper: str | None, work: str | None, parent: str
-) -> str:
+def _overlay_options(lowers: Sequence[str], upper: str | None, work: str | None) -> str:
     def spell(path: str) -> str:
-        text = os.path.relpath(path, parent) if parent else path
-        return text.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+        return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
     options = "lowerdir=" + ":".join(spell(path) for path in lowers)
     if upper and work:

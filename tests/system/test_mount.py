@@ -1,0 +1,99 @@
+"""Mounts, in a child that has a namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRELUDE = """
+import os, sys
+from lamina.base.errors import LaminaError
+from lamina.system.mount import *
+private_namespace()
+os.chdir("/")
+"""
+
+
+def in_namespace(script: str, *args: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script, *args], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("count", "writable"),
+    [(1, True), (2, False), (2, True), (120, True), (499, False), (499, True)],
+)
+def test_many_layers(tmp_path: Path, count: int, writable: bool) -> None:
+    base = tmp_path / ("with:odd,name\\" + "x" * 80)
+    lowers = [base / "layers" / f"number-{n}" / "fs" for n in range(count)]
+    for n, lower in enumerate(lowers):
+        lower.mkdir(parents=True)
+        (lower / f"file{n}").touch()
+        (lower / "same").write_text(str(n))
+    for name in ("upper", "work", "target"):
+        (base / name).mkdir()
+    script = """
+base, writable, *lowers = sys.argv[1:]
+upper, work = (base + "/upper", base + "/work") if writable == "yes" else (None, None)
+with mounted_overlay(lowers, upper, work, base + "/target") as target:
+    print(len(os.listdir(target)), open(target + "/same").read(), os.getcwd())
+    if upper:
+        open(target + "/new", "w").close()
+print(os.listdir(base + "/target"))
+"""
+    shown = in_namespace(script, str(base), "yes" if writable else "no", *map(str, lowers))
+    assert shown == f"{count + 1} 0 /\n[]\n"
+    assert (base / "upper" / "new").exists() == writable
+
+
+def test_too_many_layers_are_said_so(tmp_path: Path) -> None:
+    script = """
+try:
+    mount_overlay([f"/long/name/of/a/layer/{n}" for n in range(501)], None, None, sys.argv[1])
+except LaminaError as error:
+    print(error.kind)
+"""
+    assert in_namespace(script, str(tmp_path)) == "unsupported\n"
+
+
+def test_binds(tmp_path: Path) -> None:
+    for name in ("source", "target"):
+        (tmp_path / name).mkdir()
+    script = """
+base = sys.argv[1]
+bind(base + "/source", base + "/target", readonly=True)
+try:
+    open(base + "/target/file", "w")
+except OSError as error:
+    print(error.strerror)
+unmount(base + "/target")
+open(base + "/target/file", "w").close()
+try:
+    unmount(base + "/target")
+except LaminaError as error:
+    print(error.kind)
+"""
+    assert in_namespace(script, str(tmp_path)).splitlines()[0] == "Read-only file system"
+    assert os.listdir(tmp_path / "target") == ["file"]
+
+
+def test_mounts_die_with_their_process(tmp_path: Path) -> None:
+    script = 'mount("tmpfs", sys.argv[1], "tmpfs"); os.kill(os.getpid(), 9)'
+    done = subprocess.run([sys.executable, "-c", PRELUDE + script, str(tmp_path)])
+    assert done.returncode == -9
+    assert not os.path.ismount(tmp_path)
+
+
+def test_whether_overlay_works(tmp_path: Path) -> None:
+    assert in_namespace("print(overlay_works(sys.argv[1]))", str(tmp_path)) == "True\n"
+    assert os.listdir(tmp_path) == []
