@@ -13,7 +13,7 @@ from lamina.client.contract import BuildOutcome, ImageSummary
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
 from lamina.engine.engine import DockerfileSpec, Engine
-from lamina.exporters.destination import ImageForm, ImageOutput, make_output
+from lamina.exporters.destination import make_output
 from lamina.llb.op import Ulimit
 from lamina.stores.store import open_store
 
@@ -214,11 +214,16 @@ class EmbeddedBuilder:
 
 def _outputs(request: BuildRequest) -> list[Output]:
     names = tuple(str(parse_reference(tag)) for tag in request.tags)
+    args = dict(request.frontend.build_args)
+    epoch = args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
+    dated = {"source-date-epoch": epoch} if epoch else {}
     if not request.outputs:
-        return [ImageOutput(ImageForm(names=names))]
+        if not names:
+            return [make_output({"type": "image", **dated})]
+        return [make_output({"type": "image", "name": ",".join(names), **dated})]
     outputs: list[Output] = []
     for spec in request.outputs:
-        pairs = {"type": spec.type, **dict(spec.attributes)}
+        pairs = {"type": spec.type, **dated, **dict(spec.attributes)}
         if names and spec.type in ("image", "oci", "docker") and "name" not in pairs:
             pairs["name"] = ",".join(names)
         outputs.append(make_output(pairs))

@@ -71,6 +71,16 @@ def convert_run(stage: StageConversion, node: Node) -> None:
     if script is not None:
         inputs.append(script)
         table.append(Mount(input=len(inputs) - 1, dest=_PIPES, output=NO_OUTPUT, readonly=True))
+    if stage.build.request.shm_size:
+        table.append(
+            Mount(
+                input=NO_INPUT,
+                dest="/dev/shm",
+                output=NO_OUTPUT,
+                mount_type=MountType.TMPFS,
+                tmpfs=TmpfsOpt(stage.build.request.shm_size),
+            )
+        )
     secret_env = []
     agents: list[str] = []
     for mount in mounts:

@@ -66,11 +66,10 @@ class DockerfileBridge:
                         f"failed to read dockerfile: {path}: no such file",
                         hint="name it with -f, or run lamina where it lies",
                     )
-            shown.status(f"transferring dockerfile: {len(data)}B", len(data), len(data))
+            shown.status(f"transferring dockerfile: {len(data)}B")
         with step("[internal] load .dockerignore", self._events) as shown:
             ignore = self._read_ignore(path)
-            size = len(ignore or b"")
-            shown.status(f"transferring context: {size}B", size, size)
+            shown.status(f"transferring context: {len(ignore or b'')}B")
         return DockerfileText(name, data, ignore)
 
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:

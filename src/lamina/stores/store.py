@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from lamina.stores.database import Database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SETTLE_AFTER = 60.0
 _FOLDERS = ("blobs/sha256", "snapshots", "mounts", "tmp")
 
 
@@ -90,13 +92,63 @@ def open_store(root: str) -> Iterator[Store]:
     try:
         database = Database(os.path.join(root, "meta.db"))
         try:
-            yield Store(root, database, scratch)
+            store = Store(root, database, scratch)
+            settle(store)
+            yield store
         finally:
             database.close()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         os.unlink(scratch + ".lock")
         os.close(claim)
+
+
+def settle(store: Store) -> None:
+    """Make sure of what earlier processes recorded, or forget it after a power cut.
+
+    Rows of this boot are settled once a `syncfs` has passed that came a minute after them, when
+    the kernel has written most of it anyway. Rows of an earlier boot that never settled may
+    promise files that were lost, so they go, with everything made on top of them.
+    """
+    database = store.database
+    now = time.time()
+    row = database.row(
+        "SELECT MIN(created), MAX(boot != ?), MAX(boot = ? AND created < ?) FROM"
+        " (SELECT created, boot FROM snapshots WHERE NOT settled"
+        " UNION ALL SELECT created, boot FROM images WHERE NOT settled)",
+        database.boot,
+        database.boot,
+        now - _SETTLE_AFTER,
+    )
+    if row is None or row[0] is None:
+        return
+    oldest, lost, due = row
+    if lost:
+        with database.write() as connection:
+            condition = "NOT settled AND boot != ?"
+            doomed = f"SELECT id FROM snapshots WHERE {condition}"
+            connection.execute(f"DELETE FROM results WHERE snapshot IN ({doomed})", [database.boot])
+            connection.execute(f"DELETE FROM snapshots WHERE {condition}", [database.boot])
+            connection.execute(f"DELETE FROM images WHERE {condition}", [database.boot])
+        store.blobs.remove_since(oldest - _SETTLE_AFTER)
+    elif due:
+        _sync_file_system(store.root)
+        with database.write() as connection:
+            for table in ("snapshots", "images"):
+                connection.execute(
+                    f"UPDATE {table} SET settled = 1 WHERE NOT settled AND created < ?", [now]
+                )
+
+
+def _sync_file_system(path: str) -> None:
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(fd) != 0:
+            os.sync()
+    finally:
+        os.close(fd)
 
 
 def _claim(tmp: str) -> tuple[str, int]:
