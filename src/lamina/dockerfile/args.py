@@ -1,44 +1,24 @@
-"""ARG: declared names, and the ones that exist without being declared."""
+"""Build arguments that nobody has to declare: platforms, proxies, SOURCE_DATE_EPOCH."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput
-from lamina.dockerfile.expand import Expander, split_words
+from lamina.base.errors import InvalidInput, Unsupported
+from lamina.llb.op import ProxyEnv
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lamina.base.platform import Platform
-    from lamina.dockerfile.lexer import Node
 
-PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
-_PROXY_NAMES = frozenset((*PROXIES, *(name.upper() for name in PROXIES)))
-
-
-def is_proxy(name: str) -> bool:
-    """Proxy settings reach every RUN without being declared, and touch no cache key."""
-    return name in _PROXY_NAMES
-
-
-def parse_args(node: Node, expander: Expander, escape: str) -> list[tuple[str, str | None]]:
-    """`ARG name[=default] …`, defaults expanded; None where there is none."""
-    words = split_words(node.rest, escape)
-    if not words:
-        raise InvalidInput("ARG requires at least one argument", location=node.location)
-    found: list[tuple[str, str | None]] = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name:
-            raise InvalidInput("ARG names can not be blank", location=node.location)
-        try:
-            found.append((name, expander.word(value) if equals else None))
-        except InvalidInput as error:
-            raise error.at(node.location) from None
-    return found
+SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
+CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
+SANDBOX_HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"
 
 
 def platform_args(target: Platform, build: Platform, stage: str) -> dict[str, str]:
-    """`TARGET*` and `BUILD*`."""
+    """What `TARGET*` and `BUILD*` stand for; `stage` is the target stage's name."""
     return {
         "BUILDPLATFORM": str(build),
         "BUILDOS": build.os,
@@ -52,3 +32,25 @@ def platform_args(target: Platform, build: Platform, stage: str) -> dict[str, st
         "TARGETVARIANT": target.variant,
         "TARGETSTAGE": stage or "default",
     }
+
+
+def proxy_args(args: Mapping[str, str]) -> ProxyEnv | None:
+    """The proxies among the build arguments, whatever case they are written in."""
+    found: dict[str, str] = {}
+    for name in sorted(args):
+        if name.lower() in ProxyEnv._fields:
+            found[name.lower()] = args[name]
+    return ProxyEnv(**found) if found else None
+
+
+def parse_epoch(text: str) -> int | None:
+    """SOURCE_DATE_EPOCH in seconds; None if it is empty. Raises InvalidInput, Unsupported."""
+    if not text:
+        return None
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) < 19:
+        return int(text)
+    hint = "it is a number of seconds since 1970"
+    if digits == "context":
+        raise Unsupported("SOURCE_DATE_EPOCH=context", hint=hint)
+    raise InvalidInput(f"invalid SOURCE_DATE_EPOCH: {text}", hint=hint)

@@ -2,210 +2,237 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.base.platform import parse_platform
-from lamina.base.reference import parse_reference
-from lamina.dockerfile.args import platform_args
-from lamina.dockerfile.contract import FrontendResult, NamedContext
-from lamina.dockerfile.convert import StageConversion
-from lamina.dockerfile.ignore import read_patterns
-from lamina.dockerfile.image_config import ImageConfig
-from lamina.dockerfile.instruction import suggest
+from lamina.base.platform import normalise, parse_platform
+from lamina.dockerfile.args import (
+    CACHE_NAMESPACE,
+    SANDBOX_HOSTNAME,
+    SOURCE_DATE_EPOCH,
+    parse_epoch,
+    platform_args,
+    proxy_args,
+)
+from lamina.dockerfile.bases import Bases
+from lamina.dockerfile.contract import FrontendResult, Warned
+from lamina.dockerfile.convert import Conversion, Settings
+from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.graph import encode
+from lamina.dockerfile.instruction import Copy, From, Maintainer, OnBuild, Run, Workdir
 from lamina.dockerfile.lexer import parse_document
-from lamina.dockerfile.stage import choose_target, divide, needed
-from lamina.llb.op import DESCRIPTION_NAME, LLBPlatform, Op, OpMetadata, SourceInfo, SourceOp
-from lamina.llb.state import Edge, Vertex, marshal
+from lamina.dockerfile.parse import parse_instruction
+from lamina.dockerfile.stage import (
+    SCRATCH,
+    Stage,
+    StageTable,
+    check_circles,
+    link,
+    reachable,
+    read_stages,
+)
+from lamina.llb.op import SourceInfo
+from lamina.llb.state import marshal
 
 if TYPE_CHECKING:
+    from lamina.base.platform import Platform
     from lamina.dockerfile.contract import Bridge, FrontendRequest
-    from lamina.dockerfile.lexer import Node
-    from lamina.dockerfile.stage import Stage
+    from lamina.dockerfile.instruction import Arg
+    from lamina.dockerfile.stage import StageText
 
-CONTEXT = "context"
+_LAYERED = (Run, Copy, Workdir)
 
 
 def build(request: FrontendRequest, bridge: Bridge) -> FrontendResult:
     """Convert the bridge's Dockerfile. Raises InvalidInput and NotFound, located."""
-    return Build(request, bridge).run()
+    return _Build(request, bridge).run()
 
 
-class Build:
-    """One conversion: stages are converted in the file's order, as far as the target needs."""
-
+class _Build:
     def __init__(self, request: FrontendRequest, bridge: Bridge) -> None:
-        self.request = request
+        self._request = request
         self._bridge = bridge
-        text = bridge.read_dockerfile()
-        self._ignore = text.ignore
-        self.document = parse_document(text.data.decode("utf-8", "surrogateescape"), text.filename)
-        self._args = dict(request.build_args)
-        self._named = {context.name: context for context in request.named_contexts}
-        target_name = request.target
-        predefined = {
-            **platform_args(request.platform, request.build_platform, target_name),
-        }
-        predefined.update({k: v for k, v in self._args.items() if k in predefined})
-        self._predefined = predefined
-        self._stages = divide(self.document, self._args, predefined)
-        self._globals = dict(self._stages.global_args)
-        self._finished: dict[int, StageConversion] = {}
-        self._contexts: dict[str, Edge | None] = {}
-        self.several_stages = len(self._stages.all) > 1
-        self.hostname = self._args.get("BUILDKIT_SANDBOX_HOSTNAME", "")
+        self._text = bridge.read_dockerfile()
+        data = self._text.data.decode("utf-8", "surrogateescape")
+        self._document = parse_document(data, self._text.filename)
+        self._parts = read_stages(self._document)
+        self._build_args = dict(request.build_args)
+        self._globals = self._global_args()
+        self._epoch = self._source_date_epoch()
+        self._source = SourceInfo(self._text.filename, self._text.data, language="Dockerfile")
+        self._bases = Bases(request, bridge, self._text, self._source)
+        self._table = StageTable()
 
     def run(self) -> FrontendResult:
-        target = choose_target(self._stages, self.request.target)
-        wanted = needed(self._stages, target, tuple(self._named))
-        self.several_stages = len(wanted) > 1
-        for stage in wanted:
-            self._convert(stage)
-        done = self._finished[target.number]
-        config = done.config
-        if self.request.labels:
-            labels = {**(config.settings.get("Labels") or {}), **dict(self.request.labels)}
-            config.settings["Labels"] = dict(sorted(labels.items()))
-        definition = None if done.state is None else marshal(done.state)
-        return FrontendResult(definition, config.to_bytes(), self.request.platform)
+        for place in self._document.blank_continuations:
+            self._bridge.warn(Warned("NoEmptyContinuation", "Empty continuation line", place))
+        for number, text in enumerate(self._parts.stages):
+            self._table.add(self._stage(number, text))
+        target = self._table.target(self._request.target)
+        self._link_stages()
+        needed = self._resolve(target)
+        conversion = Conversion(self._settings(), self._bases)
+        for stage in self._table.all:
+            if stage in needed and not stage.done:
+                conversion.run(stage)
+                self._bases.context_paths |= stage.context_paths
+        # All of the target is wanted, also if it is but a named context.
+        target.needed.add("/")
+        return self._result(target)
 
-    def ignores_cache(self, stage: Stage) -> bool:
-        request = self.request
-        return request.no_cache or (
-            stage.name.lower() in [name.lower() for name in request.no_cache_stages]
-            or str(stage.number) in request.no_cache_stages
-        )
+    def _global_args(self) -> dict[str, str]:
+        """Predefined arguments, and those that ARG lines above the first FROM add."""
+        target = self._request.target or self._parts.stages[-1].head.name
+        known = platform_args(self._request.platform, self._request.build_platform, target)
+        known.update({k: v for k, v in self._build_args.items() if k in known})
+        for arg in self._parts.args:
+            for name, default in arg.args:
+                value = self._build_args.get(name)
+                if value is None and default is not None:
+                    value = self._expand(default, known, arg)
+                if value is not None:
+                    known[name] = value
+        return known
 
-    def global_value(self, name: str) -> str | None:
-        """What an ARG without a default takes: a global ARG, or a predefined one."""
-        if name in self._globals:
-            return self._globals[name]
-        return self._predefined.get(name)
+    def _expand(self, text: str, variables: dict[str, str], where: Arg | From) -> str:
+        try:
+            return Expander(variables, self._document.escape).word(text)
+        except LaminaError as error:
+            raise error.at(where.node.location) from None
 
-    def origin(self, stage: Stage, name: str, node: Node) -> Edge | None:
-        """The file system that `from` names: a stage above, a named context, an image.
+    def _source_date_epoch(self) -> int | None:
+        text = self._build_args.get(SOURCE_DATE_EPOCH)
+        if text is None:
+            text = self._globals.get(SOURCE_DATE_EPOCH, "")
+        return parse_epoch(text)
 
-        "" is the build context. None is the empty file system.
-        """
-        if not name:
-            return self._local(CONTEXT, node, self._ignore)
-        if name not in self._named:
-            found = self._stages.before(name, stage.number)
-            if found is not None:
-                return self._finished[found.number].state
-            if name == "scratch":
-                return None
-        edge, _ = self._image(name, stage, node)
-        return edge
-
-    def _convert(self, stage: Stage) -> None:
-        config: ImageConfig
-        state: Edge | None
-        above = None
-        if stage.image not in self._named:
-            above = self._stages.before(stage.image, stage.number)
-        triggers: tuple[str, ...] = ()
-        declared: dict[str, str] = {}
-        if above is not None:
-            base = self._finished[above.number]
-            state, config = base.state, base.config.copy()
-            declared = dict(base.declared)
-        elif stage.image == "scratch" and stage.image not in self._named:
-            state, config = None, ImageConfig.scratch(self.request.platform)
-        else:
-            state, data = self._image(stage.image, stage, stage.node)
-            config = (
-                ImageConfig.parse(data, self.request.platform)
-                if data
-                else ImageConfig.scratch(self.request.platform)
+    def _stage(self, number: int, text: StageText) -> Stage:
+        head = text.head
+        place = head.node.location
+        image = self._expand(head.image, self._globals, head)
+        if not image:
+            raise InvalidInput(
+                f"base name ({head.image}) should not be blank",
+                hint="give the ARG a default above the first FROM, or pass it with --build-arg",
+                location=place,
             )
-        on_build = config.settings.pop("OnBuild", None)
-        triggers = tuple(on_build or ())
-        conversion = StageConversion(self, stage, state, config, self._args)
-        conversion.declared.update(declared)
-        self._finished[stage.number] = conversion
-        conversion.run(triggers)
+        stage = Stage(image, head=head, location=place)
+        stage.label = head.name or f"stage-{number}"
+        if head.platform:
+            stage.platform = self._platform(head)
+        if head.name:
+            stage.context = self._bases.named_context(
+                head.name, stage.platform or self._request.platform
+            )
+        names = [name.lower() for name in self._request.no_cache_stages]
+        stage.ignore_cache = self._request.no_cache or (
+            head.name in names if head.name else str(number) in names
+        )
+        return stage
 
-    def _image(self, name: str, stage: Stage, node: Node) -> tuple[Edge | None, bytes]:
-        """An image (or what a named context puts in its place) and its configuration."""
-        context = self._named.get(name) or self._named.get(_normal(name))
-        if context is not None and context.kind == "local":
-            return self._local(name, node, None, context), b""
-        platform = self.request.platform
-        if stage.platform and node.keyword == "FROM":
-            try:
-                platform = parse_platform(stage.platform)
-            except LaminaError as error:
-                raise error.at(node.location) from None
-        label = f"[{stage.label + ' ' if self.several_stages else ''}1/{self._total(stage)}] "
-        if context is not None and context.kind == "oci-layout":
-            resolved = self._bridge.resolve_layout(name, context.value, platform)
-            identifier = f"oci-layout://{context.name}@{resolved.digest}"
-            shown = f"FROM oci-layout://{context.value}"
+    def _platform(self, head: From) -> Platform:
+        text = self._expand(head.platform, self._globals, head)
+        if not text:
+            raise InvalidInput(
+                f"empty platform value from expression {head.platform}",
+                hint="write --platform=linux/amd64, $BUILDPLATFORM or $TARGETPLATFORM",
+                location=head.node.location,
+            )
+        try:
+            return parse_platform(text)
+        except LaminaError as error:
+            error.reason = f"failed to parse platform {head.platform}: {error.reason}"
+            raise error.at(head.node.location) from None
+
+    def _link_stages(self) -> None:
+        """Find who needs whom, and count the steps of each."""
+        for stage, text in zip(list(self._table.all), self._parts.stages, strict=True):
+            if stage.context is not None:
+                stage.base = None
+                continue
+            stage.tasks = [link(stage, instruction, self._table) for instruction in text.body]
+            stage.total = sum(isinstance(i, _LAYERED) for i in text.body)
+            if stage.image != SCRATCH and stage.base is None:
+                stage.total += 1
+        check_circles(self._table.all)
+        if len(self._table.all) == 1:
+            self._table.all[0].label = ""
+
+    def _resolve(self, target: Stage) -> set[Stage]:
+        """Resolve all base images that are needed; ONBUILD triggers may add to what is."""
+        while True:
+            needed = reachable(target)
+            for stage in list(self._table.all):
+                if stage in needed and stage.base is None and not stage.resolved:
+                    self._bases.resolve(stage, self._table)
+            waiting = [s for s in self._table.all if s in needed and not s.triggers_read]
+            for stage in waiting:
+                stage.triggers_read = True
+                if not stage.done:
+                    self._add_triggers(stage)
+            if not waiting:
+                return needed
+
+    def _add_triggers(self, stage: Stage) -> None:
+        if stage.base is not None:
+            instructions = (task.instruction for task in stage.base.tasks)
+            triggers = [i.trigger for i in instructions if isinstance(i, OnBuild)]
         else:
-            text = context.value if context is not None else name
+            assert stage.config is not None
+            triggers = list(stage.config.settings.pop("OnBuild", ()))
+        tasks = []
+        for trigger in triggers:
             try:
-                reference = parse_reference(text)
-                resolved = self._bridge.resolve_image(reference, platform)
+                nodes = parse_document(trigger, self._text.filename).nodes
+                if len(nodes) != 1:
+                    raise InvalidInput("onbuild trigger should be a single expression")
+                node = nodes[0]._replace(location=stage.location)
+                instruction = parse_instruction(node, "\\")
+                if isinstance(instruction, (From, OnBuild, Maintainer)):
+                    raise InvalidInput(f"{node.keyword} isn't allowed as an ONBUILD trigger")
+                task = link(stage, instruction, self._table)
             except LaminaError as error:
-                names = [s.name for s in self._stages.all if s.name]
-                near = suggest(name.lower(), names)
-                if near:
-                    error.hint = f"{near} (a stage)"
-                raise error.at(node.location) from None
-            pinned = reference._replace(digest=resolved.digest)
-            identifier = f"docker-image://{pinned}"
-            shown = f"FROM {pinned}"
-        is_base = node.keyword == "FROM"
-        vertex = Vertex(
-            Op(
-                source=SourceOp(identifier),
-                platform=LLBPlatform(platform.architecture, platform.os, platform.variant),
-            ),
-            (),
-            OpMetadata(description=((DESCRIPTION_NAME, (label if is_base else "") + shown),)),
-            self._source(node),
-            ((node.location.start, node.location.end),),
+                error.location = stage.location
+                error.reason = f'ONBUILD trigger "{trigger.strip()}": {error.reason}'
+                raise
+            tasks.append(task._replace(triggered=True))
+            stage.total += isinstance(instruction, _LAYERED)
+        stage.tasks[:0] = tasks
+
+    def _settings(self) -> Settings:
+        request = self._request
+        return Settings(
+            build_args=self._build_args,
+            global_args=self._globals,
+            escape=self._document.escape,
+            platform=request.platform,
+            epoch=self._epoch,
+            source=self._source,
+            proxy=proxy_args(self._build_args),
+            network=request.network,
+            hostname=self._build_args.get(SANDBOX_HOSTNAME) or request.hostname,
+            cgroup_parent=request.cgroup_parent,
+            extra_hosts=request.extra_hosts,
+            shm_size=request.shm_size,
+            ulimits=request.ulimits,
+            cache_namespace=self._build_args.get(CACHE_NAMESPACE, ""),
         )
-        return vertex.output(), resolved.config
 
-    def _total(self, stage: Stage) -> int:
-        return 1 + sum(n.keyword in ("RUN", "COPY", "ADD", "WORKDIR") for n in stage.body)
-
-    def _local(
-        self, name: str, node: Node, ignore: bytes | None, context: NamedContext | None = None
-    ) -> Edge:
-        known = self._contexts.get(name)
-        if known is not None:
-            return known
-        attrs = []
-        if ignore:
-            patterns = read_patterns(ignore)
-            if patterns:
-                attrs.append(("local.excludepatterns", json.dumps(patterns)))
-        attrs.append(("local.sharedkeyhint", name))
-        shown = "[internal] load build context" if name == CONTEXT else f"[context {name}] load"
-        vertex = Vertex(
-            Op(source=SourceOp(f"local://{name}", tuple(sorted(attrs)))),
-            (),
-            OpMetadata(description=((DESCRIPTION_NAME, shown),)),
-            self._source(node),
-            ((node.location.start, node.location.end),),
+    def _result(self, target: Stage) -> FrontendResult:
+        config = target.config
+        assert config is not None
+        if self._request.labels:
+            config.set_labels(self._request.labels)
+        wanted = self._request.platform
+        if self._request.platform_given or not config.platform.architecture:
+            same = config.platform[:2] == wanted[:2]
+            config.platform = wanted._replace(
+                variant=wanted.variant or (config.platform.variant if same else ""),
+                os_version=wanted.os_version or (config.platform.os_version if same else ""),
+                os_features=wanted.os_features or config.platform.os_features,
+            )
+        config.platform = normalise(config.platform)
+        definition = None if target.tree is None else marshal(encode(target.tree))
+        return FrontendResult(
+            definition, config.to_bytes(), config.platform, target.base_config, self._epoch
         )
-        edge = vertex.output()
-        self._contexts[name] = edge
-        return edge
-
-    @staticmethod
-    def _source(node: Node) -> SourceInfo:
-        location = node.location
-        return SourceInfo(location.filename, location.text.encode("utf-8", "surrogateescape"))
-
-
-def _normal(name: str) -> str:
-    """A name as image references are compared: `docker.io/library/x` is `x`."""
-    try:
-        return parse_reference(name).familiar
-    except InvalidInput:
-        return name

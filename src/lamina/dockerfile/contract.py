@@ -38,7 +38,7 @@ class Warned(NamedTuple):
 
 
 class Bridge(Protocol):
-    """What a frontend may ask of the build it is part of."""
+    """What a frontend may ask of the build it is part of. Called from one thread."""
 
     def read_dockerfile(self) -> DockerfileText: ...
 
@@ -54,18 +54,23 @@ class Bridge(Protocol):
 
 
 class NamedContext(NamedTuple):
-    """`kind` is `local`, `docker-image` or `oci-layout`."""
+    """`kind` is `local`, `docker-image` or `oci-layout`.
+
+    `ignore` is the `.dockerignore` of a local one, None if it has none.
+    """
 
     name: str
     kind: str
     value: str
+    ignore: bytes | None = None
 
 
 class FrontendRequest(NamedTuple):
     """What to convert and how.
 
     `no_cache` ignores the cache of every step, `no_cache_stages` of those stages. `network` is
-    `default`, `none` or `host`.
+    `default`, `none` or `host`. `platform_given` says that the user chose `platform`; then the
+    image bears it whatever its base is for.
     """
 
     target: str
@@ -80,14 +85,21 @@ class FrontendRequest(NamedTuple):
     shm_size: int = 0
     ulimits: tuple[Ulimit, ...] = ()
     named_contexts: tuple[NamedContext, ...] = ()
+    hostname: str = ""
+    cgroup_parent: str = ""
+    platform_given: bool = False
 
 
 class FrontendResult(NamedTuple):
     """`definition` is None for an empty file system.
 
     `config` is the image configuration without `rootfs`: the exporter knows the layers.
+    `base_config` is that of the image which the target builds on, b"" for scratch; `epoch` is
+    SOURCE_DATE_EPOCH in seconds, if it is set.
     """
 
     definition: Definition | None
     config: bytes
     platform: Platform
+    base_config: bytes = b""
+    epoch: int | None = None

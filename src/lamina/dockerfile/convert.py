@@ -3,288 +3,352 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.dockerfile.args import is_proxy, parse_args
+from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.instruction import (
-    check_keyword,
-    one_argument,
-    parse_command,
-    parse_health_check,
-    parse_json_words,
-    parse_pairs,
-    parse_strings,
-)
-from lamina.dockerfile.lexer import parse_document
+from lamina.dockerfile.gotext import listed, quoted
+from lamina.dockerfile.graph import Inputs, Step
+from lamina.dockerfile.image_config import DEFAULT_PATH, ImageConfig
 from lamina.llb.op import (
-    DESCRIPTION_NAME,
     NO_INPUT,
+    ChownOpt,
     FileAction,
     FileOp,
-    LLBPlatform,
     MkDirAction,
+    NamedUser,
     Op,
-    OpMetadata,
-    SourceInfo,
+    UserOpt,
 )
-from lamina.llb.state import Edge, Vertex
 
 if TYPE_CHECKING:
-    from lamina.dockerfile.build import Build
-    from lamina.dockerfile.image_config import ImageConfig
+    from lamina.base.platform import Platform
+    from lamina.dockerfile.bases import Bases
     from lamina.dockerfile.lexer import Node
-    from lamina.dockerfile.stage import Stage
+    from lamina.dockerfile.stage import Stage, Task
+    from lamina.llb.op import OpProgressGroup, ProxyEnv, SourceInfo, Ulimit
 
-_LAYERED = frozenset(("RUN", "COPY", "ADD", "WORKDIR"))
+# Not for RUN: they choose what a scanner looks at.
+_SILENT_ARGS = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"))
+_SIGNALS = (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT "
+    "STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+)
 
 
-class StageConversion:
-    """A stage being converted. `state` is its file system so far, None while it is empty."""
+class Settings(NamedTuple):
+    """What holds for all stages. `epoch` is in seconds, `shm_size` in bytes."""
 
-    def __init__(
-        self,
-        build: Build,
-        stage: Stage,
-        state: Edge | None,
-        config: ImageConfig,
-        args: dict[str, str],
-    ) -> None:
-        self.build = build
-        self.stage = stage
-        self.state = state
-        self.config = config
-        self.args = args
-        self.declared: dict[str, str] = {}
-        self._position = 1
-        self._total = 1 + sum(node.keyword in _LAYERED for node in stage.body)
+    build_args: dict[str, str]
+    global_args: dict[str, str]
+    escape: str
+    platform: Platform
+    epoch: int | None
+    source: SourceInfo
+    proxy: ProxyEnv | None
+    network: str
+    hostname: str
+    cgroup_parent: str
+    extra_hosts: tuple[tuple[str, str], ...]
+    shm_size: int
+    ulimits: tuple[Ulimit, ...]
+    cache_namespace: str
 
-    def run(self, triggers: tuple[str, ...]) -> None:
-        """Convert the base's ONBUILD triggers, then the stage's own instructions."""
-        nodes: list[Node] = []
-        for trigger in triggers:
-            document = parse_document(trigger, "ONBUILD")
-            nodes.extend(
-                node._replace(location=self.stage.node.location) for node in document.nodes
-            )
-        self._total += sum(node.keyword in _LAYERED for node in nodes)
-        for node in (*nodes, *self.stage.body):
-            check_keyword(node)
+    @property
+    def timestamp(self) -> int:
+        """The time of folders that are made, in nanoseconds; -1 is now."""
+        return -1 if self.epoch is None else self.epoch * 10**9
+
+
+class Conversion:
+    """Converts stages; those that a stage needs must be converted before it."""
+
+    def __init__(self, settings: Settings, bases: Bases) -> None:
+        self.settings = settings
+        self.bases = bases
+
+    def run(self, stage: Stage) -> None:
+        """Convert all of a stage's instructions. Raises InvalidInput, located."""
+        stage.done = True
+        if stage.base is not None:
+            _inherit(stage, stage.base)
+        config = config_of(stage)
+        stage.platform = stage.platform or self.settings.platform
+        if stage.platform.os != "windows" and not any(name == "PATH" for name, _ in config.env):
+            config.set_env("PATH", DEFAULT_PATH)
+        for name, value in config.env:
+            stage.set_env(name, value)
+        if config.working_dir:
+            self._enter(stage, config.working_dir)
+        for task in stage.tasks:
             try:
-                self._convert(node)
+                self._convert(stage, task)
             except LaminaError as error:
-                raise error.at(node.location) from None
+                raise error.at(task.instruction.node.location) from None
 
-    def expander(self) -> Expander:
-        """Variables as instructions see them: ENV wins over ARG."""
-        variables = dict(self.declared)
-        for entry in self.config.env:
-            name, _, value = entry.partition("=")
-            variables[name] = value
-        return Expander(variables, self.build.document.escape)
+    def expander(self, stage: Stage) -> Expander:
+        return Expander(stage.env, self.settings.escape)
 
-    def run_env(self) -> tuple[str, ...]:
-        """The environment of a RUN: the image's, and declared args that it does not set."""
-        env = self.config.env
-        names = {entry.partition("=")[0] for entry in env}
-        extra = [
-            f"{name}={value}"
-            for name, value in self.declared.items()
-            if name not in names and not is_proxy(name)
-        ]
-        return (*env, *extra)
+    def shown(self, stage: Stage, node: Node) -> str:
+        """An instruction as its step's name: variables filled in, the keyword in capitals."""
+        text = node.original.strip()
+        # What cannot be expanded is shown as it is.
+        with suppress(InvalidInput):
+            text = self.expander(stage).word(text)
+        return capital(text)
 
-    def name_step(self, text: str) -> str:
-        """The step's display name: `[stage 3/7] RUN …`."""
-        self._position += 1
-        prefix = f"{self.stage.label} " if self.build.several_stages else ""
-        return f"[{prefix}{self._position}/{self._total}] {text}"
-
-    def vertex(self, op: Op, parents: tuple[Edge, ...], name: str, node: Node) -> Vertex:
-        """A vertex with its name, its place in the text, and the cache switched off if asked."""
-        platform = self.build.request.platform
-        location = node.location
-        return Vertex(
-            op._replace(platform=LLBPlatform(platform.architecture, platform.os, platform.variant)),
+    def step(
+        self,
+        op: Op,
+        parents: tuple[Step | None, ...],
+        name: str,
+        task: Task,
+        *,
+        ignore_cache: bool = False,
+        group: OpProgressGroup | None = None,
+    ) -> Step:
+        """A step whose op says by itself where its inputs are."""
+        return Step(
+            lambda _: op,
             parents,
-            OpMetadata(
-                ignore_cache=self.build.ignores_cache(self.stage),
-                description=((DESCRIPTION_NAME, name),),
-            ),
-            SourceInfo(location.filename, location.text.encode("utf-8", "surrogateescape")),
-            ((location.start, location.end),),
+            name=name,
+            ignore_cache=ignore_cache,
+            group=group,
+            source=self.settings.source,
+            location=task.instruction.node.location,
         )
 
-    def _convert(self, node: Node) -> None:
-        match node.keyword:
-            case "RUN":
+    def note(self, stage: Stage, text: str, *, layer: bool = False) -> None:
+        """Add to the image's history."""
+        config_of(stage).note(text, layer=layer, epoch=self.settings.epoch)
+
+    def _convert(self, stage: Stage, task: Task) -> None:
+        word = self.expander(stage).word
+        match task.instruction:
+            case ast.Run():
                 from lamina.dockerfile.convert_run import convert_run
 
-                convert_run(self, node)
-            case "COPY" | "ADD":
+                convert_run(self, stage, task, task.instruction)
+            case ast.Copy():
                 from lamina.dockerfile.convert_copy import convert_copy
 
-                convert_copy(self, node)
-            case "ARG":
-                self._arg(node)
-            case "ENV":
-                expander = self.expander()
-                pairs = [
-                    (expander.word(name), expander.word(value))
-                    for name, value in parse_pairs(node, self.build.document.escape)
-                ]
+                convert_copy(self, stage, task, task.instruction)
+            case ast.Arg() as arg:
+                self._arg(stage, arg)
+            case ast.Env() as env:
+                pairs = [(word(pair.key), word(pair.value)) for pair in env.pairs]
                 for name, value in pairs:
-                    self.config.set_env(name, value)
-                self._note("ENV " + " ".join(f"{name}={value}" for name, value in pairs))
-            case "LABEL":
-                expander = self.expander()
-                labels = dict(self.config.settings.get("Labels") or {})
-                written = []
-                for name, value in parse_pairs(node, self.build.document.escape):
-                    key, text = expander.word(name), expander.word(value)
-                    labels[key] = text
-                    written.append(f"{key}={text}")
-                self.config.settings["Labels"] = dict(sorted(labels.items()))
-                self._note("LABEL " + " ".join(written))
-            case "WORKDIR":
-                self._workdir(node)
-            case "USER":
-                user = self.expander().word(one_argument(node))
-                self.config.settings["User"] = user
-                self._note(f"USER {user}")
-            case "EXPOSE":
-                ports = _ports(self.expander().words(one_argument(node)), node)
-                self.config.add_to_set("ExposedPorts", ports)
-                self._note(f"EXPOSE {_set_text(ports)}")
-            case "VOLUME":
-                expander = self.expander()
-                volumes = tuple(
-                    expander.word(v) for v in parse_strings(node, self.build.document.escape)
-                )
-                if not all(volumes) or not volumes:
+                    stage.set_env(name, value)
+                    config_of(stage).set_env(name, value)
+                self.note(stage, " ".join(("ENV", *(f"{k}={v}" for k, v in pairs))))
+            case ast.Label() as label:
+                pairs = [(word(pair.key), word(pair.value)) for pair in label.pairs]
+                config_of(stage).set_labels(pairs)
+                self.note(stage, " ".join(("LABEL", *(f"{k}={v}" for k, v in pairs))))
+            case ast.Workdir() as workdir:
+                self._workdir(stage, task, word(workdir.path))
+            case ast.User() as user:
+                name = word(user.user)
+                config_of(stage).settings["User"] = name
+                self.note(stage, f"USER {name}")
+            case ast.Expose() as expose:
+                self._expose(stage, expose)
+            case ast.Volume() as volume:
+                paths = [word(path) for path in volume.paths]
+                if not all(paths):
                     raise InvalidInput("VOLUME specified can not be an empty string")
-                self.config.add_to_set("Volumes", volumes)
-                self._note(f"VOLUME [{' '.join(volumes)}]")
-            case "CMD" | "ENTRYPOINT":
-                self._command(node)
-            case "SHELL":
-                words = parse_json_words(node.rest)
-                if not words:
-                    raise InvalidInput(
-                        "SHELL requires the arguments to be in JSON form",
-                        hint='write SHELL ["/bin/bash", "-c"]',
-                    )
-                self.config.settings["Shell"] = list(words)
-                self._note(f"SHELL [{' '.join(words)}]")
-            case "STOPSIGNAL":
-                signal = self.expander().word(one_argument(node))
-                self.config.settings["StopSignal"] = signal
-                self._note(f"STOPSIGNAL {signal}")
-            case "HEALTHCHECK":
-                self._health_check(node)
-            case "ONBUILD":
-                self._on_build(node)
-            case "MAINTAINER":
-                self.config.set_author(one_argument(node))
-                self._note(f"MAINTAINER {node.rest}")
+                config_of(stage).add_names("Volumes", paths)
+                self.note(stage, f"VOLUME {listed(paths)}")
+            case ast.Cmd() as cmd:
+                words = self._words(stage, cmd.command)
+                stage.has_cmd = True
+                config_of(stage).settings.update(Cmd=list(words), ArgsEscaped=True)
+                self.note(stage, f"CMD {quoted(words)}")
+            case ast.Entrypoint() as entrypoint:
+                words = self._words(stage, entrypoint.command)
+                config_of(stage).settings["Entrypoint"] = list(words)
+                if not stage.has_cmd:
+                    # An inherited command was made for an inherited entry point.
+                    config_of(stage).settings.pop("Cmd", None)
+                self.note(stage, f"ENTRYPOINT {quoted(words)}")
+            case ast.Shell() as shell:
+                config_of(stage).settings["Shell"] = list(shell.words)
+                self.note(stage, f"SHELL {listed(shell.words)}")
+            case ast.StopSignal() as stop:
+                signal = _check_signal(word(stop.signal))
+                config_of(stage).settings["StopSignal"] = signal
+                self.note(stage, f"STOPSIGNAL {signal}")
+            case ast.HealthCheck() as check:
+                self._health_check(stage, check)
+            case ast.OnBuild() as on_build:
+                settings = config_of(stage).settings
+                settings["OnBuild"] = [*settings.get("OnBuild", ()), on_build.trigger]
+            case ast.Maintainer() as maintainer:
+                config_of(stage).author = maintainer.name
+                self.note(stage, f"MAINTAINER {maintainer.name}")
 
-    def _note(self, text: str) -> None:
-        self.config.add_history(text, layer=False)
+    @staticmethod
+    def _words(stage: Stage, command: ast.Command) -> tuple[str, ...]:
+        if command.shell:
+            return config_of(stage).shell_command(command.args)
+        return command.args
 
-    def _arg(self, node: Node) -> None:
+    def _arg(self, stage: Stage, arg: ast.Arg) -> None:
         written = []
-        for name, default in parse_args(node, self.expander(), self.build.document.escape):
-            value = self.args.get(name)
-            if value is None:
-                value = self.build.global_value(name) if default is None else default
+        for name, default in arg.args:
+            value = self.settings.build_args.get(name)
+            if value is None and default is not None:
+                value = self.expander(stage).word(default)
+            elif value is None:
+                value = self.settings.global_args.get(name)
+            if value is not None and name not in _SILENT_ARGS:
+                stage.set_env(name, value)
+            stage.args.append((name, value))
             written.append(name if value is None else f"{name}={value}")
-            if value is not None:
-                self.declared[name] = value
-        self._note("ARG " + " ".join(written))
+        self.note(stage, " ".join(("ARG", *written)))
 
-    def _workdir(self, node: Node) -> None:
-        path = self.expander().word(one_argument(node))
-        path = posixpath.normpath(posixpath.join(self.config.working_dir, path))
-        path = "/" + path.lstrip("/")
-        self.config.settings["WorkingDir"] = path
-        name = self.name_step(f"WORKDIR {path}")
+    def _enter(self, stage: Stage, path: str) -> None:
+        """Change the working directory."""
+        config = config_of(stage)
+        if not path:
+            path = config.working_dir or "/"
+        if not path.startswith("/"):
+            path = posixpath.normpath(posixpath.join("/", config.working_dir, path))
+        config.settings["WorkingDir"] = path
+        stage.directory = path
+
+    def _workdir(self, stage: Stage, task: Task, path: str) -> None:
+        self._enter(stage, path)
+        path = stage.directory
         if path == "/":
-            self._note(f"WORKDIR {path}")
+            self.note(stage, "WORKDIR /")
             return
-        action = FileAction(
-            input=0 if self.state is not None else NO_INPUT,
-            secondary_input=NO_INPUT,
-            mkdir=MkDirAction(path=path, mode=0o755, make_parents=True, timestamp=-1),
+        base = NO_INPUT if stage.tree is None else 0
+        mkdir = MkDirAction(
+            path=posixpath.normpath("/" + path.lstrip("/")),
+            mode=0o755,
+            make_parents=True,
+            owner=owner(config_of(stage).user, base),
+            timestamp=self.settings.timestamp,
         )
-        parents = () if self.state is None else (self.state,)
-        self.state = self.vertex(Op(file=FileOp((action,))), parents, name, node).output()
-        self.config.add_history(f"WORKDIR {path}", layer=True)
+        action = FileAction(base, NO_INPUT, 0, mkdir=mkdir)
+        name = stage.step_name(self.shown(stage, task.instruction.node), triggered=task.triggered)
+        stage.tree = self.step(Op(file=FileOp((action,))), (stage.tree,), name, task)
+        self.note(stage, f"WORKDIR {path}", layer=True)
 
-    def _command(self, node: Node) -> None:
-        command = parse_command(node)
-        words = (*self.config.shell, *command.args) if command.shell else command.args
-        key = "Cmd" if node.keyword == "CMD" else "Entrypoint"
-        if key == "Entrypoint" and not self._own_command:
-            self.config.settings.pop("Cmd", None)
-        if key == "Cmd":
-            self._own_command = True
-            self.config.settings["ArgsEscaped"] = True
-        self.config.settings[key] = list(words)
-        shown = " ".join(f'"{word}"' for word in words)
-        self._note(f"{node.keyword} [{shown}]")
+    def _expose(self, stage: Stage, expose: ast.Expose) -> None:
+        from lamina.dockerfile.ports import parse_ports
 
-    _own_command = False
+        expander = self.expander(stage)
+        words = [word for text in expose.ports for word in expander.words(text)]
+        ports = parse_ports(words)
+        config_of(stage).add_names("ExposedPorts", ports)
+        self.note(stage, f"EXPOSE {listed(ports)}")
 
-    def _health_check(self, node: Node) -> None:
-        check = parse_health_check(node)
-        test = list(check.test)
-        health: dict[str, object] = {"Test": test}
-        for key, value in (
-            ("Interval", check.interval),
-            ("Timeout", check.timeout),
-            ("StartPeriod", check.start_period),
-            ("StartInterval", check.start_interval),
-            ("Retries", check.retries),
-        ):
-            if value:
-                health[key] = value
-        self.config.settings["Healthcheck"] = health
-        self._note(f"HEALTHCHECK {' '.join(node.flags)} {node.rest}".replace("  ", " "))
+    def _health_check(self, stage: Stage, check: ast.HealthCheck) -> None:
+        from lamina.dockerfile.health import format_duration
 
-    def _on_build(self, node: Node) -> None:
-        trigger = one_argument(node)
-        keyword = trigger.split(None, 1)[0].upper()
-        if keyword in ("ONBUILD", "FROM", "MAINTAINER"):
-            raise InvalidInput(f"{keyword} isn't allowed as an ONBUILD trigger")
-        check_keyword(node._replace(keyword=keyword))
-        text = " ".join((*node.flags, trigger))
-        for heredoc in node.heredocs:
-            text += f"\n{heredoc.content}{heredoc.name}"
-        triggers = [*(self.config.settings.get("OnBuild") or []), text]
-        self.config.settings["OnBuild"] = triggers
-        self._note(f"ONBUILD {trigger}")
+        times = {
+            "Interval": check.interval,
+            "Timeout": check.timeout,
+            "StartPeriod": check.start_period,
+            "StartInterval": check.start_interval,
+        }
+        health: dict[str, object] = {"Test": list(check.test)}
+        health.update({key: time for key, time in times.items() if time})
+        if check.retries:
+            health["Retries"] = check.retries
+        config_of(stage).settings["Healthcheck"] = health
+        shown = " ".join(f"{key}:{format_duration(time)}" for key, time in times.items())
+        self.note(
+            stage, f"HEALTHCHECK {{Test:{listed(check.test)} {shown} Retries:{check.retries}}}"
+        )
 
 
-def _ports(words: list[str], node: Node) -> tuple[str, ...]:
-    """`80`, `80/udp`, `8000-8010/tcp` as `port/protocol`, ranges spelled out."""
-    found: list[str] = []
-    for word in words:
-        numbers, _, protocol = word.partition("/")
-        first, dash, last = numbers.rpartition(":")[2].partition("-")
-        protocol = protocol.lower() or "tcp"
-        if (
-            not first.isdecimal()
-            or (dash and not last.isdecimal())
-            or protocol not in ("tcp", "udp", "sctp")
-        ):
-            raise InvalidInput(f"invalid containerPort: {word}", location=node.location)
-        end = int(last) if dash else int(first)
-        if end < int(first) or end > 65535:
-            raise InvalidInput(f"invalid containerPort: {word}", location=node.location)
-        found.extend(f"{port}/{protocol}" for port in range(int(first), end + 1))
-    return tuple(found)
+def config_of(stage: Stage) -> ImageConfig:
+    assert stage.config is not None
+    return stage.config
 
 
-def _set_text(names: tuple[str, ...]) -> str:
-    return "[" + " ".join(names) + "]"
+def _inherit(stage: Stage, base: Stage) -> None:
+    """Begin where another stage ended. Triggers are not passed on."""
+    stage.tree = base.tree
+    stage.platform = base.platform
+    stage.config = config_of(base).copy()
+    stage.config.settings.pop("OnBuild", None)
+    stage.base_config = base.base_config
+    stage.env = dict(base.env)
+    stage.args = list(base.args)
+    stage.directory = base.directory
+    stage.needed = base.needed
+
+
+def inline_path(name: str) -> str:
+    """Where the file of a heredoc lies in its tree."""
+    return posixpath.normpath("/" + name.lstrip("/"))
+
+
+def inline_file(name: str, content: str, mode: int) -> Step:
+    """A tree that holds one file written in the Dockerfile."""
+    from lamina.llb.op import MkFileAction
+
+    file = MkFileAction(
+        inline_path(name),
+        mode,
+        content.encode("utf-8", "surrogateescape"),
+        timestamp=-1,
+    )
+    op = Op(file=FileOp((FileAction(NO_INPUT, NO_INPUT, 0, mkfile=file),)))
+
+    def make(_: Inputs) -> Op:
+        return op
+
+    return Step(make, name="[internal] preparing inline document")
+
+
+def owner(text: str, base: int) -> ChownOpt | None:
+    """`user[:group]`, names to be looked up in the input `base`."""
+    if not text:
+        return None
+    user, colon, group = text.partition(":")
+    return ChownOpt(_user(user, base), _user(group, base) if colon else None)
+
+
+def _user(text: str, base: int) -> UserOpt:
+    if text in ("", "root"):
+        return UserOpt(by_id=0)
+    digits = text[1:] if text[0] in "+-" else text
+    if digits.isascii() and digits.isdecimal() and len(digits) <= 10 and int(digits) < 1 << 31:
+        return UserOpt(by_id=int(text) & 0xFFFFFFFF)
+    return UserOpt(by_name=NamedUser(text, base))
+
+
+def capital(text: str) -> str:
+    keyword, blank, rest = text.partition(" ")
+    return keyword.upper() + blank + rest
+
+
+def clean_path(path: str) -> str:
+    """An absolute path in its shortest spelling; a slash (or `/.`) at the end stays."""
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    if path.endswith("/") and cleaned != "/":
+        return cleaned + "/"
+    if path.endswith("/."):
+        return cleaned.rstrip("/") + "/."
+    return cleaned
+
+
+def _check_signal(text: str) -> str:
+    name = text.upper().removeprefix("SIG")
+    signals = _SIGNALS.split()
+    known = name in signals or name.startswith(("RTMIN+", "RTMAX-"))
+    if text.isascii() and text.isdecimal() and len(text) < 4:
+        known = int(text) > 0
+    if not known:
+        from lamina.dockerfile.suggest import suggest
+
+        hint = suggest(f"SIG{name}", [f"SIG{signal}" for signal in signals])
+        raise InvalidInput(f"invalid signal: {text}", hint=hint or "write SIGTERM, or a number")
+    return text

@@ -3,232 +3,274 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
 
+from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, Unsupported
-from lamina.dockerfile.instruction import Copy, parse_copy
+from lamina.dockerfile.bases import mark_path
+from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
+from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.graph import Inputs, Step
 from lamina.llb.op import (
-    NO_INPUT,
     NO_OUTPUT,
-    ChownOpt,
     CopyAction,
     FileAction,
     FileOp,
     MergeInput,
     MergeOp,
-    MkFileAction,
-    NamedUser,
     Op,
+    OpProgressGroup,
     SourceOp,
-    UserOpt,
 )
-from lamina.llb.state import Edge, Vertex
 
 if TYPE_CHECKING:
-    from lamina.dockerfile.convert import StageConversion
-    from lamina.dockerfile.lexer import Node
+    from lamina.dockerfile.convert import Conversion
+    from lamina.dockerfile.instruction import Copy
+    from lamina.dockerfile.stage import Stage, Task
 
-_URLS = ("http://", "https://")
-_GIT = ("git://", "git@", "ssh://")
+_SYMBOLIC = re.compile(
+    r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*"
+)
+_GIT_HOST = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:")
 
 
-def convert_copy(stage: StageConversion, node: Node) -> None:
-    copy = parse_copy(node, stage.build.document.escape)
-    expander = stage.expander()
-    sources = tuple(expander.word(source) for source in copy.sources)
-    destination = _destination(stage, expander.word(copy.destination))
-    if len(sources) + len(copy.heredocs) > 1 and not destination.endswith("/"):
-        raise InvalidInput(
-            f"when using {copy.keyword} with more than one source file, the destination must "
-            "be a directory and end with a /"
-        )
-    inputs: list[Edge] = []
-    link = copy.flags.enabled("link") or False
-    base = NO_INPUT
-    if stage.state is not None and not link:
-        inputs.append(stage.state)
-        base = 0
-    actions = _Actions(stage, node, copy, destination, inputs, base, link=link)
-    for source in sources:
-        actions.add(source)
-    for heredoc in copy.heredocs:
-        content = heredoc.content
-        if heredoc.expand:
-            content = expander.keep_quotes(content)
-        actions.add_inline(heredoc.name, content)
-    words = " ".join((*node.flags, *copy.sources, *(f"<<{h.name}" for h in copy.heredocs)))
-    text = f"{copy.keyword} {words} {copy.destination}"
-    name = stage.name_step(("LINK " if link else "") + text)
-    state = stage.vertex(Op(file=actions.op()), tuple(inputs), name, node).output()
-    if link and stage.state is not None:
-        merge = MergeOp((MergeInput(0), MergeInput(1)))
-        state = stage.vertex(Op(merge=merge), (stage.state, state), name, node).output()
-    stage.state = state
-    shown = " ".join((*node.flags, *sources))
-    stage.config.add_history(
-        f"{copy.keyword} {shown} {destination} # buildkit".replace("  ", " "), layer=True
+def convert_copy(conversion: Conversion, stage: Stage, task: Task, copy: Copy) -> None:
+    """Add the step of a COPY or an ADD to a stage. Raises InvalidInput, Unsupported."""
+    word = conversion.expander(stage).word
+    copy = copy._replace(
+        sources=tuple(word(source) for source in copy.sources),
+        destination=word(copy.destination),
+        chown=word(copy.chown),
+        chmod=word(copy.chmod),
+        checksum=word(copy.checksum),
     )
+    copier = _Copier(conversion, stage, task, copy)
+    for source in copy.sources:
+        copier.add(source)
+    inline = Expander(stage.env, plain_quotes=True)
+    for heredoc in copy.inline:
+        content = inline.word(heredoc.content) if heredoc.expand else heredoc.content
+        copier.add_inline(heredoc.name, content)
+    copier.finish()
+    conversion.note(stage, _history(copy), layer=True)
 
 
-class _Actions:
-    """The actions of one op, each on the result of the one before."""
+def _history(copy: Copy) -> str:
+    words = [copy.node.keyword]
+    if copy.parents:
+        words.append("--parents")
+    if copy.chown:
+        words.append(f"--chown={copy.chown}")
+    if copy.chmod:
+        words.append(f"--chmod={copy.chmod}")
+    words += copy.sources
+    words += (f"<<{heredoc.name}" for heredoc in copy.inline)
+    return " ".join((*words, copy.destination, "# buildkit"))
 
-    def __init__(
-        self,
-        stage: StageConversion,
-        node: Node,
-        copy: Copy,
-        destination: str,
-        inputs: list[Edge],
-        base: int,
-        *,
-        link: bool,
-    ) -> None:
+
+class _Copier:
+    """Collects the actions of one op, each on the result of the one before."""
+
+    def __init__(self, conversion: Conversion, stage: Stage, task: Task, copy: Copy) -> None:
+        self._conversion = conversion
         self._stage = stage
-        self._node = node
+        self._task = task
         self._copy = copy
-        self._destination = destination
-        self._inputs = inputs
-        self._base = base
-        self._link = link
-        self._templates: list[tuple[Edge, CopyAction]] = []
-        flags = copy.flags
-        expander = stage.expander()
-        self._owner = _owner(expander.word(flags.text("chown")), base)
-        self._mode, self._mode_text = _mode(expander.word(flags.text("chmod")))
-        self._excludes = tuple(expander.word(text) for text in flags.all("exclude"))
-        self._parents = flags.enabled("parents") or False
-        self._origin = expander.word(flags.text("from"))
+        self._is_add = copy.node.keyword == "ADD"
+        self._destination = _destination(stage, copy.destination)
+        self._mode, self._mode_text = _mode(copy.chmod)
+        self._check_checksum()
+        self._shown = conversion.shown(stage, copy.node)
+        self._name = stage.step_name(self._shown, triggered=task.triggered)
+        self._sources: list[Step | None] = []
+        self._actions: list[CopyAction] = []
 
     def add(self, source: str) -> None:
-        if self._copy.keyword == "ADD":
-            if source.startswith(_GIT) or (
-                source.startswith(_URLS) and source.split("#")[0].endswith(".git")
-            ):
-                raise Unsupported(
-                    f"ADD of a git repository ({source})",
-                    hint="clone it beforehand, or in a RUN step",
-                )
-            if source.startswith(_URLS):
-                self._add_url(source)
-                return
-        edge = self._stage.build.origin(self._stage.stage, self._origin, self._node)
-        if edge is None:
-            raise InvalidInput(
-                "scratch has no files to copy", hint="name a stage or an image in --from"
+        """Add a source: an address for ADD, else a path."""
+        if is_git(source):
+            if not self._is_add:
+                raise InvalidInput("source can't be a git ref for COPY", hint="use ADD")
+            raise Unsupported(
+                f"ADD of a git repository ({source})", hint="clone it in a RUN step, or beforehand"
             )
-        unpack = self._copy.flags.enabled("unpack")
-        if self._copy.keyword == "ADD":
-            unpack = True if unpack is None else unpack
-        path = posixpath.normpath("/" + source)
-        action = self._template(path)._replace(
-            follow_symlink=True,
-            dir_copy_contents=True,
-            attempt_unpack=bool(unpack),
-            allow_wildcard=True,
-            allow_empty_wildcard=False,
-            exclude_patterns=self._excludes,
-        )
-        if self._parents:
-            action = _with_parents(action, source)
-        self._templates.append((edge, action))
+        if source.startswith(("http://", "https://")):
+            if not self._is_add:
+                raise InvalidInput("source can't be a URL for COPY", hint="use ADD")
+            self._add_url(source)
+        else:
+            self._add_path(source)
 
     def add_inline(self, name: str, content: str) -> None:
-        file = MkFileAction(
-            f"/{name}", 0o644, content.encode("utf-8", "surrogateescape"), timestamp=-1
-        )
-        op = FileOp((FileAction(NO_INPUT, NO_INPUT, 0, mkfile=file),))
-        edge = Vertex(Op(file=op)).output()
-        self._templates.append((edge, self._template(f"/{name}")))
+        self._append(inline_file(name, content, 0o644), self._action(inline_path(name)))
 
-    def op(self) -> FileOp:
-        for edge, _ in self._templates:
-            if edge not in self._inputs:
-                self._inputs.append(edge)
-        count = len(self._inputs)
+    def finish(self) -> None:
+        """Make the step, or for --link the copy onto nothing and the merge, the stage's tree."""
+        stage, conversion = self._stage, self._conversion
+        link = self._copy.link and not self._copy.chmod
+        base = None if link else stage.tree
+        name, group = self._name, None
+        if link:
+            group = OpProgressGroup(f"link-{stage.label}-{stage.position}", name, weak=True)
+        ignore = stage.ignore_cache
+        tree = Step(
+            self._make,
+            (base, *self._sources),
+            name=name,
+            ignore_cache=ignore,
+            group=group,
+            source=conversion.settings.source,
+            location=self._copy.node.location,
+        )
+        if link and group is not None and stage.tree is not None:
+            tree = conversion.step(
+                Op(merge=MergeOp((MergeInput(0), MergeInput(1)))),
+                (stage.tree, tree),
+                name.replace(self._shown, f"LINK {self._shown}", 1),
+                self._task,
+                ignore_cache=ignore,
+                group=group._replace(weak=False),
+            )
+        stage.tree = tree
+
+    def _make(self, inputs: Inputs) -> Op:
+        base = inputs.place(0)
+        chown = owner(self._copy.chown, base)
+        last = len(self._actions) - 1
         actions = []
-        for position, (edge, action) in enumerate(self._templates):
-            last = position == len(self._templates) - 1
+        for number, action in enumerate(self._actions):
             actions.append(
                 FileAction(
-                    input=self._base if position == 0 else count + position - 1,
-                    secondary_input=self._inputs.index(edge),
-                    output=0 if last else NO_OUTPUT,
-                    copy=action,
+                    input=base if number == 0 else len(inputs) + number - 1,
+                    secondary_input=inputs.place(number + 1),
+                    output=0 if number == last else NO_OUTPUT,
+                    copy=action._replace(owner=chown),
                 )
             )
-        return FileOp(tuple(actions))
+        return Op(file=FileOp(tuple(actions)))
 
-    def _template(self, source: str) -> CopyAction:
+    def _append(self, source: Step | None, action: CopyAction) -> None:
+        self._sources.append(source)
+        self._actions.append(action)
+
+    def _action(self, source: str) -> CopyAction:
         return CopyAction(
             src=source,
             dest=self._destination,
-            owner=self._owner,
             mode=self._mode,
             mode_str=self._mode_text,
             create_dest_path=True,
+            exclude_patterns=self._copy.excludes,
             timestamp=-1,
-            always_replace=self._link,
         )
+
+    def _add_path(self, source: str) -> None:
+        copy, stage = self._copy, self._stage
+        tree: Step | None = self._conversion.bases.build_context
+        if copy.origin:
+            origin = self._task.sources[0]
+            if not origin.done:
+                raise InvalidInput(
+                    f'cannot copy from stage "{copy.origin}", it needs to be defined before '
+                    f'current stage "{stage.label}"',
+                    hint="move that stage up",
+                )
+            tree = origin.tree
+            mark_path(origin.needed, source)
+        else:
+            mark_path(stage.context_paths, source)
+        path = source
+        patterns: tuple[str, ...] = ()
+        required: tuple[str, ...] = ()
+        if copy.parents:
+            path, patterns, required = _with_parents(source)
+        action = self._action(_absolute(path))._replace(
+            follow_symlink=True,
+            dir_copy_contents=True,
+            include_patterns=patterns,
+            required_paths=required,
+            attempt_unpack=self._is_add if copy.unpack is None else copy.unpack,
+            allow_wildcard=True,
+            allow_empty_wildcard=True,
+        )
+        self._append(tree, action)
 
     def _add_url(self, url: str) -> None:
-        from urllib.parse import urlsplit
+        from urllib.parse import unquote, urlsplit
 
-        name = posixpath.basename(urlsplit(url).path) or "__unnamed__"
+        try:
+            base = posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
+        except ValueError as error:
+            raise InvalidInput(f"{url}: not a valid URL: {error}") from None
+        name = base if base not in ("", ".", "..") else "__unnamed__"
         attrs = [("http.filename", name)]
-        checksum = self._copy.flags.text("checksum")
-        if checksum:
-            attrs.append(("http.checksum", self._stage.expander().word(checksum)))
-        source = self._stage.vertex(
-            Op(source=SourceOp(url, tuple(sorted(attrs)))), (), f"{url}", self._node
-        )
-        action = self._template(f"/{name}")._replace(
-            attempt_unpack=bool(self._copy.flags.enabled("unpack"))
-        )
-        if self._mode < 0 and not self._mode_text:
-            action = action._replace(mode=0o600)
-        self._templates.append((source.output(), action))
+        if self._copy.checksum:
+            attrs.append(("http.checksum", str(parse_digest(self._copy.checksum))))
+        op = Op(source=SourceOp(url, tuple(sorted(attrs))))
+        action = self._action(f"/{name}")._replace(attempt_unpack=bool(self._copy.unpack))
+        self._append(self._conversion.step(op, (), self._name, self._task), action)
+
+    def _check_checksum(self) -> None:
+        copy = self._copy
+        if not copy.checksum:
+            return
+        if len(copy.sources) != 1 or copy.inline:
+            raise InvalidInput("checksum can't be specified for multiple sources")
+        source = copy.sources[0]
+        if not (source.startswith(("http://", "https://")) or is_git(source)):
+            raise InvalidInput("checksum requires HTTP(S) or Git sources")
 
 
-def _with_parents(action: CopyAction, source: str) -> CopyAction:
-    """`--parents`: the whole path is kept from the pivot `/./`, or from the root."""
-    before, pivot, after = source.partition("/./")
-    root, kept = (before, after) if pivot else ("/", source)
-    kept = kept.strip("/").removeprefix("./")
-    return action._replace(
-        src=posixpath.normpath("/" + root),
-        include_patterns=(kept,),
-        allow_wildcard=False,
-        required_paths=() if any(c in kept for c in "*?[") else (kept,),
-    )
+def is_git(source: str) -> bool:
+    """Whether an ADD source names a git repository rather than a file or a page."""
+    if source.startswith(("git://", "ssh://")) or _GIT_HOST.match(source):
+        return True
+    if not source.startswith(("http://", "https://")):
+        return False
+    address = re.split(r"[?#]", source, maxsplit=1)[0]
+    return address.endswith(".git")
 
 
-def _destination(stage: StageConversion, text: str) -> str:
-    path = posixpath.normpath(posixpath.join(stage.config.working_dir, text))
-    if text.endswith(("/", "/.")) or text == ".":
-        path = path.rstrip("/") + "/"
-    return path
+def _with_parents(source: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """`--parents`: the folder copied from, what of it, and what must be there.
+
+    The path is kept from the pivot `/./` on, or whole.
+    """
+    root, pivot, pattern = source.partition("/./")
+    if not pivot:
+        root, pattern = "/", source
+    pattern = _absolute(pattern)
+    wild = _has_wildcard(root) or _has_wildcard(pattern)
+    required = () if wild else (posixpath.normpath("/" + root + pattern).replace("//", "/"),)
+    return root, (pattern.lstrip("/"),), required
 
 
-def _owner(text: str, base: int) -> ChownOpt | None:
-    if not text:
-        return None
-    user, colon, group = text.partition(":")
-    return ChownOpt(_user(user, base), _user(group, base) if colon and group else None)
+def _has_wildcard(path: str) -> bool:
+    return re.search(r"[*?\[]", re.sub(r"\\.", "", path)) is not None
 
 
-def _user(text: str, base: int) -> UserOpt:
-    if text.isdecimal():
-        return UserOpt(by_id=int(text))
-    return UserOpt(by_name=NamedUser(text, base))
+def _absolute(path: str) -> str:
+    """A source path from the root of its tree. It cannot leave it."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _destination(stage: Stage, path: str) -> str:
+    if path.startswith("/"):
+        return clean_path(path)
+    return clean_path(posixpath.join("/", stage.directory, path if path not in ("", ".") else "./"))
 
 
 def _mode(text: str) -> tuple[int, str]:
-    """(octal mode or -1, symbolic text)."""
+    """(the mode, or -1 to keep the source's, or 0 with a symbolic mode; that mode)."""
     if not text:
         return -1, ""
-    if all(c in "01234567" for c in text):
-        if int(text, 8) > 0o7777:
-            raise InvalidInput(f"invalid chmod parameter: '{text}'. It should be octal")
+    if text.isascii() and text.isdecimal():
+        if text.strip("01234567") or len(text) > 12 or int(text, 8) > 0o7777:
+            raise InvalidInput(
+                f"invalid chmod parameter: '{text}'. it should be octal string and between 0 "
+                "and 07777"
+            )
         return int(text, 8), ""
-    return -1, text
+    if _SYMBOLIC.fullmatch(text) is None:
+        raise InvalidInput(f"invalid chmod parameter: '{text}'", hint="write 755, or u=rwX,go=rX")
+    return 0, text

@@ -3,301 +3,268 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import InvalidInput, Unsupported
-from lamina.dockerfile.args import PROXIES
-from lamina.dockerfile.instruction import Command, Flags, parse_command
+from lamina.base.errors import InvalidInput
+from lamina.dockerfile.bases import mark_path
+from lamina.dockerfile.convert import capital, config_of, inline_file
+from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.graph import Inputs, Step, llb_platform
 from lamina.dockerfile.mounts import RunMount, parse_mount
+from lamina.dockerfile.words import chomp, marker
 from lamina.llb.op import (
     NO_INPUT,
     NO_OUTPUT,
     CacheOpt,
     CacheSharing,
+    CDIDevice,
+    ChownOpt,
     ExecMeta,
     ExecOp,
     FileAction,
     FileOp,
     HostIP,
     MkDirAction,
-    MkFileAction,
     Mount,
     MountType,
     NetMode,
     Op,
-    ProxyEnv,
     SecretEnv,
     SecretOpt,
     SecurityMode,
     SSHOpt,
     TmpfsOpt,
+    UserOpt,
 )
-from lamina.llb.state import Vertex
 
 if TYPE_CHECKING:
-    from lamina.dockerfile.convert import StageConversion
-    from lamina.dockerfile.lexer import Node
-    from lamina.llb.state import Edge
+    from lamina.dockerfile.convert import Conversion
+    from lamina.dockerfile.instruction import Run
+    from lamina.dockerfile.stage import Stage, Task
 
 _SHARING = {
     "shared": CacheSharing.SHARED,
     "private": CacheSharing.PRIVATE,
     "locked": CacheSharing.LOCKED,
 }
-_NETWORKS = {
-    "": NetMode.UNSET,
-    "default": NetMode.UNSET,
-    "none": NetMode.NONE,
-    "host": NetMode.HOST,
-}
-_PIPES = "/dev/pipes"
+_NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
+_PIPES = "/dev/pipes/"
 _AGENT = "/run/buildkit/ssh_agent"
+_CACHE = "/cache"
 
 
-def convert_run(stage: StageConversion, node: Node) -> None:
-    flags = Flags(node)
-    expander = stage.expander()
-    mounts = [parse_mount(text, expander.word, node.location) for text in flags.all("mount")]
-    if flags.all("device"):
-        raise Unsupported("RUN --device", hint="CDI devices are not supported yet")
-    inputs: list[Edge] = []
-    table: list[Mount] = []
-    root_input = NO_INPUT
-    if stage.state is not None:
-        root_input = 0
-        inputs.append(stage.state)
-    table.append(Mount(input=root_input, dest="/", output=0))
-    command, shown, script = _command(stage, node)
-    if script is not None:
-        inputs.append(script)
-        table.append(Mount(input=len(inputs) - 1, dest=_PIPES, output=NO_OUTPUT, readonly=True))
-    if stage.build.request.shm_size:
-        table.append(
-            Mount(
-                input=NO_INPUT,
-                dest="/dev/shm",
-                output=NO_OUTPUT,
-                mount_type=MountType.TMPFS,
-                tmpfs=TmpfsOpt(stage.build.request.shm_size),
-            )
+class _Bound(NamedTuple):
+    """A mount, and what it shows; its input is filled in when the op is made."""
+
+    mount: Mount
+    source: Step | None = None
+
+
+class _Mounts(NamedTuple):
+    """All mounts of a step: of trees, of secrets, of agents; and secrets in variables."""
+
+    trees: list[_Bound]
+    secrets: list[Mount]
+    agents: list[Mount]
+    secret_env: list[SecretEnv]
+
+
+def convert_run(conversion: Conversion, stage: Stage, task: Task, run: Run) -> None:
+    """Add the step of a RUN to a stage. Raises InvalidInput."""
+    settings = conversion.settings
+    # A command may read anything of what its stage builds on.
+    stage.needed.add("/")
+    mounts = _Mounts([_Bound(Mount(dest="/"), stage.tree)], [], [], [])
+    args, shown = _command(stage, run, mounts)
+    word = conversion.expander(stage).word
+    parsed = [parse_mount(text, word) for text in run.mounts]
+    for mount, source in zip(parsed, task.sources, strict=True):
+        _add_mount(conversion, stage, mount, source, mounts)
+    if settings.shm_size:
+        shm = Mount(
+            dest="/dev/shm",
+            output=NO_OUTPUT,
+            mount_type=MountType.TMPFS,
+            tmpfs=TmpfsOpt(settings.shm_size),
         )
-    secret_env = []
-    agents: list[str] = []
-    for mount in mounts:
-        if mount.type == "ssh":
-            mount = mount._replace(target=mount.target or f"{_AGENT}.{len(agents)}")
-            agents.append(mount.target)
-        if mount.type == "secret" and mount.env:
-            secret_env.append(SecretEnv(mount.id, mount.env, not mount.required))
-        if mount.type != "secret" or mount.target:
-            table.append(_mount(stage, node, mount, inputs))
-    env = stage.run_env()
-    if agents:
-        env = (*env, f"SSH_AUTH_SOCK={agents[0]}")
-    meta = ExecMeta(
-        args=command,
-        env=env,
-        cwd=stage.config.working_dir,
-        user=stage.config.user,
-        proxy_env=_proxy(stage),
-        extra_hosts=tuple(HostIP(name, ip) for name, ip in stage.build.request.extra_hosts),
-        hostname=stage.build.hostname,
-        ulimit=stage.build.request.ulimits,
-        valid_exit_codes=(),
-    )
+        mounts.trees.append(_Bound(shm))
+    env = tuple(f"{name}={value}" for name, value in stage.env.items())
+    if mounts.agents and "SSH_AUTH_SOCK" not in stage.env:
+        env = (*env, f"SSH_AUTH_SOCK={mounts.agents[0].dest}")
+    network = _NETWORKS[settings.network if run.network == "default" else run.network]
+    bound = sorted(mounts.trees, key=lambda entry: entry.mount.dest)
     op = ExecOp(
-        meta=meta,
-        mounts=tuple(table),
-        network=_network(stage, flags.text("network")),
-        security=_security(flags.text("security")),
-        secret_env=tuple(secret_env),
-    )
-    name = stage.name_step(f"RUN {' '.join((*node.flags, '')) if node.flags else ''}{shown}")
-    stage.state = stage.vertex(Op(exec=op), tuple(inputs), name, node).output()
-    prefix = _args_prefix(stage)
-    stage.config.add_history(f"RUN {prefix}{_history_text(command)} # buildkit", layer=True)
-
-
-def _command(stage: StageConversion, node: Node) -> tuple[tuple[str, ...], str, Edge | None]:
-    """(arguments, what to show, a file system with the script if one must be mounted)."""
-    command: Command = parse_command(node)
-    if not command.shell:
-        if not command.args:
-            raise InvalidInput("RUN needs a command")
-        return command.args, " ".join(command.args), None
-    text = command.args[0]
-    if not text.strip():
-        raise InvalidInput("RUN needs a command")
-    if not node.heredocs:
-        return (*stage.config.shell, text), text, None
-    alone = len(node.heredocs) == 1 and text.strip().startswith("<<") and " " not in text.strip()
-    if not alone:
-        full = text
-        for heredoc in node.heredocs:
-            full += f"\n{heredoc.content}{heredoc.name}"
-        return (*stage.config.shell, full), text, None
-    content = node.heredocs[0].content
-    first = content.strip().partition("\n")[0]
-    shown = f"<<{node.heredocs[0].name} ({first}...)"
-    if not content.startswith("#!"):
-        return (*stage.config.shell, content), shown, None
-    script = Vertex(
-        Op(
-            file=FileOp(
-                (
-                    FileAction(
-                        input=NO_INPUT,
-                        secondary_input=NO_INPUT,
-                        output=NO_OUTPUT,
-                        mkdir=MkDirAction("/", 0o755, True, timestamp=-1),
-                    ),
-                    FileAction(
-                        input=0,
-                        secondary_input=NO_INPUT,
-                        output=0,
-                        mkfile=MkFileAction(
-                            f"/{node.heredocs[0].name}",
-                            0o755,
-                            content.encode("utf-8", "surrogateescape"),
-                            timestamp=-1,
-                        ),
-                    ),
-                )
-            )
-        )
-    )
-    return (f"{_PIPES}/{node.heredocs[0].name}",), shown, script.output()
-
-
-def _mount(stage: StageConversion, node: Node, mount: RunMount, inputs: list[Edge]) -> Mount:
-    target = posixpath.normpath(posixpath.join(stage.config.working_dir, mount.target))
-    match mount.type:
-        case "bind":
-            source = _origin(stage, node, mount, inputs)
-            return Mount(
-                input=source,
-                selector=_selector(mount.source),
-                dest=target,
-                output=NO_OUTPUT,
-                readonly=mount.readonly,
-            )
-        case "cache":
-            source = NO_INPUT
-            if mount.origin:
-                source = _origin(stage, node, mount, inputs)
-            elif mount.mode is not None or mount.uid is not None or mount.gid is not None:
-                source = _empty_folder(mount, inputs)
-            selector = _selector(mount.source) if mount.origin else ""
-            if source != NO_INPUT and not mount.origin:
-                selector = "/cache"
-            return Mount(
-                input=source,
-                selector=selector,
-                dest=target,
-                output=NO_OUTPUT,
-                readonly=mount.readonly,
-                mount_type=MountType.CACHE,
-                cache=CacheOpt(mount.id or target, _SHARING[mount.sharing]),
-            )
-        case "tmpfs":
-            return Mount(
-                input=NO_INPUT,
-                dest=target,
-                output=NO_OUTPUT,
-                mount_type=MountType.TMPFS,
-                tmpfs=TmpfsOpt(mount.size),
-            )
-        case "secret":
-            return Mount(
-                input=NO_INPUT,
-                dest=target,
-                output=NO_OUTPUT,
-                mount_type=MountType.SECRET,
-                secret=SecretOpt(
-                    mount.id,
-                    mount.uid or 0,
-                    mount.gid or 0,
-                    0o400 if mount.mode is None else mount.mode,
-                    not mount.required,
-                ),
-            )
-        case _:
-            return Mount(
-                input=NO_INPUT,
-                dest=target,
-                output=NO_OUTPUT,
-                mount_type=MountType.SSH,
-                ssh=SSHOpt(
-                    mount.id,
-                    mount.uid or 0,
-                    mount.gid or 0,
-                    0o600 if mount.mode is None else mount.mode,
-                    not mount.required,
-                ),
-            )
-
-
-def _origin(stage: StageConversion, node: Node, mount: RunMount, inputs: list[Edge]) -> int:
-    """The input that a mount shows: a stage, image or context, or the build context."""
-    edge = stage.build.origin(stage.stage, mount.origin, node)
-    if edge is None:
-        return NO_INPUT
-    if edge in inputs:
-        return inputs.index(edge)
-    inputs.append(edge)
-    return len(inputs) - 1
-
-
-def _empty_folder(mount: RunMount, inputs: list[Edge]) -> int:
-    """A folder with the mode and owner that a new cache starts with."""
-    from lamina.llb.op import ChownOpt, UserOpt
-
-    owner = ChownOpt(UserOpt(by_id=mount.uid or 0), UserOpt(by_id=mount.gid or 0))
-    action = FileAction(
-        input=NO_INPUT,
-        secondary_input=NO_INPUT,
-        mkdir=MkDirAction(
-            "/cache", 0o755 if mount.mode is None else mount.mode, owner=owner, timestamp=-1
+        meta=ExecMeta(
+            args=args,
+            env=env,
+            cwd=stage.directory,
+            user=config_of(stage).user,
+            proxy_env=settings.proxy,
+            extra_hosts=tuple(HostIP(name, ip) for name, ip in settings.extra_hosts),
+            hostname=settings.hostname,
+            ulimit=settings.ulimits,
+            cgroup_parent=settings.cgroup_parent,
+            remove_mount_stubs_recursive=True,
         ),
+        network=network,
+        security=(SecurityMode.INSECURE if run.security == "insecure" else SecurityMode.SANDBOX),
+        secret_env=tuple(mounts.secret_env),
+        cdi_devices=tuple(CDIDevice(d.name, not d.required) for d in run.devices),
     )
-    inputs.append(Vertex(Op(file=FileOp((action,)))).output())
-    return len(inputs) - 1
+    platform = llb_platform(stage.platform or settings.platform)
+
+    def make(inputs: Inputs) -> Op:
+        trees = [
+            entry.mount._replace(input=inputs.place(number)) for number, entry in enumerate(bound)
+        ]
+        every = (*trees, *mounts.secrets, *mounts.agents)
+        return Op(exec=op._replace(mounts=every), platform=platform)
+
+    name = _shown(stage, shown, mounts, settings.escape)
+    history = _history(stage, args)
+    stage.tree = Step(
+        make,
+        tuple(entry.source for entry in bound),
+        name=stage.step_name(name, triggered=task.triggered),
+        description=(("com.docker.dockerfile.v1.command", run.node.original.strip()),),
+        ignore_cache=stage.ignore_cache,
+        source=settings.source,
+        location=run.node.location,
+    )
+    conversion.note(stage, f"RUN {history} # buildkit", layer=True)
 
 
-def _selector(source: str) -> str:
-    path = posixpath.normpath("/" + source)
-    return "" if path == "/" else path
+def _command(stage: Stage, run: Run, mounts: _Mounts) -> tuple[tuple[str, ...], str]:
+    """(arguments, what to show). A script in a heredoc is mounted."""
+    shown = run.node.original.strip()
+    command = run.command
+    config = config_of(stage)
+    if not command.shell:
+        return command.args, shown
+    text = command.args[0]
+    if not command.heredocs:
+        return config.shell_command((text,)), shown
+    first = command.heredocs[0]
+    if marker(text) is None:
+        # The shell itself knows what to do with heredocs in a longer command.
+        for heredoc in command.heredocs:
+            text += f"\n{heredoc.content}{heredoc.name}"
+        return config.shell_command((text,)), shown
+    shown += f" ({_summary(first.content)})"
+    script = chomp(first.content) if first.chomp else first.content
+    if not script.startswith("#!") or config.platform.os == "windows":
+        return config.shell_command((script,)), shown
+    name = posixpath.basename(first.name)
+    pipe = Mount(selector="/", dest=_PIPES, output=NO_OUTPUT, readonly=True)
+    mounts.trees.append(_Bound(pipe, inline_file(name, script, 0o755)))
+    # In shell form all the same: that is how BuildKit has it.
+    return config.shell_command((posixpath.join(_PIPES, name),)), shown
 
 
-def _network(stage: StageConversion, text: str) -> NetMode:
-    mode = text or stage.build.request.network
-    if mode not in _NETWORKS:
-        raise InvalidInput(f'invalid network mode "{mode}"', hint="use default, none or host")
-    return _NETWORKS[mode]
+def _add_mount(
+    conversion: Conversion, stage: Stage, mount: RunMount, source: Stage, mounts: _Mounts
+) -> None:
+    if mount.type == "secret":
+        _add_secret(mount, mounts)
+        return
+    if mount.type == "ssh":
+        target = mount.target or f"{_AGENT}.{len(mounts.agents)}"
+        mode = 0o600 if mount.mode is None else mount.mode
+        option = SSHOpt(mount.id, mount.uid or 0, mount.gid or 0, mode, not mount.required)
+        entry = Mount(input=NO_INPUT, dest=target, mount_type=MountType.SSH, ssh=option)
+        mounts.agents.append(entry)
+        return
+    tree: Step | None
+    if mount.type == "tmpfs":
+        tree = None
+    elif mount.origin or mount.type == "cache":
+        if not source.done:
+            raise InvalidInput(
+                f'cannot mount from stage "{mount.origin}" to "{mount.target}", stage needs to '
+                "be defined before current command",
+                hint="move that stage up",
+            )
+        tree = source.tree
+        mark_path(source.needed, mount.source)
+    else:
+        tree = conversion.bases.build_context
+        mark_path(stage.context_paths, mount.source)
+    target = mount.target
+    if not target.startswith("/"):
+        target = posixpath.normpath(posixpath.join("/", stage.directory, target))
+    if target.strip("/") in ("", "."):
+        raise InvalidInput(
+            f'invalid mount target "{target}"',
+            hint="say where to mount it: target=/path" if not mount.target else "",
+        )
+    selector = posixpath.normpath("/" + mount.source.lstrip("/"))
+    if selector == "/":
+        selector = ""
+        if mount.type == "cache" and (mount.uid, mount.gid, mount.mode) != (None, None, None):
+            tree = _cache_folder(mount, tree)
+            selector = _CACHE
+    entry = Mount(selector=selector, dest=target, output=NO_OUTPUT, readonly=mount.readonly)
+    if mount.type == "cache":
+        name = mount.id or (posixpath.normpath(mount.target) if mount.target else ".")
+        entry = entry._replace(
+            mount_type=MountType.CACHE,
+            cache=CacheOpt(
+                f"{conversion.settings.cache_namespace}/{name}", _SHARING[mount.sharing]
+            ),
+        )
+    elif mount.type == "tmpfs":
+        entry = entry._replace(mount_type=MountType.TMPFS, tmpfs=TmpfsOpt(mount.size))
+    mounts.trees.append(_Bound(entry, tree))
 
 
-def _security(text: str) -> SecurityMode:
-    if text not in ("", "sandbox", "insecure"):
-        raise InvalidInput(f'security "{text}" is not valid', hint="use sandbox or insecure")
-    return SecurityMode.INSECURE if text == "insecure" else SecurityMode.SANDBOX
+def _add_secret(mount: RunMount, mounts: _Mounts) -> None:
+    identity = mount.source or mount.id or posixpath.basename(mount.target.rstrip("/"))
+    optional = not mount.required
+    target = mount.target
+    if mount.env is not None:
+        mounts.secret_env.append(SecretEnv(identity, mount.env or identity, optional))
+    elif not target:
+        target = f"/run/secrets/{posixpath.basename(identity.rstrip('/'))}"
+    if target:
+        mode = 0o400 if mount.mode is None else mount.mode
+        option = SecretOpt(identity, mount.uid or 0, mount.gid or 0, mode, optional)
+        mounts.secrets.append(
+            Mount(input=NO_INPUT, dest=target, mount_type=MountType.SECRET, secret=option)
+        )
 
 
-def _proxy(stage: StageConversion) -> ProxyEnv | None:
-    values = {}
-    for name in PROXIES:
-        value = stage.args.get(name) or stage.args.get(name.upper())
-        if value:
-            values[name] = value
-    return ProxyEnv(**values) if values else None
+def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
+    """A tree with a folder of the mode and owner that a new cache shall have."""
+    owner = ChownOpt(UserOpt(by_id=mount.uid or 0), UserOpt(by_id=mount.gid or 0))
+    mode = 0o755 if mount.mode is None else mount.mode & 0o777
+    mkdir = MkDirAction(_CACHE, mode, owner=owner, timestamp=-1)
+
+    def make(inputs: Inputs) -> Op:
+        return Op(file=FileOp((FileAction(inputs.place(0), NO_INPUT, 0, mkdir=mkdir),)))
+
+    return Step(make, (tree,), name="[internal] setting cache mount permissions")
 
 
-def _args_prefix(stage: StageConversion) -> str:
-    """History tells which args were set, as Docker's does."""
-    if not stage.declared:
-        return ""
-    words = " ".join(f"{name}={value}" for name, value in stage.declared.items())
-    return f"|{len(stage.declared)} {words} "
+def _shown(stage: Stage, text: str, mounts: _Mounts, escape: str) -> str:
+    """The command with variables filled in, but for those that hold secrets."""
+    masked = {**stage.env, **{secret.name: "****" for secret in mounts.secret_env}}
+    rules = Expander(masked, escape, raw_quotes=True, keep_unset=True)
+    # A shell knows more than this expansion does; what it cannot read is shown as it is.
+    with suppress(InvalidInput):
+        text = rules.word(text)
+    return capital(text)
 
 
-def _history_text(command: tuple[str, ...]) -> str:
-    return " ".join(command)
+def _summary(content: str) -> str:
+    first, *rest = content.strip().replace("\r\n", "\n").split("\n")
+    return first + ("..." if rest else "")
+
+
+def _history(stage: Stage, args: tuple[str, ...]) -> str:
+    """The command after the arguments that were declared for it: `|1 VERSION=3 /bin/sh -c …`."""
+    declared = {name: stage.env.get(name, value or "") for name, value in stage.args}
+    words = [f"{name}={value}" for name, value in declared.items()]
+    if words:
+        words.insert(0, f"|{len(words)}")
+    return " ".join((*words, *args))

@@ -2,12 +2,12 @@
 
 `$v ${v} ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?w} ${v?w} ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r}
 ${v//p/r}`; single quotes keep everything, double quotes expand, the escape character keeps the
-next one.
+next one. The rules, and where they differ from a shell's, are those of Docker's reference
+("Environment replacement").
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
@@ -15,242 +15,263 @@ from lamina.base.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SPECIAL = frozenset("@*#?-$!0123456789")
-_MAX_DEPTH = 40
+_SPECIAL = frozenset("@*#?-$!0")
+_BLANK = frozenset("\t\r ")
+_MAX_DEPTH = 64
 
 
 class Expander:
-    """Expands against fixed variables. `unset` collects names that had no value."""
+    """Expands words against fixed variables; `used` and `unset` collect the names asked for.
 
-    def __init__(self, variables: Mapping[str, str], escape: str = "\\") -> None:
-        self._variables = variables
-        self._escape = escape
+    Args:
+        variables: names and values.
+        escape: the escape character.
+        raw_quotes: leave quotes where they are.
+        raw_escapes: leave escape characters where they are.
+        plain_quotes: quotes mean nothing (the body of a heredoc).
+        keep_unset: leave references to unknown variables as they are written.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        escape: str = "\\",
+        *,
+        raw_quotes: bool = False,
+        raw_escapes: bool = False,
+        plain_quotes: bool = False,
+        keep_unset: bool = False,
+    ) -> None:
+        self.variables = variables
+        self.escape = escape
+        self.raw_quotes = raw_quotes
+        self.raw_escapes = raw_escapes
+        self.plain_quotes = plain_quotes
+        self.keep_unset = keep_unset
+        self.used: set[str] = set()
         self.unset: set[str] = set()
+        self._special = ("$", "<", "'", '"', escape)
 
     def word(self, text: str) -> str:
-        """Expand one word and take its quotes away. Raises InvalidInput."""
-        if not any(char in text for char in ("$", "'", '"', self._escape)):
+        """Expand one word; white space in it stays. Raises InvalidInput."""
+        if not any(char in text for char in self._special):
             return text
-        return _Scanner(text, self, raw=False).run("")
+        return self._scan(text)[0]
 
     def words(self, text: str) -> list[str]:
-        """Expand and split at white space outside quotes (EXPOSE, and the like)."""
-        return [self.word(part) for part in split_words(text, self._escape)]
+        """Expand, then split at white space that is not quoted. Raises InvalidInput."""
+        return self._scan(text)[1]
 
-    def keep_quotes(self, text: str) -> str:
-        """Expand, but leave quotes and escapes as they are."""
-        return _Scanner(text, self, raw=True).run("")
+    def _scan(self, text: str) -> tuple[str, list[str]]:
+        try:
+            return _Scanner(text, self).run("", self.raw_escapes)
+        except InvalidInput as error:
+            raise InvalidInput(f'failed to process "{text}": {error.reason}') from None
 
     def get(self, name: str) -> str | None:
-        value = self._variables.get(name)
-        if value is None:
-            self.unset.add(name)
+        value = self.variables.get(name)
+        (self.unset if value is None else self.used).add(name)
         return value
 
 
 class _Scanner:
-    def __init__(self, text: str, expander: Expander, *, raw: bool, depth: int = 0) -> None:
-        if depth > _MAX_DEPTH:
-            raise InvalidInput("variables are nested too deep")
-        self._text = text
-        self._at = 0
-        self._expander = expander
-        self._raw = raw
-        self._depth = depth
+    """One pass over a text. Errors are unlocated InvalidInput."""
 
-    def run(self, stop: str) -> str:
+    def __init__(self, text: str, rules: Expander) -> None:
+        self._text = text
+        self._end = len(text)
+        self._at = 0
+        self._rules = rules
+        self._raw_escapes = rules.raw_escapes
+        self._depth = 0
+
+    def run(self, stop: str, raw_escapes: bool) -> tuple[str, list[str]]:
+        """The expanded text up to `stop` (taken too) or the end, whole and as words."""
+        if self._depth > _MAX_DEPTH:
+            raise InvalidInput("variables are nested too deep")
+        self._depth += 1
+        outer, self._raw_escapes = self._raw_escapes, raw_escapes
+        try:
+            return self._run(stop)
+        finally:
+            self._raw_escapes = outer
+            self._depth -= 1
+
+    def _run(self, stop: str) -> tuple[str, list[str]]:
+        text, rules = self._text, self._rules
         out: list[str] = []
-        while self._at < len(self._text):
-            char = self._text[self._at]
-            if stop and char in stop:
-                return "".join(out)
+        words: list[str] = []
+        word: list[str] = []
+
+        def split(piece: str) -> None:
+            for char in piece:
+                if not char.isspace():
+                    word.append(char)
+                elif word:
+                    words.append("".join(word))
+                    word.clear()
+
+        while self._at < self._end:
+            char = text[self._at]
             self._at += 1
-            if char == "'":
-                out.append(self._single())
-            elif char == '"':
-                out.append(self._double())
-            elif char == "$":
-                out.append(self._variable())
-            elif char == self._expander._escape:
-                if self._at >= len(self._text):
-                    out.append(char if self._raw else "")
-                    break
-                out.append((char if self._raw else "") + self._text[self._at])
-                self._at += 1
+            if char == stop:
+                break
+            if char == "$":
+                piece = self._variable()
+                split(piece)
+            elif char == "<":
+                piece = self._angle()
+                word.append(piece)
+            elif char == "'" and not rules.plain_quotes:
+                piece = self._single()
+                word.append(piece)
+            elif char == '"' and not rules.plain_quotes:
+                piece = self._double()
+                word.append(piece)
+            elif char == rules.escape:
+                piece = char if self._raw_escapes else ""
+                if self._at < self._end:
+                    piece += text[self._at]
+                    self._at += 1
+                word.append(piece)
             else:
-                out.append(char)
-        if stop:
-            raise InvalidInput(f"{self._text}: a ${{ is not closed")
-        return "".join(out)
+                piece = char
+                split(char)
+            out.append(piece)
+        else:
+            if stop:
+                raise InvalidInput(f"syntax error: missing '{stop}'")
+        if "".join(word):
+            words.append("".join(word))
+        return "".join(out), words
+
+    def _angle(self) -> str:
+        """`<`, or the start of a heredoc word with the blanks before its delimiter."""
+        if self._text[self._at : self._at + 1] != "<":
+            return "<"
+        start = self._at
+        self._at += 1
+        while self._at < self._end and self._text[self._at] in _BLANK:
+            self._at += 1
+        return "<" + self._text[start : self._at]
 
     def _single(self) -> str:
         end = self._text.find("'", self._at)
         if end < 0:
-            raise InvalidInput(f"{self._text}: unexpected end of statement while looking for '")
+            raise InvalidInput(
+                "unexpected end of statement while looking for matching single-quote"
+            )
         inside = self._text[self._at : end]
         self._at = end + 1
-        return f"'{inside}'" if self._raw else inside
+        return f"'{inside}'" if self._rules.raw_quotes else inside
 
     def _double(self) -> str:
-        out = ['"'] if self._raw else []
-        while self._at < len(self._text):
+        quote = '"' if self._rules.raw_quotes else ""
+        escape = self._rules.escape
+        out = [quote]
+        while self._at < self._end:
             char = self._text[self._at]
             self._at += 1
             if char == '"':
-                if self._raw:
-                    out.append('"')
+                out.append(quote)
                 return "".join(out)
             if char == "$":
                 out.append(self._variable())
-            elif char == self._expander._escape and self._at < len(self._text):
-                following = self._text[self._at]
-                if self._raw or following not in ('"', "$", self._expander._escape):
+                continue
+            if char == escape:
+                if self._raw_escapes:
                     out.append(char)
-                out.append(following)
-                self._at += 1
-            else:
-                out.append(char)
-        raise InvalidInput(f'{self._text}: unexpected end of statement while looking for "')
+                if self._at >= self._end:
+                    break
+                # Only these can be escaped here; before others the character is itself.
+                if self._text[self._at] in ('"', "$", escape):
+                    char = self._text[self._at]
+                    self._at += 1
+            out.append(char)
+        raise InvalidInput("unexpected end of statement while looking for matching double-quote")
 
     def _variable(self) -> str:
-        text = self._text
-        if self._at >= len(text):
-            return "$"
-        if text[self._at] != "{":
+        text, rules = self._text, self._rules
+        if text[self._at : self._at + 1] != "{":
             name = self._name()
             if not name:
                 return "$"
-            return self._expander.get(name) or ""
+            value = rules.get(name)
+            if value is None:
+                return "$" + name if rules.keep_unset else ""
+            return value
         self._at += 1
+        following = text[self._at : self._at + 1]
+        if not following:
+            raise InvalidInput("syntax error: missing '}'")
+        if following in "{}:":
+            raise InvalidInput("syntax error: bad substitution")
         name = self._name()
-        if not name:
-            raise InvalidInput(f"{text}: bad substitution")
-        if self._at >= len(text):
-            raise InvalidInput(f"{text}: a ${{ is not closed")
-        char = text[self._at]
+        modifier = text[self._at : self._at + 1]
+        if not modifier:
+            raise InvalidInput("syntax error: missing '}'")
         self._at += 1
-        if char == "}":
-            return self._expander.get(name) or ""
-        if char == ":":
-            if self._at >= len(text) or text[self._at] not in "-+?":
-                raise InvalidInput(
-                    f"{text}: unsupported modifier ({text[self._at - 1 : self._at + 1]}) "
-                    "in substitution"
-                )
-            operator = ":" + text[self._at]
+        if modifier == "}":
+            value = rules.get(name)
+            if value is None:
+                return "${" + name + "}" if rules.keep_unset else ""
+            return value
+        if modifier == "/":
+            return self._replaced(name)
+        strict = modifier == ":"
+        if strict:
+            modifier += text[self._at : self._at + 1]
             self._at += 1
-            return self._default(name, operator)
-        if char in "-+?":
-            return self._default(name, char)
-        if char in "#%":
-            doubled = text[self._at : self._at + 1] == char
-            self._at += doubled
-            pattern = self._argument("}")
-            return _strip(self._expander.get(name) or "", pattern, char, greedy=doubled)
-        if char == "/":
-            everywhere = text[self._at : self._at + 1] == "/"
-            self._at += everywhere
-            pattern = self._argument("/}")
-            replacement = ""
-            if text[self._at - 1] == "/":
-                replacement = self._argument("}")
-            expression = re.compile(_glob(pattern, greedy=True), re.DOTALL)
-            value = self._expander.get(name) or ""
-            return expression.sub(lambda _: replacement, value, count=0 if everywhere else 1)
-        raise InvalidInput(f"{text}: unsupported modifier ({char}) in substitution")
+        if modifier not in ("+", "-", "?", "#", "%", ":+", ":-", ":?"):
+            raise InvalidInput(f"unsupported modifier ({modifier}) in substitution")
+        kind = modifier[-1]
+        argument, _ = self.run("}", kind in "#%")
+        value = rules.get(name)
+        if value is None and rules.keep_unset:
+            return "${" + name + modifier + argument + "}"
+        absent = value is None or (strict and not value)
+        if kind == "-":
+            return argument if absent else value or ""
+        if kind == "+":
+            return "" if absent else argument
+        if kind == "?":
+            if absent:
+                state = "empty" if value is not None else "unset"
+                raise InvalidInput(f"{name}: {argument or f'is not allowed to be {state}'}")
+            return value or ""
+        from lamina.dockerfile.glob import strip_prefix, strip_suffix
 
-    def _default(self, name: str, operator: str) -> str:
-        word = self._argument("}")
-        value = self._expander._variables.get(name)
-        present = value is not None and (bool(value) or not operator.startswith(":"))
-        match operator[-1]:
-            case "-":
-                return value if present and value is not None else word
-            case "+":
-                return word if present else ""
-            case _:
-                if not present:
-                    raise InvalidInput(f"{name}: {word or 'is not allowed to be unset'}")
-                return value or ""
+        longest = argument.startswith(kind)
+        strip = strip_prefix if kind == "#" else strip_suffix
+        return strip(value or "", argument[longest:], longest=longest)
 
-    def _argument(self, stop: str) -> str:
-        """The expanded word up to one of `stop`, which is taken too."""
-        inner = _Scanner(self._text, self._expander, raw=False, depth=self._depth + 1)
-        inner._at = self._at
-        value = inner.run(stop)
-        self._at = inner._at + 1
-        return value
+    def _replaced(self, name: str) -> str:
+        rules = self._rules
+        everywhere = self._text[self._at : self._at + 1] == "/"
+        self._at += everywhere
+        pattern, _ = self.run("/", True)
+        replacement, _ = self.run("}", True)
+        value = rules.get(name)
+        if value is None and rules.keep_unset:
+            return "${" + f"{name}/{pattern}/{replacement}" + "}"
+        from lamina.dockerfile.glob import substitute
+
+        return substitute(value or "", pattern, replacement, everywhere=everywhere)
 
     def _name(self) -> str:
+        """A variable's name, a number, or one special character; "" if there is none."""
         text, start = self._text, self._at
-        if start < len(text) and text[start] in _SPECIAL:
+        if start >= self._end:
+            return ""
+        first = text[start]
+        if first.isdecimal():
+            while self._at < self._end and text[self._at].isdecimal():
+                self._at += 1
+        elif first in _SPECIAL:
             self._at += 1
-            return text[start]
-        while self._at < len(text) and (text[self._at].isalnum() or text[self._at] == "_"):
-            self._at += 1
-        return text[start : self._at]
-
-
-def split_words(text: str, escape: str = "\\") -> list[str]:
-    """Split at white space outside quotes; quotes and escapes stay."""
-    words: list[str] = []
-    current = ""
-    quote = ""
-    depth = 0
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char == escape and quote != "'" and at + 1 < len(text):
-            current += text[at : at + 2]
-            at += 2
-            continue
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif text.startswith("${", at):
-            depth += 1
-        elif char == "}" and depth:
-            depth -= 1
-        elif char.isspace() and not depth:
-            if current:
-                words.append(current)
-            current = ""
-            at += 1
-            continue
-        current += char
-        at += 1
-    if current:
-        words.append(current)
-    return words
-
-
-def _strip(value: str, pattern: str, side: str, *, greedy: bool) -> str:
-    expression = _glob(pattern, greedy=greedy)
-    if side == "#":
-        match = re.match(expression, value, re.DOTALL)
-        return value[match.end() :] if match else value
-    starts = range(len(value) + 1) if greedy else range(len(value), -1, -1)
-    whole = re.compile(_glob(pattern, greedy=True) + r"\Z", re.DOTALL)
-    for start in starts:
-        if whole.match(value, start):
-            return value[:start]
-    return value
-
-
-def _glob(pattern: str, *, greedy: bool) -> str:
-    out = ""
-    escaped = False
-    for char in pattern:
-        if escaped:
-            out += re.escape(char)
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == "*":
-            out += ".*" if greedy else ".*?"
-        elif char == "?":
-            out += "."
         else:
-            out += re.escape(char)
-    return out
+            while self._at < self._end and (
+                text[self._at].isalpha() or text[self._at].isdecimal() or text[self._at] == "_"
+            ):
+                self._at += 1
+        return text[start : self._at]

@@ -1,4 +1,4 @@
-"""The image configuration that instructions build up (OCI image spec, `config.md`)."""
+"""The image configuration that a stage makes (OCI image spec, `config.md`; Docker's additions)."""
 
 from __future__ import annotations
 
@@ -6,73 +6,113 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Corrupt
-from lamina.base.oci import load_json_object, platform_to_json
+from lamina.base.oci import load_json_object, platform_from_json, platform_to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from lamina.base.platform import Platform
 
-_COMMENT = "buildkit.dockerfile.v0"
-_KEYS = (
-    "architecture",
-    "author",
-    "config",
-    "created",
-    "history",
-    "os",
-    "os.features",
-    "os.version",
-    "variant",
-)
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+HISTORY_COMMENT = "buildkit.dockerfile.v0"
+# The order in which Docker's own documents have them.
+_SETTINGS = (
+    "User",
+    "ExposedPorts",
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "Volumes",
+    "WorkingDir",
+    "Labels",
+    "StopSignal",
+    "ArgsEscaped",
+    "Healthcheck",
+    "OnBuild",
+    "Shell",
+)
+_TYPES: Mapping[str, type] = {
+    "User": str,
+    "ExposedPorts": dict,
+    "Env": list,
+    "Entrypoint": list,
+    "Cmd": list,
+    "Volumes": dict,
+    "WorkingDir": str,
+    "Labels": dict,
+    "StopSignal": str,
+    "ArgsEscaped": bool,
+    "Healthcheck": dict,
+    "OnBuild": list,
+    "Shell": list,
+}
+_SORTED = frozenset(("ExposedPorts", "Volumes", "Labels"))
 
 
 class ImageConfig:
-    """Mutable while a stage is converted; `copy` for a stage that builds on another."""
+    """A configuration while it is made; `copy` one for a stage that builds on another.
 
-    def __init__(self, document: dict[str, Any], platform: Platform) -> None:
-        self._document = document
-        document.setdefault("config", {})
-        if document["config"] is None:
-            document["config"] = {}
-        document.update(platform_to_json(platform))
-        self.history: list[dict[str, Any]] = list(document.get("history") or [])
+    `settings` is the document's `config`. Lists and objects in it are replaced, never changed
+    in place, so that copies may share them.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.author = ""
+        self.settings: dict[str, Any] = {}
+        self.history: list[dict[str, Any]] = []
 
     @classmethod
-    def scratch(cls, platform: Platform) -> ImageConfig:
-        config = cls({}, platform)
-        config.set_env("PATH", DEFAULT_PATH)
+    def empty(cls, platform: Platform) -> ImageConfig:
+        """What `FROM scratch` begins with."""
+        config = cls(platform)
         config.settings["WorkingDir"] = "/"
+        config.set_env("PATH", DEFAULT_PATH)
         return config
 
     @classmethod
-    def parse(cls, data: bytes, platform: Platform) -> ImageConfig:
-        """Raises Corrupt."""
+    def parse(cls, data: bytes) -> ImageConfig:
+        """Read an image's configuration; what does not apply to a new image is left out.
+
+        Raises Corrupt.
+        """
         document = load_json_object(data, "image configuration")
-        if not isinstance(document.get("config") or {}, dict):
-            raise Corrupt("malformed image configuration: config is not an object")
-        config = cls({key: document[key] for key in _KEYS if key in document}, platform)
-        config._document.pop("created", None)
-        if not any(entry.startswith("PATH=") for entry in config.env):
-            config.set_env("PATH", DEFAULT_PATH)
+        try:
+            config = cls(platform_from_json(document))
+        except TypeError as error:
+            raise Corrupt(f"malformed image configuration: {error}") from error
+        settings = document.get("config") or {}
+        history = document.get("history") or []
+        if not isinstance(settings, dict) or not isinstance(history, list):
+            raise Corrupt("malformed image configuration: config or history has the wrong type")
+        for key in _SETTINGS:
+            value = settings.get(key)
+            if not value:
+                continue
+            if not isinstance(value, _TYPES[key]):
+                raise Corrupt(f"malformed image configuration: {key} has the wrong type")
+            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+                raise Corrupt(f"malformed image configuration: {key} is not a list of strings")
+            config.settings[key] = value
+        config.author = str(document.get("author") or "")
+        config.history = [entry for entry in history if isinstance(entry, dict)]
         return config
 
     def copy(self) -> ImageConfig:
-        duplicate = ImageConfig.__new__(ImageConfig)
-        duplicate._document = json.loads(json.dumps(self._document))
+        duplicate = ImageConfig(self.platform)
+        duplicate.author = self.author
+        duplicate.settings = dict(self.settings)
         duplicate.history = list(self.history)
         return duplicate
 
     @property
-    def settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = self._document["config"]
-        return settings
-
-    @property
-    def env(self) -> list[str]:
-        return list(self.settings.get("Env") or [])
+    def env(self) -> list[tuple[str, str]]:
+        pairs = (entry.partition("=") for entry in self.settings.get("Env") or ())
+        return [(name, value) for name, _, value in pairs]
 
     def set_env(self, name: str, value: str) -> None:
-        env = self.env
+        """Replace a variable where it stands, or add it at the end."""
+        env = list(self.settings.get("Env") or ())
         for index, entry in enumerate(env):
             if entry.partition("=")[0] == name:
                 env[index] = f"{name}={value}"
@@ -83,33 +123,58 @@ class ImageConfig:
 
     @property
     def working_dir(self) -> str:
-        return str(self.settings.get("WorkingDir") or "/")
+        return str(self.settings.get("WorkingDir") or "")
 
     @property
     def user(self) -> str:
         return str(self.settings.get("User") or "")
 
-    @property
-    def shell(self) -> tuple[str, ...]:
-        return tuple(self.settings.get("Shell") or ("/bin/sh", "-c"))
+    def shell_command(self, words: Iterable[str]) -> tuple[str, ...]:
+        """Words in shell form: the shell, and they as its one argument."""
+        shell = self.settings.get("Shell")
+        if not shell:
+            windows = self.platform.os == "windows"
+            shell = ("cmd", "/S", "/C") if windows else ("/bin/sh", "-c")
+        return (*shell, " ".join(words))
 
-    def set_author(self, name: str) -> None:
-        self._document["author"] = name
+    def set_labels(self, labels: Iterable[tuple[str, str]]) -> None:
+        self.settings["Labels"] = {**(self.settings.get("Labels") or {}), **dict(labels)}
 
-    def add_history(self, created_by: str, *, layer: bool) -> None:
-        entry: dict[str, Any] = {"created_by": created_by, "comment": _COMMENT}
+    def add_names(self, key: str, names: Iterable[str]) -> None:
+        """ExposedPorts and Volumes: objects used as sets."""
+        self.settings[key] = {
+            **(self.settings.get(key) or {}),
+            **{name: {} for name in names},
+        }
+
+    def note(self, created_by: str, *, layer: bool = False, epoch: int | None = None) -> None:
+        """Add an entry of history; `layer` if the step made one, `epoch` its time in seconds."""
+        entry: dict[str, Any] = {}
+        if epoch is not None:
+            entry["created"] = _format_time(epoch)
+        entry["created_by"] = created_by
+        entry["comment"] = HISTORY_COMMENT
         if not layer:
             entry["empty_layer"] = True
         self.history.append(entry)
 
-    def add_to_set(self, key: str, names: tuple[str, ...]) -> None:
-        """ExposedPorts and Volumes: JSON objects used as sets."""
-        members = dict(self.settings.get(key) or {})
-        members.update({name: {} for name in names})
-        self.settings[key] = dict(sorted(members.items()))
-
     def to_bytes(self) -> bytes:
-        document = {**self._document, "history": self.history}
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "surrogateescape"
-        )
+        """The document as JSON, without `rootfs` and `created`: the exporter knows those."""
+        settings: dict[str, Any] = {}
+        for key in _SETTINGS:
+            value = self.settings.get(key)
+            if value:
+                settings[key] = dict(sorted(value.items())) if key in _SORTED else value
+        document: dict[str, Any] = {"author": self.author} if self.author else {}
+        document.update(platform_to_json(self.platform))
+        document["config"] = settings
+        if self.history:
+            document["history"] = self.history
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "surrogateescape")
+
+
+def _format_time(epoch: int) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))

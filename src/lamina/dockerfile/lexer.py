@@ -1,4 +1,4 @@
-"""From text to instructions' raw parts: directives, continuations, comments, heredocs."""
+"""From text to instructions' raw parts: directives, comments, continuations, heredocs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
 from lamina.base.location import Location
+from lamina.dockerfile.words import json_words, markers, split_line
 
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
-_HEREDOC = re.compile(r"(?<![\w<])(\d*)<<(-?)(?:\"([^\"<>|;&\s]+)\"|'([^'<>|;&\s]+)'|([\w.]+))")
-_HEREDOC_INSTRUCTIONS = frozenset(("ADD", "COPY", "RUN"))
-_KNOWN_DIRECTIVES = frozenset(("syntax", "escape", "check"))
+_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
+_HEREDOC_KEYWORDS = frozenset(("ADD", "COPY", "RUN"))
+_DIRECTIVES = frozenset(("syntax", "escape", "check"))
 
 
 class Heredoc(NamedTuple):
-    """`expand` unless the delimiter was quoted; `chomp` (`<<-`) strips leading tabs."""
+    """`content` is as written; it is expanded unless the delimiter was quoted.
+
+    `chomp` (`<<-`) asks for the tabs at the beginning of lines to be taken away.
+    """
 
     name: str
     content: str
     expand: bool
     chomp: bool
-    number: str = ""
 
 
 class Node(NamedTuple):
-    """One instruction: its keyword in capitals, `--flag` words, and the rest as one line."""
+    """One instruction: its keyword in capitals, `--flag` words, and the rest as one line.
+
+    `original` is the whole instruction as one line, heredocs left out. `comments` stand right
+    above it.
+    """
 
     keyword: str
     flags: tuple[str, ...]
@@ -33,152 +39,144 @@ class Node(NamedTuple):
     heredocs: tuple[Heredoc, ...]
     original: str
     location: Location
+    comments: tuple[str, ...] = ()
 
 
 class Document(NamedTuple):
+    """`directives` are (name, value); `blank_continuations` are places of a bad old habit."""
+
     nodes: tuple[Node, ...]
     directives: tuple[tuple[str, str], ...]
     escape: str
+    blank_continuations: tuple[Location, ...] = ()
 
 
 def parse_document(text: str, filename: str) -> Document:
     """Split a Dockerfile into nodes. Raises InvalidInput, located."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    lines = text.split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    directives = _directives(lines, filename, text)
-    escape = dict(directives).get("escape", "\\")
-    if escape not in ("\\", "`"):
-        raise InvalidInput(
-            f"invalid escape token '{escape}'",
-            hint="# escape takes \\ or `",
-            location=Location(filename, 1, 1, text),
-        )
-    continuation = re.compile(
-        rf"([^{re.escape(escape)}])?{re.escape(escape)}[ \t]*\Z|\A{re.escape(escape)}[ \t]*\Z"
-    )
-    nodes = []
-    at = 0
-    while at < len(lines):
-        line = lines[at].lstrip()
-        if not line or line.startswith("#"):
-            at += 1
-            continue
-        start = at
-        joined, original = "", []
-        while at < len(lines):
-            raw = lines[at]
-            if at > start and (not raw.strip() or raw.lstrip().startswith("#")):
-                at += 1
-                continue
-            original.append(raw)
-            at += 1
-            piece = raw.lstrip() if at - 1 == start else raw
-            ending = continuation.search(piece)
-            if ending is None:
-                joined += piece
-                break
-            joined += piece[: ending.end(1) if ending.group(1) is not None else ending.start()]
-        keyword, _, rest = joined.strip().partition(" ")
-        if "\t" in keyword:
-            keyword, _, rest = joined.strip().partition("\t")
-        keyword = keyword.upper()
-        heredocs: list[Heredoc] = []
-        if keyword in _HEREDOC_INSTRUCTIONS or (
-            keyword == "ONBUILD" and rest.split(None, 1)[:1] != []
-        ):
-            for match in _find_heredocs(rest):
-                at, heredoc = _read_heredoc(lines, at, match, filename, text, start)
-                heredocs.append(heredoc)
-        location = Location(filename, start + 1, at, text)
-        flags, rest = _take_flags(rest.strip())
-        nodes.append(Node(keyword, flags, rest, tuple(heredocs), "\n".join(original), location))
-    if not nodes:
-        raise InvalidInput(
-            "the Dockerfile is empty",
-            hint="it needs at least a FROM line",
-            location=Location(filename, 1, 1, text),
-        )
-    return Document(tuple(nodes), directives, escape)
+    return _Lexer(text, filename).run()
 
 
-def _directives(lines: list[str], filename: str, text: str) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
-    for number, line in enumerate(lines, 1):
-        match = _DIRECTIVE.match(line.strip())
-        if match is None or match[1].lower() not in _KNOWN_DIRECTIVES:
-            break
-        name = match[1].lower()
-        if any(name == known for known, _ in found):
+class _Lexer:
+    def __init__(self, text: str, filename: str) -> None:
+        self._text = text
+        self._filename = filename
+        self._lines = text.removeprefix("\ufeff").split("\n")
+        if not self._lines[-1]:
+            self._lines.pop()
+        self._at = 0
+        self._directives = self._read_directives()
+        self._escape = dict(self._directives).get("escape", "\\")
+        if self._escape not in ("\\", "`"):
             raise InvalidInput(
-                f"only one {name} parser directive can be used",
-                location=Location(filename, number, number, text),
+                f"invalid escape token '{self._escape}' does not match ` or \\",
+                location=self._place(1),
             )
-        found.append((name, match[2]))
-    return tuple(found)
+        mark = re.escape(self._escape)
+        # A doubled escape character at the end is itself, not a continuation.
+        self._continued = re.compile(rf"(?:(?<=[^{mark}])|\A){mark}[ \t]*\Z")
+        self._blank: list[Location] = []
 
+    def run(self) -> Document:
+        nodes: list[Node] = []
+        comments: list[str] = []
+        while self._at < len(self._lines):
+            line = self._lines[self._at].strip("\r").lstrip()
+            if line.startswith("#"):
+                comment = line[1:].strip()
+                if not comment:
+                    comments.clear()
+                elif self._at >= len(self._directives):
+                    comments.append(comment)
+                self._at += 1
+            elif not line:
+                self._at += 1
+            else:
+                nodes.append(self._node(line, tuple(comments)))
+                comments.clear()
+        if not nodes:
+            raise InvalidInput(
+                "the Dockerfile has no instructions",
+                hint="it needs at least a FROM line",
+                location=self._place(1),
+            )
+        return Document(tuple(nodes), self._directives, self._escape, tuple(self._blank))
 
-def _find_heredocs(rest: str) -> list[re.Match[str]]:
-    if rest.lstrip().startswith("["):
-        return []
-    return [match for match in _HEREDOC.finditer(rest) if not _quoted(rest, match.start())]
+    def _node(self, line: str, comments: tuple[str, ...]) -> Node:
+        start = self._at + 1
+        joined = self._join(line, start)
+        try:
+            keyword, flags, rest = split_line(joined, self._escape)
+            heredocs = self._heredocs(keyword.upper(), rest, joined, start)
+        except InvalidInput as error:
+            raise error.at(self._place(start, self._at)) from None
+        place = self._place(start, self._at)
+        return Node(keyword.upper(), flags, rest, heredocs, joined, place, comments)
 
-
-def _quoted(text: str, position: int) -> bool:
-    quote = ""
-    skip = False
-    for char in text[:position]:
-        if skip:
-            skip = False
-        elif char == "\\" and quote != "'":
-            skip = True
-        elif quote:
-            if char == quote:
-                quote = ""
-        elif char in "\"'":
-            quote = char
-    return bool(quote)
-
-
-def _read_heredoc(
-    lines: list[str], at: int, match: re.Match[str], filename: str, text: str, start: int
-) -> tuple[int, Heredoc]:
-    name = match[3] or match[4] or match[5]
-    chomp = match[2] == "-"
-    content: list[str] = []
-    while at < len(lines):
-        line = lines[at]
-        at += 1
-        if (line.lstrip("\t") if chomp else line) == name:
-            body = "".join(f"{piece}\n" for piece in content)
-            return at, Heredoc(name, body, match[5] is not None, chomp, match[1])
-        content.append(line.lstrip("\t") if chomp else line)
-    raise InvalidInput(
-        f"unterminated heredoc: no line is exactly {name}",
-        hint=f"end it with a line that holds {name} alone",
-        location=Location(filename, start + 1, start + 1, text),
-    )
-
-
-def _take_flags(rest: str) -> tuple[tuple[str, ...], str]:
-    """Leading `--name[=value]` words; `--` ends them."""
-    flags = []
-    while rest.startswith("--"):
-        end = 0
-        quote = ""
-        while end < len(rest):
-            char = rest[end]
-            if quote:
-                quote = "" if char == quote else quote
-            elif char in "\"'":
-                quote = char
-            elif char.isspace():
+    def _join(self, line: str, start: int) -> str:
+        """The instruction's lines as one; comments and blank lines between them are dropped."""
+        self._at += 1
+        pieces: list[str] = []
+        while True:
+            ending = self._continued.search(line)
+            if ending is None:
+                pieces.append(line)
                 break
-            end += 1
-        word = rest[:end]
-        rest = rest[end:].lstrip()
-        if word == "--":
-            break
-        flags.append(re.sub(r"([\"'])(.*?)\1", r"\2", word))
-    return tuple(flags), rest
+            pieces.append(line[: ending.start()])
+            while self._at < len(self._lines):
+                line = self._lines[self._at].rstrip("\r")
+                self._at += 1
+                stripped = line.lstrip()
+                if stripped.startswith("#"):
+                    continue
+                if stripped:
+                    break
+                self._blank.append(self._place(self._at))
+            else:
+                break
+        return "".join(pieces)
+
+    def _heredocs(self, keyword: str, rest: str, line: str, start: int) -> tuple[Heredoc, ...]:
+        if "<<" not in line:
+            return ()
+        if keyword == "ONBUILD":
+            keyword, _, rest = split_line(rest, self._escape)
+            keyword = keyword.upper()
+        if keyword not in _HEREDOC_KEYWORDS or json_words(rest) is not None:
+            return ()
+        found = []
+        for name, expand, chomp in markers(line):
+            content: list[str] = []
+            while self._at < len(self._lines):
+                raw = self._lines[self._at]
+                self._at += 1
+                ending = raw.rstrip("\r")
+                if (ending.lstrip("\t") if chomp else ending) == name:
+                    break
+                content.append(raw + "\n")
+            else:
+                raise InvalidInput(
+                    f"unterminated heredoc: no line is {name} alone",
+                    hint=f"end it with a line that holds only {name}",
+                    location=self._place(start),
+                )
+            found.append(Heredoc(name, "".join(content), expand, chomp))
+        return tuple(found)
+
+    def _read_directives(self) -> tuple[tuple[str, str], ...]:
+        """`# name=value` lines at the very top; the first other line ends them."""
+        found: list[tuple[str, str]] = []
+        for number, raw in enumerate(self._lines, 1):
+            line = raw.lstrip()
+            match = _DIRECTIVE.match(line[1:].lstrip()) if line.startswith("#") else None
+            if match is None or match[1].lower() not in _DIRECTIVES:
+                break
+            name = match[1].lower()
+            if any(name == known for known, _ in found):
+                raise InvalidInput(
+                    f"only one {name} parser directive can be used", location=self._place(number)
+                )
+            found.append((name, match[2]))
+        return tuple(found)
+
+    def _place(self, start: int, end: int = 0) -> Location:
+        return Location(self._filename, start, max(start, end), self._text)

@@ -1,55 +1,59 @@
-"""`RUN --mount=…`: every type and option."""
+"""`RUN --mount=…` and `--device=…`: every type and option."""
 
 from __future__ import annotations
 
-import csv
-import posixpath
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput
-from lamina.dockerfile.instruction import suggest
+from lamina.dockerfile.instruction import Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamina.base.location import Location
-
-_OPTIONS = {
-    "bind": ("from", "source", "target", "readonly", "readwrite"),
-    "cache": (
-        "id",
-        "from",
-        "source",
-        "target",
-        "readonly",
-        "readwrite",
-        "sharing",
-        "mode",
-        "uid",
-        "gid",
-    ),
-    "tmpfs": ("target", "size"),
-    "secret": ("id", "target", "required", "mode", "uid", "gid", "env"),
-    "ssh": ("id", "target", "required", "mode", "uid", "gid"),
-}
+TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
+SHARING = ("shared", "private", "locked")
+_KEYS = (
+    "type",
+    "from",
+    "source",
+    "target",
+    "readonly",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "src",
+    "dst",
+    "destination",
+    "ro",
+    "rw",
+    "readwrite",
+    "env",
+)
 _SAME = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-_SAME.update(rw="readwrite")
-_SHARING = ("shared", "private", "locked")
-_BOOLEAN = frozenset(("readonly", "readwrite", "required"))
-_SIZES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SAME["rw"] = "readwrite"
+_SWITCHES = frozenset(("readonly", "readwrite", "required"))
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_UINT32 = 1 << 32
 
 
 class RunMount(NamedTuple):
-    """One mount as written, with defaults filled in.
+    """One mount as written, with what its type implies filled in.
 
-    `mode`, `uid` and `gid` are None where they were not given; `target` is "" for a secret that
-    is passed in the environment alone.
+    `mode`, `uid`, `gid` and `env` are None where they were not given. `size` is in bytes, 0 for
+    no limit.
     """
 
     type: str
-    target: str = ""
-    source: str = ""
     origin: str = ""
+    source: str = ""
+    target: str = ""
     id: str = ""
     readonly: bool = False
     sharing: str = "shared"
@@ -58,90 +62,154 @@ class RunMount(NamedTuple):
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
-    env: str = ""
+    env: str | None = None
 
 
-def parse_mount(text: str, expand: Callable[[str], str], location: Location) -> RunMount:
-    """Read one `--mount` value. Raises InvalidInput, located."""
+def mount_origin(text: str) -> str:
+    """The `from` of a mount, before anything is expanded. Raises InvalidInput."""
+    origin = ""
+    for field in _fields(text):
+        key, _, value = field.partition("=")
+        if key.lower() == "from":
+            if "$" in value[:-1]:
+                raise InvalidInput(
+                    "'from' doesn't support variable expansion, define alias stage instead",
+                    hint="write FROM ${NAME} AS alias above, and from=alias here",
+                )
+            origin = value
+    return origin
 
-    def refuse(reason: str, hint: str = "") -> InvalidInput:
-        return InvalidInput(reason, hint=hint, location=location)
 
-    fields = next(csv.reader([text]), [])
+def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
+    """Read one `--mount` value. Raises InvalidInput."""
     values: dict[str, str] = {}
-    for field in fields:
-        name, equals, value = field.partition("=")
-        name = _SAME.get(name.strip().lower(), name.strip().lower())
-        if not equals and name not in _BOOLEAN:
-            raise refuse(f"invalid field '{field}' must be a key=value pair")
-        values[name] = expand(value) if equals else "true"
-    kind = values.pop("type", "bind")
-    if kind not in _OPTIONS:
-        raise refuse(f'unsupported mount type "{kind}"', suggest(kind, tuple(_OPTIONS)))
-    for name in values:
-        if name not in _OPTIONS[kind]:
-            raise refuse(
-                f"unexpected key '{name}' for mount type '{kind}'", suggest(name, _OPTIONS[kind])
+    for field in _fields(text):
+        written, equals, value = field.partition("=")
+        key = _SAME.get(written.lower(), written.lower())
+        if key not in _KEYS:
+            raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, _KEYS)
+        if not equals and key not in _SWITCHES:
+            raise InvalidInput(
+                f"invalid field '{field}' must be a key=value pair", hint=f"write {key}=value"
             )
-    switches = {}
-    for name in _BOOLEAN & values.keys():
-        if values[name].lower() not in ("true", "false", "1", "0"):
-            raise refuse(f"invalid value for {name}: {values[name]}")
-        switches[name] = values[name].lower() in ("true", "1")
-    readonly = switches.get("readonly", kind == "bind" and not switches.get("readwrite", False))
-    numbers: dict[str, int | None] = {}
-    for name, base in (("mode", 8), ("uid", 10), ("gid", 10)):
-        try:
-            numbers[name] = int(values[name], base) if name in values else None
-        except ValueError:
-            raise refuse(f"invalid value {values[name]} for {name}") from None
-    sharing = values.get("sharing", "shared")
-    if sharing not in ("shared", "private", "locked"):
-        raise refuse(
-            f'unsupported sharing value "{sharing}"',
-            suggest(sharing, ("shared", "private", "locked")),
-        )
-    target = values.get("target", "")
-    source = values.get("source", "")
-    mount_id = values.get("id", "")
-    env = values.get("env", "")
+        values[key] = expand(value) if equals else "true"
+        if key in ("readonly", "readwrite"):
+            # They are one switch; what is written last holds.
+            values.pop("readwrite" if key == "readonly" else "readonly", None)
+    kind = values.get("type", "bind").lower()
+    if kind not in TYPES:
+        raise _unexpected(f'unsupported mount type "{values["type"]}"', kind, TYPES)
+    _check_keys(kind, values)
+    switches = {key: _switch(key, values[key]) for key in _SWITCHES & values.keys()}
+    readonly = switches.get("readonly", not switches.get("readwrite", kind in ("cache", "tmpfs")))
+    sharing = values.get("sharing", "shared").lower()
+    if sharing not in SHARING:
+        raise _unexpected(f'unsupported sharing value "{values["sharing"]}"', sharing, SHARING)
+    source, target, identity = (values.get(key, "") for key in ("source", "target", "id"))
     if kind == "secret":
-        mount_id = mount_id or posixpath.basename(target) or env
-        if not mount_id:
-            raise refuse("invalid empty secret id", "give the mount an id=")
-        if not target and not env:
-            target = f"/run/secrets/{posixpath.basename(mount_id)}"
-    elif kind == "ssh":
-        mount_id = mount_id or "default"
-    elif not target:
-        raise refuse("missing required field 'target'", "say where to mount it: target=/path")
-    if kind in ("bind", "cache") and posixpath.normpath(target) == "/":
-        raise refuse('invalid mount target "/"')
+        if not (source or target or identity):
+            raise InvalidInput(
+                "invalid secret mount. one of source, target required",
+                hint="name the secret: --mount=type=secret,id=name",
+            )
+        if source and identity:
+            raise InvalidInput("both source and id can't be set")
+    if kind == "ssh" and source:
+        raise InvalidInput("ssh does not support source")
     return RunMount(
         kind,
-        target,
-        source,
         values.get("from", ""),
-        mount_id,
+        source,
+        target,
+        identity,
         readonly,
         sharing,
         switches.get("required", False),
-        _size(values["size"], refuse) if "size" in values else 0,
-        numbers["mode"],
-        numbers["uid"],
-        numbers["gid"],
-        env,
+        _size(values["size"]) if "size" in values else 0,
+        _number(values, "mode", 8),
+        _number(values, "uid", 10),
+        _number(values, "gid", 10),
+        values.get("env"),
     )
 
 
-def _size(text: str, refuse: Callable[[str], InvalidInput]) -> int:
-    """Bytes of `64m`, `1gb`, `1024`."""
-    digits = text.lower().removesuffix("b").removesuffix("i")
-    unit = 1
-    if digits and digits[-1] in _SIZES:
-        unit = _SIZES[digits[-1]]
-        digits = digits[:-1]
+def parse_device(text: str) -> Device:
+    """Read one `--device` value: `name[,required]`. Raises InvalidInput."""
+    name, required = "", False
+    for field in _fields(text):
+        key, equals, value = field.partition("=")
+        match key.lower():
+            case "required":
+                required = _switch("required", value) if equals else True
+            case "name" if equals:
+                if name:
+                    raise InvalidInput(f"device name already set to {name}")
+                name = value
+            case _:
+                if name:
+                    raise InvalidInput(
+                        f"unexpected field '{field}'", hint="write --device=name[,required]"
+                    )
+                name = field
+    return Device(name, required)
+
+
+def _check_keys(kind: str, values: dict[str, str]) -> None:
+    for key, kinds in (
+        ("required", ("secret", "ssh")),
+        ("size", ("tmpfs",)),
+        ("mode", ("secret", "ssh", "cache")),
+        ("uid", ("secret", "ssh", "cache")),
+        ("gid", ("secret", "ssh", "cache")),
+        ("sharing", ("cache",)),
+    ):
+        if key in values and kind not in kinds:
+            raise InvalidInput(
+                f"unexpected key '{key}' for mount type '{kind}'",
+                hint=f"{key} is for {' and '.join(kinds)} mounts",
+            )
+    if kind == "secret" and values.get("from"):
+        raise InvalidInput("secret mount should not have a from")
+
+
+def _fields(text: str) -> list[str]:
+    """Comma-separated values; one that holds a comma is in double quotes."""
+    if '"' not in text:
+        return text.split(",")
+    import csv
+
     try:
-        return int(float(digits) * unit)
-    except ValueError:
-        raise refuse(f"invalid value for size: {text}") from None
+        return next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise InvalidInput(f"failed to parse csv mounts: {error}") from None
+
+
+def _unexpected(reason: str, word: str, known: tuple[str, ...]) -> InvalidInput:
+    from lamina.dockerfile.suggest import suggest
+
+    return InvalidInput(reason, hint=suggest(word, known) or f"known are {', '.join(known)}")
+
+
+def _switch(key: str, value: str) -> bool:
+    if value not in _TRUE and value not in _FALSE:
+        raise InvalidInput(f"invalid value for {key}: {value}", hint="use true or false")
+    return value in _TRUE
+
+
+def _number(values: dict[str, str], key: str, base: int) -> int | None:
+    if key not in values:
+        return None
+    text = values[key]
+    digits = "01234567" if base == 8 else "0123456789"
+    if not text or text.strip(digits) or len(text) > 40 or int(text, base) >= _UINT32:
+        raise InvalidInput(f"invalid value {text} for {key}")
+    return int(text, base)
+
+
+def _size(text: str) -> int:
+    """Bytes of `64m`, `1GB`, `1.5g`, `1024`."""
+    match = _SIZE.fullmatch(text)
+    if match is None or len(match[1]) > 20:
+        raise InvalidInput(f"invalid value for size: {text}", hint="a size looks like 64m or 1g")
+    power = " kmgtp".index(match[2].lower() or " ")
+    return int(float(match[1]) * 1024**power)

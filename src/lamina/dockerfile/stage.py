@@ -1,168 +1,260 @@
-"""Stages: how FROM lines divide a Dockerfile, and which of them a target needs."""
+"""Stages: how FROM lines divide a Dockerfile, what each needs, and how far each has come."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.instruction import Flags, From, check_keyword, parse_from, suggest
-from lamina.dockerfile.mounts import parse_mount
+from lamina.dockerfile import instruction as ast
+from lamina.dockerfile.parse import parse_instruction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable
 
+    from lamina.base.location import Location
+    from lamina.base.platform import Platform
+    from lamina.dockerfile.contract import NamedContext
+    from lamina.dockerfile.graph import Step
+    from lamina.dockerfile.image_config import ImageConfig
     from lamina.dockerfile.lexer import Document, Node
 
-
-class Stage(NamedTuple):
-    """One FROM and what follows it. `image` is the expanded base; `name` may be ""."""
-
-    number: int
-    image: str
-    name: str
-    platform: str
-    node: Node
-    body: tuple[Node, ...]
-
-    @property
-    def label(self) -> str:
-        return self.name or f"stage-{self.number}"
+SCRATCH = "scratch"
 
 
-class Stages(NamedTuple):
-    """All stages, and the ARG lines before the first."""
+class StageText(NamedTuple):
+    """One FROM and what follows it, as written."""
 
-    all: tuple[Stage, ...]
-    global_args: tuple[tuple[str, str | None], ...]
+    head: ast.From
+    body: tuple[ast.Instruction, ...]
+
+
+class DockerfileParts(NamedTuple):
+    """The ARG lines above the first FROM, and the stages."""
+
+    args: tuple[ast.Arg, ...]
+    stages: tuple[StageText, ...]
+
+
+class Task(NamedTuple):
+    """One instruction of a stage, and the stages whose files it takes, by mount for RUN."""
+
+    instruction: ast.Instruction
+    sources: tuple[Stage, ...] = ()
+    triggered: bool = False
+
+
+class Stage:
+    """A stage, or an image or context that a COPY or a mount names (then `head` is None).
+
+    The first half is what was written, the second the state of its conversion: `tree` is its
+    file system so far, `env` the variables that instructions see, in the order they were last
+    set, `args` those that ARG declared. `needed` are the paths of its result that others read,
+    shared with the stage it builds on; `context_paths` what it reads of the build context.
+    """
+
+    def __init__(self, image: str, *, head: ast.From | None = None, location: Location) -> None:
+        self.image = image
+        self.head = head
+        self.location = location
+        self.name = head.name if head is not None else ""
+        self.label = ""
+        self.platform: Platform | None = None
+        self.context: NamedContext | None = None
+        self.base: Stage | None = None
+        self.tasks: list[Task] = []
+        self.dependencies: dict[Stage, ast.Instruction] = {}
+        self.total = 0
+
+        self.resolved = False
+        self.done = False
+        self.triggers_read = False
+        self.position = 0
+        self.ignore_cache = False
+        self.tree: Step | None = None
+        self.config: ImageConfig | None = None
+        self.base_config = b""
+        self.env: dict[str, str] = {}
+        self.args: list[tuple[str, str | None]] = []
+        self.directory = "/"
+        self.has_cmd = False
+        self.needed: set[str] = set()
+        self.context_paths: set[str] = set()
+
+    def set_env(self, name: str, value: str) -> None:
+        self.env.pop(name, None)
+        self.env[name] = value
+
+    def step_name(self, text: str, *, triggered: bool = False) -> str:
+        """The next step's display name: `[builder 3/7] RUN …`."""
+        if not self.total:
+            return text
+        self.position += 1
+        width = len(str(self.total))
+        label = f"{self.label} " if self.label else ""
+        on_build = "ONBUILD " if triggered else ""
+        return f"[{label}{self.position:>{width}}/{self.total}] {on_build}{text}"
+
+
+class StageTable:
+    """All stages in order; those that only COPY or mounts name come last."""
+
+    def __init__(self) -> None:
+        self.all: list[Stage] = []
+        self._by_name: dict[str, Stage] = {}
+        self._written = 0
+
+    def add(self, stage: Stage) -> None:
+        """Add a stage, on top of the one above that its FROM names."""
+        self.all.append(stage)
+        stage.base = self._by_name.get(stage.image.lower())
+        if stage.head is not None:
+            self._written = len(self.all)
+            if stage.name:
+                self._by_name[stage.name] = stage
 
     def find(self, name: str) -> Stage | None:
-        """By name (the last of that name), or by index."""
-        for stage in reversed(self.all):
-            if stage.name and stage.name == name.lower():
-                return stage
-        if name.isdecimal() and int(name) < len(self.all):
-            return self.all[int(name)]
-        return None
+        return self._by_name.get(name.lower())
 
-    def before(self, name: str, index: int) -> Stage | None:
-        """A stage that stage `index` may refer to: one above it."""
-        found = None
-        for stage in self.all[:index]:
-            if stage.name and stage.name == name.lower():
-                found = stage
-        if found is None and name.isdecimal() and int(name) < index:
-            found = self.all[int(name)]
+    def at(self, index: int) -> Stage | None:
+        return self.all[index] if index < self._written else None
+
+    def names(self) -> list[str]:
+        return list(self._by_name)
+
+    def target(self, name: str) -> Stage:
+        """The stage to build: the last, or the one of a name or number. Raises NotFound."""
+        if not name:
+            return self.all[-1]
+        found = self.find(name)
+        if found is None and name.isascii() and name.isdecimal() and len(name) < 6:
+            found = self.at(int(name))
+        if found is None:
+            from lamina.dockerfile.suggest import suggest
+
+            names = self.names()
+            known = f"stages are {', '.join(names)}" if names else "no stage has a name"
+            raise NotFound(
+                f'target stage "{name}" could not be found', hint=suggest(name, names) or known
+            )
         return found
 
 
-def divide(
-    document: Document, build_args: Mapping[str, str], predefined: Mapping[str, str]
-) -> Stages:
-    """Split a document into stages. Raises InvalidInput."""
-    global_args: dict[str, str | None] = {}
-    stages: list[Stage] = []
-    current: tuple[From, Node] | None = None
-    body: list[Node] = []
-
-    def close() -> None:
-        if current is None:
-            return
-        head, node = current
-        known = {**predefined, **{k: v for k, v in global_args.items() if v is not None}}
-        expander = Expander(known, document.escape)
-        try:
-            image = expander.word(head.image)
-            platform = expander.word(head.platform)
-        except InvalidInput as error:
-            raise error.at(node.location) from None
-        if not image:
+def read_stages(document: Document) -> DockerfileParts:
+    """Parse every instruction and divide them. Raises InvalidInput, located."""
+    args: list[ast.Arg] = []
+    stages: list[StageText] = []
+    head: ast.From | None = None
+    body: list[ast.Instruction] = []
+    for node in document.nodes:
+        instruction = parse_instruction(node, document.escape)
+        if isinstance(instruction, ast.From):
+            if head is not None:
+                stages.append(StageText(head, tuple(body)))
+            head, body = instruction, []
+        elif head is not None:
+            body.append(instruction)
+        elif isinstance(instruction, ast.Arg):
+            args.append(instruction)
+        else:
             raise InvalidInput(
-                f"base name ({head.image}) should not be blank",
-                hint="give the ARG a default value before FROM, or pass it with --build-arg",
+                "no build stage in current context",
+                hint=f"{node.keyword} comes before the first FROM; only ARG may",
                 location=node.location,
             )
-        stages.append(Stage(len(stages), image, head.name, platform, node, tuple(body)))
-
-    for node in document.nodes:
-        check_keyword(node)
-        if node.keyword == "FROM":
-            close()
-            current, body = (parse_from(node), node), []
-        elif current is None:
-            if node.keyword != "ARG":
-                raise InvalidInput(
-                    "no build stage in current context",
-                    hint=f"{node.keyword} comes before the first FROM; only ARG may",
-                    location=node.location,
-                )
-            from lamina.dockerfile.args import parse_args
-
-            expander = Expander(
-                {**predefined, **{k: v for k, v in global_args.items() if v is not None}},
-                document.escape,
-            )
-            for name, default in parse_args(node, expander, document.escape):
-                global_args[name] = build_args.get(name, default)
-        else:
-            body.append(node)
-    close()
-    if not stages:
-        raise InvalidInput("the Dockerfile has no FROM line", location=document.nodes[0].location)
-    return Stages(tuple(stages), tuple(global_args.items()))
-
-
-def choose_target(stages: Stages, target: str) -> Stage:
-    """The stage to build: the last, or the one named. Raises NotFound."""
-    if not target:
-        return stages.all[-1]
-    found = stages.find(target)
-    if found is None:
-        names = [stage.name for stage in stages.all if stage.name]
-        raise NotFound(
-            f'target stage "{target}" could not be found',
-            hint=suggest(target.lower(), names) or f"stages are: {', '.join(names) or 'unnamed'}",
+    if head is None:
+        raise InvalidInput(
+            "dockerfile contains no stages to build",
+            hint="it needs a FROM line",
+            location=document.nodes[-1].location,
         )
-    return found
+    stages.append(StageText(head, tuple(body)))
+    return DockerfileParts(tuple(args), tuple(stages))
 
 
-def needed(stages: Stages, target: Stage, named: Sequence[str]) -> list[Stage]:
-    """The stages that `target` needs, in the file's order. Raises InvalidInput on a circle."""
-    wanted: set[int] = set()
-    todo = [target]
-    while todo:
-        stage = todo.pop()
-        if stage.number in wanted:
+def link(stage: Stage, instruction: ast.Instruction, table: StageTable) -> Task:
+    """Find the stages that an instruction takes files from. Raises InvalidInput, located.
+
+    Names that are no stages are added to the table as images. A mount without `from` counts as
+    one from `scratch`: nothing is read, but it is numbered like BuildKit's.
+    """
+    sources: list[Stage] = []
+    if isinstance(instruction, ast.Copy) and instruction.origin:
+        sources.append(_copy_source(instruction, table))
+    elif isinstance(instruction, ast.Run):
+        for origin in instruction.origins:
+            name = origin or SCRATCH
+            sources.append(table.find(name) or Stage(name, location=instruction.node.location))
+    for source in sources:
+        stage.dependencies[source] = instruction
+        if source.head is None and source not in table.all:
+            table.add(source)
+    return Task(instruction, tuple(sources))
+
+
+def _copy_source(copy: ast.Copy, table: StageTable) -> Stage:
+    from lamina.dockerfile.expand import Expander
+
+    origin = copy.origin
+    place = copy.node.location
+    if Expander({}).word(origin) != origin:
+        raise InvalidInput(
+            "variable expansion is not supported for --from",
+            hint="define a new stage: write FROM ${NAME} AS alias above, and --from=alias here",
+            location=place,
+        )
+    if origin.isascii() and origin.isdecimal() and len(origin) < 6:
+        found = table.at(int(origin))
+        if found is None:
+            raise InvalidInput(
+                f"invalid stage index {origin}",
+                hint="stages are numbered from 0",
+                location=place,
+            )
+        return found
+    return table.find(origin) or Stage(origin, location=place)
+
+
+def check_circles(stages: Iterable[Stage]) -> None:
+    """Raises InvalidInput, located, if a stage needs itself."""
+    visited: set[Stage] = set()
+    for start in stages:
+        # A depth-first walk without recursion: a file may have thousands of stages.
+        path: dict[Stage, None] = {}
+        stack: list[tuple[Stage, bool]] = [(start, False)]
+        while stack:
+            stage, leaving = stack.pop()
+            if leaving:
+                del path[stage]
+                continue
+            if stage in visited:
+                continue
+            visited.add(stage)
+            path[stage] = None
+            stack.append((stage, True))
+            for dependency, instruction in stage.dependencies.items():
+                if dependency in path:
+                    raise _circle(start, dependency, instruction.node)
+                stack.append((dependency, False))
+
+
+def _circle(start: Stage, dependency: Stage, node: Node) -> InvalidInput:
+    return InvalidInput(
+        f"circular dependency detected on stage: {start.label or dependency.label}",
+        hint=f"stage {dependency.label} needs, by way of this line, its own result",
+        location=node.location,
+    )
+
+
+def reachable(target: Stage) -> set[Stage]:
+    """The target, what it builds on, and all that they take files from."""
+    found: set[Stage] = set()
+    stack = [target]
+    while stack:
+        stage = stack.pop()
+        if stage in found:
             continue
-        wanted.add(stage.number)
-        for reference in references(stage):
-            if reference in named:
-                continue
-            found = stages.before(reference, stage.number)
-            if found is not None:
-                todo.append(found)
-                continue
-            later = stages.find(reference)
-            if later is not None:
-                raise InvalidInput(
-                    f'circular dependency detected on stage: "{reference}"',
-                    hint="a stage can only use stages that come before it",
-                    location=stage.node.location,
-                )
-    return [stage for stage in stages.all if stage.number in wanted]
-
-
-def references(stage: Stage) -> list[str]:
-    """Names that a stage takes files or its base from: stages, images or named contexts."""
-    found = [stage.image]
-    for node in stage.body:
-        if node.keyword == "COPY":
-            origin = Flags(node).text("from")
-            if origin:
-                found.append(origin)
-        elif node.keyword == "RUN":
-            for text in Flags(node).all("mount"):
-                mount = parse_mount(text, lambda value: value, node.location)
-                if mount.origin:
-                    found.append(mount.origin)
+        found.add(stage)
+        if stage.base is not None:
+            stack.append(stage.base)
+        stack.extend(stage.dependencies)
     return found

@@ -1,0 +1,216 @@
+"""What stages begin with: images, named contexts, the build context, nothing."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
+from lamina.base.reference import parse_reference
+from lamina.dockerfile.contract import Warned
+from lamina.dockerfile.graph import Inputs, Step, llb_platform
+from lamina.dockerfile.ignore import PatternMatcher, read_patterns
+from lamina.dockerfile.image_config import ImageConfig
+from lamina.dockerfile.stage import SCRATCH
+from lamina.llb.op import Op, SourceOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
+    from lamina.dockerfile.contract import (
+        Bridge,
+        DockerfileText,
+        FrontendRequest,
+        NamedContext,
+        ResolvedImage,
+    )
+    from lamina.dockerfile.stage import Stage, StageTable
+    from lamina.llb.op import SourceInfo
+
+CONTEXT = "context"
+_COMMON_IMAGES = ("alpine", "busybox", "centos", "debian", "fedora", "golang", "node", "ubuntu")
+
+
+class Bases:
+    """Finds what stages begin with, asking the bridge once for each image."""
+
+    def __init__(
+        self, request: FrontendRequest, bridge: Bridge, text: DockerfileText, source: SourceInfo
+    ) -> None:
+        self._request = request
+        self._bridge = bridge
+        self._source = source
+        self._named = {_plain_name(c.name): c for c in request.named_contexts}
+        self._images: dict[tuple[Reference, Platform], ResolvedImage] = {}
+        self._ignore = read_patterns(text.ignore) if text.ignore else ()
+        # Names the file at fault; a bad pattern would otherwise fail in the middle of a build.
+        PatternMatcher(self._ignore)
+        self.context_paths: set[str] = set()
+        self.build_context = Step(self._local_context, name="[internal] load build context")
+
+    def named_context(self, name: str, platform: Platform) -> NamedContext | None:
+        """What the user put in a name's place. `scratch` and `context` cannot be replaced."""
+        if not self._named or name.lower() in (SCRATCH, CONTEXT):
+            return None
+        plain = _plain_name(name)
+        return self._named.get(f"{plain}::{platform}") or self._named.get(plain)
+
+    def resolve(self, stage: Stage, table: StageTable) -> None:
+        """Give a stage without a base stage its tree and its configuration. Raises, located."""
+        stage.resolved = True
+        platform = stage.platform or self._request.platform
+        try:
+            self._resolve(stage, table, platform)
+        except LaminaError as error:
+            raise error.at(stage.location) from None
+        # An image that only COPY or a mount names has no instructions of its own.
+        stage.done = stage.done or stage.head is None
+
+    def _resolve(self, stage: Stage, table: StageTable, platform: Platform) -> None:
+        replaced = stage.context is not None
+        context = stage.context or self.named_context(stage.image, platform)
+        if context is None and stage.image.lower() == SCRATCH:
+            stage.platform = self._request.platform
+            stage.config = ImageConfig.empty(self._request.platform)
+            return
+        if context is not None:
+            self._take_context(stage, context, platform)
+            stage.done = replaced
+            return
+        reference = parse_reference(stage.image)
+        resolved = self._image(reference, platform, stage, table)
+        stage.base_config = resolved.config
+        stage.config = ImageConfig.parse(resolved.config)
+        stage.platform = platform
+        if not _has_layers(resolved.config, stage.config):
+            return
+        pinned = reference._replace(digest=resolved.digest)
+        stage.tree = self._image_step(
+            f"docker-image://{pinned}",
+            platform,
+            stage.step_name(f"FROM {pinned}"),
+            stage,
+        )
+        self._check_platform(stage, platform)
+
+    def _image(
+        self, reference: Reference, platform: Platform, stage: Stage, table: StageTable
+    ) -> ResolvedImage:
+        key = (reference, platform)
+        if key not in self._images:
+            try:
+                self._images[key] = self._bridge.resolve_image(reference, platform)
+            except LaminaError as error:
+                from lamina.dockerfile.suggest import suggest
+
+                near = suggest(stage.image, table.names())
+                if near:
+                    error.hint = f"{near} (a stage)"
+                elif isinstance(error, NotFound):
+                    error.hint = suggest(stage.image, _COMMON_IMAGES) or error.hint
+                raise
+        return self._images[key]
+
+    def _take_context(self, stage: Stage, context: NamedContext, platform: Platform) -> None:
+        stage.platform = platform
+        stage.config = ImageConfig.empty(platform)
+        label = f"[context {context.name}]"
+        if context.kind == "local":
+            stage.tree = self._named_local(stage, context, label)
+        elif context.kind == "docker-image":
+            if context.value == SCRATCH:
+                return
+            reference = parse_reference(context.value)
+            key = (reference, platform)
+            if key not in self._images:
+                self._images[key] = self._bridge.resolve_image(reference, platform)
+            resolved = self._images[key]
+            pinned = reference._replace(digest=resolved.digest)
+            stage.base_config = resolved.config
+            stage.config = ImageConfig.parse(resolved.config)
+            name = f"{label} {pinned.familiar}"
+            stage.tree = self._image_step(f"docker-image://{pinned}", platform, name, stage)
+        elif context.kind == "oci-layout":
+            resolved = self._bridge.resolve_layout(context.name, context.value, platform)
+            stage.base_config = resolved.config
+            stage.config = ImageConfig.parse(resolved.config)
+            identifier = f"oci-layout://{context.name}@{resolved.digest}"
+            name = f"{label} OCI load from client"
+            stage.tree = self._image_step(identifier, platform, name, stage)
+        else:
+            raise InvalidInput(f"unsupported context source {context.kind} for {context.name}")
+
+    def _image_step(self, identifier: str, platform: Platform, name: str, stage: Stage) -> Step:
+        op = Op(source=SourceOp(identifier), platform=llb_platform(platform))
+        written = stage.head.node.original.strip() if stage.head is not None else ""
+        return Step(
+            lambda _: op,
+            name=name,
+            description=(("com.docker.dockerfile.v1.command", written),) if written else (),
+            source=self._source,
+            location=stage.location,
+        )
+
+    def _named_local(self, stage: Stage, context: NamedContext, label: str) -> Step:
+        excluded = read_patterns(context.ignore) if context.ignore else ()
+
+        def make(_: Inputs) -> Op:
+            return _local(context.name, excluded, stage.needed, f"context:{context.name}")
+
+        return Step(make, name=f"{label} load from client")
+
+    def _local_context(self, _: Inputs) -> Op:
+        return _local(CONTEXT, self._ignore, self.context_paths, CONTEXT)
+
+    def _check_platform(self, stage: Stage, wanted: Platform) -> None:
+        assert stage.config is not None
+        actual = stage.config.platform
+        if (actual.os, actual.architecture) != (wanted.os, wanted.architecture):
+            self._bridge.warn(
+                Warned(
+                    "InvalidBaseImagePlatform",
+                    f'Base image {stage.image} was pulled with platform "{actual}", expected '
+                    f'"{wanted}" for current build',
+                    stage.location,
+                )
+            )
+
+
+def mark_path(paths: set[str], path: str) -> None:
+    """Remember that a path is read."""
+    paths.add(posixpath.normpath(posixpath.join("/", path.lstrip("/"))))
+
+
+def _local(name: str, excluded: Iterable[str], paths: set[str], shared: str) -> Op:
+    attrs = [("local.sharedkeyhint", shared)]
+    excluded = list(excluded)
+    if excluded:
+        attrs.append(("local.excludepatterns", _json(excluded)))
+    if paths and "/" not in paths:
+        attrs.append(("local.followpaths", _json(sorted(path[1:] for path in paths))))
+    return Op(source=SourceOp(f"local://{name}", tuple(sorted(attrs))))
+
+
+def _json(words: list[str]) -> str:
+    return json.dumps(words, ensure_ascii=False, separators=(",", ":"))
+
+
+def _has_layers(data: bytes, config: ImageConfig) -> bool:
+    """Whether an image has files; very old images do not list their layers, only their steps."""
+    rootfs = json.loads(data).get("rootfs")
+    if isinstance(rootfs, dict) and rootfs.get("diff_ids"):
+        return True
+    return any(not entry.get("empty_layer") for entry in config.history)
+
+
+def _plain_name(name: str) -> str:
+    """A name as contexts are looked up: `docker.io/library/x:latest` is `x`."""
+    plain, mark, platform = name.partition("::")
+    try:
+        plain = parse_reference(plain).familiar.removesuffix(":latest")
+    except InvalidInput:
+        plain = plain.lower()
+    return plain + mark + platform

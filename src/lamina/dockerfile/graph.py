@@ -1,0 +1,129 @@
+"""Steps: operations that become LLB vertices only when the whole Dockerfile is known.
+
+What the build context has to hold is known after the last COPY, yet ops name their inputs by
+digest; so steps refer to each other as objects, and are encoded in the end, once each.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.llb.op import (
+    DESCRIPTION_NAME,
+    NO_INPUT,
+    LLBPlatform,
+    Op,
+    OpMetadata,
+    WorkerConstraints,
+)
+from lamina.llb.state import Edge, Vertex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.location import Location
+    from lamina.base.platform import Platform
+    from lamina.llb.op import OpProgressGroup, SourceInfo
+
+
+class Inputs:
+    """An op's inputs while it is made: every distinct edge has one place."""
+
+    def __init__(self, edges: Sequence[Edge | None]) -> None:
+        self.edges: list[Edge] = []
+        self._places: list[int] = []
+        known: dict[tuple[str, int], int] = {}
+        for edge in edges:
+            if edge is None:
+                self._places.append(NO_INPUT)
+                continue
+            key = (edge.vertex.digest, edge.output)
+            if key not in known:
+                known[key] = len(self.edges)
+                self.edges.append(edge)
+            self._places.append(known[key])
+
+    def place(self, parent: int) -> int:
+        """The index of the input that a step's parent number `parent` is; NO_INPUT if empty."""
+        return self._places[parent]
+
+    def __len__(self) -> int:
+        return len(self.edges)
+
+
+class Step:
+    """One operation to be. Compared by identity; None in place of a step is an empty tree.
+
+    Args:
+        make: the op, its inputs left out, given where they are.
+        parents: steps that the op reads, in the order of its inputs.
+        name: what people see.
+        description: more (key, value) pairs of the op's metadata.
+        source: the text that the step comes from; `location` is the place in it.
+    """
+
+    __slots__ = ("_make", "edge", "location", "metadata", "parents", "source")
+
+    def __init__(
+        self,
+        make: Callable[[Inputs], Op],
+        parents: tuple[Step | None, ...] = (),
+        *,
+        name: str = "",
+        description: tuple[tuple[str, str], ...] = (),
+        ignore_cache: bool = False,
+        group: OpProgressGroup | None = None,
+        source: SourceInfo | None = None,
+        location: Location | None = None,
+    ) -> None:
+        self._make = make
+        self.parents = parents
+        named = ((DESCRIPTION_NAME, name),) if name else ()
+        self.metadata = OpMetadata(
+            ignore_cache=ignore_cache,
+            description=tuple(sorted((*description, *named))),
+            progress_group=group,
+        )
+        self.source = source
+        self.location = location
+        self.edge: Edge | None = None
+
+    def encode(self) -> None:
+        """Make the vertex; all parents must have theirs."""
+        inputs = Inputs([None if p is None else p.edge for p in self.parents])
+        op = self._make(inputs)._replace(constraints=WorkerConstraints())
+        place = self.location
+        vertex = Vertex(
+            op,
+            tuple(inputs.edges),
+            self.metadata,
+            self.source if place is not None else None,
+            ((place.start, place.end),) if place is not None else (),
+        )
+        self.edge = vertex.output()
+
+
+def encode(step: Step) -> Edge:
+    """Make vertices of a step and all that it needs; return its output."""
+    stack = [step]
+    while stack:
+        last = stack[-1]
+        waiting = [p for p in last.parents if p is not None and p.edge is None]
+        if last.edge is None and waiting:
+            stack.extend(waiting)
+            continue
+        if last.edge is None:
+            last.encode()
+        stack.pop()
+    assert step.edge is not None
+    return step.edge
+
+
+def llb_platform(platform: Platform) -> LLBPlatform:
+    return LLBPlatform(
+        platform.architecture,
+        platform.os,
+        platform.variant,
+        platform.os_version,
+        platform.os_features,
+    )
