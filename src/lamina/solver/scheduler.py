@@ -159,6 +159,8 @@ class Scheduler(Generic[R]):
             case Phase.FAST:
                 if all(source.keyed for source, _ in node.inputs):
                     self._start(node, self._look_up_fast)
+                else:
+                    self._expect_miss(node)
             case Phase.CONTENT:
                 if self._demand(node, node.content_inputs):
                     self._start(node, self._look_up_content)
@@ -169,6 +171,19 @@ class Scheduler(Generic[R]):
                     self._start(node, self._load)
                 elif self._demand(node, range(len(node.inputs))):
                     self._start(node, self._execute)
+
+    def _expect_miss(self, node: Node[R]) -> None:
+        """Make ahead of time what a node will digest, if its key cannot be known yet.
+
+        An input that missed has never been used under this key, so its user will miss too, and
+        want the input's content. Without this, copies that follow one another would wait for one
+        stage after the other.
+        """
+        for index in node.content_inputs:
+            source, _ = node.inputs[index]
+            if source.phase is Phase.KEYED and not source.cached and not source.wanted:
+                source.wanted = True
+                self._advance(source)
 
     def _demand(self, node: Node[R], indexes: list[int] | range) -> bool:
         """Want the results of these inputs; whether they are all there."""
