@@ -173,7 +173,10 @@ def tar_of(*entries: Entry) -> io.BytesIO:
     [
         [Entry("../evil", stat.S_IFREG | 0o644)],
         [Entry("a/../../evil", stat.S_IFREG | 0o644)],
-        [Entry("out", stat.S_IFLNK | 0o777, link="/tmp"), Entry("out/evil", stat.S_IFREG | 0o644)],
+        [
+            Entry("out", stat.S_IFLNK | 0o777, link="../.."),
+            Entry("out/evil", stat.S_IFREG | 0o644),
+        ],
         [Entry("h", stat.S_IFREG | 0o644, hard_link="../../etc/passwd")],
     ],
 )
@@ -183,6 +186,18 @@ def test_nothing_leaves_the_directory(tmp_path: Path, entries: list[Entry]) -> N
     with pytest.raises(Corrupt):
         apply_layer(tar_of(*entries), str(root), Whiteouts.OVERLAY, Cancellation())
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_a_link_as_a_parent_leads_inside(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    entries = [
+        Entry("out", stat.S_IFLNK | 0o777, link="/" + str(tmp_path).strip("/")),
+        Entry("out/file", stat.S_IFREG | 0o644),
+    ]
+    apply_layer(tar_of(*entries), str(root), Whiteouts.OVERLAY, Cancellation())
+    assert (root / str(tmp_path).strip("/") / "file").is_file()
+    assert not (tmp_path / "file").exists()
 
 
 @pytest.mark.parametrize("cut", [100, 512, 700, 1024 + 100])

@@ -43,6 +43,9 @@ class LaminaError(Exception):
         self.hint = hint
         self.location = location
 
+    def __str__(self) -> str:
+        return self.reason
+
     def at(self, location: Location | None) -> LaminaError:
         """Return this error, located there if it has no place yet."""
         if self.location is None:

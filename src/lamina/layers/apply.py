@@ -1,8 +1,9 @@
 """Unpacking a layer into a directory, from which nothing in it can escape.
 
 Every entry is made relative to a directory descriptor that was reached without following a
-link, so an archive that plants a link and then writes through it writes nowhere else: the link
-is refused as a parent.
+link. Where an entry's parent is a link, from the same layer or one below, it is resolved here,
+with the directory as its root; so real images that say `lib -> usr/lib` and then `lib/x` come
+out right, and an archive that plants a link and writes through it writes nowhere else.
 """
 
 from __future__ import annotations
@@ -13,17 +14,22 @@ import stat
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Corrupt
+from lamina.base.errors import Corrupt, from_os_error
+from lamina.layers.compression import ReadAhead
 from lamina.layers.entry import OPAQUE, WHITEOUT
+from lamina.layers.folders import Folders, clean_path
 from lamina.layers.reader import ByteReader, TarReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.layers.entry import Entry
     from lamina.system.cancel import Cancellation
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_MAX_OPEN = 256
+_OPAQUE_XATTR = "trusted.overlay.opaque"
+_ZEROS = bytes(1 << 18)
+_HOLE = 1 << 12
 
 
 class Whiteouts(Enum):
@@ -34,88 +40,88 @@ class Whiteouts(Enum):
 
 
 def apply_layer(
-    stream: ByteReader, directory: str, whiteouts: Whiteouts, cancel: Cancellation
+    stream: ByteReader,
+    directory: str,
+    whiteouts: Whiteouts,
+    cancel: Cancellation,
+    lowers: Sequence[str] = (),
 ) -> list[str]:
     """Unpack a plain tar stream into `directory`.
 
-    Returns the parent directories that entries implied but the layer does not hold; they were
-    made 0755 root and want the metadata of the same directories below. Raises Corrupt.
+    Args:
+        whiteouts: OVERLAY for an empty directory that will be stacked, REMOVE for one that
+            already holds what is below.
+        lowers: the directories that it will be stacked on, lowest first, if they are there.
+            Parents that entries imply, and targets of hard links, are looked up in them.
+
+    Returns the parent directories that entries implied but neither the layer nor `lowers` hold;
+    they were made 0755 root and want the metadata of the same directories below. Raises Corrupt
+    for what is malformed or leads outside, Exhausted if the disk is full.
     """
-    with _Unpacking(directory, whiteouts) as unpacking:
-        reader = TarReader(stream)
+    with ReadAhead(stream) as ahead, Folders(directory, lowers) as folders:
+        unpacking = _Unpacking(folders, whiteouts, cancel)
+        reader = TarReader(ahead)
         for entry in reader:
             cancel.check()
-            unpacking.add(entry, reader)
+            try:
+                unpacking.add(entry, reader)
+            except OSError as error:
+                error.filename = error.filename2 = None
+                if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
+                    raise Corrupt(f"malformed layer: {entry.path}: {error.strerror}") from error
+                raise from_os_error(error, f"unpack {entry.path}") from error
         return unpacking.finish()
 
 
 class _Unpacking:
-    def __init__(self, directory: str, whiteouts: Whiteouts) -> None:
-        self._directory = directory
-        self._root = os.open(directory, _DIRECTORY)
-        self._whiteouts = whiteouts
-        self._open: dict[str, int] = {}
-        self._made: dict[str, Entry | None] = {}
-
-    def __enter__(self) -> _Unpacking:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._close()
-        os.close(self._root)
+    def __init__(self, folders: Folders, whiteouts: Whiteouts, cancel: Cancellation) -> None:
+        self._folders = folders
+        self._overlay = whiteouts is Whiteouts.OVERLAY
+        self._cancel = cancel
+        self._directories: dict[str, Entry] = {}
+        # What this layer made, which its own whiteouts leave alone. In an overlay directory
+        # everything there is.
+        self._made: set[str] = set()
 
     def add(self, entry: Entry, reader: TarReader) -> None:
-        path = _clean(entry.path)
-        if not path:
-            self._made[""] = entry
+        named = clean_path(entry.path)
+        if not named:
+            self._directories[""] = entry
             return
-        parent, _, name = path.rpartition("/")
-        folder = self._folder(parent)
+        parent, _, name = named.rpartition("/")
+        folder, parent = self._folders.open(parent)
+        path = f"{parent}/{name}" if parent else name
         if name.startswith(WHITEOUT):
             self._white_out(folder, parent, name)
             return
+        if not self._overlay:
+            self._made.add(path)
         kind = entry.kind
         if kind == stat.S_IFDIR:
             self._make_directory(folder, path, name, entry)
-            return
-        if kind == stat.S_IFREG and not entry.hard_link:
+        elif entry.hard_link:
+            self._make_hard_link(folder, path, name, entry)
+        elif kind == stat.S_IFREG:
             self._make_file(folder, path, name, entry, reader)
-            return
-        self._clear(folder, path, name)
-        if entry.hard_link:
-            self._make_hard_link(folder, name, entry)
-            return
-        if kind == stat.S_IFLNK:
-            os.symlink(entry.link, name, dir_fd=folder)
         else:
-            device = os.makedev(entry.rdev_major, entry.rdev_minor)
-            os.mknod(name, entry.mode, device, dir_fd=folder)
-            os.chmod(name, entry.mode & 0o7777, dir_fd=folder)
-        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        if kind != stat.S_IFLNK and entry.mode & 0o6000:
-            os.chmod(name, entry.mode & 0o7777, dir_fd=folder)
-        if entry.xattrs:
-            _set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
-        times = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+            self._make_special(folder, path, name, entry)
 
     def finish(self) -> list[str]:
-        """Directories' times, deepest first, now that nothing is written to them any more."""
+        """Directories' times, now that nothing is written to them any more."""
         implied = []
-        for path, entry in sorted(
-            self._made.items(), key=lambda item: item[0].count("/"), reverse=True
-        ):
-            if entry is None:
+        for path, times in self._folders.implied():
+            if path in self._directories:
+                continue
+            if times is None:
                 implied.append(path)
-                continue
+            else:
+                os.utime(self._folders.open(path)[0], ns=times)
+        for path, entry in self._directories.items():
+            fd = self._folders.open(path)[0]
             if not path:
-                os.fchown(self._root, entry.uid, entry.gid)
-                os.fchmod(self._root, entry.mode & 0o7777)
-                os.utime(self._root, ns=(entry.mtime_ns, entry.mtime_ns))
-                continue
-            fd = self._folder(path)
+                self._dress_folder(fd, entry)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
-        return implied[::-1]
+        return implied
 
     def _make_file(
         self, folder: int, path: str, name: str, entry: Entry, reader: TarReader
@@ -126,10 +132,19 @@ class _Unpacking:
             self._clear(folder, path, name)
             fd = os.open(name, _CREATE, 0o600, dir_fd=folder)
         try:
-            for chunk in reader.content():
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(fd, view) :]
+            at = 0
+            for offset, chunk in reader.extents():
+                self._cancel.check()
+                size = len(chunk)
+                if size >= _HOLE and chunk == _ZEROS[:size]:
+                    continue  # a hole
+                if offset != at:
+                    os.lseek(fd, offset, os.SEEK_SET)
+                at = offset + os.write(fd, chunk)
+                while at < offset + size:
+                    at += os.write(fd, memoryview(chunk)[at - offset :])
+            if at < entry.size:
+                os.ftruncate(fd, entry.size)
             if entry.uid or entry.gid:
                 os.fchown(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode & 0o7777)
@@ -140,88 +155,108 @@ class _Unpacking:
             os.close(fd)
 
     def _make_directory(self, folder: int, path: str, name: str, entry: Entry) -> None:
+        hides = False
         try:
             os.mkdir(name, 0o755, dir_fd=folder)
         except FileExistsError:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
+                hides = _is_whiteout(status)
                 self._clear(folder, path, name)
                 os.mkdir(name, 0o755, dir_fd=folder)
-        self._made[path] = entry
-        fd = self._folder(path)
+        self._directories[path] = entry
+        fd = self._folders.open(path)[0]
+        self._dress_folder(fd, entry)
+        if hides and self._overlay:
+            os.setxattr(fd, _OPAQUE_XATTR, b"y")
+
+    @staticmethod
+    def _dress_folder(fd: int, entry: Entry) -> None:
         os.fchown(fd, entry.uid, entry.gid)
         os.fchmod(fd, entry.mode & 0o7777)
         if entry.xattrs:
             _set_xattrs(fd, entry)
 
-    def _make_hard_link(self, folder: int, name: str, entry: Entry) -> None:
-        target = _clean(entry.hard_link)
-        target_parent, _, target_name = target.rpartition("/")
+    def _make_special(self, folder: int, path: str, name: str, entry: Entry) -> None:
+        self._clear(folder, path, name)
+        if entry.kind == stat.S_IFLNK:
+            os.symlink(entry.link, name, dir_fd=folder)
+        else:
+            device = os.makedev(entry.rdev_major, entry.rdev_minor)
+            os.mknod(name, entry.mode, device, dir_fd=folder)
+        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+        if entry.kind != stat.S_IFLNK:
+            os.chmod(name, entry.mode & 0o7777, dir_fd=folder)
+        if entry.xattrs:
+            _set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
+        times = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+
+    def _make_hard_link(self, folder: int, path: str, name: str, entry: Entry) -> None:
+        target_parent, _, target_name = clean_path(entry.hard_link).rpartition("/")
+        here = os.dup(folder)  # finding the target may close folders
         try:
-            os.link(
-                target_name,
-                name,
-                src_dir_fd=self._folder(target_parent),
-                dst_dir_fd=folder,
-                follow_symlinks=False,
-            )
-        except FileNotFoundError:
-            raise Corrupt(
-                f"malformed layer: {entry.path} is a hard link to {entry.hard_link}, "
-                "which is not in it"
-            ) from None
+            there, real_parent = self._folders.open(target_parent)
+            target = f"{real_parent}/{target_name}" if real_parent else target_name
+            if target == path:
+                raise Corrupt(f"malformed layer: {entry.path} is a hard link to itself")
+            try:
+                status = os.stat(target_name, dir_fd=there, follow_symlinks=False)
+            except FileNotFoundError:
+                if not self._folders.copy_up(there, real_parent, target_name):
+                    raise Corrupt(
+                        f"malformed layer: {entry.path} is a hard link to {entry.hard_link}, "
+                        "which is not there"
+                    ) from None
+            else:
+                if stat.S_ISDIR(status.st_mode) or _is_whiteout(status):
+                    raise Corrupt(f"malformed layer: {entry.path} is a hard link to no file")
+            there = os.dup(there)
+            try:
+                self._clear(here, path, name)
+                os.link(target_name, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+            finally:
+                os.close(there)
+        finally:
+            os.close(here)
 
     def _white_out(self, folder: int, parent: str, name: str) -> None:
         if name == OPAQUE:
-            if self._whiteouts is Whiteouts.OVERLAY:
-                os.setxattr(folder, "trusted.overlay.opaque", b"y")
-            else:
-                for child in os.listdir(folder):
-                    child_path = f"{parent}/{child}" if parent else child
-                    if child_path not in self._made:
-                        self._clear(folder, child_path, child)
+            self._hide_content(folder, parent)
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", "..") or name.startswith(WHITEOUT + WHITEOUT):
             return  # AUFS's own bookkeeping
-        self._clear(folder, f"{parent}/{hidden}" if parent else hidden, hidden)
-        if self._whiteouts is Whiteouts.OVERLAY:
-            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
+        path = f"{parent}/{hidden}" if parent else hidden
+        # A whiteout is about what is below, wherever it stands among the layer's entries.
+        if self._overlay:
+            try:
+                os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
+            except FileExistsError:
+                status = os.stat(hidden, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    self._hide_content(*self._folders.open(path))
+        elif path in self._made:
+            if path in self._directories:
+                self._hide_content(*self._folders.open(path))
+        else:
+            self._clear(folder, path, hidden)
 
-    def _folder(self, path: str) -> int:
-        """A descriptor of a directory beneath the root, made if it is missing."""
-        if not path:
-            return self._root
-        known = self._open.get(path)
-        if known is not None:
-            return known
-        parent, _, name = path.rpartition("/")
-        above = self._folder(parent)
+    def _hide_content(self, folder: int, path: str) -> None:
+        """Hide what lower layers have in a directory."""
+        if self._overlay:
+            os.setxattr(folder, _OPAQUE_XATTR, b"y")
+            return
+        folder = os.dup(folder)
         try:
-            fd = os.open(name, _DIRECTORY, dir_fd=above)
-        except FileNotFoundError:
-            os.mkdir(name, 0o755, dir_fd=above)
-            self._made.setdefault(path, None)
-            fd = os.open(name, _DIRECTORY, dir_fd=above)
-        except OSError as error:
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                raise
-            raise Corrupt(
-                f"malformed layer: an entry lies below {path}, which is not a directory"
-            ) from None
-        if len(self._open) >= _MAX_OPEN:
-            keep = self._chain(parent)
-            for other in [p for p in self._open if p not in keep]:
-                os.close(self._open.pop(other))
-        self._open[path] = fd
-        return fd
-
-    def _chain(self, path: str) -> set[str]:
-        chain = set()
-        while path:
-            chain.add(path)
-            path = path.rpartition("/")[0]
-        return chain
+            for child in os.listdir(folder):
+                child_path = f"{path}/{child}" if path else child
+                if child_path not in self._made:
+                    self._clear(folder, child_path, child)
+                elif child_path in self._directories:
+                    self._hide_content(*self._folders.open(child_path))
+        finally:
+            os.close(folder)
 
     def _clear(self, folder: int, path: str, name: str) -> None:
         """Remove what is at a name, whatever it is."""
@@ -234,31 +269,17 @@ class _Unpacking:
                 raise
             import shutil
 
+            self._folders.forget(path)
             prefix = f"{path}/"
-            for other in [p for p in self._open if p == path or p.startswith(prefix)]:
-                os.close(self._open.pop(other))
-            for other in [p for p in self._made if p == path or p.startswith(prefix)]:
-                del self._made[other]
+            for other in [p for p in self._directories if p == path or p.startswith(prefix)]:
+                del self._directories[other]
             shutil.rmtree(name, dir_fd=folder)
-
-    def _close(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
-        self._open.clear()
+        else:
+            self._folders.forget_links()
 
 
-def _clean(path: str) -> str:
-    """A relative path without `.` parts. Raises Corrupt for one that leaves the root."""
-    if "/../" not in f"/{path}/" and "//" not in path and "./" not in path:
-        return path.strip("/") if path != "." else ""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        if part == "..":
-            raise Corrupt(f"malformed layer: {path} points outside")
-        parts.append(part)
-    return "/".join(parts)
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _set_xattrs(target: str | int, entry: Entry) -> None:

@@ -141,6 +141,67 @@ def decompressed(stream: ByteReader) -> ByteReader:
 
 
 _INPUT = 1 << 18
+_AHEAD = 16
+
+
+class ReadAhead:
+    """Reads a stream in a thread of its own, up to 4 MiB ahead of whoever reads this.
+
+    So inflating, which releases the interpreter, overlaps with what is done with the bytes. The
+    thread ends with the `with` block.
+    """
+
+    def __init__(self, stream: ByteReader) -> None:
+        import queue
+        import threading
+
+        self._stream = stream
+        self._chunks: queue.Queue[bytes | BaseException] = queue.Queue(_AHEAD)
+        self._buffer = b""
+        self._at = 0
+        self._ended = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="inflate", daemon=True)
+
+    def __enter__(self) -> ReadAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopped = True
+        while not self._ended:
+            self._next()
+        self._thread.join()
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, fewer only at a chunk's end; nothing at the end."""
+        if self._at >= len(self._buffer):
+            if self._ended:
+                return b""
+            chunk = self._next()
+            if isinstance(chunk, BaseException):
+                raise chunk
+            self._buffer, self._at = chunk, 0
+        data = self._buffer[self._at : self._at + size]
+        self._at += size
+        return data
+
+    def _next(self) -> bytes | BaseException:
+        chunk = self._chunks.get()
+        if not chunk or isinstance(chunk, BaseException):
+            self._ended = True
+        return chunk
+
+    def _work(self) -> None:
+        try:
+            while not self._stopped:
+                chunk = self._stream.read(_INPUT)
+                self._chunks.put(chunk)
+                if not chunk:
+                    return
+            self._chunks.put(b"")
+        except BaseException as error:
+            self._chunks.put(error)
 
 
 def _zlib_error() -> type[Exception]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import Corrupt
 from lamina.layers.entry import Entry
+from lamina.layers.sparse import Extents, check_extents, old_gnu_map, pax_map, read_map
 from lamina.layers.writer import BLOCK
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _KINDS = {
     b"0": stat.S_IFREG,
     b"\0": stat.S_IFREG,
     b"7": stat.S_IFREG,
+    b"S": stat.S_IFREG,
     b"1": stat.S_IFREG,
     b"2": stat.S_IFLNK,
     b"3": stat.S_IFCHR,
@@ -27,6 +29,11 @@ _KINDS = {
 _MAX_EXTENSION = 1 << 24
 _CHUNK = 1 << 18
 _XATTR = b"SCHILY.xattr."
+_MAX_ID = (1 << 32) - 2
+_MAX_SIZE = (1 << 63) - 1
+_MAX_SECONDS = 1 << 40
+_MAX_DEVICE = 1 << 31
+_ZEROS = bytes(_CHUNK)
 
 
 class ByteReader(Protocol):
@@ -43,6 +50,8 @@ class TarReader:
         self._stream = stream
         self._left = 0
         self._padding = 0
+        self._size = 0
+        self._extents: Extents | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         pax: dict[bytes, bytes] = {}
@@ -59,30 +68,62 @@ class TarReader:
             _check(block)
             size = _number(block[124:136])
             kind = block[156:157]
-            if kind in b"xgLK" and kind:
-                if size > _MAX_EXTENSION:
-                    raise Corrupt("malformed tar: oversized extension header")
-                body = self._exactly(size)
-                self._exactly(-size % BLOCK)
-                if kind == b"x":
-                    pax = _records(body)
-                elif kind == b"g":
-                    shared.update(_records(body))
-                elif kind == b"L":
-                    long_name = body.rstrip(b"\0")
-                else:
-                    long_link = body.rstrip(b"\0")
+            if kind not in b"xgLK":
+                yield self._entry(block, size, kind, {**shared, **pax}, long_name, long_link)
+                pax = {}
+                long_name = long_link = b""
                 continue
-            yield self._entry(block, size, kind, {**shared, **pax}, long_name, long_link)
-            pax = {}
-            long_name = long_link = b""
+            if not 0 <= size <= _MAX_EXTENSION:
+                raise Corrupt("malformed tar: oversized extension header")
+            body = self._exactly(size)
+            self._exactly(-size % BLOCK)
+            if kind == b"x":
+                pax = _records(body)
+            elif kind == b"g":
+                shared.update(_records(body))
+            elif kind == b"L":
+                long_name = body.split(b"\0", 1)[0]
+            else:
+                long_link = body.split(b"\0", 1)[0]
+
+    def extents(self) -> Iterator[tuple[int, bytes]]:
+        """What is stored of the present entry's content: (offset, bytes), in rising order.
+
+        What lies between and behind, up to the entry's size, is zeros.
+        """
+        if self._extents is None:
+            at = self._size - self._left
+            for chunk in self._stored(self._left):
+                yield at, chunk
+                at += len(chunk)
+            return
+        for at, length in self._extents:
+            for chunk in self._stored(length):
+                yield at, chunk
+                at += len(chunk)
+        self._extents = []
 
     def content(self) -> Iterator[bytes]:
-        """The present entry's bytes, in chunks."""
-        while self._left:
-            chunk = self._stream.read(min(self._left, _CHUNK))
+        """The present entry's bytes, in chunks, holes as zeros."""
+        at = 0
+        for offset, chunk in self.extents():
+            while at < offset:
+                zeros = _ZEROS[: offset - at]
+                yield zeros
+                at += len(zeros)
+            yield chunk
+            at += len(chunk)
+        while at < self._size:
+            zeros = _ZEROS[: self._size - at]
+            yield zeros
+            at += len(zeros)
+
+    def _stored(self, length: int) -> Iterator[bytes]:
+        while length:
+            chunk = self._stream.read(min(length, _CHUNK))
             if not chunk:
                 raise Corrupt("truncated tar: the content of an entry ends early")
+            length -= len(chunk)
             self._left -= len(chunk)
             yield chunk
 
@@ -98,7 +139,7 @@ class TarReader:
         file_kind = _KINDS.get(kind)
         if file_kind is None:
             raise Corrupt(f"malformed tar: unknown entry type {kind!r}")
-        name = pax.get(b"path") or long_name
+        name = pax.get(b"GNU.sparse.name") or pax.get(b"path") or long_name
         if not name:
             name = block[:100].split(b"\0", 1)[0]
             if block[257:263] == b"ustar\0":
@@ -106,46 +147,65 @@ class TarReader:
                 if prefix:
                     name = prefix + b"/" + name
         link = pax.get(b"linkpath") or long_link or block[157:257].split(b"\0", 1)[0]
-        try:
-            if b"size" in pax:
-                size = int(pax[b"size"])
-            uid = int(pax[b"uid"]) if b"uid" in pax else _number(block[108:116])
-            gid = int(pax[b"gid"]) if b"gid" in pax else _number(block[116:124])
-            mtime_ns = (
-                _pax_time(pax[b"mtime"])
-                if b"mtime" in pax
-                else _number(block[136:148]) * 1_000_000_000
-            )
-        except ValueError as error:
-            raise Corrupt(f"malformed tar: {error}") from error
-        has_content = kind in (b"0", b"\0", b"7")
-        if kind == b"0" and name.endswith(b"/"):
-            file_kind, has_content = stat.S_IFDIR, False
-        self._left = size if has_content else 0
-        self._padding = -size % BLOCK if has_content else 0
-        if size < 0:
-            raise Corrupt("malformed tar: negative size")
+        if b"\0" in name or b"\0" in link:
+            raise Corrupt("malformed tar: a name with a zero byte")
+        uid = _pax_number(pax, b"uid", block[108:116])
+        gid = _pax_number(pax, b"gid", block[116:124])
+        if pax.get(b"size"):
+            size = _decimal(pax[b"size"])
+        mtime = pax.get(b"mtime")
+        mtime_ns = _pax_time(mtime) if mtime else _number(block[136:148]) * 1_000_000_000
         is_device = kind in (b"3", b"4")
+        major = _number(block[329:337]) if is_device else 0
+        minor = _number(block[337:345]) if is_device else 0
+        if not (
+            0 <= uid <= _MAX_ID
+            and 0 <= gid <= _MAX_ID
+            and 0 <= size <= _MAX_SIZE
+            and abs(mtime_ns) <= _MAX_SECONDS * 1_000_000_000
+            and 0 <= major < _MAX_DEVICE
+            and 0 <= minor < _MAX_DEVICE
+        ):
+            raise Corrupt(f"malformed tar: a number out of range in the header of {name!r}")
+        if file_kind == stat.S_IFREG and name.endswith(b"/") and kind in (b"0", b"\0"):
+            file_kind = stat.S_IFDIR
+        has_content = file_kind == stat.S_IFREG and kind != b"1"
+        self._left = self._size = size if has_content else 0
+        self._padding = -self._left % BLOCK
+        self._extents = None
+        if kind == b"S":
+            self._extents, self._size = old_gnu_map(block, self._exactly, _number)
+        elif has_content and pax:
+            self._pax_sparse(pax)
+        if self._extents is not None:
+            check_extents(self._extents, self._left, self._size)
         return Entry(
             path=os.fsdecode(name),
             mode=file_kind | _number(block[100:108]) & 0o7777,
             uid=uid,
             gid=gid,
             mtime_ns=mtime_ns,
-            size=self._left,
+            size=self._size,
             link=os.fsdecode(link) if kind == b"2" else "",
             hard_link=os.fsdecode(link) if kind == b"1" else "",
-            rdev_major=_number(block[329:337]) if is_device else 0,
-            rdev_minor=_number(block[337:345]) if is_device else 0,
-            xattrs=tuple(
-                (key[len(_XATTR) :].decode("utf-8", "surrogateescape"), value)
-                for key, value in pax.items()
-                if key.startswith(_XATTR)
-            ),
+            rdev_major=major,
+            rdev_minor=minor,
+            xattrs=_xattrs(pax) if pax else (),
         )
 
+    def _pax_sparse(self, pax: dict[bytes, bytes]) -> None:
+        real = pax.get(b"GNU.sparse.realsize") or pax.get(b"GNU.sparse.size")
+        if not real:
+            return
+        self._size = _decimal(real)
+        if pax.get(b"GNU.sparse.major") == b"1":
+            self._extents, length = read_map(self._exactly, self._left)
+            self._left -= length
+        else:
+            self._extents = pax_map(pax.get(b"GNU.sparse.map", b""))
+
     def _skip(self) -> None:
-        for _ in self.content():
+        for _ in self._stored(self._left):
             pass
         if self._padding:
             self._exactly(self._padding)
@@ -188,34 +248,70 @@ def _number(field: bytes) -> int:
         if field[0] == 0xFF:
             return value - (1 << bits)
         return value & ((1 << (bits - 1)) - 1)
-    text = field.strip(b" \0").split(b"\0", 1)[0]
+    text = field.strip(b" \0").split(b"\0", 1)[0].rstrip()
     try:
-        return int(text, 8) if text else 0
+        # int() alone would take signs and underscores.
+        return int(text, 8) if text.isdigit() else _not_octal(text)
     except ValueError:
-        raise Corrupt("malformed tar: bad number in a header") from None
+        return _not_octal(text)
+
+
+def _not_octal(text: bytes) -> int:
+    if text:
+        raise Corrupt("malformed tar: bad number in a header")
+    return 0
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 20:
+        raise Corrupt("malformed tar: bad number in a pax record")
+    return int(text)
+
+
+def _pax_number(pax: dict[bytes, bytes], key: bytes, field: bytes) -> int:
+    """A pax record's number, else the header's. An empty record takes back a global one."""
+    text = pax.get(key) if pax else None
+    return _decimal(text) if text else _number(field)
+
+
+def _xattrs(pax: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
+    found = []
+    for key, value in pax.items():
+        if key.startswith(_XATTR):
+            if b"\0" in key or len(key) == len(_XATTR):
+                raise Corrupt("malformed tar: bad name of an extended attribute")
+            found.append((os.fsdecode(key[len(_XATTR) :]), value))
+    return tuple(found)
 
 
 def _records(body: bytes) -> dict[bytes, bytes]:
     records: dict[bytes, bytes] = {}
+    pieces: list[bytes] = []
     at = 0
     while at < len(body):
-        space = body.find(b" ", at)
+        space = body.find(b" ", at, at + 9)
         digits = body[at:space] if space > at else b""
-        if not digits.isdigit() or len(digits) > 8:
+        if not digits.isdigit():
             raise Corrupt("malformed tar: bad pax record")
         end = at + int(digits)
         key, equals, value = body[space + 1 : end - 1].partition(b"=")
         if not equals or end > len(body) or body[end - 1 : end] != b"\n":
             raise Corrupt("malformed tar: bad pax record")
-        records[key] = value
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            pieces.append(value)  # the first sparse format repeats keys
+        else:
+            records[key] = value
         at = end
+    if pieces:
+        records[b"GNU.sparse.map"] = b",".join(pieces)
     return records
 
 
 def _pax_time(text: bytes) -> int:
-    whole, _, fraction = text.decode("ascii", "replace").partition(".")
-    nanoseconds = int((fraction + "000000000")[:9]) if fraction else 0
-    seconds = int(whole or "0")
-    if whole.startswith("-"):
-        return seconds * 1_000_000_000 - nanoseconds
-    return seconds * 1_000_000_000 + nanoseconds
+    """Seconds with any number of decimals, in nanoseconds."""
+    digits = text[1:] if text[:1] == b"-" else text
+    whole, _, fraction = digits.partition(b".")
+    if not (whole + fraction).isdigit() or len(whole) > 20:
+        raise Corrupt("malformed tar: bad time in a pax record")
+    nanoseconds = int(whole or b"0") * 1_000_000_000 + int((fraction + b"000000000")[:9])
+    return -nanoseconds if text[:1] == b"-" else nanoseconds

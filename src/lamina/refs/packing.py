@@ -16,7 +16,7 @@ from lamina.layers.entry import Entry, opaque, whiteout
 from lamina.layers.pack import pack
 from lamina.refs.filehash import header_hash, read_xattrs
 from lamina.stores.layers import Layer
-from lamina.system.clone import clone_bytes, copy_metadata
+from lamina.system.clone import clone_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,10 +56,8 @@ class LayerUnpacker:
             self.fetch(layer, cancel)
         style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
         with self._blobs.open(layer.descriptor.digest) as file:
-            implied = apply_layer(decompressed(file), staged.files, style, cancel)
-        if self._overlay:
-            for path in implied:
-                _inherit(lowers, path, staged.files)
+            below = lowers if self._overlay else ()
+            apply_layer(decompressed(file), staged.files, style, cancel, below)
 
     def lay_out(
         self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation
@@ -199,15 +197,6 @@ def _changed(planned: PlannedFile) -> Unavailable:
     return Unavailable(
         f"{planned.source} changed while the build was reading it", hint="build again"
     )
-
-
-def _inherit(lowers: Sequence[str], path: str, upper: str) -> None:
-    """Give a directory that a layer only implied the metadata of the same one below."""
-    for lower in reversed(lowers):
-        below = os.path.join(lower, path)
-        if os.path.isdir(below) and not os.path.islink(below):
-            copy_metadata(below, os.lstat(below), os.path.join(upper, path))
-            return
 
 
 class _Layout:

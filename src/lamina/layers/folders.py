@@ -1,0 +1,235 @@
+"""The directories of a tree that is being filled, by descriptors that no link can mislead."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Corrupt
+from lamina.system.clone import clone_file, copy_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_OPEN = 256
+_MAX_LINKS = 40
+
+Times = tuple[int, int]
+
+
+class Folders:
+    """Opens directories beneath `root`, making those that are missing.
+
+    Args:
+        lowers: directories that `root` will be stacked on, lowest first. A directory missing in
+            `root` is made like the one below it, and links below are followed too.
+    """
+
+    def __init__(self, root: str, lowers: Sequence[str] = ()) -> None:
+        self._path = root
+        self._lowers = lowers
+        self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
+        self._open: dict[str, int] = {}
+        self._links: dict[str, str] = {}
+        self._implied: dict[str, Times | None] = {}
+
+    def __enter__(self) -> Folders:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+        os.close(self._root)
+
+    def open(self, path: str) -> tuple[int, str]:
+        """A directory's descriptor and its path without links.
+
+        The descriptor is good until the next call. Raises Corrupt if there is something else.
+        """
+        if not path:
+            return self._root, ""
+        fd = self._open.get(path)
+        if fd is not None:
+            return fd, path
+        real = self._links.get(path)
+        if real is None:
+            real = self._resolve(path)
+            if real != path:
+                self._links[path] = real
+        return self._direct(real), real
+
+    def implied(self) -> list[tuple[str, Times | None]]:
+        """Directories that were made because they were missing, outermost first.
+
+        With the times to give them in the end (ns), if there is such a directory below.
+        """
+        return list(self._implied.items())
+
+    def forget(self, path: str) -> None:
+        """A directory is being removed, with all in it."""
+        prefix = f"{path}/"
+        for known in [p for p in self._open if p == path or p.startswith(prefix)]:
+            os.close(self._open.pop(known))
+        for known in [p for p in self._implied if p == path or p.startswith(prefix)]:
+            del self._implied[known]
+        self._links.clear()
+
+    def forget_links(self) -> None:
+        """Something that may have been a link is gone."""
+        self._links.clear()
+
+    def copy_up(self, folder: int, parent: str, name: str) -> bool:
+        """Copy a file from below into `folder`. Whether there was one."""
+        found = self._below(f"{parent}/{name}" if parent else name)
+        if found is None or not stat.S_ISREG(found[1].st_mode):
+            return False
+        target = f"/proc/self/fd/{folder}/{name}"
+        clone_file(found[0], target)
+        copy_metadata(found[0], found[1], target)
+        return True
+
+    def _resolve(self, path: str) -> str:
+        """Follow the links in a path, with this tree as the root of absolute ones."""
+        todo = path.split("/")
+        done: list[str] = []
+        links = 0
+        while todo:
+            part = todo.pop(0)
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not done:
+                    raise Corrupt(f"malformed layer: the link in {path} points outside")
+                done.pop()
+                continue
+            target = self._link_at("/".join(done), part)
+            if target is None:
+                done.append(part)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise Corrupt(f"malformed layer: {path} goes round in links")
+            if target.startswith("/"):
+                done = []
+            todo[:0] = target.split("/")
+        return "/".join(done)
+
+    def _link_at(self, parent: str, name: str) -> str | None:
+        path = f"{parent}/{name}" if parent else name
+        if path in self._open:
+            return None
+        try:
+            return os.readlink(name, dir_fd=self._direct(parent))
+        except FileNotFoundError:
+            found = self._below(path)
+            if found is not None and stat.S_ISLNK(found[1].st_mode):
+                return os.readlink(found[0])
+            return None
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return None  # there, and no link
+
+    def _direct(self, path: str) -> int:
+        """A directory's descriptor, through no link."""
+        if not path:
+            return self._root
+        known = self._open.get(path)
+        if known is not None:
+            return known
+        parent, _, name = path.rpartition("/")
+        above = self._direct(parent)
+        try:
+            fd = os.open(name, _DIRECTORY, dir_fd=above)
+        except FileNotFoundError:
+            fd = self._make(above, path, name, opaque=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            status = os.stat(name, dir_fd=above, follow_symlinks=False)
+            if not stat.S_ISCHR(status.st_mode) or status.st_rdev != 0:
+                raise Corrupt(
+                    f"malformed layer: an entry lies below {path}, which is not a directory"
+                ) from None
+            # The layer hides what is below, then has a directory there again.
+            os.unlink(name, dir_fd=above)
+            fd = self._make(above, path, name, opaque=True)
+        if len(self._open) >= _MAX_OPEN:
+            self._close_others(parent)
+        self._open[path] = fd
+        return fd
+
+    def _make(self, above: int, path: str, name: str, *, opaque: bool) -> int:
+        found = None if opaque else self._below(path)
+        if found is not None and not stat.S_ISDIR(found[1].st_mode):
+            found = None
+        os.mkdir(name, 0o755, dir_fd=above)
+        fd = os.open(name, _DIRECTORY, dir_fd=above)
+        if opaque:
+            os.setxattr(fd, "trusted.overlay.opaque", b"y")
+        if found is None:
+            self._implied[path] = None
+        else:
+            copy_metadata(found[0], found[1], f"/proc/self/fd/{fd}")
+            self._implied[path] = (found[1].st_atime_ns, found[1].st_mtime_ns)
+        return fd
+
+    def _below(self, path: str) -> tuple[str, os.stat_result] | None:
+        """What the stack below shows at a path whose parents are directories, if anything."""
+        parents = path.split("/")[:-1]
+        for lower in reversed(self._lowers):
+            folder = lower
+            ends = False  # whether this directory hides what is below it
+            for part in ["", *parents]:
+                folder = f"{folder}/{part}" if part else folder
+                try:
+                    status = os.lstat(folder)
+                except FileNotFoundError:
+                    break
+                if not stat.S_ISDIR(status.st_mode):
+                    return None
+                ends = ends or _is_opaque(folder)
+            else:
+                try:
+                    found = os.lstat(f"{lower}/{path}")
+                except FileNotFoundError:
+                    pass
+                else:
+                    whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+                    return None if whiteout else (f"{lower}/{path}", found)
+            if ends:
+                return None
+        return None
+
+    def _close_others(self, path: str) -> None:
+        keep = set()
+        while path:
+            keep.add(path)
+            path = path.rpartition("/")[0]
+        for other in [p for p in self._open if p not in keep]:
+            os.close(self._open.pop(other))
+
+
+def clean_path(path: str) -> str:
+    """A relative path without `.` parts. Raises Corrupt for one that leaves the root."""
+    if "/../" not in f"/{path}/" and "//" not in path and "./" not in path:
+        return path.strip("/") if path != "." else ""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part in ("", "."):
+            continue
+        if part == "..":
+            raise Corrupt(f"malformed layer: {path} points outside")
+        parts.append(part)
+    return "/".join(parts)
+
+
+def _is_opaque(folder: str) -> bool:
+    try:
+        return os.getxattr(folder, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
+    except OSError:
+        return False
