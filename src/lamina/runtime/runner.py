@@ -19,7 +19,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied
-from lamina.runtime.cgroups import PARENT, killed_for_memory, owned_name, remove_cgroup
+from lamina.runtime.cgroups import (
+    PARENT,
+    killed_for_memory,
+    owned_name,
+    remove_cgroup,
+    sweep_cgroups,
+)
 from lamina.runtime.contract import ExitStatus
 from lamina.runtime.netfiles import find_stubs, remove_stubs, write_network_files
 from lamina.runtime.seccomp import default_profile
@@ -55,7 +61,7 @@ def find_runtime(preferred: str = "") -> str:
 
 
 class OciRunner:
-    """A Runtime over an OCI runtime's command line.
+    """A Runtime over an OCI runtime's command line. Making one sweeps up after dead processes.
 
     Args:
         binary: path of crun or runc.
@@ -69,6 +75,7 @@ class OciRunner:
         self._cache = cache or scratch
         self._lock = threading.Lock()
         self._filter: str | None = None
+        sweep_cgroups()
         for tool in _TOOLS:
             if not _which(tool):
                 raise NotFound(f"{tool} is not on PATH", hint="install util-linux, which brings it")
