@@ -17,10 +17,10 @@ class LogLines:
     """
 
     __slots__ = (
+        "_blocks",
         "_cursor_here",
         "_grown",
         "_last",
-        "_lines",
         "_open",
         "_shown",
         "_unfinished",
@@ -29,7 +29,8 @@ class LogLines:
 
     def __init__(self) -> None:
         self.held = 0
-        self._lines: list[bytes] = []
+        # Whole lines, without the last one's end, and the stamp that each of them begins with.
+        self._blocks: list[tuple[bytes, bytes]] = []
         self._open = bytearray()
         self._unfinished = False
         self._grown = False  # whether the open line has become longer since it was shown
@@ -43,33 +44,34 @@ class LogLines:
         """Take output in; a line that begins here shows `seconds`, the time since the start."""
         stamp = b"%.*f " % (3 if seconds < 10 else 2 if seconds < 100 else 1, max(seconds, 0.0))
         self.held += len(data)
-        pieces = data.split(b"\n")
-        unfinished = pieces.pop()
-        for piece in pieces:
-            if self._unfinished:
-                line = bytes(self._open) + piece
-                self._open.clear()
-                self._unfinished = False
-            else:
-                line = stamp + piece
-            self._lines.append(line)
-            self._last.append(line)
+        lines, newline, unfinished = data.rpartition(b"\n")
+        if newline and self._unfinished:
+            rest, newline, lines = lines.partition(b"\n")
+            self._add_lines(b"", bytes(self._open) + rest)
+            self._open.clear()
+            self._unfinished = False
+        if newline:
+            self._add_lines(stamp, lines)
         if unfinished:
             if not self._unfinished:
                 self._open += stamp
             self._open += unfinished
             self._unfinished = self._grown = True
 
+    def _add_lines(self, stamp: bytes, lines: bytes) -> None:
+        self._blocks.append((stamp, lines))
+        self._last.extend(stamp + line for line in lines.rsplit(b"\n", _LAST)[-_LAST:])
+
     def take(self, prefix: bytes) -> bytes:
         """What to write now; each line begins with `prefix`."""
         self.held = 0
         parts: list[bytes] = []
-        for line in self._lines:
-            self._put(parts, prefix, line)
+        for stamp, lines in self._blocks:
+            self._put(parts, prefix, stamp + lines.replace(b"\n", b"\n" + prefix + stamp))
             parts.append(b"\n")
             self._cursor_here = False
             self._shown = 0
-        self._lines.clear()
+        self._blocks.clear()
         if self._unfinished and self._grown:
             self._grown = False
             self._put(parts, prefix, bytes(self._open))

@@ -46,6 +46,7 @@ class Pump:
         self._room = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._ending = False
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
         self._thread.start()
 
@@ -59,7 +60,10 @@ class Pump:
             self._events.append(event)
 
     def close(self) -> None:
-        """Show all that came, and the end. Output that is gone is no error."""
+        """Show all that came, and the end. Output that is gone is no error.
+
+        Raises what a renderer raised, if it is at fault.
+        """
         with self._lock:
             self._ending = True
             self._room.notify_all()
@@ -67,6 +71,8 @@ class Pump:
         self._thread.join()
         self._drain()
         renderer, self._renderer = self._renderer, None
+        if self._failure is not None:
+            raise self._failure
         if renderer is not None:
             try:
                 renderer.finish(self._clock())
@@ -91,3 +97,6 @@ class Pump:
             self._renderer.update(events, self._clock())
         except OSError:
             self._renderer = None  # the reader went away; the build goes on
+        except Exception as error:
+            # This thread must go on emptying the queue, or the build would wait for room.
+            self._renderer, self._failure = None, error
