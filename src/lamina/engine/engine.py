@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import LaminaError
@@ -63,6 +64,7 @@ class Engine:
         self.layers = LayerTable(store.database)
         self.images = ImageTable(store.database)
         self.cache_mounts = CacheMountStore(store)
+        self._making = threading.Lock()
         self._registry: RegistryClient | None = None
         self._runtime: Runtime | None = None
         resolver = self._resolver(pull=False)
@@ -101,26 +103,28 @@ class Engine:
 
     def runtime(self) -> Runtime:
         """crun or runc, found when first needed. Raises NotFound."""
-        if self._runtime is None:
-            from lamina.runtime.cgroups import hide_hybrid_hierarchy
-            from lamina.runtime.runner import OciRunner, find_runtime
+        with self._making:  # steps ask for it at the same time
+            if self._runtime is None:
+                from lamina.runtime.cgroups import hide_hybrid_hierarchy
+                from lamina.runtime.runner import OciRunner, find_runtime
 
-            hide_hybrid_hierarchy()
-            self._runtime = OciRunner(find_runtime(), self.store.scratch)
-        return self._runtime
+                hide_hybrid_hierarchy()
+                self._runtime = OciRunner(find_runtime(), self.store.scratch)
+            return self._runtime
 
     def registry(self) -> RegistryClient:
         """The registry client, made when first needed."""
-        if self._registry is None:
-            import os
+        with self._making:
+            if self._registry is None:
+                import os
 
-            from lamina.registry.client import RegistryClient
-            from lamina.registry.hosts import Hosts, load_hosts
+                from lamina.registry.client import RegistryClient
+                from lamina.registry.hosts import Hosts, load_hosts
 
-            path = os.environ.get("LAMINA_CONFIG", "/etc/lamina/lamina.toml")
-            hosts = load_hosts(path) if os.path.exists(path) else Hosts()
-            self._registry = RegistryClient(hosts)
-        return self._registry
+                path = os.environ.get("LAMINA_CONFIG", "/etc/lamina/lamina.toml")
+                hosts = load_hosts(path) if os.path.exists(path) else Hosts()
+                self._registry = RegistryClient(hosts)
+            return self._registry
 
     def _solve(
         self,

@@ -1,0 +1,138 @@
+"""What the benchmarks share: timed commands, a median, a base image, a registry, a table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+BASE = """FROM scratch AS base
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+"""
+
+
+class Run(NamedTuple):
+    """One command: seconds on the clock, and the most memory that it held, in MB."""
+
+    seconds: float
+    resident: float
+
+
+class Row(NamedTuple):
+    """A line of the table. `limit` is in the unit of `median`, which is seconds or a ratio."""
+
+    work: str
+    median: float
+    limit: float
+    runs: tuple[float, ...]
+    resident: float
+    unit: str = "s"
+
+
+class Lamina:
+    """The command, on a store of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, *args: str) -> Run:
+        """Run and time it. Raises CalledProcessError, after showing what it said."""
+        command = [sys.executable, "-m", "lamina", "--root", str(self.root), *args]
+        return timed(command)
+
+    def build(self, context: Path, *args: str) -> Run:
+        return self("build", "--progress=plain", *args, str(context))
+
+
+def timed(command: list[str]) -> Run:
+    """Run a command to its end. Raises CalledProcessError, after showing what it said."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.stderr.write(output.decode(errors="replace"))
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Run(seconds, usage.ru_maxrss / 1024)
+
+
+def repeat(count: int, run: Callable[[int], Run]) -> list[Run]:
+    """Run several times, each with its number."""
+    return [run(number) for number in range(count)]
+
+
+def row(work: str, runs: list[Run], limit: float) -> Row:
+    """The median of several runs."""
+    seconds = [run.seconds for run in runs]
+    return Row(
+        work,
+        statistics.median(seconds),
+        limit,
+        tuple(seconds),
+        max(run.resident for run in runs),
+    )
+
+
+def write_context(folder: Path, dockerfile: str) -> Path:
+    """A context with busybox in it, for a Dockerfile on top of `base`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "Dockerfile").write_text(BASE + dockerfile)
+    shutil.copy("/bin/busybox", folder / "busybox")
+    return folder
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """A registry on loopback; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    config = folder / "registry.yml"
+    config.write_text(
+        "version: 0.1\nlog: {level: error}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
+        f"http: {{addr: '{address}'}}\n"
+    )
+    server = subprocess.Popen(
+        ["docker-registry", "serve", str(config)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
+                    break
+            time.sleep(0.05)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table, as Markdown."""
+    print("| work | median | at most | runs | resident |")
+    print("|---|---|---|---|---|")
+    for entry in rows:
+        mark = "" if entry.median <= entry.limit else " (over)"
+        runs = " ".join(f"{value:.2f}" for value in entry.runs)
+        print(
+            f"| {entry.work} | {entry.median:.3f} {entry.unit}{mark} | {entry.limit:g} "
+            f"{entry.unit} | {runs} | {entry.resident:.0f} MB |",
+            flush=True,
+        )

@@ -1,0 +1,24 @@
+"""Runs the benchmarks and prints a table: `python benchmarks/run.py [name…]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+from harness import Row, show
+
+NAMES = ("cached", "run_step", "large_context", "pull")
+
+
+def main(names: list[str]) -> None:
+    rows: list[Row] = []
+    for name in names or NAMES:
+        with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir="/var/tmp") as folder:
+            rows += importlib.import_module(name).measure(Path(folder))
+    show(rows)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,50 @@
+"""One trivial RUN, and eight stages at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from harness import Lamina, Row, Run, repeat, row, write_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def measure(work: Path) -> list[Row]:
+    """The step's own time, from a plain log; and the whole process for the stages."""
+    lamina = Lamina(work / "store")
+    context = write_context(work / "context", "FROM base\nARG N\nRUN true $N\n")
+    lamina.build(context)
+
+    def trivial(number: int) -> Run:
+        return Run(_step_seconds(lamina, context, number), 0)
+
+    stages = "".join(f"FROM base AS s{n}\nARG N\nRUN sleep 1; echo $N > /f{n}\n" for n in range(8))
+    copies = "".join(f"COPY --from=s{n} /f{n} /\n" for n in range(8))
+    parallel = write_context(work / "parallel", f"{stages}FROM base\n{copies}")
+    lamina.build(parallel)
+    return [
+        row("one trivial RUN, the step", repeat(11, trivial), 0.030),
+        row(
+            "eight independent 1 s stages",
+            repeat(5, lambda n: lamina.build(parallel, "--build-arg", f"N={n}")),
+            1.4,
+        ),
+    ]
+
+
+def _step_seconds(lamina: Lamina, context: Path, number: int) -> float:
+    """Between the step's start and its end, as `--progress=rawjson` tells them."""
+    command = [sys.executable, "-m", "lamina", "--root", str(lamina.root), "build"]
+    command += ["--progress=rawjson", "--build-arg", f"N={number}", str(context)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    for line in done.stderr.splitlines():
+        for vertex in json.loads(line).get("vertexes", ()):
+            if "RUN true" in vertex["name"] and vertex.get("completed"):
+                ends = [datetime.fromisoformat(vertex[key]) for key in ("started", "completed")]
+                return (ends[1] - ends[0]).total_seconds()
+    raise AssertionError("no such step in the log")
