@@ -109,7 +109,7 @@ class Engine:
                 from lamina.runtime.runner import OciRunner, find_runtime
 
                 hide_hybrid_hierarchy()
-                self._runtime = OciRunner(find_runtime(), self.store.scratch)
+                self._runtime = OciRunner(find_runtime(), self.store.scratch, self.store.root)
             return self._runtime
 
     def registry(self) -> RegistryClient:
