@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 BASE = """FROM scratch AS base
 COPY busybox /bin/busybox
@@ -59,15 +59,28 @@ def timed(command: list[str]) -> Run:
     """Run a command to its end. Raises CalledProcessError, after showing what it said."""
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    resident: list[float] = [0.0]
+    sampler = threading.Thread(target=_sample, args=(process, resident))
+    sampler.start()
+    output, _ = process.communicate()
     seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
+    sampler.join()
     if process.returncode:
         sys.stderr.write(output.decode(errors="replace"))
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Run(seconds, usage.ru_maxrss / 1024)
+    return Run(seconds, max(resident))
+
+
+def _sample(process: subprocess.Popen[bytes], resident: list[float]) -> None:
+    """Watch a process's high-water mark. What wait(2) tells counts this process's own before it."""
+    while process.returncode is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            return
+        marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+        resident += [int(mark) / 1024 for mark in marks]
+        time.sleep(0.02)
 
 
 def repeat(count: int, run: Callable[[int], Run]) -> list[Run]:

@@ -60,8 +60,8 @@ def _fill(tree: Path) -> None:
         path = tree / f"d{folder}"
         path.mkdir()
         for file in range(_FILES):
-            text = b"".join(source.choices(words, k=source.randint(200, 3000)))
-            (path / f"f{file}").write_bytes(text + source.randbytes(source.randint(100, 4000)))
+            text = b"".join(source.choices(words, k=source.randint(100, 1600)))
+            (path / f"f{file}").write_bytes(text + source.randbytes(source.randint(100, 2600)))
 
 
 def _push(layout: Path, tree: Path, image: str) -> Path:

@@ -9,6 +9,7 @@ from lamina.base.errors import LaminaError
 from lamina.engine.bridge import DockerfileBridge
 from lamina.engine.exports import Exports
 from lamina.engine.graph import load_graph
+from lamina.engine.pulls import Pulls
 from lamina.ops.mounts import MountTable
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
@@ -67,8 +68,8 @@ class Engine:
         self._making = threading.Lock()
         self._registry: RegistryClient | None = None
         self._runtime: Runtime | None = None
-        resolver = self._resolver(pull=False)
-        unpacker = LayerUnpacker(store.blobs, resolver.fetch, overlay=overlay)
+        self._pulls = Pulls(self._resolver(pull=False))
+        unpacker = LayerUnpacker(store.blobs, self._pulls.fetch, overlay=overlay)
         snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
 
@@ -92,7 +93,7 @@ class Engine:
         from lamina.dockerfile.build import build
 
         results = RefResults(self.store.database)
-        with self.store.shared():
+        with self.store.shared(), self._pulls.watched(events):
             converted = build(request, bridge)
             ref = self._solve(converted, workshop, results, events, cancel)
             exports = Exports(self.pool, self.store, self.images, events, cancel)

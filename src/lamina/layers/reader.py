@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
 from lamina.layers.entry import Entry
 from lamina.layers.sparse import Extents, check_extents, old_gnu_map, pax_map, read_map
@@ -315,3 +317,25 @@ def _pax_time(text: bytes) -> int:
         raise Corrupt("malformed tar: bad time in a pax record")
     nanoseconds = int(whole or b"0") * 1_000_000_000 + int((fraction + b"000000000")[:9])
     return -nanoseconds if text[:1] == b"-" else nanoseconds
+
+
+class HashingReader:
+    """Passes a stream on and takes its SHA-256, which a layer's `diff_id` is for a plain tar."""
+
+    def __init__(self, stream: ByteReader) -> None:
+        self._stream = stream
+        self._hash = sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what is left: the padding behind an archive's end."""
+        while self.read(_CHUNK):
+            pass
+
+    def digest(self) -> Digest:
+        """The digest of all that was read."""
+        return Digest(f"sha256:{self._hash.hexdigest()}")

@@ -7,13 +7,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Unavailable
+from lamina.base.errors import Corrupt, Unavailable
 from lamina.base.oci import Descriptor
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.compression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, opaque, whiteout
 from lamina.layers.pack import pack
+from lamina.layers.reader import HashingReader
 from lamina.refs.filehash import header_hash, read_xattrs
 from lamina.stores.layers import Layer
 from lamina.system.clone import clone_bytes
@@ -34,30 +35,42 @@ class LayerUnpacker:
     """Implements `Unpacker`: see `lamina.refs.pool`.
 
     Args:
-        fetch: brings a blob that the store lacks, from where the layer came.
+        fetch: brings blobs that the store lacks, from where their layers came.
         overlay: whether directories hold differences (else whole trees).
     """
 
     def __init__(
         self,
         blobs: BlobStore,
-        fetch: Callable[[Layer, Cancellation], None],
+        fetch: Callable[[Sequence[Layer], Cancellation], None],
         *,
         overlay: bool,
     ) -> None:
         self._blobs = blobs
-        self.fetch = fetch
+        self._fetch = fetch
         self._overlay = overlay
+
+    def bring(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
+        missing = [layer for layer in layers if not self._blobs.has(layer.descriptor.digest)]
+        if missing:
+            self._fetch(missing, cancel)
 
     def unpack(
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> None:
-        if not self._blobs.has(layer.descriptor.digest):
-            self.fetch(layer, cancel)
+        self.bring([layer], cancel)
         style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
         with self._blobs.open(layer.descriptor.digest) as file:
             below = lowers if self._overlay else ()
-            apply_layer(decompressed(file), staged.files, style, cancel, below)
+            plain = HashingReader(decompressed(file))
+            apply_layer(plain, staged.files, style, cancel, below)
+            plain.drain()
+        if plain.digest() != layer.diff_id:
+            raise Corrupt(
+                f"layer {layer.descriptor.digest} of {layer.origin or 'this store'} holds "
+                f"{plain.digest()}, but its image says {layer.diff_id}",
+                hint="the image is broken; build or push it again",
+            )
 
     def lay_out(
         self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation

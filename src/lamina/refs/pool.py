@@ -12,6 +12,7 @@ from lamina.base.errors import Internal, NotFound
 from lamina.refs.plan import FilePlan, plan_entry
 from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
+from lamina.system.cancel import Cancellation
 from lamina.system.flight import Flights
 
 if TYPE_CHECKING:
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
     from lamina.stores.store import Store
-    from lamina.system.cancel import Cancellation
 
 
 class Unpacker(Protocol):
     """Turns packed layers and plans into files."""
 
-    def fetch(self, layer: Layer, cancel: Cancellation) -> None:
-        """Bring a layer's blob into the store from where it came."""
+    def bring(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
+        """Bring layers' blobs, if they are missing, into the store from where they came."""
         ...
 
     def unpack(
@@ -185,12 +185,14 @@ class RefPool:
 
     def bring(self, descriptors: Sequence[Descriptor], cancel: Cancellation) -> None:
         """See that the blobs of these layers are in the store."""
+        layers = []
         for descriptor in descriptors:
             if not self._store.blobs.has(descriptor.digest):
                 layer = self.layers.by_digest(descriptor.digest)
                 if layer is None:
                     raise NotFound(f"layer {descriptor.digest} is not in the store any more")
-                self._unpacker.fetch(layer, cancel)
+                layers.append(layer)
+        self._unpacker.bring(layers, cancel)
 
     def settle(self, cancel: Cancellation) -> None:
         """Pack what exists as plans alone, so that it outlives this process."""
@@ -269,9 +271,12 @@ class RefPool:
     def _lay_out_missing(self, stack: Sequence[Snapshot], cancel: Cancellation | None) -> None:
         """Bring back every directory that a stack lacks, lowest first.
 
-        The layers of an overlay do not depend on one another's files except for directories
-        that a layer implies without holding, which need the metadata of those below.
+        All blobs are fetched before the first is unpacked, several at a time. A layer may have
+        links, and directories that it only implies, in those below; so they are unpacked in turn.
         """
+        missing = [state.id for state in stack if not state.directory]
+        packed = [self.layers.of(state) for state in missing if self.pending_plan(state) is None]
+        self._unpacker.bring([layers[0] for layers in packed if layers], cancel or Cancellation())
         for index, state in enumerate(stack):
             if not state.directory:
                 self._layouts.run(
@@ -281,8 +286,6 @@ class RefPool:
     def _lay_out_one(
         self, state: Snapshot, below: Sequence[Snapshot], cancel: Cancellation | None
     ) -> None:
-        from lamina.system.cancel import Cancellation
-
         if self.snapshots.stack(state.id)[-1].directory:
             return
         cancel = cancel or Cancellation()

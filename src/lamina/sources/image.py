@@ -79,15 +79,18 @@ class ImageResolver:
         self._images.record_pull(name, str(platform), target.digest, target.digest)
         return resolved
 
-    def fetch(self, layer: Layer, cancel: Cancellation) -> None:
-        """Bring a layer's blob into the store from the image that it belongs to."""
+    def fetch(self, layer: Layer, cancel: Cancellation, progress: Callable[[int], None]) -> None:
+        """Bring a layer's blob into the store from the image that it belongs to.
+
+        `progress` is called with the bytes that are there so far.
+        """
         from lamina.registry.pull import fetch_blob
 
         if not layer.origin:
             raise NotFound(f"layer {layer.descriptor.digest} is not in the store any more")
         reference = parse_reference(layer.origin)
         with self._blobs.ingest(layer.descriptor, cancel) as writer:
-            fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel)
+            fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel, progress)
             writer.commit()
 
     def _read(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from lamina.base.errors import Cancelled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -21,23 +23,27 @@ class _Flight(Generic[T]):
 
 
 class Flights(Generic[T]):
-    """Work by key. Whoever comes second waits for the first and gets the same, or its error."""
+    """Work by key. Whoever comes second waits for the first and gets the same, or its error.
+
+    Only the first one's being cancelled is no business of the second: it does the work then.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[Hashable, _Flight[T]] = {}
 
     def run(self, key: Hashable, work: Callable[[], T]) -> T:
-        with self._lock:
-            flight = self._under_way.get(key)
-            mine = flight is None
-            if flight is None:
-                flight = self._under_way[key] = _Flight()
-        if not mine:
+        while True:
+            with self._lock:
+                flight = self._under_way.get(key)
+                if flight is None:
+                    flight = self._under_way[key] = _Flight()
+                    break
             flight.done.wait()
-            if flight.error is not None:
+            if flight.error is None:
+                return flight.value  # type: ignore[return-value]  # set when there is no error
+            if not isinstance(flight.error, Cancelled):
                 raise flight.error
-            return flight.value  # type: ignore[return-value]  # set when there is no error
         try:
             flight.value = work()
             return flight.value
