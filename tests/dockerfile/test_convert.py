@@ -332,7 +332,7 @@ def test_source_date_epoch(convert: Convert) -> None:
 
 
 def test_a_base_for_another_machine_is_remarked(convert: Convert) -> None:
-    made = convert("FROM --platform=linux/arm64 base\n")
+    made = convert("FROM --platform=linux/arm64 base AS arm64\n")
     assert [w.rule for w in made.bridge.warnings] == ["InvalidBaseImagePlatform"]
 
 

@@ -34,7 +34,7 @@ def test_continuations_comments_and_blank_lines() -> None:
     run = document.nodes[1]
     assert run.rest == "a &&   b  c"
     assert (run.location.start, run.location.end) == (4, 8)
-    assert [place.start for place in document.blank_continuations] == [6]
+    assert [place.start for place in document.blank_continuations] == [8]
     assert document.nodes[0].comments == ("top",)
 
 

@@ -166,8 +166,7 @@ def _show_warnings(warnings: list[WarningEvent]) -> None:
     more = "" if debugging() else " (use --debug to expand)"
     lines = ["", f" {len(warnings)} warning{plural} found{more}:"]
     for warning in warnings:
-        line = f" (line {warning.location.start})" if warning.location else ""
-        lines.append(f" - {warning.short}{line}")
+        lines.append(f" - {warning.short}")
         if debugging():
             lines += warning.detail
             lines += [f"More info: {warning.url}"] if warning.url else []

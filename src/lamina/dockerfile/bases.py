@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.reference import parse_reference
-from lamina.dockerfile.contract import Warned
+from lamina.dockerfile.checks.bases import check_base_platform
 from lamina.dockerfile.graph import Inputs, Step, llb_platform
 from lamina.dockerfile.ignore import PatternMatcher, read_patterns
 from lamina.dockerfile.image_config import ImageConfig
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
+    from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.contract import (
         Bridge,
         DockerfileText,
@@ -38,16 +39,22 @@ class Bases:
     """Finds what stages begin with, asking the bridge once for each image."""
 
     def __init__(
-        self, request: FrontendRequest, bridge: Bridge, text: DockerfileText, source: SourceInfo
+        self,
+        request: FrontendRequest,
+        bridge: Bridge,
+        text: DockerfileText,
+        source: SourceInfo,
+        checker: Checker,
     ) -> None:
         self._request = request
         self._bridge = bridge
+        self._checker = checker
         self._source = source
         self._named = {_plain_name(c.name): c for c in request.named_contexts}
         self._images: dict[tuple[Reference, Platform], ResolvedImage] = {}
         self._ignore = read_patterns(text.ignore) if text.ignore else ()
         # Names the file at fault; a bad pattern would otherwise fail in the middle of a build.
-        PatternMatcher(self._ignore)
+        self.ignored = PatternMatcher(self._ignore)
         self.context_paths: set[str] = set()
         self.build_context = Step(self._local_context, name="[internal] load build context")
 
@@ -94,7 +101,9 @@ class Bases:
             stage.step_name(f"FROM {pinned}"),
             stage,
         )
-        self._check_platform(stage, platform)
+        check_base_platform(
+            stage.image, stage.config.platform, platform, stage.location, self._checker
+        )
 
     def _image(
         self, reference: Reference, platform: Platform, stage: Stage, table: StageTable
@@ -164,19 +173,6 @@ class Bases:
 
     def _local_context(self, _: Inputs) -> Op:
         return _local(CONTEXT, self._ignore, self.context_paths, CONTEXT)
-
-    def _check_platform(self, stage: Stage, wanted: Platform) -> None:
-        assert stage.config is not None
-        actual = stage.config.platform
-        if (actual.os, actual.architecture) != (wanted.os, wanted.architecture):
-            self._bridge.warn(
-                Warned(
-                    "InvalidBaseImagePlatform",
-                    f'Base image {stage.image} was pulled with platform "{actual}", expected '
-                    f'"{wanted}" for current build',
-                    stage.location,
-                )
-            )
 
 
 def mark_path(paths: set[str], path: str) -> None:

@@ -8,6 +8,7 @@ from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.platform import normalise, parse_platform
 from lamina.dockerfile.args import (
     CACHE_NAMESPACE,
+    DOCKERFILE_CHECK,
     SANDBOX_HOSTNAME,
     SOURCE_DATE_EPOCH,
     parse_epoch,
@@ -15,7 +16,11 @@ from lamina.dockerfile.args import (
     proxy_args,
 )
 from lamina.dockerfile.bases import Bases
-from lamina.dockerfile.contract import FrontendResult, Warned
+from lamina.dockerfile.checks.bases import check_defaults, check_platform_flag, check_undefined
+from lamina.dockerfile.checks.checker import Checker
+from lamina.dockerfile.checks.options import CheckOptions, parse_check_options
+from lamina.dockerfile.checks.text import check_continuations, check_stages
+from lamina.dockerfile.contract import FrontendResult
 from lamina.dockerfile.convert import Conversion, Settings
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.graph import encode
@@ -35,8 +40,10 @@ from lamina.llb.op import SourceInfo
 from lamina.llb.state import marshal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from lamina.base.platform import Platform
-    from lamina.dockerfile.contract import Bridge, FrontendRequest
+    from lamina.dockerfile.contract import Bridge, DockerfileText, FrontendRequest, Warned
     from lamina.dockerfile.instruction import Arg
     from lamina.dockerfile.stage import StageText
 
@@ -45,71 +52,115 @@ _LAYERED = (Run, Copy, Workdir)
 
 def build(request: FrontendRequest, bridge: Bridge) -> FrontendResult:
     """Convert the bridge's Dockerfile. Raises InvalidInput and NotFound, located."""
-    return _Build(request, bridge).run()
+    converter = DockerfileConverter(request, bridge, bridge.read_dockerfile(), bridge.warn)
+    return converter.result(converter.convert())
 
 
-class _Build:
-    def __init__(self, request: FrontendRequest, bridge: Bridge) -> None:
+class DockerfileConverter:
+    """One Dockerfile and one request: checked, read, and converted as far as is asked for.
+
+    Raises InvalidInput and NotFound, located; `warn` hears what the checks find until then.
+    """
+
+    def __init__(
+        self,
+        request: FrontendRequest,
+        bridge: Bridge,
+        text: DockerfileText,
+        warn: Callable[[Warned], None],
+    ) -> None:
         self._request = request
-        self._bridge = bridge
-        self._text = bridge.read_dockerfile()
-        data = self._text.data.decode("utf-8", "surrogateescape")
-        self._document = parse_document(data, self._text.filename)
-        self._parts = read_stages(self._document)
+        self._text = text
         self._build_args = dict(request.build_args)
-        self._globals = self._global_args()
+        data = text.data.decode("utf-8", "surrogateescape")
+        self._document = parse_document(data, text.filename)
+        self._checker = Checker(self._check_options(), warn)
+        check_continuations(self._document.blank_continuations, self._checker)
+        self.parts = read_stages(self._document, self._checker)
+        check_stages(self.parts.stages, self._checker)
+        self._check_defaults()
+        self.global_args = self._global_args(self._build_args)
         self._epoch = self._source_date_epoch()
-        self._source = SourceInfo(self._text.filename, self._text.data, language="Dockerfile")
-        self._bases = Bases(request, bridge, self._text, self._source)
+        self._source = SourceInfo(text.filename, text.data, language="Dockerfile")
+        self._bases = Bases(request, bridge, text, self._source, self._checker)
         self._table = StageTable()
 
-    def run(self) -> FrontendResult:
-        for place in self._document.blank_continuations:
-            self._bridge.warn(Warned("NoEmptyContinuation", "Empty continuation line", place))
-        for number, text in enumerate(self._parts.stages):
+    @property
+    def escape(self) -> str:
+        """The escape character."""
+        return self._document.escape
+
+    def convert(self, *, every_stage: bool = False) -> Stage:
+        """Convert the target stage and all that it needs, or everything; the target."""
+        for number, text in enumerate(self.parts.stages):
             self._table.add(self._stage(number, text))
         target = self._table.target(self._request.target)
         self._link_stages()
-        needed = self._resolve(target)
-        conversion = Conversion(self._settings(), self._bases)
+        needed = self._resolve(target, every_stage=every_stage)
+        conversion = Conversion(self._settings(), self._bases, self._checker)
         for stage in self._table.all:
-            if stage in needed and not stage.done:
+            if (stage in needed or every_stage) and not stage.done:
                 conversion.run(stage)
                 self._bases.context_paths |= stage.context_paths
-        # All of the target is wanted, also if it is but a named context.
-        target.needed.add("/")
-        return self._result(target)
+        self._checker.finish()
+        return target
 
-    def _global_args(self) -> dict[str, str]:
+    def _check_options(self) -> CheckOptions:
+        written = self._build_args.get(DOCKERFILE_CHECK)
+        if written is None:
+            # A directive can only be on the first lines.
+            written = self._document.check
+        return parse_check_options(written) if written else CheckOptions()
+
+    def _check_defaults(self) -> None:
+        try:
+            defaults = self._global_args({})
+        except InvalidInput:
+            return  # with the arguments that are given it may be all right
+        check_defaults(self.parts.stages, defaults, self.escape, self._checker)
+
+    def _global_args(self, given: Mapping[str, str]) -> dict[str, str]:
         """Predefined arguments, and those that ARG lines above the first FROM add."""
-        target = self._request.target or self._parts.stages[-1].head.name
+        target = self._request.target or self.parts.stages[-1].head.name
         known = platform_args(self._request.platform, self._request.build_platform, target)
         known.update({k: v for k, v in self._build_args.items() if k in known})
-        for arg in self._parts.args:
+        for arg in self.parts.args:
             for name, default in arg.args:
-                value = self._build_args.get(name)
+                value = given.get(name)
                 if value is None and default is not None:
-                    value = self._expand(default, known, arg)
+                    value = self._expand(Expander(known, self.escape), default, arg)
                 if value is not None:
                     known[name] = value
         return known
 
-    def _expand(self, text: str, variables: dict[str, str], where: Arg | From) -> str:
+    def _expand(self, expander: Expander, text: str, where: Arg | From) -> str:
         try:
-            return Expander(variables, self._document.escape).word(text)
+            return expander.word(text)
         except LaminaError as error:
             raise error.at(where.node.location) from None
+
+    def _expand_head(self, head: From, text: str, checker: Checker) -> tuple[str, Expander]:
+        """A text of a FROM; variables that no ARG declares are reported."""
+        expander = Expander(self.global_args, self.escape)
+        try:
+            return self._expand(expander, text, head), expander
+        finally:
+            if expander.unset:
+                declared = {name for arg in self.parts.args for name, _ in arg.args}
+                known = sorted(declared | self.global_args.keys())
+                check_undefined(expander.unset, known, head.node.location, checker)
 
     def _source_date_epoch(self) -> int | None:
         text = self._build_args.get(SOURCE_DATE_EPOCH)
         if text is None:
-            text = self._globals.get(SOURCE_DATE_EPOCH, "")
+            text = self.global_args.get(SOURCE_DATE_EPOCH, "")
         return parse_epoch(text)
 
     def _stage(self, number: int, text: StageText) -> Stage:
         head = text.head
         place = head.node.location
-        image = self._expand(head.image, self._globals, head)
+        checker = self._checker.within(head.node.comments)
+        image, _ = self._expand_head(head, head.image, checker)
         if not image:
             raise InvalidInput(
                 f"base name ({head.image}) should not be blank",
@@ -119,7 +170,7 @@ class _Build:
         stage = Stage(image, head=head, location=place)
         stage.label = head.name or f"stage-{number}"
         if head.platform:
-            stage.platform = self._platform(head)
+            stage.platform = self._platform(head, checker)
         if head.name:
             stage.context = self._bases.named_context(
                 head.name, stage.platform or self._request.platform
@@ -130,8 +181,9 @@ class _Build:
         )
         return stage
 
-    def _platform(self, head: From) -> Platform:
-        text = self._expand(head.platform, self._globals, head)
+    def _platform(self, head: From, checker: Checker) -> Platform:
+        text, expander = self._expand_head(head, head.platform, checker)
+        check_platform_flag(head, text, expander, checker)
         if not text:
             raise InvalidInput(
                 f"empty platform value from expression {head.platform}",
@@ -146,7 +198,7 @@ class _Build:
 
     def _link_stages(self) -> None:
         """Find who needs whom, and count the steps of each."""
-        for stage, text in zip(list(self._table.all), self._parts.stages, strict=True):
+        for stage, text in zip(list(self._table.all), self.parts.stages, strict=True):
             if stage.context is not None:
                 stage.base = None
                 continue
@@ -158,12 +210,13 @@ class _Build:
         if len(self._table.all) == 1:
             self._table.all[0].label = ""
 
-    def _resolve(self, target: Stage) -> set[Stage]:
+    def _resolve(self, target: Stage, *, every_stage: bool) -> set[Stage]:
         """Resolve all base images that are needed; ONBUILD triggers may add to what is."""
         while True:
             needed = reachable(target)
             for stage in list(self._table.all):
-                if stage in needed and stage.base is None and not stage.resolved:
+                wanted = stage in needed or every_stage
+                if wanted and stage.base is None and not stage.resolved:
                     self._bases.resolve(stage, self._table)
             waiting = [s for s in self._table.all if s in needed and not s.triggers_read]
             for stage in waiting:
@@ -203,7 +256,7 @@ class _Build:
         request = self._request
         return Settings(
             build_args=self._build_args,
-            global_args=self._globals,
+            global_args=self.global_args,
             escape=self._document.escape,
             platform=request.platform,
             epoch=self._epoch,
@@ -218,7 +271,10 @@ class _Build:
             cache_namespace=self._build_args.get(CACHE_NAMESPACE, ""),
         )
 
-    def _result(self, target: Stage) -> FrontendResult:
+    def result(self, target: Stage) -> FrontendResult:
+        """What the engine solves and exports."""
+        # All of the target is wanted, also if it is but a named context.
+        target.needed.add("/")
         config = target.config
         assert config is not None
         if self._request.labels:

@@ -30,11 +30,22 @@ class ResolvedImage(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """A remark on the Dockerfile. `rule` names it for `# check=skip=`."""
+    """What a check found: which (for `# check=skip=`), what it is about, and what is wrong here.
+
+    `url` is a page in the project's documentation.
+    """
 
     rule: str
-    text: str
+    description: str
+    url: str
+    detail: str
     location: Location | None
+
+    @property
+    def short(self) -> str:
+        """One line."""
+        line = f" (line {self.location.start})" if self.location is not None else ""
+        return f"{self.rule}: {self.detail}{line}"
 
 
 class Bridge(Protocol):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, LaminaError
 from lamina.dockerfile import instruction as ast
+from lamina.dockerfile.args import SILENT_ARGS
+from lamina.dockerfile.checks.steps import StepChecks
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.gotext import listed, quoted
 from lamina.dockerfile.graph import Inputs, Step
@@ -24,14 +26,15 @@ from lamina.llb.op import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lamina.base.platform import Platform
     from lamina.dockerfile.bases import Bases
+    from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.lexer import Node
     from lamina.dockerfile.stage import Stage, Task
     from lamina.llb.op import OpProgressGroup, ProxyEnv, SourceInfo, Ulimit
 
-# Not for RUN: they choose what a scanner looks at.
-_SILENT_ARGS = frozenset(("BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"))
 _SIGNALS = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT "
     "STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
@@ -65,9 +68,10 @@ class Settings(NamedTuple):
 class Conversion:
     """Converts stages; those that a stage needs must be converted before it."""
 
-    def __init__(self, settings: Settings, bases: Bases) -> None:
+    def __init__(self, settings: Settings, bases: Bases, checker: Checker) -> None:
         self.settings = settings
         self.bases = bases
+        self.checker = checker
 
     def run(self, stage: Stage) -> None:
         """Convert all of a stage's instructions. Raises InvalidInput, located."""
@@ -90,6 +94,19 @@ class Conversion:
 
     def expander(self, stage: Stage) -> Expander:
         return Expander(stage.env, self.settings.escape)
+
+    def words(self, stage: Stage, checks: StepChecks) -> Callable[[str], str]:
+        """Expands an instruction's words; variables that nothing defines are reported."""
+
+        def word(text: str) -> str:
+            expander = self.expander(stage)
+            try:
+                return expander.word(text)
+            finally:
+                if expander.unset:
+                    checks.variables(expander.unset)
+
+        return word
 
     def shown(self, stage: Stage, node: Node) -> str:
         """An instruction as its step's name: variables filled in, the keyword in capitals."""
@@ -125,36 +142,42 @@ class Conversion:
         config_of(stage).note(text, layer=layer, epoch=self.settings.epoch)
 
     def _convert(self, stage: Stage, task: Task) -> None:
-        word = self.expander(stage).word
+        checks = StepChecks(self.checker, stage, task.instruction)
+        word = self.words(stage, checks)
         match task.instruction:
             case ast.Run():
                 from lamina.dockerfile.convert_run import convert_run
 
-                convert_run(self, stage, task, task.instruction)
+                convert_run(self, stage, task, task.instruction, word)
             case ast.Copy():
                 from lamina.dockerfile.convert_copy import convert_copy
 
-                convert_copy(self, stage, task, task.instruction)
+                convert_copy(self, stage, task, task.instruction, checks)
             case ast.Arg() as arg:
-                self._arg(stage, arg)
+                self._arg(stage, arg, checks)
             case ast.Env() as env:
                 pairs = [(word(pair.key), word(pair.value)) for pair in env.pairs]
+                checks.pairs(env.pairs)
                 for name, value in pairs:
+                    checks.secret(name)
                     stage.set_env(name, value)
                     config_of(stage).set_env(name, value)
                 self.note(stage, " ".join(("ENV", *(f"{k}={v}" for k, v in pairs))))
             case ast.Label() as label:
                 pairs = [(word(pair.key), word(pair.value)) for pair in label.pairs]
+                checks.pairs(label.pairs)
                 config_of(stage).set_labels(pairs)
                 self.note(stage, " ".join(("LABEL", *(f"{k}={v}" for k, v in pairs))))
             case ast.Workdir() as workdir:
-                self._workdir(stage, task, word(workdir.path))
+                path = word(workdir.path)
+                checks.working_directory(path)
+                self._workdir(stage, task, path)
             case ast.User() as user:
                 name = word(user.user)
                 config_of(stage).settings["User"] = name
                 self.note(stage, f"USER {name}")
             case ast.Expose() as expose:
-                self._expose(stage, expose)
+                self._expose(stage, expose, checks)
             case ast.Volume() as volume:
                 paths = [word(path) for path in volume.paths]
                 if not all(paths):
@@ -162,14 +185,15 @@ class Conversion:
                 config_of(stage).add_names("Volumes", paths)
                 self.note(stage, f"VOLUME {listed(paths)}")
             case ast.Cmd() as cmd:
-                words = self._words(stage, cmd.command)
-                stage.has_cmd = True
+                checks.once()
+                words = self._words(stage, cmd.command, checks)
                 config_of(stage).settings.update(Cmd=list(words), ArgsEscaped=True)
                 self.note(stage, f"CMD {quoted(words)}")
             case ast.Entrypoint() as entrypoint:
-                words = self._words(stage, entrypoint.command)
+                checks.once()
+                words = self._words(stage, entrypoint.command, checks)
                 config_of(stage).settings["Entrypoint"] = list(words)
-                if not stage.has_cmd:
+                if "CMD" not in stage.only_once:
                     # An inherited command was made for an inherited entry point.
                     config_of(stage).settings.pop("Cmd", None)
                 self.note(stage, f"ENTRYPOINT {quoted(words)}")
@@ -181,6 +205,7 @@ class Conversion:
                 config_of(stage).settings["StopSignal"] = signal
                 self.note(stage, f"STOPSIGNAL {signal}")
             case ast.HealthCheck() as check:
+                checks.once()
                 self._health_check(stage, check)
             case ast.OnBuild() as on_build:
                 settings = config_of(stage).settings
@@ -190,20 +215,24 @@ class Conversion:
                 self.note(stage, f"MAINTAINER {maintainer.name}")
 
     @staticmethod
-    def _words(stage: Stage, command: ast.Command) -> tuple[str, ...]:
+    def _words(stage: Stage, command: ast.Command, checks: StepChecks) -> tuple[str, ...]:
         if command.shell:
-            return config_of(stage).shell_command(command.args)
+            config = config_of(stage)
+            checks.shell_form(chosen_shell=bool(config.settings.get("Shell")))
+            return config.shell_command(command.args)
         return command.args
 
-    def _arg(self, stage: Stage, arg: ast.Arg) -> None:
+    def _arg(self, stage: Stage, arg: ast.Arg, checks: StepChecks) -> None:
         written = []
+        word = self.words(stage, checks)
         for name, default in arg.args:
+            checks.secret(name)
             value = self.settings.build_args.get(name)
             if value is None and default is not None:
-                value = self.expander(stage).word(default)
+                value = word(default)
             elif value is None:
                 value = self.settings.global_args.get(name)
-            if value is not None and name not in _SILENT_ARGS:
+            if value is not None and name not in SILENT_ARGS:
                 stage.set_env(name, value)
             stage.args.append((name, value))
             written.append(name if value is None else f"{name}={value}")
@@ -238,12 +267,14 @@ class Conversion:
         stage.tree = self.step(Op(file=FileOp((action,))), (stage.tree,), name, task)
         self.note(stage, f"WORKDIR {path}", layer=True)
 
-    def _expose(self, stage: Stage, expose: ast.Expose) -> None:
+    def _expose(self, stage: Stage, expose: ast.Expose, checks: StepChecks) -> None:
         from lamina.dockerfile.ports import parse_ports
 
         expander = self.expander(stage)
         words = [word for text in expose.ports for word in expander.words(text)]
         ports = parse_ports(words)
+        for word in words:
+            checks.port(word)
         config_of(stage).add_names("ExposedPorts", ports)
         self.note(stage, f"EXPOSE {listed(ports)}")
 
@@ -282,6 +313,7 @@ def _inherit(stage: Stage, base: Stage) -> None:
     stage.env = dict(base.env)
     stage.args = list(base.args)
     stage.directory = base.directory
+    stage.entered = base.entered
     stage.needed = base.needed
 
 

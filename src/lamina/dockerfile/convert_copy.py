@@ -25,6 +25,7 @@ from lamina.llb.op import (
 )
 
 if TYPE_CHECKING:
+    from lamina.dockerfile.checks.steps import StepChecks
     from lamina.dockerfile.convert import Conversion
     from lamina.dockerfile.instruction import Copy
     from lamina.dockerfile.stage import Stage, Task
@@ -35,9 +36,11 @@ _SYMBOLIC = re.compile(
 _GIT_HOST = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:")
 
 
-def convert_copy(conversion: Conversion, stage: Stage, task: Task, copy: Copy) -> None:
+def convert_copy(
+    conversion: Conversion, stage: Stage, task: Task, copy: Copy, checks: StepChecks
+) -> None:
     """Add the step of a COPY or an ADD to a stage. Raises InvalidInput, Unsupported."""
-    word = conversion.expander(stage).word
+    word = conversion.words(stage, checks)
     copy = copy._replace(
         sources=tuple(word(source) for source in copy.sources),
         destination=word(copy.destination),
@@ -47,10 +50,14 @@ def convert_copy(conversion: Conversion, stage: Stage, task: Task, copy: Copy) -
     )
     copier = _Copier(conversion, stage, task, copy)
     for source in copy.sources:
-        copier.add(source)
-    inline = Expander(stage.env, plain_quotes=True)
+        if copier.add(source) and not copy.origin:
+            checks.context_path(source, conversion.bases.ignored)
     for heredoc in copy.inline:
-        content = inline.word(heredoc.content) if heredoc.expand else heredoc.content
+        content = heredoc.content
+        if heredoc.expand:
+            inline = Expander(stage.env, plain_quotes=True)
+            content = inline.word(content)
+            checks.variables(inline.unset)
         copier.add_inline(heredoc.name, content)
     copier.finish()
     conversion.note(stage, _history(copy), layer=True)
@@ -86,8 +93,8 @@ class _Copier:
         self._sources: list[Step | None] = []
         self._actions: list[CopyAction] = []
 
-    def add(self, source: str) -> None:
-        """Add a source: an address for ADD, else a path."""
+    def add(self, source: str) -> bool:
+        """Add a source: an address for ADD, else a path. Whether it is a path."""
         if is_git(source):
             if not self._is_add:
                 raise InvalidInput("source can't be a git ref for COPY", hint="use ADD")
@@ -98,8 +105,9 @@ class _Copier:
             if not self._is_add:
                 raise InvalidInput("source can't be a URL for COPY", hint="use ADD")
             self._add_url(source)
-        else:
-            self._add_path(source)
+            return False
+        self._add_path(source)
+        return True
 
     def add_inline(self, name: str, content: str) -> None:
         self._append(inline_file(name, content, 0o644), self._action(inline_path(name)))

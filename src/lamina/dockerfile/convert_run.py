@@ -39,6 +39,8 @@ from lamina.llb.op import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lamina.dockerfile.convert import Conversion
     from lamina.dockerfile.instruction import Run
     from lamina.dockerfile.stage import Stage, Task
@@ -70,14 +72,15 @@ class _Mounts(NamedTuple):
     secret_env: list[SecretEnv]
 
 
-def convert_run(conversion: Conversion, stage: Stage, task: Task, run: Run) -> None:
-    """Add the step of a RUN to a stage. Raises InvalidInput."""
+def convert_run(
+    conversion: Conversion, stage: Stage, task: Task, run: Run, word: Callable[[str], str]
+) -> None:
+    """Add the step of a RUN to a stage; `word` expands. Raises InvalidInput."""
     settings = conversion.settings
     # A command may read anything of what its stage builds on.
     stage.needed.add("/")
     mounts = _Mounts([_Bound(Mount(dest="/"), stage.tree)], [], [], [])
     args, shown = _command(stage, run, mounts)
-    word = conversion.expander(stage).word
     parsed = [parse_mount(text, word) for text in run.mounts]
     for mount, source in zip(parsed, task.sources, strict=True):
         _add_mount(conversion, stage, mount, source, mounts)

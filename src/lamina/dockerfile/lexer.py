@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
 from lamina.base.location import Location
-from lamina.dockerfile.words import json_words, markers, split_line
+from lamina.dockerfile.words import BLANKS, json_words, markers, split_line
 
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 _HEREDOC_KEYWORDS = frozenset(("ADD", "COPY", "RUN"))
@@ -41,19 +41,38 @@ class Node(NamedTuple):
     location: Location
     comments: tuple[str, ...] = ()
 
+    @property
+    def written(self) -> str:
+        """The keyword as it is written."""
+        return BLANKS.split(self.original.strip(), maxsplit=1)[0]
+
 
 class Document(NamedTuple):
-    """`directives` are (name, value); `blank_continuations` are places of a bad old habit."""
+    """`directives` are (name, value).
+
+    `blank_continuations` are the last lines of instructions with blank lines inside: an old habit
+    that may become an error. `check` is the first word of the `check` directive, "" if there is
+    none; unlike other directives it may follow a `#!` line.
+    """
 
     nodes: tuple[Node, ...]
     directives: tuple[tuple[str, str], ...]
     escape: str
     blank_continuations: tuple[Location, ...] = ()
+    check: str = ""
 
 
 def parse_document(text: str, filename: str) -> Document:
     """Split a Dockerfile into nodes. Raises InvalidInput, located."""
     return _Lexer(text, filename).run()
+
+
+def parse_directive(text: str) -> tuple[str, str]:
+    """(name, value) of a comment's text that is a parser directive; else two empty strings."""
+    match = _DIRECTIVE.match(text.lstrip())
+    if match is None or match[1].lower() not in _DIRECTIVES:
+        return "", ""
+    return match[1].lower(), match[2]
 
 
 class _Lexer:
@@ -99,7 +118,16 @@ class _Lexer:
                 hint="it needs at least a FROM line",
                 location=self._place(1),
             )
-        return Document(tuple(nodes), self._directives, self._escape, tuple(self._blank))
+        return Document(
+            tuple(nodes), self._directives, self._escape, tuple(self._blank), self._check()
+        )
+
+    def _check(self) -> str:
+        directives = self._directives
+        if self._lines[0].startswith("#!"):
+            self._lines.pop(0)
+            directives = self._read_directives()
+        return dict(directives).get("check", "").split(" ", 1)[0]
 
     def _node(self, line: str, comments: tuple[str, ...]) -> Node:
         start = self._at + 1
@@ -116,6 +144,7 @@ class _Lexer:
         """The instruction's lines as one; comments and blank lines between them are dropped."""
         self._at += 1
         pieces: list[str] = []
+        blank = False
         while True:
             ending = self._continued.search(line)
             if ending is None:
@@ -130,9 +159,11 @@ class _Lexer:
                     continue
                 if stripped:
                     break
-                self._blank.append(self._place(self._at))
+                blank = True
             else:
                 break
+        if blank:
+            self._blank.append(self._place(self._at))
         return "".join(pieces)
 
     def _heredocs(self, keyword: str, rest: str, line: str, start: int) -> tuple[Heredoc, ...]:
@@ -167,15 +198,14 @@ class _Lexer:
         found: list[tuple[str, str]] = []
         for number, raw in enumerate(self._lines, 1):
             line = raw.lstrip()
-            match = _DIRECTIVE.match(line[1:].lstrip()) if line.startswith("#") else None
-            if match is None or match[1].lower() not in _DIRECTIVES:
+            name, value = parse_directive(line[1:]) if line.startswith("#") else ("", "")
+            if not name:
                 break
-            name = match[1].lower()
             if any(name == known for known, _ in found):
                 raise InvalidInput(
                     f"only one {name} parser directive can be used", location=self._place(number)
                 )
-            found.append((name, match[2]))
+            found.append((name, value))
         return tuple(found)
 
     def _place(self, start: int, end: int = 0) -> Location:

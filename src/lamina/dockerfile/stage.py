@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.dockerfile import instruction as ast
+from lamina.dockerfile.checks.text import check_description, check_node
 from lamina.dockerfile.parse import parse_instruction
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from lamina.base.location import Location
     from lamina.base.platform import Platform
+    from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.contract import NamedContext
     from lamina.dockerfile.graph import Step
     from lamina.dockerfile.image_config import ImageConfig
@@ -50,6 +52,8 @@ class Stage:
     file system so far, `env` the variables that instructions see, in the order they were last
     set, `args` those that ARG declared. `needed` are the paths of its result that others read,
     shared with the stage it builds on; `context_paths` what it reads of the build context.
+    `only_once` are the places of instructions that a stage should have no second time, `entered`
+    says that a WORKDIR was there.
     """
 
     def __init__(self, image: str, *, head: ast.From | None = None, location: Location) -> None:
@@ -76,7 +80,8 @@ class Stage:
         self.env: dict[str, str] = {}
         self.args: list[tuple[str, str | None]] = []
         self.directory = "/"
-        self.has_cmd = False
+        self.only_once: dict[str, Location] = {}
+        self.entered = False
         self.needed: set[str] = set()
         self.context_paths: set[str] = set()
 
@@ -139,14 +144,18 @@ class StageTable:
         return found
 
 
-def read_stages(document: Document) -> DockerfileParts:
+def read_stages(document: Document, checker: Checker | None = None) -> DockerfileParts:
     """Parse every instruction and divide them. Raises InvalidInput, located."""
     args: list[ast.Arg] = []
     stages: list[StageText] = []
     head: ast.From | None = None
     body: list[ast.Instruction] = []
     for node in document.nodes:
+        if checker is not None:
+            check_node(node, checker)
         instruction = parse_instruction(node, document.escape)
+        if checker is not None:
+            check_description(instruction, checker)
         if isinstance(instruction, ast.From):
             if head is not None:
                 stages.append(StageText(head, tuple(body)))

@@ -17,3 +17,30 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if not near or spelled[near[0]] == word:
         return ""
     return f"did you mean {spelled[near[0]]}?"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name that differs from a word by one or two edits; "" if none does.
+
+    Unlike `suggest`, it finds what BuildKit's checks find, for their messages are compared.
+    """
+    best, found = 3, ""
+    for name in known:
+        distance = _distance(word, name, best)
+        if not distance:
+            return ""
+        if distance < best:
+            best, found = distance, name
+    return found
+
+
+def _distance(a: str, b: str, limit: int) -> int:
+    """How many characters must be put in, taken out or changed; `limit` stands for any more."""
+    if abs(len(a) - len(b)) >= limit:
+        return limit
+    row = list(range(len(b) + 1))
+    for i, char in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (char != other))
+    return min(row[-1], limit)

@@ -48,10 +48,13 @@ class DockerfileBridge:
         self._dockerfile = dockerfile
         self._data = data
         self.base_config: bytes | None = None
+        self._reading = internal_digest("load build definition")
 
     def read_dockerfile(self) -> DockerfileText:
         name = os.path.basename(self._dockerfile) or "Dockerfile"
         with step(f"[internal] load build definition from {name}", self._events) as shown:
+            # What is found in the text is shown with the step that reads it.
+            self._reading = shown.digest
             data = self._data
             path = self._dockerfile
             if data is None:
@@ -90,7 +93,11 @@ class DockerfileBridge:
     def warn(self, warning: Warned) -> None:
         self._events(
             WarningEvent(
-                internal_digest("warning"), warning.text, (warning.rule,), "", warning.location
+                self._reading,
+                warning.short,
+                (warning.description,),
+                warning.url,
+                warning.location,
             )
         )
 

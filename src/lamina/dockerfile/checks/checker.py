@@ -1,0 +1,70 @@
+"""Passes on what checks find, unless the Dockerfile says that it is not wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.dockerfile.contract import Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.location import Location
+    from lamina.dockerfile.checks.options import CheckOptions
+    from lamina.dockerfile.checks.rules import Rule
+
+
+class Checker:
+    """Reports finds to `warn`, and remembers the names of the rules.
+
+    One that `within` makes shares what is remembered, so that an error in the end speaks of all.
+    """
+
+    def __init__(
+        self,
+        options: CheckOptions,
+        warn: Callable[[Warned], None],
+        violated: set[str] | None = None,
+    ) -> None:
+        self._options = options
+        self._warn = warn
+        self._violated: set[str] = set() if violated is None else violated
+
+    def report(self, rule: Rule, place: Location | None, detail: str) -> None:
+        """Something was found. Whether anybody hears of it is up to the options."""
+        options = self._options
+        if rule.experimental:
+            if not options.experimental_all and rule.name not in options.experimental:
+                return
+        elif options.skip_all or rule.name in options.skip:
+            return
+        self._violated.add(rule.name)
+        self._warn(Warned(rule.name, rule.description, rule.url, detail, place))
+
+    def within(self, comments: Sequence[str]) -> Checker:
+        """For one instruction: with what a `# check=` comment right above it says."""
+        if not any("check" in comment.lower() for comment in comments):
+            return self
+        from lamina.dockerfile.checks.options import parse_check_options
+        from lamina.dockerfile.lexer import parse_directive
+
+        for comment in comments:
+            name, value = parse_directive(comment)
+            if name != "check":
+                continue
+            try:
+                options = parse_check_options(value.split(" ", 1)[0])
+            except InvalidInput:
+                # It may be an ordinary comment; BuildKit does not complain either.
+                return self
+            return Checker(self._options.with_comment(options), self._warn, self._violated)
+        return self
+
+    def finish(self) -> None:
+        """Raises InvalidInput if anything was found and `error=true` is set."""
+        if self._options.error and self._violated:
+            raise InvalidInput(
+                f"lint violation found for rules: {', '.join(sorted(self._violated))}",
+                hint="mend them, name them in `# check=skip=`, or drop error=true",
+            )

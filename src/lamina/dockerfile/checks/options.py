@@ -1,0 +1,68 @@
+"""Which checks run: `# check=skip=…;experimental=…;error=true`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lamina.base.errors import InvalidInput
+
+_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
+_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+_HINT = "write skip=Rule,Rule;experimental=Rule;error=true (or all in place of rules)"
+
+
+class CheckOptions(NamedTuple):
+    """Rules by name, and whether any find is an error."""
+
+    skip: frozenset[str] = frozenset()
+    skip_all: bool = False
+    experimental: frozenset[str] = frozenset()
+    experimental_all: bool = False
+    error: bool = False
+
+    def with_comment(self, other: CheckOptions) -> CheckOptions:
+        """With what a comment above one instruction adds. It cannot ask for an error."""
+        return CheckOptions(
+            self.skip | other.skip,
+            self.skip_all or other.skip_all,
+            self.experimental | other.experimental,
+            self.experimental_all or other.experimental_all,
+            self.error,
+        )
+
+
+def parse_check_options(text: str) -> CheckOptions:
+    """Read the value of a `check` directive, or of BUILDKIT_DOCKERFILE_CHECK.
+
+    Raises InvalidInput.
+    """
+    text = text.strip()
+    options = CheckOptions()
+    # What follows a third part belongs to it, as in BuildKit.
+    for part in text.split(";", 2) if text else ():
+        key, equals, value = part.partition("=")
+        key, value = key.strip(), value.strip()
+        if not equals:
+            raise InvalidInput(f'invalid check option "{part}"', hint=_HINT)
+        match key:
+            case "skip" if value == "all":
+                options = options._replace(skip_all=True)
+            case "skip":
+                options = options._replace(skip=_names(value))
+            case "experimental" if value == "all":
+                options = options._replace(experimental_all=True)
+            case "experimental":
+                options = options._replace(experimental=_names(value))
+            case "error":
+                if value not in _TRUE and value not in _FALSE:
+                    raise InvalidInput(
+                        f'failed to parse check option "{part}": invalid syntax', hint=_HINT
+                    )
+                options = options._replace(error=value in _TRUE)
+            case _:
+                raise InvalidInput(f'invalid check option "{key}"', hint=_HINT)
+    return options
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(","))
