@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -15,6 +16,7 @@ from lamina.dockerfile.contract import FrontendRequest, NamedContext
 from lamina.engine.engine import DockerfileSpec, Engine
 from lamina.exporters.destination import make_output
 from lamina.llb.op import Ulimit
+from lamina.sources.layout import parse_location
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
@@ -99,9 +101,11 @@ class EmbeddedBuilder:
                 hint="builds for other platforms are not supported yet",
             )
         folders = {"context": request.context.path}
-        folders.update(
-            (named.name, named.value) for named in request.context.named if named.kind == "local"
-        )
+        for named in request.context.named:
+            if named.kind == "local":
+                folders[named.name] = named.value
+            elif named.kind == "oci-layout":
+                folders[named.name] = parse_location(named.value)[0]
         frontend = FrontendRequest(
             target=options.target,
             build_args=options.build_args,
@@ -118,16 +122,17 @@ class EmbeddedBuilder:
                 NamedContext(c.name, c.kind, c.value) for c in request.context.named
             ),
         )
-        metadata = engine.build(
-            frontend,
-            DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
-            EmbeddedSession(folders, request.lent),
-            _outputs(request),
-            pull=options.pull,
-            allowed=_allowed(options.allow, options.network),
-            events=events,
-            cancel=cancel,
-        )
+        with closing(EmbeddedSession(folders, request.lent)) as session:
+            metadata = engine.build(
+                frontend,
+                DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
+                session,
+                _outputs(request),
+                pull=options.pull,
+                allowed=_allowed(options.allow, options.network),
+                events=events,
+                cancel=cancel,
+            )
         return BuildOutcome(str(metadata.get("containerimage.config.digest", "")), metadata)
 
     def images(self) -> Sequence[ImageSummary]:
@@ -148,7 +153,7 @@ class EmbeddedBuilder:
             "name": "" if image.name.startswith(_NONE) else image.name,
             "digest": str(image.target.digest),
             "manifest": manifest,
-            "config": json.loads(blobs.read(manifest["config"]["digest"])),
+            "config": json.loads(blobs.read(parse_digest(manifest["config"]["digest"]))),
         }
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
@@ -13,17 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.client.contract import Lent
+    from lamina.client.ssh_keys import KeyAgent
 
 _MAX_SECRET = 500 << 10
 
 
 class EmbeddedSession:
-    """Implements `lamina.session.contract.Session` in this process."""
+    """Implements `lamina.session.contract.Session` in this process. Close it."""
 
     def __init__(self, folders: Mapping[str, str], lent: Lent) -> None:
         self._folders = folders
         self._secrets = {secret.id: secret for secret in lent.secrets}
         self._agents = {agent.id: agent for agent in lent.ssh}
+        self._lock = threading.Lock()
+        self._key_agents: dict[str, KeyAgent] = {}
 
     def folder(self, name: str) -> LentFolder:
         path = self._folders.get(name, "")
@@ -55,17 +59,33 @@ class EmbeddedSession:
         spec = self._agents.get(agent_id)
         if spec is None:
             return None
-        path = spec.paths[0] if spec.paths else os.environ.get("SSH_AUTH_SOCK", "")
-        if not path:
+        paths = spec.paths or tuple(filter(None, [os.environ.get("SSH_AUTH_SOCK")]))
+        if not paths:
             raise NotFound(
                 "--ssh default: there is no SSH agent", hint="start one, or set SSH_AUTH_SOCK"
             )
         try:
-            if not stat.S_ISSOCK(os.stat(path).st_mode):
-                raise InvalidInput(
-                    f"--ssh {agent_id}={path} is not an agent's socket",
-                    hint="load the key into an agent (ssh-add) and pass the agent",
-                )
+            sockets = [path for path in paths if stat.S_ISSOCK(os.stat(path).st_mode)]
         except OSError as error:
             raise from_os_error(error, "find the SSH agent") from error
-        return path
+        if sockets and len(paths) > 1:
+            raise InvalidInput(
+                f"--ssh {agent_id}: an agent's socket stands alone",
+                hint="give one socket, or one or more keys",
+            )
+        return sockets[0] if sockets else self._key_agent(agent_id, paths)
+
+    def close(self) -> None:
+        """End the agents that were started for keys."""
+        with self._lock:
+            for agent in self._key_agents.values():
+                agent.close()
+            self._key_agents.clear()
+
+    def _key_agent(self, agent_id: str, keys: tuple[str, ...]) -> str:
+        from lamina.client.ssh_keys import KeyAgent
+
+        with self._lock:
+            if agent_id not in self._key_agents:
+                self._key_agents[agent_id] = KeyAgent(agent_id, keys)
+            return self._key_agents[agent_id].socket

@@ -24,7 +24,7 @@ _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
     """Write the three files into `folder` and say where they go."""
-    hostname = sandbox.hostname or "lamina"
+    hostname = sandbox.hostname or "buildkitsandbox"
     hosts = [
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",

@@ -159,7 +159,7 @@ def make_spec(
         linux["seccomp"] = default_profile(os.uname().machine)
     return {
         "ociVersion": "1.0.2",
-        "hostname": sandbox.hostname or "lamina",
+        "hostname": sandbox.hostname or "buildkitsandbox",
         "root": {"path": sandbox.rootfs, "readonly": sandbox.readonly},
         "process": {
             "terminal": terminal,

@@ -1,0 +1,78 @@
+"""An SSH agent of our own, for keys that were given as files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_START = 5.0
+
+
+class KeyAgent:
+    """OpenSSH's `ssh-agent`, holding some keys. It ends with this object's `close`, or with us.
+
+    Raises NotFound (no OpenSSH here, no such key), InvalidInput (not a key, or one with a
+    passphrase), Unavailable.
+    """
+
+    def __init__(self, agent_id: str, keys: Sequence[str]) -> None:
+        if not shutil.which("ssh-agent") or not shutil.which("ssh-add"):
+            raise NotFound(
+                f"--ssh {agent_id}: ssh-agent is not installed",
+                hint="install openssh-client, or give an agent's socket",
+            )
+        self._folder = tempfile.mkdtemp(prefix="lamina-ssh-")
+        self.socket = os.path.join(self._folder, "agent")
+        self._agent = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", "ssh-agent", "-D", "-a", self.socket],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._wait()
+            for key in keys:
+                self._add(agent_id, key)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the agent."""
+        self._agent.kill()
+        self._agent.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START
+        while not os.path.exists(self.socket):
+            if self._agent.poll() is not None or time.monotonic() > deadline:
+                raise Unavailable("ssh-agent did not start")
+            time.sleep(0.005)
+
+    def _add(self, agent_id: str, key: str) -> None:
+        # By standard input: ssh-add minds a file's mode, which a CI's secret often has wrong.
+        try:
+            with open(key, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise from_os_error(error, f"read the key of --ssh {agent_id}") from error
+        environ = {**os.environ, "SSH_AUTH_SOCK": self.socket, "SSH_ASKPASS_REQUIRE": "never"}
+        done = subprocess.run(
+            ["ssh-add", "-q", "-"], input=data, env=environ, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise InvalidInput(
+                f"--ssh {agent_id}={key} is not a key that can be used: "
+                f"{done.stderr.decode(errors='replace').strip()}",
+                hint="a key with a passphrase must be loaded into an agent; pass the agent",
+            )
