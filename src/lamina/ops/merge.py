@@ -33,7 +33,7 @@ class MergeOperation:
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         refs = [inputs[entry.input] for entry in self._op.inputs if entry.input >= 0]
-        return [self._pool.merge(refs, self._name)]
+        return [self._pool.merge(refs, self._name, context.cancel)]
 
 
 class DiffOperation:
@@ -60,7 +60,10 @@ class DiffOperation:
                 "a diff whose lower side is not an ancestor of its upper side",
                 hint="take the diff between a state and one that it was made from",
             )
-        return [self._pool.merge([Ref(), *(Ref(state.id) for state in between)], self._name)]
+        result = Ref()
+        for state in between:
+            result = self._pool.restack(state, result, self._name, context.cancel)
+        return [result]
 
     @staticmethod
     def _input(index: int, inputs: Sequence[Ref]) -> Ref:

@@ -145,14 +145,14 @@ class RefPool:
 
         shutil.rmtree(staged.path, ignore_errors=True)
 
-    def merge(self, refs: Sequence[Ref], description: str) -> Ref:
+    def merge(self, refs: Sequence[Ref], description: str, cancel: Cancellation) -> Ref:
         """Stack the differences of all refs: later ones on top of earlier ones."""
         if any(ref.local is not None for ref in refs):
             raise Internal("a client's folder cannot be merged")
         result = refs[0] if refs else Ref()
         for ref in refs[1:]:
             for state in self.snapshots.stack(ref.snapshot):
-                result = self._restack(state, result, description)
+                result = self.restack(state, result, description, cancel)
         return result
 
     def is_ancestor(self, lower: Ref, upper: Ref) -> list[Snapshot] | None:
@@ -235,17 +235,21 @@ class RefPool:
         """See that a state and all below it have directories."""
         self._lowers(snapshot, cancel)
 
-    def _restack(self, state: Snapshot, parent: Ref, description: str) -> Ref:
-        plan = self.pending_plan(state.id)
-        if plan is not None or self.kind == "native":
-            self.lay_out(state.id)
-            state = self.snapshots.get(state.id)
+    def restack(self, state: Snapshot, parent: Ref, description: str, cancel: Cancellation) -> Ref:
+        """The difference that a state is, on top of another parent."""
+        from lamina.layers.compression import Compression
+
+        if self.kind == "native":
+            # Its directory is a whole tree, so only the packed difference can be used again.
+            self._pack_one(state, Compression(), cancel, False)
+            directory = ""
+        else:
+            if self.pending_plan(state.id) is not None:
+                self.lay_out(state.id)
+                state = self.snapshots.get(state.id)
+            directory = state.directory
         copies = self.layers.of(state.id)
-        if self.kind == "native" and parent.snapshot is not None:
-            raise Internal("merge is not possible without overlayfs")
-        new = self.snapshots.add(
-            parent.snapshot, directory=state.directory, description=description
-        )
+        new = self.snapshots.add(parent.snapshot, directory=directory, description=description)
         for layer in copies:
             self.layers.add(new, layer)
         return Ref(new)
