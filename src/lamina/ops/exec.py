@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,9 @@ _NETWORKS = {
     NetMode.HOST: Network.HOST,
     NetMode.NONE: Network.NONE,
 }
+
+
+_FULL = 1 << 20
 
 
 class ExecOperation:
@@ -109,7 +113,7 @@ class ExecOperation:
                     cancel=context.cancel,
                 )
                 context.cancel.check()
-                self._accept(status)
+                self._accept(status, prepared.rootfs)
                 committed = True
             finally:
                 if not committed:
@@ -177,7 +181,7 @@ class ExecOperation:
                 )
         return tuple(entries)
 
-    def _accept(self, status: ExitStatus) -> None:
+    def _accept(self, status: ExitStatus, rootfs: str) -> None:
         meta = self._op.meta
         assert meta is not None
         if status.code in (meta.valid_exit_codes or (0,)):
@@ -188,6 +192,9 @@ class ExecOperation:
         if status.out_of_memory:
             reason += " (out of memory)"
             hint = "the kernel ended it for want of memory; give the machine or the step more"
+        elif _is_full(rootfs):
+            reason += " (the disk of the store is full)"
+            hint = "make room: `lamina prune`, or place the store elsewhere with --root"
         elif status.code == 127:
             hint = "exit code 127 means that a command was not found"
         raise CommandFailed(reason, exit_code=status.code, hint=hint)
@@ -198,6 +205,11 @@ class ExecOperation:
             context.emit(LogEvent(context.digest, stream, data, time.time()))
 
         return log
+
+
+def _is_full(rootfs: str) -> bool:
+    status = os.statvfs(rootfs)
+    return status.f_bavail * status.f_frsize < _FULL
 
 
 def _keyed_mount(mount: Mount) -> Mount:
