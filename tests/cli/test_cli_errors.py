@@ -22,6 +22,7 @@ def test_an_error_shows_place_reason_and_hint() -> None:
         "   1 |     FROM scratch\n"
         "   2 | >>> RUN flase\n"
         "   3 |     CMD x\n"
+        "   4 |     \n"
         "--------------------\n"
         "ERROR: no such thing\n"
         "hint: try another"

@@ -19,14 +19,16 @@ class Location(NamedTuple):
     def __str__(self) -> str:
         return f"{self.filename}:{self.start}"
 
-    def excerpt(self, context: int = 2) -> str:
+    def excerpt(self) -> str:
         """Return the lines around this place, numbered, the lines meant marked with `>>>`.
 
-        The shape is the one that `docker buildx build` prints. Empty if the text is unknown.
+        The shape is the one that `docker buildx build` prints: with two lines before and after
+        a single one, with one around several. Empty if the text is unknown.
         """
         if not self.text:
             return ""
-        lines = self.text.splitlines()
+        lines = self.text.split("\n")
+        context = 1 if self.end > self.start else 2
         first = max(1, self.start - context)
         last = min(len(lines), self.end + context)
         rule = "-" * 20

@@ -28,6 +28,11 @@ _STDERR = 2
 def run(parsed: Parsed) -> int:
     """Read the command line, build, and write what was asked for. Returns the exit status."""
     mode = progress_mode(parsed)
+    call = None
+    if parsed.given("call") or parsed.given("check"):
+        from lamina.cli.call import parse_call
+
+        call = parse_call(parsed)
     request = request_without_context(parsed)
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
     _prepare_files(iid_file, metadata_file)
@@ -43,9 +48,13 @@ def run(parsed: Parsed) -> int:
     ):
         request = request._replace(context=context)
         display = open_display(mode, _STDERR, os.environ)
+        events = _Collector(display, warnings)
         try:
             try:
-                outcome = builder.build(request, _Collector(display, warnings), interruption.cancel)
+                if call is not None:
+                    answer = builder.call(call.name, request, events, interruption.cancel)
+                else:
+                    outcome = builder.build(request, events, interruption.cancel)
             finally:
                 display.close()
         except Cancelled:
@@ -53,6 +62,10 @@ def run(parsed: Parsed) -> int:
                 raise
             print("ERROR: interrupted", file=sys.stderr)
             return 128 + interruption.signal
+    if call is not None:
+        from lamina.cli.call import show_answer
+
+        return show_answer(call, answer)
     if mode not in ("quiet", "rawjson"):
         _show_warnings(warnings)
     _write_results(parsed, request, outcome)

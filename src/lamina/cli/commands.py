@@ -32,6 +32,13 @@ _BUILD = (
         repeat=True,
     ),
     Flag(
+        "call",
+        "Ask about the Dockerfile instead: check, outline or targets[,format=json]",
+        value="METHOD",
+        default="build",
+    ),
+    Flag("check", "Only check the Dockerfile: --call=check"),
+    Flag(
         "file",
         "The Dockerfile, or - for standard input (default: PATH/Dockerfile)",
         short="f",

@@ -134,6 +134,19 @@ class BuildOutcome(NamedTuple):
     metadata: Mapping[str, Any]
 
 
+class CallAnswer(NamedTuple):
+    """The answer to a question about a Dockerfile.
+
+    `json` is the document, `text` the same for people, `error` what stopped the conversion
+    (with its excerpt), `status` the exit status that a command should end with.
+    """
+
+    json: str
+    text: str
+    status: int = 0
+    error: str = ""
+
+
 class ImageSummary(NamedTuple):
     """One name of the local store. `name` is a full reference, "" for an image without one.
 
@@ -234,6 +247,15 @@ class Builder(Protocol):
         """Build and export. Raises whatever stopped it, located in the Dockerfile if it can be.
 
         Every event has been delivered by the time this returns or raises.
+        """
+        ...
+
+    def call(
+        self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> CallAnswer:
+        """Ask about the Dockerfile instead of building: `frontend.lint`, `….outline`, `….targets`.
+
+        The request's outputs do not matter. Raises Unsupported for other names.
         """
         ...
 

@@ -10,7 +10,7 @@ from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
-from lamina.client.contract import BuildOutcome, ImageSummary
+from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
 from lamina.engine.engine import DockerfileSpec, Engine
@@ -91,40 +91,10 @@ class EmbeddedBuilder:
         return self._engine
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
-        engine = self.engine
         options = request.frontend
-        here = host_platform()
-        platform = parse_platform(options.platform) if options.platform else here
-        if not here.accepts(platform):
-            raise Unsupported(
-                f"--platform {platform}: this machine is {here}",
-                hint="builds for other platforms are not supported yet",
-            )
-        folders = {"context": request.context.path}
-        for named in request.context.named:
-            if named.kind == "local":
-                folders[named.name] = named.value
-            elif named.kind == "oci-layout":
-                folders[named.name] = parse_location(named.value)[0]
-        frontend = FrontendRequest(
-            target=options.target,
-            build_args=options.build_args,
-            labels=options.labels,
-            platform=platform,
-            build_platform=here,
-            no_cache=options.no_cache,
-            no_cache_stages=options.no_cache_filter,
-            network=options.network,
-            extra_hosts=options.extra_hosts,
-            shm_size=options.shm_size,
-            ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
-            named_contexts=tuple(
-                NamedContext(c.name, c.kind, c.value) for c in request.context.named
-            ),
-        )
-        with closing(EmbeddedSession(folders, request.lent)) as session:
-            metadata = engine.build(
-                frontend,
+        with closing(_session(request)) as session:
+            metadata = self.engine.build(
+                _frontend_request(request),
                 DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
                 session,
                 _outputs(request),
@@ -134,6 +104,21 @@ class EmbeddedBuilder:
                 cancel=cancel,
             )
         return BuildOutcome(str(metadata.get("containerimage.config.digest", "")), metadata)
+
+    def call(
+        self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> CallAnswer:
+        with closing(_session(request)) as session:
+            found = self.engine.call(
+                name,
+                _frontend_request(request),
+                DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
+                session,
+                pull=request.frontend.pull,
+                events=events,
+                cancel=cancel,
+            )
+        return CallAnswer(*found)
 
     def images(self) -> Sequence[ImageSummary]:
         return [self._summary(image) for image in self._image_table().all()]
@@ -238,3 +223,38 @@ def _outputs(request: BuildRequest) -> list[Output]:
 def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
     """`--network host` on the command line is the user's own leave."""
     return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))
+
+
+def _frontend_request(request: BuildRequest) -> FrontendRequest:
+    options = request.frontend
+    here = host_platform()
+    platform = parse_platform(options.platform) if options.platform else here
+    if not here.accepts(platform):
+        raise Unsupported(
+            f"--platform {platform}: this machine is {here}",
+            hint="builds for other platforms are not supported yet",
+        )
+    return FrontendRequest(
+        target=options.target,
+        build_args=options.build_args,
+        labels=options.labels,
+        platform=platform,
+        build_platform=here,
+        no_cache=options.no_cache,
+        no_cache_stages=options.no_cache_filter,
+        network=options.network,
+        extra_hosts=options.extra_hosts,
+        shm_size=options.shm_size,
+        ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
+        named_contexts=tuple(NamedContext(c.name, c.kind, c.value) for c in request.context.named),
+    )
+
+
+def _session(request: BuildRequest) -> EmbeddedSession:
+    folders = {"context": request.context.path}
+    for named in request.context.named:
+        if named.kind == "local":
+            folders[named.name] = named.value
+        elif named.kind == "oci-layout":
+            folders[named.name] = parse_location(named.value)[0]
+    return EmbeddedSession(folders, request.lent)

@@ -90,6 +90,10 @@ class DockerfileConverter:
         """The escape character."""
         return self._document.escape
 
+    def given(self, name: str) -> str | None:
+        """A build argument's value, if the request has one."""
+        return self._build_args.get(name)
+
     def convert(self, *, every_stage: bool = False) -> Stage:
         """Convert the target stage and all that it needs, or everything; the target."""
         for number, text in enumerate(self.parts.stages):

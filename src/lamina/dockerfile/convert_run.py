@@ -82,6 +82,7 @@ def convert_run(
     mounts = _Mounts([_Bound(Mount(dest="/"), stage.tree)], [], [], [])
     args, shown = _command(stage, run, mounts)
     parsed = [parse_mount(text, word) for text in run.mounts]
+    stage.mounts += ((mount, run.node.location) for mount in parsed)
     for mount, source in zip(parsed, task.sources, strict=True):
         _add_mount(conversion, stage, mount, source, mounts)
     if settings.shm_size:
@@ -209,11 +210,11 @@ def _add_mount(
             selector = _CACHE
     entry = Mount(selector=selector, dest=target, output=NO_OUTPUT, readonly=mount.readonly)
     if mount.type == "cache":
-        name = mount.id or (posixpath.normpath(mount.target) if mount.target else ".")
         entry = entry._replace(
             mount_type=MountType.CACHE,
             cache=CacheOpt(
-                f"{conversion.settings.cache_namespace}/{name}", _SHARING[mount.sharing]
+                f"{conversion.settings.cache_namespace}/{mount.cache_name}",
+                _SHARING[mount.sharing],
             ),
         )
     elif mount.type == "tmpfs":
@@ -222,7 +223,7 @@ def _add_mount(
 
 
 def _add_secret(mount: RunMount, mounts: _Mounts) -> None:
-    identity = mount.source or mount.id or posixpath.basename(mount.target.rstrip("/"))
+    identity = mount.secret_name
     optional = not mount.required
     target = mount.target
     if mount.env is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,6 +64,16 @@ class RunMount(NamedTuple):
     uid: int | None = None
     gid: int | None = None
     env: str | None = None
+
+    @property
+    def secret_name(self) -> str:
+        """What a secret is called where it comes from."""
+        return self.source or self.id or posixpath.basename(self.target.rstrip("/"))
+
+    @property
+    def cache_name(self) -> str:
+        """What a cache is known by."""
+        return self.id or (posixpath.normpath(self.target) if self.target else ".")
 
 
 def mount_origin(text: str) -> str:

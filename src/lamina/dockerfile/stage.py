@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.graph import Step
     from lamina.dockerfile.image_config import ImageConfig
     from lamina.dockerfile.lexer import Document, Node
+    from lamina.dockerfile.mounts import RunMount
 
 SCRATCH = "scratch"
 
@@ -53,7 +54,7 @@ class Stage:
     set, `args` those that ARG declared. `needed` are the paths of its result that others read,
     shared with the stage it builds on; `context_paths` what it reads of the build context.
     `only_once` are the places of instructions that a stage should have no second time, `entered`
-    says that a WORKDIR was there.
+    says that a WORKDIR was there. `mounts` are those of its RUN instructions.
     """
 
     def __init__(self, image: str, *, head: ast.From | None = None, location: Location) -> None:
@@ -82,6 +83,7 @@ class Stage:
         self.directory = "/"
         self.only_once: dict[str, Location] = {}
         self.entered = False
+        self.mounts: list[tuple[RunMount, Location]] = []
         self.needed: set[str] = set()
         self.context_paths: set[str] = set()
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
+    from lamina.dockerfile.calls import Answer
     from lamina.dockerfile.contract import FrontendRequest, FrontendResult
     from lamina.exporters.destination import Output
     from lamina.registry.client import RegistryClient
@@ -101,6 +102,27 @@ class Engine:
             self.pool.settle(cancel)
             self.snapshots.touch(sorted(results.served))
         return metadata
+
+    def call(
+        self,
+        name: str,
+        request: FrontendRequest,
+        dockerfile: DockerfileSpec,
+        session: Session,
+        *,
+        pull: bool,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> Answer:
+        """Answer a question about a Dockerfile (`lamina.dockerfile.calls`); nothing is built."""
+        from lamina.dockerfile.calls import answer
+
+        workshop = self._workshop(session, request.platform, pull=pull, allowed=frozenset())
+        bridge = DockerfileBridge(
+            session, workshop, events, cancel, dockerfile=dockerfile.path, data=dockerfile.data
+        )
+        with self.store.shared():
+            return answer(name, request, bridge)
 
     def runtime(self) -> Runtime:
         """crun or runc, found when first needed. Raises NotFound."""

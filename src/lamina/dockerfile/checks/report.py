@@ -1,0 +1,87 @@
+"""A Dockerfile checked without being built: all that was found, and what stopped it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import Cancelled, LaminaError
+from lamina.dockerfile.build import DockerfileConverter
+from lamina.dockerfile.places import base64_text, json_place, without_empty
+
+if TYPE_CHECKING:
+    from lamina.dockerfile.contract import Bridge, DockerfileText, FrontendRequest, Warned
+
+
+class CheckReport(NamedTuple):
+    """`error` is what a build would fail with before its first step."""
+
+    finds: tuple[Warned, ...]
+    text: DockerfileText
+    error: LaminaError | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if there is anything to say."""
+        return int(bool(self.finds) or self.error is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of BuildKit's `frontend.lint`."""
+        warnings = [
+            without_empty(
+                {
+                    "ruleName": find.rule,
+                    "description": find.description,
+                    "url": find.url,
+                    "detail": find.detail,
+                    "location": json_place(find.location),
+                }
+            )
+            for find in self.finds
+        ]
+        source = {
+            "filename": self.text.filename,
+            "data": base64_text(self.text.data),
+            "language": "Dockerfile",
+        }
+        # Go writes a list of nothing as null.
+        document: dict[str, Any] = {"warnings": warnings or None, "sources": [source]}
+        if self.error is not None:
+            document["buildError"] = {
+                "message": _message(self.error),
+                "location": json_place(self.error.location),
+            }
+        return document
+
+    def to_text(self) -> str:
+        """What was found, in the order of the text, each with its excerpt."""
+        shown = []
+        for find in sorted(self.finds, key=_line):
+            shown.append(f"\nWARNING: {find.rule} - {find.url}\n{find.detail}\n")
+            if find.location is not None:
+                shown.append(f"{find.location.excerpt()}\n")
+        return "".join(shown)
+
+
+def check(request: FrontendRequest, bridge: Bridge) -> CheckReport:
+    """Check the target and what it needs, or every stage if the request names no target.
+
+    Raises NotFound if there is no Dockerfile, and Cancelled; other errors are in the report.
+    """
+    text = bridge.read_dockerfile()
+    finds: list[Warned] = []
+    try:
+        converter = DockerfileConverter(request, bridge, text, finds.append)
+        converter.convert(every_stage=not request.target)
+    except Cancelled:
+        raise
+    except LaminaError as error:
+        return CheckReport(tuple(finds), text, error)
+    return CheckReport(tuple(finds), text)
+
+
+def _message(error: LaminaError) -> str:
+    return f"{error.reason} ({error.hint})" if error.hint else error.reason
+
+
+def _line(find: Warned) -> int:
+    return find.location.start if find.location is not None else 0
