@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -34,11 +34,15 @@ class CacheMountStore:
         `seed` fills a new, empty folder; it runs once, alone.
         """
         folder = self._folder(mount_id, 0)
-        with self._locked(folder, fcntl.LOCK_EX):
-            self._ensure(mount_id, 0, folder, seed)
-        with self._locked(folder, fcntl.LOCK_SH):
-            self._ensure(mount_id, 0, folder, seed)
-            yield folder
+        while True:
+            with self._locked(folder, fcntl.LOCK_SH):
+                # A folder that is there may be in use for long; only a new one is made alone.
+                if os.path.isdir(folder):
+                    self._ensure(mount_id, 0, folder, seed)
+                    yield folder
+                    return
+            with self._locked(folder, fcntl.LOCK_EX):
+                self._ensure(mount_id, 0, folder, seed)
 
     @contextmanager
     def locked(
@@ -54,15 +58,16 @@ class CacheMountStore:
     def private(self, mount_id: str, seed: Callable[[str], None]) -> Iterator[str]:
         """A folder that nobody else uses meanwhile: a free one, or a new one."""
         slot = 0
-        while True:
-            folder = self._folder(mount_id, slot)
-            try:
-                with self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    self._ensure(mount_id, slot, folder, seed)
-                    yield folder
-                    return
-            except BlockingIOError:
-                slot += 1
+        with ExitStack() as held:
+            while True:
+                folder = self._folder(mount_id, slot)
+                try:
+                    held.enter_context(self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                    break
+                except BlockingIOError:
+                    slot += 1
+            self._ensure(mount_id, slot, folder, seed)
+            yield folder
 
     def _folder(self, mount_id: str, slot: int) -> str:
         name = sha256(mount_id.encode()).hexdigest()[:24]

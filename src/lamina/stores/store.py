@@ -156,11 +156,14 @@ def _claim(tmp: str) -> tuple[str, int]:
     for name in os.listdir(tmp):
         if name.endswith(".lock"):
             _reap(tmp, name)
-    scratch = os.path.join(tmp, f"{os.getpid()}-{os.urandom(4).hex()}")
-    claim = os.open(scratch + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(claim, fcntl.LOCK_EX)
-    os.mkdir(scratch, 0o711)
-    return scratch, claim
+    while True:
+        scratch = os.path.join(tmp, f"{os.getpid()}-{os.urandom(4).hex()}")
+        claim = os.open(scratch + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        if os.fstat(claim).st_nlink:
+            os.mkdir(scratch, 0o711)
+            return scratch, claim
+        os.close(claim)  # somebody took it for a dead process's before it was locked
 
 
 def _reap(tmp: str, lock_name: str) -> None:
@@ -174,8 +177,10 @@ def _reap(tmp: str, lock_name: str) -> None:
     except BlockingIOError:
         return
     else:
-        shutil.rmtree(path.removesuffix(".lock"), ignore_errors=True)
-        if os.path.exists(path):
+        folder = path.removesuffix(".lock")
+        shutil.rmtree(folder, ignore_errors=True)
+        # What a dying container still has mounted goes the next time.
+        if not os.path.exists(folder) and os.path.exists(path):
             os.unlink(path)
     finally:
         os.close(fd)
