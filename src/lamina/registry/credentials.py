@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lamina.base.errors import InvalidInput, PermissionDenied, from_os_error
+from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HUB_KEY = "https://index.docker.io/v1/"
+HUB_KEY = "https://index.docker.io/v1/"
 
 
 class Credentials(NamedTuple):
@@ -47,8 +47,7 @@ class DockerConfig:
     """
 
     def __init__(self, path: str | None = None) -> None:
-        folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
-        self._path = path or os.path.join(folder, "config.json")
+        self._path = path or config_path()
         self._document: dict[str, Any] | None = None
 
     def lookup(self, domain: str) -> Credentials | None:
@@ -64,7 +63,7 @@ class DockerConfig:
             return found
         store = document.get("credsStore")
         if store:
-            return _ask_helper(str(store), _HUB_KEY if domain == "docker.io" else domain)
+            return _ask_helper(str(store), HUB_KEY if domain == "docker.io" else domain)
         return None
 
     def _load(self) -> dict[str, Any]:
@@ -86,6 +85,12 @@ class DockerConfig:
         return self._document
 
 
+def config_path() -> str:
+    """Docker's `config.json`: below `DOCKER_CONFIG`, else `~/.docker`."""
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    return os.path.join(folder, "config.json")
+
+
 def _table(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = document.get(key)
     return value if isinstance(value, dict) else {}
@@ -93,13 +98,13 @@ def _table(document: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 def _keys(domain: str) -> tuple[str, ...]:
     if domain == "docker.io":
-        return (_HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
+        return (HUB_KEY, "index.docker.io", "docker.io", "registry-1.docker.io")
     return (domain,)
 
 
 def _canonical(key: str) -> str:
     """Keys are hosts, or URLs as old versions of Docker wrote them."""
-    if key == _HUB_KEY:
+    if key == HUB_KEY:
         return key
     return key.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
@@ -127,6 +132,26 @@ def _from_entry(entry: dict[str, Any], path: str) -> Credentials | None:
 def _ask_helper(name: str, server: str) -> Credentials | None:
     """Run a helper: the server's name in, JSON out (docker-credential-helpers' protocol)."""
     import json
+
+    try:
+        output = run_helper(name, "get", server, server)
+    except NotFound:
+        return None  # as Docker: what is not installed here, or has no entry, knows nobody
+    try:
+        answer = json.loads(output)
+        username, secret = str(answer["Username"]), str(answer["Secret"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PermissionDenied(f"the credential helper {name} gave no valid answer") from error
+    if username == "<token>":
+        return Credentials(identity_token=secret)
+    return Credentials(username, secret)
+
+
+def run_helper(name: str, action: str, text: str, server: str) -> bytes:
+    """Run `docker-credential-<name> <action>` with `text` as its input; returns its output.
+
+    Raises NotFound if it is not installed or has no such entry, PermissionDenied.
+    """
     import subprocess
 
     program = f"docker-credential-{name}"
@@ -134,22 +159,18 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
         raise InvalidInput(f'"{name}" is not the name of a credential helper')
     try:
         done = subprocess.run(
-            [program, "get"], input=server.encode(), capture_output=True, check=False, timeout=60
+            [program, action], input=text.encode(), capture_output=True, check=False, timeout=60
         )
     except FileNotFoundError:
-        return None  # as Docker: what is not installed here knows nobody
+        raise NotFound(
+            f"the credential helper {program} is not installed",
+            hint="install it, or take it out of Docker's config.json",
+        ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PermissionDenied(f"cannot run the credential helper {program}: {error}") from error
     if done.returncode:
-        if b"credentials not found" in done.stdout.lower():
-            return None
-        text = (done.stdout + done.stderr).decode(errors="replace").strip()[:200]
-        raise PermissionDenied(f"the credential helper {program} failed for {server}: {text}")
-    try:
-        answer = json.loads(done.stdout)
-        username, secret = str(answer["Username"]), str(answer["Secret"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise PermissionDenied(f"the credential helper {program} gave no valid answer") from error
-    if username == "<token>":
-        return Credentials(identity_token=secret)
-    return Credentials(username, secret)
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()[:200]
+        if "credentials not found" in said.lower():
+            raise NotFound(f"the credential helper {program} knows nothing of {server}")
+        raise PermissionDenied(f"the credential helper {program} failed for {server}: {said}")
+    return done.stdout

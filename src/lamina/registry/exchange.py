@@ -25,8 +25,9 @@ class Call(NamedTuple):
     """What to ask an endpoint.
 
     `path` follows the endpoint's prefix, or is the whole URL of an upload the endpoint named.
-    `actions` is what the login must allow: `pull`, `pull,push`. `body` and `length` are the
-    request's; one sent `once` is not repeated when the connection breaks.
+    `actions` is what the login must allow: `pull`, `pull,push`; `also` the path of another
+    repository that it must allow to read. `body` and `length` are the request's; one sent
+    `once` is not repeated when the connection breaks.
     """
 
     method: str
@@ -38,6 +39,15 @@ class Call(NamedTuple):
     body: Callable[[], Iterable[bytes]] | None = None
     length: int = 0
     once: bool = False
+    also: str = ""
+
+    @property
+    def scope(self) -> str:
+        """What a token must be good for; nothing in particular if no repository is named."""
+        if not self.reference.path:
+            return ""
+        scope = f"repository:{self.reference.path}:{self.actions}"
+        return f"{scope} repository:{self.also}:pull" if self.also else scope
 
 
 class Exchange:
@@ -80,7 +90,7 @@ class Exchange:
         endpoint = call.endpoint
         origin = url.origin
         own = make_url(url.scheme, endpoint.host, "/").origin
-        scope = f"repository:{call.reference.path}:{call.actions}"
+        scope = call.scope
         domain = endpoint.host if endpoint.mirror else call.reference.domain
         authorization = self._auth.header(url, scope)
         tried = False
@@ -100,7 +110,7 @@ class Exchange:
                 challenges = response.headers("WWW-Authenticate")
                 _drain(response)
                 if tried:
-                    raise denied(domain, f"no access to {call.reference.path}")
+                    raise denied(domain, f"no access to {call.reference.path or 'it'}")
                 tried = True
                 authorization = self._auth.answer(
                     url, challenges, scope, domain, endpoint.tls, cancel

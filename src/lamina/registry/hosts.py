@@ -75,6 +75,12 @@ class Hosts(NamedTuple):
         found.append(_endpoint(host, registry, "/v2", False))
         return tuple(found)
 
+    def trusting(self, domain: str) -> Hosts:
+        """The same, but `domain` may be plain HTTP or of an unknown certificate."""
+        known = dict(self.registries)
+        known[domain] = known.get(domain, Registry())._replace(insecure=True)
+        return Hosts(tuple(known.items()))
+
 
 def _endpoint(host: str, registry: Registry, prefix: str, mirror: bool) -> Endpoint:
     plain = is_local(host) if registry.http is None else registry.http
@@ -96,6 +102,17 @@ def is_local(host: str) -> bool:
 def _is_loopback(name: str) -> bool:
     parts = name.split(".")
     return len(parts) == 4 and parts[0] == "127" and all(p.isdigit() for p in parts)
+
+
+def configured_hosts() -> Hosts:
+    """What the file that `LAMINA_CONFIG` names says, or `/etc/lamina/lamina.toml` if it is there.
+
+    Raises InvalidInput.
+    """
+    import os
+
+    path = os.environ.get("LAMINA_CONFIG", "/etc/lamina/lamina.toml")
+    return load_hosts(path) if os.path.exists(path) else Hosts()
 
 
 def load_hosts(path: str) -> Hosts:

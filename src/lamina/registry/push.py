@@ -85,6 +85,21 @@ def push_manifest(
         _finish(response)
 
 
+def has_blob(
+    client: RegistryClient, reference: Reference, descriptor: Descriptor, cancel: Cancellation
+) -> bool:
+    """Whether a repository has a blob, for somebody who only reads there.
+
+    Raises PermissionDenied, Unavailable, Cancelled.
+    """
+    path = f"/{reference.path}/blobs/{descriptor.digest}"
+    call = Call("HEAD", client.push_target(reference), reference, path)
+    with client.exchange.ask(call, cancel) as response:
+        if response.status not in (200, 404):
+            raise refusal(response, f"blob {descriptor.digest} of {reference.familiar}")
+        return response.status == 200
+
+
 def _has(
     client: RegistryClient, reference: Reference, descriptor: Descriptor, cancel: Cancellation
 ) -> bool:
@@ -105,7 +120,8 @@ def _begin(
     path = f"/{reference.path}/blobs/uploads/"
     if mount_from:
         path += f"?mount={descriptor.digest}&from={mount_from}"
-    call = Call("POST", client.push_target(reference), reference, path, (), _ACTIONS)
+    target = client.push_target(reference)
+    call = Call("POST", target, reference, path, (), _ACTIONS, also=mount_from)
     with client.exchange.ask(call, cancel) as response:
         if response.status == 201:
             return ""

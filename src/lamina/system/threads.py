@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
+
+T = TypeVar("T")
 
 
 class WorkerPool:
@@ -66,3 +71,37 @@ class WorkerPool:
                     return
                 work = self._queue.popleft()
             work()
+
+
+def in_parallel(
+    items: Sequence[T],
+    work: Callable[[T, Cancellation], object],
+    limit: int,
+    cancel: Cancellation,
+) -> None:
+    """Do `work` on every item, on up to `limit` at a time. The order of starting is theirs.
+
+    The first error cancels the others and is raised when all have ended.
+    """
+    if len(items) == 1:
+        work(items[0], cancel)
+        return
+    shared = Cancellation(cancel)
+    lock = threading.Lock()
+    failure: list[BaseException] = []
+
+    def one(item: T) -> None:
+        try:
+            shared.check()
+            work(item, shared)
+        except BaseException as error:
+            with lock:
+                failure.append(error)
+            shared.cancel("another transfer failed")
+
+    with WorkerPool(limit, "transfer") as pool:
+        for item in items:
+            pool.submit(partial(one, item))
+    cancel.check()
+    if failure:
+        raise failure[0]

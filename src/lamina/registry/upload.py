@@ -1,0 +1,164 @@
+"""A manifest or an index with everything it refers to, to a registry.
+
+Blobs go first, side by side, then manifests from the inside out: whoever reads the tag finds
+all that it leads to.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lamina.base.errors import Unavailable
+from lamina.base.oci import Index, parse_manifest
+from lamina.base.reference import parse_reference
+from lamina.registry.push import push_blob, push_manifest
+from lamina.system.threads import in_parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.base.reference import Reference
+    from lamina.registry.client import RegistryClient
+    from lamina.system.cancel import Cancellation
+
+SIDE_BY_SIDE = 4
+"""How many blobs are on their way to one registry at a time."""
+
+
+class Content(Protocol):
+    """Where what is pushed comes from: the store, or another registry."""
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        """All of a manifest, checked. Raises NotFound, Corrupt."""
+        ...
+
+    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        """A blob's bytes. Raises NotFound."""
+        ...
+
+    def origin(self, descriptor: Descriptor) -> str:
+        """The name of an image in a registry that has the blob, "" if none is known."""
+        ...
+
+
+class Transferred(Protocol):
+    """Is told how much of a blob has been sent; all of it when nothing had to be."""
+
+    def __call__(self, descriptor: Descriptor, sent: int, /) -> None: ...
+
+
+class _Document(NamedTuple):
+    descriptor: Descriptor
+    data: bytes
+
+
+class Upload:
+    """One manifest or index on its way to one name.
+
+    Args:
+        reference: with a tag, or with neither tag nor digest to push by digest.
+        mirrors: images of the same registry that may have the blobs, to be mounted from.
+
+    Methods raise NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
+    """
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        reference: Reference,
+        target: Descriptor,
+        content: Content,
+        *,
+        mirrors: Iterable[Reference] = (),
+    ) -> None:
+        self._client = client
+        self._reference = reference
+        self._content = content
+        self._mirrors = [
+            other.path
+            for other in mirrors
+            if other.domain == reference.domain and other.path != reference.path
+        ]
+        self._target = target
+        self._lock = threading.Lock()
+        self._told: dict[Digest, int] = {}
+
+    def run(self, cancel: Cancellation, told: Transferred | None = None) -> None:
+        """Both halves."""
+        self.blobs(cancel, told)
+        self.manifests(cancel)
+
+    def blobs(self, cancel: Cancellation, told: Transferred | None = None) -> None:
+        """The first half: have every blob in the repository."""
+        blobs: dict[Digest, Descriptor] = {}
+        for _, data in self._documents(cancel):
+            document = parse_manifest(data)
+            if not isinstance(document, Index):
+                blobs.update((d.digest, d) for d in (*document.layers, document.config))
+        # The largest first, so that none is left to go alone at the end.
+        ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
+
+        def send(blob: Descriptor, cancel: Cancellation) -> None:
+            try:
+                push_blob(
+                    self._client,
+                    self._reference,
+                    blob,
+                    lambda: self._counted(blob, cancel, told),
+                    cancel,
+                    self._mount_source(blob),
+                )
+            except Unavailable as error:
+                error.hint = error.hint or "try again: blobs that arrived are not sent again"
+                raise
+            if told is not None:
+                told(blob, blob.size)
+
+        in_parallel(ordered, send, SIDE_BY_SIDE, cancel)
+
+    def manifests(self, cancel: Cancellation) -> None:
+        """The second half: the manifests, the one that the name gets last."""
+        by_digest = self._reference._replace(tag="", digest=None)
+        for descriptor, data in self._documents(cancel):
+            last = descriptor.digest == self._target.digest
+            reference = self._reference if last else by_digest
+            push_manifest(self._client, reference, descriptor.media_type, data, cancel)
+
+    def _documents(self, cancel: Cancellation) -> Iterator[_Document]:
+        """The target and the manifests below it, inner ones first."""
+        yield from self._below(self._target, cancel, set())
+
+    def _below(
+        self, descriptor: Descriptor, cancel: Cancellation, seen: set[Digest]
+    ) -> Iterator[_Document]:
+        if descriptor.digest in seen:
+            return
+        seen.add(descriptor.digest)
+        data = self._content.document(descriptor, cancel)
+        document = parse_manifest(data, descriptor.media_type)
+        if isinstance(document, Index):
+            for entry in document.manifests:
+                yield from self._below(entry, cancel, seen)
+        yield _Document(descriptor, data)
+
+    def _mount_source(self, blob: Descriptor) -> str:
+        name = self._content.origin(blob)
+        if name:
+            origin = parse_reference(name)
+            if origin.domain == self._reference.domain and origin.path != self._reference.path:
+                return origin.path
+        return self._mirrors[0] if self._mirrors else ""
+
+    def _counted(
+        self, blob: Descriptor, cancel: Cancellation, told: Transferred | None
+    ) -> Iterator[bytes]:
+        sent = 0
+        for chunk in self._content.chunks(blob, cancel):
+            cancel.check()
+            yield chunk
+            sent += len(chunk)
+            if told is not None:
+                told(blob, sent)
