@@ -42,6 +42,10 @@ from lamina.layers.compression import Algorithm, Compression
             ImageOutput(ImageForm(("docker.io/library/app:latest",)), True, True),
         ),
         (
+            "type=image,name=host:1/a,push=true,push-by-digest=true,name-canonical=true,store=0",
+            ImageOutput(ImageForm(("host:1/a",)), True, False, True, True, False),
+        ),
+        (
             'type=registry,"name=a:1,ghcr.io/b"',
             ImageOutput(ImageForm(("docker.io/library/a:1", "ghcr.io/b:latest")), True),
         ),
@@ -87,6 +91,7 @@ def test_good(text: str, expected: Output) -> None:
         ("type=oci,tar=maybe", "true or false"),
         ("type=image,dest=x", "writes no file"),
         ("type=image,push=true", "needs a name"),
+        ("type=image,name=a:1,push-by-digest=true", "by digest"),
         ("type=image,name=UPPER/x!", "invalid reference"),
         ("type=image,compression=lzma", "unknown compression"),
         ("type=image,compression=gzip,compression-level=10", "takes 0 to 9"),
@@ -110,7 +115,6 @@ def test_bad(text: str, words: str) -> None:
         "type=image,compression=estargz",
         "type=image,annotation-index.a=b",
         "type=image,annotation[linux/arm64].a=b",
-        "type=image,push-by-digest=true",
     ],
 )
 def test_unsupported(text: str) -> None:

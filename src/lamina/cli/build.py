@@ -124,10 +124,27 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
     ]
     if sum(dict(output.attributes).get("dest") == "-" for output in outputs) > 1:
         raise InvalidInput("only one --output can go to standard output")
+    images = ("image", "registry")
     # Without any output the result goes to the local store; --load only says so aloud.
-    if parsed.switch("load") and outputs and all(output.type != "image" for output in outputs):
+    if parsed.switch("load") and outputs and all(o.type not in images for o in outputs):
         outputs.append(OutputSpec("image"))
-    return tuple(outputs)
+    if parsed.switch("push"):
+        pushed = [o for o in outputs if o.type in images]
+        outputs = [_with(o, ("push", "true")) if o in pushed else o for o in outputs]
+        if not pushed:
+            outputs.append(OutputSpec("image", (("push", "true"),)))
+    annotations = [
+        pair for text in parsed.all("annotation") for pair in values.parse_annotation(text)
+    ]
+    if annotations and not outputs:
+        outputs.append(OutputSpec("image"))
+    kinds = (*images, "oci", "docker")
+    return tuple(_with(o, *annotations) if o.type in kinds else o for o in outputs)
+
+
+def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
+    """The output with more attributes; what it says itself stays."""
+    return output._replace(attributes=tuple({**dict(pairs), **dict(output.attributes)}.items()))
 
 
 def _prepare_files(iid_file: str, metadata_file: str) -> None:

@@ -15,6 +15,15 @@ _FILTER = Flag(
     repeat=True,
 )
 
+_PROGRESS = Flag(
+    "progress",
+    "How to show progress",
+    value="MODE",
+    choices=("auto", "tty", "plain", "rawjson", "quiet"),
+    default="auto",
+)
+_INSECURE = Flag("insecure", "The registry may be plain HTTP or of an unknown certificate")
+
 _BUILD = (
     Flag("add-host", "Add a line to /etc/hosts", value="HOST:IP", repeat=True),
     Flag(
@@ -23,6 +32,12 @@ _BUILD = (
         value="ENTITLEMENT",
         repeat=True,
         choices=("security.insecure", "network.host"),
+    ),
+    Flag(
+        "annotation",
+        "Annotate the image, for example manifest:org.opencontainers.image.title=…",
+        value="[TYPE:]NAME=VALUE",
+        repeat=True,
     ),
     Flag("build-arg", "Set an ARG of the Dockerfile", value="NAME[=VALUE]", repeat=True),
     Flag(
@@ -62,20 +77,15 @@ _BUILD = (
     Flag("no-cache-filter", "Do the steps of these stages again", value="STAGE", repeat=True),
     Flag(
         "output",
-        "Where the result goes: type=image|oci|docker|tar|local[,dest=…]",
+        "Where the result goes: type=image|registry|oci|docker|tar|local[,dest=…]",
         short="o",
         value="OUTPUT",
         repeat=True,
     ),
     Flag("platform", "What to build for (default: this machine)", value="PLATFORM", repeat=True),
-    Flag(
-        "progress",
-        "How to show progress",
-        value="MODE",
-        choices=("auto", "tty", "plain", "rawjson", "quiet"),
-        default="auto",
-    ),
+    _PROGRESS,
     Flag("pull", "Ask the registry whether base images are still what they were"),
+    Flag("push", "Push the image to the registries that its names say: type=registry"),
     Flag("quiet", "Show no progress, print the image's ID", short="q"),
     Flag("secret", "Lend a secret: id=…[,src=FILE|,env=NAME]", value="SECRET", repeat=True),
     Flag("shm-size", "The size of /dev/shm in RUN steps", value="BYTES"),
@@ -185,6 +195,72 @@ _COMMANDS = (
         least=1,
         most=None,
         complete="image",
+    ),
+    Command(
+        "push",
+        "Push images of the local store to registries",
+        "[OPTIONS] IMAGE…",
+        "transfer:push",
+        (_PROGRESS, _INSECURE, Flag("quiet", "Show no progress", short="q"), ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "pull",
+        "Bring images from registries into the local store",
+        "[OPTIONS] IMAGE…",
+        "transfer:pull",
+        (
+            Flag("platform", "Which one of several (default: this machine's)", value="PLATFORM"),
+            _PROGRESS,
+            Flag("quiet", "Show no progress", short="q"),
+            ROOT,
+            DEBUG,
+        ),
+        least=1,
+        most=None,
+    ),
+    Command(
+        "login",
+        "Log in to a registry",
+        "[OPTIONS] [SERVER]",
+        "login:login",
+        (
+            Flag("username", "Who you are", short="u", value="NAME"),
+            Flag("password", "Your password or token", short="p", value="TEXT"),
+            Flag("password-stdin", "Read the password from standard input"),
+            _INSECURE,
+            DEBUG,
+        ),
+        most=1,
+        examples=("lamina login -u me --password-stdin ghcr.io < token",),
+    ),
+    Command("logout", "Log out from a registry", "[SERVER]", "login:logout", (DEBUG,), most=1),
+    Command(
+        "imagetools",
+        "Look at images in registries, or make indexes of them there",
+        "inspect NAME | create -t NAME… SOURCE…",
+        "imagetools:run",
+        (
+            Flag("annotation", "Annotate the index", value="[TYPE:]NAME=VALUE", repeat=True),
+            Flag("append", "create: keep what the first name holds already"),
+            Flag("dry-run", "create: print the index and push nothing"),
+            Flag("file", "create: read a source from a file", short="f", value="FILE", repeat=True),
+            Flag("format", "inspect: as a template, like {{json .Manifest}}", value="TEMPLATE"),
+            Flag("prefer-index", "create: make an index of a single source too"),
+            Flag("raw", "inspect: print the document's bytes"),
+            Flag("tag", "create: the name to give", short="t", value="NAME", repeat=True),
+            _INSECURE,
+            DEBUG,
+        ),
+        least=1,
+        most=None,
+        choices=("inspect", "create"),
+        examples=(
+            "lamina imagetools inspect alpine",
+            "lamina imagetools create -t host/app:1 host/app:amd64 host/app:arm64",
+        ),
     ),
     Command(
         "du",

@@ -36,7 +36,12 @@ def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
     else:
         fields = text.split(",")
     pairs = (field.partition("=") for field in fields)
-    return [(key.strip().lower(), value) for key, _, value in pairs]
+    return [(_key(key.strip()), value) for key, _, value in pairs]
+
+
+def _key(text: str) -> str:
+    """Keys are of any case, but for the names of annotations in them."""
+    return text if text.startswith("annotation") else text.lower()
 
 
 def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -224,6 +229,31 @@ def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
     if destination not in ("", "-"):
         attributes["dest"] = os.path.abspath(os.path.expanduser(destination))
     return OutputSpec(kind, tuple(attributes.items()))
+
+
+def parse_annotation(text: str) -> tuple[tuple[str, str], ...]:
+    """`[type[,type…][platform]:]name=value` as the attributes of outputs that it stands for.
+
+    A type is `manifest` (the default), `manifest-descriptor`, `index` or `index-descriptor`.
+    """
+    head, equals, value = text.partition("=")
+    hint = 'an annotation looks like "manifest:org.opencontainers.image.title=Name"'
+    types, colon, name = head.partition(":")
+    if not colon:
+        types, name = "manifest", head
+    if not equals or not name:
+        raise InvalidInput(f'invalid argument "{text}" for --annotation', hint=hint)
+    known = ("manifest", "manifest-descriptor", "index", "index-descriptor")
+    attributes = []
+    for part in types.split(","):
+        kind, bracket, platform = part.partition("[")
+        if kind not in known or (bracket and not platform.endswith("]")):
+            raise InvalidInput(
+                f'invalid argument "{text}" for --annotation: no type "{part}"',
+                hint=f"types are {', '.join(known)}",
+            )
+        attributes.append((f"annotation-{kind}{bracket}{platform}.{name}", value))
+    return tuple(attributes)
 
 
 def parse_tag(text: str) -> str:

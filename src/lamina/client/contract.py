@@ -99,7 +99,7 @@ class Lent(NamedTuple):
 
 
 class OutputSpec(NamedTuple):
-    """One `-o`: `type` is `image`, `oci`, `docker`, `tar` or `local`.
+    """One `-o`: `type` is `image`, `registry`, `oci`, `docker`, `tar` or `local`.
 
     `attributes` are as written (`dest`, `name`, `compression`, …), in order; `dest` of `-` is
     standard output.
@@ -256,6 +256,25 @@ class Builder(Protocol):
         """Ask about the Dockerfile instead of building: `frontend.lint`, `….outline`, `….targets`.
 
         The request's outputs do not matter. Raises Unsupported for other names.
+        """
+        ...
+
+    def push(
+        self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, Any]:
+        """Push an image of the local store to the registry that its name says.
+
+        Returns what `--metadata-file` gets of it. Raises NotFound, PermissionDenied, Unavailable.
+        """
+        ...
+
+    def pull(
+        self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
+    ) -> ImageSummary:
+        """Bring an image from its registry into the local store, layers and all.
+
+        `platform` is "" for this machine's. Raises NotFound, PermissionDenied, Unavailable,
+        Unsupported (no such platform).
         """
         ...
 

@@ -120,6 +120,31 @@ class EmbeddedBuilder:
             )
         return CallAnswer(*found)
 
+    def push(
+        self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, Any]:
+        from lamina.engine.transfer import push_image
+
+        reference = parse_reference(name)
+        image = self._image_table().get(str(reference))
+        if image is None:
+            raise NotFound(
+                f"no image named {name} in the local store", hint="`lamina images` lists them"
+            )
+        return push_image(
+            self.engine, reference, image, insecure=insecure, events=events, cancel=cancel
+        )
+
+    def pull(
+        self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
+    ) -> ImageSummary:
+        from lamina.engine.transfer import pull_image
+
+        wanted = parse_platform(platform) if platform else host_platform()
+        return self._summary(
+            pull_image(self.engine, parse_reference(name), wanted, events=events, cancel=cancel)
+        )
+
     def images(self) -> Sequence[ImageSummary]:
         return [self._summary(image) for image in self._image_table().all()]
 
@@ -203,7 +228,7 @@ class EmbeddedBuilder:
 
 
 def _outputs(request: BuildRequest) -> list[Output]:
-    names = tuple(str(parse_reference(tag)) for tag in request.tags)
+    names = request.tags
     args = dict(request.frontend.build_args)
     epoch = args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
     dated = {"source-date-epoch": epoch} if epoch else {}
@@ -214,7 +239,7 @@ def _outputs(request: BuildRequest) -> list[Output]:
     outputs: list[Output] = []
     for spec in request.outputs:
         pairs = {"type": spec.type, **dated, **dict(spec.attributes)}
-        if names and spec.type in ("image", "oci", "docker") and "name" not in pairs:
+        if names and spec.type in ("image", "registry", "oci", "docker") and "name" not in pairs:
             pairs["name"] = ",".join(names)
         outputs.append(make_output(pairs))
     return outputs

@@ -41,7 +41,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
         env.setdefault("TERM", "xterm")
     runtime = engine.runtime()
     assert isinstance(runtime, OciRunner)
-    resolved = ResolvedManifest(image.target.digest, manifest, config)
+    resolved = ResolvedManifest(image.target.digest, manifest, config, image.target.digest)
     with engine.store.shared():
         ref = image_ref(engine.pool, resolved, image.name)
         with engine.pool.writable(ref, cancel) as (rootfs, staged):

@@ -69,8 +69,8 @@ class Engine:
         self._making = threading.Lock()
         self._registry: RegistryClient | None = None
         self._runtime: Runtime | None = None
-        self._pulls = Pulls(self._resolver(pull=False))
-        unpacker = LayerUnpacker(store.blobs, self._pulls.fetch, overlay=overlay)
+        self.pulls = Pulls(self.resolver(pull=False))
+        unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
 
@@ -94,10 +94,10 @@ class Engine:
         from lamina.dockerfile.build import build
 
         results = RefResults(self.store.database)
-        with self.store.shared(), self._pulls.watched(events):
+        with self.store.shared(), self.pulls.watched(events):
             converted = build(request, bridge)
             ref = self._solve(converted, workshop, results, events, cancel)
-            exports = Exports(self.pool, self.store, self.images, events, cancel)
+            exports = Exports(self.pool, self.store, self.images, self.registry_of, events, cancel)
             metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
             self.pool.settle(cancel)
             self.snapshots.touch(sorted(results.served))
@@ -139,15 +139,20 @@ class Engine:
         """The registry client, made when first needed."""
         with self._making:
             if self._registry is None:
-                import os
-
                 from lamina.registry.client import RegistryClient
-                from lamina.registry.hosts import Hosts, load_hosts
+                from lamina.registry.hosts import configured_hosts
 
-                path = os.environ.get("LAMINA_CONFIG", "/etc/lamina/lamina.toml")
-                hosts = load_hosts(path) if os.path.exists(path) else Hosts()
-                self._registry = RegistryClient(hosts)
+                self._registry = RegistryClient(configured_hosts())
             return self._registry
+
+    def registry_of(self, domain: str, *, insecure: bool) -> RegistryClient:
+        """The client to use for one registry, which may be trusted more than the others."""
+        if not insecure:
+            return self.registry()
+        from lamina.registry.client import RegistryClient
+        from lamina.registry.hosts import configured_hosts
+
+        return RegistryClient(configured_hosts().trusting(domain))
 
     def _solve(
         self,
@@ -184,7 +189,7 @@ class Engine:
             pool=self.pool,
             mounts=MountTable(self.pool, self.cache_mounts, session, self._tmpfs),
             session=session,
-            images=self._resolver(pull=pull),
+            images=self.resolver(pull=pull),
             runtime=self.runtime,
             platform=platform,
             allowed=allowed,
@@ -193,7 +198,8 @@ class Engine:
             http_source=self._http,
         )
 
-    def _resolver(self, *, pull: bool) -> ImageResolver:
+    def resolver(self, *, pull: bool) -> ImageResolver:
+        """Finds images by name; with `pull`, in their registries even if they are here."""
         return ImageResolver(self.store, self.images, self.registry, pull=pull)
 
     def _layout(self, session: Session, location: str, platform: Platform) -> Source:

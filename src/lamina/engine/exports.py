@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.errors import Unsupported
 from lamina.base.oci import Descriptor
+from lamina.base.reference import parse_reference
 from lamina.engine.steps import Step, step
 from lamina.exporters.contract import ExportedImage, LayerInfo
 from lamina.exporters.destination import (
@@ -22,12 +23,21 @@ from lamina.exporters.image import assemble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lamina.base.digest import Digest
     from lamina.base.events import EventSink
+    from lamina.base.reference import Reference
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
+    from lamina.registry.client import RegistryClient
     from lamina.stores.images import ImageTable
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
+
+
+class Registries(Protocol):
+    """Finds the client for a registry."""
+
+    def __call__(self, domain: str, *, insecure: bool) -> RegistryClient: ...
 
 
 class Exports:
@@ -38,12 +48,14 @@ class Exports:
         pool: RefPool,
         store: Store,
         images: ImageTable,
+        registries: Registries,
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
         self._pool = pool
         self._store = store
         self._images = images
+        self._registries = registries
         self._events = events
         self._cancel = cancel
 
@@ -69,18 +81,35 @@ class Exports:
     def _to_store(
         self, output: ImageOutput, ref: Ref, config: bytes, base: bytes | None
     ) -> dict[str, Any]:
-        if output.push:
-            raise Unsupported("push=true", hint="export to the store and copy it with skopeo")
         with step("exporting to image", self._events) as shown:
             image = self._assemble(output.form, ref, config, base, shown)
             blobs = self._store.blobs
             for data in (image.config, image.manifest):
                 blobs.put(data)
-            shown.status(f"writing image {image.config_descriptor.digest}")
-            for name in image.names or (f"<none>@{image.target.digest}",):
-                self._images.put(name, image.target._replace(annotations=()))
-                if image.names:
-                    shown.status(f"naming to {name}")
+            shown.status(f"exporting manifest {image.target.digest}")
+            shown.status(f"exporting config {image.config_descriptor.digest}")
+            target = image.target._replace(annotations=())
+            if output.store:
+                for name in _stored_names(output, image):
+                    self._images.put(name, target)
+                    if image.names:
+                        shown.status(f"naming to {name}")
+            if output.push:
+                from lamina.engine.pushes import push
+                from lamina.refs.content import StoreContent
+
+                references = [
+                    _push_reference(name, image.target.digest, by_digest=output.by_digest)
+                    for name in image.names
+                ]
+                push(
+                    references,
+                    target,
+                    StoreContent(self._pool, blobs),
+                    lambda domain: self._registries(domain, insecure=output.insecure),
+                    shown,
+                    self._cancel,
+                )
         return image.metadata()
 
     def _to_archive(
@@ -162,3 +191,19 @@ class Exports:
     def _present(self, image: ExportedImage) -> None:
         """Bring blobs of the base image that nobody has needed so far."""
         self._pool.bring(image.layers, self._cancel)
+
+
+def _stored_names(output: ImageOutput, image: ExportedImage) -> list[str]:
+    digest = image.target.digest
+    if not image.names:
+        return [f"<none>@{digest}"]
+    if output.by_digest:
+        return [f"{name}@{digest}" for name in image.names]
+    canonical = [f"{parse_reference(name).name}@{digest}" for name in image.names]
+    return [*image.names, *(canonical if output.canonical else ())]
+
+
+def _push_reference(name: str, digest: Digest, *, by_digest: bool) -> Reference:
+    """What a push addresses: the name's tag, or else the digest itself."""
+    reference = parse_reference(name)
+    return reference._replace(tag="", digest=digest) if by_digest else reference

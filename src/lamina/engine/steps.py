@@ -24,6 +24,10 @@ class Step:
         self.digest = digest
         self._events = events
 
+    def event(self, event: StatusEvent) -> None:
+        """Pass on a sub-line that its maker keeps the times of."""
+        self._events(event)
+
     def status(self, text: str, current: int = 0, total: int = 0) -> None:
         now = time.time()
         self._events(StatusEvent(self.digest, text, now, current, total, now, now))

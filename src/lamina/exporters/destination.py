@@ -35,12 +35,19 @@ class ImageForm(NamedTuple):
 
 
 class ImageOutput(NamedTuple):
-    """Into the local image store, and with `push` to the registry of each name, also one that
-    `insecure` allows to be plain HTTP or of unknown certificate."""
+    """Into the local image store unless not `store`, and with `push` to the registry of each
+    name, also one that `insecure` allows to be plain HTTP or of unknown certificate.
+
+    `by_digest` pushes without a tag; the names have none then. `canonical` stores the image as
+    `name@digest` too.
+    """
 
     form: ImageForm
     push: bool = False
     insecure: bool = False
+    by_digest: bool = False
+    canonical: bool = False
+    store: bool = True
 
 
 class ArchiveOutput(NamedTuple):
@@ -145,18 +152,17 @@ def _image(push: bool) -> Callable[[_Attributes], Output]:
                 hint="type=oci and type=docker write files",
             )
         pushed = attributes.flag("push", push)
-        for absent in ("name-canonical", "push-by-digest"):
-            if attributes.flag(absent):
-                raise Unsupported(f"--output: {absent} is not supported")
-        for ignored in ("store", "unpack"):  # what the local image store does anyway
-            attributes.flag(ignored)
+        by_digest = attributes.flag("push-by-digest")
+        canonical = attributes.flag("name-canonical")
+        store = attributes.flag("store", True)
+        attributes.flag("unpack")  # states of the local store are laid out when they are used
         insecure = attributes.flag("registry.insecure")
-        form = _form(attributes)
+        form = _form(attributes, untagged=by_digest)
         if pushed and not form.names:
             raise InvalidInput(
                 "--output: a push needs a name", hint="add name=host/path:tag, or -t"
             )
-        return ImageOutput(form, pushed, insecure)
+        return ImageOutput(form, pushed, insecure, by_digest, canonical, store)
 
     return make
 
@@ -177,8 +183,8 @@ _MAKERS: dict[str, Callable[[_Attributes], Output]] = {
 _HINT = "for example type=oci,dest=image.tar, or type=local,dest=out, or only a folder's name"
 
 
-def _form(attributes: _Attributes) -> ImageForm:
-    names = attributes.take("name")
+def _form(attributes: _Attributes, *, untagged: bool = False) -> ImageForm:
+    names = tuple(filter(None, map(str.strip, attributes.take("name").split(","))))
     if attributes.pairs.get("compression") == "estargz":
         raise Unsupported("compression=estargz is not supported", hint="use gzip or zstd")
     compression = parse_compression(
@@ -194,7 +200,7 @@ def _form(attributes: _Attributes) -> ImageForm:
     if docker_types and (manifest or descriptor):
         raise InvalidInput("--output: annotations conflict with oci-mediatypes=false")
     return ImageForm(
-        tuple(str(parse_reference(name.strip())) for name in names.split(",")) if names else (),
+        tuple(map(_untagged if untagged else _tagged, names)),
         compression,
         attributes.flag("force-compression"),
         docker_types,
@@ -203,6 +209,16 @@ def _form(attributes: _Attributes) -> ImageForm:
         attributes.flag("rewrite-timestamp"),
         attributes.epoch(),
     )
+
+
+def _tagged(name: str) -> str:
+    return str(parse_reference(name))
+
+
+def _untagged(name: str) -> str:
+    if ":" in name.rpartition("/")[2] or "@" in name:
+        raise InvalidInput(f"can't push tagged ref {name} by digest", hint="leave the tag out")
+    return parse_reference(name).name
 
 
 class _Attributes:

@@ -33,11 +33,12 @@ FRESH = 15 * 60
 
 
 class ResolvedManifest(NamedTuple):
-    """`digest` is what the name points to; `manifest` the platform's own."""
+    """`digest` is what the name points to; `manifest` the platform's own, whose digest is `own`."""
 
     digest: Digest
     manifest: Manifest
     config: bytes
+    own: Digest
 
 
 class ImageResolver:
@@ -76,7 +77,7 @@ class ImageResolver:
                 raise
             return self._read(known.digest, reference, platform, cancel)
         resolved = self._read(target.digest, reference, platform, cancel)
-        self._images.record_pull(name, str(platform), target.digest, target.digest)
+        self._images.record_pull(name, str(platform), target.digest, resolved.own)
         return resolved
 
     def fetch(self, layer: Layer, cancel: Cancellation, progress: Callable[[int], None]) -> None:
@@ -96,6 +97,7 @@ class ImageResolver:
     def _read(
         self, digest: Digest, reference: Reference, platform: Platform, cancel: Cancellation
     ) -> ResolvedManifest:
+        own = digest
         document = parse_manifest(self._document(digest, reference, cancel))
         if isinstance(document, Index):
             chosen = select_platform(document, platform)
@@ -107,7 +109,8 @@ class ImageResolver:
                     f"{reference.familiar} has no image for {platform}",
                     hint=f"it is made for: {offered}" if offered else "",
                 )
-            document = parse_manifest(self._document(chosen.digest, reference, cancel))
+            own = chosen.digest
+            document = parse_manifest(self._document(own, reference, cancel))
             if isinstance(document, Index):
                 raise Corrupt(f"{reference.familiar}: an index within an index")
         config = self._document(document.config.digest, reference, cancel, document.config)
@@ -117,7 +120,7 @@ class ImageResolver:
                 f"{reference.familiar} is made for {found}, not {platform}",
                 hint="name an image for this machine's platform",
             )
-        return ResolvedManifest(digest, document, config)
+        return ResolvedManifest(digest, document, config, own)
 
     def _document(
         self,

@@ -49,7 +49,7 @@ class LayoutSource:
             if isinstance(document, Index):
                 raise Corrupt(f"{self._location}: an index within an index")
         config = self._read(document.config, cancel)
-        return ResolvedManifest(target.digest, document, config)
+        return ResolvedManifest(target.digest, document, config, target.digest)
 
     def cache_map(self, context: OpContext) -> CacheMap:
         return CacheMap(self.resolve(context.cancel).manifest.config.digest)

@@ -1,0 +1,40 @@
+"""Images of the store, for pushing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.base.oci import Descriptor
+    from lamina.refs.pool import RefPool
+    from lamina.stores.blobs import BlobStore
+    from lamina.system.cancel import Cancellation
+
+_CHUNK = 1 << 20
+
+
+class StoreContent:
+    """Implements `lamina.registry.upload.Content`.
+
+    A layer that the store lacks is fetched from where it came only if it cannot be mounted
+    from there.
+    """
+
+    def __init__(self, pool: RefPool, blobs: BlobStore) -> None:
+        self._pool = pool
+        self._blobs = blobs
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        return self._blobs.read(descriptor.digest)
+
+    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        self._pool.bring([descriptor], cancel)
+        with self._blobs.open(descriptor.digest) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def origin(self, descriptor: Descriptor) -> str:
+        layer = self._pool.layers.by_digest(descriptor.digest)
+        return "" if layer is None else layer.origin
