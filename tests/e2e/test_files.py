@@ -206,3 +206,24 @@ def test_on_build_and_health(lamina: Lamina, context: Callable[..., Path]) -> No
     assert sorted(config["ExposedPorts"]) == ["53/udp", "80/tcp"]
     assert list(config["Volumes"]) == ["/data"]
     assert config["Shell"] == ["/bin/sh", "-ec"]
+
+
+def test_overlay_on_overlay_falls_back_and_says_so(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    """An overlay's upper side may not be an overlay itself, as in many containers."""
+    folders = [tmp_path / name for name in ("lower", "upper", "work", "merged")]
+    for folder in folders:
+        folder.mkdir()
+    lower, upper, work, merged = folders
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "o", "-o", options, str(merged)], check=True)
+    try:
+        store = type(lamina)(merged / "store")
+        folder = context("FROM base\nRUN echo x > /x && rm /bin/ls\n")
+        log = store.build(folder, "-t", "x")
+        assert "overlayfs cannot mount" in log
+        assert store("run", "x", "cat", "/x").out == "x\n"
+        assert "CACHED" in store.build(folder, "-t", "x")
+    finally:
+        subprocess.run(["umount", str(merged)], check=True)

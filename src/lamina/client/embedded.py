@@ -6,8 +6,9 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.digest import parse_digest
+from lamina.base.digest import digest_of, parse_digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
 from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary
@@ -92,8 +93,11 @@ class EmbeddedBuilder:
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         options = request.frontend
+        engine = self.engine
+        if not self._place.overlay:
+            events(_whole_trees(self._store.root))
         with closing(_session(request)) as session:
-            metadata = self.engine.build(
+            metadata = engine.build(
                 _frontend_request(request),
                 DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
                 session,
@@ -225,6 +229,14 @@ class EmbeddedBuilder:
             digest = str(manifest.config.digest)
         name = "" if image.name.startswith(_NONE) else image.name
         return ImageSummary(name, digest, size, image.created)
+
+
+def _whole_trees(root: str) -> WarningEvent:
+    return WarningEvent(
+        digest_of(b"[internal] snapshotter"),
+        f"overlayfs cannot mount in {root}: every step copies the whole tree",
+        ("Place the store on another file system (--root or LAMINA_ROOT) to build faster.",),
+    )
 
 
 def _outputs(request: BuildRequest) -> list[Output]:
