@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lamina.base.errors import Unsupported
-from lamina.base.oci import Descriptor
+from lamina.base.digest import Digest
+from lamina.base.errors import InvalidInput
+from lamina.base.oci import Descriptor, load_json_object
 from lamina.base.reference import parse_reference
 from lamina.engine.steps import Step, step
 from lamina.exporters.contract import ExportedImage, LayerInfo
@@ -23,7 +24,6 @@ from lamina.exporters.image import assemble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamina.base.digest import Digest
     from lamina.base.events import EventSink
     from lamina.base.reference import Reference
     from lamina.refs.pool import RefPool
@@ -161,12 +161,21 @@ class Exports:
     def _assemble(
         self, form: ImageForm, ref: Ref, config: bytes, base: bytes | None, shown: Step
     ) -> ExportedImage:
-        if form.rewrite_timestamp:
-            raise Unsupported("rewrite-timestamp", hint="leave it out")
         with shown.doing("exporting layers"):
             packed = self._pool.packed(
                 ref, form.compression, self._cancel, force=form.force_compression
             )
+        if form.rewrite_timestamp:
+            if form.epoch is None:
+                raise InvalidInput(
+                    "rewrite-timestamp=true without a time",
+                    hint="set SOURCE_DATE_EPOCH in the environment or as a build argument",
+                )
+            name = f"rewriting layers with source-date-epoch {form.epoch}"
+            with shown.doing(name):
+                packed = self._pool.dated(
+                    packed, form.compression, form.epoch, _diff_ids(base), self._cancel
+                )
         layers = [
             LayerInfo(
                 Descriptor(
@@ -201,6 +210,14 @@ def _stored_names(output: ImageOutput, image: ExportedImage) -> list[str]:
         return [f"{name}@{digest}" for name in image.names]
     canonical = [f"{parse_reference(name).name}@{digest}" for name in image.names]
     return [*image.names, *(canonical if output.canonical else ())]
+
+
+def _diff_ids(config: bytes | None) -> frozenset[Digest]:
+    """Of an image's layers, which are what they are whatever time it is."""
+    if not config:
+        return frozenset()
+    rootfs = load_json_object(config, "base image config").get("rootfs") or {}
+    return frozenset(map(Digest, rootfs.get("diff_ids") or ()))
 
 
 def _push_reference(name: str, digest: Digest, *, by_digest: bool) -> Reference:

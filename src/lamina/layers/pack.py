@@ -15,10 +15,11 @@ from lamina.layers.compression import Compression, make_compressor
 from lamina.layers.writer import END, header, padding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from hashlib import _Hash
 
     from lamina.layers.entry import Entry
+    from lamina.layers.reader import TarReader
     from lamina.system.cancel import Cancellation
 
 _CHUNK = 1 << 20
@@ -80,6 +81,32 @@ def pack(
             if len(batch) >= _BATCH:
                 pipeline.feed(bytes(batch))
                 batch = bytearray()
+        batch += END
+        pipeline.feed(bytes(batch))
+    return pipeline.packed()
+
+
+def pack_changed(
+    reader: TarReader,
+    change: Callable[[Entry], Entry],
+    sink: BlobSink,
+    compression: Compression,
+    cancel: Cancellation,
+) -> Packed:
+    """Write a layer of another one's entries, each with its header changed; contents stay."""
+    pipeline = _Pipeline(sink, compression)
+    with pipeline:
+        batch = bytearray()
+        for entry in reader:
+            cancel.check()
+            batch += header(change(entry))
+            if entry.kind == stat.S_IFREG and not entry.hard_link:
+                for chunk in reader.content():
+                    batch += chunk
+                    if len(batch) >= _BATCH:
+                        pipeline.feed(bytes(batch))
+                        batch = bytearray()
+                batch += padding(entry.size)
         batch += END
         pipeline.feed(bytes(batch))
     return pipeline.packed()

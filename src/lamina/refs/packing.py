@@ -16,7 +16,7 @@ from lamina.layers.entry import Entry, opaque, whiteout
 from lamina.layers.pack import pack
 from lamina.layers.reader import HashingReader
 from lamina.refs.filehash import header_hash, read_xattrs
-from lamina.stores.layers import Layer
+from lamina.stores.layers import Layer, dated_recipe
 from lamina.system.clone import clone_bytes
 
 if TYPE_CHECKING:
@@ -123,6 +123,26 @@ def repack(layer: Layer, blobs: BlobStore, compression: Compression, cancel: Can
         draft.commit(name, size)
     descriptor = Descriptor(compression.media_type(), name, size)
     return Layer(descriptor, layer.diff_id, compression.recipe)
+
+
+def redate(
+    layer: Layer, blobs: BlobStore, compression: Compression, epoch: int, cancel: Cancellation
+) -> Layer:
+    """The same entries with no time later than `epoch`, in seconds."""
+    from lamina.layers.pack import pack_changed
+    from lamina.layers.reader import TarReader
+
+    latest = epoch * 1_000_000_000
+
+    def clamp(entry: Entry) -> Entry:
+        return entry._replace(mtime_ns=min(entry.mtime_ns, latest))
+
+    with blobs.open(layer.descriptor.digest) as file, blobs.create() as draft:
+        reader = TarReader(decompressed(file))
+        packed = pack_changed(reader, clamp, draft, compression, cancel)
+        draft.commit(packed.digest, packed.size)
+    descriptor = Descriptor(compression.media_type(), packed.digest, packed.size)
+    return Layer(descriptor, packed.diff_id, dated_recipe(compression.recipe, epoch))
 
 
 def plan_members(plan: FilePlan) -> Iterator[Member]:

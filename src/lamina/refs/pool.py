@@ -18,6 +18,7 @@ from lamina.system.flight import Flights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.layers.compression import Compression
     from lamina.stores.layers import Layer, LayerTable
@@ -182,6 +183,30 @@ class RefPool:
             )
             for state in self.snapshots.stack(ref.snapshot)
         ]
+
+    def dated(
+        self,
+        packed: Sequence[tuple[Snapshot, Layer]],
+        compression: Compression,
+        epoch: int,
+        untouched: frozenset[Digest],
+        cancel: Cancellation,
+    ) -> list[tuple[Snapshot, Layer]]:
+        """Layers with no time later than `epoch`, but for those whose diff ids are `untouched`."""
+        from lamina.refs.packing import redate
+
+        found = []
+        for state, layer in packed:
+            if layer.diff_id in untouched:
+                found.append((state, layer))
+                continue
+            made = self.layers.dated(state.id, compression.recipe, epoch)
+            if made is None or not self._store.blobs.has(made.descriptor.digest):
+                self.bring([layer.descriptor], cancel)
+                made = redate(layer, self._store.blobs, compression, epoch, cancel)
+                self.layers.add(state.id, made)
+            found.append((state, made))
+        return found
 
     def bring(self, descriptors: Sequence[Descriptor], cancel: Cancellation) -> None:
         """See that the blobs of these layers are in the store."""

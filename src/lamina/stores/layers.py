@@ -24,12 +24,31 @@ class Layer(NamedTuple):
     origin: str = ""
 
 
+_DATED = "@"
+
+
+def dated_recipe(recipe: str, epoch: int) -> str:
+    """What a layer is recorded under whose times were cut off at `epoch`."""
+    return f"{recipe}{_DATED}{epoch}"
+
+
 class LayerTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def of(self, snapshot: int) -> list[Layer]:
         """The packed forms of a state, those that came from outside first."""
+        return [layer for layer in self._all(snapshot) if _DATED not in layer.recipe]
+
+    def dated(self, snapshot: int, recipe: str, epoch: int) -> Layer | None:
+        """The form of a state whose times were cut off at `epoch`, if it was made.
+
+        It is not what the state is, so it never stands for it: only for being exported.
+        """
+        wanted = dated_recipe(recipe, epoch)
+        return next((layer for layer in self._all(snapshot) if layer.recipe == wanted), None)
+
+    def _all(self, snapshot: int) -> list[Layer]:
         rows = self._database.rows(
             "SELECT media_type, digest, size, diff_id, recipe, origin FROM layers"
             " WHERE snapshot = ? ORDER BY recipe, digest",
