@@ -50,6 +50,12 @@ def lamina(tmp_path: Path) -> Lamina:
 
 
 @pytest.fixture
+def machine(tmp_path: Path) -> Callable[[str], Lamina]:
+    """Machines by name: each has a store of its own, empty at first."""
+    return lambda name: Lamina(tmp_path / name)
+
+
+@pytest.fixture
 def context(tmp_path: Path) -> Callable[..., Path]:
     """Writes a build context: `context(dockerfile, name=content, …)`."""
     folder = tmp_path / "context"

@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_server import HTPASSWD, FaultProxy, Image, fill, make_layout, running_registry
+from registry_server import FaultProxy, Image, fill, make_layout
 
 from lamina.registry.transport import Patience
+from real_registry import HTPASSWD, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

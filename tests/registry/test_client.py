@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import registry_server
 
+import real_registry
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled, Corrupt, NotFound, PermissionDenied, Unavailable
 from lamina.base.oci import OCI_MANIFEST, Descriptor
@@ -78,7 +79,7 @@ def test_missing_things(client: RegistryClient, registry: Any) -> None:
 
 def test_nobody_there(client: RegistryClient) -> None:
     with pytest.raises(Unavailable, match="cannot talk to"):
-        client.resolve(parse_reference(f"127.0.0.1:{registry_server.free_port()}/x"))
+        client.resolve(parse_reference(f"127.0.0.1:{real_registry.free_port()}/x"))
     with pytest.raises(Unavailable, match="cannot find the address"):
         client.resolve(parse_reference("no-such-host.invalid/x"))
 
@@ -236,7 +237,7 @@ def test_threads_share_a_client(client: RegistryClient, registry: Any) -> None:
 
 def test_mirrors(proxy: registry_server.FaultProxy, registry: Any, patience: Patience) -> None:
     image = registry[1]
-    dead = f"127.0.0.1:{registry_server.free_port()}"
+    dead = f"127.0.0.1:{real_registry.free_port()}"
     hosts = Hosts((("docker.io", Registry(mirrors=(dead, proxy.host))),))
     with RegistryClient(hosts, Anonymous(), patience) as client:
         reference = parse_reference("docker.io/team/app:v1")

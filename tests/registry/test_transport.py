@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import registry_server
 
+import real_registry
 from lamina.base.errors import Cancelled, InvalidInput, Unavailable
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
@@ -47,7 +48,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_tls(authority: Any, layout: Any, tmp_path: Path, patience: Patience) -> None:
     folder, ca = authority
     (tmp_path / "r").mkdir()
-    with registry_server.running_registry(
+    with real_registry.running_registry(
         tmp_path / "r", tls=f", tls: {{certificate: {ca}, key: {folder}/key.pem}}"
     ) as host:
         registry_server.fill(host, layout[0], layout[1].path)
