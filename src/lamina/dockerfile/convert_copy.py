@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import parse_digest
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput
+from lamina.base.git_url import is_git_url, parse_git_url
 from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _SYMBOLIC = re.compile(
     r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*"
 )
-_GIT_HOST = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:")
 
 
 def convert_copy(
@@ -95,12 +95,11 @@ class _Copier:
 
     def add(self, source: str) -> bool:
         """Add a source: an address for ADD, else a path. Whether it is a path."""
-        if is_git(source):
+        if is_git_url(source):
             if not self._is_add:
                 raise InvalidInput("source can't be a git ref for COPY", hint="use ADD")
-            raise Unsupported(
-                f"ADD of a git repository ({source})", hint="clone it in a RUN step, or beforehand"
-            )
+            self._add_git(source)
+            return False
         if source.startswith(("http://", "https://")):
             if not self._is_add:
                 raise InvalidInput("source can't be a URL for COPY", hint="use ADD")
@@ -218,6 +217,23 @@ class _Copier:
         action = self._action(f"/{name}")._replace(attempt_unpack=bool(self._copy.unpack))
         self._append(self._conversion.step(op, (), self._name, self._task), action)
 
+    def _add_git(self, source: str) -> None:
+        url = parse_git_url(source)
+        keep = self._copy.keep_git_dir if self._copy.keep_git_dir is not None else url.keep_git_dir
+        attrs = [("git.fullurl", url.remote)]
+        if keep:
+            attrs.append(("git.keepgitdir", "true"))
+        if self._copy.checksum or url.commit:
+            attrs.append(("git.checksum", self._copy.checksum or url.commit))
+        if not url.submodules:
+            attrs.append(("git.skipsubmodules", "true"))
+        place = re.sub(r"^(?:[a-z]+://)?(?:[^@/]*@)?", "", url.remote).replace(":", "/", 1)
+        fragment = f"#{url.ref}{':' + url.folder if url.folder else ''}"
+        identifier = f"git://{place}{fragment if len(fragment) > 1 else ''}"
+        op = Op(source=SourceOp(identifier, tuple(sorted(attrs))))
+        action = self._action("/")._replace(dir_copy_contents=True)
+        self._append(self._conversion.step(op, (), self._name, self._task), action)
+
     def _check_checksum(self) -> None:
         copy = self._copy
         if not copy.checksum:
@@ -225,18 +241,8 @@ class _Copier:
         if len(copy.sources) != 1 or copy.inline:
             raise InvalidInput("checksum can't be specified for multiple sources")
         source = copy.sources[0]
-        if not (source.startswith(("http://", "https://")) or is_git(source)):
+        if not (source.startswith(("http://", "https://")) or is_git_url(source)):
             raise InvalidInput("checksum requires HTTP(S) or Git sources")
-
-
-def is_git(source: str) -> bool:
-    """Whether an ADD source names a git repository rather than a file or a page."""
-    if source.startswith(("git://", "ssh://")) or _GIT_HOST.match(source):
-        return True
-    if not source.startswith(("http://", "https://")):
-        return False
-    address = re.split(r"[?#]", source, maxsplit=1)[0]
-    return address.endswith(".git")
 
 
 def _with_parents(source: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:

@@ -196,6 +196,7 @@ class Engine:
             context_caches=caches,
             layout_source=lambda location, wanted: self._layout(session, location, wanted),
             http_source=self._http,
+            git_source=lambda place, attrs: self._git(session, place, attrs),
         )
 
     def resolver(self, *, pull: bool) -> ImageResolver:
@@ -209,6 +210,16 @@ class Engine:
             name, at, digest = location.partition("@")
             location = session.folder(name).path + at + digest
         return LayoutSource(location, platform, self.store.blobs, self.pool)
+
+    def _git(self, session: Session, place: str, attrs: dict[str, str]) -> Source:
+        import os
+
+        from lamina.sources.git import GitSource, git_url_of
+
+        repositories = self.store.path("git")
+        os.makedirs(repositories, mode=0o700, exist_ok=True)
+        url = git_url_of(place, attrs)
+        return GitSource(url, repositories, self.store.scratch, self.pool, session)
 
     def _http(self, url: str, attrs: dict[str, str]) -> Source:
         from lamina.sources.http import HttpSource

@@ -36,6 +36,7 @@ class Workshop(NamedTuple):
     context_caches: str
     layout_source: Callable[[str, Platform], Source]
     http_source: Callable[[str, dict[str, str]], Source]
+    git_source: Callable[[str, dict[str, str]], Source]
 
 
 def resolve_op(spec: VertexSpec, workshop: Workshop) -> Op[Ref]:
@@ -99,5 +100,7 @@ def _source(
             return workshop.layout_source(rest, wanted)
         case "http" | "https":
             return workshop.http_source(identifier, attrs)
+        case "git":
+            return workshop.git_source(rest, attrs)
         case _:
             raise Unsupported(f'sources of kind "{scheme}" are not supported yet')
