@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_bridge import AMD64, BASE_ENV, image_config, run_conversion
 
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.platform import parse_platform
 from lamina.dockerfile.contract import NamedContext
 
@@ -414,9 +414,19 @@ def test_long_chains_are_no_trouble(convert: Convert) -> None:
     assert len(convert(f"FROM base AS s0\n{stages}{runs}").ops) == 1201
 
 
-def test_not_yet(convert: Convert) -> None:
-    with pytest.raises(Unsupported):
-        convert("FROM base\nADD https://example.com/x.git /x\n")
+def test_git_repositories(convert: Convert) -> None:
+    made = convert(
+        "FROM base\nADD --keep-git-dir https://u@host.example/x.git#v1:dir/sub /x\n"
+        "ADD git@host.example:team/y.git?branch=b&submodules=0 /y\n"
+    )
+    assert made.sources["git://host.example/x.git#v1:dir/sub"] == {
+        "git.fullurl": "https://u@host.example/x.git",
+        "git.keepgitdir": "true",
+    }
+    assert made.sources["git://host.example/team/y.git#refs/heads/b"] == {
+        "git.fullurl": "git@host.example:team/y.git",
+        "git.skipsubmodules": "true",
+    }
 
 
 _LINES = st.sampled_from(
