@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.base.errors import Corrupt, InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.errors import Corrupt, InvalidInput, LaminaError, NotFound, Unavailable
 from lamina.cli.archive import is_archive
 from lamina.cli.context import open_context
 
@@ -61,11 +61,12 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
         spec(str(tmp_path), str(tmp_path / "Dockerfil"))
     with pytest.raises(InvalidInput, match="is a folder"):
         spec(str(tmp_path), str(tmp_path / "source"))
-    for url in ("https://example.com/x.git", "git@example.com:x/y.git"):
-        with pytest.raises(Unsupported, match="remote"):
-            spec(url)
-        with pytest.raises(Unsupported, match="remote"):
-            spec(str(tmp_path), url)
+    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+        spec("http://127.0.0.1:1/context.tar")
+    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+        spec(str(tmp_path), "http://127.0.0.1:1/Dockerfile")
+    with pytest.raises(Unavailable, match="git"):
+        spec("git://127.0.0.1:1/x#main")
 
 
 def test_a_dockerfile_on_standard_input() -> None:

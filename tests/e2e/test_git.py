@@ -138,3 +138,44 @@ def test_what_is_not_there_or_not_that(
         assert failed.code == 1, source
         assert said in failed.err, failed.err
         assert "Traceback" not in failed.err
+
+
+def test_a_repository_and_a_url_as_the_context(
+    lamina: Lamina, repository: Path, address: str, tmp_path: Path
+) -> None:
+    import io
+    import tarfile
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    (repository / "sub/Dockerfile").write_text("FROM scratch\nCOPY run /ran\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "Dockerfile")
+    out = tmp_path / "out"
+    done = lamina("build", "-o", str(out), f"{address}#main:sub")
+    assert done.code == 0, done.err
+    assert (out / "ran").read_text() == "two"
+
+    web = tmp_path / "web"
+    web.mkdir()
+    with tarfile.open(web / "context.tgz", "w:gz") as archive:
+        for name, text in (("Dockerfile", "FROM scratch\nCOPY a /b\n"), ("a", "by URL")):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    (web / "Other").write_text("FROM scratch\nCOPY file /other\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(web))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = lamina("build", "-o", str(out), f"{url}/context.tgz")
+        assert done.code == 0, done.err
+        done = lamina("build", "-o", str(out), "-f", f"{url}/Other", str(repository))
+        assert done.code == 0, done.err
+        missing = lamina("build", f"{url}/nothing")
+        assert missing.code == 1
+        assert "404" in missing.err
+        server.shutdown()
+    assert (out / "b").read_text() == "by URL"
+    assert (out / "other").read_text() == "one"

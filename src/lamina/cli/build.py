@@ -42,7 +42,7 @@ def run(parsed: Parsed) -> int:
     # Standard input is read before signals are taken over: an interrupt ends that at once. The
     # engine is opened before any thread is started, since it may enter a mount namespace.
     with (
-        open_context(path, parsed.text("file"), named, sys.stdin.buffer) as context,
+        open_context(path, parsed.text("file"), named, sys.stdin.buffer, request.lent) as context,
         open_engine(parsed) as builder,
         interruptible() as interruption,
     ):

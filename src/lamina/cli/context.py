@@ -6,10 +6,11 @@ import os
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, NotFound
 from lamina.cli.archive import BLOCK, is_archive, unpack
+from lamina.cli.remote import cloned, is_git_context, open_url
 from lamina.cli.values import is_remote
-from lamina.client.contract import ContextSpec
+from lamina.client.contract import ContextSpec, Lent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import NamedContext
 
 _DOCKERFILE_LIMIT = 16 << 20
+_NOTHING = Lent()
 
 
 @contextmanager
@@ -25,45 +27,65 @@ def open_context(
     file: str,
     named: tuple[NamedContext, ...],
     stdin: IO[bytes],
+    lent: Lent = _NOTHING,
 ) -> Iterator[ContextSpec]:
-    """Find the context and the Dockerfile; an archive from `stdin` lives as long as the block.
+    """Find the context and the Dockerfile; what had to be fetched lives as long as the block.
 
     Args:
-        path: a folder, or `-` for a Dockerfile or a tar archive (also compressed) on `stdin`.
-        file: `--file`: a path, `-` for `stdin`, "" if not given.
+        path: a folder, a git repository, the URL of a Dockerfile or a tar archive (also
+            compressed), or `-` for one of the latter two on `stdin`.
+        file: `--file`: a path or a URL, `-` for `stdin`, "" if not given.
+        lent: secrets and agents, for private repositories.
 
-    Raises InvalidInput, NotFound, Unsupported, Corrupt.
+    Raises InvalidInput, NotFound, Unavailable, Corrupt.
     """
     if path == "-" and file == "-":
         raise InvalidInput(
             "standard input cannot be both the context and the Dockerfile",
             hint="give a folder as PATH, or a file with -f",
         )
-    if is_remote(file) or is_remote(path):
-        raise Unsupported(
-            f"{file if is_remote(file) else path}: remote contexts and Dockerfiles are not fetched",
-            hint="clone or download it first",
-        )
-    if path != "-":
+    if is_remote(file):
+        with open_url(file) as response, open_context(path, "-", named, response, lent) as found:
+            yield found
+    elif is_git_context(path):
+        with cloned(path, lent) as folder:
+            yield _within(folder, file, path)._replace(named=named)
+    elif is_remote(path):
+        with open_url(path) as response, _from_stream(response, path, file, named) as found:
+            yield found
+    elif path == "-":
+        with _from_stream(stdin, "standard input", file, named) as found:
+            yield found
+    else:
         yield _from_folder(path, file, stdin)._replace(named=named)
-        return
-    head = stdin.read(BLOCK)
+
+
+@contextmanager
+def _from_stream(
+    stream: IO[bytes], shown: str, file: str, named: tuple[NamedContext, ...]
+) -> Iterator[ContextSpec]:
+    """A Dockerfile alone, or an archive with one in it."""
+    head = stream.read(BLOCK)
     if not head:
-        raise InvalidInput("standard input is empty", hint="`lamina build - < Dockerfile`")
+        raise InvalidInput(f"{shown} is empty", hint="`lamina build - < Dockerfile`")
     if not is_archive(head):
         if file:
             raise InvalidInput(
-                "both standard input and --file hold a Dockerfile",
+                f"both {shown} and --file hold a Dockerfile",
                 hint="leave one out, or send a tar archive",
             )
-        yield ContextSpec("", "Dockerfile", _read_dockerfile(stdin, head), named)
+        yield ContextSpec("", "Dockerfile", _read_dockerfile(stream, head), named)
         return
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
-        unpack(head, stdin, to)
-        name = file or os.path.basename(_default_dockerfile(to, "the archive"))
-        yield ContextSpec(to, _beneath(to, name), None, named)
+        unpack(head, stream, to)
+        yield _within(to, file, "the archive")._replace(named=named)
+
+
+def _within(folder: str, file: str, shown: str) -> ContextSpec:
+    name = file or os.path.basename(_default_dockerfile(folder, shown))
+    return ContextSpec(folder, _beneath(folder, name, shown))
 
 
 def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
@@ -115,10 +137,10 @@ def _read_dockerfile(stdin: IO[bytes], head: bytes) -> bytes:
     return data
 
 
-def _beneath(folder: str, file: str) -> str:
+def _beneath(folder: str, file: str, shown: str) -> str:
     path = os.path.realpath(os.path.join(folder, file.lstrip("/")))
     if os.path.commonpath((os.path.realpath(folder), path)) != os.path.realpath(folder):
-        raise InvalidInput(f"the Dockerfile {file} is outside of the archive")
+        raise InvalidInput(f"the Dockerfile {file} is outside of {shown}")
     if not os.path.isfile(path):
-        raise NotFound(f"the archive holds no file {file}")
+        raise NotFound(f"{shown} holds no file {file}")
     return path

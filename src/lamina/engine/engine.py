@@ -215,11 +215,13 @@ class Engine:
         import os
 
         from lamina.sources.git import GitSource, git_url_of
+        from lamina.sources.git_remote import GitRemote
 
         repositories = self.store.path("git")
         os.makedirs(repositories, mode=0o700, exist_ok=True)
         url = git_url_of(place, attrs)
-        return GitSource(url, repositories, self.store.scratch, self.pool, session)
+        remote = GitRemote(url, repositories, self.store.scratch, session)
+        return GitSource(url, remote, self.store.scratch, self.pool)
 
     def _http(self, url: str, attrs: dict[str, str]) -> Source:
         from lamina.sources.http import HttpSource

@@ -41,8 +41,11 @@ class CacheMountStore:
                     self._ensure(mount_id, 0, folder, seed)
                     yield folder
                     return
-            with self._locked(folder, fcntl.LOCK_EX):
-                self._ensure(mount_id, 0, folder, seed)
+            try:
+                with self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    self._ensure(mount_id, 0, folder, seed)
+            except BlockingIOError:
+                time.sleep(_POLL)  # somebody else makes it, or has made it and uses it
 
     @contextmanager
     def locked(

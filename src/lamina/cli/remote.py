@@ -1,0 +1,67 @@
+"""Contexts that lie elsewhere: git repositories and URLs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from lamina.base.errors import NotFound, Unavailable
+from lamina.base.git_url import is_git_url, parse_git_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.client.contract import Lent
+
+_TIMEOUT = 60
+_SHORT = "github.com/"
+
+
+def is_git_context(path: str) -> bool:
+    """Whether a context is a git repository; `github.com/owner/name` is short for one."""
+    return path.startswith(_SHORT) or is_git_url(path)
+
+
+@contextmanager
+def cloned(address: str, lent: Lent) -> Iterator[str]:
+    """A git URL's folder, checked out for the length of the block.
+
+    Raises InvalidInput, NotFound, Unavailable.
+    """
+    import tempfile
+
+    from lamina.client.providers import EmbeddedSession
+    from lamina.sources.git_remote import GitRemote
+    from lamina.system.cancel import Cancellation
+
+    url = parse_git_url(f"https://{address}" if address.startswith(_SHORT) else address)
+    cancel = Cancellation()
+    with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
+        session = EmbeddedSession({}, lent)
+        try:
+            remote = GitRemote(url, to, to, session)
+            remote.resolve(cancel)
+            folder = remote.check_out(os.path.join(to, "work"), cancel)
+        finally:
+            session.close()
+        yield folder
+
+
+@contextmanager
+def open_url(url: str) -> Iterator[IO[bytes]]:
+    """Download. Raises NotFound, Unavailable."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request(url, headers={"User-Agent": "lamina"})
+    try:
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        kind = NotFound if error.code == 404 else Unavailable
+        raise kind(f"{url}: HTTP status {error.code}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Unavailable(f"{url}: {getattr(error, 'reason', error)}") from None
+    with response:
+        yield response
