@@ -61,9 +61,9 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
         spec(str(tmp_path), str(tmp_path / "Dockerfil"))
     with pytest.raises(InvalidInput, match="is a folder"):
         spec(str(tmp_path), str(tmp_path / "source"))
-    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         spec("http://127.0.0.1:1/context.tar")
-    with pytest.raises(Unavailable, match="127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         spec(str(tmp_path), "http://127.0.0.1:1/Dockerfile")
     with pytest.raises(Unavailable, match="git"):
         spec("git://127.0.0.1:1/x#main")
