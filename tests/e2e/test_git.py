@@ -104,6 +104,10 @@ def test_a_moved_branch_is_seen_and_the_rest_is_cached(
     git(repository, "commit", "-qam", "third")
     lamina.build(folder, "-t", "x")
     assert lamina("run", "x", "cat", "/y").out == "changed"
+    assert "source.git.checkout" in lamina("du", "--verbose").out
+    assert lamina("prune", "-f", "--filter", "type=source.git.checkout").code == 0
+    assert "source.git.checkout" not in lamina("du", "--verbose").out
+    lamina.build(folder, "--no-cache")
 
 
 def test_submodules(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
@@ -12,15 +13,16 @@ from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.client.contract import CacheRecord, PruneOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lamina.client.contract import PruneRequest, UsageFilter
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
 
 def records(store: Store, filters: UsageFilter) -> list[CacheRecord]:
-    """Snapshots and cache mounts as records, those that match."""
-    found = [*_snapshots(store), *_cache_mounts(store)]
-    return [record for record in found if _matches(record, filters)]
+    """Everything that is kept to build faster next time, as records, those that match."""
+    return [record for record in _every(store) if _matches(record, filters)]
 
 
 def prune(store: Store, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
@@ -29,26 +31,46 @@ def prune(store: Store, request: PruneRequest, cancel: Cancellation) -> PruneOut
     Waits for running builds: they hold the store's shared lock.
     """
     with store.exclusive():
-        every = [*_snapshots(store), *_cache_mounts(store)]
+        every = _every(store)
         total = sum(record.size for record in every)
         limit = _limit(store, request, total)
         removed: list[CacheRecord] = []
         freed = 0
-        again = True
-        while again:
-            again = False
-            for record in sorted(_removable(store), key=lambda r: r.last_used or r.created):
-                cancel.check()
-                if not _matches(record, request.filter):
-                    continue
-                if limit is not None and total - freed <= limit:
-                    break
-                _remove(store, record)
-                removed.append(record)
-                freed += record.size
-                again = True
+        for record in _from_the_top(every, request.filter):
+            cancel.check()
+            if limit is not None and total - freed <= limit:
+                break
+            _remove(store, record)
+            removed.append(record)
+            freed += record.size
         freed += _sweep(store, everything=request.all)
     return PruneOutcome(tuple(removed), freed)
+
+
+def _from_the_top(every: Sequence[CacheRecord], filters: UsageFilter) -> Iterator[CacheRecord]:
+    """Matching records with nothing on top of them, the longest unused first.
+
+    What one of them stood on follows once it was taken.
+    """
+    import heapq
+
+    by_id = {(record.type, record.id): record for record in every}
+    above = Counter((record.type, parent) for record in every for parent in record.parents)
+    free = [
+        (record.last_used or record.created, key)
+        for key, record in by_id.items()
+        if not above[key] and _matches(record, filters)
+    ]
+    heapq.heapify(free)
+    while free:
+        record = by_id[heapq.heappop(free)[1]]
+        yield record
+        for parent in record.parents:
+            key = (record.type, parent)
+            above[key] -= 1
+            below = by_id.get(key)
+            if below is not None and not above[key] and _matches(below, filters):
+                heapq.heappush(free, (below.last_used or below.created, key))
 
 
 def _limit(store: Store, request: PruneRequest, total: int) -> int | None:
@@ -106,14 +128,30 @@ def _cache_mounts(store: Store) -> list[CacheRecord]:
     ]
 
 
-def _removable(store: Store) -> list[CacheRecord]:
-    """Records without anything on top of them."""
-    parents = {row[0] for row in store.database.rows("SELECT parent FROM snapshots")}
-    return [
-        record
-        for record in (*_snapshots(store), *_cache_mounts(store))
-        if record.type != "regular" or int(record.id) not in parents
-    ]
+def _repositories(store: Store) -> list[CacheRecord]:
+    """What was fetched of git repositories."""
+    found = []
+    folder = store.path("git")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            used = os.stat(path + ".lock").st_mtime
+            created = os.stat(os.path.join(path, "description")).st_mtime
+            found.append(
+                CacheRecord(
+                    id=name,
+                    type="source.git.checkout",
+                    size=_tree_size(path),
+                    created=created,
+                    last_used=used,
+                    description="shared git repository",
+                )
+            )
+    return found
+
+
+def _every(store: Store) -> list[CacheRecord]:
+    return [*_snapshots(store), *_cache_mounts(store), *_repositories(store)]
 
 
 def _remove(store: Store, record: CacheRecord) -> None:
@@ -122,6 +160,9 @@ def _remove(store: Store, record: CacheRecord) -> None:
             connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (record.id,))
         shutil.rmtree(store.path("mounts", record.id), ignore_errors=True)
         return
+    if record.type == "source.git.checkout":
+        shutil.rmtree(store.path("git", record.id), ignore_errors=True)
+        return
     with store.database.write() as connection:
         connection.execute(
             "DELETE FROM aliases WHERE canonical IN (SELECT key FROM results WHERE snapshot = ?)",
@@ -129,7 +170,6 @@ def _remove(store: Store, record: CacheRecord) -> None:
         )
         connection.execute("DELETE FROM results WHERE snapshot = ?", (record.id,))
         connection.execute("DELETE FROM snapshots WHERE id = ?", (record.id,))
-    _sweep_directories(store)
 
 
 def _sweep_directories(store: Store) -> None:
