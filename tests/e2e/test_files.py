@@ -130,6 +130,57 @@ def test_add_unpacks_archives_and_fetches(
     assert (root / "file").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_download_is_asked_for_again_only_if_it_changed(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    answers: list[int] = []
+    content = [b"one"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            tag = f'"{content[0].decode()}"'
+            same = self.headers.get("If-None-Match") == tag
+            answers.append(304 if same else 200)
+            self.send_response(answers[-1])
+            self.send_header("ETag", tag)
+            self.send_header("Content-Length", "0" if same else str(len(content[0])))
+            self.end_headers()
+            self.wfile.write(b"" if same else content[0])
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/f"
+        folder = context(f"FROM base\nADD {url} /f\nRUN cat /f > /copy\n")
+        lamina.build(folder, "-t", "x")
+        assert "CACHED" in lamina.build(folder, "-t", "x")
+        content[0] = b"two"
+        lamina.build(folder, "-t", "x")
+        assert answers == [200, 304, 200]
+        assert lamina("run", "x", "cat", "/copy").out == "two"
+        # What lies in the store is checked before it is believed.
+        for kept in (lamina.root / "http").glob("*-*"):
+            kept.write_bytes(b"bad")
+        lamina.build(folder, "--no-cache", "-t", "x")
+        assert lamina("run", "x", "cat", "/copy").out == "two"
+        assert "source.http" in lamina("du", "--verbose").out
+        assert lamina("prune", "-f", "--filter", "type=source.http").code == 0
+        assert list((lamina.root / "http").iterdir()) == []
+        sum_of = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
+        checked = context(f"FROM base\nADD --checksum=sha256:{sum_of} {url} /f\n")
+        lamina.build(checked)
+        server.shutdown()
+    lamina.build(checked, "--no-cache")  # nobody needs to be asked
+    failed = lamina("build", str(context(f"FROM base\nADD {url} /g\n")))
+    assert failed.code == 1
+    assert url in failed.err
+
+
 def test_copy_forms(store: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     files = {f"src/{name}": name for name in ("a/x.go", "a/y.txt", "b/x.go", "b/deep/z.go")}
     folder = context(

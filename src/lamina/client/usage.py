@@ -150,8 +150,31 @@ def _repositories(store: Store) -> list[CacheRecord]:
     return found
 
 
+def _downloads(store: Store) -> list[CacheRecord]:
+    """What ADD has downloaded: a record of it, its bytes, a lock."""
+    folder = store.path("http")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = []
+    for name in names:
+        if "-" in name or "." in name:
+            continue
+        status = os.stat(os.path.join(folder, name))
+        data = [os.path.join(folder, other) for other in names if other.startswith(f"{name}-")]
+        found.append(
+            CacheRecord(
+                id=name,
+                type="source.http",
+                size=sum(os.path.getsize(path) for path in data),
+                created=status.st_mtime,
+                last_used=os.stat(os.path.join(folder, f"{name}.lock")).st_mtime,
+                description="downloaded file",
+            )
+        )
+    return found
+
+
 def _every(store: Store) -> list[CacheRecord]:
-    return [*_snapshots(store), *_cache_mounts(store), *_repositories(store)]
+    return [*_snapshots(store), *_cache_mounts(store), *_repositories(store), *_downloads(store)]
 
 
 def _remove(store: Store, record: CacheRecord) -> None:
@@ -159,6 +182,12 @@ def _remove(store: Store, record: CacheRecord) -> None:
         with store.database.write() as connection:
             connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (record.id,))
         shutil.rmtree(store.path("mounts", record.id), ignore_errors=True)
+        return
+    if record.type == "source.http":
+        folder = store.path("http")
+        for name in os.listdir(folder):
+            if name == record.id or name.startswith((f"{record.id}-", f"{record.id}.")):
+                os.unlink(os.path.join(folder, name))
         return
     if record.type == "source.git.checkout":
         shutil.rmtree(store.path("git", record.id), ignore_errors=True)

@@ -224,6 +224,10 @@ class Engine:
         return GitSource(url, remote, self.store.scratch, self.pool)
 
     def _http(self, url: str, attrs: dict[str, str]) -> Source:
+        import os
+
         from lamina.sources.http import HttpSource
 
-        return HttpSource(url, attrs, self.store.scratch, self.pool)
+        downloads = self.store.path("http")
+        os.makedirs(downloads, mode=0o700, exist_ok=True)
+        return HttpSource(url, attrs, downloads, self.pool)

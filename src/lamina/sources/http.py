@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable
@@ -14,6 +16,8 @@ from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext
 
@@ -21,62 +25,102 @@ _CHUNK = 1 << 18
 _TIMEOUT = 60
 
 
-class HttpSource:
-    """Downloads at each build and keys by content: an unchanged file changes nothing.
+class Download(NamedTuple):
+    """What a server said of a file that is kept: its validators, and what it was."""
 
-    `http.checksum` is what the content must be, `http.filename` its name.
+    digest: str
+    modified_ns: int
+    etag: str
+    last_modified: str
+
+
+class HttpSource:
+    """One URL, keyed by its content.
+
+    What was downloaded is kept in `downloads`, and asked for again only if it has changed since
+    (RFC 9110, section 13); a server that gives neither an ETag nor a Last-Modified is asked
+    each time. `http.checksum` is what the content must be: if it is here already, nobody is
+    asked. `http.filename` is its name.
     """
 
-    def __init__(self, url: str, attrs: dict[str, str], scratch: str, pool: RefPool) -> None:
+    def __init__(self, url: str, attrs: dict[str, str], downloads: str, pool: RefPool) -> None:
         self._url = url
         self._name = attrs.get("http.filename") or "download"
         checksum = attrs.get("http.checksum", "")
         self._expected = parse_digest(checksum) if checksum else None
-        self._scratch = scratch
+        self._path = os.path.join(downloads, digest_of(url.encode()).hex[:32])
         self._pool = pool
-        self._path = ""
-        self._modified = 0
+        self._found: Download | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        digest = self._download(context)
-        if self._expected is not None and digest != self._expected:
+        found = self._found = self._bring(context)
+        if self._expected is not None and found.digest != self._expected:
             raise Corrupt(
-                f"{self._url}: digest mismatch: the content is {digest}, not {self._expected}",
+                f"{self._url}: digest mismatch: the content is {found.digest}, "
+                f"not {self._expected}",
                 hint="check --checksum, or whether the file has changed",
             )
-        return CacheMap(digest_of(f"http.v1 {digest} {self._name}".encode()))
+        return CacheMap(digest_of(f"http.v1 {found.digest} {self._name}".encode()))
 
     def fetch(self, context: OpContext) -> Ref:
+        found = self._found or self._bring(context)
+        data = self._data(found)
         plan = FilePlan(None)
-        size = os.path.getsize(self._path)
-        plan.put(
-            self._name,
-            PlannedFile(stat.S_IFREG | 0o600, 0, 0, self._modified, size=size, source=self._path),
-        )
+        mode = stat.S_IFREG | 0o600
+        size = os.path.getsize(data)
+        plan.put(self._name, PlannedFile(mode, 0, 0, found.modified_ns, size=size, source=data))
         return self._pool.commit_plan(plan, Ref(), self._url)
 
-    def _download(self, context: OpContext) -> Digest:
-        import email.utils
+    def _data(self, found: Download) -> str:
+        """Where the bytes are.
+
+        Its name holds their digest, and earlier ones stay until they are pruned: another build
+        may be reading them.
+        """
+        return f"{self._path}-{Digest(found.digest).hex[:32]}"
+
+    def _bring(self, context: OpContext) -> Download:
+        import fcntl
+
+        with open(self._path + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self._known()
+            if known is not None and known.digest == self._expected:
+                return known
+            found = self._download(context, known)
+            with open(self._path + ".new", "w", encoding="utf-8") as file:
+                json.dump(found, file)
+            os.rename(self._path + ".new", self._path)
+            return found
+
+    def _known(self) -> Download | None:
+        """The last download, if its bytes are still what they were."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                known = Download(*json.load(file))
+            with open(self._data(known), "rb") as data:
+                hashed = hashlib.file_digest(data, "sha256").hexdigest()
+        except (OSError, ValueError, TypeError):
+            return None
+        return known if known.digest == f"sha256:{hashed}" else None
+
+    def _download(self, context: OpContext, known: Download | None) -> Download:
+        import http.client
         import urllib.error
         import urllib.request
-        from hashlib import sha256
 
-        self._path = os.path.join(self._scratch, os.urandom(8).hex())
-        hashed = sha256()
-        request = urllib.request.Request(self._url, headers={"User-Agent": "lamina"})
+        headers = {"User-Agent": "lamina"}
+        if known is not None and known.etag:
+            headers["If-None-Match"] = known.etag
+        if known is not None and known.last_modified:
+            headers["If-Modified-Since"] = known.last_modified
         try:
-            with (
-                urllib.request.urlopen(request, timeout=_TIMEOUT) as response,
-                open(self._path, "wb") as file,
-            ):
-                stamp = response.headers.get("Last-Modified")
-                parsed = email.utils.parsedate_to_datetime(stamp) if stamp else None
-                self._modified = int((parsed.timestamp() if parsed else time.time()) * 1e9)
-                while chunk := response.read(_CHUNK):
-                    context.cancel.check()
-                    hashed.update(chunk)
-                    file.write(chunk)
+            request = urllib.request.Request(self._url, headers=headers)
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
+                return self._save(response, context)
         except urllib.error.HTTPError as error:
+            if error.code == 304 and known is not None:
+                return known
             if error.code == 404:
                 raise NotFound(f"{self._url}: not found (HTTP 404)") from None
             raise Unavailable(f"{self._url}: HTTP status {error.code}") from None
@@ -84,4 +128,34 @@ class HttpSource:
             raise Unavailable(f"{self._url}: {error.reason}") from None
         except ValueError as error:
             raise InvalidInput(f"{self._url}: {error}") from None
-        return Digest("sha256:" + hashed.hexdigest())
+        except http.client.HTTPException as error:
+            raise Unavailable(f"{self._url}: the answer breaks off: {error!r}") from None
+
+    def _save(self, response: HTTPResponse, context: OpContext) -> Download:
+        import email.utils
+
+        stamp = response.headers.get("Last-Modified", "")
+        try:
+            modified = email.utils.parsedate_to_datetime(stamp).timestamp() if stamp else 0.0
+        except ValueError:
+            modified = 0.0
+        hashed = hashlib.sha256()
+        part = self._path + ".part"
+        length = 0
+        with open(part, "wb") as file:
+            while chunk := response.read(_CHUNK):
+                context.cancel.check()
+                hashed.update(chunk)
+                file.write(chunk)
+                length += len(chunk)
+        wanted = response.headers.get("Content-Length")
+        if wanted is not None and wanted.isdigit() and int(wanted) != length:
+            raise Unavailable(f"{self._url}: {length} bytes came of {wanted}")
+        found = Download(
+            f"sha256:{hashed.hexdigest()}",
+            int((modified or time.time()) * 1e9),
+            response.headers.get("ETag", ""),
+            stamp,
+        )
+        os.rename(part, self._data(found))
+        return found
