@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of, parse_digest
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lamina.base.events import EventSink
+    from lamina.client import contract
     from lamina.client.contract import (
         BuildRequest,
         CacheRecord,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
 
+_IGNORE_LIMIT = 1 << 20
 _NONE = "<none>@"
 
 
@@ -283,7 +285,9 @@ def _frontend_request(request: BuildRequest) -> FrontendRequest:
         extra_hosts=options.extra_hosts,
         shm_size=options.shm_size,
         ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
-        named_contexts=tuple(NamedContext(c.name, c.kind, c.value) for c in request.context.named),
+        named_contexts=tuple(
+            NamedContext(c.name, c.kind, c.value, _ignore_file(c)) for c in request.context.named
+        ),
     )
 
 
@@ -295,3 +299,16 @@ def _session(request: BuildRequest) -> EmbeddedSession:
         elif named.kind == "oci-layout":
             folders[named.name] = parse_location(named.value)[0]
     return EmbeddedSession(folders, request.lent)
+
+
+def _ignore_file(context: contract.NamedContext) -> bytes | None:
+    """The `.dockerignore` of a named folder."""
+    if context.kind != "local":
+        return None
+    try:
+        with open(os.path.join(context.value, ".dockerignore"), "rb") as file:
+            return file.read(_IGNORE_LIMIT)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read the .dockerignore of {context.name}") from error

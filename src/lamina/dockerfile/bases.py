@@ -79,7 +79,7 @@ class Bases:
     def _resolve(self, stage: Stage, table: StageTable, platform: Platform) -> None:
         replaced = stage.context is not None
         context = stage.context or self.named_context(stage.image, platform)
-        if context is None and stage.image.lower() == SCRATCH:
+        if context is None and stage.image == SCRATCH:
             stage.platform = self._request.platform
             stage.config = ImageConfig.empty(self._request.platform)
             return
@@ -130,9 +130,9 @@ class Bases:
         if context.kind == "local":
             stage.tree = self._named_local(stage, context, label)
         elif context.kind == "docker-image":
-            if context.value == SCRATCH:
-                return
             reference = parse_reference(context.value)
+            if reference.familiar.removesuffix(":latest") == SCRATCH:
+                return
             key = (reference, platform)
             if key not in self._images:
                 self._images[key] = self._bridge.resolve_image(reference, platform)

@@ -162,7 +162,10 @@ def _run(node: Node, escape: str) -> ast.Run:
     flags = Flags(node, _RUN_FLAGS)
     command = _command(node)
     if not command.args:
-        raise _needs(node, "a command")
+        if not command.shell:
+            raise _needs(node, "a command")
+        # A shell can do nothing, too.
+        command = command._replace(args=("",))
     network = flags.text("network") or "default"
     if network not in ("default", "none", "host"):
         raise InvalidInput(f'invalid network mode "{network}"', hint="use default, none or host")
@@ -294,8 +297,7 @@ def _on_build(node: Node, escape: str) -> ast.OnBuild:
         raise InvalidInput("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if keyword in ("MAINTAINER", "FROM"):
         raise InvalidInput(f"{keyword} isn't allowed as an ONBUILD trigger")
-    if keyword not in ast.KEYWORDS:
-        raise _unknown(keyword)
+    # Whether there is such an instruction is asked when it is triggered.
     trigger = _ONBUILD.sub("", node.original, count=1)
     for heredoc in node.heredocs:
         trigger += f"\n{heredoc.content}{heredoc.name}"

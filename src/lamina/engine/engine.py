@@ -97,6 +97,9 @@ class Engine:
         with self.store.shared(), self.pulls.watched(events):
             converted = build(request, bridge)
             ref = self._solve(converted, workshop, results, events, cancel)
+            if ref.local is not None:
+                # A named folder in place of a stage: what is exported is what it holds now.
+                ref = self.pool.copied(ref, cancel)
             exports = Exports(self.pool, self.store, self.images, self.registry_of, events, cancel)
             metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
             self.pool.settle(cancel)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.refs.plan import FilePlan, PlannedFile, plan_entry
-from lamina.refs.selection import Filter, expand_wildcard
+from lamina.refs.selection import Filter, contains_wildcard, expand_wildcard
 
 if TYPE_CHECKING:
     from lamina.llb.op import CopyAction
@@ -60,7 +60,7 @@ class Copier:
         if action.allow_wildcard:
             matches = expand_wildcard(self._source, source)
             if not matches:
-                if action.allow_empty_wildcard:
+                if action.allow_empty_wildcard and contains_wildcard(source):
                     return
                 raise NotFound(
                     f'"/{source}": not found',
@@ -82,7 +82,8 @@ class Copier:
             stat.S_IFDIR | 0o755, *(self._owner or Owner(0, 0)), self._time(status)
         )
         if self._change is not None and action.mode >= 0 and not action.mode_str:
-            parents = parents._replace(mode=stat.S_IFDIR | (action.mode & 0o7777))
+            # BuildKit sets no more than these nine bits on folders that it makes on the way.
+            parents = parents._replace(mode=stat.S_IFDIR | (action.mode & 0o777))
         if not action.create_dest_path:
             above = destination.rpartition("/")[0]
             if above and plan.lookup(above) is None:
@@ -111,18 +112,20 @@ class Copier:
         elif destination:
             plan.make_directories(destination.rpartition("/")[0], parents)
         if is_directory:
-            self._copy_directory(found, status, destination, found)
+            existing = plan.lookup(destination) if destination else None
+            if destination and (existing is None or not existing.is_directory):
+                if action.dir_copy_contents:
+                    plan.make_directories(destination, parents)
+                else:
+                    self._put_directory(found, status, destination)
+            # The folder that is copied into keeps its own mode, owner and time.
+            self._copy_children(found, destination, found, ())
         else:
             self._copy_entry(found, status, destination)
 
-    def _copy_directory(
-        self, path: str, status: os.stat_result, destination: str, top: str
-    ) -> None:
-        existing = self._plan.lookup(destination) if destination else None
-        if destination and (existing is None or not existing.is_directory):
-            self._replaceable(destination, existing, is_directory=True)
-            self._plan.put(destination, self._planned(path, status))
-        self._copy_children(path, destination, top, ())
+    def _put_directory(self, path: str, status: os.stat_result, destination: str) -> None:
+        self._replaceable(destination, self._plan.lookup(destination), is_directory=True)
+        self._plan.put(destination, self._planned(path, status))
 
     def _copy_children(
         self,
@@ -150,9 +153,13 @@ class Copier:
                 known = self._plan.lookup(above_target)
                 if known is None or not known.is_directory:
                     self._plan.put(above_target, self._planned(above, above_status))
+                else:
+                    bits = stat.S_IMODE(above_status.st_mode)
+                    self._plan.put(above_target, known._replace(mode=stat.S_IFDIR | bits))
             delayed = ()
             if is_directory:
-                self._copy_directory(child, status, target, top)
+                self._put_directory(child, status, target)
+                self._copy_children(child, target, top, ())
             else:
                 self._copy_entry(child, status, target)
 

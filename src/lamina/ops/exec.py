@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import CommandFailed, NotFound, PermissionDenied
+from lamina.base.errors import CommandFailed, NotFound, PermissionDenied, Unsupported
 from lamina.base.events import LogEvent
 from lamina.llb.op import MountContentCache, MountType, NetMode, SecurityMode
 from lamina.ops.mounts import is_change
@@ -74,6 +74,9 @@ class ExecOperation:
         op = self._op
         meta = op.meta
         assert meta is not None
+        # Before the cache is asked: what was allowed once is not allowed for good.
+        self._check_entitlements()
+        self._check_devices()
         # Proxies, and addresses of extra hosts, say how to reach things, not what is built.
         keyed = op._replace(
             meta=meta._replace(
@@ -89,7 +92,6 @@ class ExecOperation:
         op = self._op
         meta = op.meta
         assert meta is not None
-        self._check_entitlements()
         env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env())
         committed = False
         with self._mounts.prepare(op, inputs, context.cancel) as prepared:
@@ -166,6 +168,14 @@ class ExecOperation:
                 raise PermissionDenied(
                     f"RUN {flag} is not allowed",
                     hint=f"allow it: lamina build --allow {entitlement}",
+                )
+
+    def _check_devices(self) -> None:
+        for device in self._op.cdi_devices:
+            if not device.optional:
+                raise Unsupported(
+                    f"device {device.name} is required, but lamina lends no devices to steps",
+                    hint="leave out `required` if the step can do without",
                 )
 
     def _secret_env(self) -> tuple[str, ...]:

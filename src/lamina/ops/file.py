@@ -184,16 +184,21 @@ class FileOperation:
     def _owner(self, chown: ChownOpt | None, inputs: Sequence[Ref]) -> Owner | None:
         if chown is None or (chown.user is None and chown.group is None):
             return None
-        uid, gid_of_user = self._look_up(chown.user, inputs, "passwd")
-        if chown.group is None:
-            return Owner(uid, gid_of_user)
-        gid, _ = self._look_up(chown.group, inputs, "group")
+        # A name that is not there is root, or the user's own group: BuildKit has it so, and
+        # Dockerfiles that rely on it must build.
+        uid, gid = self._look_up(chown.user, inputs, "passwd") or (0, 0)
+        if chown.group is not None:
+            found = self._look_up(chown.group, inputs, "group")
+            gid = gid if found is None else found[0]
         return Owner(uid, gid)
 
     def _look_up(
         self, user: UserOpt | None, inputs: Sequence[Ref], database: str
-    ) -> tuple[int, int]:
-        """The id behind a name or number, and (for users by name) the user's group."""
+    ) -> tuple[int, int] | None:
+        """The id behind a name or number, and the user's group; None if nobody has the name.
+
+        Raises InvalidInput if there is no file system to look it up in.
+        """
         if user is None:
             return 0, 0
         if user.by_name is None:
@@ -202,20 +207,22 @@ class FileOperation:
         name = user.by_name.name
         if name.isdecimal():
             return int(name), int(name)
-        tree = self._pool.tree(inputs[user.by_name.input]) if inputs else None
-        path = tree.resolve(f"etc/{database}") if tree is not None else ""
-        if tree is not None and tree.lstat(path) is not None:
+        if not 0 <= user.by_name.input < len(inputs):
+            what = "user" if database == "passwd" else "group"
+            raise InvalidInput(
+                f'--chown: no {what} can be named "{name}" on an empty file system',
+                hint="use a number",
+            )
+        tree = self._pool.tree(inputs[user.by_name.input])
+        path = tree.resolve(f"etc/{database}")
+        if tree.lstat(path) is not None:
             with open(tree.real(path), encoding="utf-8", errors="surrogateescape") as file:
                 for line in file:
                     fields = line.rstrip("\n").split(":")
                     if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
                         group = fields[3] if len(fields) > 3 and fields[3].isdecimal() else "0"
                         return int(fields[2]), int(group)
-        what = "user" if database == "passwd" else "group"
-        raise NotFound(
-            f'--chown: no {what} named "{name}" in the image\'s /etc/{database}',
-            hint="use a number, or add it in a RUN step before",
-        )
+        return None
 
     def _digester(self, selectors: list[Selector]) -> Callable[[Result], Digest]:
         def digest(result: Result) -> Digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,6 +75,9 @@ class MountTable:
             for index, mount in sorted(
                 enumerate(op.mounts), key=lambda item: (item[1].dest.count("/"), item[0])
             ):
+                if not mount.dest.startswith("/"):
+                    cwd = op.meta.cwd if op.meta is not None else ""
+                    mount = mount._replace(dest=posixpath.join("/", cwd, mount.dest))
                 if mount.dest == "/":
                     rootfs = self._bind(mount, inputs, stack, changes, cancel)
                     readonly = mount.readonly

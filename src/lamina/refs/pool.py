@@ -76,9 +76,10 @@ class RefPool:
         return FilePlan(None if ref.snapshot is None else self.tree(ref))
 
     def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
-        """Make a plan a state. It is laid out or packed when somebody needs that."""
-        if not plan.entries and not plan.removed:
-            return parent
+        """Make a plan a state. It is laid out or packed when somebody needs that.
+
+        A plan that changes nothing is a state too: an image has a layer for it.
+        """
         snapshot = self.snapshots.add(parent.snapshot, description=description)
         with self._lock:
             self._plans[snapshot] = plan

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import stat
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of, parse_digest
@@ -136,6 +135,7 @@ class HttpSource:
 
         stamp = response.headers.get("Last-Modified", "")
         try:
+            # Without a time it is the epoch: the same at every download.
             modified = email.utils.parsedate_to_datetime(stamp).timestamp() if stamp else 0.0
         except ValueError:
             modified = 0.0
@@ -153,7 +153,7 @@ class HttpSource:
             raise Unavailable(f"{self._url}: {length} bytes came of {wanted}")
         found = Download(
             f"sha256:{hashed.hexdigest()}",
-            int((modified or time.time()) * 1e9),
+            int(modified * 1e9),
             response.headers.get("ETag", ""),
             stamp,
         )
