@@ -69,6 +69,20 @@ def test_everything_that_a_file_may_be_survives(
     assert (root / "pipe").is_fifo()
 
 
+def test_a_step_that_changes_nothing_makes_an_empty_layer(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    layout = tmp_path / "layout"
+    folder = context("FROM base\nRUN mkdir -p /etc/sub && touch /etc/file\nRUN true\n")
+    lamina.build(folder, "-o", f"type=oci,dest={layout},tar=false,compression=uncompressed")
+    index = json.loads((layout / "index.json").read_bytes())
+    blobs = layout / "blobs/sha256"
+    manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_bytes())
+    with tarfile.open(blobs / manifest["layers"][-1]["digest"][7:]) as archive:
+        # Although names and addresses were mounted over files in /etc while it ran.
+        assert archive.getnames() == []
+
+
 def test_copy_link_and_merge(store: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     folder = context(
         "FROM base AS a\nRUN mkdir /x && echo a > /x/a && echo a > /x/both\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.layers.entry import Entry, opaque, whiteout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from hashlib import _Hash
 
     from lamina.layers.pack import Member
@@ -36,13 +36,14 @@ class FileContent:
         """Nothing to check."""
 
 
-def upper_members(upper: str) -> Iterator[Member]:
+def upper_members(upper: str, lowers: Sequence[str] = ()) -> Iterator[Member]:
     """The difference that an overlayfs upper directory is, as a layer's members.
 
     Character devices 0/0 become whiteouts; opaque directories get their marker (OCI image
-    spec, `layer.md`).
+    spec, `layer.md`). A directory that overlayfs copied up from `lowers` (lowest first), and in
+    which nothing is different after all, is no difference.
     """
-    yield from _Walk(upper, overlay=True).members("")
+    yield from _Walk(upper, overlay=True, lowers=lowers).members("")
 
 
 def tree_members(root: str) -> Iterator[Member]:
@@ -57,19 +58,43 @@ def changed_members(lower: str, upper: str) -> Iterator[Member]:
 
 
 class _Walk:
-    def __init__(self, root: str, *, overlay: bool) -> None:
+    def __init__(self, root: str, *, overlay: bool, lowers: Sequence[str] = ()) -> None:
         self.root = root
         self._overlay = overlay
+        self._lowers = lowers
         self._links: dict[tuple[int, int], str] = {}
 
     def members(self, path: str) -> Iterator[Member]:
         for name, status in children(self._real(path)):
             child = f"{path}/{name}" if path else name
+            if not stat.S_ISDIR(status.st_mode):
+                yield from self.member(child, status)
+                continue
+            hides = self._overlay and self._is_opaque(child)
+            below = self.members(child)
+            first = next(below, None)
+            if first is None and not hides and self._was_so(child, status):
+                continue
             yield from self.member(child, status)
-            if stat.S_ISDIR(status.st_mode):
-                if self._overlay and self._is_opaque(child):
-                    yield opaque(child), None
-                yield from self.members(child)
+            if hides:
+                yield opaque(child), None
+            if first is not None:
+                yield first
+                yield from below
+
+    def _was_so(self, path: str, status: os.stat_result) -> bool:
+        """Whether the directory below is the same in all but what it holds."""
+        for lower in reversed(self._lowers):
+            known = os.path.join(lower, path)
+            try:
+                before = os.lstat(known)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            return (
+                (before.st_mode, before.st_uid, before.st_gid, before.st_mtime_ns)
+                == (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
+            ) and _xattrs(known) == _xattrs(self._real(path))
+        return False
 
     def member(self, path: str, status: os.stat_result) -> Iterator[Member]:
         """The entry itself, without what is below it; nothing for a socket."""

@@ -86,10 +86,14 @@ def pack_plan(
 
 
 def pack_upper(
-    upper: str, blobs: BlobStore, compression: Compression, cancel: Cancellation
+    upper: str,
+    lowers: Sequence[str],
+    blobs: BlobStore,
+    compression: Compression,
+    cancel: Cancellation,
 ) -> Layer:
-    """Pack an overlay directory."""
-    return _pack(upper_members(upper), blobs, compression, cancel)
+    """Pack an overlay directory that stands on `lowers`, lowest first."""
+    return _pack(upper_members(upper, lowers), blobs, compression, cancel)
 
 
 def pack_change(

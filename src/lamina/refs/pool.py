@@ -249,11 +249,11 @@ class RefPool:
         else:
             lowers = self._lowers(state.id, cancel)
             if self.kind == "overlay":
-                layer = pack_upper(lowers[-1], blobs, compression, cancel)
+                layer = pack_upper(lowers[-1], lowers[:-1], blobs, compression, cancel)
             elif len(lowers) > 1:
                 layer = pack_change(lowers[-2], lowers[-1], blobs, compression, cancel)
             else:
-                layer = pack_upper(lowers[-1], blobs, compression, cancel)
+                layer = pack_upper(lowers[-1], lowers[:-1], blobs, compression, cancel)
         self.layers.add(state.id, layer)
         return layer
 
