@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from memory_bridge import AMD64, MemoryBridge, image_config
 
 from lamina.base.errors import InvalidInput
@@ -323,3 +325,25 @@ def test_a_warning_says_all(convert: Convert) -> None:
     assert find.short == "StageNameCasing: Stage name 'A' should be lowercase (line 1)"
     assert find.description == "Stage names should be lowercase"
     assert find.url == "docs/reference/checks.md#stagenamecasing"
+
+
+_PIECES = st.sampled_from(
+    (
+        "FROM base\n", "from base as A\n", "FROM ${X:-base} AS scratch\n", "ARG X=1 TOKEN\n",
+        "ENV a b\n", "ENV A=$B ${C:-d}\n", "EXPOSE 1:2/TCP $X\n", "CMD x\n", "ENTRYPOINT $A\n",
+        "WORKDIR x\n", "COPY a $B <<E /\n$Q\nE\n", "# check=skip=all\n", "#\n", "# X y\n",
+        "RUN --mount=type=cache,target=/$N \\\n\n x\n", "HEALTHCHECK NONE\n", "MAINTAINER x\n",
+        "FROM --platform=$TARGETPLATFORM A\n", "FROM --platform=linux/arm64 base\n", "LABEL $\n",
+    )
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(_PIECES, st.text(max_size=20)), max_size=12))
+def test_any_text_can_be_checked(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    report = check(
+        FrontendRequest("", (), (), AMD64, AMD64), MemoryBridge(text, {}, b"*.md\nsub\n")
+    )
+    assert report.to_json()["sources"]
+    report.to_text()
+    assert report.status == int(bool(report.finds) or report.error is not None)
