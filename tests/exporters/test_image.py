@@ -9,9 +9,9 @@ from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput
 from lamina.base.platform import Platform
+from lamina.base.times import format_time, is_after
 from lamina.exporters.contract import LayerInfo
 from lamina.exporters.image import assemble, load_exported
-from lamina.exporters.times import format_time, is_after
 
 if TYPE_CHECKING:
     from conftest import Packed

@@ -114,6 +114,10 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
             tuple(values.parse_secret(text, environ) for text in parsed.all("secret")),
             tuple(values.parse_ssh(text, environ) for text in parsed.all("ssh")),
         ),
+        cache_from=tuple(
+            values.parse_cache(text, "cache-from") for text in parsed.all("cache-from")
+        ),
+        cache_to=tuple(values.parse_cache(text, "cache-to") for text in parsed.all("cache-to")),
     )
 
 

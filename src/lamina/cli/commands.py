@@ -54,6 +54,18 @@ _BUILD = (
     ),
     Flag("check", "Only check the Dockerfile: --call=check"),
     Flag(
+        "cache-from",
+        "Use a cache of elsewhere: type=registry,ref=… or type=local,src=…[,mounts=true]",
+        value="CACHE",
+        repeat=True,
+    ),
+    Flag(
+        "cache-to",
+        "Write a cache: type=registry,ref=…, type=local,dest=… or type=inline[,mode=max]",
+        value="CACHE",
+        repeat=True,
+    ),
+    Flag(
         "file",
         "The Dockerfile, or - for standard input (default: PATH/Dockerfile)",
         short="f",

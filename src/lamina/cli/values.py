@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, Unsupported
-from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
+from lamina.client.contract import CacheSpec, NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -254,6 +254,25 @@ def parse_annotation(text: str) -> tuple[tuple[str, str], ...]:
             )
         attributes.append((f"annotation-{kind}{bracket}{platform}.{name}", value))
     return tuple(attributes)
+
+
+def parse_cache(text: str, flag: str) -> CacheSpec:
+    """`type=…,key=value,…`, or an image's name alone for `type=registry,ref=NAME`."""
+    if "=" not in text:
+        if flag == "cache-to" and text == "inline":
+            return CacheSpec("inline")
+        return CacheSpec("registry", (("ref", text),))
+    attributes = dict(parse_fields(text, flag))
+    kind = attributes.pop("type", "")
+    if not kind:
+        raise InvalidInput(
+            f"--{flag} {text}: there is no type",
+            hint=f"for example --{flag} type=registry,ref=host/app:cache",
+        )
+    for key in ("src", "dest"):
+        if attributes.get(key):
+            attributes[key] = os.path.abspath(os.path.expanduser(attributes[key]))
+    return CacheSpec(kind, tuple(attributes.items()))
 
 
 def parse_tag(text: str) -> str:

@@ -109,6 +109,16 @@ class OutputSpec(NamedTuple):
     attributes: Pairs = ()
 
 
+class CacheSpec(NamedTuple):
+    """One `--cache-from` or `--cache-to`: `type` is `registry`, `local` or `inline`.
+
+    `attributes` are as written (`ref`, `dest`, `mode`, …); paths are absolute.
+    """
+
+    type: str
+    attributes: Pairs = ()
+
+
 class BuildRequest(NamedTuple):
     """One build. Without `outputs` the result goes into the local image store.
 
@@ -120,6 +130,8 @@ class BuildRequest(NamedTuple):
     tags: tuple[str, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
     lent: Lent = Lent()
+    cache_from: tuple[CacheSpec, ...] = ()
+    cache_to: tuple[CacheSpec, ...] = ()
 
 
 class BuildOutcome(NamedTuple):

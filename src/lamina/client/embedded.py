@@ -14,6 +14,7 @@ from lamina.base.reference import parse_reference
 from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
+from lamina.engine.caches import CacheWishes
 from lamina.engine.engine import DockerfileSpec, Engine
 from lamina.exporters.destination import make_output
 from lamina.llb.op import Ulimit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import (
         BuildRequest,
         CacheRecord,
+        CacheSpec,
         PruneOutcome,
         PruneRequest,
         RunRequest,
@@ -105,6 +107,7 @@ class EmbeddedBuilder:
                 session,
                 _outputs(request),
                 pull=options.pull,
+                wishes=_wishes(request),
                 allowed=_allowed(options.allow, options.network),
                 events=events,
                 cancel=cancel,
@@ -257,6 +260,20 @@ def _outputs(request: BuildRequest) -> list[Output]:
             pairs["name"] = ",".join(names)
         outputs.append(make_output(pairs))
     return outputs
+
+
+def _wishes(request: BuildRequest) -> CacheWishes:
+    if not request.cache_from and not request.cache_to:
+        return CacheWishes()
+    from lamina.cacheio.options import make_export, make_import
+
+    def pairs(spec: CacheSpec) -> dict[str, str]:
+        return {"type": spec.type, **dict(spec.attributes)}
+
+    return CacheWishes(
+        tuple(make_import(pairs(spec)) for spec in request.cache_from),
+        tuple(make_export(pairs(spec)) for spec in request.cache_to),
+    )
 
 
 def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:

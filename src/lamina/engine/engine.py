@@ -6,7 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import LaminaError
+from lamina.cacheio.export import SolvedGraph
 from lamina.engine.bridge import DockerfileBridge
+from lamina.engine.caches import BuildCaches
 from lamina.engine.exports import Exports
 from lamina.engine.graph import load_graph
 from lamina.engine.pulls import Pulls
@@ -15,7 +17,6 @@ from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
 from lamina.refs.pool import RefPool
 from lamina.refs.ref import Ref
-from lamina.refs.result_store import RefResults
 from lamina.solver.scheduler import Scheduler
 from lamina.sources.image import ImageResolver
 from lamina.stores.cache_mounts import CacheMountStore
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.dockerfile.calls import Answer
     from lamina.dockerfile.contract import FrontendRequest, FrontendResult
+    from lamina.engine.caches import CacheWishes
     from lamina.exporters.destination import Output
+    from lamina.refs.result_store import RefResults
     from lamina.registry.client import RegistryClient
     from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
+    from lamina.solver.chain import ChainRecord
     from lamina.sources.contract import Source
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -68,6 +72,7 @@ class Engine:
         self.cache_mounts = CacheMountStore(store)
         self._making = threading.Lock()
         self._registry: RegistryClient | None = None
+        self._trusted: set[str] = set()
         self._runtime: Runtime | None = None
         self.pulls = Pulls(self.resolver(pull=False))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
@@ -83,6 +88,7 @@ class Engine:
         *,
         pull: bool,
         allowed: frozenset[str],
+        wishes: CacheWishes,
         events: EventSink,
         cancel: Cancellation,
     ) -> dict[str, Any]:
@@ -93,15 +99,26 @@ class Engine:
         )
         from lamina.dockerfile.build import build
 
-        results = RefResults(self.store.database)
+        caches = BuildCaches(self, wishes, events, cancel)
+        results = caches.results()
         with self.store.shared(), self.pulls.watched(events):
             converted = build(request, bridge)
-            ref = self._solve(converted, workshop, results, events, cancel)
+            ref, chain = self._solve(converted, workshop, results, caches, events, cancel)
             if ref.local is not None:
                 # A named folder in place of a stage: what is exported is what it holds now.
                 ref = self.pool.copied(ref, cancel)
-            exports = Exports(self.pool, self.store, self.images, self.registry_of, events, cancel)
+            graph = SolvedGraph(chain, results, ref.snapshot)
+            exports = Exports(
+                self.pool,
+                self.store,
+                self.images,
+                self.registry_of,
+                graph if caches.inline else None,
+                events,
+                cancel,
+            )
             metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
+            caches.export(graph)
             self.pool.settle(cancel)
             self.snapshots.touch(sorted(results.served))
         return metadata
@@ -145,8 +162,17 @@ class Engine:
                 from lamina.registry.client import RegistryClient
                 from lamina.registry.hosts import configured_hosts
 
-                self._registry = RegistryClient(configured_hosts())
+                hosts = configured_hosts()
+                for domain in self._trusted:
+                    hosts = hosts.trusting(domain)
+                self._registry = RegistryClient(hosts)
             return self._registry
+
+    def trust(self, domain: str) -> None:
+        """Let a registry be plain HTTP or of an unknown certificate from now on."""
+        with self._making:
+            self._trusted.add(domain)
+            self._registry = None
 
     def registry_of(self, domain: str, *, insecure: bool) -> RegistryClient:
         """The client to use for one registry, which may be trusted more than the others."""
@@ -162,11 +188,12 @@ class Engine:
         converted: FrontendResult,
         workshop: Workshop,
         results: RefResults,
+        caches: BuildCaches,
         events: EventSink,
         cancel: Cancellation,
-    ) -> Ref:
+    ) -> tuple[Ref, list[ChainRecord]]:
         if converted.definition is None:
-            return Ref()
+            return Ref(), []
         graph = load_graph(converted.definition)
         with WorkerPool(_THREADS, "step") as pool:
             scheduler: Scheduler[Ref] = Scheduler(
@@ -174,7 +201,8 @@ class Engine:
             )
             job = scheduler.open_job(events, cancel)
             try:
-                return scheduler.solve(job, graph)
+                ref = scheduler.solve(job, graph)
+                return ref, scheduler.chain(job, graph, results) if caches.exported else []
             except LaminaError:
                 cancel.cancel("another step failed")
                 raise

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.base.reference import Reference
+    from lamina.cacheio.export import SolvedGraph
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
@@ -49,6 +50,7 @@ class Exports:
         store: Store,
         images: ImageTable,
         registries: Registries,
+        inline: SolvedGraph | None,
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
@@ -56,6 +58,7 @@ class Exports:
         self._store = store
         self._images = images
         self._registries = registries
+        self._inline = inline
         self._events = events
         self._cancel = cancel
 
@@ -176,6 +179,7 @@ class Exports:
                 packed = self._pool.dated(
                     packed, form.compression, form.epoch, _diff_ids(base), self._cancel
                 )
+        config = self._with_cache(config, [state.id for state, _ in packed], shown)
         layers = [
             LayerInfo(
                 Descriptor(
@@ -196,6 +200,26 @@ class Exports:
             epoch=form.epoch,
             base=base,
         )
+
+    def _with_cache(self, config: bytes, states: list[int], shown: Step) -> bytes:
+        """The image's config with its own cache in it, and no other image's."""
+        from lamina.cacheio.config import INLINE_KEY
+
+        if self._inline is None and INLINE_KEY.encode() not in config:
+            return config
+        import json
+        from base64 import b64encode
+
+        document = load_json_object(config, "image config")
+        document.pop(INLINE_KEY, None)
+        if self._inline is not None:
+            from lamina.cacheio.export import inline_records
+
+            with shown.doing("preparing layers for inline cache"):
+                records = inline_records(self._inline, states, self._pool)
+            if records is not None:
+                document[INLINE_KEY] = b64encode(records).decode()
+        return json.dumps(document).encode()
 
     def _present(self, image: ExportedImage) -> None:
         """Bring blobs of the base image that nobody has needed so far."""

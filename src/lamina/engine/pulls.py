@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import LaminaError
 from lamina.base.events import StatusEvent
 from lamina.engine.steps import step
+from lamina.stores.layers import CACHE, FOLDER
 from lamina.system.flight import Flights
 from lamina.system.threads import WorkerPool
 
@@ -56,7 +57,7 @@ class Pulls:
         origins = dict.fromkeys(layer.origin for layer in layers)
         for origin in origins:
             wanted = [layer for layer in layers if layer.origin == origin]
-            with step(f"[internal] pull {origin.partition('@')[0]}", self._emit) as shown:
+            with step(f"[internal] pull {_place(origin)}", self._emit) as shown:
                 with WorkerPool(_AT_ONCE, "pull") as pool:
                     for layer in wanted:
                         pool.submit(partial(self._try, layer, shown, errors, cancel))
@@ -92,3 +93,7 @@ class Pulls:
             watching = list(self._watching)
         for events in watching:
             events(event)
+
+
+def _place(origin: str) -> str:
+    return origin.removeprefix(CACHE).removeprefix(FOLDER).partition("@")[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
-from lamina.base.events import StatusEvent, VertexEvent
+from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
 from lamina.engine.graph import internal_digest
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.base.events import EventSink
+    from lamina.base.oci import Descriptor
+
+_PERIOD = 0.1
 
 
 class Step:
@@ -32,6 +36,14 @@ class Step:
         now = time.time()
         self._events(StatusEvent(self.digest, text, now, current, total, now, now))
 
+    def warn(self, text: str) -> None:
+        """Tell of something that went wrong without stopping the build."""
+        self._events(WarningEvent(self.digest, text))
+
+    def meter(self, verb: str) -> Meter:
+        """Shows how far blobs have come, as `<verb> <digest>`."""
+        return Meter(self, verb)
+
     @contextmanager
     def doing(self, text: str) -> Iterator[None]:
         started = time.time()
@@ -39,6 +51,39 @@ class Step:
         yield
         now = time.time()
         self._events(StatusEvent(self.digest, text, now, started=started, completed=now))
+
+
+class Meter:
+    """Shows how far each blob has come, not more often than eyes can follow."""
+
+    def __init__(self, shown: Step, verb: str) -> None:
+        self._shown = shown
+        self._verb = verb
+        self._lock = threading.Lock()
+        self._begun: dict[Digest, tuple[float, float]] = {}
+
+    def __call__(self, descriptor: Descriptor, sent: int, /) -> None:
+        now = time.time()
+        whole = sent >= descriptor.size
+        with self._lock:
+            started, told = self._begun.get(descriptor.digest, (0.0, 0.0))
+            if not started and whole:
+                return  # it was there already
+            started = started or now
+            if not whole and now - told < _PERIOD:
+                return
+            self._begun[descriptor.digest] = (started, now)
+        self._shown.event(
+            StatusEvent(
+                self._shown.digest,
+                f"{self._verb} {descriptor.digest}",
+                now,
+                sent,
+                descriptor.size,
+                started,
+                now if whole else None,
+            )
+        )
 
 
 @contextmanager

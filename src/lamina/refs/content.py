@@ -37,4 +37,4 @@ class StoreContent:
 
     def origin(self, descriptor: Descriptor) -> str:
         layer = self._pool.layers.by_digest(descriptor.digest)
-        return "" if layer is None else layer.origin
+        return "" if layer is None else layer.home

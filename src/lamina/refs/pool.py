@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.layers.compression import Compression
+    from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
     from lamina.stores.store import Store
@@ -66,6 +67,11 @@ class RefPool:
         self._layouts: Flights[None] = Flights()
         self._views: Flights[Tree] = Flights()
         self._layers: Flights[Layer] = Flights()
+
+    @property
+    def blobs(self) -> BlobStore:
+        """Where layers are kept."""
+        return self._store.blobs
 
     @property
     def kind(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.digest import Digest
 from lamina.refs.ref import Ref
+from lamina.solver.key import CONTENT_OUTPUT, CacheKey, KeyInput
 from lamina.stores.results import KeyRow, ResultTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamina.solver.key import CacheKey
     from lamina.stores.database import Database
 
 
@@ -23,16 +24,28 @@ class RefResults:
     def __init__(self, database: Database) -> None:
         self._table = ResultTable(database)
         self.served: set[int] = set()
+        self._noted: dict[Digest, dict[CacheKey, None]] = {}
+
+    def note(self, key: CacheKey) -> None:
+        self._noted.setdefault(key.id, {})[key] = None
+
+    def structures(self, key_id: Digest) -> list[CacheKey]:
+        """Every known form of a key: see `lamina.solver.chain.KeyStructures`."""
+        forms = dict(self._noted.get(key_id, {}))
+        for row in self._table.structures(key_id):
+            forms[_from_row(row)] = None
+        return list(forms)
 
     def canonical(self, key: CacheKey) -> CacheKey:
         if key.ephemeral:
             return key
+        self.note(key)
         found = self._table.canonical(key.id)
         if found is None:
             return key
-        from lamina.base.digest import Digest
-
-        return key._replace(id=Digest(found))
+        known = key._replace(id=Digest(found))
+        self.note(known)
+        return known
 
     def has(self, key: CacheKey, output: int) -> bool:
         found, snapshot = self._table.find(key.id, output)
@@ -44,25 +57,43 @@ class RefResults:
         found, snapshot = self._table.find(key.id, output)
         return Ref(snapshot) if found else None
 
+    def peek(self, key: CacheKey, output: int) -> int | None:
+        """The state that is remembered under a key, without using it."""
+        return self._table.find(key.id, output)[1]
+
     def save(self, keys: Sequence[CacheKey], results: Sequence[Ref]) -> None:
         rows = self._rows(keys)
         if not rows or any(result.local is not None for result in results):
             return
-        self._table.save(rows, [result.snapshot for result in results])
+        canonical = keys[0]
+        if canonical.inputs:  # else the step was told to ignore what it has been before
+            for key in keys[1:]:
+                self.note(key._replace(id=canonical.id))
+        self._table.save(rows, [result.snapshot for result in results], self._contents(keys))
 
     def link(self, keys: Sequence[CacheKey]) -> None:
         rows = self._rows(keys)
         if len(rows) > 1:
-            self._table.link(rows)
+            self._table.link(rows, self._contents(keys))
 
     @staticmethod
     def _rows(keys: Sequence[CacheKey]) -> list[KeyRow]:
-        return [
-            KeyRow(
-                key.id,
-                key.digest,
-                "\n".join(f"{i.key} {i.output} {i.selector}" for i in key.inputs),
-            )
-            for key in keys
-            if not key.ephemeral
-        ]
+        return [_to_row(key) for key in keys if not key.ephemeral]
+
+    def _contents(self, keys: Sequence[CacheKey]) -> list[KeyRow]:
+        """The rows of the content digests that these keys are made of."""
+        parts = {part.key for key in keys for part in key.inputs if part.output == CONTENT_OUTPUT}
+        return [_to_row(key) for part in parts for key in self._noted.get(part, ())]
+
+
+def _to_row(key: CacheKey) -> KeyRow:
+    inputs = "\n".join(f"{i.key} {i.output} {i.selector}" for i in key.inputs)
+    return KeyRow(key.id, key.digest, inputs)
+
+
+def _from_row(row: KeyRow) -> CacheKey:
+    inputs = []
+    for line in row.inputs.split("\n") if row.inputs else ():
+        key, output, selector = line.split(" ", 2)
+        inputs.append(KeyInput(Digest(key), int(output), selector))
+    return CacheKey(Digest(row.id), Digest(row.digest), tuple(inputs))

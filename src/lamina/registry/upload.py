@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.errors import Unavailable
-from lamina.base.oci import Index, parse_manifest
+from lamina.base.oci import INDEX_TYPES, MANIFEST_TYPES, Index, parse_manifest
 from lamina.base.reference import parse_reference
 from lamina.registry.push import push_blob, push_manifest
 from lamina.system.threads import in_parallel
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lamina.registry.client import RegistryClient
     from lamina.system.cancel import Cancellation
 
+_DOCUMENTS = (*INDEX_TYPES, *MANIFEST_TYPES)
 SIDE_BY_SIDE = 4
 """How many blobs are on their way to one registry at a time."""
 
@@ -96,8 +97,11 @@ class Upload:
         blobs: dict[Digest, Descriptor] = {}
         for _, data in self._documents(cancel):
             document = parse_manifest(data)
-            if not isinstance(document, Index):
-                blobs.update((d.digest, d) for d in (*document.layers, document.config))
+            if isinstance(document, Index):
+                parts = tuple(d for d in document.manifests if d.media_type not in _DOCUMENTS)
+            else:
+                parts = (*document.layers, document.config)
+            blobs.update((part.digest, part) for part in parts)
         # The largest first, so that none is left to go alone at the end.
         ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
 
@@ -141,7 +145,9 @@ class Upload:
         document = parse_manifest(data, descriptor.media_type)
         if isinstance(document, Index):
             for entry in document.manifests:
-                yield from self._below(entry, cancel, seen)
+                # A cache's index lists layers, which are blobs like any other.
+                if entry.media_type in _DOCUMENTS:
+                    yield from self._below(entry, cancel, seen)
         yield _Document(descriptor, data)
 
     def _mount_source(self, blob: Descriptor) -> str:

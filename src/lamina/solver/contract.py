@@ -98,6 +98,10 @@ class Graph(NamedTuple):
 class ResultStore(Protocol[R]):
     """Remembers results by cache key, beyond this process."""
 
+    def note(self, key: CacheKey) -> None:
+        """Learn the structure of a key that other keys are about to be made of."""
+        ...
+
     def canonical(self, key: CacheKey) -> CacheKey:
         """The key that a result first found under `key` is chained on: its content-based one."""
         ...

@@ -50,6 +50,14 @@ def make_key(
     return CacheKey(key_id, digest, tuple(inputs), ephemeral)
 
 
-def content_input(content: Digest, selector: str = "") -> KeyInput:
-    """An input known by what is read of it, wherever that came from."""
-    return KeyInput(make_key(content).id, CONTENT_OUTPUT, selector)
+def content_input(content: CacheKey, selector: str = "") -> KeyInput:
+    """An input known by what is read of it, wherever that came from.
+
+    `content` is the key made of the digest of that, and of nothing else.
+    """
+    return KeyInput(content.id, CONTENT_OUTPUT, selector)
+
+
+def record_digest(digest: Digest, output: int) -> Digest:
+    """What a key's record is called in caches that travel: BuildKit's root key of an output."""
+    return Digest("sha256:" + sha256(f"{digest}@{output}".encode()).hexdigest())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, cast
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled, Internal, LaminaError, from_os_error
+from lamina.solver.chain import chain_records
 from lamina.solver.contract import R
 from lamina.solver.job import Job, NodeContext, announce
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.base.events import EventSink
+    from lamina.solver.chain import ChainRecord, KeyStructures
     from lamina.solver.contract import Graph, Op, ResultStore, VertexSpec
     from lamina.system.cancel import Cancellation
     from lamina.system.threads import WorkerPool
@@ -96,6 +98,14 @@ class Scheduler(Generic[R]):
                 assert broken.error is not None
                 raise broken.error
             return cast("R", target.results[output].clone())
+
+    def chain(self, job: Job[R], graph: Graph, store: KeyStructures) -> list[ChainRecord]:
+        """The keys of everything that the solved target was made of, as caches carry them."""
+        index, output = graph.target
+        spec = graph.vertices[index]
+        with self._changed:
+            target = job.nodes[spec.digest, spec.ignore_cache]
+        return chain_records(target, output, store)
 
     def key_of(self, job: Job[R], digest: Digest) -> CacheKey | None:
         """The key that a vertex of this job was settled on, if it was."""
@@ -263,7 +273,8 @@ class Scheduler(Generic[R]):
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
                 assert source.results is not None
-                content = dependency.content(source.results[output])
+                content = make_key(dependency.content(source.results[output]))
+                self._store.note(content)
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
         fast = node.keys[-1]

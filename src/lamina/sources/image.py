@@ -13,7 +13,7 @@ from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, s
 from lamina.base.reference import parse_reference
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
-from lamina.stores.layers import Layer
+from lamina.stores.layers import FOLDER, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,9 +87,14 @@ class ImageResolver:
         """
         from lamina.registry.pull import fetch_blob
 
-        if not layer.origin:
+        if layer.origin.startswith(FOLDER):
+            from lamina.sources.layout import copy_blob
+
+            copy_blob(layer.origin.removeprefix(FOLDER), layer.descriptor, self._blobs, cancel)
+            return
+        if not layer.home:
             raise NotFound(f"layer {layer.descriptor.digest} is not in the store any more")
-        reference = parse_reference(layer.origin)
+        reference = parse_reference(layer.home)
         with self._blobs.ingest(layer.descriptor, cancel) as writer:
             fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel, progress)
             writer.commit()

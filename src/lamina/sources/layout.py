@@ -98,20 +98,23 @@ class LayoutSource:
         return self._blobs.read(descriptor.digest)
 
     def _copy(self, descriptor: Descriptor, cancel: Cancellation) -> None:
-        if self._blobs.has(descriptor.digest):
-            return
-        path = os.path.join(
-            self._folder, "blobs", descriptor.digest.algorithm, descriptor.digest.hex
-        )
-        try:
-            with open(path, "rb") as file, self._blobs.ingest(descriptor, cancel) as writer:
-                file.seek(writer.offset)
-                while chunk := file.read(1 << 20):
-                    cancel.check()
-                    writer.write(chunk)
-                writer.commit()
-        except FileNotFoundError:
-            raise NotFound(f"{self._folder} lacks the blob {descriptor.digest}") from None
+        copy_blob(self._folder, descriptor, self._blobs, cancel)
+
+
+def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
+    """Bring a blob of a layout into the store, checked. Raises NotFound, Corrupt, Cancelled."""
+    if blobs.has(descriptor.digest):
+        return
+    path = os.path.join(folder, "blobs", descriptor.digest.algorithm, descriptor.digest.hex)
+    try:
+        with open(path, "rb") as file, blobs.ingest(descriptor, cancel) as writer:
+            file.seek(writer.offset)
+            while chunk := file.read(1 << 20):
+                cancel.check()
+                writer.write(chunk)
+            writer.commit()
+    except FileNotFoundError:
+        raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
 
 
 def parse_location(text: str) -> tuple[str, str, Digest | None]:

@@ -19,7 +19,7 @@ from lamina.base.errors import Corrupt, Exhausted, LaminaError, PermissionDenied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -33,7 +33,8 @@ CREATE TABLE snapshots (
     used REAL NOT NULL,
     uses INTEGER NOT NULL DEFAULT 0,
     boot TEXT NOT NULL,
-    settled INTEGER NOT NULL DEFAULT 0
+    settled INTEGER NOT NULL DEFAULT 0,
+    made REAL                    -- when another machine made it, if one did
 );
 CREATE INDEX snapshots_by_parent ON snapshots (parent);
 CREATE INDEX snapshots_by_chain ON snapshots (chain);
@@ -184,7 +185,9 @@ class Database:
                 for statement in _SCHEMA.split(";\n"):
                     if statement.strip():
                         connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version == 1:
+                connection.execute("ALTER TABLE snapshots ADD COLUMN made REAL")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 @contextmanager

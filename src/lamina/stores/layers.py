@@ -11,17 +11,27 @@ if TYPE_CHECKING:
     from lamina.stores.database import Database
 
 
+CACHE = "cache:"
+FOLDER = "folder:"
+
+
 class Layer(NamedTuple):
     """One packed form.
 
     `recipe` names the compression and level that made it, empty for a blob that came from
-    outside; `origin` the image that can deliver the blob if the store lacks it.
+    outside; `origin` where the blob can be had if the store lacks it: an image's name, or
+    `cache:` and the name of a cache, or `folder:` and the path of an OCI layout.
     """
 
     descriptor: Descriptor
     diff_id: Digest
     recipe: str = ""
     origin: str = ""
+
+    @property
+    def home(self) -> str:
+        """The name of something in a registry that has the blob, "" if none does."""
+        return "" if self.origin.startswith(FOLDER) else self.origin.removeprefix(CACHE)
 
 
 _DATED = "@"

@@ -46,7 +46,36 @@ class ResultTable:
             return False, None
         return True, None if row[0] is None else int(row[0])
 
-    def save(self, keys: Sequence[KeyRow], snapshots: Sequence[int | None]) -> None:
+    def structures(self, key_id: str) -> list[KeyRow]:
+        """The forms of a key: its own, and those of the keys that lead to it."""
+        rows = self._database.rows(
+            "SELECT digest, inputs FROM cache_keys WHERE id = ? OR id IN"
+            " (SELECT key FROM aliases WHERE canonical = ?)",
+            key_id,
+            key_id,
+        )
+        return [KeyRow(key_id, digest, inputs) for digest, inputs in rows]
+
+    def adopt(self, key: KeyRow, output: int, snapshot: int | None) -> None:
+        """Remember one result that another machine made."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO results (key, output, snapshot) VALUES (?, ?, ?)",
+                (key.id, output, snapshot),
+            )
+            self.link([key])
+
+    def forget(self, snapshot: int) -> None:
+        """Forget the results that a state is: it cannot be had any more."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM results WHERE snapshot = ?", (snapshot,))
+
+    def save(
+        self,
+        keys: Sequence[KeyRow],
+        snapshots: Sequence[int | None],
+        contents: Sequence[KeyRow] = (),
+    ) -> None:
         """Remember the states (by output) under the first key, and the others as its aliases."""
         with self._database.write() as connection:
             canonical = keys[0]
@@ -56,15 +85,18 @@ class ResultTable:
                     (canonical.id, output, snapshot),
                 )
             connection.execute("DELETE FROM aliases WHERE key = ?", (canonical.id,))
-            self.link(keys)
+            self.link(keys, contents)
 
-    def link(self, keys: Sequence[KeyRow]) -> None:
-        """Remember the keys' structure, and that all but the first lead to the first."""
+    def link(self, keys: Sequence[KeyRow], contents: Sequence[KeyRow] = ()) -> None:
+        """Remember the keys' structure, and that all but the first lead to the first.
+
+        `contents` are further keys to know the structure of, those of content digests.
+        """
         canonical = keys[0]
         with self._database.write() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO cache_keys (id, digest, inputs) VALUES (?, ?, ?)",
-                [(key.id, key.digest, key.inputs) for key in keys],
+                [(key.id, key.digest, key.inputs) for key in (*keys, *contents)],
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO aliases (key, canonical) VALUES (?, ?)",

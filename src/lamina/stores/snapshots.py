@@ -105,14 +105,24 @@ class SnapshotStore:
         return int(row[0]) if row else None
 
     def add(
-        self, parent: int | None, *, chain: str = "", directory: str = "", description: str = ""
+        self,
+        parent: int | None,
+        *,
+        chain: str = "",
+        directory: str = "",
+        description: str = "",
+        made: float | None = None,
     ) -> int:
-        """Record a state; without a directory, a layer must be recorded for it too."""
+        """Record a state; without a directory, a layer must be recorded for it too.
+
+        `made` is when another machine made it, if one did.
+        """
         now = time.time()
         with self._database.write() as connection:
             cursor = connection.execute(
-                "INSERT INTO snapshots (parent, directory, chain, description, created, used, boot)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO snapshots"
+                " (parent, directory, chain, description, created, used, boot, made)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     parent,
                     directory or None,
@@ -121,6 +131,7 @@ class SnapshotStore:
                     now,
                     now,
                     self._database.boot,
+                    made,
                 ),
             )
             assert cursor.lastrowid is not None
@@ -128,7 +139,9 @@ class SnapshotStore:
 
     def created(self, snapshot_id: int) -> float:
         """When a state was made, in seconds since the epoch. Raises NotFound."""
-        row = self._database.row("SELECT created FROM snapshots WHERE id = ?", snapshot_id)
+        row = self._database.row(
+            "SELECT COALESCE(made, created) FROM snapshots WHERE id = ?", snapshot_id
+        )
         if row is None:
             raise NotFound(f"snapshot {snapshot_id} is not in the store")
         return float(row[0])

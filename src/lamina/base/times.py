@@ -35,3 +35,13 @@ def is_after(text: str, epoch: int) -> bool:
     except ValueError as error:
         raise InvalidInput(f'"{text}" in the image config is not a time: {error}') from error
     return seconds > epoch or (seconds == epoch and bool(fraction.strip("0")))
+
+
+def parse_time(text: str) -> float | None:
+    """Seconds since the epoch, or None for what is no time."""
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text.upper()).timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Floor 7: caches that travel, to registries, folders and images, and back."""

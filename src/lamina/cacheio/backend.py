@@ -1,0 +1,272 @@
+"""The port of a place that keeps caches, and the two there are: registries and folders.
+
+A backend keeps manifests by name, each with the blobs that it names: what registries do, what
+OCI layouts do, and what object stores can do. `part` tells apart what one cache consists of:
+"" is its results, anything else one of its cache mounts.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from lamina.base.errors import Corrupt, NotFound, from_os_error
+from lamina.base.oci import (
+    ANNOTATION_REF_NAME,
+    OCI_INDEX,
+    Index,
+    descriptor_from_json,
+    load_json_object,
+    parse_manifest,
+)
+from lamina.registry.push import has_blob
+from lamina.registry.upload import Upload
+from lamina.stores.layers import CACHE, FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.base.reference import Reference
+    from lamina.cacheio.options import FolderPlace
+    from lamina.registry.client import RegistryClient
+    from lamina.registry.upload import Content, Transferred
+    from lamina.system.cancel import Cancellation
+
+_CHUNK = 1 << 20
+
+
+class Backend(Protocol):
+    """Methods raise NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled."""
+
+    @property
+    def label(self) -> str:
+        """What people call the place."""
+
+    @property
+    def origin(self) -> str:
+        """How layers say that they can be had here."""
+
+    def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
+        """What the name of a part stands for."""
+        ...
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        """A manifest that another one names."""
+        ...
+
+    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        """A blob's bytes; the receiver checks their digest."""
+        ...
+
+    def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool: ...
+
+    def put(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        """Keep a manifest and its blobs, and have the name stand for it."""
+        ...
+
+
+class RegistryBackend:
+    """Parts are tags: the cache's own, and others that begin with it."""
+
+    def __init__(self, client: RegistryClient, reference: Reference) -> None:
+        self._client = client
+        self._reference = reference
+
+    @property
+    def label(self) -> str:
+        return self._reference.familiar
+
+    @property
+    def origin(self) -> str:
+        return CACHE + str(self._reference)
+
+    def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
+        name = self._name(part)
+        found = self._client.resolve(name, cancel)
+        return found.digest, self._client.manifest(name, found.digest, cancel)
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        return self._client.manifest(self._reference, descriptor.digest, cancel)
+
+    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        return self._client.blob(self._reference, descriptor, cancel=cancel)
+
+    def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
+        return has_blob(self._client, self._reference, descriptor, cancel)
+
+    def put(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        Upload(self._client, self._name(part), target, content).run(cancel, told)
+
+    def _name(self, part: str) -> Reference:
+        if not part:
+            return self._reference
+        tag = self._reference.tag or "latest"
+        return self._reference._replace(tag=f"{tag[:90]}.{part}", digest=None)
+
+
+class FolderBackend:
+    """An OCI layout; parts are tags in its index."""
+
+    def __init__(self, place: FolderPlace) -> None:
+        self._place = place
+
+    @property
+    def label(self) -> str:
+        return self._place.path
+
+    @property
+    def origin(self) -> str:
+        return FOLDER + self._place.path
+
+    def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
+        if self._place.digest is not None and not part:
+            return self._place.digest, self._read(self._place.digest)
+        tag = self._tag(part)
+        for entry in self._entries():
+            if dict(entry.annotations).get(ANNOTATION_REF_NAME) == tag:
+                return entry.digest, self._read(entry.digest)
+        raise NotFound(f"{self._place.path} has no cache with the tag {tag}")
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        return self._read(descriptor.digest)
+
+    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        with self._open(descriptor.digest) as file:
+            while chunk := file.read(_CHUNK):
+                cancel.check()
+                yield chunk
+
+    def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
+        try:
+            return os.stat(self._path(descriptor.digest)).st_size == descriptor.size
+        except OSError:
+            return False
+
+    def put(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        try:
+            os.makedirs(os.path.join(self._place.path, "blobs", "sha256"), exist_ok=True)
+            data = content.document(target, cancel)
+            document = parse_manifest(data)
+            parts = (
+                document.manifests
+                if isinstance(document, Index)
+                else (*document.layers, document.config)
+            )
+            for blob in parts:
+                if not self.has(blob, cancel):
+                    self._place_blob(blob.digest, content.chunks(blob, cancel))
+                if told is not None:
+                    told(blob, blob.size)
+            self._place_blob(target.digest, (data,))
+            self._name_it(self._tag(part), target)
+        except OSError as error:
+            raise from_os_error(error, "write the cache") from error
+
+    def keep_only_named(self) -> None:
+        """Remove the blobs that nothing in the index leads to."""
+        needed: set[str] = set()
+        for entry in self._entries():
+            needed.add(entry.digest.hex)
+            document = parse_manifest(self._read(entry.digest))
+            parts = (
+                document.manifests
+                if isinstance(document, Index)
+                else (*document.layers, document.config)
+            )
+            needed.update(part.digest.hex for part in parts)
+        folder = os.path.join(self._place.path, "blobs", "sha256")
+        for name in os.listdir(folder):
+            if name not in needed:
+                os.unlink(os.path.join(folder, name))
+
+    def _tag(self, part: str) -> str:
+        return f"{self._place.tag}.{part}" if part else self._place.tag
+
+    def _path(self, digest: Digest) -> str:
+        return os.path.join(self._place.path, "blobs", digest.algorithm, digest.hex)
+
+    def _open(self, digest: Digest) -> BinaryIO:
+        try:
+            return open(self._path(digest), "rb")
+        except OSError as error:
+            raise from_os_error(error, "read the cache") from error
+
+    def _read(self, digest: Digest) -> bytes:
+        from hashlib import sha256
+
+        with self._open(digest) as file:
+            data = file.read()
+        if sha256(data).hexdigest() != digest.hex:
+            raise Corrupt(f"{self._path(digest)} does not match its digest")
+        return data
+
+    def _entries(self) -> list[Descriptor]:
+        path = os.path.join(self._place.path, "index.json")
+        try:
+            with open(path, "rb") as file:
+                document = load_json_object(file.read(), path)
+        except FileNotFoundError:
+            raise NotFound(f"there is no cache in {self._place.path}") from None
+        except OSError as error:
+            raise from_os_error(error, "read the cache") from error
+        return [descriptor_from_json(entry) for entry in document.get("manifests") or ()]
+
+    def _place_blob(self, digest: Digest, chunks: Iterable[bytes]) -> None:
+        path = self._path(digest)
+        if os.path.exists(path):
+            return
+        _write(path, chunks)
+
+    def _name_it(self, tag: str, target: Descriptor) -> None:
+        import fcntl
+        import json
+
+        root = self._place.path
+        _write(os.path.join(root, "oci-layout"), (b'{"imageLayoutVersion":"1.0.0"}',))
+        # Builds that end at the same time must not lose one another's entries.
+        with open(os.path.join(root, "index.json.lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                entries = self._entries()
+            except NotFound:
+                entries = []
+            named = target._replace(annotations=((ANNOTATION_REF_NAME, tag),))
+            kept = [e for e in entries if dict(e.annotations).get(ANNOTATION_REF_NAME) != tag]
+            index = Index(OCI_INDEX, (*kept, named))
+            _write(os.path.join(root, "index.json"), (json.dumps(index.to_json()).encode(),))
+
+
+def _write(path: str, chunks: Iterable[bytes]) -> None:
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    try:
+        with open(part, "xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        os.replace(part, path)
+    except BaseException:
+        if os.path.lexists(part):
+            os.unlink(part)
+        raise

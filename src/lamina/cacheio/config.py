@@ -1,0 +1,215 @@
+"""BuildKit's cache format as values: `application/vnd.buildkit.cacheconfig.v0`.
+
+    layers   blobs, each on top of a parent (-1: on nothing)
+    records  a digest; for each input the records that may stand there; and the results, each
+             the index of its uppermost layer, or (`chains`) the indexes of all its layers
+
+A manifest names the blobs and the config: an image manifest whose config it is, or an index in
+whose list both stand. An image may carry the records alone, base64, in its own config.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base import oci
+from lamina.base.digest import Digest, digest_of, parse_digest
+from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.oci import Descriptor, load_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
+INLINE_KEY = "moby.buildkit.cache.v0"
+UNCOMPRESSED = "containerd.io/uncompressed"
+CREATED_AT = "buildkit/createdat"
+
+
+class Link(NamedTuple):
+    """A record that may stand for an input."""
+
+    record: int
+    selector: str = ""
+
+
+class Result(NamedTuple):
+    """Layers by index, lowest first, and when they were made (RFC 3339)."""
+
+    layers: tuple[int, ...]
+    created: str
+
+
+class Record(NamedTuple):
+    """One output of a step, as a key sees it."""
+
+    digest: Digest
+    inputs: tuple[tuple[Link, ...], ...] = ()
+    results: tuple[Result, ...] = ()
+
+
+class CacheConfig(NamedTuple):
+    """`layers` are described by the manifest's annotations: diff id, time of making.
+
+    `parents` says below which other layer each one was recorded, -1 for none.
+    """
+
+    layers: tuple[Descriptor, ...]
+    parents: tuple[int, ...]
+    records: tuple[Record, ...]
+
+
+def encode(config: CacheConfig) -> bytes:
+    """The config blob."""
+    document = {
+        "layers": [
+            # As Go leaves out what is zero: no parent at all means the first layer.
+            {"blob": str(layer.digest), **({"parent": parent} if parent else {})}
+            for layer, parent in zip(config.layers, config.parents, strict=True)
+        ],
+        "records": encode_records(config),
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def encode_records(config: CacheConfig) -> list[dict[str, Any]]:
+    """The records alone, as images carry them too."""
+    return [_record_to_json(record, config.parents) for record in config.records]
+
+
+def _record_to_json(record: Record, parents: Sequence[int]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    stacked = [r for r in record.results if _is_stack(r.layers, parents)]
+    chained = [r for r in record.results if not _is_stack(r.layers, parents)]
+    if stacked:
+        document["layers"] = [{"layer": r.layers[-1], "createdAt": r.created} for r in stacked]
+    if chained:
+        document["chains"] = [{"layers": list(r.layers), "createdAt": r.created} for r in chained]
+    document["digest"] = str(record.digest)
+    if record.inputs:
+        document["inputs"] = [
+            [
+                {**({"selector": link.selector} if link.selector else {}), "link": link.record}
+                for link in links
+            ]
+            for links in record.inputs
+        ]
+    return document
+
+
+def _is_stack(layers: tuple[int, ...], parents: Sequence[int]) -> bool:
+    below = -1
+    for layer in layers:
+        if parents[layer] != below:
+            return False
+        below = layer
+    return bool(layers)
+
+
+def make_manifest(
+    config: CacheConfig, blob: bytes, *, image_manifest: bool, docker_types: bool
+) -> tuple[Descriptor, bytes]:
+    """The manifest over a config blob and its layers, and its descriptor."""
+    described = Descriptor(MEDIA_TYPE, digest_of(blob), len(blob))
+    seen: dict[Digest, Descriptor] = {}
+    for layer in config.layers:
+        seen.setdefault(layer.digest, layer)
+    if image_manifest:
+        kind = oci.OCI_MANIFEST
+        manifest = oci.Manifest(kind, described, tuple(seen.values()))
+        data = json.dumps(manifest.to_json(), separators=(",", ":")).encode()
+    else:
+        kind = oci.DOCKER_INDEX if docker_types else oci.OCI_INDEX
+        index = oci.Index(kind, (*seen.values(), described))
+        data = json.dumps(index.to_json(), separators=(",", ":")).encode()
+    return Descriptor(kind, digest_of(data), len(data)), data
+
+
+def find_config(data: bytes) -> tuple[Descriptor | None, tuple[Descriptor, ...]]:
+    """A manifest's cache config, if it is a cache's, and its layers. Raises Corrupt."""
+    document = oci.parse_manifest(data)
+    if isinstance(document, oci.Index):
+        config = next((d for d in document.manifests if d.media_type == MEDIA_TYPE), None)
+        return config, tuple(d for d in document.manifests if d.media_type != MEDIA_TYPE)
+    config = document.config if document.config.media_type == MEDIA_TYPE else None
+    return config, document.layers
+
+
+def decode(blob: bytes, layers: Sequence[Descriptor]) -> CacheConfig:
+    """Read a config blob. `layers` are the manifest's. Raises Corrupt."""
+    known = {layer.digest: layer for layer in layers}
+    document = load_json_object(blob, "cache config")
+    try:
+        entries = [
+            (known.get(parse_digest(entry["blob"])), int(entry.get("parent", 0)))
+            for entry in document.get("layers") or ()
+        ]
+        return _decode(entries, document.get("records") or [])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, LaminaError) as error:
+        raise Corrupt(f"malformed cache config: {error!r}") from error
+
+
+def decode_inline(
+    config: dict[str, Any], layers: Sequence[Descriptor], diff_ids: Sequence[str]
+) -> CacheConfig | None:
+    """The cache that an image's own config carries, if it does. Raises Corrupt."""
+    from base64 import b64decode
+
+    if INLINE_KEY not in config or len(diff_ids) != len(layers):
+        return None
+    times = [
+        str(entry.get("created") or "")
+        for entry in config.get("history") or ()
+        if not entry.get("empty_layer")
+    ]
+    times += [""] * (len(layers) - len(times))
+    entries: list[tuple[Descriptor | None, int]] = []
+    for index, (layer, diff_id, created) in enumerate(zip(layers, diff_ids, times, strict=False)):
+        notes = ((UNCOMPRESSED, diff_id), *(((CREATED_AT, created),) if created else ()))
+        entries.append((layer._replace(annotations=notes), index - 1))
+    try:
+        return _decode(entries, json.loads(b64decode(config[INLINE_KEY])))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Corrupt(f"malformed inline cache: {error!r}") from error
+
+
+def _decode(entries: list[tuple[Descriptor | None, int]], records: list[Any]) -> CacheConfig:
+    parents = [parent for _, parent in entries]
+    placeholder = Descriptor("", Digest(""), 0)
+    layers = tuple(layer or placeholder for layer, _ in entries)
+
+    def stack(top: int) -> tuple[int, ...]:
+        found: list[int] = []
+        while top != -1:
+            if not 0 <= top < len(layers) or top in found:
+                raise ValueError(f"layer {top} is no layer, or on top of itself")
+            found.append(top)
+            top = parents[top]
+        return tuple(reversed(found))
+
+    def whole(indexes: tuple[int, ...]) -> bool:
+        return all(0 <= i < len(layers) and layers[i].digest for i in indexes)
+
+    decoded = []
+    for entry in records:
+        results = [
+            Result(stack(int(r["layer"])), str(r.get("createdAt") or ""))
+            for r in entry.get("layers") or ()
+        ]
+        results += [
+            Result(tuple(map(int, r["layers"])), str(r.get("createdAt") or ""))
+            for r in entry.get("chains") or ()
+        ]
+        inputs = tuple(
+            tuple(Link(int(i["link"]), str(i.get("selector") or "")) for i in links)
+            for links in entry.get("inputs") or ()
+        )
+        if any(not 0 <= link.record < len(records) for links in inputs for link in links):
+            raise ValueError("a link to no record")
+        decoded.append(
+            Record(
+                parse_digest(entry["digest"]), inputs, tuple(r for r in results if whole(r.layers))
+            )
+        )
+    return CacheConfig(layers, tuple(parents), tuple(decoded))

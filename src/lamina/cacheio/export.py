@@ -1,0 +1,204 @@
+"""`--cache-to`: the chain of a build's keys, with results, to a place that keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.times import format_time
+from lamina.cacheio.config import (
+    CREATED_AT,
+    UNCOMPRESSED,
+    CacheConfig,
+    Link,
+    Record,
+    Result,
+    encode,
+    encode_records,
+    make_manifest,
+)
+from lamina.refs.content import StoreContent
+from lamina.refs.ref import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.cacheio.backend import Backend
+    from lamina.cacheio.contract import Shown
+    from lamina.cacheio.options import CacheExport
+    from lamina.refs.pool import RefPool
+    from lamina.registry.upload import Content
+    from lamina.solver.chain import ChainRecord
+    from lamina.solver.key import CacheKey
+    from lamina.system.cancel import Cancellation
+
+
+class KnownResults(Protocol):
+    """What is remembered under keys. `SharedResults` is one."""
+
+    def peek(self, key: CacheKey, output: int) -> int | None: ...
+
+    def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]: ...
+
+
+class SolvedGraph:
+    """What a build leaves for its caches: the chain, the states under its keys, the target."""
+
+    def __init__(
+        self, chain: Sequence[ChainRecord], results: KnownResults, target: int | None
+    ) -> None:
+        self.chain = chain
+        self.target = target
+        self._results = results
+
+    def snapshot(self, record: ChainRecord) -> int | None:
+        """The state that a record's result is, if it has one."""
+        if record.key is None:
+            return None
+        return self._results.peek(record.key, record.output)
+
+    def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
+        """Contents that other machines found to stand for the record's inputs."""
+        if record.key is None:
+            return {}
+        return self._results.contents(record.key, record.output)
+
+
+class MadeContent:
+    """Content of which some documents were made just now, and lie nowhere yet."""
+
+    def __init__(self, content: Content, made: Mapping[Digest, bytes]) -> None:
+        self._content = content
+        self._made = made
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        made = self._made.get(descriptor.digest)
+        return self._content.document(descriptor, cancel) if made is None else made
+
+    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        made = self._made.get(descriptor.digest)
+        return self._content.chunks(descriptor, cancel) if made is None else iter((made,))
+
+    def origin(self, descriptor: Descriptor) -> str:
+        return "" if descriptor.digest in self._made else self._content.origin(descriptor)
+
+
+def export_cache(
+    graph: SolvedGraph,
+    options: CacheExport,
+    backend: Backend,
+    pool: RefPool,
+    shown: Shown,
+    cancel: Cancellation,
+) -> bool:
+    """Write the cache; whether there was anything to write.
+
+    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
+    """
+    with shown.doing("preparing build cache for export"):
+        config = make_config(graph, options, pool, cancel)
+    if not config.layers:
+        shown.status("skipping cache export for empty result")
+        return False
+    blob = encode(config)
+    target, data = make_manifest(
+        config, blob, image_manifest=options.image_manifest, docker_types=options.docker_types
+    )
+    described = digest_of(blob)
+    content = MadeContent(StoreContent(pool, pool.blobs), {target.digest: data, described: blob})
+    with shown.doing(f"writing layers of cache {backend.label}"):
+        backend.put("", target, content, cancel, shown.meter("writing layer"))
+    shown.status(f"writing config {described}")
+    kind = "cache image manifest" if options.image_manifest else "cache manifest"
+    shown.status(f"writing {kind} {target.digest}")
+    return True
+
+
+def make_config(
+    graph: SolvedGraph, options: CacheExport, pool: RefPool, cancel: Cancellation
+) -> CacheConfig:
+    """The chain with the layers of its results; packs what is not packed yet."""
+    target = {state.id for state in pool.snapshots.stack(graph.target)}
+    layers: list[Descriptor] = []
+    parents: list[int] = []
+    places: dict[tuple[int, Digest], int] = {}
+
+    def result_of(record: ChainRecord) -> Result | None:
+        snapshot = graph.snapshot(record)
+        if snapshot is None or not (options.every_step or snapshot in target):
+            return None
+        cancel.check()
+        try:
+            packed = pool.packed(
+                Ref(snapshot), options.compression, cancel, force=options.force_compression
+            )
+        except Cancelled:
+            raise
+        except LaminaError:
+            return None  # its key still leads on to those of its users
+        stack: list[int] = []
+        created = ""
+        for state, layer in packed:
+            created = format_time(pool.snapshots.created(state.id))
+            place = (stack[-1] if stack else -1, layer.descriptor.digest)
+            if place not in places:
+                places[place] = len(layers)
+                notes = ((CREATED_AT, created), (UNCOMPRESSED, str(layer.diff_id)))
+                layers.append(layer.descriptor._replace(annotations=notes, urls=()))
+                parents.append(place[0])
+            stack.append(places[place])
+        return Result(tuple(stack), created) if stack else None
+
+    records = _records(graph, result_of)
+    return CacheConfig(tuple(layers), tuple(parents), records)
+
+
+def inline_records(graph: SolvedGraph, states: Sequence[int], pool: RefPool) -> bytes | None:
+    """The records that an image carries whose layers are these states, lowest first.
+
+    None if no result lies in it whole.
+    """
+    import json
+
+    place = {state: index for index, state in enumerate(states)}
+
+    def result_of(record: ChainRecord) -> Result | None:
+        snapshot = graph.snapshot(record)
+        stack = pool.snapshots.stack(snapshot)
+        if snapshot is None or any(state.id not in place for state in stack):
+            return None
+        created = format_time(pool.snapshots.created(snapshot))
+        return Result(tuple(place[state.id] for state in stack), created)
+
+    records = _records(graph, result_of)
+    if not any(record.results for record in records):
+        return None
+    parents = tuple(range(-1, len(states) - 1))
+    documents: list[dict[str, Any]] = encode_records(CacheConfig((), parents, records))
+    return json.dumps(documents, separators=(",", ":")).encode()
+
+
+def _records(
+    graph: SolvedGraph, result_of: Callable[[ChainRecord], Result | None]
+) -> tuple[Record, ...]:
+    records = []
+    for record in graph.chain:
+        result = result_of(record)
+        inputs = tuple(tuple(Link(*link) for link in links) for links in record.inputs)
+        records.append(Record(record.digest, inputs, (result,) if result is not None else ()))
+    contents = {r.digest: index for index, r in enumerate(records) if not r.inputs}
+    for index, chained in enumerate(graph.chain):
+        for place, digests in sorted(graph.contents(chained).items()):
+            for digest in sorted(digests):
+                if digest not in contents:
+                    contents[digest] = len(records)
+                    records.append(Record(digest))
+                link = Link(contents[digest])
+                inputs = records[index].inputs
+                if link not in inputs[place]:
+                    more = (*inputs[:place], (*inputs[place], link), *inputs[place + 1 :])
+                    records[index] = records[index]._replace(inputs=more)
+    return tuple(records)

@@ -1,0 +1,111 @@
+"""Caches of other machines, matched against the keys of this build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest
+from lamina.cacheio.config import CREATED_AT, UNCOMPRESSED
+from lamina.solver.key import CONTENT_OUTPUT, record_digest
+
+if TYPE_CHECKING:
+    from lamina.base.oci import Descriptor
+    from lamina.cacheio.config import CacheConfig
+    from lamina.solver.chain import KeyStructures
+    from lamina.solver.key import CacheKey
+
+
+class ImportedLayer(NamedTuple):
+    """A blob that lies elsewhere; `made` in RFC 3339, "" if nobody wrote it down."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+    made: str
+
+
+class ImportedCache:
+    """One cache config, and where its blobs are (an `origin` as `stores.layers` has it)."""
+
+    def __init__(self, config: CacheConfig, origin: str) -> None:
+        self._config = config
+        self.origin = origin
+        self._by_digest: dict[Digest, list[int]] = {}
+        for number, record in enumerate(config.records):
+            self._by_digest.setdefault(record.digest, []).append(number)
+
+    def find(
+        self, key: CacheKey, output: int, known: KeyStructures
+    ) -> tuple[ImportedLayer, ...] | None:
+        """The layers of a result that was made under an equal key, lowest first."""
+        matcher = _Matcher(self._config, self._by_digest, known)
+        for number in sorted(matcher.form(key, output)):
+            for result in self._config.records[number].results:
+                layers = [self._layer(index) for index in result.layers]
+                if layers and all(layer.diff_id for layer in layers):
+                    return tuple(layers)
+        return None
+
+    def contents(self, key: CacheKey, output: int, known: KeyStructures) -> dict[int, set[Digest]]:
+        """By input: the records of content digests that may stand there, under an equal key.
+
+        The contents themselves nobody here has seen, as the steps that read them never ran.
+        """
+        matcher = _Matcher(self._config, self._by_digest, known)
+        found: dict[int, set[Digest]] = {}
+        for form in (key, *known.structures(key.id)):
+            for number in matcher.form(form, output):
+                for index, links in enumerate(self._config.records[number].inputs):
+                    for link in links:
+                        source = self._config.records[link.record]
+                        if not source.inputs and not link.selector:
+                            found.setdefault(index, set()).add(source.digest)
+        return found
+
+    def _layer(self, index: int) -> ImportedLayer:
+        descriptor = self._config.layers[index]
+        notes = dict(descriptor.annotations)
+        diff_id = Digest(notes.get(UNCOMPRESSED, ""))
+        return ImportedLayer(
+            descriptor._replace(annotations=()), diff_id, notes.get(CREATED_AT, "")
+        )
+
+
+class _Matcher:
+    """One look-up: which records may stand for which keys."""
+
+    def __init__(
+        self, config: CacheConfig, by_digest: dict[Digest, list[int]], known: KeyStructures
+    ) -> None:
+        self._records = config.records
+        self._by_digest = by_digest
+        self._known = known
+        self._memo: dict[tuple[Digest, int], frozenset[int]] = {}
+
+    def form(self, key: CacheKey, output: int) -> set[int]:
+        """The records that one form of a key matches."""
+        found = set()
+        for number in self._by_digest.get(record_digest(key.digest, output), ()):
+            record = self._records[number]
+            if len(record.inputs) != len(key.inputs):
+                continue
+            if all(
+                self._linked(record.inputs[index], part.key, part.output, part.selector)
+                for index, part in enumerate(key.inputs)
+            ):
+                found.add(number)
+        return found
+
+    def _linked(self, links: tuple[object, ...], key: Digest, output: int, selector: str) -> bool:
+        wanted = "" if output == CONTENT_OUTPUT else selector
+        matching = self._matches(key, output)
+        return any(link == (number, wanted) for link in links for number in matching)
+
+    def _matches(self, key_id: Digest, output: int) -> frozenset[int]:
+        place = (key_id, output)
+        if place not in self._memo:
+            self._memo[place] = frozenset()  # keys have no loops, but a broken store may
+            found: set[int] = set()
+            for form in self._known.structures(key_id):
+                found |= self.form(form, output)
+            self._memo[place] = frozenset(found)
+        return self._memo[place]

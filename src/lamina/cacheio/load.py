@@ -1,0 +1,110 @@
+"""Reading the caches that `--cache-from` names, when the first key is missing here."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import Cancelled, Corrupt, LaminaError, NotFound
+from lamina.base.oci import Index, load_json_object, parse_manifest
+from lamina.cacheio.config import decode, decode_inline, find_config
+from lamina.cacheio.imported import ImportedCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.oci import Descriptor
+    from lamina.cacheio.backend import Backend
+    from lamina.cacheio.config import CacheConfig
+    from lamina.cacheio.contract import Steps
+    from lamina.system.cancel import Cancellation
+
+_LIMIT = 64 << 20
+
+
+class CacheLoader:
+    """The imported caches of one build, read once, by whoever asks first.
+
+    A cache that cannot be read is a warning.
+    """
+
+    def __init__(
+        self, backends: Callable[[], Sequence[Backend]], steps: Steps, cancel: Cancellation
+    ) -> None:
+        self._backends = backends
+        self._steps = steps
+        self._cancel = cancel
+        self._lock = threading.Lock()
+        self._caches: list[ImportedCache] | None = None
+
+    def caches(self) -> list[ImportedCache]:
+        with self._lock:
+            if self._caches is None:
+                found: list[ImportedCache] = []
+                for backend in self._backends():
+                    found += self._load(backend)
+                self._caches = found
+            return self._caches
+
+    def _load(self, backend: Backend) -> list[ImportedCache]:
+        try:
+            with self._steps(f"importing cache manifest from {backend.label}") as shown:
+                try:
+                    return load_caches(backend, self._cancel)
+                except Cancelled:
+                    raise
+                except LaminaError as error:
+                    shown.warn(f"the cache {backend.label} is not used: {error.reason}")
+                    raise
+        except Cancelled:
+            raise
+        except LaminaError:
+            return []
+
+
+def load_caches(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:
+    """A cache by its manifest, or those that an image, or every image of an index, carries.
+
+    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
+    """
+    _, data = backend.manifest("", cancel)
+    described, layers = find_config(data)
+    if described is not None:
+        config = decode(read_blob(backend, described, cancel), layers)
+        return [ImportedCache(config, backend.origin)]
+    found = [ImportedCache(config, backend.origin) for config in _inline(backend, data, cancel)]
+    if not found:
+        raise NotFound(
+            "it is an image without a cache inside",
+            hint="build it with --cache-to type=inline",
+        )
+    return found
+
+
+def read_blob(backend: Backend, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+    """A whole blob, checked."""
+    parts = []
+    size = 0
+    for chunk in backend.blob(descriptor, cancel):
+        size += len(chunk)
+        if size > _LIMIT:
+            raise Corrupt(f"{descriptor.digest} is larger than {_LIMIT} bytes")
+        parts.append(chunk)
+    data = b"".join(parts)
+    if digest_of(data) != descriptor.digest:
+        raise Corrupt(f"{backend.label} gave other bytes than {descriptor.digest}")
+    return data
+
+
+def _inline(backend: Backend, data: bytes, cancel: Cancellation) -> list[CacheConfig]:
+    document = parse_manifest(data)
+    found: list[CacheConfig] = []
+    if isinstance(document, Index):
+        for entry in document.manifests:
+            found += _inline(backend, backend.document(entry, cancel), cancel)
+        return found
+    config = load_json_object(read_blob(backend, document.config, cancel), "image config")
+    diff_ids = (config.get("rootfs") or {}).get("diff_ids") or ()
+    inline = decode_inline(config, document.layers, diff_ids)
+    return [inline] if inline is not None else []

@@ -1,0 +1,190 @@
+"""`--cache-to` and `--cache-from`, read into typed values (BuildKit's and buildx's grammar)."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest, parse_digest
+from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.reference import Reference, parse_reference
+from lamina.layers.compression import Compression, parse_compression
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRUE = ("1", "t", "T", "true", "TRUE", "True", "")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+class Mounts(NamedTuple):
+    """Which cache mounts travel: none, `every` one that the build names, or those of `ids`."""
+
+    every: bool = False
+    ids: tuple[str, ...] = ()
+
+    def takes(self, mount_id: str) -> bool:
+        return self.every or mount_id in self.ids
+
+    def __bool__(self) -> bool:
+        return self.every or bool(self.ids)
+
+
+class RegistryPlace(NamedTuple):
+    """A name in a registry, which `insecure` allows to be plain HTTP or of unknown certificate."""
+
+    reference: Reference
+    insecure: bool = False
+
+
+class FolderPlace(NamedTuple):
+    """A tag, or for reading a digest, in an OCI layout."""
+
+    path: str
+    tag: str = "latest"
+    digest: Digest | None = None
+
+
+class InlinePlace(NamedTuple):
+    """The image itself."""
+
+
+Place = RegistryPlace | FolderPlace | InlinePlace
+
+
+class CacheExport(NamedTuple):
+    """One `--cache-to`. `every_step` is mode=max. `reset` drops what else a folder holds."""
+
+    place: Place
+    every_step: bool = False
+    mounts: Mounts = Mounts()
+    compression: Compression = Compression()
+    force_compression: bool = False
+    image_manifest: bool = True
+    docker_types: bool = False
+    must_succeed: bool = False
+    reset: bool = False
+
+
+class CacheImport(NamedTuple):
+    """One `--cache-from`."""
+
+    place: RegistryPlace | FolderPlace
+    mounts: Mounts = Mounts()
+
+
+def make_export(pairs: Mapping[str, str]) -> CacheExport:
+    """Read one `--cache-to`. Raises InvalidInput, Unsupported."""
+    left = _Pairs("--cache-to", pairs)
+    kind = left.take("type")
+    mode = left.take("mode") or "min"
+    if mode not in ("min", "max"):
+        raise InvalidInput(f'--cache-to: mode is min or max, not "{mode}"')
+    mounts = left.mounts()
+    # Unlike BuildKit's, a cache that cannot be written fails no build unless asked to.
+    must_succeed = not left.flag("ignore-error", True)
+    if kind == "inline":
+        left.finish(kind)
+        if mounts:
+            raise Unsupported(
+                "--cache-to type=inline: cache mounts do not fit into an image's config",
+                hint="send them with type=registry or type=local",
+            )
+        return CacheExport(InlinePlace(), must_succeed=must_succeed)
+    docker_types = not left.flag("oci-mediatypes", True)
+    image_manifest = left.flag("image-manifest", not docker_types)
+    if image_manifest and docker_types:
+        raise InvalidInput("--cache-to: image-manifest=true conflicts with oci-mediatypes=false")
+    compression = parse_compression(left.take("compression"), left.take("compression-level"))
+    forced = left.flag("force-compression")
+    reset = kind == "local" and left.flag("reset")
+    place = left.place(kind, "dest")
+    left.finish(kind)
+    return CacheExport(
+        place,
+        mode == "max",
+        mounts,
+        compression,
+        forced,
+        image_manifest,
+        docker_types,
+        must_succeed,
+        reset,
+    )
+
+
+def make_import(pairs: Mapping[str, str]) -> CacheImport:
+    """Read one `--cache-from`. Raises InvalidInput, Unsupported."""
+    left = _Pairs("--cache-from", pairs)
+    kind = left.take("type")
+    mounts = left.mounts()
+    place = left.place(kind, "src")
+    left.finish(kind)
+    return CacheImport(place, mounts)
+
+
+class _Pairs:
+    def __init__(self, flag: str, pairs: Mapping[str, str]) -> None:
+        self._flag = flag
+        self._pairs = dict(pairs)
+
+    def take(self, key: str) -> str:
+        return self._pairs.pop(key, "")
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        value = self._pairs.pop(key, None)
+        if value is None:
+            return default
+        if value in _TRUE:
+            return True
+        if value in _FALSE:
+            return False
+        raise InvalidInput(f'{self._flag}: {key} is true or false, not "{value}"')
+
+    def mounts(self) -> Mounts:
+        value = self._pairs.pop("mounts", None)
+        if value is None or value in _FALSE:
+            return Mounts()
+        if value in _TRUE:
+            return Mounts(True)
+        return Mounts(False, tuple(filter(None, map(str.strip, value.split(";")))))
+
+    def place(self, kind: str, folder_key: str) -> RegistryPlace | FolderPlace:
+        match kind:
+            case "registry":
+                name = self.take("ref")
+                insecure = self.flag("registry.insecure")
+                if not name:
+                    raise InvalidInput(
+                        f"{self._flag} type=registry needs ref",
+                        hint="for example ref=host/app:cache",
+                    )
+                return RegistryPlace(parse_reference(name), insecure)
+            case "local":
+                path = self.take(folder_key)
+                if not path:
+                    raise InvalidInput(f"{self._flag} type=local needs {folder_key}")
+                digest = self.take("digest") if folder_key == "src" else ""
+                return FolderPlace(
+                    os.path.abspath(path),
+                    self.take("tag") or "latest",
+                    parse_digest(digest) if digest else None,
+                )
+            case "gha" | "s3" | "azblob":
+                raise Unsupported(
+                    f"{self._flag} type={kind} is not supported yet",
+                    hint="use type=registry or type=local",
+                )
+            case "inline":
+                raise InvalidInput(
+                    f"{self._flag} type=inline: an inline cache is read by its image's name",
+                    hint="--cache-from type=registry,ref=IMAGE",
+                )
+        raise InvalidInput(
+            f'{self._flag}: unknown type "{kind}"', hint="known are registry, local and inline"
+        )
+
+    def finish(self, kind: str) -> None:
+        if self._pairs:
+            keys = ", ".join(sorted(self._pairs))
+            raise InvalidInput(f"{self._flag}: type={kind} knows no {keys}")

@@ -1,0 +1,122 @@
+"""Solved graphs as chains of records: what caches that travel are made of.
+
+A record is one output of a vertex as a cache key sees it: a digest, and for each input the
+records that may stand there. A vertex whose inputs were digested has two for such an input: the
+input itself, and the digest of what was read of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lamina.solver.key import CONTENT_OUTPUT, record_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.base.digest import Digest
+    from lamina.solver.key import CacheKey
+    from lamina.solver.node import Node
+
+
+class ChainLink(NamedTuple):
+    """A record that may stand for an input: its index, and how the input is used."""
+
+    record: int
+    selector: str = ""
+
+
+class ChainRecord(NamedTuple):
+    """One record. `key` and `output` say where its result is kept, if it can have one."""
+
+    digest: Digest
+    inputs: tuple[tuple[ChainLink, ...], ...] = ()
+    key: CacheKey | None = None
+    output: int = 0
+
+
+class KeyStructures(Protocol):
+    """Knows what keys are made of."""
+
+    def structures(self, key_id: Digest) -> Iterable[CacheKey]:
+        """Every known form of a key: definition-based, content-based."""
+        ...
+
+
+def chain_records(target: Node[Any], output: int, store: KeyStructures) -> list[ChainRecord]:
+    """The target's record and all below it, inputs before users.
+
+    What depends on something that has no meaning elsewhere (a folder of this client, unless it
+    was digested) is left out. Call while the job that holds the nodes is open.
+    """
+    return _Chain(store).build(target, output)
+
+
+class _Chain:
+    def __init__(self, store: KeyStructures) -> None:
+        self._store = store
+        self._records: list[ChainRecord] = []
+        self._made: dict[tuple[int, int], int | None] = {}
+        self._contents: dict[Digest, int] = {}
+
+    def build(self, target: Node[Any], output: int) -> list[ChainRecord]:
+        # A stack of its own: graphs are deeper than Python's.
+        stack = [(target, output)]
+        while stack:
+            node, wanted = stack[-1]
+            missing = [
+                (source, number)
+                for source, number in node.inputs
+                if (id(source), number) not in self._made
+            ]
+            if missing:
+                stack.extend(missing)
+                continue
+            stack.pop()
+            if (id(node), wanted) not in self._made:
+                self._made[id(node), wanted] = self._add(node, wanted)
+        return self._records
+
+    def _add(self, node: Node[Any], output: int) -> int | None:
+        mapped = node.cache_map
+        if mapped is None or mapped.ephemeral or not node.keyed:
+            return None
+        contents = self._content_records(node)
+        inputs: list[tuple[ChainLink, ...]] = []
+        for index, ((source, number), dependency) in enumerate(
+            zip(node.inputs, mapped.dependencies, strict=True)
+        ):
+            links = []
+            record = self._made[id(source), number]
+            if record is not None:
+                links.append(ChainLink(record, dependency.selector))
+            # BuildKit links what was read without a selector.
+            links += [ChainLink(content) for content in contents.get(index, ())]
+            if not links:
+                return None
+            inputs.append(tuple(links))
+        digest = record_digest(mapped.digest, output)
+        key = node.key if node.inputs else None
+        self._records.append(ChainRecord(digest, tuple(inputs), key, output))
+        return len(self._records) - 1
+
+    def _content_records(self, node: Node[Any]) -> dict[int, list[int]]:
+        """By input: the records of the digests that keys of this node are made of."""
+        found: dict[int, list[int]] = {}
+        forms = {key.id: key for key in node.keys}
+        for form in [*node.keys, *(f for k in forms for f in self._store.structures(k))]:
+            for index, part in enumerate(form.inputs):
+                if part.output != CONTENT_OUTPUT:
+                    continue
+                for content in self._store.structures(part.key):
+                    record = self._content(content)
+                    if record not in found.setdefault(index, []):
+                        found[index].append(record)
+        return found
+
+    def _content(self, content: CacheKey) -> int:
+        record = self._contents.get(content.digest)
+        if record is None:
+            self._records.append(ChainRecord(record_digest(content.digest, CONTENT_OUTPUT)))
+            record = self._contents[content.digest] = len(self._records) - 1
+        return record
