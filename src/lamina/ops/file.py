@@ -106,13 +106,12 @@ class FileOperation:
                 raise InvalidInput("a copy without a source")
             source = self._pool.tree(inputs[action.secondary_input], context.cancel)
             owner = self._owner(copy.owner, inputs)
+            change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             if copy.attempt_unpack:
                 from lamina.ops.unpack import unpack_archives
 
-                rest = unpack_archives(self._pool, source, plan, copy, owner, context)
-                if rest is None:
+                if unpack_archives(self._pool, source, plan, copy, owner, change, context):
                     return
-            change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             Copier(source, plan, copy, owner=owner, change=change, cancel=context.cancel).run()
         elif action.mkdir is not None:
             mkdir = action.mkdir

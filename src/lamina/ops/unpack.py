@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.errors import LaminaError
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.compression import decompressed
 from lamina.layers.reader import TarReader
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.layers.reader import ByteReader
     from lamina.llb.op import CopyAction
     from lamina.ops.copy import Owner
+    from lamina.ops.modes import ModeChange
     from lamina.refs.plan import FilePlan
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext
@@ -31,42 +32,58 @@ def unpack_archives(
     plan: FilePlan,
     action: CopyAction,
     owner: Owner | None,
+    change: ModeChange | None,
     context: OpContext,
-) -> CopyAction | None:
+) -> bool:
     """Unpack the sources that are tar archives (plain, gzip, bzip2, xz, zstd) into the plan.
 
-    Returns what is left to copy as it is, or None if nothing is.
+    Other sources of the same action are copied in between, in order. Returns False, with nothing
+    done, if there is no archive.
     """
     pattern = action.src.strip("/")
     matches = expand_wildcard(source, pattern) if action.allow_wildcard else [(pattern, pattern)]
-    archives = []
-    for _, real in matches:
-        resolved = source.resolve(real)
-        status = source.lstat(resolved)
-        if status is not None and stat.S_ISREG(status.st_mode) and _is_tar(source.real(resolved)):
-            archives.append(source.real(resolved))
-    if not archives:
-        return action
-    if len(archives) != len(matches):
-        raise Corrupt(
-            f'"{action.src}" matches archives and other files',
-            hint="ADD them in separate instructions",
-        )
-    for path in archives:
-        staged = pool.snapshots.stage()
-        with open(path, "rb") as file:
-            apply_layer(_plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
-        inner = action._replace(
-            src="/",
-            allow_wildcard=False,
-            dir_copy_contents=True,
-            attempt_unpack=False,
-            dest=action.dest.rstrip("/") + "/",
-        )
-        Copier(
-            Tree(staged.files), plan, inner, owner=owner, change=None, cancel=context.cancel
-        ).run()
-    return None
+    if not any(_archive(source, real) for _, real in matches):
+        return False
+    for shown, real in matches:
+        path = _archive(source, real)
+        if path:
+            _unpack(path, pool, plan, action, owner, context)
+            continue
+        one = action._replace(src=f"/{shown}", allow_wildcard=False)
+        Copier(source, plan, one, owner=owner, change=change, cancel=context.cancel).run()
+    return True
+
+
+def _archive(source: Tree, real: str) -> str:
+    """The archive that a path of a tree is, or ""."""
+    resolved = source.resolve(real)
+    status = source.lstat(resolved)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return ""
+    path = source.real(resolved)
+    return path if _is_tar(path) else ""
+
+
+def _unpack(
+    path: str,
+    pool: RefPool,
+    plan: FilePlan,
+    action: CopyAction,
+    owner: Owner | None,
+    context: OpContext,
+) -> None:
+    staged = pool.snapshots.stage()
+    with open(path, "rb") as file:
+        apply_layer(_plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+    inner = action._replace(
+        src="/",
+        allow_wildcard=False,
+        dir_copy_contents=True,
+        attempt_unpack=False,
+        always_replace=True,  # unlike a copy, an archive puts folders in the place of files
+        dest=action.dest.rstrip("/") + "/",
+    )
+    Copier(Tree(staged.files), plan, inner, owner=owner, change=None, cancel=context.cancel).run()
 
 
 def _is_tar(path: str) -> bool:
