@@ -62,6 +62,17 @@ class Backend(Protocol):
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool: ...
 
+    def stage(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        """Keep a manifest's blobs, so that `put` is short."""
+        ...
+
     def put(
         self,
         part: str,
@@ -112,6 +123,16 @@ class RegistryBackend:
         told: Transferred | None = None,
     ) -> None:
         Upload(self._client, self._name(part), target, content).run(cancel, told)
+
+    def stage(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        Upload(self._client, self._name(part), target, content).blobs(cancel, told)
 
     def _name(self, part: str) -> Reference:
         if not part:
@@ -166,6 +187,21 @@ class FolderBackend:
         cancel: Cancellation,
         told: Transferred | None = None,
     ) -> None:
+        self.stage(part, target, content, cancel, told)
+        try:
+            self._place_blob(target.digest, (content.document(target, cancel),))
+            self._name_it(self._tag(part), target)
+        except OSError as error:
+            raise from_os_error(error, "write the cache") from error
+
+    def stage(
+        self,
+        part: str,
+        target: Descriptor,
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
         try:
             os.makedirs(os.path.join(self._place.path, "blobs", "sha256"), exist_ok=True)
             data = content.document(target, cancel)
@@ -180,8 +216,6 @@ class FolderBackend:
                     self._place_blob(blob.digest, content.chunks(blob, cancel))
                 if told is not None:
                     told(blob, blob.size)
-            self._place_blob(target.digest, (data,))
-            self._name_it(self._tag(part), target)
         except OSError as error:
             raise from_os_error(error, "write the cache") from error
 

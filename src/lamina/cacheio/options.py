@@ -23,8 +23,9 @@ class Mounts(NamedTuple):
     every: bool = False
     ids: tuple[str, ...] = ()
 
-    def takes(self, mount_id: str) -> bool:
-        return self.every or mount_id in self.ids
+    def takes(self, name: str) -> bool:
+        """Whether a mount travels that people call so."""
+        return self.every or name in self.ids
 
     def __bool__(self) -> bool:
         return self.every or bool(self.ids)
@@ -147,7 +148,8 @@ class _Pairs:
             return Mounts()
         if value in _TRUE:
             return Mounts(True)
-        return Mounts(False, tuple(filter(None, map(str.strip, value.split(";")))))
+        names = (name.strip().lstrip("/") for name in value.split(";"))
+        return Mounts(False, tuple(filter(None, names)))
 
     def place(self, kind: str, folder_key: str) -> RegistryPlace | FolderPlace:
         match kind:

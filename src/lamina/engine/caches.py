@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import Cancelled, LaminaError
 from lamina.cacheio.options import FolderPlace, InlinePlace, RegistryPlace
 from lamina.cacheio.results import SharedResults
+from lamina.engine.mount_caches import MountCaches
 from lamina.engine.steps import step
 from lamina.stores.layers import FOLDER
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.options import CacheExport, CacheImport
     from lamina.engine.engine import Engine
     from lamina.engine.steps import Step
+    from lamina.llb.op import Definition
     from lamina.stores.layers import Layer
     from lamina.system.cancel import Cancellation
 
@@ -41,6 +43,7 @@ class BuildCaches:
         self._wishes = wishes
         self._events = events
         self._cancel = cancel
+        self._mounts = MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, events)
         for wish in wishes.imports:
             if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
                 engine.trust(wish.place.reference.domain)
@@ -65,6 +68,16 @@ class BuildCaches:
         engine = self._engine
         return SharedResults(engine.store.database, engine.pool, loader, self._probe, self._cancel)
 
+    def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> bool:
+        """Fill a new cache mount with what an imported cache has of it."""
+        return self._mounts.restore(self._wishes.imports, mount_id, folder, cancel)
+
+    def export_mounts(self, definition: Definition | None) -> None:
+        """Send the build's cache mounts to the caches that want them."""
+        for wish in self._wishes.exports:
+            if wish.mounts and definition is not None:
+                self._mounts.export(wish, definition, self._cancel)
+
     def export(self, graph: SolvedGraph) -> None:
         """Write every cache. One that cannot be written is a warning, unless it must be."""
         from lamina.cacheio.export import export_cache
@@ -77,7 +90,7 @@ class BuildCaches:
             try:
                 with self._step(f"exporting cache to {name}") as shown:
                     try:
-                        backend = self._backend(wish.place)
+                        backend = self.backend(wish.place)
                         export_cache(graph, wish, backend, self._engine.pool, shown, self._cancel)
                         self._reset(wish, backend)
                     except Cancelled:
@@ -99,9 +112,10 @@ class BuildCaches:
             backend.keep_only_named()
 
     def _import_backends(self) -> Sequence[Backend]:
-        return [self._backend(wish.place) for wish in self._wishes.imports]
+        return [self.backend(wish.place) for wish in self._wishes.imports]
 
-    def _backend(self, place: RegistryPlace | FolderPlace) -> Backend:
+    def backend(self, place: RegistryPlace | FolderPlace) -> Backend:
+        """Open a place that keeps caches."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
 
         if isinstance(place, FolderPlace):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import FrontendRequest, FrontendResult
     from lamina.engine.caches import CacheWishes
     from lamina.exporters.destination import Output
+    from lamina.ops.mounts import Restore
     from lamina.refs.result_store import RefResults
     from lamina.registry.client import RegistryClient
     from lamina.runtime.contract import Runtime
@@ -93,13 +94,15 @@ class Engine:
         cancel: Cancellation,
     ) -> dict[str, Any]:
         """Convert, solve and export. Returns what `--metadata-file` gets."""
-        workshop = self._workshop(session, request.platform, pull=pull, allowed=allowed)
+        caches = BuildCaches(self, wishes, events, cancel)
+        workshop = self._workshop(
+            session, request.platform, pull=pull, allowed=allowed, restore=caches.restore
+        )
         bridge = DockerfileBridge(
             session, workshop, events, cancel, dockerfile=dockerfile.path, data=dockerfile.data
         )
         from lamina.dockerfile.build import build
 
-        caches = BuildCaches(self, wishes, events, cancel)
         results = caches.results()
         with self.store.shared(), self.pulls.watched(events):
             converted = build(request, bridge)
@@ -119,6 +122,7 @@ class Engine:
             )
             metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
             caches.export(graph)
+            caches.export_mounts(converted.definition)
             self.pool.settle(cancel)
             self.snapshots.touch(sorted(results.served))
         return metadata
@@ -210,7 +214,13 @@ class Engine:
                 scheduler.close_job(job)
 
     def _workshop(
-        self, session: Session, platform: Platform, *, pull: bool, allowed: frozenset[str]
+        self,
+        session: Session,
+        platform: Platform,
+        *,
+        pull: bool,
+        allowed: frozenset[str],
+        restore: Restore | None = None,
     ) -> Workshop:
         import os
 
@@ -218,7 +228,7 @@ class Engine:
         os.makedirs(caches, mode=0o700, exist_ok=True)
         return Workshop(
             pool=self.pool,
-            mounts=MountTable(self.pool, self.cache_mounts, session, self._tmpfs),
+            mounts=MountTable(self.pool, self.cache_mounts, session, self._tmpfs, restore),
             session=session,
             images=self.resolver(pull=pull),
             runtime=self.runtime,

@@ -6,7 +6,7 @@ import os
 import posixpath
 import stat
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.llb.op import NO_INPUT, NO_OUTPUT, CacheSharing, MountType
@@ -41,20 +41,33 @@ class Prepared(NamedTuple):
     changes: tuple[Change, ...]
 
 
+class Restore(Protocol):
+    """Fills the empty folder of a cache mount; whether there was anything to fill it with."""
+
+    def __call__(self, name: str, folder: str, cancel: Cancellation, /) -> bool: ...
+
+
 class MountTable:
     """Prepares the mounts of execs.
 
     Args:
         tmpfs: a folder on tmpfs for secrets, so that they never reach a disk.
+        restore: fills a new cache mount with what another machine's has.
     """
 
     def __init__(
-        self, pool: RefPool, caches: CacheMountStore, session: Session, tmpfs: str
+        self,
+        pool: RefPool,
+        caches: CacheMountStore,
+        session: Session,
+        tmpfs: str,
+        restore: Restore | None = None,
     ) -> None:
         self._pool = pool
         self._caches = caches
         self._session = session
         self._tmpfs = tmpfs
+        self._restore = restore
 
     @contextmanager
     def prepare(
@@ -136,7 +149,7 @@ class MountTable:
         mount_id = mount.cache.id or mount.dest
         if ref.snapshot is not None:
             mount_id = f"{mount_id}:{ref.snapshot}"
-        seed = self._seeder(ref, cancel)
+        seed = self._seeder(mount.cache.id or mount.dest, ref, cancel)
         match mount.cache.sharing:
             case CacheSharing.SHARED:
                 context = self._caches.shared(mount_id, seed)
@@ -147,8 +160,10 @@ class MountTable:
         with context as folder:
             yield folder
 
-    def _seeder(self, ref: Ref, cancel: Cancellation) -> Callable[[str], None]:
+    def _seeder(self, name: str, ref: Ref, cancel: Cancellation) -> Callable[[str], None]:
         def seed(folder: str) -> None:
+            if self._restore is not None and self._restore(name, folder, cancel):
+                return
             if ref.snapshot is None and ref.local is None:
                 return
             from lamina.system.clone import clone_tree

@@ -72,6 +72,42 @@ class CacheMountStore:
             self._ensure(mount_id, slot, folder, seed)
             yield folder
 
+    def names(self) -> list[str]:
+        """The ids of all mounts, the latest used first."""
+        rows = self._store.database.rows(
+            "SELECT id FROM cache_mounts WHERE slot = 0 ORDER BY used DESC, id"
+        )
+        return [row[0] for row in rows]
+
+    @contextmanager
+    def reading(self, mount_id: str, cancel: Cancellation) -> Iterator[str | None]:
+        """A mount's folder while nobody has it alone; None if there is none."""
+        folder = self._folder(mount_id, 0)
+        if not os.path.isdir(folder):
+            yield None
+            return
+        with self._waited(folder, cancel, fcntl.LOCK_SH):
+            yield folder if os.path.isdir(folder) else None
+
+    def remove(self, mount_id: str, cancel: Cancellation) -> bool:
+        """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
+        import shutil
+
+        rows = self._store.database.rows(
+            "SELECT directory FROM cache_mounts WHERE id = ?", mount_id
+        )
+        for (directory,) in rows:
+            folder = self._store.path("mounts", directory)
+            with self._waited(folder, cancel):
+                # Renamed first: what is removed half is no cache.
+                doomed = os.path.join(self._store.scratch, os.urandom(4).hex())
+                if os.path.isdir(folder):
+                    os.rename(folder, doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+        with self._store.database.write() as connection:
+            connection.execute("DELETE FROM cache_mounts WHERE id = ?", (mount_id,))
+        return bool(rows)
+
     def _folder(self, mount_id: str, slot: int) -> str:
         name = sha256(mount_id.encode()).hexdigest()[:24]
         return self._store.path("mounts", f"{name}-{slot}")
@@ -102,12 +138,14 @@ class CacheMountStore:
             os.close(fd)
 
     @contextmanager
-    def _waited(self, folder: str, cancel: Cancellation) -> Iterator[None]:
+    def _waited(
+        self, folder: str, cancel: Cancellation, operation: int = fcntl.LOCK_EX
+    ) -> Iterator[None]:
         fd = os.open(folder + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             while True:
                 try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(fd, operation | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     cancel.wait(_POLL)

@@ -1,0 +1,186 @@
+"""Cache mounts that travel: fetched when a step asks for one, sent at the end of a build."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, LaminaError, from_os_error
+from lamina.cacheio.mount_index import travel_name
+from lamina.cacheio.options import InlinePlace
+from lamina.engine.steps import step
+from lamina.llb.codec import decode_op
+from lamina.llb.op import MountType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.cacheio.backend import Backend
+    from lamina.cacheio.mount_export import Sent
+    from lamina.cacheio.options import CacheExport, CacheImport, FolderPlace, RegistryPlace
+    from lamina.engine.steps import Step
+    from lamina.llb.op import Definition
+    from lamina.stores.blobs import BlobStore
+    from lamina.stores.cache_mounts import CacheMountStore
+    from lamina.system.cancel import Cancellation
+
+    BackendOf = Callable[[RegistryPlace | FolderPlace], Backend]
+
+
+class MountCaches:
+    """The mounts of one build, and the caches that have them.
+
+    Args:
+        backend_of: opens the place that a cache lies in.
+    """
+
+    def __init__(
+        self, mounts: CacheMountStore, blobs: BlobStore, backend_of: BackendOf, events: EventSink
+    ) -> None:
+        self._mounts = mounts
+        self._blobs = blobs
+        self._backend_of = backend_of
+        self._events = events
+
+    def restore(
+        self, imports: Sequence[CacheImport], mount_id: str, folder: str, cancel: Cancellation
+    ) -> bool:
+        """Fill a new mount from the first cache that has it; whether one had.
+
+        A cache that cannot be read is a warning, and the mount is empty then.
+        """
+        name = travel_name(mount_id)
+        for wish in imports:
+            if not wish.mounts.takes(name):
+                continue
+            try:
+                with step(f"importing cache mount {name}", self._events) as shown:
+                    try:
+                        if self._fetch(self._backend_of(wish.place), name, folder, shown, cancel):
+                            return True
+                    except Cancelled:
+                        raise
+                    except LaminaError as error:
+                        shown.warn(f"the cache mount {name} was not imported: {error.reason}")
+                        raise
+            except Cancelled:
+                raise
+            except LaminaError:
+                continue
+        return False
+
+    def export(self, wish: CacheExport, definition: Definition, cancel: Cancellation) -> None:
+        """Send the mounts that a definition names and a cache wants."""
+        if isinstance(wish.place, InlinePlace):
+            return  # options: an image's config takes no mounts
+        wanted = [name for name in mounts_of(definition) if wish.mounts.takes(travel_name(name))]
+        backend = self._backend_of(wish.place)
+        self.send(wanted, backend, must=wish.must_succeed, cancel=cancel)
+
+    def send(
+        self, mount_ids: Iterable[str], backend: Backend, *, must: bool, cancel: Cancellation
+    ) -> list[tuple[str, Sent]]:
+        """Bring the backend's copies of mounts up to date. One that fails is a warning, or with
+        `must` an error."""
+        from lamina.cacheio.mount_export import export_mount
+
+        done = []
+        for mount_id in mount_ids:
+            name = travel_name(mount_id)
+            local = self._local_id(mount_id)
+            if local is None:
+                continue
+            try:
+                with step(f"exporting cache mount {name}", self._events) as shown:
+                    try:
+                        with self._mounts.reading(local, cancel) as folder:
+                            if folder is None:
+                                continue
+                            sent = export_mount(folder, name, backend, self._blobs, shown, cancel)
+                        done.append((name, sent))
+                        shown.status(f"{sent.files} files", sent.size, sent.size)
+                        shown.status("new packs", sent.new, sent.new)
+                    except Cancelled:
+                        raise
+                    except OSError as error:
+                        raise from_os_error(error, "read the cache mount") from error
+                    except LaminaError as error:
+                        if not must:
+                            shown.warn(f"the cache mount {name} was not sent: {error.reason}")
+                        raise
+            except Cancelled:
+                raise
+            except LaminaError:
+                if must:
+                    raise
+        return done
+
+    def fetch(self, name: str, backend: Backend, cancel: Cancellation) -> bool:
+        """Import one mount by hand, in place of what is here; whether the backend has it."""
+        with step(f"importing cache mount {name}", self._events) as shown:
+            found = False
+
+            def fill(folder: str) -> None:
+                nonlocal found
+                found = self._fetch(backend, name, folder, shown, cancel)
+
+            local = self._local_id(name) or f"/{name}"
+            self._mounts.remove(local, cancel)
+            with self._mounts.locked(local, fill, cancel):
+                pass
+            if not found:
+                self._mounts.remove(local, cancel)
+            return found
+
+    def _fetch(
+        self, backend: Backend, name: str, folder: str, shown: Step, cancel: Cancellation
+    ) -> bool:
+        from lamina.cacheio.mount_import import restore_mount
+        from lamina.cacheio.mount_index import load_index
+
+        found = load_index(backend, name, cancel)
+        if found is None:
+            shown.status(f"{backend.label} has none")
+            return False
+        index = found[1]
+        try:
+            try:
+                restore_mount(index, folder, backend, shown, cancel)
+            except OSError as error:
+                raise from_os_error(error, "import the cache mount") from error
+        except LaminaError:
+            _empty(folder)
+            raise
+        shown.status(f"{len(index.entries)} entries", index.size, index.size)
+        return True
+
+    def _local_id(self, mount_id: str) -> str | None:
+        """What this store calls a mount: with the state that it began as, if it began as one."""
+        name = travel_name(mount_id)
+        for known in self._mounts.names():
+            base, _, state = known.rpartition(":")
+            if travel_name(known) == name or (state.isdigit() and travel_name(base) == name):
+                return known
+        return None
+
+
+def mounts_of(definition: Definition) -> list[str]:
+    """The ids of the cache mounts that a definition's steps ask for."""
+    found: dict[str, None] = {}
+    for data in definition.ops:
+        op = decode_op(data)
+        for mount in op.exec.mounts if op.exec is not None else ():
+            if mount.mount_type is MountType.CACHE:
+                found[(mount.cache.id if mount.cache else "") or mount.dest] = None
+    return list(found)
+
+
+def _empty(folder: str) -> None:
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
