@@ -44,7 +44,7 @@ def test_zero_values_are_left_out_and_negative_numbers_take_ten_bytes() -> None:
 
 
 def test_a_zero_member_of_a_oneof_is_kept() -> None:
-    from lamina.llb.wire import decode, encode
+    from lamina.wire.protobuf import decode, encode
 
     assert encode(UserOpt(by_id=0), SCHEMA) == b"\x10\x00"
     assert decode(b"\x10\x00", UserOpt, SCHEMA) == UserOpt(by_id=0)

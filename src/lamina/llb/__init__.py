@@ -1,1 +1,1 @@
-"""Floor 3: LLB, the graph format between frontends and the solver (BuildKit `solver/pb`)."""
+"""Floor 4: LLB, the graph format between frontends and the solver (BuildKit `solver/pb`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina.llb import op
-from lamina.llb.wire import Field, Kind, Label, Schema, decode, encode
+from lamina.wire.protobuf import Field, Kind, Label, Schema, decode, encode
 
 
 def _string(number: int, attribute: str) -> Field:

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, driven by tables: just what LLB's messages need.
+"""Protobuf's wire format, driven by tables: just what LLB and BuildKit's API need.
 
 A library would cost a third of a cached build's whole start-up (`docs/decisions`), and an op's
 identity is the hash of its exact bytes, so the encoding must be canonical: fields by number,

@@ -1,0 +1,1 @@
+"""Floor 4: BuildKit's API as values: its messages, and the names of its services."""

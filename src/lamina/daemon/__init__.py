@@ -1,0 +1,1 @@
+"""Floor 10: `lamina daemon`, which serves BuildKit's API."""
