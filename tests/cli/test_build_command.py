@@ -57,10 +57,14 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert built.outputs == (OutputSpec("oci", (("dest", f"{tmp_path}/x.tar"),)),)
 
 
-def test_load_adds_the_local_store_to_other_outputs(tmp_path: Path) -> None:
-    assert request("--load").outputs == ()
-    types = [output.type for output in request("--load", "-o", str(tmp_path)).outputs]
-    assert types == ["local", "image"]
+def test_load_is_docker_unless_that_is_an_output_already(tmp_path: Path) -> None:
+    def types(*words: str) -> list[str]:
+        return [output.type for output in request(*words).outputs]
+
+    assert types("--load") == ["docker"]
+    assert types("--load", "-o", str(tmp_path)) == ["local", "docker"]
+    assert types("--load", "-o", "type=docker") == ["docker"]
+    assert types("--load", "-o", f"type=docker,dest={tmp_path}/x") == ["docker", "docker"]
 
 
 def test_only_one_output_goes_to_standard_output(monkeypatch: pytest.MonkeyPatch) -> None:

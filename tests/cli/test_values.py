@@ -129,12 +129,12 @@ def test_outputs() -> None:
     assert output("type=oci,dest=a.tar,compression=zstd") == OutputSpec(
         "oci", (("dest", f"{here}/a.tar"), ("compression", "zstd"))
     )
-    assert output("type=docker") == OutputSpec("docker", (("dest", "-"),))
+    assert output("type=docker") == OutputSpec("docker")
     assert output('type=image,"name=a:1,b:2"') == OutputSpec("image", (("name", "a:1,b:2"),))
     for bad in ("dest=x", "type=local", "type=local,dest=-", "type=,dest=x"):
         with pytest.raises(InvalidInput):
             output(bad)
-    for archive in ("-", "type=oci", "type=tar,dest=-", "type=docker"):
+    for archive in ("-", "type=oci", "type=tar,dest=-", "type=docker,dest=-"):
         with pytest.raises(InvalidInput, match="terminal"):
             output(archive, terminal=True)
     assert output("type=oci,dest=/x", terminal=True) == OutputSpec("oci", (("dest", "/x"),))

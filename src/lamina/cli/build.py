@@ -129,9 +129,8 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
     if sum(dict(output.attributes).get("dest") == "-" for output in outputs) > 1:
         raise InvalidInput("only one --output can go to standard output")
     images = ("image", "registry")
-    # Without any output the result goes to the local store; --load only says so aloud.
-    if parsed.switch("load") and outputs and all(o.type not in images for o in outputs):
-        outputs.append(OutputSpec("image"))
+    if parsed.switch("load") and not any(map(_loads, outputs)):
+        outputs.append(OutputSpec("docker"))
     if parsed.switch("push"):
         pushed = [o for o in outputs if o.type in images]
         outputs = [_with(o, ("push", "true")) if o in pushed else o for o in outputs]
@@ -144,6 +143,11 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
         outputs.append(OutputSpec("image"))
     kinds = (*images, "oci", "docker")
     return tuple(_with(o, *annotations) if o.type in kinds else o for o in outputs)
+
+
+def _loads(output: OutputSpec) -> bool:
+    """Whether it goes into a running Docker or Podman."""
+    return output.type == "docker" and not dict(output.attributes).get("dest")
 
 
 def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:

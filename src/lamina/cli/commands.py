@@ -74,7 +74,7 @@ _BUILD = (
     ),
     Flag("iidfile", "Write the image's ID to a file", value="FILE", complete="file"),
     Flag("label", "Add a label to the image", value="NAME=VALUE", repeat=True),
-    Flag("load", "Put the image into the local store: what happens without --output as well"),
+    Flag("load", "Put the image into the Docker or Podman that runs here: type=docker"),
     Flag(
         "metadata-file", "Write what the build made to a JSON file", value="FILE", complete="file"
     ),

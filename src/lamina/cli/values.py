@@ -217,7 +217,7 @@ def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
     destination = attributes.get("dest", "")
     if not destination and kind == "local":
         raise InvalidInput("--output type=local: there is no dest", hint="add dest=FOLDER")
-    if not destination and kind in ("oci", "docker", "tar"):
+    if not destination and kind in ("oci", "tar"):
         attributes["dest"] = destination = "-"
     if destination == "-" and kind == "local":
         raise InvalidInput("--output type=local cannot go to standard output", hint="use type=tar")

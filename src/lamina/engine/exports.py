@@ -15,6 +15,7 @@ from lamina.exporters.destination import (
     CacheOnlyOutput,
     ImageForm,
     ImageOutput,
+    LoadOutput,
     LocalOutput,
     Output,
     TarOutput,
@@ -73,6 +74,8 @@ class Exports:
                     metadata.update(self._to_store(output, ref, config, base))
                 case ArchiveOutput():
                     metadata.update(self._to_archive(output, ref, config, base))
+                case LoadOutput():
+                    metadata.update(self._to_docker(output, ref, config, base))
                 case LocalOutput():
                     self._to_folder(output, ref)
                 case TarOutput():
@@ -131,6 +134,36 @@ class Exports:
                         write_archive(image, self._store.blobs, sink, self._cancel, docker=docker)
                 else:
                     write_layout(image, self._store.blobs, output.dest, self._cancel)
+        return image.metadata()
+
+    def _to_docker(
+        self, output: LoadOutput, ref: Ref, config: bytes, base: bytes | None
+    ) -> dict[str, Any]:
+        import os
+
+        from lamina.exporters.docker_api import DockerApi
+        from lamina.exporters.docker_host import find_docker_host
+        from lamina.exporters.load import Load
+
+        with step("exporting to docker image format", self._events) as shown:
+            host = find_docker_host(os.environ, output.context)
+            image = self._assemble(output.form, ref, config, base, shown)
+            document = load_json_object(image.config, "image config")
+
+            def bring(wanted: frozenset[Digest]) -> None:
+                layers = [layer for layer in image.layers if layer.digest in wanted]
+                self._pool.bring(layers, self._cancel)
+
+            load = Load(
+                DockerApi(host, self._cancel),
+                image,
+                list(map(Digest, document["rootfs"]["diff_ids"])),
+                self._store.blobs,
+                bring,
+            )
+            with shown.doing(f"loading into {host}"):
+                sent = load.run(self._cancel)
+            shown.status(f"layers sent: {sent} bytes" if sent else "layers sent: none")
         return image.metadata()
 
     def _to_folder(self, output: LocalOutput, ref: Ref) -> None:

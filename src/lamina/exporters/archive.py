@@ -19,7 +19,7 @@ from lamina.layers.entry import Entry
 from lamina.layers.writer import END, header, padding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -32,9 +32,17 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def write_archive(
-    image: ExportedImage, blobs: BlobReader, sink: ByteSink, cancel: Cancellation, *, docker: bool
+    image: ExportedImage,
+    blobs: BlobReader,
+    sink: ByteSink,
+    cancel: Cancellation,
+    *,
+    docker: bool,
+    only: Container[Digest] | None = None,
 ) -> None:
     """Write the tar; every layer is checked on the way.
+
+    With `only`, layers not in it are left out: the reader has them.
 
     Raises NotFound, Corrupt, Cancelled, and what the sink raises.
     """
@@ -46,7 +54,9 @@ def write_archive(
     }
     if docker:
         documents["manifest.json"] = (0o644, _docker_manifest(image))
-    layers = {_path(layer.digest): layer for layer in image.layers}
+    layers = {
+        _path(layer.digest): layer for layer in image.layers if only is None or layer.digest in only
+    }
     folders = {"blobs"} | {os.path.dirname(path) for path in (*documents, *layers)} - {""}
     for path in sorted({*folders, *documents, *layers}):
         cancel.check()

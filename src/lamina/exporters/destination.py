@@ -59,6 +59,13 @@ class ArchiveOutput(NamedTuple):
     tar: bool = True
 
 
+class LoadOutput(NamedTuple):
+    """Into a running Docker or Podman: that of a Docker context, or "" for the one there is."""
+
+    form: ImageForm
+    context: str = ""
+
+
 class LocalOutput(NamedTuple):
     """The result's files, into the folder `dest`. `delete`: what else is there goes."""
 
@@ -78,7 +85,7 @@ class CacheOnlyOutput(NamedTuple):
     """Nothing: the build fills the cache."""
 
 
-Output = ImageOutput | ArchiveOutput | LocalOutput | TarOutput | CacheOnlyOutput
+Output = ImageOutput | ArchiveOutput | LoadOutput | LocalOutput | TarOutput | CacheOnlyOutput
 
 
 def parse_output(text: str) -> Output:
@@ -137,6 +144,10 @@ def _archive(kind: str) -> Callable[[_Attributes], Output]:
     def make(attributes: _Attributes) -> Output:
         as_tar = attributes.flag("tar", True)
         dest = attributes.dest(kind, required=not as_tar)
+        if kind == "docker":
+            context = attributes.take("context")
+            if not dest:
+                return LoadOutput(_form(attributes), context)
         if not as_tar and dest == STDOUT:
             raise InvalidInput("--output: tar=false needs a folder as dest, not stdout")
         return ArchiveOutput(kind, dest or STDOUT, _form(attributes), as_tar)
