@@ -32,8 +32,14 @@ def push(client: RegistryClient, reference: Reference, image: Image) -> list[boo
     config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}})
     described = Descriptor(OCI_CONFIG, digest_of(config.encode()), len(config))
     sent = [
-        push_blob(client, reference, described, lambda: (config.encode(),), cancel),
-        push_blob(client, reference, image.layer_descriptor, lambda: (image.layer,), cancel),
+        push_blob(client, reference, described, lambda offset: (config.encode(),), cancel),
+        push_blob(
+            client,
+            reference,
+            image.layer_descriptor,
+            lambda offset: (image.layer[offset:],),
+            cancel,
+        ),
     ]
     manifest = Manifest(OCI_MANIFEST, described, (image.layer_descriptor,))
     data = json.dumps(manifest.to_json()).encode()
@@ -50,7 +56,7 @@ def test_push_and_mount(registry: Any, patience: Patience) -> None:
         assert push(client, reference, image) == [False, False]
         other = parse_reference(f"{host}/pushed/two:x")
 
-        def never() -> tuple[bytes, ...]:
+        def never(offset: int) -> tuple[bytes, ...]:
             raise AssertionError("it should have been mounted")
 
         cancel = Cancellation()

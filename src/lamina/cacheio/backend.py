@@ -19,7 +19,7 @@ from lamina.base.oci import (
     load_json_object,
     parse_manifest,
 )
-from lamina.registry.push import has_blob
+from lamina.registry.blob_upload import has_blob
 from lamina.registry.upload import Upload
 from lamina.stores.layers import CACHE, FOLDER
 
@@ -112,7 +112,7 @@ class RegistryBackend:
         return self._client.blob(self._reference, descriptor, cancel=cancel)
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
-        return has_blob(self._client, self._reference, descriptor, cancel)
+        return has_blob(self._client, self._reference, descriptor, cancel, "pull")
 
     def put(
         self,

@@ -78,9 +78,13 @@ class MadeContent:
         made = self._made.get(descriptor.digest)
         return self._content.document(descriptor, cancel) if made is None else made
 
-    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+    def chunks(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
         made = self._made.get(descriptor.digest)
-        return self._content.chunks(descriptor, cancel) if made is None else iter((made,))
+        if made is None:
+            return self._content.chunks(descriptor, cancel, offset)
+        return iter((made[offset:],))
 
     def origin(self, descriptor: Descriptor) -> str:
         return "" if descriptor.digest in self._made else self._content.origin(descriptor)

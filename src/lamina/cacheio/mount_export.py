@@ -314,9 +314,11 @@ class _PackContent:
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return self._made[descriptor.digest]
 
-    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+    def chunks(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
         made = self._made.get(descriptor.digest)
-        yield self._blobs.read(descriptor.digest) if made is None else made
+        yield (self._blobs.read(descriptor.digest) if made is None else made)[offset:]
 
     def origin(self, descriptor: Descriptor) -> str:
         return ""

@@ -131,10 +131,10 @@ class BuildCaches:
                 self._engine.pool.bring([layer.descriptor], cancel)
                 return True
             from lamina.base.reference import parse_reference
-            from lamina.registry.push import has_blob
+            from lamina.registry.blob_upload import has_blob
 
             reference = parse_reference(layer.home)
-            return has_blob(self._engine.registry(), reference, layer.descriptor, cancel)
+            return has_blob(self._engine.registry(), reference, layer.descriptor, cancel, "pull")
         except Cancelled:
             raise
         except LaminaError:

@@ -29,9 +29,12 @@ class StoreContent:
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return self._blobs.read(descriptor.digest)
 
-    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+    def chunks(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
         self._pool.bring([descriptor], cancel)
         with self._blobs.open(descriptor.digest) as file:
+            file.seek(offset)
             while chunk := file.read(_CHUNK):
                 yield chunk
 

@@ -50,8 +50,10 @@ class RemoteContent:
             self._homes.setdefault(part.digest, home)
         return data
 
-    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        return self._client.blob(self._homes[descriptor.digest], descriptor, cancel=cancel)
+    def chunks(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
+        return self._client.blob(self._homes[descriptor.digest], descriptor, offset, cancel)
 
     def origin(self, descriptor: Descriptor) -> str:
         home = self._homes.get(descriptor.digest)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import Corrupt, LaminaError, NotFound, Unavailable
 from lamina.registry.auth import Authorizer, denied
 from lamina.registry.hosts import Tls
-from lamina.registry.transport import Request, Response, Transport
+from lamina.registry.transport import Request, Response, Transport, retry_seconds
 from lamina.registry.url import Url, make_url, parse_url
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+class Busy(Unavailable):
+    """The registry asks to come back in so many `seconds`."""
+
+    def __init__(self, reason: str, *, seconds: float, hint: str = "") -> None:
+        super().__init__(reason, hint=hint)
+        self.seconds = seconds
 
 
 class Call(NamedTuple):
@@ -141,7 +149,6 @@ def refusal(response: Response, what: str) -> LaminaError:
     """Translate an HTTP status, with the registry's own words where it has any (spec, "Error
     Codes")."""
     host, status = response.url.authority, response.status
-    retry_after = response.header("Retry-After")
     words = _words(response)
     said = f": {words}" if words else ""
     if status == 404:
@@ -151,9 +158,11 @@ def refusal(response: Response, what: str) -> LaminaError:
     if status in (401, 403):
         return denied(host, words or f"status {status} for {what}")
     if status == 429:
-        wait = f" for {retry_after} s" if retry_after.isdigit() else ""
-        return Unavailable(
+        seconds = retry_seconds(response)
+        wait = f" for {seconds:.0f} s" if seconds is not None else ""
+        return Busy(
             f"{host} limits the rate of requests{wait}{said}",
+            seconds=seconds or 0.0,
             hint="wait, log in with `docker login`, or configure a mirror",
         )
     if status == 400 and "HTTPS server" in words:
@@ -161,6 +170,8 @@ def refusal(response: Response, what: str) -> LaminaError:
             f"{host} speaks HTTPS only",
             hint=f'configure [registry."{host}"] http = false',
         )
+    if status == 503 and (seconds := retry_seconds(response)) is not None:
+        return Busy(f"{host} is busy for {seconds:.0f} s{said}", seconds=seconds)
     if status >= 500:
         return Unavailable(f"{host} failed with status {status} for {what}{said}")
     return Unavailable(f"{host} answered {status} for {what}{said}")

@@ -168,7 +168,7 @@ class Transport:
             else:
                 if response.status not in _RETRIED or last:
                     return response
-                asked = _retry_after(response.header("Retry-After"))
+                asked = retry_seconds(response)
                 if asked is not None and asked > self.patience.retry_after:
                     return response
                 pause = pause if asked is None else asked
@@ -197,7 +197,7 @@ class Transport:
                 if not isinstance(error, Exception):
                     raise
                 cancel.check()
-                if reused and isinstance(error, (OSError, _http_error())):
+                if reused and not request.once and isinstance(error, (OSError, _http_error())):
                     continue  # it had gone stale while idle
                 raise translate(error, request.url) from error
             break
@@ -287,8 +287,9 @@ def _http_error() -> type[Exception]:
     return HTTPException
 
 
-def _retry_after(text: str) -> float | None:
-    """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
+def retry_seconds(response: Response) -> float | None:
+    """What Retry-After says, in either of its forms (RFC 9110, 10.2.3); None without it."""
+    text = response.header("Retry-After")
     if not text:
         return None
     if text.isdigit():

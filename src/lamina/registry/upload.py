@@ -36,8 +36,10 @@ class Content(Protocol):
         """All of a manifest, checked. Raises NotFound, Corrupt."""
         ...
 
-    def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        """A blob's bytes. Raises NotFound."""
+    def chunks(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
+        """A blob's bytes from an offset on. Raises NotFound."""
         ...
 
     def origin(self, descriptor: Descriptor) -> str:
@@ -111,7 +113,7 @@ class Upload:
                     self._client,
                     self._reference,
                     blob,
-                    lambda: self._counted(blob, cancel, told),
+                    lambda offset: self._counted(blob, offset, cancel, told),
                     cancel,
                     self._mount_source(blob),
                 )
@@ -159,10 +161,10 @@ class Upload:
         return self._mirrors[0] if self._mirrors else ""
 
     def _counted(
-        self, blob: Descriptor, cancel: Cancellation, told: Transferred | None
+        self, blob: Descriptor, offset: int, cancel: Cancellation, told: Transferred | None
     ) -> Iterator[bytes]:
-        sent = 0
-        for chunk in self._content.chunks(blob, cancel):
+        sent = offset
+        for chunk in self._content.chunks(blob, cancel, offset):
             cancel.check()
             yield chunk
             sent += len(chunk)

@@ -1,0 +1,192 @@
+"""Uploads in chunks: over a server that follows the spec, and to a real registry by a proxy."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import registry_server
+from upload_server import UploadHandler, UploadServer
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import Unavailable
+from lamina.base.oci import OCI_LAYER, Descriptor
+from lamina.base.reference import parse_reference
+from lamina.registry.blob_upload import BlobUpload
+from lamina.registry.client import RegistryClient
+from lamina.registry.credentials import Anonymous
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.registry.transport import Patience
+
+CHUNK = 64 << 10
+DATA = random.Random(7).randbytes(5 * CHUNK + 1000)
+BLOB = Descriptor(OCI_LAYER, digest_of(DATA), len(DATA))
+
+
+def send(host: str, patience: Patience, path: str = "a", data: bytes = DATA) -> bool:
+    blob = Descriptor(OCI_LAYER, digest_of(data), len(data))
+
+    def content(offset: int) -> list[bytes]:
+        # In pieces that fit the chunks badly.
+        return [data[at : at + 10_007] for at in range(offset, len(data), 10_007)]
+
+    with RegistryClient(credentials=Anonymous(), patience=patience) as client:
+        reference = parse_reference(f"{host}/{path}")
+        return BlobUpload(client, reference, blob, content, Cancellation(), CHUNK).send()
+
+
+def cut(after: int) -> Callable[[UploadHandler], bool]:
+    """The server takes some of the body, then the connection breaks."""
+
+    def fault(handler: UploadHandler) -> bool:
+        handler.take(after)
+        handler.hang_up()
+        return True
+
+    return fault
+
+
+def answer(code: int, **headers: str) -> Callable[[UploadHandler], bool]:
+    def fault(handler: UploadHandler) -> bool:
+        handler.body()
+        handler.reply(code, **headers)
+        return True
+
+    return fault
+
+
+def forget(handler: UploadHandler) -> bool:
+    del handler.owner.uploads[handler.name]
+    return False
+
+
+def lose_the_answer(handler: UploadHandler) -> bool:
+    handler.take()
+    handler.hang_up()
+    return True
+
+
+def well(handler: UploadHandler) -> bool:
+    return False
+
+
+def test_chunks_one_after_another(patience: Patience) -> None:
+    with UploadServer() as server:
+        assert send(server.host, patience)
+        assert server.seen == ["POST", *["PATCH"] * 6, "PUT"]
+        assert server.blobs[BLOB.digest] == DATA
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"),
+    [
+        (cut(0), len(DATA)),
+        (cut(30_000), len(DATA)),
+        (lose_the_answer, len(DATA)),
+        (answer(500), len(DATA)),
+        (answer(416), len(DATA)),
+        (answer(429, Retry_After="0"), len(DATA)),
+        (forget, len(DATA) + CHUNK),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 1, 4])
+def test_it_goes_on_where_it_broke(
+    fault: Callable[[UploadHandler], bool], most: int, before: int, patience: Patience
+) -> None:
+    with UploadServer() as server:
+        server.faults += [well] * before + [fault]
+        assert send(server.host, patience)
+        assert server.blobs[BLOB.digest] == DATA
+        assert server.received <= most + (before * CHUNK if fault is forget else 0)
+
+
+def test_many_breaks_are_no_failure_as_long_as_it_goes_on(patience: Patience) -> None:
+    with UploadServer() as server:
+        server.faults += [cut(20_000) for _ in range(12)]
+        assert send(server.host, patience)
+        assert server.blobs[BLOB.digest] == DATA
+
+
+def test_a_registry_that_never_takes_it(patience: Patience) -> None:
+    with UploadServer() as server:
+        server.faults += [answer(500)] * 20
+        with pytest.raises(Unavailable, match="500"):
+            send(server.host, patience)
+
+
+def test_without_chunks_it_goes_in_one(patience: Patience) -> None:
+    with UploadServer(chunks=False) as server:
+        assert send(server.host, patience)
+        assert server.seen == ["POST", "PATCH", "POST", "PUT"]
+        assert server.blobs[BLOB.digest] == DATA
+
+
+def test_a_registry_may_want_larger_chunks(patience: Patience) -> None:
+    with UploadServer(least=3 * CHUNK) as server:
+        assert send(server.host, patience)
+        assert server.seen == ["POST", "PATCH", "PATCH", "PUT"]
+
+
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK])
+def test_small_blobs_are_one_request(size: int, patience: Patience) -> None:
+    with UploadServer() as server:
+        assert send(server.host, patience, data=DATA[:size])
+        assert server.seen == ["POST", "PUT"]
+
+
+def test_the_last_answer_may_get_lost(patience: Patience) -> None:
+    def done_but_silent(handler: UploadHandler) -> bool:
+        handler.owner.blobs[BLOB.digest] = DATA
+        del handler.owner.uploads[handler.name]
+        handler.hang_up()
+        return True
+
+    with UploadServer() as server:
+        server.faults += [well] * 6 + [done_but_silent]
+        assert send(server.host, patience)
+        assert server.seen == ["POST", *["PATCH"] * 6, "PUT"]
+
+
+def test_retry_after_is_obeyed_and_not_for_ever(patience: Patience) -> None:
+    with UploadServer() as server:
+        server.faults.append(answer(429, Retry_After="1"))
+        begun = time.monotonic()
+        assert send(server.host, patience)
+        assert time.monotonic() - begun >= 1
+        server.faults.append(answer(503, Retry_After="3600"))
+        with pytest.raises(Unavailable, match="3600"):
+            send(server.host, patience, data=DATA[::-1])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        registry_server.reset,
+        registry_server.status(500),
+        registry_server.status(429, Retry_After="0"),
+        registry_server.truncate(0),
+        registry_server.stall,
+    ],
+)
+@pytest.mark.parametrize("where", ["POST", "PATCH", "PUT", "HEAD"])
+def test_a_real_registry_behind_faults(
+    fault: Callable[[registry_server.Handler], None],
+    where: str,
+    proxy: registry_server.FaultProxy,
+    registry: Any,
+    patience: Patience,
+) -> None:
+    data = random.Random(f"{where}{fault}").randbytes(3 * CHUNK + 5)
+    blob = Descriptor(OCI_LAYER, digest_of(data), len(data))
+    proxy.fail(where, fault, times=2)
+    proxy.fail("PATCH", registry_server.reset)
+    assert send(proxy.host, patience, "faults/app", data)
+    with RegistryClient(credentials=Anonymous()) as client:
+        there = parse_reference(f"{registry[0]}/faults/app")
+        assert b"".join(client.blob(there, blob)) == data
