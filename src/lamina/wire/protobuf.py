@@ -194,7 +194,7 @@ def _get(field: Field, wire_type: int, raw: Any, schema: Schema, depth: int) -> 
 
 def _map_entry(raw: Any, field: Field, schema: Schema, depth: int) -> tuple[str, Any]:
     key = ""
-    value: Any = {Kind.STRING: "", Kind.BOOL: False}.get(field.kind)
+    value: Any = {Kind.STRING: "", Kind.BYTES: b"", Kind.BOOL: False, Kind.INT: 0}.get(field.kind)
     if not isinstance(raw, bytes):
         raise Corrupt(f"malformed message: field {field.number} is not a map")
     for number, wire_type, item in _records(raw):

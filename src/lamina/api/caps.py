@@ -1,0 +1,33 @@
+"""What a side can do (BuildKit's `util/apicaps/pb/caps.proto`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.wire.fields import boolean, string
+
+if TYPE_CHECKING:
+    from lamina.wire.protobuf import Schema
+
+
+class APICap(NamedTuple):
+    """One capability, by name (`exec.mount.bind`); why and what instead when not `enabled`."""
+
+    id: str = ""
+    enabled: bool = False
+    deprecated: bool = False
+    disabled_reason: str = ""
+    disabled_reason_msg: str = ""
+    disabled_alternative: str = ""
+
+
+SCHEMA: Schema = {
+    APICap: (
+        string(1, "id"),
+        boolean(2, "enabled"),
+        boolean(3, "deprecated"),
+        string(4, "disabled_reason"),
+        string(5, "disabled_reason_msg"),
+        string(6, "disabled_alternative"),
+    ),
+}

@@ -1,0 +1,27 @@
+"""A blob's description within messages (`Descriptor` of control and gateway, of one shape)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.wire.fields import integer, mapping, string
+
+if TYPE_CHECKING:
+    from lamina.wire.protobuf import Schema
+
+
+class Descriptor(NamedTuple):
+    media_type: str = ""
+    digest: str = ""
+    size: int = 0
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+SCHEMA: Schema = {
+    Descriptor: (
+        string(1, "media_type"),
+        string(2, "digest"),
+        integer(3, "size"),
+        mapping(5, "annotations"),
+    ),
+}

@@ -1,0 +1,63 @@
+"""Calls in terms of messages: what a caller and a handler say most often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lamina.wire.contract import Code, StatusError, call_unary
+from lamina.wire.protobuf import Schema, decode, encode
+
+if TYPE_CHECKING:
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Call, Channel, Metadata, ServerCall
+
+M = TypeVar("M")
+
+
+def unary(
+    channel: Channel,
+    method: str,
+    request: Any,
+    response: type[M],
+    schema: Schema,
+    *,
+    metadata: Metadata = (),
+    cancel: Cancellation | None = None,
+) -> M:
+    """Send one message, get one of type `response`. Raises StatusError, Corrupt."""
+    encoded = encode(request, schema)
+    answer = call_unary(channel, method, encoded, metadata=metadata, cancel=cancel)
+    decoded: M = decode(answer, response, schema)
+    return decoded
+
+
+def receive(call: Call, message: type[M], schema: Schema) -> M | None:
+    """The next message of a call, None at its end. Raises StatusError, Corrupt."""
+    encoded = call.receive()
+    if encoded is None:
+        return None
+    decoded: M = decode(encoded, message, schema)
+    return decoded
+
+
+def request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
+    """The one request of a call. Raises StatusError if there is none."""
+    request = receive(call, message, schema)
+    if request is None:
+        raise StatusError(Code.INVALID_ARGUMENT, f"{call.method} was called without a request")
+    return request
+
+
+def values(metadata: Metadata, name: str) -> list[str]:
+    """All values of a metadata name, in order; names are lower-case."""
+    return [
+        value if isinstance(value, str) else value.decode("utf-8", "replace")
+        for key, value in metadata
+        if key == name
+    ]
+
+
+def first(metadata: Metadata, name: str) -> str:
+    """The first value of a metadata name, or ""."""
+    found = values(metadata, name)
+    return found[0] if found else ""

@@ -1,0 +1,78 @@
+"""Rules about sources (BuildKit's `sourcepolicy/pb/policy.proto`)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.wire.fields import integer, many, mapping, one, string
+
+if TYPE_CHECKING:
+    from lamina.wire.protobuf import Schema
+
+
+class PolicyAction(IntEnum):
+    ALLOW = 0
+    DENY = 1
+    CONVERT = 2
+
+
+class MatchType(IntEnum):
+    WILDCARD = 0
+    EXACT = 1
+    REGEX = 2
+
+
+class AttrMatch(IntEnum):
+    EQUAL = 0
+    NOT_EQUAL = 1
+    MATCHES = 2
+
+
+class AttrConstraint(NamedTuple):
+    key: str = ""
+    value: str = ""
+    condition: AttrMatch = AttrMatch.EQUAL
+
+
+class Selector(NamedTuple):
+    identifier: str = ""
+    match_type: MatchType = MatchType.WILDCARD
+    constraints: tuple[AttrConstraint, ...] = ()
+
+
+class Update(NamedTuple):
+    """What a source that CONVERT matches becomes; attributes are added to its own."""
+
+    identifier: str = ""
+    attrs: tuple[tuple[str, str], ...] = ()
+
+
+class Rule(NamedTuple):
+    action: PolicyAction = PolicyAction.ALLOW
+    selector: Selector | None = None
+    updates: Update | None = None
+
+
+class Policy(NamedTuple):
+    """`version` is 1. Rules are gone through in order."""
+
+    version: int = 0
+    rules: tuple[Rule, ...] = ()
+
+
+SCHEMA: Schema = {
+    AttrConstraint: (string(1, "key"), string(2, "value"), integer(3, "condition", AttrMatch)),
+    Selector: (
+        string(1, "identifier"),
+        integer(2, "match_type", MatchType),
+        many(3, "constraints", AttrConstraint),
+    ),
+    Update: (string(1, "identifier"), mapping(2, "attrs")),
+    Rule: (
+        integer(1, "action", PolicyAction),
+        one(2, "selector", Selector),
+        one(3, "updates", Update),
+    ),
+    Policy: (integer(1, "version"), many(2, "rules", Rule)),
+}

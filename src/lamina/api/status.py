@@ -1,0 +1,48 @@
+"""`google.rpc.Status`: how a call ended, as a message within other messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.wire.contract import Code, Detail, StatusError
+from lamina.wire.fields import data, integer, many, string
+
+if TYPE_CHECKING:
+    from lamina.wire.protobuf import Schema
+
+
+class Any(NamedTuple):
+    """`google.protobuf.Any`: an encoded message and the URL of its type."""
+
+    type_url: str = ""
+    value: bytes = b""
+
+
+class Status(NamedTuple):
+    """`code` is a number of `lamina.wire.contract.Code`, or one that nobody has named yet."""
+
+    code: int = 0
+    message: str = ""
+    details: tuple[Any, ...] = ()
+
+
+SCHEMA: Schema = {
+    Any: (string(1, "type_url"), data(2, "value")),
+    Status: (integer(1, "code"), string(2, "message"), many(3, "details", Any)),
+}
+
+
+def status_of(error: StatusError) -> Status:
+    """What a call ended with, as a message."""
+    details = tuple(Any(detail.type_url, detail.value) for detail in error.details)
+    return Status(int(error.code), error.message, details)
+
+
+def error_of(status: Status) -> StatusError:
+    """The error that a message tells of; a code that nobody knows is UNKNOWN."""
+    try:
+        code = Code(status.code)
+    except ValueError:
+        code = Code.UNKNOWN
+    details = tuple(Detail(detail.type_url, detail.value) for detail in status.details)
+    return StatusError(code, status.message, details)
