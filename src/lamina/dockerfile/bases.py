@@ -7,10 +7,11 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
+from lamina.base.patterns import PatternMatcher
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.checks.bases import check_base_platform
 from lamina.dockerfile.graph import Inputs, Step, llb_platform
-from lamina.dockerfile.ignore import PatternMatcher, read_patterns
+from lamina.dockerfile.ignore import read_patterns
 from lamina.dockerfile.image_config import ImageConfig
 from lamina.dockerfile.stage import SCRATCH
 from lamina.llb.op import Op, SourceOp

@@ -13,7 +13,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import NotFound
+from lamina.base.patterns import compile_glob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,48 +150,9 @@ def expand_wildcard(tree: Tree, pattern: str) -> list[tuple[str, str]]:
     return [(f"{fixed}/{shown}" if fixed else shown, real) for shown, real in found]
 
 
-def compile_glob(pattern: str) -> Callable[[str], bool]:
-    """A matcher for one path component, with the syntax of Go's `filepath.Match`.
-
-    Raises InvalidInput.
-    """
-    out = ""
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        at += 1
-        if char == "*":
-            out += "[^/]*"
-        elif char == "?":
-            out += "[^/]"
-        elif char == "\\":
-            if at >= len(pattern):
-                raise InvalidInput(f'"{pattern}": syntax error in pattern')
-            out += re.escape(pattern[at])
-            at += 1
-        elif char == "[":
-            end = at + 1 if pattern[at : at + 1] in ("^", "]") else at
-            while end < len(pattern) and pattern[end] != "]":
-                end += 2 if pattern[end] == "\\" else 1
-            if end >= len(pattern) or end == at:
-                raise InvalidInput(f'"{pattern}": syntax error in pattern')
-            body = pattern[at:end]
-            negated = body.startswith("^")
-            body = body[1:] if negated else body
-            out += "[" + ("^" if negated else "") + body.replace("[", r"\[") + "]"
-            at = end + 1
-        else:
-            out += re.escape(char)
-    try:
-        matcher = re.compile(out, re.DOTALL)
-    except re.error as error:
-        raise InvalidInput(f'"{pattern}": syntax error in pattern') from error
-    return lambda name: matcher.fullmatch(name) is not None
-
-
 def _matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:
     if not patterns:
         return None
-    from lamina.dockerfile.ignore import PatternMatcher
+    from lamina.base.patterns import PatternMatcher
 
     return PatternMatcher(patterns).matches

@@ -51,7 +51,7 @@ class LocalSource:
         patterns = _patterns(self._attrs.get(EXCLUDE_PATTERNS, ""))
         if not patterns:
             return None
-        from lamina.dockerfile.ignore import PatternMatcher
+        from lamina.base.patterns import PatternMatcher
 
         matcher = PatternMatcher(patterns)
         final = not any(pattern.startswith("!") for pattern in patterns)

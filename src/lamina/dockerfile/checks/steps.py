@@ -11,9 +11,9 @@ from lamina.dockerfile.checks import rules
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lamina.base.patterns import PatternMatcher
     from lamina.dockerfile import instruction as ast
     from lamina.dockerfile.checks.checker import Checker
-    from lamina.dockerfile.ignore import PatternMatcher
     from lamina.dockerfile.stage import Stage
 
 # A whole name, or a word of it between underscores.
@@ -119,7 +119,7 @@ class StepChecks:
         """
         if ignored.has_exceptions or not ignored.patterns:
             return
-        from lamina.dockerfile.ignore import clean
+        from lamina.base.patterns import clean
 
         path = clean(path)
         if path in (".", "/") and not any(p.text in _EVERYTHING for p in ignored.patterns):
