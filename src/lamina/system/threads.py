@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -54,11 +55,21 @@ class WorkerPool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Take no more work and wait, at most so long, for what is queued and running.
+
+        Returns whether all threads have ended; one that calls this is not waited for.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        deadline = None if seconds is None else time.monotonic() + seconds
+        others = [thread for thread in self._threads if thread is not threading.current_thread()]
+        for thread in others:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in others)
 
     def _serve(self) -> None:
         while True:

@@ -99,6 +99,13 @@ class Call(Protocol):
         """Send a message; waits for flow control. Raises StatusError if the call is over."""
         ...
 
+    def hang_up(self) -> None:
+        """Want no more messages of either way: `receive` returns None to whoever waits in it,
+        `send` raises. The status still comes as ever: from the handler's return, or at the
+        caller by leaving its `with` block. Never blocks.
+        """
+        ...
+
 
 class ServerCall(Call, Protocol):
     """A call as its handler sees it."""
@@ -118,7 +125,8 @@ class ServerCall(Call, Protocol):
     def cancel(self) -> Cancellation:
         """Flipped when the caller has gone, cancelled, or let its deadline (`grpc-timeout`) pass.
 
-        Not flipped when the handler returns.
+        Not flipped when the handler returns. Whoever flips it ends the call: the caller sees
+        CANCELLED.
         """
         ...
 

@@ -1,0 +1,82 @@
+"""Addresses, as BuildKit writes them, and connecting to them: `unix://path`, `tcp://host:port`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, Unavailable, from_os_error
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from lamina.wire.client import GrpcChannel
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """(scheme, rest). Raises InvalidInput."""
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme not in ("unix", "tcp", "fd"):
+        raise InvalidInput(
+            f"cannot understand the address {address!r}",
+            hint="write unix:///path/of/socket or tcp://host:port",
+        )
+    if scheme == "unix" and not rest:
+        raise InvalidInput(f"the address {address!r} has no path")
+    return scheme, rest
+
+
+def split_host(rest: str) -> tuple[str, int]:
+    """Host and port of `host:port`, `[v6]:port`. Raises InvalidInput."""
+    host, mark, port = rest.rpartition(":")
+    if not mark or not port.isdecimal() or int(port) > 65535:
+        raise InvalidInput(f"the address {rest!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def dial(address: str, tls: ssl.SSLContext | None = None, *, seconds: float = 10.0) -> GrpcChannel:
+    """Connect to a server; the caller closes the channel.
+
+    Raises InvalidInput, NotFound (no such socket), PermissionDenied, Unavailable.
+    """
+    from lamina.wire.client import GrpcChannel
+    from lamina.wire.transport import SocketTransport
+
+    scheme, rest = split_address(address)
+    host = "localhost"
+    if scheme == "tcp":
+        host = split_host(rest)[0] or "localhost"
+    try:
+        connected = _connect(scheme, rest, seconds)
+        if tls is None:
+            return GrpcChannel(SocketTransport(connected), authority=host)
+        from lamina.wire.tls import TlsTransport
+
+        transport = TlsTransport(connected, tls, server_name=host, seconds=seconds)
+        return GrpcChannel(transport, authority=host, scheme="https")
+    except OSError as error:
+        if error.errno is None or not isinstance(error.errno, int):
+            raise Unavailable(f"connect to {address}: {error}") from error
+        raise from_os_error(error, f"connect to {address}") from error
+
+
+def _connect(scheme: str, rest: str, seconds: float) -> socket.socket:
+    import socket
+
+    if scheme == "tcp":
+        host, port = split_host(rest)
+        connected = socket.create_connection((host or "localhost", port), seconds)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    elif scheme == "unix":
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            connected.settimeout(seconds)
+            connected.connect(rest)
+        except BaseException:
+            connected.close()
+            raise
+    else:
+        raise InvalidInput(f"cannot connect to {scheme}://")
+    connected.settimeout(None)
+    return connected

@@ -1,0 +1,162 @@
+"""gRPC's calls over one HTTP/2 connection, as their caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled
+from lamina.wire.connection import Connection
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.messages import MessageReader, send_message
+from lamina.wire.metadata import metadata_fields, read_metadata
+from lamina.wire.status import from_fault, read_status
+from lamina.wire.stream import StreamEnded
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Metadata, Transport
+    from lamina.wire.headers import Fields
+    from lamina.wire.stream import Stream
+
+
+class GrpcChannel:
+    """`contract.Channel` over a transport, which it closes. It does not connect again."""
+
+    def __init__(
+        self, transport: Transport, *, authority: str = "localhost", scheme: str = "http"
+    ) -> None:
+        self._common: Fields = [
+            (b":method", b"POST"),
+            (b":scheme", scheme.encode()),
+            (b":authority", authority.encode()),
+        ]
+        self._connection = Connection(transport)
+        self._connection.start()
+
+    def open(
+        self, method: str, metadata: Metadata = (), cancel: Cancellation | None = None
+    ) -> OpenCall:
+        fields = [
+            *self._common,
+            (b":path", method.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"grpc-accept-encoding", b"gzip"),
+            *metadata_fields(metadata),
+        ]
+        if not self._connection.fits(fields):
+            raise StatusError(Code.RESOURCE_EXHAUSTED, "the metadata is more than the peer takes")
+        try:
+            stream = self._connection.open(fields, cancel)
+        except StreamEnded as ended:
+            raise StatusError(Code.UNAVAILABLE, ended.reason) from None
+        except Cancelled as cancelled:
+            raise StatusError(Code.CANCELLED, cancelled.reason) from cancelled
+        return OpenCall(stream, cancel)
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the connection has ended. Returns whether it has."""
+        return self._connection.wait(seconds)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> GrpcChannel:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class OpenCall:
+    """`contract.ClientCall`."""
+
+    def __init__(self, stream: Stream, cancel: Cancellation | None) -> None:
+        self._stream = stream
+        self._reader = MessageReader(stream)
+        self._answered = False  # the response's headers have been looked at
+        self._listening: AbstractContextManager[None] | None = None
+        if cancel is not None:
+            self._listening = cancel.calling(self.cancel)
+            self._listening.__enter__()
+
+    def send(self, message: bytes) -> None:
+        try:
+            send_message(self._stream, message)
+        except StreamEnded as ended:
+            raise self._reason(ended) from None
+
+    def finish_sending(self) -> None:
+        self._stream.end()
+
+    def hang_up(self) -> None:
+        self._stream.hang_up()
+        self._stream.end()
+
+    def header(self) -> Metadata:
+        fields = self._answer()
+        if fields is None:
+            self._check_end()
+            return ()
+        return read_metadata(fields)
+
+    def receive(self) -> bytes | None:
+        try:
+            if not self._answered and self._answer() is None:
+                message = None
+            else:
+                message = self._reader.next()
+        except StreamEnded as ended:
+            raise self._reason(ended) from None
+        except StatusError as malformed:
+            raise self._end_status() or malformed from None
+        if message is None:
+            self._check_end()
+        return message
+
+    def cancel(self) -> None:
+        self._stream.reset()
+
+    def __enter__(self) -> OpenCall:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._listening is not None:
+            self._listening.__exit__(None, None, None)
+            self._listening = None
+        self.cancel()
+
+    def _answer(self) -> Fields | None:
+        """The response's headers; None if it is nothing but a status."""
+        try:
+            fields = self._stream.fields()
+        except StreamEnded as ended:
+            raise self._reason(ended) from None
+        values = dict(fields)
+        if b"grpc-status" in values or values.get(b":status") != b"200":
+            return None
+        if not values.get(b"content-type", b"").startswith(b"application/grpc"):
+            raise StatusError(Code.UNKNOWN, "the response is not gRPC")
+        self._reader.encoding = values.get(b"grpc-encoding", b"identity").decode("ascii", "replace")
+        self._answered = True
+        return fields
+
+    def _end_status(self) -> StatusError | None:
+        """The status that the peer has sent; None if it was OK, or there is none yet."""
+        fields = self._stream.last_fields()
+        return read_status(fields) if fields is not None else None
+
+    def _check_end(self) -> None:
+        """Raise the status at the end, unless it is OK."""
+        if (status := self._end_status()) is not None:
+            raise status
+
+    def _reason(self, ended: StreamEnded) -> StatusError:
+        """Why the stream cannot be used: the peer's status, if it has sent one."""
+        return (ended.remote and self._end_status()) or from_fault(ended)

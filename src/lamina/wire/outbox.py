@@ -1,0 +1,93 @@
+"""What a connection has yet to send, and the thread that sends it.
+
+Whoever has something to say appends frames under the connection's lock; the thread takes all
+that has gathered and sends it at once. So many small messages share one system call, and the
+thread that reads never waits for a peer that does not.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.wire.contract import Transport
+
+_FULL = 1 << 20  # bytes waiting; senders of messages wait for room above it
+_FLOODED = 4 * _FULL  # answers to a peer that asks and does not read
+
+
+class Outbox:
+    """Frames in their order, and the thread. `put` and `finish` want `lock` held.
+
+    `changed` is notified when there is room again. The transport is closed when the thread ends,
+    which wakes whoever reads from it.
+    """
+
+    def __init__(
+        self, transport: Transport, lock: threading.Lock, changed: threading.Condition
+    ) -> None:
+        self._transport = transport
+        self._lock = lock
+        self._changed = changed
+        self._filled = threading.Condition(lock)
+        self._idle = False
+        self._pending: list[bytes | memoryview] = []
+        self._size = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="wire-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def full(self) -> bool:
+        return self._size >= _FULL
+
+    def put(self, *parts: bytes | memoryview) -> None:
+        """Send bytes after those already here."""
+        if self._closing:
+            return
+        if self._size > _FLOODED:
+            self._closing = True
+            self._transport.close()
+        self._pending += parts
+        self._size += sum(map(len, parts))
+        if self._idle:
+            self._idle = False
+            self._filled.notify()
+
+    def finish(self) -> None:
+        """Send what is here and no more, then close the transport."""
+        self._closing = True
+        self._filled.notify()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end, which `finish` or a broken transport brings."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while batch := self._next():
+                self._transport.send(b"".join(batch))
+        except OSError:
+            with self._lock:
+                self._closing = True
+        finally:
+            self._transport.close()
+
+    def _next(self) -> list[bytes | memoryview]:
+        """All that waits; nothing when it is over."""
+        with self._lock:
+            while not self._pending:
+                if self._closing:
+                    return []
+                self._idle = True
+                self._filled.wait()
+            self._idle = False
+            batch, self._pending = self._pending, []
+            if self._size >= _FULL:
+                self._changed.notify_all()
+            self._size = 0
+            return batch

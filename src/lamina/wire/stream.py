@@ -1,0 +1,151 @@
+"""One stream of an HTTP/2 connection: bytes each way under flow control (RFC 9113, section 5)."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from lamina.wire.frames import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.wire.connection import Connection
+    from lamina.wire.headers import Fields
+
+_MANY = 1 << 14  # pieces; more are joined, so that a peer's single bytes cost no objects
+
+
+class StreamEnded(Exception):
+    """The stream was reset, by whom and why, or its connection is gone (`code` is None)."""
+
+    def __init__(self, code: int | None, reason: str, *, remote: bool) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.remote = remote
+
+
+class Stream:
+    """A stream as its user sees it; one thread may send while another receives.
+
+    Fields and methods with an underscore belong to the connection, whose lock guards them.
+    """
+
+    __slots__ = (
+        "_fault",
+        "_fields",
+        "_hung_up",
+        "_inbox",
+        "_local_ended",
+        "_on_fault",
+        "_owed",
+        "_readable",
+        "_receive_window",
+        "_remote_ended",
+        "_send_window",
+        "_trailers",
+        "_unread",
+        "connection",
+        "number",
+    )
+
+    def __init__(
+        self, connection: Connection, number: int, send_window: int, receive_window: int
+    ) -> None:
+        self.connection = connection
+        self.number = number
+        self._fields: Fields | None = None
+        self._trailers: Fields | None = None
+        self._inbox: deque[bytes] = deque()
+        self._unread = 0  # bytes in the inbox
+        self._owed = 0  # bytes taken from it that the peer has not been told of
+        self._send_window = send_window
+        self._receive_window = receive_window
+        self._local_ended = False
+        self._remote_ended = False
+        self._hung_up = False
+        self._fault: StreamEnded | None = None
+        self._readable = threading.Condition(connection.lock)
+        self._on_fault: Callable[[StreamEnded], None] | None = None
+
+    def fields(self) -> Fields:
+        """The first header block; waits for it. Raises StreamEnded."""
+        with self.connection.lock:
+            while self._fields is None:
+                if self._fault is not None:
+                    raise self._fault
+                self._readable.wait()
+            return self._fields
+
+    def last_fields(self) -> Fields | None:
+        """The header block that ended the stream, once `take` has returned None.
+
+        It is the first where that is the only one. None if the end came without.
+        """
+        with self.connection.lock:
+            if self._trailers is not None or not self._remote_ended:
+                return self._trailers
+            return self._fields
+
+    def take(self) -> deque[bytes] | None:
+        """All bytes that have arrived, waiting for the first; None at the end.
+
+        Taking them is what lets the peer send more. Raises StreamEnded.
+        """
+        with self.connection.lock:
+            while not self._inbox:
+                if self._remote_ended or self._hung_up:
+                    return None
+                if self._fault is not None:
+                    raise self._fault
+                self._readable.wait()
+            chunks, self._inbox = self._inbox, deque()
+            credit, self._unread = self._unread, 0
+            self.connection.grant(self, credit)
+            return chunks
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; waits for the peer's flow control. Raises StreamEnded."""
+        self.connection.send_data(self, data)
+
+    def send_fields(self, fields: Fields, *, end: bool = False) -> None:
+        """Send a header block. Raises StreamEnded."""
+        self.connection.send_fields(self, fields, end=end)
+
+    def end(self) -> None:
+        """Say that no more will be sent. Does nothing if that is said already."""
+        self.connection.end_stream(self)
+
+    def hang_up(self) -> None:
+        """Take no more, send no more bytes: `take` returns None to whoever waits in it."""
+        self.connection.hang_up(self)
+
+    def reset(self, code: ErrorCode = ErrorCode.CANCEL, reason: str = "cancelled") -> None:
+        """End both ways at once; whoever waits on the stream is woken. Never blocks or raises."""
+        self.connection.reset_stream(self, code, reason)
+
+    def watch(self, on_fault: Callable[[StreamEnded], None]) -> None:
+        """Have `on_fault` called when the stream ends before both sides were done.
+
+        It is called at once if that has happened, and otherwise in the connection's thread: it
+        must not block.
+        """
+        with self.connection.lock:
+            fault = self._fault
+            if fault is None:
+                self._on_fault = on_fault
+        if fault is not None:
+            on_fault(fault)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come or go."""
+        return self._fault is not None or (self._local_ended and self._remote_ended)
+
+    def _put(self, chunk: bytes) -> None:
+        self._inbox.append(chunk)
+        self._unread += len(chunk)
+        if len(self._inbox) > _MANY:
+            self._inbox = deque((b"".join(self._inbox),))

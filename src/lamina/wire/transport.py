@@ -1,0 +1,184 @@
+"""What carries a connection's bytes: a socket, two pipes, the messages of another call.
+
+(TLS is in `tls`.) `close` of each may come from any thread, and wakes those that wait in
+`receive` and `send`; file descriptors are closed by the last of them to leave, never under them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import Corrupt
+from lamina.wire.contract import StatusError
+from lamina.wire.protobuf import Field, Kind, Schema, decode, encode
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from lamina.wire.contract import Call
+
+_PIECE = 256 << 10  # bytes of a tunnel's message
+
+
+class SocketTransport:
+    """A connected stream socket, which it closes."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._use = _Use(connected.close)
+
+    def receive(self, limit: int) -> bytes:
+        with self._use:
+            return self._socket.recv(limit)
+
+    def send(self, data: bytes) -> None:
+        with self._use:
+            self._socket.sendall(data)
+
+    def close(self) -> None:
+        import socket
+
+        if self._use.end():
+            with suppress(OSError):  # the peer was faster
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._use.leave()
+
+
+class PipeTransport:
+    """Two file descriptors, one to read and one to write (which may be one socket), both closed."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._use = _Use(self._free)
+        os.set_blocking(read_fd, False)
+        os.set_blocking(write_fd, False)
+
+    def receive(self, limit: int) -> bytes:
+        import select
+
+        with self._use:
+            while self._ready(self._read_fd, select.POLLIN):
+                try:
+                    return os.read(self._read_fd, limit)
+                except BlockingIOError:
+                    continue
+            return b""
+
+    def send(self, data: bytes) -> None:
+        import select
+
+        with self._use, memoryview(data) as view:
+            sent = 0
+            while sent < len(view):
+                try:
+                    sent += os.write(self._write_fd, view[sent:])
+                except BlockingIOError:
+                    if not self._ready(self._write_fd, select.POLLOUT):
+                        raise BrokenPipeError("the transport is closed") from None
+
+    def close(self) -> None:
+        if self._use.end():
+            os.write(self._wake_write, b"\0")
+            self._use.leave()
+
+    def _ready(self, fd: int, event: int) -> bool:
+        """Wait until it can be read or written, or is broken. Returns False on `close`."""
+        import select
+
+        poll = select.poll()
+        poll.register(fd, event)
+        poll.register(self._wake_read, select.POLLIN)
+        return all(ready != self._wake_read for ready, _ in poll.poll())
+
+    def _free(self) -> None:
+        for fd in {self._read_fd, self._write_fd, self._wake_read, self._wake_write}:
+            os.close(fd)
+
+
+class _Use:
+    """Counts who is using a resource, and frees it when it has ended and the last one leaves."""
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free = free
+        self._lock = threading.Lock()
+        self._users = 1  # whoever has not called `end` yet
+        self._ended = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._ended:
+                raise ConnectionAbortedError("the transport is closed")
+            self._users += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+        self._free()
+
+    def end(self) -> bool:
+        """Let nobody in any more. Returns whether this is the first call; it owes a `leave`."""
+        with self._lock:
+            first, self._ended = not self._ended, True
+            return first
+
+    def leave(self) -> None:
+        self.__exit__()
+
+
+class TunnelTransport:
+    """The messages of a call, each some bytes in `BytesMessage.data`. It hangs the call up."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._rest = b""
+
+    def receive(self, limit: int) -> bytes:
+        try:
+            while not self._rest:
+                message = self._call.receive()
+                if message is None:
+                    return b""
+                self._rest = _unwrap(message)
+        except StatusError as error:
+            raise ConnectionAbortedError(f"the tunnel ended: {error}") from error
+        piece, self._rest = self._rest[:limit], self._rest[limit:]
+        return piece
+
+    def send(self, data: bytes) -> None:
+        try:
+            for at in range(0, len(data), _PIECE):
+                self._call.send(_wrap(data[at : at + _PIECE]))
+        except StatusError as error:
+            raise ConnectionAbortedError(f"the tunnel ended: {error}") from error
+
+    def close(self) -> None:
+        self._call.hang_up()
+
+
+class _BytesMessage(NamedTuple):
+    """`moby.buildkit.v1.BytesMessage`."""
+
+    data: bytes = b""
+
+
+_SCHEMA: Schema = {_BytesMessage: (Field(1, "data", Kind.BYTES),)}
+
+
+def _wrap(data: bytes) -> bytes:
+    return encode(_BytesMessage(data), _SCHEMA)
+
+
+def _unwrap(message: bytes) -> bytes:
+    try:
+        decoded: _BytesMessage = decode(message, _BytesMessage, _SCHEMA)
+    except Corrupt as error:
+        raise ConnectionAbortedError(f"the tunnel carries something else: {error}") from error
+    return decoded.data

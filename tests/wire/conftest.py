@@ -1,0 +1,38 @@
+"""Two ends of each kind, a channel between them, and a watch on threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from wire_service import HANDLERS, Ends, pipe_ends, socket_ends
+
+from lamina.wire.client import GrpcChannel
+from lamina.wire.contract import Peer
+from lamina.wire.server import GrpcServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(5)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(params=[socket_ends, pipe_ends], ids=["socket", "pipes"])
+def ends(request: pytest.FixtureRequest) -> Ends:
+    make: Callable[[], Ends] = request.param
+    return make()
+
+
+@pytest.fixture
+def channel(ends: Ends) -> Iterator[GrpcChannel]:
+    with GrpcServer(ends[1], HANDLERS, Peer("test")), GrpcChannel(ends[0]) as channel:
+        yield channel
