@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import Cancelled, InvalidInput
+from lamina.exporters.contract import ExportedTree
 from lamina.exporters.directory import export_directory
 from lamina.exporters.tar import export_tar
 from lamina.system.cancel import Cancellation
@@ -117,9 +118,9 @@ def test_epoch_nothing_and_cancel(tree: Path, tmp_path: Path) -> None:
 
 def test_tar(tree: Path, tmp_path: Path) -> None:
     out = io.BytesIO()
-    export_tar(str(tree), out, Cancellation(), epoch=77)
+    export_tar([ExportedTree("", str(tree))], out, Cancellation(), epoch=77)
     again = io.BytesIO()
-    export_tar(str(tree), again, Cancellation(), epoch=77)
+    export_tar([ExportedTree("", str(tree))], again, Cancellation(), epoch=77)
     assert out.getvalue() == again.getvalue()
     (tmp_path / "t.tar").write_bytes(out.getvalue())
     unpacked = tmp_path / "unpacked"
@@ -131,7 +132,19 @@ def test_tar(tree: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "t.tar") as tar:
         assert {member.mtime for member in tar} == {77}
     empty = io.BytesIO()
-    export_tar(None, empty, Cancellation())
+    export_tar([ExportedTree("", None)], empty, Cancellation())
     (tmp_path / "empty.tar").write_bytes(empty.getvalue())
     with tarfile.open(tmp_path / "empty.tar") as tar:
         assert tar.getnames() == []
+
+
+def test_tar_of_several_platforms(tree: Path) -> None:
+    out = io.BytesIO()
+    trees = [ExportedTree("linux_amd64", str(tree)), ExportedTree("linux_arm64", None)]
+    export_tar(trees, out, Cancellation())
+    out.seek(0)
+    with tarfile.open(fileobj=out) as tar:
+        names = tar.getnames()
+    below = [name for name in names if name.startswith("linux_amd64/")]
+    assert sorted({*below, "linux_amd64", "linux_arm64"}) == sorted(names)
+    assert len(below) >= 3

@@ -45,13 +45,16 @@ class KnownResults(Protocol):
 
 
 class SolvedGraph:
-    """What a build leaves for its caches: the chain, the states under its keys, the target."""
+    """What a build leaves for its caches: the chain, the states under its keys, the targets."""
 
     def __init__(
-        self, chain: Sequence[ChainRecord], results: KnownResults, target: int | None
+        self,
+        chain: Sequence[ChainRecord],
+        results: KnownResults,
+        targets: Sequence[int | None],
     ) -> None:
         self.chain = chain
-        self.target = target
+        self.targets = targets
         self._results = results
 
     def snapshot(self, record: ChainRecord) -> int | None:
@@ -125,14 +128,14 @@ def make_config(
     graph: SolvedGraph, options: CacheExport, pool: RefPool, cancel: Cancellation
 ) -> CacheConfig:
     """The chain with the layers of its results; packs what is not packed yet."""
-    target = {state.id for state in pool.snapshots.stack(graph.target)}
+    wanted = {state.id for target in graph.targets for state in pool.snapshots.stack(target)}
     layers: list[Descriptor] = []
     parents: list[int] = []
     places: dict[tuple[int, Digest], int] = {}
 
     def result_of(record: ChainRecord) -> Result | None:
         snapshot = graph.snapshot(record)
-        if snapshot is None or not (options.every_step or snapshot in target):
+        if snapshot is None or not (options.every_step or snapshot in wanted):
             return None
         cancel.check()
         try:

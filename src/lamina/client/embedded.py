@@ -14,10 +14,13 @@ from lamina.base.reference import parse_reference
 from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
+from lamina.engine.bridge import DockerfileBridge
+from lamina.engine.build import BuildOptions
 from lamina.engine.caches import CacheWishes
-from lamina.engine.engine import DockerfileSpec, Engine
+from lamina.engine.engine import Engine
 from lamina.exporters.destination import make_output
 from lamina.llb.op import Ulimit
+from lamina.sources.image import ResolveMode
 from lamina.sources.layout import parse_location
 from lamina.stores.store import open_store
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
         RunRequest,
         UsageFilter,
     )
+    from lamina.engine.build import Build
     from lamina.exporters.destination import Output
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
@@ -46,8 +50,11 @@ _NONE = "<none>@"
 @contextmanager
 def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
     """Open the store at `root` and an engine on it. Call before any thread is started."""
-    with open_store(root) as store:
-        yield EmbeddedBuilder(Workplace(store.root), Engine, store)
+    with (
+        open_store(root) as store,
+        closing(EmbeddedBuilder(Workplace(store.root), Engine, store)) as builder,
+    ):
+        yield builder
 
 
 class Workplace:
@@ -95,39 +102,50 @@ class EmbeddedBuilder:
             )
         return self._engine
 
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
-        options = request.frontend
-        engine = self.engine
-        if not self._place.overlay:
-            events(_whole_trees(self._store.root))
-        with closing(_session(request)) as session:
-            metadata = engine.build(
-                _frontend_request(request),
-                DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
-                session,
-                _outputs(request),
-                pull=options.pull,
-                wishes=_wishes(request),
-                allowed=_allowed(options.allow, options.network),
-                events=events,
-                cancel=cancel,
-            )
+        from lamina.exporters.receiver import LocalReceiver
+
+        outputs = _outputs(request)
+        with self._build(request, events, cancel) as (build, bridge):
+            result = build.dockerfile([_frontend_request(request)], bridge)
+            metadata = build.finish(result, outputs, LocalReceiver())
         return BuildOutcome(str(metadata.get("containerimage.config.digest", "")), metadata)
 
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
-        with closing(_session(request)) as session:
-            found = self.engine.call(
-                name,
-                _frontend_request(request),
-                DockerfileSpec(request.context.dockerfile, request.context.dockerfile_data),
-                session,
-                pull=request.frontend.pull,
-                events=events,
-                cancel=cancel,
+        from lamina.dockerfile.calls import answer
+
+        with self._build(request, events, cancel) as (_, bridge):
+            return CallAnswer(*answer(name, _frontend_request(request), bridge))
+
+    @contextmanager
+    def _build(
+        self, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> Iterator[tuple[Build, DockerfileBridge]]:
+        frontend, context = request.frontend, request.context
+        options = BuildOptions(
+            ResolveMode.PULL if frontend.pull else ResolveMode.LOCAL,
+            _allowed(frontend.allow, frontend.network),
+            _wishes(request),
+        )
+        engine = self.engine
+        if not self._place.overlay:
+            events(_whole_trees(self._store.root))
+        with (
+            closing(_session(request)) as session,
+            engine.open_build(session, options, events, cancel) as build,
+        ):
+            yield (
+                build,
+                DockerfileBridge(
+                    build, dockerfile=context.dockerfile, data=context.dockerfile_data
+                ),
             )
-        return CallAnswer(*found)
 
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation

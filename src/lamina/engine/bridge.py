@@ -12,13 +12,10 @@ from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
 
 if TYPE_CHECKING:
-    from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.contract import Warned
-    from lamina.ops.resolve import Workshop
-    from lamina.session.contract import Session
-    from lamina.system.cancel import Cancellation
+    from lamina.engine.build import Build
 
 _LIMIT = 16 << 20
 
@@ -33,21 +30,18 @@ class DockerfileBridge:
 
     def __init__(
         self,
-        session: Session,
-        workshop: Workshop,
-        events: EventSink,
-        cancel: Cancellation,
+        build: Build,
         *,
         dockerfile: str,
         data: bytes | None,
     ) -> None:
-        self._session = session
-        self._workshop = workshop
-        self._events = events
-        self._cancel = cancel
+        self._session = build.session
+        self._engine = build.engine
+        self._images = build.engine.resolver(build.options.resolve)
+        self._events = build.events
+        self._cancel = build.cancel
         self._dockerfile = dockerfile
         self._data = data
-        self.base_config: bytes | None = None
         self._reading = internal_digest("load build definition")
 
     def read_dockerfile(self) -> DockerfileText:
@@ -77,15 +71,11 @@ class DockerfileBridge:
 
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         with step(f"[internal] load metadata for {reference}", self._events):
-            resolved = self._workshop.images.resolve(reference, platform, self._cancel)
-        self.base_config = resolved.config
+            resolved = self._images.resolve(reference, platform, self._cancel)
         return ResolvedImage(resolved.digest, resolved.config)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
-        from lamina.sources.layout import LayoutSource
-
-        source = self._workshop.layout_source(location, platform)
-        assert isinstance(source, LayoutSource)
+        source = self._engine.sources.layout(location, {}, platform, self._session)
         with step(f"[context {name}] load metadata for {location}", self._events):
             resolved = source.resolve(self._cancel)
         return ResolvedImage(resolved.digest, resolved.config)

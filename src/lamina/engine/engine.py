@@ -1,24 +1,22 @@
-"""The façade: build and export, on one opened store."""
+"""The façade: all of lamina's lower floors wired, for the builds on one opened store."""
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
-from lamina.cacheio.export import SolvedGraph
-from lamina.engine.bridge import DockerfileBridge
-from lamina.engine.caches import BuildCaches
-from lamina.engine.exports import Exports
-from lamina.engine.graph import load_graph
+from lamina.base.platform import host_platform
+from lamina.engine.build import Build, BuildOptions
+from lamina.engine.lenders import Lenders
 from lamina.engine.pulls import Pulls
-from lamina.ops.mounts import MountTable
+from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
 from lamina.refs.pool import RefPool
-from lamina.refs.ref import Ref
 from lamina.solver.scheduler import Scheduler
-from lamina.sources.image import ImageResolver
+from lamina.sources.image import ImageResolver, ResolveMode
 from lamina.stores.cache_mounts import CacheMountStore
 from lamina.stores.images import ImageTable
 from lamina.stores.layers import LayerTable
@@ -28,125 +26,100 @@ from lamina.stores.snapshots import SnapshotStore
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lamina.base.events import EventSink
-    from lamina.base.platform import Platform
-    from lamina.dockerfile.calls import Answer
-    from lamina.dockerfile.contract import FrontendRequest, FrontendResult
-    from lamina.engine.caches import CacheWishes
-    from lamina.exporters.destination import Output
-    from lamina.ops.mounts import Restore
-    from lamina.refs.result_store import RefResults
+    from lamina.engine.lenders import Lender
+    from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
+    from lamina.registry.hosts import Hosts
     from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
-    from lamina.solver.chain import ChainRecord
-    from lamina.sources.contract import Source
+    from lamina.solver.contract import Op, VertexSpec
+    from lamina.solver.job import Job
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
-_THREADS = 32
-
-
-class DockerfileSpec(NamedTuple):
-    """`path` of the Dockerfile ("" for the context's own), or its `data`."""
-
-    path: str = ""
-    data: bytes | None = None
+_THREADS = 256  # a step that waits (for a lock, a nested build) keeps one; they start on demand
 
 
 class Engine:
-    """All of lamina's lower floors, wired, for one store.
+    """Close it: that joins its threads.
 
     Args:
         overlay: whether the store's snapshots are overlayfs differences.
         tmpfs: a folder on tmpfs for secrets.
+        hosts: how registries are reached; by default what the machine's files say.
     """
 
-    def __init__(self, store: Store, *, overlay: bool, tmpfs: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        overlay: bool,
+        tmpfs: str,
+        hosts: Callable[[], Hosts] | None = None,
+    ) -> None:
         self.store = store
-        self._tmpfs = tmpfs
         self.snapshots = SnapshotStore(store)
         self.layers = LayerTable(store.database)
         self.images = ImageTable(store.database)
         self.cache_mounts = CacheMountStore(store)
+        self._hosts = hosts
         self._making = threading.Lock()
         self._registry: RegistryClient | None = None
         self._trusted: set[str] = set()
         self._runtime: Runtime | None = None
-        self.pulls = Pulls(self.resolver(pull=False))
+        self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
+        self.sources = EngineSources(store, self.pool)
+        contexts = store.path("contexts")
+        os.makedirs(contexts, mode=0o700, exist_ok=True)
+        self._workshop = Workshop(
+            pool=self.pool,
+            cache_mounts=self.cache_mounts,
+            resolver=self.resolver,
+            runtime=self.runtime,
+            sources=self.sources,
+            platform=host_platform(),
+            contexts=contexts,
+            tmpfs=tmpfs,
+        )
+        self._workers = WorkerPool(_THREADS, "step")
+        self.scheduler: Scheduler[Ref] = Scheduler(self._resolve, self._workers)
+        self._builds: dict[Job[Ref], Build] = {}
 
-    def build(
+    def close(self) -> None:
+        """No build may be open."""
+        self._workers.close()
+
+    @contextmanager
+    def open_build(
         self,
-        request: FrontendRequest,
-        dockerfile: DockerfileSpec,
         session: Session,
-        outputs: Sequence[Output],
-        *,
-        pull: bool,
-        allowed: frozenset[str],
-        wishes: CacheWishes,
+        options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
-    ) -> dict[str, Any]:
-        """Convert, solve and export. Returns what `--metadata-file` gets."""
-        caches = BuildCaches(self, wishes, events, cancel)
-        workshop = self._workshop(
-            session, request.platform, pull=pull, allowed=allowed, restore=caches.restore
-        )
-        bridge = DockerfileBridge(
-            session, workshop, events, cancel, dockerfile=dockerfile.path, data=dockerfile.data
-        )
-        from lamina.dockerfile.build import build
-
-        results = caches.results()
+    ) -> Iterator[Build]:
+        """A build for the length of the block; cancel `cancel` and it stops soon."""
         with self.store.shared(), self.pulls.watched(events):
-            converted = build(request, bridge)
-            ref, chain = self._solve(converted, workshop, results, caches, events, cancel)
-            if ref.local is not None:
-                # A named folder in place of a stage: what is exported is what it holds now.
-                ref = self.pool.copied(ref, cancel)
-            graph = SolvedGraph(chain, results, ref.snapshot)
-            exports = Exports(
-                self.pool,
-                self.store,
-                self.images,
-                self.registry_of,
-                graph if caches.inline else None,
-                events,
-                cancel,
-            )
-            metadata = exports.run(outputs, ref, converted.config, bridge.base_config)
-            caches.export(graph)
-            caches.export_mounts(converted.definition)
-            self.pool.settle(cancel)
-            self.snapshots.touch(sorted(results.served))
-        return metadata
-
-    def call(
-        self,
-        name: str,
-        request: FrontendRequest,
-        dockerfile: DockerfileSpec,
-        session: Session,
-        *,
-        pull: bool,
-        events: EventSink,
-        cancel: Cancellation,
-    ) -> Answer:
-        """Answer a question about a Dockerfile (`lamina.dockerfile.calls`); nothing is built."""
-        from lamina.dockerfile.calls import answer
-
-        workshop = self._workshop(session, request.platform, pull=pull, allowed=frozenset())
-        bridge = DockerfileBridge(
-            session, workshop, events, cancel, dockerfile=dockerfile.path, data=dockerfile.data
-        )
-        with self.store.shared():
-            return answer(name, request, bridge)
+            build = Build(self, session, options, events, cancel)
+            with self._making:
+                self._builds[build.job] = build
+            self.pool.enter(build)
+            failed = True
+            try:
+                yield build
+                failed = False
+            finally:
+                try:
+                    build.close(failed=failed, alone=len(self._builds) == 1)
+                finally:
+                    with self._making:
+                        del self._builds[build.job]
+                    self.pool.leave(build)
 
     def runtime(self) -> Runtime:
         """crun or runc, found when first needed. Raises NotFound."""
@@ -164,13 +137,18 @@ class Engine:
         with self._making:
             if self._registry is None:
                 from lamina.registry.client import RegistryClient
-                from lamina.registry.hosts import configured_hosts
 
-                hosts = configured_hosts()
+                hosts = self.hosts()
                 for domain in self._trusted:
                     hosts = hosts.trusting(domain)
                 self._registry = RegistryClient(hosts)
             return self._registry
+
+    def hosts(self) -> Hosts:
+        """How registries are reached."""
+        from lamina.registry.hosts import configured_hosts
+
+        return (self._hosts or configured_hosts)()
 
     def trust(self, domain: str) -> None:
         """Let a registry be plain HTTP or of an unknown certificate from now on."""
@@ -183,92 +161,16 @@ class Engine:
         if not insecure:
             return self.registry()
         from lamina.registry.client import RegistryClient
-        from lamina.registry.hosts import configured_hosts
 
-        return RegistryClient(configured_hosts().trusting(domain))
+        return RegistryClient(self.hosts().trusting(domain))
 
-    def _solve(
-        self,
-        converted: FrontendResult,
-        workshop: Workshop,
-        results: RefResults,
-        caches: BuildCaches,
-        events: EventSink,
-        cancel: Cancellation,
-    ) -> tuple[Ref, list[ChainRecord]]:
-        if converted.definition is None:
-            return Ref(), []
-        graph = load_graph(converted.definition)
-        with WorkerPool(_THREADS, "step") as pool:
-            scheduler: Scheduler[Ref] = Scheduler(
-                lambda spec: resolve_op(spec, workshop), results, pool
-            )
-            job = scheduler.open_job(events, cancel)
-            try:
-                ref = scheduler.solve(job, graph)
-                return ref, scheduler.chain(job, graph, results) if caches.exported else []
-            except LaminaError:
-                cancel.cancel("another step failed")
-                raise
-            finally:
-                scheduler.close_job(job)
+    def resolver(self, mode: ResolveMode) -> ImageResolver:
+        """Finds images by name."""
+        return ImageResolver(self.store, self.images, self.registry, mode)
 
-    def _workshop(
-        self,
-        session: Session,
-        platform: Platform,
-        *,
-        pull: bool,
-        allowed: frozenset[str],
-        restore: Restore | None = None,
-    ) -> Workshop:
-        import os
+    def _resolve(self, spec: VertexSpec, waiting: Callable[[], Sequence[Job[Ref]]]) -> Op[Ref]:
+        def current() -> list[Lender]:
+            return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
-        caches = self.store.path("contexts")
-        os.makedirs(caches, mode=0o700, exist_ok=True)
-        return Workshop(
-            pool=self.pool,
-            mounts=MountTable(self.pool, self.cache_mounts, session, self._tmpfs, restore),
-            session=session,
-            images=self.resolver(pull=pull),
-            runtime=self.runtime,
-            platform=platform,
-            allowed=allowed,
-            context_caches=caches,
-            layout_source=lambda location, wanted: self._layout(session, location, wanted),
-            http_source=self._http,
-            git_source=lambda place, attrs: self._git(session, place, attrs),
-        )
-
-    def resolver(self, *, pull: bool) -> ImageResolver:
-        """Finds images by name; with `pull`, in their registries even if they are here."""
-        return ImageResolver(self.store, self.images, self.registry, pull=pull)
-
-    def _layout(self, session: Session, location: str, platform: Platform) -> Source:
-        from lamina.sources.layout import LayoutSource
-
-        if not location.startswith("/"):
-            name, at, digest = location.partition("@")
-            location = session.folder(name).path + at + digest
-        return LayoutSource(location, platform, self.store.blobs, self.pool)
-
-    def _git(self, session: Session, place: str, attrs: dict[str, str]) -> Source:
-        import os
-
-        from lamina.sources.git import GitSource, git_url_of
-        from lamina.sources.git_remote import GitRemote
-
-        repositories = self.store.path("git")
-        os.makedirs(repositories, mode=0o700, exist_ok=True)
-        url = git_url_of(place, attrs)
-        remote = GitRemote(url, repositories, self.store.scratch, session)
-        return GitSource(url, remote, self.store.scratch, self.pool)
-
-    def _http(self, url: str, attrs: dict[str, str]) -> Source:
-        import os
-
-        from lamina.sources.http import HttpSource
-
-        downloads = self.store.path("http")
-        os.makedirs(downloads, mode=0o700, exist_ok=True)
-        return HttpSource(url, attrs, downloads, self.pool)
+        lenders = Lenders(current)
+        return resolve_op(spec, self._workshop, lenders, lenders.restore)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lamina.base.digest import Digest
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.oci import Descriptor, load_json_object
 from lamina.base.reference import parse_reference
 from lamina.engine.steps import Step, step
-from lamina.exporters.contract import ExportedImage, LayerInfo
+from lamina.exporters.contract import ExportedTree, LayerInfo
 from lamina.exporters.destination import (
     ArchiveOutput,
     CacheOnlyOutput,
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.cacheio.export import SolvedGraph
+    from lamina.exporters.contract import ExportedImage, Receiver
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
@@ -42,6 +44,15 @@ class Registries(Protocol):
     def __call__(self, domain: str, *, insecure: bool) -> RegistryClient: ...
 
 
+class MadePart(NamedTuple):
+    """One platform's result, made: see `lamina.engine.result.PlatformResult`."""
+
+    platform: Platform
+    ref: Ref
+    config: bytes = b""
+    base: bytes = b""
+
+
 class Exports:
     """The exports of one build, in the order they were asked for."""
 
@@ -51,6 +62,7 @@ class Exports:
         store: Store,
         images: ImageTable,
         registries: Registries,
+        receiver: Receiver,
         inline: SolvedGraph | None,
         events: EventSink,
         cancel: Cancellation,
@@ -59,36 +71,43 @@ class Exports:
         self._store = store
         self._images = images
         self._registries = registries
+        self._receiver = receiver
         self._inline = inline
         self._events = events
         self._cancel = cancel
 
     def run(
-        self, outputs: Sequence[Output], ref: Ref, config: bytes, base: bytes | None
+        self, outputs: Sequence[Output], parts: Sequence[MadePart], *, several: bool
     ) -> dict[str, Any]:
-        """Make every output. Returns the metadata of the last image among them."""
+        """Make every output. Returns the metadata of the last image among them.
+
+        `several`: the parts belong in an index.
+        """
         metadata: dict[str, Any] = {}
         for output in outputs:
             match output:
                 case ImageOutput():
-                    metadata.update(self._to_store(output, ref, config, base))
+                    metadata.update(self._to_store(output, self._one(parts, several)))
                 case ArchiveOutput():
-                    metadata.update(self._to_archive(output, ref, config, base))
+                    metadata.update(self._to_archive(output, self._one(parts, several)))
                 case LoadOutput():
-                    metadata.update(self._to_docker(output, ref, config, base))
+                    metadata.update(self._to_docker(output, self._one(parts, several)))
                 case LocalOutput():
-                    self._to_folder(output, ref)
+                    self._to_folder(output, parts, several)
                 case TarOutput():
-                    self._to_tar(output, ref)
+                    self._to_tar(output, parts, several)
                 case CacheOnlyOutput():
                     continue
         return metadata
 
-    def _to_store(
-        self, output: ImageOutput, ref: Ref, config: bytes, base: bytes | None
-    ) -> dict[str, Any]:
+    def _one(self, parts: Sequence[MadePart], several: bool) -> MadePart:
+        if several or len(parts) != 1:
+            raise Unsupported("images of several platforms are not supported yet")
+        return parts[0]
+
+    def _to_store(self, output: ImageOutput, part: MadePart) -> dict[str, Any]:
         with step("exporting to image", self._events) as shown:
-            image = self._assemble(output.form, ref, config, base, shown)
+            image = self._assemble(output.form, part, shown)
             blobs = self._store.blobs
             for data in (image.config, image.manifest):
                 blobs.put(data)
@@ -118,27 +137,22 @@ class Exports:
                 )
         return image.metadata()
 
-    def _to_archive(
-        self, output: ArchiveOutput, ref: Ref, config: bytes, base: bytes | None
-    ) -> dict[str, Any]:
+    def _to_archive(self, output: ArchiveOutput, part: MadePart) -> dict[str, Any]:
         from lamina.exporters.archive import write_archive, write_layout
-        from lamina.exporters.file_sink import open_sink
 
         docker = output.kind == "docker"
         with step(f"exporting to {output.kind} image format", self._events) as shown:
-            image = self._assemble(output.form, ref, config, base, shown)
+            image = self._assemble(output.form, part, shown)
             self._present(image)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 if output.tar:
-                    with open_sink(output.dest) as sink:
+                    with self._receiver.file(output) as sink:
                         write_archive(image, self._store.blobs, sink, self._cancel, docker=docker)
                 else:
                     write_layout(image, self._store.blobs, output.dest, self._cancel)
         return image.metadata()
 
-    def _to_docker(
-        self, output: LoadOutput, ref: Ref, config: bytes, base: bytes | None
-    ) -> dict[str, Any]:
+    def _to_docker(self, output: LoadOutput, part: MadePart) -> dict[str, Any]:
         import os
 
         from lamina.exporters.docker_api import DockerApi
@@ -147,7 +161,7 @@ class Exports:
 
         with step("exporting to docker image format", self._events) as shown:
             host = find_docker_host(os.environ, output.context)
-            image = self._assemble(output.form, ref, config, base, shown)
+            image = self._assemble(output.form, part, shown)
             document = load_json_object(image.config, "image config")
 
             def bring(wanted: frozenset[Digest]) -> None:
@@ -166,40 +180,41 @@ class Exports:
             shown.status(f"layers sent: {sent} bytes" if sent else "layers sent: none")
         return image.metadata()
 
-    def _to_folder(self, output: LocalOutput, ref: Ref) -> None:
-        from lamina.exporters.directory import export_directory
+    def _to_folder(self, output: LocalOutput, parts: Sequence[MadePart], several: bool) -> None:
+        with step("exporting to client directory", self._events) as shown:
+            trees = self._trees(output.split, parts, several)
+            with shown.doing("copying files"):
+                self._receiver.folder(output, trees, self._cancel)
 
-        name = "exporting to client directory"
-        with step(name, self._events) as shown, shown.doing("copying files"):
-            export_directory(
-                self._root(ref),
-                output.dest,
-                self._cancel,
-                epoch=output.epoch,
-                delete=output.delete,
-            )
-
-    def _to_tar(self, output: TarOutput, ref: Ref) -> None:
-        from lamina.exporters.file_sink import open_sink
+    def _to_tar(self, output: TarOutput, parts: Sequence[MadePart], several: bool) -> None:
         from lamina.exporters.tar import export_tar
 
-        name = "exporting to client tarball"
-        with step(name, self._events) as shown, shown.doing("sending tarball"):
-            root = self._root(ref)
-            with open_sink(output.dest) as sink:
-                export_tar(root, sink, self._cancel, epoch=output.epoch)
+        with step("exporting to client tarball", self._events) as shown:
+            trees = self._trees(output.split, parts, several)
+            with shown.doing("sending tarball"), self._receiver.file(output) as sink:
+                export_tar(trees, sink, self._cancel, epoch=output.epoch)
+
+    def _trees(
+        self, split: bool | None, parts: Sequence[MadePart], several: bool
+    ) -> list[ExportedTree]:
+        """Each part's files, in a folder named after its platform if they are not to mix."""
+        apart = several if split is None else split
+        return [
+            ExportedTree(
+                str(part.platform).replace("/", "_") if apart else "", self._root(part.ref)
+            )
+            for part in parts
+        ]
 
     def _root(self, ref: Ref) -> str | None:
         if ref.snapshot is None and ref.local is None:
             return None
         return self._pool.tree(ref, self._cancel).root
 
-    def _assemble(
-        self, form: ImageForm, ref: Ref, config: bytes, base: bytes | None, shown: Step
-    ) -> ExportedImage:
+    def _assemble(self, form: ImageForm, part: MadePart, shown: Step) -> ExportedImage:
         with shown.doing("exporting layers"):
             packed = self._pool.packed(
-                ref, form.compression, self._cancel, force=form.force_compression
+                part.ref, form.compression, self._cancel, force=form.force_compression
             )
         if form.rewrite_timestamp:
             if form.epoch is None:
@@ -210,9 +225,9 @@ class Exports:
             name = f"rewriting layers with source-date-epoch {form.epoch}"
             with shown.doing(name):
                 packed = self._pool.dated(
-                    packed, form.compression, form.epoch, _diff_ids(base), self._cancel
+                    packed, form.compression, form.epoch, _diff_ids(part.base), self._cancel
                 )
-        config = self._with_cache(config, [state.id for state, _ in packed], shown)
+        config = self._with_cache(part.config, [state.id for state, _ in packed], shown)
         layers = [
             LayerInfo(
                 Descriptor(
@@ -231,7 +246,7 @@ class Exports:
             annotations=form.annotations,
             descriptor_annotations=form.descriptor_annotations,
             epoch=form.epoch,
-            base=base,
+            base=part.base or None,
         )
 
     def _with_cache(self, config: bytes, states: list[int], shown: Step) -> bytes:
@@ -269,7 +284,7 @@ def _stored_names(output: ImageOutput, image: ExportedImage) -> list[str]:
     return [*image.names, *(canonical if output.canonical else ())]
 
 
-def _diff_ids(config: bytes | None) -> frozenset[Digest]:
+def _diff_ids(config: bytes) -> frozenset[Digest]:
     """Of an image's layers, which are what they are whatever time it is."""
     if not config:
         return frozenset()

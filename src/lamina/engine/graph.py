@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, PermissionDenied
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
 from lamina.llb.codec import decode_op
-from lamina.llb.op import DESCRIPTION_NAME, OpMetadata
+from lamina.llb.op import DESCRIPTION_NAME, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
 if TYPE_CHECKING:
-    from lamina.llb.op import Definition, Op
+    from lamina.llb.op import Definition, ExecOp, Op
 
 
-def load_graph(definition: Definition) -> Graph:
-    """Check a definition and make it solvable. Raises InvalidInput, Corrupt."""
+def load_graph(definition: Definition, allowed: frozenset[str]) -> Graph:
+    """Check a definition and make it solvable.
+
+    Args:
+        allowed: entitlements that the user granted (`security.insecure`, `network.host`). What
+            was allowed once is not allowed for good, so this comes before the cache is asked.
+
+    Raises InvalidInput, Corrupt, PermissionDenied.
+    """
     metadata = dict(definition.metadata)
     locations = _locations(definition)
     indexes: dict[str, int] = {}
@@ -28,6 +35,9 @@ def load_graph(definition: Definition) -> Graph:
         digest = digest_of(data)
         op = decode_op(data)
         extra = metadata.get(str(digest), OpMetadata())
+        location = locations.get(str(digest))
+        if op.exec is not None:
+            _check_entitlements(op.exec, allowed, location)
         group = extra.progress_group
         vertices.append(
             VertexSpec(
@@ -36,7 +46,7 @@ def load_graph(definition: Definition) -> Graph:
                 inputs=_inputs(op, indexes),
                 data=data,
                 ignore_cache=extra.ignore_cache,
-                location=locations.get(str(digest)),
+                location=location,
                 group=ProgressGroup(*group) if group is not None else None,
             )
         )
@@ -45,6 +55,19 @@ def load_graph(definition: Definition) -> Graph:
     if len(target) != 1:
         raise InvalidInput("a definition must end in one result")
     return Graph(tuple(vertices), target[0])
+
+
+def _check_entitlements(op: ExecOp, allowed: frozenset[str], location: Location | None) -> None:
+    for needed, entitlement in (
+        (op.security is SecurityMode.INSECURE, "security.insecure"),
+        (op.network is NetMode.HOST, "network.host"),
+    ):
+        if needed and entitlement not in allowed:
+            raise PermissionDenied(
+                f"{entitlement} is not allowed",
+                hint=f"allow it: --allow {entitlement}",
+                location=location,
+            )
 
 
 def _inputs(op: Op, indexes: dict[str, int]) -> tuple[tuple[int, int], ...]:

@@ -8,7 +8,7 @@ from lamina.base.oci import Descriptor
 from lamina.engine.pushes import push
 from lamina.engine.steps import step
 from lamina.refs.content import StoreContent
-from lamina.sources.image import image_ref
+from lamina.sources.image import ResolveMode, image_ref
 
 if TYPE_CHECKING:
     from lamina.base.events import EventSink
@@ -60,7 +60,7 @@ def pull_image(
     """Bring one platform's image, whole, and name it."""
     with engine.store.shared(), engine.pulls.watched(events):
         with step(f"[internal] load metadata for {reference}", events):
-            resolved = engine.resolver(pull=True).resolve(reference, platform, cancel)
+            resolved = engine.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
         image_ref(engine.pool, resolved, str(reference))
         engine.pool.bring(resolved.manifest.layers, cancel)
         size = engine.store.blobs.size(resolved.own)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
+    from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
+    from lamina.exporters.file_sink import ByteSink
+    from lamina.system.cancel import Cancellation
 
 
 class LayerInfo(NamedTuple):
@@ -51,4 +57,29 @@ class BlobReader(Protocol):
 
     def open(self, digest: Digest, /) -> BinaryIO:
         """Raises NotFound."""
+        ...
+
+
+class ExportedTree(NamedTuple):
+    """A result's files: those below `root` (None: none), to lie in the folder `name` ("": at the
+    destination itself)."""
+
+    name: str
+    root: str | None
+
+
+class Receiver(Protocol):
+    """Who takes outputs that are files: this machine, or a client that asked for them."""
+
+    def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
+        """Open an output that is one file. It counts as made when the block ends without error.
+
+        Raises InvalidInput, PermissionDenied, NotFound, Exhausted, Unavailable.
+        """
+        ...
+
+    def folder(
+        self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
+    ) -> None:
+        """Copy trees into an output that is a folder. Raises as `file` does, and Cancelled."""
         ...

@@ -67,18 +67,23 @@ class LoadOutput(NamedTuple):
 
 
 class LocalOutput(NamedTuple):
-    """The result's files, into the folder `dest`. `delete`: what else is there goes."""
+    """The result's files, into the folder `dest`. `delete`: what else is there goes.
+
+    `split` puts each platform into a folder of its own; None: if there are several.
+    """
 
     dest: str
     epoch: int | None = None
     delete: bool = False
+    split: bool | None = None
 
 
 class TarOutput(NamedTuple):
-    """The result's files, as one tar; `-` is stdout."""
+    """The result's files, as one tar; `-` is stdout. `split` as in `LocalOutput`."""
 
     dest: str
     epoch: int | None = None
+    split: bool | None = None
 
 
 class CacheOnlyOutput(NamedTuple):
@@ -129,15 +134,15 @@ def _local(attributes: _Attributes) -> Output:
     mode = attributes.take("mode")
     if mode not in ("", "copy", "delete"):
         raise InvalidInput(f'--output: mode is copy or delete, not "{mode}"')
-    attributes.flag("platform-split")
+    split = attributes.choice("platform-split")
     attributes.take("attestation-prefix")
-    return LocalOutput(dest, attributes.epoch(), mode == "delete")
+    return LocalOutput(dest, attributes.epoch(), mode == "delete", split)
 
 
 def _tar(attributes: _Attributes) -> Output:
-    attributes.flag("platform-split")
+    split = attributes.choice("platform-split")
     attributes.take("attestation-prefix")
-    return TarOutput(attributes.dest("tar") or STDOUT, attributes.epoch())
+    return TarOutput(attributes.dest("tar") or STDOUT, attributes.epoch(), split)
 
 
 def _archive(kind: str) -> Callable[[_Attributes], Output]:
@@ -250,6 +255,10 @@ class _Attributes:
         if value in ("0", "f", "F", "false", "FALSE", "False"):
             return False
         raise InvalidInput(f'--output: {key} is true or false, not "{value}"')
+
+    def choice(self, key: str) -> bool | None:
+        """A flag that may be left open."""
+        return self.flag(key) if key in self.pairs else None
 
     def dest(self, kind: str, required: bool = False) -> str:
         if "output" in self.pairs:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import stat
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import from_os_error
 from lamina.layers.diff import tree_members
+from lamina.layers.entry import Entry
 from lamina.layers.pack import write_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from lamina.exporters.contract import ExportedTree
     from lamina.exporters.file_sink import ByteSink
     from lamina.layers.pack import Member
     from lamina.system.cancel import Cancellation
 
 
 def export_tar(
-    root: str | None, sink: ByteSink, cancel: Cancellation, *, epoch: int | None = None
+    trees: Sequence[ExportedTree],
+    sink: ByteSink,
+    cancel: Cancellation,
+    *,
+    epoch: int | None = None,
 ) -> int:
-    """Write what is below `root` (None: nothing) in the order of names; returns the size.
+    """Write the trees one after the other, each in the order of names; returns the size.
 
     With `epoch` every file's time is that, in seconds. Raises Exhausted, PermissionDenied,
     Cancelled, and what the sink raises.
     """
-    members = iter(()) if root is None else tree_members(root)
+    members: Iterable[Member] = chain.from_iterable(map(_members, trees))
     if epoch is not None:
         members = _dated(members, epoch * 1_000_000_000)
     try:
@@ -35,6 +43,17 @@ def export_tar(
         raise from_os_error(error, "pack") from error
 
 
-def _dated(members: Iterator[Member], mtime_ns: int) -> Iterator[Member]:
+def _members(tree: ExportedTree) -> Iterator[Member]:
+    if tree.name:
+        yield Entry(tree.name, stat.S_IFDIR | 0o755), None
+    for entry, content in tree_members(tree.root) if tree.root is not None else ():
+        if tree.name:
+            entry = entry._replace(path=f"{tree.name}/{entry.path}")
+            if entry.hard_link:
+                entry = entry._replace(hard_link=f"{tree.name}/{entry.hard_link}")
+        yield entry, content
+
+
+def _dated(members: Iterable[Member], mtime_ns: int) -> Iterator[Member]:
     for entry, content in members:
         yield entry._replace(mtime_ns=mtime_ns), content

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import CommandFailed, NotFound, PermissionDenied, Unsupported
+from lamina.base.errors import CommandFailed, NotFound, Unsupported
 from lamina.base.events import LogEvent
 from lamina.llb.op import MountContentCache, MountType, NetMode, SecurityMode
 from lamina.ops.mounts import is_change
@@ -38,12 +38,7 @@ _FULL = 1 << 20
 
 
 class ExecOperation:
-    """Runs an ExecOp.
-
-    Args:
-        allowed: entitlements that the user granted (`security.insecure`, `network.host`).
-        shm_size: bytes of /dev/shm, 0 for the default.
-    """
+    """Runs an ExecOp. Whether it may (entitlements) was settled when its graph was loaded."""
 
     def __init__(
         self,
@@ -56,7 +51,6 @@ class ExecOperation:
         mounts: MountTable,
         runtime: Callable[[], Runtime],
         session: Session,
-        allowed: frozenset[str],
         resources: LinuxResources | None,
     ) -> None:
         self._op = op
@@ -67,15 +61,12 @@ class ExecOperation:
         self._mounts = mounts
         self._runtime = runtime
         self._session = session
-        self._allowed = allowed
         self._resources = resources
 
     def cache_map(self, context: OpContext) -> CacheMap:
         op = self._op
         meta = op.meta
         assert meta is not None
-        # Before the cache is asked: what was allowed once is not allowed for good.
-        self._check_entitlements()
         self._check_devices()
         # Proxies, and addresses of extra hosts, say how to reach things, not what is built.
         keyed = op._replace(
@@ -157,18 +148,6 @@ class ExecOperation:
             return digest_selection(self._pool.tree(result), chosen)
 
         return Dependency(selector, digest)
-
-    def _check_entitlements(self) -> None:
-        insecure = self._op.security is SecurityMode.INSECURE
-        for needed, entitlement, flag in (
-            (insecure, "security.insecure", "--security=insecure"),
-            (self._op.network is NetMode.HOST, "network.host", "--network=host"),
-        ):
-            if needed and entitlement not in self._allowed:
-                raise PermissionDenied(
-                    f"RUN {flag} is not allowed",
-                    hint=f"allow it: lamina build --allow {entitlement}",
-                )
 
     def _check_devices(self) -> None:
         for device in self._op.cdi_devices:

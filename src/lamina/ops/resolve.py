@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.platform import Platform, normalise
 from lamina.base.reference import parse_reference
 from lamina.llb.codec import decode_op
+from lamina.ops.mounts import MountTable
+from lamina.sources.image import ResolveMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.llb.op import LLBPlatform
-    from lamina.ops.mounts import MountTable
+    from lamina.ops.mounts import Restore
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.runtime.contract import Runtime
@@ -21,33 +23,56 @@ if TYPE_CHECKING:
     from lamina.solver.contract import Op, VertexSpec
     from lamina.sources.contract import Source
     from lamina.sources.image import ImageResolver
+    from lamina.stores.cache_mounts import CacheMountStore
+
+RESOLVE_MODE = "image.resolvemode"
+
+
+class SourceFactory(Protocol):
+    """Makes sources that need more of the engine than a pool."""
+
+    def layout(
+        self, location: str, attrs: dict[str, str], platform: Platform, session: Session
+    ) -> Source: ...
+
+    def http(self, url: str, attrs: dict[str, str], session: Session) -> Source: ...
+
+    def git(self, place: str, attrs: dict[str, str], session: Session) -> Source: ...
 
 
 class Workshop(NamedTuple):
-    """What ops work with: one for each build."""
+    """What ops work with: one for each engine.
+
+    `platform` is that of ops which name none; `contexts` a folder for the digests of lent files;
+    `tmpfs` one for secrets.
+    """
 
     pool: RefPool
-    mounts: MountTable
-    session: Session
-    images: ImageResolver
+    cache_mounts: CacheMountStore
+    resolver: Callable[[ResolveMode], ImageResolver]
     runtime: Callable[[], Runtime]
+    sources: SourceFactory
     platform: Platform
-    allowed: frozenset[str]
-    context_caches: str
-    layout_source: Callable[[str, Platform], Source]
-    http_source: Callable[[str, dict[str, str]], Source]
-    git_source: Callable[[str, dict[str, str]], Source]
+    contexts: str
+    tmpfs: str
 
 
-def resolve_op(spec: VertexSpec, workshop: Workshop) -> Op[Ref]:
-    """Raises InvalidInput and Unsupported."""
+def resolve_op(
+    spec: VertexSpec, workshop: Workshop, session: Session, restore: Restore | None
+) -> Op[Ref]:
+    """Make a vertex executable. `session` and `restore` are those of whoever waits for it.
+
+    Raises InvalidInput and Unsupported.
+    """
     op = decode_op(spec.data)
     inputs = len(op.inputs)
+    pool = workshop.pool
     if op.source is not None:
         from lamina.ops.source import SourceOperation
 
         attrs = dict(op.source.attrs)
-        return SourceOperation(_source(op.source.identifier, attrs, op.platform, workshop))
+        source = _source(op.source.identifier, attrs, op.platform, workshop, session)
+        return SourceOperation(source)
     if op.exec is not None:
         from lamina.ops.exec import ExecOperation
 
@@ -56,51 +81,68 @@ def resolve_op(spec: VertexSpec, workshop: Workshop) -> Op[Ref]:
             op.platform,
             inputs,
             spec.name,
-            pool=workshop.pool,
-            mounts=workshop.mounts,
+            pool=pool,
+            mounts=MountTable(pool, workshop.cache_mounts, session, workshop.tmpfs, restore),
             runtime=workshop.runtime,
-            session=workshop.session,
-            allowed=workshop.allowed,
+            session=session,
             resources=None,
         )
     if op.file is not None:
         from lamina.ops.file import FileOperation
 
-        return FileOperation(op.file, inputs, spec.name, workshop.pool)
+        return FileOperation(op.file, inputs, spec.name, pool)
     if op.merge is not None:
         from lamina.ops.merge import MergeOperation
 
-        return MergeOperation(op.merge, inputs, spec.name, workshop.pool)
+        return MergeOperation(op.merge, inputs, spec.name, pool)
     if op.diff is not None:
         from lamina.ops.merge import DiffOperation
 
-        return DiffOperation(op.diff, inputs, spec.name, workshop.pool)
+        return DiffOperation(op.diff, inputs, spec.name, pool)
     raise Unsupported(f"{spec.name}: an op of a kind that lamina does not run yet")
 
 
+def source_platform(platform: LLBPlatform | None, default: Platform) -> Platform:
+    """The platform that a source op asks for."""
+    if platform is None:
+        return default
+    return normalise(
+        Platform(
+            platform.os,
+            platform.architecture,
+            platform.variant,
+            platform.os_version,
+            platform.os_features,
+        )
+    )
+
+
 def _source(
-    identifier: str, attrs: dict[str, str], platform: LLBPlatform | None, workshop: Workshop
+    identifier: str,
+    attrs: dict[str, str],
+    platform: LLBPlatform | None,
+    workshop: Workshop,
+    session: Session,
 ) -> Source:
     scheme, colon, rest = identifier.partition("://")
     if not colon:
         raise InvalidInput(f'"{identifier}" is not a source')
-    wanted = workshop.platform
-    if platform is not None:
-        wanted = normalise(Platform(platform.os, platform.architecture, platform.variant))
+    wanted = source_platform(platform, workshop.platform)
     match scheme:
         case "local":
             from lamina.sources.local import LocalSource
 
-            return LocalSource(rest, attrs, workshop.session, workshop.context_caches)
+            return LocalSource(rest, attrs, session, workshop.contexts)
         case "docker-image":
             from lamina.sources.image import ImageSource
 
-            return ImageSource(parse_reference(rest), wanted, workshop.images, workshop.pool)
+            resolver = workshop.resolver(ResolveMode.parse(attrs.get(RESOLVE_MODE, "")))
+            return ImageSource(parse_reference(rest), wanted, resolver, workshop.pool)
         case "oci-layout":
-            return workshop.layout_source(rest, wanted)
+            return workshop.sources.layout(rest, attrs, wanted, session)
         case "http" | "https":
-            return workshop.http_source(identifier, attrs)
+            return workshop.sources.http(identifier, attrs, session)
         case "git":
-            return workshop.git_source(rest, attrs)
+            return workshop.sources.git(rest, attrs, session)
         case _:
             raise Unsupported(f'sources of kind "{scheme}" are not supported yet')

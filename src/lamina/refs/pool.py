@@ -6,7 +6,7 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from lamina.base.errors import Internal, NotFound
 from lamina.refs.plan import FilePlan, plan_entry
@@ -16,7 +16,7 @@ from lamina.system.cancel import Cancellation
 from lamina.system.flight import Flights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
     from lamina.stores.store import Store
+
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """Something, and the latest build that may use it."""
+
+    __slots__ = ("used", "value")
+
+    def __init__(self, value: T, used: int) -> None:
+        self.value = value
+        self.used = used
 
 
 class Unpacker(Protocol):
@@ -61,9 +74,11 @@ class RefPool:
         self.layers = layers
         self._snapshotter = snapshotter
         self._unpacker = unpacker
-        self._plans: dict[int, FilePlan] = {}
-        self._trees: dict[int | None, Tree] = {}
+        self._plans: dict[int, _Kept[FilePlan]] = {}
+        self._trees: dict[int | None, _Kept[Tree]] = {}
         self._lock = threading.Lock()
+        self._clock = 0
+        self._users: dict[int, int] = {}  # builds under way, and when each of them came
         self._layouts: Flights[None] = Flights()
         self._views: Flights[Tree] = Flights()
         self._layers: Flights[Layer] = Flights()
@@ -77,6 +92,24 @@ class RefPool:
     def kind(self) -> str:
         return self._snapshotter.kind
 
+    def enter(self, user: object) -> None:
+        """Keep views and plans that are made or used from now on until `user` leaves."""
+        with self._lock:
+            self._clock += 1
+            self._users[id(user)] = self._clock
+
+    def leave(self, user: object) -> None:
+        """Drop the views and plans that only users used who have left."""
+        with self._lock:
+            del self._users[id(user)]
+            oldest = min(self._users.values(), default=self._clock + 1)
+            for snapshot in [s for s, kept in self._plans.items() if kept.used < oldest]:
+                del self._plans[snapshot]
+            expired = [s for s, kept in self._trees.items() if kept.used < oldest]
+            views = [self._trees.pop(snapshot).value for snapshot in expired]
+        for view in views:
+            self._snapshotter.drop(view.root)
+
     def plan(self, ref: Ref) -> FilePlan:
         """An empty plan of changes on top of a ref."""
         return FilePlan(None if ref.snapshot is None else self.tree(ref))
@@ -88,18 +121,14 @@ class RefPool:
         """
         snapshot = self.snapshots.add(parent.snapshot, description=description)
         with self._lock:
-            self._plans[snapshot] = plan
+            self._plans[snapshot] = _Kept(plan, self._clock)
         return Ref(snapshot)
 
     def pending_plan(self, snapshot: int) -> FilePlan | None:
         """The plan of a state that is not laid out."""
         with self._lock:
-            return self._plans.get(snapshot)
-
-    def pending(self) -> list[int]:
-        """States that exist only as plans of this process."""
-        with self._lock:
-            return list(self._plans)
+            kept = self._plans.get(snapshot)
+            return None if kept is None else kept.value
 
     def planned(self, snapshot: int) -> None:
         """The state of this plan has a layer or a directory now."""
@@ -107,12 +136,14 @@ class RefPool:
             self._plans.pop(snapshot, None)
 
     def tree(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
-        """A readable view of a ref's files; kept for the life of the process."""
+        """A readable view of a ref's files; kept while a build that used it is under way."""
         if ref.local is not None:
             return ref.local
-        known = self._trees.get(ref.snapshot)
-        if known is not None:
-            return known
+        with self._lock:
+            known = self._trees.get(ref.snapshot)
+            if known is not None:
+                known.used = self._clock
+                return known.value
         return self._views.run(ref.snapshot, lambda: self._view(ref, cancel))
 
     def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
@@ -226,14 +257,18 @@ class RefPool:
                 layers.append(layer)
         self._unpacker.bring(layers, cancel)
 
-    def settle(self, cancel: Cancellation) -> None:
-        """Pack what exists as plans alone, so that it outlives this process."""
+    def settle(self, states: Iterable[int], cancel: Cancellation) -> None:
+        """Pack what of these states exists as plans alone, so that it outlives this process."""
         from lamina.layers.compression import Compression
 
-        for snapshot in self.pending():
-            stack = self.snapshots.stack(snapshot)
-            if not self.layers.of(snapshot):
-                self._pack_one(stack[-1], Compression(), cancel, False)
+        for top in sorted(states):
+            for state in self.snapshots.stack(top):
+                if self.pending_plan(state.id) is None or self.layers.of(state.id):
+                    continue
+                self._layers.run(
+                    (state.id, "", False),
+                    partial(self._pack_one, state, Compression(), cancel, False),
+                )
 
     def _pack_one(
         self, state: Snapshot, compression: Compression, cancel: Cancellation, force: bool
@@ -288,8 +323,12 @@ class RefPool:
 
     def _view(self, ref: Ref, cancel: Cancellation | None) -> Tree:
         lowers = self._lowers(ref.snapshot, cancel)
-        tree = Tree(self._snapshotter.view(lowers, self._mount_point()))
-        self._trees[ref.snapshot] = tree
+        place = self._mount_point()
+        tree = Tree(self._snapshotter.view(lowers, place))
+        if lowers and tree.root != place:
+            os.rmdir(place)
+        with self._lock:
+            self._trees[ref.snapshot] = _Kept(tree, self._clock)
         return tree
 
     def _mount_point(self) -> str:

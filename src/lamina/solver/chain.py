@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from lamina.solver.key import CONTENT_OUTPUT, record_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lamina.base.digest import Digest
     from lamina.solver.key import CacheKey
@@ -43,23 +43,28 @@ class KeyStructures(Protocol):
         ...
 
 
-def chain_records(target: Node[Any], output: int, store: KeyStructures) -> list[ChainRecord]:
-    """The target's record and all below it, inputs before users.
+def chain_records(
+    targets: Sequence[tuple[Node[Any], int]], store: KeyStructures
+) -> list[ChainRecord]:
+    """The records of targets (a node's output each) and of all below them, inputs before users.
 
     What depends on something that has no meaning elsewhere (a folder of this client, unless it
     was digested) is left out. Call while the job that holds the nodes is open.
     """
-    return _Chain(store).build(target, output)
+    chain = _Chain(store)
+    for target, output in targets:
+        chain.add(target, output)
+    return chain.records
 
 
 class _Chain:
     def __init__(self, store: KeyStructures) -> None:
         self._store = store
-        self._records: list[ChainRecord] = []
+        self.records: list[ChainRecord] = []
         self._made: dict[tuple[int, int], int | None] = {}
         self._contents: dict[Digest, int] = {}
 
-    def build(self, target: Node[Any], output: int) -> list[ChainRecord]:
+    def add(self, target: Node[Any], output: int) -> None:
         # A stack of its own: graphs are deeper than Python's.
         stack = [(target, output)]
         while stack:
@@ -75,7 +80,6 @@ class _Chain:
             stack.pop()
             if (id(node), wanted) not in self._made:
                 self._made[id(node), wanted] = self._add(node, wanted)
-        return self._records
 
     def _add(self, node: Node[Any], output: int) -> int | None:
         mapped = node.cache_map
@@ -97,8 +101,8 @@ class _Chain:
             inputs.append(tuple(links))
         digest = record_digest(mapped.digest, output)
         key = node.key if node.inputs else None
-        self._records.append(ChainRecord(digest, tuple(inputs), key, output))
-        return len(self._records) - 1
+        self.records.append(ChainRecord(digest, tuple(inputs), key, output))
+        return len(self.records) - 1
 
     def _content_records(self, node: Node[Any]) -> dict[int, list[int]]:
         """By input: the records of the digests that keys of this node are made of."""
@@ -117,6 +121,6 @@ class _Chain:
     def _content(self, content: CacheKey) -> int:
         record = self._contents.get(content.digest)
         if record is None:
-            self._records.append(ChainRecord(record_digest(content.digest, CONTENT_OUTPUT)))
-            record = self._contents[content.digest] = len(self._records) - 1
+            self.records.append(ChainRecord(record_digest(content.digest, CONTENT_OUTPUT)))
+            record = self._contents[content.digest] = len(self.records) - 1
         return record

@@ -10,18 +10,23 @@ from lamina.solver.contract import R
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.events import Event, EventSink
+    from lamina.solver.contract import ResultStore
     from lamina.solver.node import Node
     from lamina.system.cancel import Cancellation
 
 
 class Job(Generic[R]):
-    """Holds the nodes it needs until it is closed; events of those nodes reach its sink."""
+    """Holds the nodes it needs until it is closed; events of those nodes reach its sink.
 
-    __slots__ = ("cancel", "nodes", "sink")
+    `store` is where the job looks for results, beside those of jobs that share a node with it.
+    """
 
-    def __init__(self, sink: EventSink, cancel: Cancellation) -> None:
+    __slots__ = ("cancel", "nodes", "sink", "store")
+
+    def __init__(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> None:
         self.sink = sink
         self.cancel = cancel
+        self.store = store
         self.nodes: dict[tuple[Digest, bool], Node[R]] = {}
 
 

@@ -7,7 +7,7 @@
 MAP: the op says how it is keyed. FAST: once every input has a key, the definition-based key is
 looked up. CONTENT: on a miss, and if the op can, what it reads of its inputs is digested and
 looked up. KEYED: the key is settled, users can go on; the result is loaded or made only if
-somebody wants it.
+somebody wants it. A failure fails every user that cannot do without the node's result.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from lamina.base.errors import LaminaError
-    from lamina.solver.contract import CacheMap, Op, VertexSpec
+    from lamina.solver.contract import CacheMap, Op, ResultStore, VertexSpec
     from lamina.solver.job import Job
     from lamina.solver.key import CacheKey
 
@@ -43,6 +43,7 @@ class Node(Generic[R]):
         "cached",
         "cancel",
         "error",
+        "found_in",
         "inputs",
         "jobs",
         "keys",
@@ -56,9 +57,10 @@ class Node(Generic[R]):
         "wanted",
     )
 
-    def __init__(self, spec: VertexSpec, op: Op[R], inputs: list[tuple[Node[R], int]]) -> None:
+    op: Op[R]
+
+    def __init__(self, spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> None:
         self.spec = spec
-        self.op = op
         self.inputs = inputs
         self.users: list[Node[R]] = []
         self.jobs: list[Job[R]] = []
@@ -67,6 +69,7 @@ class Node(Generic[R]):
         self.busy = False
         self.wanted = False
         self.cached = False
+        self.found_in: ResultStore[R] | None = None  # where, if it is cached
         self.cache_map: CacheMap | None = None
         self.keys: tuple[CacheKey, ...] = ()
         self.results: tuple[R, ...] | None = None
@@ -81,6 +84,17 @@ class Node(Generic[R]):
     @property
     def settled(self) -> bool:
         return self.phase in (Phase.DONE, Phase.FAILED)
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether it cannot be finished once an input has failed."""
+        return not self.settled and not (self.phase is Phase.KEYED and self.cached)
+
+    def want(self, output: int) -> None:
+        """Have one more output looked up and loaded; it may have been settled without."""
+        self.outputs.add(output)
+        if self.phase is Phase.DONE and self.results is not None and output >= len(self.results):
+            self.phase = Phase.KEYED
 
     @property
     def key(self) -> CacheKey:

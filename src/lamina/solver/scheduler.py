@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Generic, cast
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import Cancelled, Internal, LaminaError, from_os_error
+from lamina.base.errors import Cancelled, Internal, InvalidInput, LaminaError, from_os_error
 from lamina.solver.chain import chain_records
 from lamina.solver.contract import R
 from lamina.solver.job import Job, NodeContext, announce
@@ -18,7 +18,7 @@ from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lamina.base.events import EventSink
     from lamina.solver.chain import ChainRecord, KeyStructures
@@ -31,22 +31,23 @@ class Scheduler(Generic[R]):
     """The shared graph of all builds in this process.
 
     Args:
-        resolve: makes a vertex executable.
-        store: where results are remembered.
+        resolve: makes a vertex executable. It is given a function that tells which jobs hold
+            the vertex at present: an op serves all of them, and borrows from any.
         pool: runs the actions; its limit bounds how much happens at once.
     """
 
     def __init__(
-        self, resolve: Callable[[VertexSpec], Op[R]], store: ResultStore[R], pool: WorkerPool
+        self,
+        resolve: Callable[[VertexSpec, Callable[[], Sequence[Job[R]]]], Op[R]],
+        pool: WorkerPool,
     ) -> None:
         self._resolve = resolve
-        self._store = store
         self._pool = pool
         self._changed = threading.Condition()
         self._nodes: dict[tuple[Digest, bool], Node[R]] = {}
 
-    def open_job(self, sink: EventSink, cancel: Cancellation) -> Job[R]:
-        return Job(sink, cancel)
+    def open_job(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> Job[R]:
+        return Job(sink, cancel, store)
 
     def close_job(self, job: Job[R]) -> None:
         """Give up the job's claim: work that nobody else waits for is cancelled and awaited."""
@@ -75,91 +76,76 @@ class Scheduler(Generic[R]):
     def solve(self, job: Job[R], graph: Graph) -> R:
         """Make the graph's target and return a handle on it, which the caller releases.
 
-        Raises the first failing vertex's error, with its place in the text.
+        Several threads may solve for one job; what failed for it stays failed. Raises the error
+        of the vertex that failed, with its place in the text.
         """
         with self._changed:
             nodes = self._join(job, graph)
             index, output = graph.target
             target = nodes[index]
             target.wanted = True
-            target.outputs.add(output)
+            target.want(output)
             for node in nodes:
                 self._advance(node)
             with job.cancel.calling(self._wake):
                 while not target.settled and not job.cancel.cancelled:
-                    failed = next((n for n in nodes if n.phase is Phase.FAILED), None)
-                    if failed is not None and self._spoils(failed, target):
-                        break
                     self._changed.wait()
             job.cancel.check()
-            broken = next((n for n in nodes if n.phase is Phase.FAILED and n.error), None)
             if target.results is None:
-                assert broken is not None
-                assert broken.error is not None
-                raise broken.error
-            return cast("R", target.results[output].clone())
+                assert target.error is not None
+                raise target.error
+            return cast("R", _result(target, output).clone())
 
-    def chain(self, job: Job[R], graph: Graph, store: KeyStructures) -> list[ChainRecord]:
-        """The keys of everything that the solved target was made of, as caches carry them."""
-        index, output = graph.target
-        spec = graph.vertices[index]
+    def chain(
+        self, job: Job[R], graphs: Sequence[Graph], store: KeyStructures
+    ) -> list[ChainRecord]:
+        """The keys of everything that solved targets were made of, as caches carry them."""
+        targets = []
         with self._changed:
-            target = job.nodes[spec.digest, spec.ignore_cache]
-        return chain_records(target, output, store)
-
-    def key_of(self, job: Job[R], digest: Digest) -> CacheKey | None:
-        """The key that a vertex of this job was settled on, if it was."""
-        with self._changed:
-            for node in job.nodes.values():
-                if node.spec.digest == digest and node.keyed:
-                    return node.key
-        return None
+            for graph in graphs:
+                index, output = graph.target
+                spec = graph.vertices[index]
+                targets.append((job.nodes[spec.digest, spec.ignore_cache], output))
+        return chain_records(targets, store)
 
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
 
-    @staticmethod
-    def _spoils(failed: Node[R], target: Node[R]) -> bool:
-        """Whether a failure makes the target impossible: it reaches it through its users."""
-        seen = {id(failed)}
-        stack = [failed]
-        while stack:
-            node = stack.pop()
-            if node is target:
-                return True
-            for user in node.users:
-                if id(user) not in seen:
-                    seen.add(id(user))
-                    stack.append(user)
-        return False
-
+    # From here to `_act`, called with the lock held.
     def _join(self, job: Job[R], graph: Graph) -> list[Node[R]]:
         """The graph's nodes, shared with other jobs where they are the same."""
         nodes: list[Node[R]] = []
         for spec in graph.vertices:
             identity = (spec.digest, spec.ignore_cache)
-            inputs = [(nodes[index], output) for index, output in spec.inputs]
-            node = self._nodes.get(identity)
-            if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
-                try:
-                    op = self._resolve(spec)
-                except LaminaError as error:
-                    raise error.at(spec.location) from error
-                node = Node(spec, op, inputs)
-                for source, output in inputs:
-                    source.users.append(node)
-                    source.outputs.add(output)
-                self._nodes[identity] = node
-            if identity not in job.nodes:
+            node = job.nodes.get(identity)
+            if node is None:
+                inputs = [(nodes[index], output) for index, output in spec.inputs]
+                node = self._nodes.get(identity)
+                if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
+                    node = self._nodes[identity] = self._node(job, spec, inputs)
+                else:
+                    node.jobs.append(job)
+                    if node.started is not None:
+                        announce(node, completed=node.settled)
                 job.nodes[identity] = node
-                node.jobs.append(job)
-                if node.started is not None:
-                    announce(node, completed=node.settled)
             nodes.append(node)
         return nodes
 
-    # Called with the lock held.
+    def _node(self, job: Job[R], spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> Node[R]:
+        node = Node(spec, inputs)
+        node.jobs.append(job)
+        try:
+            node.op = self._resolve(spec, lambda: tuple(node.jobs))
+        except LaminaError as error:
+            raise error.at(spec.location) from error
+        for source, output in inputs:
+            source.users.append(node)
+            source.want(output)
+            if source.phase is Phase.FAILED:
+                node.phase, node.error = Phase.FAILED, source.error
+        return node
+
     def _advance(self, node: Node[R]) -> None:
         if node.busy or node.settled:
             return
@@ -203,10 +189,25 @@ class Scheduler(Generic[R]):
             if source.phase is Phase.DONE:
                 continue
             ready = False
+            if source.phase is Phase.FAILED:  # it failed when nobody else needed it
+                self._fail(node, source.error)
+                break
             if not source.wanted:
                 source.wanted = True
                 self._advance(source)
         return ready
+
+    def _fail(self, node: Node[R], error: LaminaError | None) -> None:
+        """Fail a node, and all users that need it. One that is busy fails when that is over."""
+        stack = [node]
+        while stack:
+            failed = stack.pop()
+            if not failed.needs_inputs:
+                continue
+            failed.error = failed.error or error
+            if not failed.busy:
+                failed.phase = Phase.FAILED
+                stack.extend(failed.users)
 
     def _start(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
         node.busy = True
@@ -214,7 +215,7 @@ class Scheduler(Generic[R]):
 
     def _act(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
         error: LaminaError | None = None
-        phase = Phase.FAILED
+        phase = node.phase
         try:
             node.cancel.check()
             phase = action(node)
@@ -228,12 +229,17 @@ class Scheduler(Generic[R]):
             error.__cause__ = caught
         if error is not None:
             error.at(node.spec.location)
-            node.error = error
-        if phase is Phase.FAILED and not isinstance(error, Cancelled):
-            announce(node, completed=True)
+            if not isinstance(error, Cancelled):
+                node.error = error
+                announce(node, completed=True)
         with self._changed:
             node.busy = False
             node.phase = phase
+            if error is not None:
+                node.error, node.cached = error, False
+                self._fail(node, error)
+            elif node.error is not None:  # an input failed meanwhile
+                self._fail(node, node.error)
             self._advance(node)
             for user in node.users:
                 self._advance(user)
@@ -253,16 +259,16 @@ class Scheduler(Generic[R]):
         ]
         ephemeral = node.cache_map.ephemeral or any(s.key.ephemeral for s, _ in node.inputs)
         fast = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
-        if not node.spec.ignore_cache:
-            found = self._store.canonical(fast)
-            if self._hit(node, found):
-                node.keys = (found,) if found == fast else (found, fast)
-                return Phase.KEYED
+        found = self._hit(node, fast)
+        if found is not None:
+            node.keys = (found,) if found == fast else (found, fast)
+            return Phase.KEYED
         node.keys = (fast,)
         return Phase.CONTENT if node.content_inputs else self._missed(node)
 
     def _look_up_content(self, node: Node[R]) -> Phase:
         assert node.cache_map is not None
+        store = self._stores(node)[0]
         parts: list[KeyInput] = []
         ephemeral = False
         for (source, output), dependency in zip(
@@ -272,19 +278,17 @@ class Scheduler(Generic[R]):
                 ephemeral = ephemeral or source.key.ephemeral
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
-                assert source.results is not None
-                content = make_key(dependency.content(source.results[output]))
-                self._store.note(content)
+                content = make_key(dependency.content(_result(source, output)))
+                store.note(content)
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
         fast = node.keys[-1]
         node.keys = (slow, fast)
-        if not node.spec.ignore_cache:
-            found = self._store.canonical(slow)
-            if self._hit(node, found):
-                node.keys = (found, *(key for key in (slow, fast) if key != found))
-                self._store.link(node.keys)
-                return Phase.KEYED
+        found = self._hit(node, slow)
+        if found is not None:
+            node.keys = (found, *(key for key in (slow, fast) if key != found))
+            store.link(node.keys)
+            return Phase.KEYED
         return self._missed(node)
 
     def _missed(self, node: Node[R]) -> Phase:
@@ -299,20 +303,32 @@ class Scheduler(Generic[R]):
             node.keys = (fresh, *node.keys)
         return Phase.KEYED
 
-    def _hit(self, node: Node[R], key: CacheKey) -> bool:
-        if key.ephemeral:
-            return False
+    def _hit(self, node: Node[R], key: CacheKey) -> CacheKey | None:
+        """The key under which one of the jobs' stores has all that is wanted of a node."""
+        if key.ephemeral or node.spec.ignore_cache:
+            return None
         outputs = node.outputs or {0}
-        if not all(self._store.has(key, output) for output in outputs):
-            return False
-        node.cached = True
-        announce(node, completed=True)
-        return True
+        for store in self._stores(node):
+            found = store.canonical(key)
+            if all(store.has(found, output) for output in outputs):
+                node.cached = True
+                node.found_in = store
+                announce(node, completed=True)
+                return found
+        return None
+
+    def _stores(self, node: Node[R]) -> list[ResultStore[R]]:
+        with self._changed:
+            stores = [job.store for job in node.jobs]
+        if not stores:
+            raise Cancelled("nobody waits for this any more")
+        return stores
 
     def _load(self, node: Node[R]) -> Phase:
+        assert node.found_in is not None
         results: list[R] = []
         for output in range(max(node.outputs or {0}) + 1):
-            result = self._store.load(node.key, output)
+            result = node.found_in.load(node.key, output)
             if result is None:
                 for loaded in results:
                     loaded.release()
@@ -324,9 +340,16 @@ class Scheduler(Generic[R]):
 
     def _execute(self, node: Node[R]) -> Phase:
         announce(node, completed=False)
-        inputs = [source.results[output] for source, output in node.inputs if source.results]
+        inputs = [_result(source, output) for source, output in node.inputs]
         results = tuple(node.op.execute(NodeContext(node), inputs))
         node.results = results
-        self._store.save(node.keys, results)
+        self._stores(node)[0].save(node.keys, results)
         announce(node, completed=True)
         return Phase.DONE
+
+
+def _result(node: Node[R], output: int) -> R:
+    """One output of a node that is done. Raises InvalidInput if the op has no such output."""
+    if node.results is None or not 0 <= output < len(node.results):
+        raise InvalidInput(f"{node.spec.name} has no output {output}")
+    return node.results[output]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import Corrupt, NotFound, Unavailable, Unsupported
+from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
 from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
 from lamina.base.reference import parse_reference
 from lamina.refs.ref import Ref
@@ -32,6 +33,26 @@ FRESH = 15 * 60
 """Seconds for which what a registry said of a tag is believed without asking again."""
 
 
+class ResolveMode(Enum):
+    """Whom to believe about a tag (`image.resolvemode`; BuildKit has `default` for REMOTE).
+
+    LOCAL: the local store, or what a registry said of late. REMOTE: the registry, or what is
+    here if it cannot be asked. PULL: the registry alone.
+    """
+
+    LOCAL = "local"
+    REMOTE = "default"
+    PULL = "pull"
+
+    @classmethod
+    def parse(cls, text: str) -> ResolveMode:
+        """Raises InvalidInput."""
+        try:
+            return cls(text or "default")
+        except ValueError:
+            raise InvalidInput(f'unknown image resolve mode "{text}"') from None
+
+
 class ResolvedManifest(NamedTuple):
     """`digest` is what the name points to; `manifest` the platform's own, whose digest is `own`."""
 
@@ -42,38 +63,42 @@ class ResolvedManifest(NamedTuple):
 
 
 class ImageResolver:
-    """Finds images: in the local store, else in a registry. Remembers what it was told."""
+    """Finds images, in the local store and in registries. Remembers what it was told."""
 
     def __init__(
         self,
         store: Store,
         images: ImageTable,
         registry: Callable[[], RegistryClient],
-        *,
-        pull: bool,
+        mode: ResolveMode,
     ) -> None:
         self._blobs = store.blobs
         self._images = images
         self._registry = registry
-        self._pull = pull
+        self._mode = mode
 
     def resolve(
         self, reference: Reference, platform: Platform, cancel: Cancellation
     ) -> ResolvedManifest:
         """Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
         name = str(reference)
-        local = self._images.get(name)
-        if local is not None and not self._pull and reference.digest is None:
-            return self._read(local.target.digest, reference, platform, cancel)
         if reference.digest is not None and self._blobs.has(reference.digest):
             return self._read(reference.digest, reference, platform, cancel)
+        local = self._images.get(name) if reference.digest is None else None
         known = self._images.pull(name, str(platform))
-        if known is not None and not self._pull and time.time() - known.checked < FRESH:
-            return self._read(known.digest, reference, platform, cancel)
+        if self._mode is ResolveMode.LOCAL:
+            if local is not None:
+                return self._read(local.target.digest, reference, platform, cancel)
+            if known is not None and time.time() - known.checked < FRESH:
+                return self._read(known.digest, reference, platform, cancel)
         try:
             target = self._registry().resolve(reference, cancel)
-        except Unavailable:
-            if known is None or self._pull:
+        except (Unavailable, NotFound) as error:
+            if self._mode is ResolveMode.PULL:
+                raise
+            if local is not None:
+                return self._read(local.target.digest, reference, platform, cancel)
+            if known is None or isinstance(error, NotFound):
                 raise
             return self._read(known.digest, reference, platform, cancel)
         resolved = self._read(target.digest, reference, platform, cancel)

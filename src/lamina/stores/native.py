@@ -24,6 +24,9 @@ class NativeSnapshotter:
     def view(self, lowers: Sequence[str], target: str) -> str:
         return lowers[-1] if lowers else target
 
+    def drop(self, view: str) -> None:
+        return
+
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
         if lowers:
             os.rmdir(staged.files)

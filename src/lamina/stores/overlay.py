@@ -25,6 +25,11 @@ class OverlaySnapshotter:
             mount.mount_overlay(tuple(reversed(lowers)), None, None, target)
         return target
 
+    def drop(self, view: str) -> None:
+        if os.path.ismount(view):
+            mount.unmount(view)
+            os.rmdir(view)
+
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
         os.mkdir(staged.work, 0o711)
         if lowers:

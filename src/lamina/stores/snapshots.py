@@ -55,6 +55,10 @@ class Snapshotter(Protocol):
         """Make the stack readable; returns where. May mount on `target`, an empty folder."""
         ...
 
+    def drop(self, view: str) -> None:
+        """Undo what `view` did for the place that it returned."""
+        ...
+
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
         """Get `staged` ready to hold a difference from the stack."""
         ...

@@ -1,0 +1,157 @@
+"""One request while it lasts: its claim on the engine, and all that it asks of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import LaminaError
+from lamina.cacheio.export import SolvedGraph
+from lamina.engine.caches import BuildCaches, CacheWishes
+from lamina.engine.graph import load_graph
+from lamina.engine.result import BuildResult, PlatformResult, Solvable
+from lamina.sources.image import ResolveMode
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.dockerfile.contract import Bridge, FrontendRequest
+    from lamina.engine.engine import Engine
+    from lamina.exporters.contract import Receiver
+    from lamina.exporters.destination import Output
+    from lamina.llb.op import Definition
+    from lamina.refs.ref import Ref
+    from lamina.session.contract import Session
+    from lamina.solver.contract import Graph
+
+
+class BuildOptions(NamedTuple):
+    """`resolve` is whom to believe about base images' tags, `allowed` the entitlements that the
+    user granted, `wishes` the caches to read and write."""
+
+    resolve: ResolveMode = ResolveMode.LOCAL
+    allowed: frozenset[str] = frozenset()
+    wishes: CacheWishes = CacheWishes()
+
+
+class Build:
+    """Solves definitions and exports what comes of them. Use `Engine.open_build`.
+
+    Implements `lamina.engine.lenders.Lender`. Methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        session: Session,
+        options: BuildOptions,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> None:
+        self.engine = engine
+        self.session = session
+        self.options = options
+        self.events = events
+        self.cancel = cancel
+        self.caches = BuildCaches(engine, options.wishes, events, cancel)
+        self.results = self.caches.results()
+        self.job = engine.scheduler.open_job(events, cancel, self.results)
+
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
+        return self.caches.restore(name, folder, cancel)
+
+    def solvable(self, definition: Definition | None) -> Solvable:
+        """Take a definition without making anything yet. None is an empty file system.
+
+        Raises InvalidInput, Corrupt, PermissionDenied (entitlements).
+        """
+        graph = None
+        if definition is not None and definition.ops:
+            graph = load_graph(definition, self.options.allowed)
+        return Solvable(definition, graph, self._solve)
+
+    def dockerfile(self, requests: Sequence[FrontendRequest], bridge: Bridge) -> BuildResult:
+        """Convert a Dockerfile for each of the platforms that the requests name."""
+        from lamina.dockerfile.build import build
+
+        parts = []
+        for request in requests:
+            converted = build(request, bridge)
+            parts.append(
+                PlatformResult(
+                    converted.platform,
+                    self.solvable(converted.definition),
+                    converted.config,
+                    converted.base_config,
+                )
+            )
+        return BuildResult(tuple(parts), len(parts) > 1)
+
+    def finish(
+        self, result: BuildResult, outputs: Sequence[Output], receiver: Receiver
+    ) -> dict[str, Any]:
+        """Make the result and every output, then write the caches. Returns the outputs' metadata
+        (`containerimage.digest`, …)."""
+        from lamina.engine.exports import Exports, MadePart
+
+        engine, cancel = self.engine, self.cancel
+        made = [
+            MadePart(part.platform, self._files(part.files), part.config, part.base)
+            for part in result.parts
+        ]
+        graph = self._solved(result)
+        exports = Exports(
+            engine.pool,
+            engine.store,
+            engine.images,
+            engine.registry_of,
+            receiver,
+            graph if self.caches.inline else None,
+            self.events,
+            cancel,
+        )
+        metadata = exports.run(outputs, made, several=result.several)
+        self.caches.export(graph)
+        for part in result.parts:
+            self.caches.export_mounts(part.files.definition)
+        return metadata
+
+    def close(self, *, failed: bool, alone: bool) -> None:
+        """Keep what was made, and give up the claim on the graph. Called by the engine.
+
+        `alone`: no other build may be using it.
+        """
+        states = {
+            result.snapshot
+            for node in list(self.job.nodes.values())
+            for result in node.results or ()
+            if result.snapshot is not None
+        }
+        try:
+            if not (self.cancel.cancelled and alone):
+                self.engine.pool.settle(states, Cancellation())
+                self.engine.snapshots.touch(sorted(self.results.served))
+        except LaminaError:
+            if not failed:
+                raise
+        finally:
+            self.engine.scheduler.close_job(self.job)
+
+    def _solve(self, graph: Graph) -> Ref:
+        return self.engine.scheduler.solve(self.job, graph)
+
+    def _files(self, files: Solvable) -> Ref:
+        ref = files.ref()
+        if ref.local is not None:
+            # A client's folder: what is exported is what it holds now.
+            return self.engine.pool.copied(ref, self.cancel)
+        return ref
+
+    def _solved(self, result: BuildResult) -> SolvedGraph:
+        files = [part.files for part in result.parts if part.files.graph is not None]
+        chain = []
+        if self.caches.exported:
+            graphs = [item.graph for item in files if item.graph is not None]
+            chain = self.engine.scheduler.chain(self.job, graphs, self.results)
+        return SolvedGraph(chain, self.results, [item.ref().snapshot for item in files])

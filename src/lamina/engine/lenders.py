@@ -1,0 +1,71 @@
+"""Who waits for a vertex, as one session: an op borrows from any of its builds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from lamina.base.errors import Cancelled, LaminaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lamina.session.contract import LentFolder, Session
+    from lamina.system.cancel import Cancellation
+
+
+T = TypeVar("T")
+
+
+class Lender(Protocol):
+    """A build, as far as ops borrow from it."""
+
+    @property
+    def session(self) -> Session: ...
+
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
+        """Fill a new cache mount with what another machine's has; whether there was any."""
+        ...
+
+
+class Lenders:
+    """Implements `lamina.session.contract.Session` and `lamina.ops.mounts.Restore`.
+
+    Args:
+        current: the builds that wait for the vertex at the moment of a call. One may come or go
+            while the op runs, which goes on with the others.
+    """
+
+    def __init__(self, current: Callable[[], Sequence[Lender]]) -> None:
+        self._current = current
+
+    def folder(self, name: str) -> LentFolder:
+        return self._first(lambda session: session.folder(name))
+
+    def secret(self, secret_id: str) -> bytes | None:
+        for session in self._sessions():
+            value = session.secret(secret_id)
+            if value is not None:
+                return value
+        return None
+
+    def ssh_socket(self, agent_id: str) -> str | None:
+        for session in self._sessions():
+            socket = session.ssh_socket(agent_id)
+            if socket is not None:
+                return socket
+        return None
+
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
+        return any(lender.restore(name, folder, cancel) for lender in self._current())
+
+    def _first(self, ask: Callable[[Session], T]) -> T:
+        failure: LaminaError | None = None
+        for session in self._sessions():
+            try:
+                return ask(session)
+            except LaminaError as error:
+                failure = failure or error
+        raise failure or Cancelled("nobody waits for this any more")
+
+    def _sessions(self) -> Iterator[Session]:
+        return (lender.session for lender in self._current())

@@ -1,0 +1,60 @@
+"""What a build comes to: file systems, by platform, and what a frontend says of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lamina.base.platform import Platform
+    from lamina.llb.op import Definition
+    from lamina.refs.ref import Ref
+    from lamina.solver.contract import Graph
+
+
+class Solvable:
+    """A definition's result, made when somebody needs it; once, whoever asks first.
+
+    `graph` is None for an empty file system.
+    """
+
+    def __init__(
+        self, definition: Definition | None, graph: Graph | None, solve: Callable[[Graph], Ref]
+    ) -> None:
+        self.definition = definition
+        self.graph = graph
+        self._solve = solve
+        self._lock = threading.Lock()
+        self._ref: Ref | None = None
+
+    def ref(self) -> Ref:
+        """Raises what stopped it."""
+        from lamina.refs.ref import Ref
+
+        with self._lock:
+            if self._ref is None:
+                self._ref = Ref() if self.graph is None else self._solve(self.graph)
+            return self._ref
+
+
+class PlatformResult(NamedTuple):
+    """One platform's part. `config` is the image configuration without `rootfs`, b"" if the
+    frontend gave none; `base` that of the image below, b"" if there is none."""
+
+    platform: Platform
+    files: Solvable
+    config: bytes = b""
+    base: bytes = b""
+
+
+class BuildResult(NamedTuple):
+    """All of it. `several` is set when the parts belong in an index, even if there is but one.
+
+    `metadata` is what a frontend returned beside (`frontend.…` keys reach the client).
+    """
+
+    parts: tuple[PlatformResult, ...]
+    several: bool = False
+    metadata: Mapping[str, bytes] = {}

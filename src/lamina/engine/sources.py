@@ -1,0 +1,51 @@
+"""Sources that keep something in the store between builds."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.base.platform import Platform
+    from lamina.refs.pool import RefPool
+    from lamina.session.contract import Session
+    from lamina.sources.contract import Source
+    from lamina.sources.layout import LayoutSource
+    from lamina.stores.store import Store
+
+
+class EngineSources:
+    """Implements `lamina.ops.resolve.SourceFactory`."""
+
+    def __init__(self, store: Store, pool: RefPool) -> None:
+        self._store = store
+        self._pool = pool
+
+    def layout(
+        self, location: str, attrs: dict[str, str], platform: Platform, session: Session
+    ) -> LayoutSource:
+        from lamina.sources.layout import LayoutSource
+
+        if not location.startswith("/"):
+            name, at, digest = location.partition("@")
+            location = session.folder(name).path + at + digest
+        return LayoutSource(location, platform, self._store.blobs, self._pool)
+
+    def http(self, url: str, attrs: dict[str, str], session: Session) -> Source:
+        from lamina.sources.http import HttpSource
+
+        return HttpSource(url, attrs, self._folder("http"), self._pool)
+
+    def git(self, place: str, attrs: dict[str, str], session: Session) -> Source:
+        from lamina.sources.git import GitSource, git_url_of
+        from lamina.sources.git_remote import GitRemote
+
+        scratch = self._store.scratch
+        url = git_url_of(place, attrs)
+        remote = GitRemote(url, self._folder("git"), scratch, session)
+        return GitSource(url, remote, scratch, self._pool)
+
+    def _folder(self, name: str) -> str:
+        path = self._store.path(name)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return path
