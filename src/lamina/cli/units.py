@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from lamina.base.errors import InvalidInput
+from lamina.base.units import seconds_of, size_of
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_BINARY = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATIONS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATIONS.update(d=86400.0, w=604800.0)
 
 
 def show_size(size: int) -> str:
@@ -21,16 +19,10 @@ def show_size(size: int) -> str:
 
 
 def parse_size(text: str, flag: str) -> int:
-    """Read a size: `64m`, `10GB`, `1.5gib`; a unit is 1024 times the next. Raises InvalidInput."""
-    lower = text.strip().lower()
-    digits = lower.rstrip("bikmgtp ")
-    unit = lower[len(digits) :].strip().removesuffix("b").removesuffix("i")
+    """Read a size (`lamina.base.units`). Raises InvalidInput, naming the flag."""
     try:
-        number = float(digits)
-        if number < 0 or number != number or number == float("inf"):
-            raise ValueError
-        return int(number * 1024 ** _BINARY[unit])
-    except (ValueError, KeyError, OverflowError):
+        return size_of(text)
+    except (ValueError, OverflowError):
         raise InvalidInput(
             f'invalid argument "{text}" for --{flag}: not a size',
             hint="a size looks like 64m or 10gb",
@@ -39,22 +31,9 @@ def parse_size(text: str, flag: str) -> int:
 
 def parse_duration(text: str, what: str) -> float:
     """Read `24h`, `1h30m`, `7d` into seconds. Raises InvalidInput, naming `what`."""
-    if text == "0":
-        return 0.0
-    total, number, unit = 0.0, "", ""
     try:
-        for character in text + "0":
-            if character.isdigit() or character == ".":
-                if unit:
-                    total += float(number) * _DURATIONS[unit]
-                    number = unit = ""
-                number += character
-            else:
-                unit += character
-        if number != "0" or not text:
-            raise ValueError
-        return total
-    except (ValueError, KeyError):
+        return seconds_of(text)
+    except ValueError:
         raise InvalidInput(
             f'invalid {what} "{text}": not a duration', hint="a duration looks like 24h or 1h30m"
         ) from None
