@@ -6,13 +6,14 @@ import time
 import pytest
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.usage import CacheRecord, UsageFilter
 from lamina.cli import usage
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
 from lamina.cli.image_commands import show_images
 from lamina.cli.run import parse_volume, run_request
 from lamina.cli.tables import json_lines, table
-from lamina.client.contract import CacheRecord, ImageSummary, UsageFilter
+from lamina.client.contract import ImageSummary
 
 MB = 1_000_000
 

@@ -44,7 +44,7 @@ class SharedResults(RefResults):
         probe: Callable[[Layer, Cancellation], bool],
         cancel: Cancellation,
     ) -> None:
-        super().__init__(database)
+        super().__init__(database, pool.snapshots)
         self._database = database
         self._pool = pool
         self._loader = loader

@@ -7,17 +7,18 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.usage import UsageFilter
 from lamina.cli.flags import suggestion
 from lamina.cli.opening import open_engine
 from lamina.cli.tables import json_lines, table
 from lamina.cli.units import parse_duration, parse_size, show_ago, show_size, show_time
-from lamina.client.contract import PruneRequest, UsageFilter
+from lamina.client.contract import PruneRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from lamina.base.usage import CacheRecord
     from lamina.cli.flags import Parsed
-    from lamina.client.contract import CacheRecord
 
 _KEYS = ("until", "unused-for", "id", "type", "description", "inuse", "shared", "private")
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.base.usage import CacheRecord, UsageFilter
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
@@ -192,39 +194,6 @@ class RunRequest(NamedTuple):
     readonly: bool = False
     interactive: bool = False
     tty: bool = False
-
-
-class CacheRecord(NamedTuple):
-    """One thing on disk. `type` as BuildKit names it: `regular`, `source.local`,
-    `exec.cachemount`, `internal`, `frontend`, `source.git.checkout`.
-
-    `size` is in bytes, times are seconds since the epoch; `last_used` of None is never.
-    """
-
-    id: str
-    type: str
-    size: int
-    created: float
-    last_used: float | None = None
-    usage_count: int = 0
-    description: str = ""
-    parents: tuple[str, ...] = ()
-    reclaimable: bool = True
-    shared: bool = False
-
-
-class UsageFilter(NamedTuple):
-    """Conditions on records; all must hold, and any of one field's values will do.
-
-    Empty fields ask nothing. `unused_for` is in seconds: only what was not used that long.
-    """
-
-    ids: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    description: str = ""
-    unused_for: float = 0.0
-    reclaimable: bool | None = None
-    shared: bool | None = None
 
 
 class PruneRequest(NamedTuple):

@@ -7,17 +7,18 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of, parse_digest
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported, from_os_error
+from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
-from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary
+from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary, PruneOutcome
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
 from lamina.engine.bridge import DockerfileBridge
 from lamina.engine.build import BuildOptions
 from lamina.engine.caches import CacheWishes
 from lamina.engine.engine import Engine
+from lamina.engine.workplace import Workplace
 from lamina.exporters.destination import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
@@ -28,15 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lamina.base.events import EventSink
+    from lamina.base.usage import CacheRecord, UsageFilter
     from lamina.client import contract
     from lamina.client.contract import (
         BuildRequest,
-        CacheRecord,
         CacheSpec,
-        PruneOutcome,
         PruneRequest,
         RunRequest,
-        UsageFilter,
     )
     from lamina.engine.build import Build
     from lamina.exporters.destination import Output
@@ -55,33 +54,6 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
         closing(EmbeddedBuilder(Workplace(store.root), Engine, store)) as builder,
     ):
         yield builder
-
-
-class Workplace:
-    """Whether this process may mount, found out once."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self.overlay = False
-        self.tmpfs = "/dev/shm"
-
-    def enter(self) -> None:
-        """Take a private mount namespace and see whether overlayfs works in the store."""
-        from lamina.system import mount
-
-        try:
-            mount.private_namespace()
-        except LaminaError as error:
-            error.hint = error.hint or "run lamina as root"
-            raise
-        marker = os.path.join(self._root, "snapshots", ".kind")
-        try:
-            with open(marker, encoding="ascii") as file:
-                self.overlay = file.read() == "overlay"
-        except FileNotFoundError:
-            self.overlay = mount.overlay_works(os.path.join(self._root, "tmp"))
-            with open(marker, "w", encoding="ascii") as file:
-                file.write("overlay" if self.overlay else "native")
 
 
 class EmbeddedBuilder:
@@ -199,14 +171,19 @@ class EmbeddedBuilder:
         return run_image(self.engine, self._find(request.image), request, cancel)
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
-        from lamina.client.usage import records
+        from lamina.engine.usage import cache_records
 
-        return records(self._store, filters)
+        return [record for record in cache_records(self._store) if filters.matches(record)]
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
-        from lamina.client.usage import prune
+        from lamina.engine.prune import PruneRule, prune
 
-        return prune(self._store, request, cancel)
+        removed: list[CacheRecord] = []
+        rule = PruneRule(
+            request.filter.matches, request.all, request.keep, request.max_used, request.min_free
+        )
+        freed = prune(self._store, [rule], cancel, removed.append)
+        return PruneOutcome(tuple(removed), freed)
 
     def _image_table(self) -> Any:
         from lamina.stores.images import ImageTable

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.stores.database import Database
+    from lamina.stores.snapshots import SnapshotStore
 
 
 class RefResults:
@@ -21,8 +22,9 @@ class RefResults:
     A result that is a client's folder is never remembered, nor is one under an ephemeral key.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, snapshots: SnapshotStore) -> None:
         self._table = ResultTable(database)
+        self._snapshots = snapshots
         self.served: set[int] = set()
         self._noted: dict[Digest, dict[CacheKey, None]] = {}
 
@@ -55,7 +57,9 @@ class RefResults:
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found, snapshot = self._table.find(key.id, output)
-        return Ref(snapshot) if found else None
+        if not found or (snapshot is not None and not self._snapshots.hold(snapshot)):
+            return None
+        return Ref(snapshot)
 
     def peek(self, key: CacheKey, output: int) -> int | None:
         """The state that is remembered under a key, without using it."""

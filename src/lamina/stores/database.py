@@ -19,7 +19,7 @@ from lamina.base.errors import Corrupt, Exhausted, LaminaError, PermissionDenied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -109,6 +109,30 @@ CREATE TABLE leases (            -- states that a living process is using
 ) WITHOUT ROWID;
 """
 
+_HISTORY = """
+CREATE TABLE builds (            -- what a daemon has built
+    ref TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    completed REAL NOT NULL,
+    status TEXT NOT NULL,        -- completed, error or canceled
+    repository TEXT NOT NULL DEFAULT '',
+    pinned INTEGER NOT NULL DEFAULT 0,
+    record BLOB NOT NULL         -- moby.buildkit.v1.BuildHistoryRecord
+) WITHOUT ROWID;
+CREATE INDEX builds_by_created ON builds (created);
+CREATE INDEX builds_by_completed ON builds (completed) WHERE NOT pinned;
+
+CREATE TABLE build_blobs (       -- blobs that records of builds refer to
+    ref TEXT NOT NULL REFERENCES builds (ref) ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (ref, digest)
+) WITHOUT ROWID;
+CREATE INDEX build_blobs_by_digest ON build_blobs (digest);
+"""
+
+# What brings a database of the version before to each version.
+_MIGRATIONS = {2: "ALTER TABLE snapshots ADD COLUMN made REAL", 3: _HISTORY}
+
 
 class Database:
     """Connections to `meta.db`, one a thread. Every method may raise a LaminaError."""
@@ -137,6 +161,11 @@ class Database:
         with translated():
             found: tuple[Any, ...] | None = self._connection().execute(sql, values).fetchone()
             return found
+
+    @property
+    def writing(self) -> bool:
+        """Whether this thread is in a `write`."""
+        return self._connection().in_transaction
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -182,11 +211,12 @@ class Database:
         with self.write():
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    if statement.strip():
-                        connection.execute(statement)
-            elif version == 1:
-                connection.execute("ALTER TABLE snapshots ADD COLUMN made REAL")
+                scripts = [_SCHEMA, _HISTORY]
+            else:
+                scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
+            for statement in ";\n".join(scripts).split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

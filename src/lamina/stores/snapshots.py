@@ -104,9 +104,13 @@ class SnapshotStore:
         return stack
 
     def by_chain(self, chain: str) -> int | None:
-        """The state made of exactly the layers that this OCI chain id names."""
+        """The state made of exactly the layers that this OCI chain id names, held."""
         row = self._database.row("SELECT id FROM snapshots WHERE chain = ?", chain)
-        return int(row[0]) if row else None
+        return int(row[0]) if row and self.hold(row[0]) else None
+
+    def hold(self, snapshot_id: int) -> bool:
+        """Keep a state while this process builds; whether it is still there."""
+        return self._store.leases.hold(snapshot_id)
 
     def add(
         self,
@@ -117,7 +121,7 @@ class SnapshotStore:
         description: str = "",
         made: float | None = None,
     ) -> int:
-        """Record a state; without a directory, a layer must be recorded for it too.
+        """Record a state, held; without a directory, a layer must be recorded for it too.
 
         `made` is when another machine made it, if one did.
         """
@@ -139,6 +143,7 @@ class SnapshotStore:
                 ),
             )
             assert cursor.lastrowid is not None
+            self._store.leases.note(connection, cursor.lastrowid)
             return cursor.lastrowid
 
     def created(self, snapshot_id: int) -> float:

@@ -5,7 +5,7 @@
     mounts/<name>/      cache mounts
     meta.db             SQLite
     tmp/<process>/      what a living process is making; its lock is tmp/<process>.lock
-    lock                held shared by builds, exclusively by garbage collection
+    lock                held shared by builds, exclusively by whoever removes blobs
 
 A process that dies leaves only its folder in tmp/, which the next one removes because nobody
 holds the lock any more.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Unavailable, from_os_error
 from lamina.stores.blobs import BlobStore
 from lamina.stores.database import Database
+from lamina.stores.leases import Leases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +43,14 @@ class Store:
         self.database = database
         self.scratch = scratch
         self.blobs = BlobStore(root)
+        self.leases = Leases(database, os.path.basename(scratch))
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)
 
     @contextmanager
     def exclusive(self, *, wait: bool = True) -> Iterator[None]:
-        """Have the store alone, as removing things needs. Raises Unavailable unless `wait`."""
+        """Have the store alone, as removing blobs needs. Raises Unavailable unless `wait`."""
         fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
         try:
             try:
@@ -64,13 +66,23 @@ class Store:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Keep garbage collection out while a build runs."""
+        """A build: keeps what it uses (`leases`), and `exclusive` out."""
         fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
-            yield
+            self.leases.enter()
+            try:
+                yield
+            finally:
+                self.leases.leave()
         finally:
             os.close(fd)
+
+    def living(self) -> set[str]:
+        """The processes that have this store open, as their leases name them."""
+        tmp = self.path("tmp")
+        names = [name for name in os.listdir(tmp) if name.endswith(".lock")]
+        return {name.removesuffix(".lock") for name in names if not _is_free(tmp, name)}
 
 
 @contextmanager
@@ -164,6 +176,22 @@ def _claim(tmp: str) -> tuple[str, int]:
             os.mkdir(scratch, 0o711)
             return scratch, claim
         os.close(claim)  # somebody took it for a dead process's before it was locked
+
+
+def _is_free(tmp: str, lock_name: str) -> bool:
+    """Whether nobody holds a process's lock: it is dead."""
+    try:
+        fd = os.open(os.path.join(tmp, lock_name), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
 
 
 def _reap(tmp: str, lock_name: str) -> None:

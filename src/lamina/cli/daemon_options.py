@@ -1,0 +1,208 @@
+"""`lamina daemon`'s flags on top of its configuration file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.units import seconds_of
+from lamina.daemon import config
+from lamina.daemon.config import DiskSpace
+from lamina.daemon.config_file import LoadedConfig, load_config
+
+if TYPE_CHECKING:
+    from lamina.cli.flags import Parsed
+    from lamina.daemon.config import GcConfig, WorkerConfig
+
+_FILES = ("/etc/lamina/lamina.toml", "/etc/buildkit/buildkitd.toml")
+_STATES = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
+_MEGABYTE = 1_000_000
+
+
+def read_config(parsed: Parsed) -> LoadedConfig:
+    """The file that `--config` or `LAMINA_CONFIG` names, or a usual one; with the flags applied.
+
+    Raises InvalidInput, NotFound.
+    """
+    loaded = LoadedConfig(config.DaemonConfig())
+    path = parsed.text("config") or os.environ.get("LAMINA_CONFIG", "")
+    if not path:
+        path = next((path for path in _FILES if os.path.exists(path)), "")
+    if path:
+        loaded = load_config(path)
+    changed = loaded.config._replace(
+        log=_log(parsed, loaded.config.log),
+        grpc=_grpc(parsed, loaded.config.grpc),
+        cdi=_cdi(parsed, loaded.config.cdi),
+        worker=_worker(parsed, loaded.config.worker),
+    )
+    if parsed.given("root"):
+        changed = changed._replace(root=parsed.text("root"))
+    if parsed.given("allow-insecure-entitlement"):
+        changed = changed._replace(entitlements=tuple(parsed.all("allow-insecure-entitlement")))
+    if parsed.given("proxy-network"):
+        changed = changed._replace(proxy_network=parsed.switch("proxy-network"))
+    if parsed.given("otel-socket-path"):
+        changed = changed._replace(otel_socket=parsed.text("otel-socket-path"))
+    if parsed.given("drain-timeout"):
+        changed = changed._replace(life=config.LifeConfig(_drain(parsed)))
+    if _state(parsed, "containerd-worker"):
+        raise InvalidInput(
+            "--containerd-worker: lamina has no containerd worker",
+            hint="leave it out; --oci-worker needs no containerd",
+        )
+    if changed.worker.enabled is False:
+        raise InvalidInput(
+            "no worker is enabled: lamina has only the OCI worker",
+            hint="leave out --oci-worker=false",
+        )
+    return LoadedConfig(changed, loaded.warnings)
+
+
+def _log(parsed: Parsed, log: config.LogConfig) -> config.LogConfig:
+    if parsed.switch("debug"):
+        log = log._replace(level="debug")
+    if parsed.switch("trace"):
+        log = log._replace(level="trace")
+    if parsed.given("log-level"):
+        level = parsed.text("log-level")
+        log = log._replace(level="warn" if level == "warning" else level)
+    return log._replace(format=parsed.text("log-format", log.format))
+
+
+def _grpc(parsed: Parsed, grpc: config.GrpcConfig) -> config.GrpcConfig:
+    if parsed.given("addr"):
+        grpc = grpc._replace(address=tuple(parsed.all("addr")))
+    if parsed.text("group"):
+        grpc = grpc._replace(gid=group_id(parsed.text("group")))
+    tls = grpc.tls
+    tls = config.TlsFiles(
+        parsed.text("tlscert") or tls.cert,
+        parsed.text("tlskey") or tls.key,
+        parsed.text("tlscacert") or tls.ca,
+    )
+    if bool(tls.cert) != bool(tls.key):
+        raise InvalidInput("a TLS certificate needs its key, and a key its certificate")
+    if tls.ca and not tls.cert:
+        raise InvalidInput("--tlscacert needs --tlscert and --tlskey")
+    return grpc._replace(tls=tls, debug_address=parsed.text("debugaddr", grpc.debug_address))
+
+
+def _cdi(parsed: Parsed, cdi: config.CdiConfig) -> config.CdiConfig:
+    if parsed.given("cdi-disabled"):
+        cdi = cdi._replace(disabled=parsed.switch("cdi-disabled"))
+    if parsed.given("cdi-spec-dir"):
+        cdi = cdi._replace(spec_dirs=tuple(parsed.all("cdi-spec-dir")))
+    return cdi
+
+
+def _worker(parsed: Parsed, worker: WorkerConfig) -> WorkerConfig:
+    def switch(name: str, otherwise: bool) -> bool:
+        return parsed.switch(name) if parsed.given(name) else otherwise
+
+    def number(name: str, otherwise: int) -> int:
+        text = parsed.text(name, str(otherwise))
+        if not text.isdecimal():
+            raise InvalidInput(f'invalid argument "{text}" for --{name}: not a whole number')
+        return int(text)
+
+    if parsed.text("oci-worker-proxy-snapshotter-path"):
+        raise InvalidInput("--oci-worker-proxy-snapshotter-path is not supported")
+    network = worker.network._replace(
+        mode=_one_of(parsed, "oci-worker-net", config.NETWORK_MODES, worker.network.mode),
+        cni_config=parsed.text("oci-cni-config-path", worker.network.cni_config),
+        cni_binaries=parsed.text("oci-cni-binary-dir", worker.network.cni_binaries),
+        cni_pool=number("oci-cni-pool-size", worker.network.cni_pool),
+    )
+    enabled = _state(parsed, "oci-worker") if parsed.given("oci-worker") else worker.enabled
+    rootless = switch("rootless", worker.rootless)
+    worker = worker._replace(
+        enabled=enabled,
+        labels=tuple({**dict(worker.labels), **_labels(parsed)}.items()),
+        platforms=tuple(parsed.all("oci-worker-platform")) or worker.platforms,
+        snapshotter=_one_of(
+            parsed, "oci-worker-snapshotter", config.SNAPSHOTTERS, worker.snapshotter
+        ),
+        rootless=switch("oci-worker-rootless", rootless),
+        no_process_sandbox=switch("oci-worker-no-process-sandbox", worker.no_process_sandbox),
+        binary=parsed.text("oci-worker-binary", worker.binary),
+        apparmor_profile=parsed.text("oci-worker-apparmor-profile", worker.apparmor_profile),
+        selinux=switch("oci-worker-selinux", worker.selinux),
+        max_parallelism=number("oci-max-parallelism", worker.max_parallelism),
+        gc=_gc(parsed, worker.gc),
+        network=network,
+    )
+    if worker.no_process_sandbox and not worker.rootless:
+        raise InvalidInput("--oci-worker-no-process-sandbox needs --rootless")
+    return worker
+
+
+def _gc(parsed: Parsed, gc: GcConfig) -> GcConfig:
+    if parsed.given("oci-worker-gc"):
+        gc = gc._replace(enabled=parsed.switch("oci-worker-gc"))
+    text = parsed.text("oci-worker-gc-keepstorage")
+    if not text:
+        return gc
+    parts = text.split(",")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
+        raise InvalidInput(
+            f'invalid argument "{text}" for --oci-worker-gc-keepstorage',
+            hint="it looks like 10000 or 10000,20000,60000: megabytes",
+        )
+    reserved, free, most = (*(int(part) * _MEGABYTE for part in parts), 0, 0)[:3]
+    return gc._replace(
+        reserved=DiskSpace(reserved), min_free=DiskSpace(free), max_used=DiskSpace(most)
+    )
+
+
+def _labels(parsed: Parsed) -> dict[str, str]:
+    labels = {}
+    for text in parsed.all("oci-worker-labels"):
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput(f'invalid argument "{text}" for --oci-worker-labels: no "="')
+        labels[name] = value
+    return labels
+
+
+def _one_of(parsed: Parsed, name: str, choices: tuple[str, ...], otherwise: str) -> str:
+    value = parsed.text(name) or otherwise
+    if value not in choices:
+        raise InvalidInput(
+            f'invalid argument "{value}" for --{name}', hint=f"choose from {', '.join(choices)}"
+        )
+    return value
+
+
+def _state(parsed: Parsed, name: str) -> bool | None:
+    """A flag that is true, false, or auto (None)."""
+    text = parsed.text(name).lower()
+    if text in ("", "auto"):
+        return None
+    if text not in _STATES:
+        raise InvalidInput(f'invalid argument "{text}" for --{name}: not true, false or auto')
+    return _STATES[text]
+
+
+def _drain(parsed: Parsed) -> float:
+    text = parsed.text("drain-timeout")
+    try:
+        return float(text) if text.isdecimal() else seconds_of(text)
+    except ValueError:
+        raise InvalidInput(
+            f'invalid argument "{text}" for --drain-timeout: not a duration',
+            hint="a duration looks like 30s or 5m",
+        ) from None
+
+
+def group_id(group: str) -> int:
+    """A group's number, from its name or the number itself. Raises NotFound."""
+    if group.isdecimal():
+        return int(group)
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise NotFound(f"there is no group {group}") from None

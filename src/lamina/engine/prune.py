@@ -1,0 +1,246 @@
+"""Removing what nothing needs, while builds run.
+
+States are removed in transactions that see every lease (`lamina.stores.leases`), cache mounts
+under their own locks, so a running build keeps what it uses and nobody waits. What builds use
+without a lease, blobs above all, is only removed in the moments when no build runs on the
+store, in whatever process: what such a moment is missing for stays until the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest
+from lamina.base.errors import Unavailable
+from lamina.base.oci import Index, Manifest, parse_manifest
+from lamina.engine.usage import CACHE_MOUNT, GIT, STATE, cache_records, unused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lamina.base.usage import CacheRecord
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+
+class PruneRule(NamedTuple):
+    """What may go, and how much of the cache stays (bytes; all 0: nothing need stay).
+
+    Matching records go, the longest unused first, until at most `max_used` bytes are left and
+    `min_free` of the disk are free; but `reserved` bytes are never touched. `all` includes what
+    images in the store are made of as cache (not the images).
+    """
+
+    matches: Callable[[CacheRecord], bool]
+    all: bool = False
+    reserved: int = 0
+    max_used: int = 0
+    min_free: int = 0
+
+
+def prune(
+    store: Store,
+    rules: Iterable[PruneRule],
+    cancel: Cancellation,
+    removed: Callable[[CacheRecord], object],
+) -> int:
+    """Apply rules one after the other; `removed` hears of every record. Returns bytes freed."""
+    every = cache_records(store)
+    freed = 0
+    everything = False
+    for rule in rules:
+        everything = everything or rule.all
+        total = sum(record.size for record in every)
+        limit = _limit(store, rule, total)
+        gone: set[tuple[str, str]] = set()
+        queue = _Queue(every, rule.matches)
+        while (record := queue.next()) is not None:
+            cancel.check()
+            if limit is not None and total <= limit:
+                break
+            at_once = _remove(store, record)
+            if at_once is not None:
+                queue.removed(record)
+                gone.add((record.type, record.id))
+                total -= record.size
+                freed += at_once
+                removed(record)
+        every = [record for record in every if (record.type, record.id) not in gone]
+    return freed + _sweep(store, everything=everything)
+
+
+class _Queue:
+    """Matching records with nothing on top of them, the longest unused first.
+
+    What one of them stood on follows when it is gone.
+    """
+
+    def __init__(
+        self, every: Sequence[CacheRecord], matches: Callable[[CacheRecord], bool]
+    ) -> None:
+        import heapq
+
+        self._matches = matches
+        self._by_id = {(record.type, record.id): record for record in every}
+        self._above = Counter((r.type, parent) for r in every for parent in r.parents)
+        self._free = [
+            (record.last_used or record.created, key)
+            for key, record in self._by_id.items()
+            if not self._above[key] and matches(record)
+        ]
+        heapq.heapify(self._free)
+
+    def next(self) -> CacheRecord | None:
+        import heapq
+
+        return self._by_id[heapq.heappop(self._free)[1]] if self._free else None
+
+    def removed(self, record: CacheRecord) -> None:
+        import heapq
+
+        for parent in record.parents:
+            key = (record.type, parent)
+            self._above[key] -= 1
+            below = self._by_id.get(key)
+            if below is not None and not self._above[key] and self._matches(below):
+                heapq.heappush(self._free, (below.last_used or below.created, key))
+
+
+def _limit(store: Store, rule: PruneRule, total: int) -> int | None:
+    """The bytes of cache that may stay, None for none at all."""
+    if not (rule.reserved or rule.max_used or rule.min_free):
+        return None
+    limit = rule.max_used
+    if rule.min_free:
+        status = os.statvfs(store.root)
+        lacking = rule.min_free - status.f_bavail * status.f_frsize
+        if lacking > 0:
+            limit = min(limit or total, max(0, total - lacking))
+        else:
+            limit = limit or total
+    return max(limit, rule.reserved)
+
+
+def _remove(store: Store, record: CacheRecord) -> int | None:
+    """Remove one record unless something uses it: None. Returns the bytes freed at once."""
+    if not record.reclaimable:
+        return None
+    if record.type == STATE:
+        return _remove_state(store, int(record.id), record.size)
+    if record.type == CACHE_MOUNT:
+        return record.size if _remove_mount(store, record.id) else None
+    return record.size if _remove_download(store, record) else None
+
+
+def _remove_state(store: Store, state: int, size: int) -> int | None:
+    with store.database.write() as connection:
+        row = connection.execute(
+            "SELECT directory FROM snapshots WHERE id = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM leases WHERE snapshot = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM snapshots WHERE parent = ?1)",
+            (state,),
+        ).fetchone()
+        if row is None:
+            return None
+        connection.execute(
+            "DELETE FROM aliases WHERE canonical IN (SELECT key FROM results WHERE snapshot = ?)",
+            (state,),
+        )
+        connection.execute("DELETE FROM results WHERE snapshot = ?", (state,))
+        connection.execute("DELETE FROM snapshots WHERE id = ?", (state,))
+        directory = row[0]
+        if (
+            directory
+            and connection.execute(
+                "SELECT 1 FROM snapshots WHERE directory = ?", (directory,)
+            ).fetchone()
+        ):
+            directory = None  # another state has the same difference
+    if not directory:
+        return 0  # what it takes are blobs
+    shutil.rmtree(store.path("snapshots", directory), ignore_errors=True)
+    return size
+
+
+def _remove_mount(store: Store, directory: str) -> bool:
+    folder = store.path("mounts", directory)
+    doomed = os.path.join(store.scratch, os.urandom(4).hex())
+    with unused(f"{folder}.lock") as free:
+        if not free:
+            return False
+        with store.database.write() as connection:
+            connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (directory,))
+        with suppress(FileNotFoundError):
+            os.rename(folder, doomed)  # at once: what is removed half is no cache
+    shutil.rmtree(doomed, ignore_errors=True)
+    return True
+
+
+def _remove_download(store: Store, record: CacheRecord) -> bool:
+    """Builds read these without leases, so this needs a moment when none runs."""
+    try:
+        with store.exclusive(wait=False):
+            if record.type == GIT:
+                shutil.rmtree(store.path("git", record.id), ignore_errors=True)
+                return True
+            folder = store.path("http")
+            for name in os.listdir(folder):
+                if name == record.id or name.startswith((f"{record.id}-", f"{record.id}.")):
+                    os.unlink(os.path.join(folder, name))
+            return True
+    except Unavailable:
+        return False
+
+
+def _sweep(store: Store, *, everything: bool) -> int:
+    """Remove blobs that neither an image nor a state refers to; returns their bytes."""
+    try:
+        with store.exclusive(wait=False):
+            _sweep_directories(store)
+            return _sweep_blobs(store, everything=everything)
+    except Unavailable:
+        return 0
+
+
+def _sweep_directories(store: Store) -> None:
+    """Remove directories that no state refers to."""
+    known = {
+        row[0]
+        for row in store.database.rows("SELECT directory FROM snapshots WHERE directory NOT NULL")
+    }
+    for name in os.listdir(store.path("snapshots")):
+        if not name.startswith(".") and name not in known:
+            shutil.rmtree(store.path("snapshots", name), ignore_errors=True)
+
+
+def _sweep_blobs(store: Store, *, everything: bool) -> int:
+    rows = store.database.rows("SELECT digest FROM layers UNION SELECT digest FROM build_blobs")
+    needed: set[str] = {row[0] for row in rows}
+    images = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM images")]
+    pulls = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM pulls")]
+    for digest in (*images, *(() if everything else pulls)):
+        needed.update(_reachable(store, digest))
+    freed = 0
+    for digest in list(store.blobs.digests()):
+        if digest not in needed:
+            freed += store.blobs.size(digest)
+            store.blobs.remove(digest)
+    return freed
+
+
+def _reachable(store: Store, digest: Digest) -> set[str]:
+    if not store.blobs.has(digest):
+        return set()
+    found = {str(digest)}
+    document = parse_manifest(store.blobs.read(digest))
+    if isinstance(document, Index):
+        for entry in document.manifests:
+            found |= _reachable(store, entry.digest)
+    elif isinstance(document, Manifest):
+        found.add(document.config.digest)
+        found.update(layer.digest for layer in document.layers)
+    return found

@@ -1,0 +1,189 @@
+"""What the store's parts take on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.usage import CacheRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.stores.store import Store
+
+STATE = "regular"
+CACHE_MOUNT = "exec.cachemount"
+GIT = "source.git.checkout"
+HTTP = "source.http"
+
+
+def cache_records(store: Store) -> list[CacheRecord]:
+    """Everything that is kept to build faster next time."""
+    return [*_states(store), *_cache_mounts(store), *_repositories(store), *_downloads(store)]
+
+
+def held_states(store: Store) -> set[int]:
+    """The states that running builds may be using, of all processes; forgets the dead."""
+    leases = store.database.rows("SELECT process, snapshot FROM leases")
+    if not leases:
+        return set()
+    living = store.living()
+    dead = {process for process, _ in leases} - living
+    if dead:
+        with store.database.write() as connection:
+            connection.executemany(
+                "DELETE FROM leases WHERE process = ?", [(process,) for process in dead]
+            )
+    return {snapshot for process, snapshot in leases if process in living}
+
+
+@contextmanager
+def unused(lock: str) -> Iterator[bool]:
+    """Whether nobody holds a lock file; nobody can take it during the block if so."""
+    try:
+        fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+def _states(store: Store) -> list[CacheRecord]:
+    rows = store.database.rows(
+        "SELECT s.id, s.parent, s.directory, s.description, s.created, s.used, s.uses, s.size,"
+        " (SELECT COALESCE(MAX(l.size), 0) FROM layers l WHERE l.snapshot = s.id) FROM snapshots s"
+    )
+    held = held_states(store)
+    parents = {row[0]: row[1] for row in rows}
+    in_use: set[int] = set()
+    for state in held:
+        below: int | None = state
+        while below is not None and below not in in_use:
+            in_use.add(below)
+            below = parents.get(below)
+    seen: set[str] = set()
+    found, measured = [], []
+    for state, parent, directory, description, created, used, uses, known, packed in rows:
+        size = 0
+        if directory and directory not in seen:
+            seen.add(directory)
+            size = known or tree_size(store.path("snapshots", directory))
+            if not known:
+                measured.append((size, state))
+        found.append(
+            CacheRecord(
+                id=str(state),
+                type=STATE,
+                size=size or packed,
+                created=created,
+                last_used=used,
+                usage_count=uses,
+                description=description,
+                parents=(str(parent),) if parent is not None else (),
+                reclaimable=state not in in_use,
+            )
+        )
+    if measured:  # a committed directory never changes: once is enough
+        with store.database.write() as connection:
+            connection.executemany("UPDATE snapshots SET size = ? WHERE id = ?", measured)
+    return found
+
+
+def _cache_mounts(store: Store) -> list[CacheRecord]:
+    rows = store.database.rows("SELECT id, directory, created, used, uses FROM cache_mounts")
+    found = []
+    for mount_id, directory, created, used, uses in rows:
+        path = store.path("mounts", directory)
+        with unused(f"{path}.lock") as free:
+            found.append(
+                CacheRecord(
+                    id=directory,
+                    type=CACHE_MOUNT,
+                    size=tree_size(path),
+                    created=created,
+                    last_used=used,
+                    usage_count=uses,
+                    description=f"cached mount {mount_id}",
+                    reclaimable=free,
+                )
+            )
+    return found
+
+
+def _repositories(store: Store) -> list[CacheRecord]:
+    """What was fetched of git repositories."""
+    found = []
+    folder = store.path("git")
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        try:
+            used = os.stat(f"{path}.lock").st_mtime
+            created = os.stat(os.path.join(path, "description")).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # a lock, or a repository that is only being made
+        found.append(
+            CacheRecord(
+                id=name,
+                type=GIT,
+                size=tree_size(path),
+                created=created,
+                last_used=used,
+                description="shared git repository",
+            )
+        )
+    return found
+
+
+def _downloads(store: Store) -> list[CacheRecord]:
+    """What ADD has downloaded: a record of it, its bytes, a lock."""
+    folder = store.path("http")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = []
+    for name in names:
+        if "-" in name or "." in name:
+            continue
+        try:
+            created = os.stat(os.path.join(folder, name)).st_mtime
+            used = os.stat(os.path.join(folder, f"{name}.lock")).st_mtime
+            data = [os.path.join(folder, other) for other in names if other.startswith(f"{name}-")]
+            size = sum(os.path.getsize(path) for path in data)
+        except FileNotFoundError:
+            continue  # it was fetched anew, or removed, this moment
+        found.append(
+            CacheRecord(
+                id=name,
+                type=HTTP,
+                size=size,
+                created=created,
+                last_used=used,
+                description="downloaded file",
+            )
+        )
+    return found
+
+
+def tree_size(path: str) -> int:
+    """The bytes that a folder's files occupy on disk."""
+    total = 0
+    stack = [path]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(entry.path)
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.engine.prune import PruneRule, _limit, prune
+from lamina.engine.usage import cache_records, held_states
+from lamina.stores.cache_mounts import CacheMountStore
+from lamina.stores.database import Database
+from lamina.stores.snapshots import SnapshotStore
+from lamina.stores.store import open_store
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Lamina
+    from lamina.base.usage import CacheRecord
+    from lamina.stores.store import Store
+
+ALL = PruneRule(lambda record: True, all=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(str(tmp_path / "store")) as store:
+        yield store
+
+
+def add_state(store: Store, parent: int | None = None, text: str = "x") -> int:
+    snapshots = SnapshotStore(store)
+    staged = snapshots.stage()
+    with open(os.path.join(staged.files, "file"), "w") as file:
+        file.write(text)
+    return snapshots.commit(staged, parent, text)
+
+
+def everything_pruned(store: Store, rule: PruneRule = ALL) -> list[str]:
+    removed: list[CacheRecord] = []
+    prune(store, [rule], Cancellation(), removed.append)
+    return sorted(record.id for record in removed)
+
+
+@contextmanager
+def another(store: Store) -> Iterator[Store]:
+    """The same store, as another process has it."""
+    with open_store(store.root) as other:
+        yield other
+
+
+def test_what_a_build_uses_stays_and_the_rest_goes(store: Store) -> None:
+    with store.shared():
+        base, unused = add_state(store), add_state(store)
+        top, beside = add_state(store, base), add_state(store, base)
+    with another(store) as other, other.shared():
+        assert SnapshotStore(other).hold(top)
+        in_use = {record.id: not record.reclaimable for record in cache_records(store)}
+        assert in_use == {str(base): True, str(unused): False, str(top): True, str(beside): False}
+        assert everything_pruned(store) == sorted(map(str, (unused, beside)))
+        names = {row[0] for row in store.database.rows("SELECT directory FROM snapshots")}
+        assert {n for n in os.listdir(store.path("snapshots")) if n[0] != "."} == names
+        assert not SnapshotStore(other).hold(unused)
+    assert everything_pruned(store) == sorted(map(str, (base, top)))
+
+
+def test_what_is_being_made_is_held(store: Store) -> None:
+    with another(store) as other, other.shared():
+        state = add_state(other)
+        assert everything_pruned(store) == []
+        assert SnapshotStore(other).get(state)
+    assert everything_pruned(store) == [str(state)]
+
+
+def test_a_process_lets_go_when_no_build_of_it_runs(store: Store) -> None:
+    with store.shared():
+        with store.shared():
+            state = add_state(store)
+        assert held_states(store) == {state}
+    assert held_states(store) == set()
+
+
+def test_the_leases_of_the_dead_count_for_nothing(store: Store) -> None:
+    with store.shared():
+        state = add_state(store)
+    with store.database.write() as connection:
+        connection.execute("INSERT INTO leases (process, snapshot) VALUES ('1-dead', ?)", (state,))
+    assert everything_pruned(store) == [str(state)]
+    assert store.database.rows("SELECT * FROM leases") == []
+
+
+def test_a_rolled_back_transaction_holds_nothing(store: Store) -> None:
+    with store.shared():
+        state = add_state(store)
+    with another(store) as other, other.shared():
+        with pytest.raises(ZeroDivisionError), other.database.write():
+            assert SnapshotStore(other).hold(state)
+            raise ZeroDivisionError
+        assert everything_pruned(store) == [str(state)]
+        assert not SnapshotStore(other).hold(state)
+
+
+def test_blobs_go_only_when_no_build_runs(store: Store) -> None:
+    digest = store.blobs.put(b"nobody refers to it")
+    with another(store) as other, other.shared():
+        everything_pruned(store)
+        assert store.blobs.has(digest)
+    assert prune(store, [ALL], Cancellation(), lambda record: None) == 19
+    assert not store.blobs.has(digest)
+
+
+def test_a_cache_mount_in_use_stays(store: Store) -> None:
+    mounts = CacheMountStore(store)
+    with mounts.shared("one", lambda path: None) as used:
+        with mounts.shared("two", lambda path: None) as free:
+            pass
+        assert everything_pruned(store) == [os.path.basename(free)]
+        assert os.path.isdir(used)
+    assert everything_pruned(store) == [os.path.basename(used)]
+    assert mounts.names() == []
+
+
+def test_the_oldest_go_first_until_few_enough_are_left(store: Store) -> None:
+    with store.shared():
+        states = [add_state(store, text="x" * 20_000) for _ in range(5)]
+    for age, state in enumerate(states):
+        with store.database.write() as connection:
+            connection.execute("UPDATE snapshots SET used = ? WHERE id = ?", (1000.0 - age, state))
+    size = cache_records(store)[0].size
+    keep_two = PruneRule(lambda record: True, max_used=2 * size)
+    assert everything_pruned(store, keep_two) == sorted(map(str, states[2:]))
+    assert everything_pruned(store, keep_two) == []
+
+
+def test_limits(store: Store) -> None:
+    def limit(**sizes: int) -> int | None:
+        return _limit(store, PruneRule(lambda record: True, **sizes), 100)  # type: ignore[arg-type]
+
+    assert limit() is None
+    assert limit(reserved=7) == 7
+    assert limit(max_used=50) == 50
+    assert limit(max_used=50, reserved=60) == 60
+    assert limit(min_free=1) == 100
+    assert limit(min_free=1, max_used=50) == 50
+    assert limit(min_free=1 << 60) == 0
+    assert limit(min_free=1 << 60, max_used=50) == 0
+    assert limit(min_free=1 << 60, reserved=9) == 9
+
+
+def test_a_hold_that_succeeded_is_kept_whatever_else_happens(tmp_path: Path) -> None:
+    """Builds find states while another process prunes: nothing vanishes under them."""
+    random.seed(1)
+    root = str(tmp_path / "store")
+    lost: list[int] = []
+    with open_store(root) as store:
+        with store.shared():
+            states = [add_state(store) for _ in range(120)]
+        over = threading.Event()
+
+        def build() -> None:
+            while not over.is_set():
+                with open_store(root) as mine, mine.shared():
+                    snapshots = SnapshotStore(mine)
+                    found = [s for s in random.sample(states, 5) if snapshots.hold(s)]
+                    time.sleep(random.random() / 100)
+                    for state in found:
+                        path = snapshots.files(snapshots.get(state))
+                        if not os.path.exists(os.path.join(path, "file")):
+                            lost.append(state)
+
+        threads = [threading.Thread(target=build) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        left = 120
+        for allowed in range(110, 0, -10):
+            size = max(record.size for record in cache_records(store))
+            everything_pruned(store, PruneRule(lambda record: True, max_used=size * allowed))
+        over.set()
+        for thread in threads:
+            thread.join()
+        left = len(cache_records(store))
+    assert lost == []
+    assert left < 30
+
+
+def test_pruning_while_a_build_runs(lamina: Lamina, context: Callable[..., Path]) -> None:
+    folder = context(
+        "FROM base AS old\nRUN echo old > /old\n"
+        "FROM base\nRUN echo 1 > /a\nRUN echo 2 > /b; sleep 3\nCOPY --from=base /bin/sh /c\n"
+    )
+    lamina.build(folder, "--target=old")
+    command = [sys.executable, "-m", "lamina", "--root", str(lamina.root), "build", str(folder)]
+    with subprocess.Popen(
+        [*command, "--progress=plain"], stderr=subprocess.PIPE, text=True
+    ) as build:
+        assert build.stderr is not None
+        for line in build.stderr:
+            if "sleep 3" in line:
+                break
+        done = lamina("prune", "-af", "--verbose")
+        assert build.poll() is None, "the build was to be under way still"
+        assert (done.code, done.err) == (0, "")
+        assert "echo old" in done.out
+        assert "echo 1" not in done.out
+        build.stderr.read()
+    assert build.returncode == 0
+    assert "#" in (log := lamina.build(folder))
+    assert "CACHED" in log
+    lamina.build(folder, "--target=old")
+
+
+def test_databases_of_older_laminas_are_brought_along(tmp_path: Path) -> None:
+    path = str(tmp_path / "meta.db")
+    database = Database(path)
+    with database.write() as connection:
+        connection.execute("DROP TABLE build_blobs")
+        connection.execute("DROP TABLE builds")
+        connection.execute("ALTER TABLE snapshots DROP COLUMN made")
+        connection.execute("PRAGMA user_version = 1")
+    database.close()
+    database = Database(path)
+    assert database.rows("SELECT made FROM snapshots") == []
+    assert database.rows("SELECT record FROM builds") == []
+    database.close()
