@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.flags import Command, Flag
 
 ROOT = Flag("root", "The store's folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
@@ -288,6 +289,18 @@ _COMMANDS = (
         "usage:prune",
         (*_PRUNE, ROOT, DEBUG),
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
+    ),
+    Command(
+        "daemon",
+        "Serve BuildKit's API to buildctl and docker buildx",
+        "[OPTIONS]",
+        "daemon:run",
+        (*DAEMON_FLAGS, ROOT, DEBUG),
+        examples=(
+            "lamina daemon",
+            "lamina daemon --addr tcp://0.0.0.0:1234"
+            " --tlscert c.pem --tlskey k.pem --tlscacert ca.pem",
+        ),
     ),
     Command("version", "Show the version", "", "about:version", (DEBUG,)),
     Command(

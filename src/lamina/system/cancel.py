@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled
@@ -69,3 +69,12 @@ class Cancellation:
                 self._listeners.append(listener)
                 return
         listener()
+
+
+def wait_any(*switches: Cancellation) -> None:
+    """Sleep until one of them is flipped."""
+    flipped = threading.Event()
+    with ExitStack() as listening:
+        for switch in switches:
+            listening.enter_context(switch.calling(flipped.set))
+        flipped.wait()

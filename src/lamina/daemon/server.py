@@ -1,0 +1,149 @@
+"""The daemon's life: from an opened store to a drained one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import AlreadyExists, InvalidInput
+from lamina.daemon.gc import Collector, sized_policies
+from lamina.daemon.info import InfoService
+from lamina.daemon.notify import notify
+from lamina.daemon.signals import taken
+from lamina.daemon.usage import UsageService
+from lamina.daemon.worker import describe_worker
+from lamina.engine.engine import Engine
+from lamina.engine.workplace import Workplace
+from lamina.stores.store import open_store
+from lamina.system.cancel import Cancellation
+from lamina.wire.listen import Listener
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+    from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
+    from lamina.daemon.log import Log
+    from lamina.daemon.signals import Signals
+    from lamina.wire.contract import Handler
+
+_POLL = 0.1
+
+
+def serve(config: DaemonConfig, root: str, log: Log) -> int:
+    """Serve until a signal asks for an end, and drain. Returns the exit status.
+
+    The first signal lets running builds finish within the configured time, the second cancels
+    them, the third ends the process. Call it before any thread is started. Raises LaminaError
+    if the daemon cannot start.
+
+    Args:
+        root: the store's folder.
+    """
+    with ExitStack() as owned:
+        signals = owned.enter_context(taken())
+        store = owned.enter_context(open_store(root))
+        owned.enter_context(_alone(store.root))
+        place = Workplace(store.root, config.worker.snapshotter)
+        place.enter()
+        engine = Engine(store, overlay=place.overlay, tmpfs=place.tmpfs, hosts=lambda: config.hosts)
+        owned.callback(engine.close)
+        policies = sized_policies(config.worker.gc, store.root)
+        worker = describe_worker(store.root, config.worker, policies, overlay=place.overlay)
+        collector = owned.enter_context(Collector(store, policies, log))
+        ending = Cancellation()
+        handlers = {**InfoService(worker, ending).handlers(), **UsageService(store).handlers()}
+        listeners = [
+            owned.enter_context(listener) for listener in _listen(config.grpc, handlers, log)
+        ]
+        labels = " ".join(f"{name}={value}" for name, value in worker.labels)
+        log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)
+        for listener in listeners:
+            log.info(f"running server on {listener.address}")
+        notify("READY=1")
+        collector.wake()
+        signals.next()
+        log.info("stopping server", drain=f"{config.life.drain:g}s")
+        notify("STOPPING=1")
+        ending.cancel("the daemon ends")
+        _drain(listeners, config.life.drain, signals, log)
+    log.info("stopped")
+    return 0
+
+
+@contextmanager
+def _alone(root: str) -> Iterator[None]:
+    """Be the only daemon on a store. Commands may build on it meanwhile.
+
+    Raises AlreadyExists.
+    """
+    fd = os.open(os.path.join(root, "buildkitd.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise AlreadyExists(
+            f"could not lock {root}/buildkitd.lock: another daemon runs on this store",
+            hint="stop it, or give this one another --root",
+        ) from None
+    finally:
+        os.close(fd)
+
+
+def _listen(grpc: GrpcConfig, handlers: Mapping[str, Handler], log: Log) -> Iterator[Listener]:
+    tls = _tls(grpc.tls)
+    for address in grpc.address:
+        if not address.partition("://")[1]:
+            raise InvalidInput(
+                f"address {address} does not contain proto", hint=f"you meant unix://{address} ?"
+            )
+        path = address.removeprefix("unix://")
+        if path != address:
+            if tls is not None:
+                log.warn(f"TLS is disabled for {address}")
+            os.makedirs(os.path.dirname(path) or ".", mode=0o711, exist_ok=True)
+            listener = Listener(address, handlers, group=grpc.gid)
+            if grpc.uid is not None:
+                os.chown(path, grpc.uid, -1)
+            yield listener
+        else:
+            if tls is None and address.startswith("tcp://"):
+                log.warn(
+                    f"TLS is not enabled for {address}."
+                    " enabling mutual TLS authentication is highly recommended"
+                )
+            yield Listener(address, handlers, tls=tls)
+
+
+def _tls(files: TlsFiles) -> ssl.SSLContext | None:
+    if not files.cert:
+        return None
+    from lamina.wire.tls import server_context
+
+    return server_context(files.cert, files.key, files.ca)
+
+
+def _drain(listeners: list[Listener], seconds: float, signals: Signals, log: Log) -> None:
+    """Let what runs finish, or cancel it: after `seconds`, or at another signal."""
+    threads = [
+        threading.Thread(target=listener.drain, args=(seconds,), name="drain", daemon=True)
+        for listener in listeners
+    ]
+    for thread in threads:
+        thread.start()
+    hurried = False
+    while any(thread.is_alive() for thread in threads):
+        number = signals.next(_POLL)
+        if not number:
+            continue
+        if hurried:
+            os._exit(128 + number)
+        hurried = True
+        log.warn("cancelling what still runs")
+        for listener in listeners:
+            threading.Thread(target=listener.close, name="close", daemon=True).start()
+    for thread in threads:
+        thread.join()

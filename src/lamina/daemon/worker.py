@@ -1,0 +1,93 @@
+"""Who builds: what `Info` and `ListWorkers` tell of this daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina import __version__
+from lamina.api.worker import BuildkitVersion, GCPolicy, WorkerRecord
+from lamina.base.platform import host_platform, parse_platform
+from lamina.llb.op import LLBPlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.base.platform import Platform
+    from lamina.daemon.config import WorkerConfig
+    from lamina.daemon.gc import SizedPolicy
+
+# Clients switch features by BuildKit's version, so this says which one's API is served.
+VERSION = BuildkitVersion(
+    package="github.com/moby/buildkit",
+    version=f"v0.32.0+lamina.{__version__}",
+    dockerfile_version="1.26.0",
+)
+_LABELS = "org.mobyproject.buildkit.worker."
+
+
+class Worker(NamedTuple):
+    """The one worker. `id` is the store's own and stays the same."""
+
+    id: str
+    labels: tuple[tuple[str, str], ...]
+    platforms: tuple[Platform, ...]
+    policies: tuple[SizedPolicy, ...]
+
+    def record(self) -> WorkerRecord:
+        return WorkerRecord(
+            self.id,
+            self.labels,
+            tuple(
+                LLBPlatform(p.architecture, p.os, p.variant, p.os_version, p.os_features)
+                for p in self.platforms
+            ),
+            tuple(
+                GCPolicy(
+                    policy.all,
+                    round(policy.keep_duration * 1_000_000_000),
+                    policy.reserved,
+                    policy.filters,
+                    policy.max_used,
+                    policy.min_free,
+                )
+                for policy in self.policies
+            ),
+            VERSION,
+        )
+
+
+def describe_worker(
+    root: str, config: WorkerConfig, policies: Sequence[SizedPolicy], *, overlay: bool
+) -> Worker:
+    """The worker of the store at `root`. Raises InvalidInput (platforms)."""
+    network = config.network.mode
+    labels = {
+        f"{_LABELS}executor": "oci",
+        f"{_LABELS}hostname": os.uname().nodename,
+        f"{_LABELS}network": "host" if network == "auto" else network,
+        f"{_LABELS}oci.process-mode": "no-sandbox" if config.no_process_sandbox else "sandbox",
+        f"{_LABELS}selinux.enabled": str(config.selinux).lower(),
+        f"{_LABELS}snapshotter": "overlayfs" if overlay else "native",
+    }
+    if config.apparmor_profile:
+        labels[f"{_LABELS}apparmor.profile"] = config.apparmor_profile
+    labels.update(config.labels)
+    platforms = tuple(map(parse_platform, config.platforms)) or (host_platform(),)
+    return Worker(worker_id(root), tuple(labels.items()), platforms, tuple(policies))
+
+
+def worker_id(root: str) -> str:
+    """The id in the file `workerid`, made when there is none."""
+    path = os.path.join(root, "workerid")
+    try:
+        with open(path, encoding="ascii") as file:
+            if known := file.read().strip():
+                return known
+    except (FileNotFoundError, UnicodeDecodeError):
+        pass
+    made = os.urandom(16).hex()
+    with open(f"{path}.new", "w", encoding="ascii") as file:
+        file.write(made)
+    os.rename(f"{path}.new", path)
+    return made
