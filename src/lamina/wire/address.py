@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, Unavailable, from_os_error
+from lamina.base.errors import InvalidInput, PermissionDenied, Unavailable, from_os_error
 
 if TYPE_CHECKING:
     import socket
@@ -34,30 +34,45 @@ def split_host(rest: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def dial(address: str, tls: ssl.SSLContext | None = None, *, seconds: float = 10.0) -> GrpcChannel:
+def dial(
+    address: str,
+    tls: ssl.SSLContext | None = None,
+    *,
+    server_name: str = "",
+    seconds: float = 10.0,
+) -> GrpcChannel:
     """Connect to a server; the caller closes the channel.
 
-    Raises InvalidInput, NotFound (no such socket), PermissionDenied, Unavailable.
+    `server_name` is whom its certificate must name, if not the address's host. Raises
+    InvalidInput, NotFound (no such socket), PermissionDenied (the socket's mode, or a
+    certificate that is not trusted), Unavailable.
     """
     from lamina.wire.client import GrpcChannel
     from lamina.wire.transport import SocketTransport
 
     scheme, rest = split_address(address)
-    host = "localhost"
-    if scheme == "tcp":
-        host = split_host(rest)[0] or "localhost"
+    host = split_host(rest)[0] if scheme == "tcp" else ""
+    name = server_name or host or "localhost"
     try:
         connected = _connect(scheme, rest, seconds)
-        if tls is None:
-            return GrpcChannel(SocketTransport(connected), authority=host)
-        from lamina.wire.tls import TlsTransport
-
-        transport = TlsTransport(connected, tls, server_name=host, seconds=seconds)
-        return GrpcChannel(transport, authority=host, scheme="https")
     except OSError as error:
-        if error.errno is None or not isinstance(error.errno, int):
-            raise Unavailable(f"connect to {address}: {error}") from error
+        if error.errno is None or error.errno < 0:  # too late; a name that does not resolve
+            raise Unavailable(f"connect to {address}: {error.strerror or error}") from error
         raise from_os_error(error, f"connect to {address}") from error
+    if tls is None:
+        return GrpcChannel(SocketTransport(connected), authority=name)
+    import ssl
+
+    from lamina.wire.tls import TlsTransport
+
+    try:
+        transport = TlsTransport(connected, tls, server_name=name, seconds=seconds)
+    except ssl.SSLCertVerificationError as error:
+        reason = f"connect to {address}: its certificate is not trusted: {error.verify_message}"
+        raise PermissionDenied(reason) from error
+    except OSError as error:
+        raise Unavailable(f"connect to {address}: {error}") from error
+    return GrpcChannel(transport, authority=name, scheme="https")
 
 
 def _connect(scheme: str, rest: str, seconds: float) -> socket.socket:

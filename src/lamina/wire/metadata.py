@@ -55,7 +55,8 @@ def encode_binary(value: bytes) -> bytes:
 
 def decode_binary(value: bytes) -> bytes:
     """Decode base64 with or without padding. Raises StatusError(INTERNAL)."""
+    bare = value.rstrip(b"=")
     try:
-        return binascii.a2b_base64(value.rstrip(b"=") + b"=" * (-len(value.rstrip(b"=")) % 4))
+        return binascii.a2b_base64(bare + b"=" * (-len(bare) % 4), strict_mode=True)
     except binascii.Error as error:
         raise StatusError(Code.INTERNAL, f"binary metadata is not base64: {error}") from error

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import LaminaError
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
-from lamina.wire.connection import MAX_STREAMS, Connection
+from lamina.wire.connection import Connection
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.deadlines import Deadlines
+from lamina.wire.exchange import MAX_STREAMS
 from lamina.wire.frames import ErrorCode
 from lamina.wire.messages import MessageReader, send_message
 from lamina.wire.metadata import metadata_fields, read_metadata
@@ -200,7 +201,7 @@ class ServedCall:
         fields = status_fields(Code.OK)
         if error is not None:
             fields = status_fields(error.code, error.message, error.details)
-            if not self._stream.connection.fits(fields):
+            if not self._stream.fits(fields):
                 fields = status_fields(error.code, error.message[:_SHORT])
         with self._lock:
             if not self._started:

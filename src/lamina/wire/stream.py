@@ -11,7 +11,7 @@ from lamina.wire.frames import ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamina.wire.connection import Connection
+    from lamina.wire.exchange import Exchange
     from lamina.wire.headers import Fields
 
 _MANY = 1 << 14  # pieces; more are joined, so that a peer's single bytes cost no objects
@@ -30,7 +30,7 @@ class StreamEnded(Exception):
 class Stream:
     """A stream as its user sees it; one thread may send while another receives.
 
-    Fields and methods with an underscore belong to the connection, whose lock guards them.
+    Fields and methods with an underscore belong to the exchange, whose lock guards them.
     """
 
     __slots__ = (
@@ -47,14 +47,14 @@ class Stream:
         "_send_window",
         "_trailers",
         "_unread",
-        "connection",
+        "exchange",
         "number",
     )
 
     def __init__(
-        self, connection: Connection, number: int, send_window: int, receive_window: int
+        self, exchange: Exchange, number: int, send_window: int, receive_window: int
     ) -> None:
-        self.connection = connection
+        self.exchange = exchange
         self.number = number
         self._fields: Fields | None = None
         self._trailers: Fields | None = None
@@ -67,12 +67,12 @@ class Stream:
         self._remote_ended = False
         self._hung_up = False
         self._fault: StreamEnded | None = None
-        self._readable = threading.Condition(connection.lock)
+        self._readable = threading.Condition(exchange.lock)
         self._on_fault: Callable[[StreamEnded], None] | None = None
 
     def fields(self) -> Fields:
         """The first header block; waits for it. Raises StreamEnded."""
-        with self.connection.lock:
+        with self.exchange.lock:
             while self._fields is None:
                 if self._fault is not None:
                     raise self._fault
@@ -84,7 +84,7 @@ class Stream:
 
         It is the first where that is the only one. None if the end came without.
         """
-        with self.connection.lock:
+        with self.exchange.lock:
             if self._trailers is not None or not self._remote_ended:
                 return self._trailers
             return self._fields
@@ -94,7 +94,7 @@ class Stream:
 
         Taking them is what lets the peer send more. Raises StreamEnded.
         """
-        with self.connection.lock:
+        with self.exchange.lock:
             while not self._inbox:
                 if self._remote_ended or self._hung_up:
                     return None
@@ -103,28 +103,32 @@ class Stream:
                 self._readable.wait()
             chunks, self._inbox = self._inbox, deque()
             credit, self._unread = self._unread, 0
-            self.connection.grant(self, credit)
+            self.exchange.grant(self, credit)
             return chunks
 
     def send(self, data: bytes) -> None:
         """Send bytes; waits for the peer's flow control. Raises StreamEnded."""
-        self.connection.send_data(self, data)
+        self.exchange.send_data(self, data)
 
     def send_fields(self, fields: Fields, *, end: bool = False) -> None:
         """Send a header block. Raises StreamEnded."""
-        self.connection.send_fields(self, fields, end=end)
+        self.exchange.send_fields(self, fields, end=end)
+
+    def fits(self, fields: Fields) -> bool:
+        """Whether the peer takes a header block of that size."""
+        return self.exchange.fits(fields)
 
     def end(self) -> None:
         """Say that no more will be sent. Does nothing if that is said already."""
-        self.connection.end_stream(self)
+        self.exchange.end_stream(self)
 
     def hang_up(self) -> None:
         """Take no more, send no more bytes: `take` returns None to whoever waits in it."""
-        self.connection.hang_up(self)
+        self.exchange.hang_up(self)
 
     def reset(self, code: ErrorCode = ErrorCode.CANCEL, reason: str = "cancelled") -> None:
         """End both ways at once; whoever waits on the stream is woken. Never blocks or raises."""
-        self.connection.reset_stream(self, code, reason)
+        self.exchange.reset_stream(self, code, reason)
 
     def watch(self, on_fault: Callable[[StreamEnded], None]) -> None:
         """Have `on_fault` called when the stream ends before both sides were done.
@@ -132,7 +136,7 @@ class Stream:
         It is called at once if that has happened, and otherwise in the connection's thread: it
         must not block.
         """
-        with self.connection.lock:
+        with self.exchange.lock:
             fault = self._fault
             if fault is None:
                 self._on_fault = on_fault

@@ -1,0 +1,138 @@
+"""TLS one way and both ways, with certificates made by openssl."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from wire_service import HANDLERS
+
+from lamina.base.errors import InvalidInput, PermissionDenied, Unavailable
+from lamina.wire.address import dial
+from lamina.wire.contract import ServerCall, StatusError, call_unary
+from lamina.wire.listen import Listener
+from lamina.wire.tls import client_context, server_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Certificates(NamedTuple):
+    """Paths of PEM files, all signed by `ca` but the stranger's."""
+
+    ca: str
+    server: str
+    server_key: str
+    client: str
+    client_key: str
+    stranger: str
+    stranger_key: str
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*args: str) -> None:
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+
+    def make(name: str, subject: str, *signing: str) -> None:
+        openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", subject,
+            *signing,
+        )  # fmt: skip
+
+    make("ca", "/CN=test CA")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key")
+    name = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    make("server", "/CN=server", *signed, *name, "-addext", "basicConstraints=critical,CA:FALSE")
+    make("client", "/O=lamina/CN=client", *signed, "-addext", "basicConstraints=critical,CA:FALSE")
+    make("stranger", "/CN=stranger")
+    names = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
+    return Certificates(*(str(folder / name) for name in (*names, "stranger.pem", "stranger.key")))
+
+
+def say_subject(call: ServerCall) -> None:
+    call.receive()
+    call.send(call.peer.subject.encode())
+
+
+TLS_HANDLERS = {**HANDLERS, "/a.B/Subject": say_subject}
+
+
+def test_a_server_with_a_certificate(certificates: Certificates) -> None:
+    context = server_context(certificates.server, certificates.server_key)
+    with Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener:
+        with dial(listener.address, client_context(certificates.ca)) as channel:
+            large = bytes(range(256)) * 30000
+            assert call_unary(channel, "/test.Service/Echo", large) == large
+            assert call_unary(channel, "/a.B/Subject", b"") == b""
+        trusting = client_context(certificates.ca)
+        with pytest.raises(PermissionDenied, match="not trusted"):
+            dial(listener.address, client_context(certificates.stranger))
+        with pytest.raises(PermissionDenied, match="not trusted"):
+            dial(listener.address, trusting, server_name="elsewhere")
+        with dial(listener.address, trusting, server_name="localhost") as channel:
+            assert call_unary(channel, "/test.Service/Echo", b"x") == b"x"
+
+
+def test_both_show_certificates(certificates: Certificates) -> None:
+    context = server_context(certificates.server, certificates.server_key, certificates.ca)
+    with Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener:
+        ours = client_context(certificates.ca, certificates.client, certificates.client_key)
+        with dial(listener.address, ours) as channel:
+            assert call_unary(channel, "/a.B/Subject", b"") == b"O=lamina,CN=client"
+        strange = client_context(certificates.ca, certificates.stranger, certificates.stranger_key)
+        for refused in (client_context(certificates.ca), strange):
+            # TLS 1.3 tells a client that it is refused only after its own handshake.
+            with (
+                pytest.raises((Unavailable, StatusError)),
+                dial(listener.address, refused) as channel,
+            ):
+                call_unary(channel, "/a.B/Subject", b"")
+        with dial(listener.address, ours) as channel:
+            assert call_unary(channel, "/test.Service/Echo", b"on") == b"on"
+
+
+def test_both_directions_at_full_speed(certificates: Certificates) -> None:
+    context = server_context(certificates.server, certificates.server_key)
+    with (
+        Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener,
+        dial(listener.address, client_context(certificates.ca)) as channel,
+        channel.open("/test.Service/Echo") as call,
+    ):
+        messages = [bytes((number % 256,)) * 50_000 for number in range(400)]
+
+        def send() -> None:
+            for message in messages:
+                call.send(message)
+            call.finish_sending()
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        received = list(iter(call.receive, None))
+        sender.join()
+        assert received == messages
+
+
+def test_plain_clients_and_mute_ones(certificates: Certificates) -> None:
+    context = server_context(certificates.server, certificates.server_key)
+    with Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener:
+        host, _, port = listener.address.removeprefix("tcp://").rpartition(":")
+        with socket.create_connection((host, int(port))):  # and says nothing
+            with dial(listener.address) as plain, pytest.raises(StatusError):
+                call_unary(plain, "/test.Service/Echo", b"x")
+            with dial(listener.address, client_context(certificates.ca)) as channel:
+                assert call_unary(channel, "/test.Service/Echo", b"on") == b"on"
+
+
+def test_certificates_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("nonsense")
+    with pytest.raises(InvalidInput):
+        server_context(str(tmp_path / "x"), str(tmp_path / "x"))
+    with pytest.raises(InvalidInput):
+        client_context(str(tmp_path / "missing"))
