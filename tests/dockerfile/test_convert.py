@@ -289,8 +289,8 @@ def test_named_contexts(convert: Convert) -> None:
         "COPY --from=lay /d /\n",
         named_contexts=(
             NamedContext("golang", "docker-image", "base"),
-            NamedContext("dir", "local", "/somewhere", b"*.tmp\n"),
-            NamedContext("replaced", "local", "/elsewhere"),
+            NamedContext("dir", "local", "dir", b"*.tmp\n"),
+            NamedContext("replaced", "local", "replaced"),
             NamedContext("lay", "oci-layout", "/layout"),
         ),
     )

@@ -298,7 +298,9 @@ def _frontend_request(request: BuildRequest) -> FrontendRequest:
         shm_size=options.shm_size,
         ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
         named_contexts=tuple(
-            NamedContext(c.name, c.kind, c.value, _ignore_file(c)) for c in request.context.named
+            # A folder goes by its name in the session.
+            NamedContext(c.name, c.kind, c.name if c.kind == "local" else c.value, _ignore_file(c))
+            for c in request.context.named
         ),
     )
 

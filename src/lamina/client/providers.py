@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from lamina.client.contract import Lent
     from lamina.client.ssh_keys import KeyAgent
+    from lamina.session.contract import FolderRequest
+    from lamina.system.cancel import Cancellation
 
 _MAX_SECRET = 500 << 10
 
@@ -29,7 +31,11 @@ class EmbeddedSession:
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
 
-    def folder(self, name: str) -> LentFolder:
+    @property
+    def id(self) -> str:
+        return ""
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
         path = self._folders.get(name, "")
         if not path:
             raise NotFound(f'no folder was given for "{name}"')

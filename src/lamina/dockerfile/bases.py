@@ -13,12 +13,12 @@ from lamina.dockerfile.checks.bases import check_base_platform
 from lamina.dockerfile.graph import Inputs, Step, llb_platform
 from lamina.dockerfile.ignore import read_patterns
 from lamina.dockerfile.image_config import ImageConfig
+from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.stage import SCRATCH
 from lamina.llb.op import Op, SourceOp
+from lamina.llb.state import unmarshal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.checks.checker import Checker
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ResolvedImage,
     )
     from lamina.dockerfile.stage import Stage, StageTable
-    from lamina.llb.op import SourceInfo
+    from lamina.llb.op import Definition, SourceInfo
 
 CONTEXT = "context"
 _COMMON_IMAGES = ("alpine", "busybox", "centos", "debian", "fedora", "golang", "node", "ubuntu")
@@ -57,7 +57,7 @@ class Bases:
         # Names the file at fault; a bad pattern would otherwise fail in the middle of a build.
         self.ignored = PatternMatcher(self._ignore)
         self.context_paths: set[str] = set()
-        self.build_context = Step(self._local_context, name="[internal] load build context")
+        self.build_context = self._build_context(request.context.definition)
 
     def named_context(self, name: str, platform: Platform) -> NamedContext | None:
         """What the user put in a name's place. `scratch` and `context` cannot be replaced."""
@@ -147,14 +147,27 @@ class Bases:
             resolved = self._bridge.resolve_layout(context.name, context.value, platform)
             stage.base_config = resolved.config
             stage.config = ImageConfig.parse(resolved.config)
-            identifier = f"oci-layout://{context.name}@{resolved.digest}"
+            identifier = f"oci-layout://{resolved.store or context.name}@{resolved.digest}"
             name = f"{label} OCI load from client"
-            stage.tree = self._image_step(identifier, platform, name, stage)
+            stage.tree = self._image_step(identifier, platform, name, stage, resolved.attrs)
+        elif context.kind == "definition":
+            if context.config:
+                stage.base_config = context.config
+                stage.config = ImageConfig.parse(context.config)
+            edge = unmarshal(context.definition) if context.definition is not None else None
+            stage.tree = None if edge is None else Step.given(edge)
         else:
             raise InvalidInput(f"unsupported context source {context.kind} for {context.name}")
 
-    def _image_step(self, identifier: str, platform: Platform, name: str, stage: Stage) -> Step:
-        op = Op(source=SourceOp(identifier), platform=llb_platform(platform))
+    def _image_step(
+        self,
+        identifier: str,
+        platform: Platform,
+        name: str,
+        stage: Stage,
+        attrs: tuple[tuple[str, str], ...] = (),
+    ) -> Step:
+        op = Op(source=SourceOp(identifier, attrs), platform=llb_platform(platform))
         written = stage.head.node.original.strip() if stage.head is not None else ""
         return Step(
             lambda _: op,
@@ -168,12 +181,33 @@ class Bases:
         excluded = read_patterns(context.ignore) if context.ignore else ()
 
         def make(_: Inputs) -> Op:
-            return _local(context.name, excluded, stage.needed, f"context:{context.name}")
+            shared = f"context:{context.name}"
+            if context.shared_key:
+                shared += f"-{context.shared_key}"
+            return local_source(
+                context.value,
+                shared,
+                session=context.session,
+                excluded=excluded,
+                followed=_followed(stage.needed),
+            )
 
         return Step(make, name=f"{label} load from client")
 
+    def _build_context(self, definition: Definition | None) -> Step | None:
+        if definition is None:
+            return Step(self._local_context, name="[internal] load build context")
+        edge = unmarshal(definition)
+        return None if edge is None else Step.given(edge)
+
     def _local_context(self, _: Inputs) -> Op:
-        return _local(CONTEXT, self._ignore, self.context_paths, CONTEXT)
+        return local_source(
+            CONTEXT,
+            CONTEXT,
+            session=self._request.context.session,
+            excluded=self._ignore,
+            followed=_followed(self.context_paths),
+        )
 
 
 def mark_path(paths: set[str], path: str) -> None:
@@ -181,18 +215,9 @@ def mark_path(paths: set[str], path: str) -> None:
     paths.add(posixpath.normpath(posixpath.join("/", path.lstrip("/"))))
 
 
-def _local(name: str, excluded: Iterable[str], paths: set[str], shared: str) -> Op:
-    attrs = [("local.sharedkeyhint", shared)]
-    excluded = list(excluded)
-    if excluded:
-        attrs.append(("local.excludepatterns", _json(excluded)))
-    if paths and "/" not in paths:
-        attrs.append(("local.followpaths", _json(sorted(path[1:] for path in paths))))
-    return Op(source=SourceOp(f"local://{name}", tuple(sorted(attrs))))
-
-
-def _json(words: list[str]) -> str:
-    return json.dumps(words, ensure_ascii=False, separators=(",", ":"))
+def _followed(paths: set[str]) -> list[str]:
+    """What to send of a folder of which `paths` are read; nothing in particular is all."""
+    return [] if "/" in paths else sorted(path[1:] for path in paths)
 
 
 def _has_layers(data: bytes, config: ImageConfig) -> bool:

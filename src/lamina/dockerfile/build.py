@@ -273,6 +273,8 @@ class DockerfileConverter:
             shm_size=request.shm_size,
             ulimits=request.ulimits,
             cache_namespace=self._build_args.get(CACHE_NAMESPACE, ""),
+            resources=request.resources,
+            devices=request.devices,
         )
 
     def result(self, target: Stage) -> FrontendResult:

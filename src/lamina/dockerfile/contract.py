@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lamina.base.location import Location
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.llb.op import Definition, Ulimit
+    from lamina.llb.op import CDIDevice, Definition, LinuxResources, Ulimit
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -23,10 +23,15 @@ class DockerfileText(NamedTuple):
 
 
 class ResolvedImage(NamedTuple):
-    """What an image name stands for. `config` is the image configuration's JSON."""
+    """What an image name stands for. `config` is the image configuration's JSON.
+
+    Of a layout, `store` is the name that its source op goes by ("": the context's), with `attrs`.
+    """
 
     digest: Digest
     config: bytes
+    store: str = ""
+    attrs: Pairs = ()
 
 
 class Warned(NamedTuple):
@@ -65,15 +70,30 @@ class Bridge(Protocol):
 
 
 class NamedContext(NamedTuple):
-    """`kind` is `local`, `docker-image` or `oci-layout`.
+    """`kind` is `local`, `docker-image`, `oci-layout` or `definition`.
 
-    `ignore` is the `.dockerignore` of a local one, None if it has none.
+    `value` is the folder's name in the session, an image reference, a layout
+    (`/folder[:tag][@digest]`, or `store@digest` of a session). `ignore` is the `.dockerignore` of
+    a local one, None if it has none. A `definition` may come with the image configuration
+    `config`; without any it is an empty file system.
     """
 
     name: str
     kind: str
     value: str
     ignore: bytes | None = None
+    definition: Definition | None = None
+    config: bytes = b""
+    session: str = ""
+    shared_key: str = ""
+
+
+class MainContext(NamedTuple):
+    """The build context: the folder that the session `session` ("": the build's own) lends as
+    `context`, or in its place a definition."""
+
+    definition: Definition | None = None
+    session: str = ""
 
 
 class FrontendRequest(NamedTuple):
@@ -99,6 +119,9 @@ class FrontendRequest(NamedTuple):
     hostname: str = ""
     cgroup_parent: str = ""
     platform_given: bool = False
+    context: MainContext = MainContext()
+    devices: tuple[CDIDevice, ...] = ()
+    resources: LinuxResources | None = None
 
 
 class FrontendResult(NamedTuple):

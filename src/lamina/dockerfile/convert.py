@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.lexer import Node
     from lamina.dockerfile.stage import Stage, Task
-    from lamina.llb.op import OpProgressGroup, ProxyEnv, SourceInfo, Ulimit
+    from lamina.llb.op import (
+        CDIDevice,
+        LinuxResources,
+        OpProgressGroup,
+        ProxyEnv,
+        SourceInfo,
+        Ulimit,
+    )
 
 _SIGNALS = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT "
@@ -58,6 +65,8 @@ class Settings(NamedTuple):
     shm_size: int
     ulimits: tuple[Ulimit, ...]
     cache_namespace: str
+    resources: LinuxResources | None = None
+    devices: tuple[CDIDevice, ...] = ()
 
     @property
     def timestamp(self) -> int:

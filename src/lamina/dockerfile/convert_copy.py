@@ -13,6 +13,7 @@ from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.graph import Inputs, Step
+from lamina.dockerfile.sources import git_source, http_source
 from lamina.llb.op import (
     NO_OUTPUT,
     CopyAction,
@@ -22,7 +23,6 @@ from lamina.llb.op import (
     MergeOp,
     Op,
     OpProgressGroup,
-    SourceOp,
 )
 
 if TYPE_CHECKING:
@@ -210,27 +210,15 @@ class _Copier:
         except ValueError as error:
             raise InvalidInput(f"{url}: not a valid URL: {error}") from None
         name = base if base not in ("", ".", "..") else "__unnamed__"
-        attrs = [("http.filename", name)]
-        if self._copy.checksum:
-            attrs.append(("http.checksum", str(parse_digest(self._copy.checksum))))
-        op = Op(source=SourceOp(url, tuple(sorted(attrs))))
+        checksum = self._copy.checksum
+        op = http_source(url, name, checksum=str(parse_digest(checksum)) if checksum else "")
         action = self._action(f"/{name}")._replace(attempt_unpack=bool(self._copy.unpack))
         self._append(self._conversion.step(op, (), self._name, self._task), action)
 
     def _add_git(self, source: str) -> None:
         url = parse_git_url(source)
-        keep = self._copy.keep_git_dir if self._copy.keep_git_dir is not None else url.keep_git_dir
-        attrs = [("git.fullurl", url.remote)]
-        if keep:
-            attrs.append(("git.keepgitdir", "true"))
-        if self._copy.checksum or url.commit:
-            attrs.append(("git.checksum", self._copy.checksum or url.commit))
-        if not url.submodules:
-            attrs.append(("git.skipsubmodules", "true"))
-        place = re.sub(r"^(?:[a-z]+://)?(?:[^@/]*@)?", "", url.remote).replace(":", "/", 1)
-        fragment = f"#{url.ref}{':' + url.folder if url.folder else ''}"
-        identifier = f"git://{place}{fragment if len(fragment) > 1 else ''}"
-        op = Op(source=SourceOp(identifier, tuple(sorted(attrs))))
+        copy = self._copy
+        op = git_source(url, keep_git_dir=copy.keep_git_dir, checksum=copy.checksum)
         action = self._action("/")._replace(dir_copy_contents=True)
         self._append(self._conversion.step(op, (), self._name, self._task), action)
 

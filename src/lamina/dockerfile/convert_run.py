@@ -114,7 +114,10 @@ def convert_run(
         network=network,
         security=(SecurityMode.INSECURE if run.security == "insecure" else SecurityMode.SANDBOX),
         secret_env=tuple(mounts.secret_env),
-        cdi_devices=tuple(CDIDevice(d.name, not d.required) for d in run.devices),
+        cdi_devices=(
+            *settings.devices,
+            *(CDIDevice(d.name, not d.required) for d in run.devices),
+        ),
     )
     platform = llb_platform(stage.platform or settings.platform)
 
@@ -133,6 +136,7 @@ def convert_run(
         name=stage.step_name(name, triggered=task.triggered),
         description=(("com.docker.dockerfile.v1.command", run.node.original.strip()),),
         ignore_cache=stage.ignore_cache,
+        resources=settings.resources,
         source=settings.source,
         location=run.node.location,
     )

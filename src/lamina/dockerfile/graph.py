@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lamina.base.location import Location
     from lamina.base.platform import Platform
-    from lamina.llb.op import OpProgressGroup, SourceInfo
+    from lamina.llb.op import LinuxResources, OpProgressGroup, SourceInfo
 
 
 class Inputs:
@@ -73,6 +73,7 @@ class Step:
         description: tuple[tuple[str, str], ...] = (),
         ignore_cache: bool = False,
         group: OpProgressGroup | None = None,
+        resources: LinuxResources | None = None,
         source: SourceInfo | None = None,
         location: Location | None = None,
     ) -> None:
@@ -83,10 +84,18 @@ class Step:
             ignore_cache=ignore_cache,
             description=tuple(sorted((*description, *named))),
             progress_group=group,
+            linux_resources=resources,
         )
         self.source = source
         self.location = location
         self.edge: Edge | None = None
+
+    @classmethod
+    def given(cls, edge: Edge) -> Step:
+        """What somebody else made, to build on."""
+        step = cls(lambda _: edge.vertex.op)
+        step.edge = edge
+        return step
 
     def encode(self) -> None:
         """Make the vertex; all parents must have theirs."""

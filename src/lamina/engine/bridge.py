@@ -10,6 +10,7 @@ from lamina.base.events import WarningEvent
 from lamina.dockerfile.contract import DockerfileText, ResolvedImage
 from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
+from lamina.session.contract import FolderRequest
 
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
@@ -53,7 +54,10 @@ class DockerfileBridge:
             path = self._dockerfile
             if data is None:
                 if not path:
-                    path = os.path.join(self._session.folder("context").path, "Dockerfile")
+                    path = os.path.join(
+                        self._session.folder("context", FolderRequest(), self._cancel).path,
+                        "Dockerfile",
+                    )
                 data = _read(path, "Dockerfile")
                 if data is None and not self._dockerfile:
                     lower = os.path.join(os.path.dirname(path), "dockerfile")
@@ -91,6 +95,9 @@ class DockerfileBridge:
             )
         )
 
+    def _context(self) -> str:
+        return self._session.folder("context", FolderRequest(), self._cancel).path
+
     def _read_ignore(self, dockerfile: str) -> bytes | None:
         """`<name>.dockerignore` beside the Dockerfile, else the context's `.dockerignore`."""
         if dockerfile:
@@ -98,7 +105,7 @@ class DockerfileBridge:
             if own is not None:
                 return own
         try:
-            context = self._session.folder("context").path
+            context = self._context()
         except NotFound:
             return None
         return _read(os.path.join(context, ".dockerignore"), ".dockerignore")

@@ -48,6 +48,7 @@ def load_graph(definition: Definition, allowed: frozenset[str]) -> Graph:
                 ignore_cache=extra.ignore_cache,
                 location=location,
                 group=ProgressGroup(*group) if group is not None else None,
+                extra=extra.linux_resources,
             )
         )
         indexes[str(digest)] = len(vertices) - 1

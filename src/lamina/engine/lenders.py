@@ -9,7 +9,7 @@ from lamina.base.errors import Cancelled, LaminaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lamina.session.contract import LentFolder, Session
+    from lamina.session.contract import FolderRequest, LentFolder, Session
     from lamina.system.cancel import Cancellation
 
 
@@ -38,8 +38,12 @@ class Lenders:
     def __init__(self, current: Callable[[], Sequence[Lender]]) -> None:
         self._current = current
 
-    def folder(self, name: str) -> LentFolder:
-        return self._first(lambda session: session.folder(name))
+    @property
+    def id(self) -> str:
+        return next((session.id for session in self._sessions()), "")
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+        return self._first(lambda session: session.folder(name, wanted, cancel))
 
     def secret(self, secret_id: str) -> bytes | None:
         for session in self._sessions():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lamina.session.contract import FolderRequest
+from lamina.system.cancel import Cancellation
+
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
@@ -28,7 +31,8 @@ class EngineSources:
 
         if not location.startswith("/"):
             name, at, digest = location.partition("@")
-            location = session.folder(name).path + at + digest
+            lent = session.folder(name, FolderRequest(), Cancellation())
+            location = lent.path + at + digest
         return LayoutSource(location, platform, self._store.blobs, self._pool)
 
     def http(self, url: str, attrs: dict[str, str], session: Session) -> Source:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lamina.base.digest import Digest, digest_of
-from lamina.llb.codec import encode_op
+from lamina.base.errors import InvalidInput
+from lamina.llb.codec import decode_op, encode_op
 from lamina.llb.op import (
     Definition,
     Input,
@@ -55,6 +56,21 @@ class Vertex:
         self.source = source
         self.lines = lines
 
+    @classmethod
+    def decoded(
+        cls, data: bytes, op: Op, parents: tuple[Edge, ...], metadata: OpMetadata
+    ) -> Vertex:
+        """A vertex that somebody else encoded, its bytes kept as they are."""
+        vertex = cls.__new__(cls)
+        vertex.parents = parents
+        vertex.op = op
+        vertex.data = data
+        vertex.digest = digest_of(data)
+        vertex.metadata = metadata
+        vertex.source = None
+        vertex.lines = ()
+        return vertex
+
     def output(self, index: int = 0) -> Edge:
         return Edge(self, index)
 
@@ -85,6 +101,48 @@ def marshal(result: Edge) -> Definition:
         metadata=tuple((str(v.digest), v.metadata) for v in (*ordered.values(), last)),
         source=_source_map(list(ordered.values())),
     )
+
+
+def unmarshal(definition: Definition) -> Edge | None:
+    """The result of a definition, to build on; None for an empty file system.
+
+    Raises InvalidInput, Corrupt.
+    """
+    if not definition.ops:
+        return None
+    metadata = dict(definition.metadata)
+    places = _places(definition)
+    known: dict[str, Vertex] = {}
+    last: Vertex | None = None
+    for data in definition.ops:
+        op = decode_op(data)
+        parents = []
+        for entry in op.inputs:
+            if entry.digest not in known:
+                raise InvalidInput(f"a definition refers to {entry.digest}, which is not before it")
+            parents.append(known[entry.digest].output(entry.output))
+        last = Vertex.decoded(data, op, tuple(parents), OpMetadata())
+        last.metadata = metadata.get(last.digest, last.metadata)
+        last.source, last.lines = places.get(last.digest, (None, ()))
+        known[last.digest] = last
+    if last is None or len(last.parents) != 1:
+        raise InvalidInput("a definition must end in one result")
+    return last.parents[0]
+
+
+def _places(
+    definition: Definition,
+) -> dict[str, tuple[SourceInfo, tuple[tuple[int, int], ...]]]:
+    """By op: the text that it comes from, and the lines in it."""
+    found = {}
+    if definition.source is not None:
+        infos = definition.source.infos
+        for digest, entry in definition.source.locations:
+            for place in entry.locations[:1]:
+                lines = tuple((r.start.line, r.end.line) for r in place.ranges if r.start and r.end)
+                if 0 <= place.source_index < len(infos) and lines:
+                    found[digest] = (infos[place.source_index], lines)
+    return found
 
 
 def _source_map(vertices: list[Vertex]) -> SourceMap | None:

@@ -8,6 +8,7 @@ from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.platform import Platform, normalise
 from lamina.base.reference import parse_reference
 from lamina.llb.codec import decode_op
+from lamina.llb.op import LinuxResources
 from lamina.ops.mounts import MountTable
 from lamina.sources.image import ResolveMode
 
@@ -85,7 +86,7 @@ def resolve_op(
             mounts=MountTable(pool, workshop.cache_mounts, session, workshop.tmpfs, restore),
             runtime=workshop.runtime,
             session=session,
-            resources=None,
+            resources=spec.extra if isinstance(spec.extra, LinuxResources) else None,
         )
     if op.file is not None:
         from lamina.ops.file import FileOperation

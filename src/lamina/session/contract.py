@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from lamina.system.cancel import Cancellation
+
+
+class FolderRequest(NamedTuple):
+    """What of a folder is wanted: patterns and paths as in the `local.*` attributes of LLB.
+
+    `shared_key` tells this use of a folder from others, so that a copy that fits it is kept;
+    `differ` of `none` has everything sent each time, also what seems unchanged.
+    """
+
+    include_patterns: tuple[str, ...] = ()
+    exclude_patterns: tuple[str, ...] = ()
+    follow_paths: tuple[str, ...] = ()
+    shared_key: str = ""
+    differ: str = ""
 
 
 class LentFolder(NamedTuple):
-    """A folder of the client's, readable where it lies."""
+    """A folder of the client's, readable as long as the session lasts.
+
+    `filtered` says that it holds nothing but what was asked for; otherwise it is the client's
+    own, and whoever reads it applies the patterns. `owner` is whom all files belong to, None if
+    they belong to whom the file system says.
+    """
 
     path: str
+    filtered: bool = False
+    owner: tuple[int, int] | None = (0, 0)
 
 
 class Session(Protocol):
     """Lives as long as the build does. Methods are called from any thread."""
 
-    def folder(self, name: str) -> LentFolder:
-        """The folder lent under a name (`context`, `dockerfile`, …). Raises NotFound."""
+    @property
+    def id(self) -> str:
+        """What a definition calls it (`local.session`), "" in the client's own process."""
+        ...
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+        """The folder lent under a name (`context`, `dockerfile`, …).
+
+        Raises NotFound, Unavailable (the client has gone), Cancelled.
+        """
         ...
 
     def secret(self, secret_id: str) -> bytes | None:

@@ -76,7 +76,10 @@ class Op(Protocol[R]):
 
 
 class VertexSpec(NamedTuple):
-    """A vertex as data. `inputs` are (index into the graph's vertices, output)."""
+    """A vertex as data. `inputs` are (index into the graph's vertices, output).
+
+    `extra` is for whoever makes the op, without being part of its identity.
+    """
 
     digest: Digest
     name: str
@@ -86,6 +89,7 @@ class VertexSpec(NamedTuple):
     location: Location | None = None
     group: ProgressGroup | None = None
     hidden: bool = False
+    extra: object = None
 
 
 class Graph(NamedTuple):

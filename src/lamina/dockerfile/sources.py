@@ -1,0 +1,70 @@
+"""Source ops as BuildKit's clients write them: folders, git repositories, URLs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from lamina.llb.op import Op, SourceOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.base.git_url import GitUrl
+
+
+def local_source(
+    name: str,
+    shared: str,
+    *,
+    session: str = "",
+    excluded: Iterable[str] = (),
+    followed: Iterable[str] = (),
+    differ: str = "",
+) -> Op:
+    """A folder that a client lends.
+
+    Args:
+        shared: what tells this use of the folder from others, so that each keeps a copy that
+            fits it.
+        session: who lends it, "" for the build's own session.
+        excluded: patterns of what is not sent.
+        followed: paths to send, with what links among them lead to; none is everything.
+        differ: `none` has everything sent each time.
+    """
+    attrs = [("local.sharedkeyhint", shared)]
+    if session:
+        attrs.append(("local.session", session))
+    if differ:
+        attrs.append(("local.differ", differ))
+    for key, words in (("local.excludepatterns", excluded), ("local.followpaths", followed)):
+        listed = list(words)
+        if listed:
+            text = json.dumps(listed, ensure_ascii=False, separators=(",", ":"))
+            attrs.append((key, text))
+    return Op(source=SourceOp(f"local://{name}", tuple(sorted(attrs))))
+
+
+def git_source(url: GitUrl, *, keep_git_dir: bool | None = None, checksum: str = "") -> Op:
+    """A repository's commit; what is said here goes before what the URL says."""
+    keep = keep_git_dir if keep_git_dir is not None else url.keep_git_dir
+    attrs = [("git.fullurl", url.remote)]
+    if keep:
+        attrs.append(("git.keepgitdir", "true"))
+    if checksum or url.commit:
+        attrs.append(("git.checksum", checksum or url.commit))
+    if not url.submodules:
+        attrs.append(("git.skipsubmodules", "true"))
+    place = re.sub(r"^(?:[a-z]+://)?(?:[^@/]*@)?", "", url.remote).replace(":", "/", 1)
+    fragment = f"#{url.ref}{':' + url.folder if url.folder else ''}"
+    identifier = f"git://{place}{fragment if len(fragment) > 1 else ''}"
+    return Op(source=SourceOp(identifier, tuple(sorted(attrs))))
+
+
+def http_source(url: str, name: str, *, checksum: str = "") -> Op:
+    """One URL as a file called `name`."""
+    attrs = [("http.filename", name)]
+    if checksum:
+        attrs.append(("http.checksum", checksum))
+    return Op(source=SourceOp(url, tuple(sorted(attrs))))
