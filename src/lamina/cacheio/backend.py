@@ -24,7 +24,7 @@ from lamina.registry.upload import Upload
 from lamina.stores.layers import CACHE, FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -65,23 +65,19 @@ class Backend(Protocol):
     def stage(
         self,
         part: str,
-        target: Descriptor,
+        blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
         told: Transferred | None = None,
     ) -> None:
-        """Keep a manifest's blobs, so that `put` is short."""
+        """Keep the blobs that a manifest is about to name."""
         ...
 
-    def put(
-        self,
-        part: str,
-        target: Descriptor,
-        content: Content,
-        cancel: Cancellation,
-        told: Transferred | None = None,
-    ) -> None:
-        """Keep a manifest and its blobs, and have the name stand for it."""
+    def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
+        """Keep a manifest whose blobs are there, and have the part's name stand for it.
+
+        Raises NotFound or Unavailable if they are not.
+        """
         ...
 
 
@@ -114,25 +110,20 @@ class RegistryBackend:
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
         return has_blob(self._client, self._reference, descriptor, cancel, "pull")
 
-    def put(
-        self,
-        part: str,
-        target: Descriptor,
-        content: Content,
-        cancel: Cancellation,
-        told: Transferred | None = None,
-    ) -> None:
-        Upload(self._client, self._name(part), target, content).run(cancel, told)
-
     def stage(
         self,
         part: str,
-        target: Descriptor,
+        blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
         told: Transferred | None = None,
     ) -> None:
-        Upload(self._client, self._name(part), target, content).blobs(cancel, told)
+        if blobs:
+            upload = Upload(self._client, self._name(part), blobs[-1], content)
+            upload.send(blobs, cancel, told)
+
+    def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
+        Upload(self._client, self._name(part), target, content).manifests(cancel)
 
     def _name(self, part: str) -> Reference:
         if not part:
@@ -179,43 +170,38 @@ class FolderBackend:
         except OSError:
             return False
 
-    def put(
-        self,
-        part: str,
-        target: Descriptor,
-        content: Content,
-        cancel: Cancellation,
-        told: Transferred | None = None,
-    ) -> None:
-        self.stage(part, target, content, cancel, told)
-        try:
-            self._place_blob(target.digest, (content.document(target, cancel),))
-            self._name_it(self._tag(part), target)
-        except OSError as error:
-            raise from_os_error(error, "write the cache") from error
-
     def stage(
         self,
         part: str,
-        target: Descriptor,
+        blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
         told: Transferred | None = None,
     ) -> None:
         try:
             os.makedirs(os.path.join(self._place.path, "blobs", "sha256"), exist_ok=True)
-            data = content.document(target, cancel)
-            document = parse_manifest(data)
-            parts = (
-                document.manifests
-                if isinstance(document, Index)
-                else (*document.layers, document.config)
-            )
-            for blob in parts:
+            for blob in blobs:
                 if not self.has(blob, cancel):
                     self._place_blob(blob.digest, content.chunks(blob, cancel))
                 if told is not None:
                     told(blob, blob.size)
+        except OSError as error:
+            raise from_os_error(error, "write the cache") from error
+
+    def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
+        data = content.document(target, cancel)
+        document = parse_manifest(data)
+        parts = (
+            document.manifests
+            if isinstance(document, Index)
+            else (*document.layers, document.config)
+        )
+        for blob in parts:
+            if not self.has(blob, cancel):
+                raise NotFound(f"{self._place.path} lacks the blob {blob.digest}")
+        try:
+            self._place_blob(target.digest, (data,))
+            self._name_it(self._tag(part), target)
         except OSError as error:
             raise from_os_error(error, "write the cache") from error
 

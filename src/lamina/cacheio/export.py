@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.oci import Descriptor
 from lamina.base.times import format_time
 from lamina.cacheio.config import (
     CREATED_AT,
+    MEDIA_TYPE,
     UNCOMPRESSED,
     CacheConfig,
     Link,
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.options import CacheExport
@@ -117,7 +118,10 @@ def export_cache(
     described = digest_of(blob)
     content = MadeContent(StoreContent(pool, pool.blobs), {target.digest: data, described: blob})
     with shown.doing(f"writing layers of cache {backend.label}"):
-        backend.put("", target, content, cancel, shown.meter("writing layer"))
+        layers = {layer.digest: layer for layer in config.layers}
+        written = [*layers.values(), Descriptor(MEDIA_TYPE, described, len(blob))]
+        backend.stage("", written, content, cancel, shown.meter("writing layer"))
+        backend.name("", target, content, cancel)
     shown.status(f"writing config {described}")
     kind = "cache image manifest" if options.image_manifest else "cache manifest"
     shown.status(f"writing {kind} {target.digest}")

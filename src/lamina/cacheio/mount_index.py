@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base import oci
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt, NotFound
+from lamina.base.errors import Corrupt
 from lamina.base.oci import Descriptor
-from lamina.cacheio.load import read_blob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lamina.base.digest import Digest
-    from lamina.cacheio.backend import Backend
-    from lamina.system.cancel import Cancellation
 
 INDEX_TYPE = "application/vnd.lamina.cachemount.v1+json.zstd"
 PACK_TYPE = "application/vnd.lamina.cachepack.v1+zstd"
+CLAIMS_IN_IT = "io.lamina.cachemount.claims"
+"""A manifest's annotation: digests of claims (`mount_publish`) that its index has taken in."""
 _LIMIT = 1 << 30
 
 
@@ -73,8 +74,8 @@ def part_of(name: str) -> str:
     return "mount-" + sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def encode_index(index: MountIndex) -> tuple[Descriptor, bytes, Descriptor, bytes]:
-    """(the manifest's descriptor, the manifest, the index blob's descriptor, its bytes)."""
+def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
+    """The index as a blob: its descriptor and its bytes. The same index gives the same bytes."""
     import zstandard
 
     document = {
@@ -84,31 +85,21 @@ def encode_index(index: MountIndex) -> tuple[Descriptor, bytes, Descriptor, byte
     }
     text = json.dumps(document, separators=(",", ":")).encode()
     blob = zstandard.ZstdCompressor(level=6).compress(text)
-    config = Descriptor(INDEX_TYPE, digest_of(blob), len(blob))
-    manifest = oci.Manifest(oci.OCI_MANIFEST, config, index.packs)
+    return Descriptor(INDEX_TYPE, digest_of(blob), len(blob)), blob
+
+
+def make_manifest(
+    index: MountIndex, config: Descriptor, claims: Iterable[Digest]
+) -> tuple[Descriptor, bytes]:
+    """The manifest over an index blob, and its descriptor; `claims` are those that are in it."""
+    notes = ((CLAIMS_IN_IT, " ".join(sorted(claims))),) if claims else ()
+    manifest = oci.Manifest(oci.OCI_MANIFEST, config, index.packs, notes)
     data = json.dumps(manifest.to_json(), separators=(",", ":")).encode()
-    return Descriptor(oci.OCI_MANIFEST, digest_of(data), len(data)), data, config, blob
+    return Descriptor(oci.OCI_MANIFEST, digest_of(data), len(data)), data
 
 
-def load_index(
-    backend: Backend, name: str, cancel: Cancellation
-) -> tuple[Digest, MountIndex] | None:
-    """A mount as a backend has it, and its manifest's digest; None if it has none.
-
-    Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
-    """
-    try:
-        digest, data = backend.manifest(part_of(name), cancel)
-    except NotFound:
-        return None
-    manifest = oci.parse_manifest(data)
-    if not isinstance(manifest, oci.Manifest) or manifest.config.media_type != INDEX_TYPE:
-        raise Corrupt(f"what {backend.label} has for the cache mount {name} is none")
-    blob = read_blob(backend, manifest.config, cancel)
-    return digest, _decode(blob, name, manifest.layers)
-
-
-def _decode(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> MountIndex:
+def decode_index(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> MountIndex:
+    """Read an index blob. `packs` are its manifest's layers. Raises Corrupt."""
     import zstandard
 
     try:
@@ -121,6 +112,8 @@ def _decode(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> MountIndex
         )
         if any(not 0 <= chunk.pack < len(packs) for chunk in chunks):
             raise ValueError("a chunk in no pack")
+        if any(chunk.offset < 0 or chunk.size < 0 for chunk in chunks):
+            raise ValueError("a chunk before its pack's start")
         if any(not 0 <= part < len(chunks) for entry in entries for part in entry.chunks):
             raise ValueError("a file of no chunk")
         _check_paths(entries)

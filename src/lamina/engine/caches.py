@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.engine.engine import Engine
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
+    from lamina.stores.cache_mounts import MountOrigin
     from lamina.stores.layers import Layer
     from lamina.system.cancel import Cancellation
 
@@ -68,7 +69,7 @@ class BuildCaches:
         engine = self._engine
         return SharedResults(engine.store.database, engine.pool, loader, self._probe, self._cancel)
 
-    def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> bool:
+    def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what an imported cache has of it."""
         return self._mounts.restore(self._wishes.imports, mount_id, folder, cancel)
 

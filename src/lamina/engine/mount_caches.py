@@ -12,6 +12,7 @@ from lamina.cacheio.options import InlinePlace
 from lamina.engine.steps import step
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType
+from lamina.stores.cache_mounts import MountOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,8 +47,8 @@ class MountCaches:
 
     def restore(
         self, imports: Sequence[CacheImport], mount_id: str, folder: str, cancel: Cancellation
-    ) -> bool:
-        """Fill a new mount from the first cache that has it; whether one had.
+    ) -> MountOrigin | None:
+        """Fill a new mount from the first cache that has it; which one had.
 
         A cache that cannot be read is a warning, and the mount is empty then.
         """
@@ -58,8 +59,9 @@ class MountCaches:
             try:
                 with step(f"importing cache mount {name}", self._events) as shown:
                     try:
-                        if self._fetch(self._backend_of(wish.place), name, folder, shown, cancel):
-                            return True
+                        backend = self._backend_of(wish.place)
+                        if origin := self._fetch(backend, name, folder, shown, cancel):
+                            return origin
                     except Cancelled:
                         raise
                     except LaminaError as error:
@@ -69,7 +71,7 @@ class MountCaches:
                 raise
             except LaminaError:
                 continue
-        return False
+        return None
 
     def export(self, wish: CacheExport, definition: Definition, cancel: Cancellation) -> None:
         """Send the mounts that a definition names and a cache wants."""
@@ -98,7 +100,13 @@ class MountCaches:
                         with self._mounts.reading(local, cancel) as folder:
                             if folder is None:
                                 continue
-                            sent = export_mount(folder, name, backend, self._blobs, shown, cancel)
+                            common = self._mounts.in_common(local, backend.origin)
+                            sent = export_mount(
+                                folder, name, common, backend, self._blobs, shown, cancel
+                            )
+                            self._mounts.keep_place(
+                                local, backend.origin, sent.paths, imported=False
+                            )
                         done.append((name, sent))
                         shown.status(f"{sent.files} files", sent.size, sent.size)
                         shown.status("new packs", sent.new, sent.new)
@@ -120,31 +128,32 @@ class MountCaches:
     def fetch(self, name: str, backend: Backend, cancel: Cancellation) -> bool:
         """Import one mount by hand, in place of what is here; whether the backend has it."""
         with step(f"importing cache mount {name}", self._events) as shown:
-            found = False
+            origin: MountOrigin | None = None
 
-            def fill(folder: str) -> None:
-                nonlocal found
-                found = self._fetch(backend, name, folder, shown, cancel)
+            def fill(folder: str) -> MountOrigin | None:
+                nonlocal origin
+                origin = self._fetch(backend, name, folder, shown, cancel)
+                return origin
 
-            local = self._local_id(name) or f"/{name}"
+            local = self._local_id(name) or name
             self._mounts.remove(local, cancel)
             with self._mounts.locked(local, fill, cancel):
                 pass
-            if not found:
+            if origin is None:
                 self._mounts.remove(local, cancel)
-            return found
+            return origin is not None
 
     def _fetch(
         self, backend: Backend, name: str, folder: str, shown: Step, cancel: Cancellation
-    ) -> bool:
+    ) -> MountOrigin | None:
         from lamina.cacheio.mount_import import restore_mount
-        from lamina.cacheio.mount_index import load_index
+        from lamina.cacheio.mount_publish import load_mount
 
-        found = load_index(backend, name, cancel)
+        found = load_mount(backend, name, cancel)
         if found is None:
             shown.status(f"{backend.label} has none")
-            return False
-        index = found[1]
+            return None
+        index = found.mount
         try:
             try:
                 restore_mount(index, folder, backend, shown, cancel)
@@ -154,7 +163,7 @@ class MountCaches:
             _empty(folder)
             raise
         shown.status(f"{len(index.entries)} entries", index.size, index.size)
-        return True
+        return MountOrigin(backend.origin, tuple(entry.path for entry in index.entries))
 
     def _local_id(self, mount_id: str) -> str | None:
         """What this store calls a mount: with the state that it began as, if it began as one."""

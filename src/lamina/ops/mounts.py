@@ -14,12 +14,12 @@ from lamina.refs.ref import Ref
 from lamina.runtime.contract import BindMount, TmpfsMount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lamina.llb.op import ExecOp, Mount
     from lamina.refs.pool import RefPool
     from lamina.session.contract import Session
-    from lamina.stores.cache_mounts import CacheMountStore
+    from lamina.stores.cache_mounts import CacheMountStore, MountOrigin, Seed
     from lamina.stores.snapshots import Staged
     from lamina.system.cancel import Cancellation
 
@@ -42,9 +42,9 @@ class Prepared(NamedTuple):
 
 
 class Restore(Protocol):
-    """Fills the empty folder of a cache mount; whether there was anything to fill it with."""
+    """Fills the empty folder of a cache mount; from where, if there was anything to do it with."""
 
-    def __call__(self, name: str, folder: str, cancel: Cancellation, /) -> bool: ...
+    def __call__(self, name: str, folder: str, cancel: Cancellation, /) -> MountOrigin | None: ...
 
 
 class MountTable:
@@ -160,16 +160,16 @@ class MountTable:
         with context as folder:
             yield folder
 
-    def _seeder(self, name: str, ref: Ref, cancel: Cancellation) -> Callable[[str], None]:
-        def seed(folder: str) -> None:
-            if self._restore is not None and self._restore(name, folder, cancel):
-                return
-            if ref.snapshot is None and ref.local is None:
-                return
+    def _seeder(self, name: str, ref: Ref, cancel: Cancellation) -> Seed:
+        def seed(folder: str) -> MountOrigin | None:
+            origin = self._restore(name, folder, cancel) if self._restore is not None else None
+            if origin is not None or (ref.snapshot is None and ref.local is None):
+                return origin
             from lamina.system.clone import clone_tree
 
             os.rmdir(folder)
             clone_tree(self._pool.bindable(ref, cancel).root, folder)
+            return None
 
         return seed
 

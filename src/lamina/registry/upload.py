@@ -104,8 +104,14 @@ class Upload:
             else:
                 parts = (*document.layers, document.config)
             blobs.update((part.digest, part) for part in parts)
+        self.send(blobs.values(), cancel, told)
+
+    def send(
+        self, blobs: Iterable[Descriptor], cancel: Cancellation, told: Transferred | None = None
+    ) -> None:
+        """Have these blobs in the repository."""
         # The largest first, so that none is left to go alone at the end.
-        ordered = sorted(blobs.values(), key=lambda blob: -blob.size)
+        ordered = sorted(blobs, key=lambda blob: -blob.size)
 
         def send(blob: Descriptor, cancel: Cancellation) -> None:
             try:

@@ -12,10 +12,10 @@ import os
 import time
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -23,16 +23,39 @@ if TYPE_CHECKING:
 _POLL = 0.05
 
 
+class MountOrigin(NamedTuple):
+    """The cache elsewhere that a new mount was filled from, and the paths that it had."""
+
+    place: str
+    paths: tuple[str, ...]
+
+
+class Seed(Protocol):
+    """Fills a new, empty folder; runs once, alone."""
+
+    def __call__(self, folder: str, /) -> MountOrigin | None:
+        """Returns where it came from, if it was from elsewhere."""
+        ...
+
+
+class MountSummary(NamedTuple):
+    """`came_from` is the cache elsewhere that it was imported from, "" for none."""
+
+    id: str
+    created: float
+    used: float
+    uses: int
+    folders: tuple[str, ...]
+    came_from: str
+
+
 class CacheMountStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @contextmanager
-    def shared(self, mount_id: str, seed: Callable[[str], None]) -> Iterator[str]:
-        """A folder that others may use at the same time.
-
-        `seed` fills a new, empty folder; it runs once, alone.
-        """
+    def shared(self, mount_id: str, seed: Seed) -> Iterator[str]:
+        """A folder that others may use at the same time."""
         folder = self._folder(mount_id, 0)
         while True:
             with self._locked(folder, fcntl.LOCK_SH):
@@ -48,9 +71,7 @@ class CacheMountStore:
                 time.sleep(_POLL)  # somebody else makes it, or has made it and uses it
 
     @contextmanager
-    def locked(
-        self, mount_id: str, seed: Callable[[str], None], cancel: Cancellation
-    ) -> Iterator[str]:
+    def locked(self, mount_id: str, seed: Seed, cancel: Cancellation) -> Iterator[str]:
         """A folder that nobody else uses meanwhile; waits for whoever does."""
         folder = self._folder(mount_id, 0)
         with self._waited(folder, cancel):
@@ -58,7 +79,7 @@ class CacheMountStore:
             yield folder
 
     @contextmanager
-    def private(self, mount_id: str, seed: Callable[[str], None]) -> Iterator[str]:
+    def private(self, mount_id: str, seed: Seed) -> Iterator[str]:
         """A folder that nobody else uses meanwhile: a free one, or a new one."""
         slot = 0
         with ExitStack() as held:
@@ -89,6 +110,54 @@ class CacheMountStore:
         with self._waited(folder, cancel, fcntl.LOCK_SH):
             yield folder if os.path.isdir(folder) else None
 
+    def keep_place(
+        self, mount_id: str, place: str, paths: Iterable[str], *, imported: bool
+    ) -> None:
+        """Remember what a mount has in common with its copy in a cache elsewhere."""
+        import zlib
+
+        packed = zlib.compress("\0".join(paths).encode("utf-8", "surrogateescape"), 1)
+        with self._store.database.write() as connection:
+            connection.execute(
+                "INSERT INTO mount_places VALUES (?, ?, ?, ?, ?) ON CONFLICT (mount, place)"
+                " DO UPDATE SET paths = excluded.paths, synced = excluded.synced",
+                (mount_id, place, packed, imported, time.time()),
+            )
+
+    def in_common(self, mount_id: str, place: str) -> frozenset[str]:
+        """The paths that a mount and its copy elsewhere had when they last met."""
+        import zlib
+
+        row = self._store.database.row(
+            "SELECT paths FROM mount_places WHERE mount = ? AND place = ?", mount_id, place
+        )
+        if row is None:
+            return frozenset()
+        text = zlib.decompress(row[0]).decode("utf-8", "surrogateescape")
+        return frozenset(text.split("\0"))
+
+    def summaries(self) -> list[MountSummary]:
+        """All mounts, the latest used first."""
+        database = self._store.database
+        came = dict(
+            database.rows("SELECT mount, place FROM mount_places WHERE imported ORDER BY synced")
+        )
+        rows = database.rows(
+            "SELECT id, MIN(created), MAX(used), SUM(uses), GROUP_CONCAT(directory) FROM"
+            " cache_mounts GROUP BY id ORDER BY MAX(used) DESC, id"
+        )
+        return [
+            MountSummary(
+                mount_id,
+                created,
+                used,
+                uses,
+                tuple(self._store.path("mounts", name) for name in directories.split(",")),
+                came.get(mount_id, ""),
+            )
+            for mount_id, created, used, uses, directories in rows
+        ]
+
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
         """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
         import shutil
@@ -106,19 +175,26 @@ class CacheMountStore:
             shutil.rmtree(doomed, ignore_errors=True)
         with self._store.database.write() as connection:
             connection.execute("DELETE FROM cache_mounts WHERE id = ?", (mount_id,))
+            connection.execute("DELETE FROM mount_places WHERE mount = ?", (mount_id,))
         return bool(rows)
 
     def _folder(self, mount_id: str, slot: int) -> str:
         name = sha256(mount_id.encode()).hexdigest()[:24]
         return self._store.path("mounts", f"{name}-{slot}")
 
-    def _ensure(self, mount_id: str, slot: int, folder: str, seed: Callable[[str], None]) -> None:
+    def _ensure(self, mount_id: str, slot: int, folder: str, seed: Seed) -> None:
         now = time.time()
         if not os.path.isdir(folder):
             # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
             fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
             os.mkdir(fresh, 0o755)
-            seed(fresh)
+            origin = seed(fresh)
+            if slot == 0:
+                # Only what is recorded here is held against the copies elsewhere.
+                with self._store.database.write() as connection:
+                    connection.execute("DELETE FROM mount_places WHERE mount = ?", (mount_id,))
+                    if origin is not None:
+                        self.keep_place(mount_id, *origin, imported=True)
             os.rename(fresh, folder)
         with self._store.database.write() as connection:
             connection.execute(

@@ -19,7 +19,7 @@ from lamina.base.errors import Corrupt, Exhausted, LaminaError, PermissionDenied
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -130,8 +130,19 @@ CREATE TABLE build_blobs (       -- blobs that records of builds refer to
 CREATE INDEX build_blobs_by_digest ON build_blobs (digest);
 """
 
+_PLACES = """
+CREATE TABLE mount_places (      -- caches elsewhere that a mount was imported from or sent to
+    mount TEXT NOT NULL,         -- its id
+    place TEXT NOT NULL,
+    paths BLOB NOT NULL,         -- what both had then, packed
+    imported INTEGER NOT NULL,   -- 1: the mount came from there
+    synced REAL NOT NULL,
+    PRIMARY KEY (mount, place)
+) WITHOUT ROWID;
+"""
+
 # What brings a database of the version before to each version.
-_MIGRATIONS = {2: "ALTER TABLE snapshots ADD COLUMN made REAL", 3: _HISTORY}
+_MIGRATIONS = {2: "ALTER TABLE snapshots ADD COLUMN made REAL", 3: _HISTORY, 4: _PLACES}
 
 
 class Database:
@@ -211,7 +222,7 @@ class Database:
         with self.write():
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                scripts = [_SCHEMA, _HISTORY]
+                scripts = [_SCHEMA, _HISTORY, _PLACES]
             else:
                 scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
             for statement in ";\n".join(scripts).split(";\n"):

@@ -1,0 +1,151 @@
+"""The format of travelling cache mounts, as others have it in their registries already."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.base import oci
+from lamina.base.digest import Digest
+from lamina.base.errors import Corrupt
+from lamina.base.oci import Descriptor
+from lamina.cacheio.mount_index import (
+    PACK_TYPE,
+    Chunk,
+    MountEntry,
+    MountIndex,
+    decode_index,
+    encode_index,
+    make_manifest,
+    part_of,
+    travel_name,
+)
+
+PACK = Descriptor(PACK_TYPE, Digest("sha256:" + "11" * 32), 99)
+INDEX = MountIndex(
+    "go-build",
+    (PACK,),
+    (Chunk("aa", 0, 0, 10), Chunk("bb", 0, 10, 5)),
+    (
+        MountEntry("", 0o40755, 0, 0, 1),
+        MountEntry("d", 0o40700, 1, 2, 1_600_000_000_123_456_789),
+        MountEntry("d/file", 0o104751, 12, 34, 5, (1, 0, 1)),
+        MountEntry("link", 0o120777, 0, 0, 6, (), "../x"),
+    ),
+)
+GOLDEN = {
+    "mount": "go-build",
+    "chunks": [["aa", 0, 0, 10], ["bb", 0, 10, 5]],
+    "entries": [
+        ["", 0o40755, 0, 0, 1, [], ""],
+        ["d", 0o40700, 1, 2, 1600000000123456789, [], ""],
+        ["d/file", 0o104751, 12, 34, 5, [1, 0, 1], ""],
+        ["link", 0o120777, 0, 0, 6, [], "../x"],
+    ],
+}
+
+
+def packed(document: Any) -> bytes:
+    return zstandard.ZstdCompressor().compress(json.dumps(document).encode())
+
+
+def test_the_index_blob() -> None:
+    descriptor, blob = encode_index(INDEX)
+    assert json.loads(zstandard.ZstdDecompressor().decompress(blob)) == GOLDEN
+    assert descriptor.media_type == "application/vnd.lamina.cachemount.v1+json.zstd"
+    assert decode_index(blob, "go-build", (PACK,)) == INDEX
+    assert decode_index(packed(GOLDEN), "go-build", (PACK,)) == INDEX
+    assert INDEX.size == 20
+    assert encode_index(INDEX) == (descriptor, blob)
+
+
+def test_the_manifest() -> None:
+    config, _ = encode_index(INDEX)
+    claims = [Digest("sha256:" + "22" * 32), Digest("sha256:" + "00" * 32)]
+    target, data = make_manifest(INDEX, config, claims)
+    document = json.loads(data)
+    assert document["layers"] == [
+        {
+            "mediaType": "application/vnd.lamina.cachepack.v1+zstd",
+            "digest": "sha256:" + "11" * 32,
+            "size": 99,
+        }
+    ]
+    assert document["config"]["digest"] == config.digest
+    notes = {"io.lamina.cachemount.claims": f"sha256:{'00' * 32} sha256:{'22' * 32}"}
+    assert document["annotations"] == notes
+    assert isinstance(oci.parse_manifest(data), oci.Manifest)
+    assert target.size == len(data)
+    assert "annotations" not in json.loads(make_manifest(INDEX, config, ())[1])
+
+
+def test_names() -> None:
+    assert travel_name("/root/.cache") == "root/.cache"
+    assert part_of("go-build") == "mount-1f589d4f9dc079a4"
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return {**GOLDEN, **fields}
+
+
+def entry(path: str, mode: int = 0o100644, *chunks: int) -> list[Any]:
+    return [path, mode, 0, 0, 0, list(chunks), ""]
+
+
+ROOT = entry("", 0o40755)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {},
+        changed(chunks=[["aa", 1, 0, 10]], entries=[ROOT]),
+        changed(chunks=[["aa", -1, 0, 10]], entries=[ROOT]),
+        changed(chunks=[["aa", 0, -5, 10]], entries=[ROOT]),
+        changed(chunks=[["aa", 0, 0, -1]], entries=[ROOT]),
+        changed(entries=[ROOT, entry("f", 0o100644, 2)]),
+        changed(entries=[ROOT, entry("f", 0o100644, -1)]),
+        changed(entries=[ROOT, entry("../f")]),
+        changed(entries=[ROOT, entry("/etc/f")]),
+        changed(entries=[ROOT, entry("a/../f")]),
+        changed(entries=[ROOT, entry("a//f")]),
+        changed(entries=[ROOT, entry("f\0")]),
+        changed(entries=[ROOT, entry("d/f")]),
+        changed(entries=[ROOT, entry("l", 0o120777), entry("l/f")]),
+        changed(entries=[ROOT, entry("f"), entry("f")]),
+        changed(entries=[ROOT, entry("f", 0o20644)]),
+        changed(entries=[ROOT, ["f"]]),
+        changed(entries=7),
+    ],
+)
+def test_what_is_malformed_or_leaves_the_mount_is_refused(document: Any) -> None:
+    with pytest.raises(Corrupt):
+        decode_index(packed(document), "x", (PACK,))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_or_read(blob: bytes) -> None:
+    for data in (blob, zstandard.ZstdCompressor().compress(blob)):
+        with pytest.raises(Corrupt):
+            decode_index(data, "x", ())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(),
+    lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(JSON, JSON)
+def test_any_json_is_refused_or_read(listed: Any, entries: Any) -> None:
+    try:
+        decode_index(packed({"chunks": listed, "entries": entries}), "x", (PACK,))
+    except Corrupt:
+        return
