@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.session.contract import Session
     from lamina.solver.contract import Graph
+    from lamina.stores.cache_mounts import MountOrigin
 
 
 class BuildOptions(NamedTuple):
@@ -58,7 +59,7 @@ class Build:
         self.results = self.caches.results()
         self.job = engine.scheduler.open_job(events, cancel, self.results)
 
-    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
 
     def solvable(self, definition: Definition | None) -> Solvable:

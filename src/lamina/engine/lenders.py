@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lamina.session.contract import FolderRequest, LentFolder, Session
+    from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
 
 
@@ -22,8 +23,8 @@ class Lender(Protocol):
     @property
     def session(self) -> Session: ...
 
-    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
-        """Fill a new cache mount with what another machine's has; whether there was any."""
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
+        """Fill a new cache mount with what another machine's has; from where, if any."""
         ...
 
 
@@ -59,8 +60,9 @@ class Lenders:
                 return socket
         return None
 
-    def restore(self, name: str, folder: str, cancel: Cancellation) -> bool:
-        return any(lender.restore(name, folder, cancel) for lender in self._current())
+    def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
+        origins = (lender.restore(name, folder, cancel) for lender in self._current())
+        return next(filter(None, origins), None)
 
     def _first(self, ask: Callable[[Session], T]) -> T:
         failure: LaminaError | None = None

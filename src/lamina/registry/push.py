@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lamina.registry.client import RegistryClient
     from lamina.system.cancel import Cancellation
 
+_UNSETTLED = ("blob unknown", "did not match uploaded content")
+
 
 def push_blob(
     client: RegistryClient,
@@ -58,7 +60,16 @@ def push_manifest(
         lambda: (data,),
         len(data),
     )
-    with client.exchange.ask(call, cancel) as response:
-        if response.status not in (200, 201, 202):
-            raise refusal(response, reference.familiar)
-        response.read_all(1 << 16)
+    patience = client.patience
+    for attempt in range(1, patience.attempts + 1):
+        with client.exchange.ask(call, cancel) as response:
+            if response.status in (200, 201, 202):
+                response.read_all(1 << 16)
+                return
+            error = refusal(response, reference.familiar)
+        # Two uploads of one blob at the same time: for a moment some registries have neither.
+        unsettled = any(words in error.reason for words in _UNSETTLED)
+        if not unsettled or attempt == patience.attempts:
+            raise error
+        if cancel.wait(min(patience.longest, patience.pause * 2.0**attempt)):
+            cancel.check()
