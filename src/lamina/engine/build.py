@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import LaminaError
+from lamina.base.platform import host_platform
 from lamina.cacheio.export import SolvedGraph
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.graph import load_graph
@@ -51,6 +52,7 @@ class Build:
         cancel: Cancellation,
     ) -> None:
         self.engine = engine
+        self.platform = host_platform()
         self.session = session
         self.options = options
         self.events = events

@@ -41,12 +41,18 @@ class Solvable:
 
 class PlatformResult(NamedTuple):
     """One platform's part. `config` is the image configuration without `rootfs`, b"" if the
-    frontend gave none; `base` that of the image below, b"" if there is none."""
+    frontend gave none; `base` that of the image below, b"" if there is none. `id` is what the
+    frontend calls the part."""
 
     platform: Platform
     files: Solvable
     config: bytes = b""
     base: bytes = b""
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.id or str(self.platform)
 
 
 class BuildResult(NamedTuple):

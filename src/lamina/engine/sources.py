@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
     from lamina.session.contract import Session
-    from lamina.sources.contract import Source
+    from lamina.sources.git import GitSource
+    from lamina.sources.http import HttpSource
     from lamina.sources.layout import LayoutSource
     from lamina.stores.store import Store
 
@@ -35,12 +36,12 @@ class EngineSources:
             location = lent.path + at + digest
         return LayoutSource(location, platform, self._store.blobs, self._pool)
 
-    def http(self, url: str, attrs: dict[str, str], session: Session) -> Source:
+    def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
         from lamina.sources.http import HttpSource
 
         return HttpSource(url, attrs, self._folder("http"), self._pool)
 
-    def git(self, place: str, attrs: dict[str, str], session: Session) -> Source:
+    def git(self, place: str, attrs: dict[str, str], session: Session) -> GitSource:
         from lamina.sources.git import GitSource, git_url_of
         from lamina.sources.git_remote import GitRemote
 

@@ -38,23 +38,23 @@ class GitSource:
 
     def __init__(self, url: GitUrl, remote: GitRemote, scratch: str, pool: RefPool) -> None:
         self._url = url
-        self._remote = remote
+        self.remote = remote
         self._scratch = scratch
         self._pool = pool
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        url, remote = self._url, self._remote
+        url, remote = self._url, self.remote
         remote.resolve(context.cancel)
         kept = f" .git {remote.name}" if url.keep_git_dir else ""
         shape = f"git.v1 {remote.commit} {url.folder} {url.submodules}{kept}"
         return CacheMap(digest_of(shape.encode()))
 
     def fetch(self, context: OpContext) -> Ref:
-        if not self._remote.commit:
-            self._remote.resolve(context.cancel)
+        if not self.remote.commit:
+            self.remote.resolve(context.cancel)
         work = os.path.join(self._scratch, os.urandom(8).hex())
         try:
-            source = self._remote.check_out(work, context.cancel)
+            source = self.remote.check_out(work, context.cancel)
             with self._pool.writable(Ref(), context.cancel) as (path, staged):
                 for entry in os.listdir(source):
                     shutil.move(os.path.join(source, entry), os.path.join(path, entry))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext
+    from lamina.system.cancel import Cancellation
 
 _CHUNK = 1 << 18
 _TIMEOUT = 60
@@ -44,7 +45,7 @@ class HttpSource:
 
     def __init__(self, url: str, attrs: dict[str, str], downloads: str, pool: RefPool) -> None:
         self._url = url
-        self._name = attrs.get("http.filename") or "download"
+        self.name = attrs.get("http.filename") or "download"
         checksum = attrs.get("http.checksum", "")
         self._expected = parse_digest(checksum) if checksum else None
         self._path = os.path.join(downloads, digest_of(url.encode()).hex[:32])
@@ -52,22 +53,22 @@ class HttpSource:
         self._found: Download | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        found = self._found = self._bring(context)
+        found = self._found = self.bring(context.cancel)
         if self._expected is not None and found.digest != self._expected:
             raise Corrupt(
                 f"{self._url}: digest mismatch: the content is {found.digest}, "
                 f"not {self._expected}",
                 hint="check --checksum, or whether the file has changed",
             )
-        return CacheMap(digest_of(f"http.v1 {found.digest} {self._name}".encode()))
+        return CacheMap(digest_of(f"http.v1 {found.digest} {self.name}".encode()))
 
     def fetch(self, context: OpContext) -> Ref:
-        found = self._found or self._bring(context)
+        found = self._found or self.bring(context.cancel)
         data = self._data(found)
         plan = FilePlan(None)
         mode = stat.S_IFREG | 0o600
         size = os.path.getsize(data)
-        plan.put(self._name, PlannedFile(mode, 0, 0, found.modified_ns, size=size, source=data))
+        plan.put(self.name, PlannedFile(mode, 0, 0, found.modified_ns, size=size, source=data))
         return self._pool.commit_plan(plan, Ref(), self._url)
 
     def _data(self, found: Download) -> str:
@@ -78,7 +79,8 @@ class HttpSource:
         """
         return f"{self._path}-{Digest(found.digest).hex[:32]}"
 
-    def _bring(self, context: OpContext) -> Download:
+    def bring(self, cancel: Cancellation) -> Download:
+        """See that what the server has is here. Raises NotFound, Unavailable, InvalidInput."""
         import fcntl
 
         with open(self._path + ".lock", "w", encoding="ascii") as lock:
@@ -86,7 +88,7 @@ class HttpSource:
             known = self._known()
             if known is not None and known.digest == self._expected:
                 return known
-            found = self._download(context, known)
+            found = self._download(cancel, known)
             with open(self._path + ".new", "w", encoding="utf-8") as file:
                 json.dump(found, file)
             os.rename(self._path + ".new", self._path)
@@ -103,7 +105,7 @@ class HttpSource:
             return None
         return known if known.digest == f"sha256:{hashed}" else None
 
-    def _download(self, context: OpContext, known: Download | None) -> Download:
+    def _download(self, cancel: Cancellation, known: Download | None) -> Download:
         import http.client
         import urllib.error
         import urllib.request
@@ -116,7 +118,7 @@ class HttpSource:
         try:
             request = urllib.request.Request(self._url, headers=headers)
             with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-                return self._save(response, context)
+                return self._save(response, cancel)
         except urllib.error.HTTPError as error:
             if error.code == 304 and known is not None:
                 return known
@@ -130,7 +132,7 @@ class HttpSource:
         except http.client.HTTPException as error:
             raise Unavailable(f"{self._url}: the answer breaks off: {error!r}") from None
 
-    def _save(self, response: HTTPResponse, context: OpContext) -> Download:
+    def _save(self, response: HTTPResponse, cancel: Cancellation) -> Download:
         import email.utils
 
         stamp = response.headers.get("Last-Modified", "")
@@ -144,7 +146,7 @@ class HttpSource:
         length = 0
         with open(part, "wb") as file:
             while chunk := response.read(_CHUNK):
-                context.cancel.check()
+                cancel.check()
                 hashed.update(chunk)
                 file.write(chunk)
                 length += len(chunk)

@@ -1,0 +1,303 @@
+"""A build's door for frontends: `moby.buildkit.v1.frontend.LLBBridge`.
+
+A frontend runs in a client, or in a container of its own; either way it solves definitions,
+reads what comes of them, and returns a result.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lamina.api import filemode
+from lamina.api import gateway as api
+from lamina.api.caps import APICap
+from lamina.api.filesync import Stat
+from lamina.api.message import request_of
+from lamina.api.sourcemeta import (
+    ResolveImageConfigRequest,
+    ResolveImageConfigResponse,
+    ResolveSourceMetaRequest,
+)
+from lamina.api.status import error_of
+from lamina.base.digest import parse_digest
+from lamina.base.errors import InvalidInput, NotFound, Unsupported
+from lamina.base.events import WarningEvent
+from lamina.base.location import Location
+from lamina.base.reference import parse_reference
+from lamina.engine.capabilities import FRONTEND, LLB
+from lamina.engine.frontends import run_frontend
+from lamina.engine.reading import read_file, read_folder, stat_file
+from lamina.engine.result import BuildResult
+from lamina.engine.steps import step
+from lamina.engine.wire_result import read_result, result_metadata
+from lamina.ops.resolve import source_platform
+from lamina.sources.image import ResolveMode
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lamina.api.worker import WorkerRecord
+    from lamina.engine.build import Build
+    from lamina.engine.reading import FileStatus
+    from lamina.engine.result import Solvable
+    from lamina.llb.op import Definition
+    from lamina.refs.tree import Tree
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Handler, ServerCall
+
+_OCI_LAYOUT = 1
+
+
+class LlbBridge:
+    """Serves one build's frontend, until it has returned.
+
+    Args:
+        inputs: definitions that the client gave the frontend.
+        workers: who builds, for frontends that ask.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        inputs: Mapping[str, Definition],
+        workers: tuple[WorkerRecord, ...],
+    ) -> None:
+        self._build = build
+        self._inputs = inputs
+        self._workers = workers
+        self._lock = threading.Condition()
+        self._refs: dict[str, Solvable] = {}
+        self._outcome: BuildResult | StatusError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        """The service's methods; calls to others are UNIMPLEMENTED."""
+        served: dict[str, tuple[type, Callable[[Any], Any]]] = {
+            api.PING: (api.PingRequest, self.ping),
+            api.SOLVE: (api.SolveRequest, self.solve),
+            api.RESOLVE_IMAGE_CONFIG: (ResolveImageConfigRequest, self.resolve_image_config),
+            api.RESOLVE_SOURCE_META: (ResolveSourceMetaRequest, self.resolve_source_meta),
+            api.READ_FILE: (api.ReadFileRequest, self.read_file),
+            api.READ_DIR: (api.ReadDirRequest, self.read_dir),
+            api.STAT_FILE: (api.StatFileRequest, self.stat_file),
+            api.EVALUATE: (api.EvaluateRequest, self.evaluate),
+            api.INPUTS: (api.InputsRequest, self.inputs),
+            api.WARN: (api.WarnRequest, self.warn),
+            api.RETURN: (api.ReturnRequest, self.returned),
+        }
+        return {
+            method: partial(_serve, request, answer) for method, (request, answer) in served.items()
+        }
+
+    def wait(self, cancel: Cancellation) -> BuildResult:
+        """What the frontend returns. Raises StatusError (its own error), Cancelled."""
+        with self._lock, cancel.calling(self._wake):
+            while self._outcome is None and not cancel.cancelled:
+                self._lock.wait()
+            outcome = self._outcome
+        cancel.check()
+        assert outcome is not None
+        if isinstance(outcome, StatusError):
+            raise outcome
+        return outcome
+
+    def end(self, error: StatusError) -> None:
+        """The frontend is gone; an error unless it has returned."""
+        self._settle(error)
+
+    def ping(self, _: api.PingRequest) -> api.PongResponse:
+        return api.PongResponse(
+            tuple(APICap(name, enabled=True) for name in FRONTEND),
+            tuple(APICap(name, enabled=True) for name in LLB),
+            self._workers,
+        )
+
+    def solve(self, request: api.SolveRequest) -> api.SolveResponse:
+        if request.source_policies:
+            raise Unsupported("source policies are not supported yet")
+        build = self._build
+        if request.frontend:
+            if request.definition is not None and request.definition.ops:
+                raise InvalidInput("cannot solve with both a definition and a frontend")
+            inputs = dict(request.frontend_inputs)
+            result = run_frontend(build, request.frontend, dict(request.frontend_opt), inputs)
+        elif request.definition is not None and request.definition.ops:
+            result = read_result(build.solvable(request.definition), None, {})
+            result = result._replace(metadata={})
+        else:
+            result = BuildResult(())
+        if request.evaluate:
+            for part in result.parts:
+                part.files.ref()
+        return self._answer(request, result)
+
+    def resolve_image_config(
+        self, request: ResolveImageConfigRequest
+    ) -> ResolveImageConfigResponse:
+        build = self._build
+        platform = source_platform(request.platform, build.platform)
+        name = request.log_name or f"resolve image config for {request.ref}"
+        reference = parse_reference(request.ref)
+        if request.resolver_type == _OCI_LAYOUT:
+            attrs = {"oci.session": request.session_id, "oci.store": request.store_id}
+            source = build.engine.sources.layout(request.ref, attrs, platform, build.session)
+            with step(name, build.events):
+                found = source.resolve(build.cancel)
+        else:
+            resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
+            with step(name, build.events):
+                found = resolver.resolve(reference, platform, build.cancel)
+        return ResolveImageConfigResponse(str(found.digest), found.config, request.ref)
+
+    def resolve_source_meta(self, request: ResolveSourceMetaRequest) -> Any:
+        from lamina.engine.source_meta import resolve_source_meta
+
+        return resolve_source_meta(self._build, request)
+
+    def read_file(self, request: api.ReadFileRequest) -> api.ReadFileResponse:
+        offset, length = request.range or (0, 0)
+        data = read_file(self._tree(request.ref), request.file_path, offset, length)
+        return api.ReadFileResponse(data)
+
+    def read_dir(self, request: api.ReadDirRequest) -> api.ReadDirResponse:
+        found = read_folder(self._tree(request.ref), request.dir_path, request.include_pattern)
+        return api.ReadDirResponse(tuple(map(_stat, found)))
+
+    def stat_file(self, request: api.StatFileRequest) -> api.StatFileResponse:
+        return api.StatFileResponse(_stat(stat_file(self._tree(request.ref), request.path)))
+
+    def evaluate(self, request: api.EvaluateRequest) -> api.EvaluateResponse:
+        self._solvable(request.ref).ref()
+        return api.EvaluateResponse()
+
+    def inputs(self, _: api.InputsRequest) -> api.InputsResponse:
+        return api.InputsResponse(tuple(sorted(self._inputs.items())))
+
+    def warn(self, request: api.WarnRequest) -> api.WarnResponse:
+        location = None
+        if request.info is not None:
+            lines = [(r.start.line, r.end.line) for r in request.ranges if r.start and r.end]
+            first, last = (lines[0][0], lines[-1][1]) if lines else (0, 0)
+            text = request.info.data.decode("utf-8", "surrogateescape")
+            location = Location(request.info.filename, first, last, text)
+        self._build.events(
+            WarningEvent(
+                parse_digest(request.digest),
+                request.short.decode("utf-8", "replace"),
+                tuple(line.decode("utf-8", "replace") for line in request.detail),
+                request.url,
+                location,
+                request.level,
+            )
+        )
+        return api.WarnResponse()
+
+    def returned(self, request: api.ReturnRequest) -> api.ReturnResponse:
+        if request.error is not None:
+            self._settle(error_of(request.error))
+        else:
+            self._settle(self._read(request.result or api.Result()))
+        return api.ReturnResponse()
+
+    def _settle(self, outcome: BuildResult | StatusError) -> None:
+        with self._lock:
+            if self._outcome is None:
+                self._outcome = outcome
+            self._lock.notify_all()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._lock.notify_all()
+
+    def _answer(self, request: api.SolveRequest, result: BuildResult) -> api.SolveResponse:
+        metadata = tuple(sorted(result_metadata(result).items()))
+        if not request.frontend:
+            metadata = ()
+        if result.several:
+            if not request.allow_result_return:
+                raise InvalidInput("solve did not return default result")
+            refs = tuple((part.key, self._register(part.files)) for part in result.parts)
+            if request.allow_result_array_ref:
+                wire = api.Result(refs=api.RefMap(refs), metadata=metadata)
+            else:
+                ids = api.RefMapDeprecated(tuple((key, ref.id) for key, ref in refs))
+                wire = api.Result(refs_deprecated=ids, metadata=metadata)
+            return api.SolveResponse(result=wire)
+        files = result.parts[0].files if result.parts else None
+        ref = api.Ref() if files is None else self._register(files)
+        if request.final:
+            self._settle(result)
+        if not request.allow_result_return:
+            return api.SolveResponse(ref.id, api.Result(ref_deprecated=ref.id, metadata=metadata))
+        if request.allow_result_array_ref:
+            return api.SolveResponse(result=api.Result(ref=ref, metadata=metadata))
+        return api.SolveResponse(result=api.Result(ref_deprecated=ref.id, metadata=metadata))
+
+    def _register(self, files: Solvable) -> api.Ref:
+        if files.graph is None:
+            return api.Ref()
+        ref = os.urandom(16).hex()
+        with self._lock:
+            self._refs[ref] = files
+        return api.Ref(ref, files.definition)
+
+    def _read(self, result: api.Result) -> BuildResult:
+        metadata = dict(result.metadata)
+        several: dict[str, str] | None = None
+        single: str | None = None
+        if result.refs is not None:
+            several = {key: ref.id for key, ref in result.refs.refs}
+        elif result.refs_deprecated is not None:
+            several = dict(result.refs_deprecated.refs)
+        elif result.ref is not None:
+            single = result.ref.id
+        else:
+            single = result.ref_deprecated
+        if several is not None:
+            found = {key: self._solvable(ref, empty=True) for key, ref in several.items()}
+            return read_result(None, found, metadata)
+        return read_result(
+            None if single is None else self._solvable(single, empty=True), None, metadata
+        )
+
+    def _solvable(self, ref: str, *, empty: bool = False) -> Solvable:
+        """A ref by its id; "" is an empty file system, where one may be."""
+        if not ref and empty:
+            return self._build.solvable(None)
+        with self._lock:
+            found = self._refs.get(ref)
+        if found is None:
+            raise NotFound(f"no such ref: {ref}")
+        return found
+
+    def _tree(self, ref: str) -> Tree:
+        found = self._solvable(ref).ref()
+        return self._build.engine.pool.tree(found, self._build.cancel)
+
+
+def _serve(request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
+    call.send(encode(answer(request_of(call, request, api.SCHEMA)), api.SCHEMA))
+
+
+def _stat(entry: FileStatus) -> Stat:
+    status = entry.status
+    return Stat(
+        path=entry.name,
+        mode=filemode.from_unix(status.st_mode),
+        uid=entry.owner[0],
+        gid=entry.owner[1],
+        size=status.st_size,
+        mod_time=status.st_mtime_ns,
+        linkname=entry.link,
+        devmajor=os.major(status.st_rdev),
+        devminor=os.minor(status.st_rdev),
+    )
+
+
+def gone(reason: str) -> StatusError:
+    """How a frontend ends that never returned."""
+    return StatusError(Code.UNKNOWN, reason)

@@ -1,0 +1,80 @@
+"""What a source is at present, for frontends that ask before they use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api.sourcemeta import (
+    ResolveSourceGitResponse,
+    ResolveSourceHTTPResponse,
+    ResolveSourceImageResponse,
+    ResolveSourceMetaRequest,
+    ResolveSourceMetaResponse,
+)
+from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.reference import parse_reference
+from lamina.engine.steps import step
+from lamina.ops.resolve import RESOLVE_MODE, source_platform
+from lamina.sources.image import ResolveMode
+
+if TYPE_CHECKING:
+    from lamina.engine.build import Build
+    from lamina.llb.op import SourceOp
+
+
+def resolve_source_meta(
+    build: Build, request: ResolveSourceMetaRequest
+) -> ResolveSourceMetaResponse:
+    """Raises InvalidInput, NotFound, Unavailable, Unsupported."""
+    source = request.source
+    if source is None:
+        raise InvalidInput("source is required")
+    scheme, _, place = source.identifier.partition("://")
+    name = request.log_name or f"resolve image config for {source.identifier}"
+    match scheme:
+        case "docker-image" | "oci-layout":
+            with step(name, build.events):
+                image = _image(build, request, scheme, place)
+            return ResolveSourceMetaResponse(source, image=image)
+        case "git":
+            with step(name, build.events):
+                return ResolveSourceMetaResponse(source, git=_git(build, request, place))
+        case "http" | "https":
+            with step(name, build.events):
+                return ResolveSourceMetaResponse(source, http=_http(build, source))
+    return ResolveSourceMetaResponse(source)
+
+
+def _image(
+    build: Build, request: ResolveSourceMetaRequest, scheme: str, place: str
+) -> ResolveSourceImageResponse:
+    assert request.source is not None
+    attrs = dict(request.source.attrs)
+    platform = source_platform(request.platform, build.platform)
+    wanted = request.image
+    if wanted is not None and (wanted.attestation_chain or wanted.resolve_attestations):
+        raise Unsupported("attestation chains of images are not supported yet")
+    if scheme == "oci-layout":
+        found = build.engine.sources.layout(place, attrs, platform, build.session).resolve(
+            build.cancel
+        )
+    else:
+        mode = request.resolve_mode or attrs.get(RESOLVE_MODE, "")
+        resolver = build.engine.resolver(ResolveMode.parse(mode))
+        found = resolver.resolve(parse_reference(place), platform, build.cancel)
+    config = b"" if wanted is not None and wanted.no_config else found.config
+    return ResolveSourceImageResponse(str(found.digest), config)
+
+
+def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> ResolveSourceGitResponse:
+    assert request.source is not None
+    source = build.engine.sources.git(place, dict(request.source.attrs), build.session)
+    remote = source.remote
+    remote.resolve(build.cancel)
+    return ResolveSourceGitResponse(remote.commit, remote.name)
+
+
+def _http(build: Build, source: SourceOp) -> ResolveSourceHTTPResponse:
+    found = build.engine.sources.http(source.identifier, dict(source.attrs), build.session)
+    download = found.bring(build.cancel)
+    return ResolveSourceHTTPResponse(str(download.digest), found.name)

@@ -1,0 +1,99 @@
+"""Results as frontends pass them on: refs by id, and what is said of them as metadata.
+
+`containerimage.config` and `containerimage.base.config` are image configurations, with
+`/<platform id>` behind them if there are several; `refs.platforms` lists the platforms by id
+(BuildKit's `exporter/containerimage/exptypes`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import InvalidInput
+from lamina.base.oci import platform_from_json, platform_to_json
+from lamina.base.platform import host_platform, normalise
+from lamina.engine.result import BuildResult, PlatformResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.base.platform import Platform
+    from lamina.engine.result import Solvable
+
+CONFIG = "containerimage.config"
+BASE_CONFIG = "containerimage.base.config"
+PLATFORMS = "refs.platforms"
+
+
+def read_result(
+    single: Solvable | None,
+    several: Mapping[str, Solvable] | None,
+    metadata: Mapping[str, bytes],
+) -> BuildResult:
+    """A frontend's result: one ref, or several by platform id, or neither. Raises InvalidInput."""
+    platforms = _platforms(metadata)
+    if several is None:
+        if single is None:
+            return BuildResult((), metadata=metadata)
+        config = metadata.get(CONFIG, b"")
+        platform = next(iter(platforms.values()), None) or _platform_of(config)
+        part = PlatformResult(platform, single, config, metadata.get(BASE_CONFIG, b""))
+        return BuildResult((part,), metadata=metadata)
+    parts = []
+    for key in [
+        *(k for k in platforms if k in several),
+        *(k for k in several if k not in platforms),
+    ]:
+        config = metadata.get(f"{CONFIG}/{key}", b"") or metadata.get(CONFIG, b"")
+        parts.append(
+            PlatformResult(
+                platforms.get(key) or _platform_of(config),
+                several[key],
+                config,
+                metadata.get(f"{BASE_CONFIG}/{key}", b""),
+                key,
+            )
+        )
+    return BuildResult(tuple(parts), True, metadata)
+
+
+def result_metadata(result: BuildResult) -> dict[str, bytes]:
+    """What goes with the refs of a result."""
+    metadata = dict(result.metadata)
+    for part in result.parts:
+        suffix = f"/{part.key}" if result.several else ""
+        if part.config:
+            metadata.setdefault(CONFIG + suffix, part.config)
+        if part.base:
+            metadata.setdefault(BASE_CONFIG + suffix, part.base)
+    if result.parts and PLATFORMS not in metadata:
+        listed = [
+            {"ID": part.key, "Platform": platform_to_json(part.platform)} for part in result.parts
+        ]
+        metadata[PLATFORMS] = json.dumps({"Platforms": listed}, separators=(",", ":")).encode()
+    return metadata
+
+
+def _platforms(metadata: Mapping[str, bytes]) -> dict[str, Platform]:
+    text = metadata.get(PLATFORMS)
+    if not text:
+        return {}
+    try:
+        listed: list[dict[str, Any]] = json.loads(text)["Platforms"] or []
+        return {
+            str(entry["ID"]): normalise(platform_from_json(entry["Platform"])) for entry in listed
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"malformed {PLATFORMS} in a frontend's result: {error!r}") from error
+
+
+def _platform_of(config: bytes) -> Platform:
+    if config:
+        try:
+            platform = platform_from_json(json.loads(config))
+        except (ValueError, AttributeError) as error:
+            raise InvalidInput(f"malformed image config in a frontend's result: {error}") from error
+        if platform.architecture:
+            return normalise(platform)
+    return host_platform()
