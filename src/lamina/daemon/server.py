@@ -9,7 +9,10 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import AlreadyExists, InvalidInput
+from lamina.daemon.content import ContentService
 from lamina.daemon.gc import Collector, sized_policies
+from lamina.daemon.history import History
+from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.notify import notify
 from lamina.daemon.signals import taken
@@ -55,7 +58,13 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         worker = describe_worker(store.root, config.worker, policies, overlay=place.overlay)
         collector = owned.enter_context(Collector(store, policies, log))
         ending = Cancellation()
-        handlers = {**InfoService(worker, ending).handlers(), **UsageService(store).handlers()}
+        history = History(store, config.history, log, collector.wake)
+        handlers: dict[str, Handler] = {
+            **InfoService(worker, ending).handlers(),
+            **UsageService(store).handlers(),
+            **HistoryService(history, ending).handlers(),
+            **ContentService(store.blobs).handlers(),
+        }
         listeners = [
             owned.enter_context(listener) for listener in _listen(config.grpc, handlers, log)
         ]

@@ -1,0 +1,109 @@
+"""The error tree as call statuses, and back.
+
+What BuildKit's clients show is the message, after the code's name unless that is UNKNOWN; so,
+as buildkitd does, most failures are UNKNOWN, and say what they are in typed details: the place
+in the text, the step, the command's exit status. The kind and the hint, for lamina's own
+client, are one more detail, which others leave alone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from lamina.api import errors as typed
+from lamina.base import errors
+from lamina.base.errors import LaminaError
+from lamina.base.location import Location
+from lamina.llb.op import Position, Range, SourceInfo
+from lamina.wire.contract import Code, Detail, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_URL = "lamina/errors.Error+json"
+_CODES: dict[type[LaminaError], Code] = {
+    errors.Cancelled: Code.CANCELLED,
+    errors.Exhausted: Code.RESOURCE_EXHAUSTED,
+    errors.Internal: Code.INTERNAL,
+}
+_KINDS: dict[Code, type[LaminaError]] = {
+    Code.CANCELLED: errors.Cancelled,
+    Code.INVALID_ARGUMENT: errors.InvalidInput,
+    Code.DEADLINE_EXCEEDED: errors.Unavailable,
+    Code.NOT_FOUND: errors.NotFound,
+    Code.ALREADY_EXISTS: errors.AlreadyExists,
+    Code.PERMISSION_DENIED: errors.PermissionDenied,
+    Code.UNAUTHENTICATED: errors.PermissionDenied,
+    Code.RESOURCE_EXHAUSTED: errors.Exhausted,
+    Code.UNAVAILABLE: errors.Unavailable,
+    Code.UNIMPLEMENTED: errors.Unsupported,
+    Code.DATA_LOSS: errors.Corrupt,
+    Code.INTERNAL: errors.Internal,
+}
+_BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.values()}
+_CANCELLED = "context canceled"  # by these words clients tell a build that was cancelled
+
+
+def to_status(error: LaminaError, *, vertex: str = "") -> StatusError:
+    """How a call ends that failed so; `vertex` is the digest of the step, if it was one."""
+    message = error.reason
+    if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
+        message = f"{message}: {_CANCELLED}"
+    details = [typed.detail_of(item) for item in _details(error, vertex)]
+    own = {"kind": error.kind, "hint": error.hint}
+    details.append(Detail(_URL, json.dumps(own).encode()))
+    return StatusError(_CODES.get(type(error), Code.UNKNOWN), message, tuple(details))
+
+
+def from_status(error: StatusError) -> LaminaError:
+    """The error that a peer's status tells of; not more exact than what the peer says."""
+    own = _own(error)
+    kind = _BY_KIND.get(own.get("kind", ""), _KINDS.get(error.code, LaminaError))
+    hint = own.get("hint", "")
+    location: Location | None = None
+    exit_code: int | None = None
+    for item in typed.typed_errors(error):
+        match item:
+            case typed.Source(SourceInfo() as info, ranges) if ranges and location is None:
+                location = _location(info, ranges)
+            case typed.Exit(code):
+                exit_code = code
+    if exit_code is not None:
+        return errors.CommandFailed(
+            error.message, exit_code=exit_code, hint=hint, location=location
+        )
+    return kind(error.message, hint=hint, location=location)
+
+
+def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
+    if isinstance(error, errors.CommandFailed):
+        yield typed.Exit(error.exit_code)
+    if vertex:
+        yield typed.Vertex(vertex)
+    place = error.location
+    if place is not None:
+        info = SourceInfo(place.filename, place.text.encode("utf-8", "surrogateescape"))
+        lines = Range(Position(place.start), Position(place.end))
+        yield typed.Source(info._replace(language="Dockerfile"), (lines,))
+
+
+def _location(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
+    starts = [item.start.line for item in ranges if item.start is not None]
+    ends = [item.end.line for item in ranges if item.end is not None]
+    if not starts:
+        return None
+    text = info.data.decode("utf-8", "surrogateescape")
+    return Location(info.filename, min(starts), max(starts + ends), text)
+
+
+def _own(error: StatusError) -> dict[str, str]:
+    for detail in error.details:
+        if detail.type_url == _URL:
+            try:
+                loaded = json.loads(detail.value)
+            except ValueError:
+                continue
+            if isinstance(loaded, dict):
+                return {k: v for k, v in loaded.items() if isinstance(v, str)}
+    return {}

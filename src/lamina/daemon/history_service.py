@@ -1,0 +1,105 @@
+"""`Control.Status`, `Control.ListenBuildHistory` and `Control.UpdateBuildHistory`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.api import control, history
+from lamina.api.message import request_of
+from lamina.base.errors import InvalidInput
+from lamina.daemon.history_filter import parse_history_filters
+from lamina.wire.fields import data, integer
+from lamina.wire.protobuf import Schema, encode
+
+if TYPE_CHECKING:
+    from lamina.daemon.history import History
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Handler, ServerCall
+
+_NOW = "buildkit-current-timestamp"
+
+
+class _EncodedEvent(NamedTuple):
+    """`BuildHistoryEvent` whose record is encoded already."""
+
+    type: int
+    record: bytes
+
+
+_SCHEMA: Schema = {_EncodedEvent: (integer(1, "type"), data(2, "record"))}
+
+
+class HistoryService:
+    """Handlers of the three methods.
+
+    Args:
+        ending: flipped when the daemon ends; streams of what is to come end then.
+    """
+
+    def __init__(self, history: History, ending: Cancellation) -> None:
+        self._history = history
+        self._ending = ending
+
+    def handlers(self) -> dict[str, Handler]:
+        return {
+            control.STATUS: self.status,
+            history.LISTEN_BUILD_HISTORY: self.listen,
+            history.UPDATE_BUILD_HISTORY: self.update,
+        }
+
+    def status(self, call: ServerCall) -> None:
+        request = request_of(call, control.StatusRequest, control.SCHEMA)
+        _tell_time(call)
+        for message in self._history.status(request.ref, call.cancel):
+            call.send(message)
+
+    def listen(self, call: ServerCall) -> None:
+        request = request_of(call, history.BuildHistoryRequest, history.SCHEMA)
+        if request.limit < 0:
+            raise InvalidInput(f"invalid limit {request.limit}")
+        matches = parse_history_filters(request.filter)
+        _tell_time(call)
+
+        def past() -> None:
+            if request.active_only:
+                return
+            found = self._history.records.find(request.ref, matches, request.limit)
+            for record in found:
+                complete = _EncodedEvent(history.BuildHistoryEventType.COMPLETE, record)
+                call.send(encode(complete, _SCHEMA))
+
+        if request.early_exit:
+            for record in self._history.running():
+                if request.ref in ("", record.ref):
+                    self._send(call, history.BuildHistoryEventType.STARTED, record)
+            past()
+            return
+        heard = self._history.listen(request.ref, past, call.cancel, self._ending)
+        for event in heard:
+            self._send(call, event.kind, event.record)
+
+    def update(self, call: ServerCall) -> None:
+        """Delete a record, or set whether it is pinned; to finalize there is nothing: a record
+        is whole when it appears."""
+        request = request_of(call, history.UpdateBuildHistoryRequest, history.SCHEMA)
+        if request.delete:
+            self._history.delete(request.ref)
+        elif not request.finalize:
+            self._history.pin(request.ref, request.pinned)
+        call.send(encode(history.UpdateBuildHistoryResponse(), history.SCHEMA))
+
+    @staticmethod
+    def _send(
+        call: ServerCall,
+        kind: history.BuildHistoryEventType,
+        record: history.BuildHistoryRecord,
+    ) -> None:
+        call.send(encode(history.BuildHistoryEvent(kind, record), history.SCHEMA))
+
+
+def _tell_time(call: ServerCall) -> None:
+    """Clients compute ages with the daemon's clock."""
+    now = time.time()
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    call.start(((_NOW, f"{text}.{int(now % 1 * 1e9):09d}Z"),))

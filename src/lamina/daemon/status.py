@@ -1,0 +1,276 @@
+"""A build's progress as BuildKit's messages: kept in a file, read by any number of clients.
+
+The file has the form of a record's log in BuildKit's history
+(`application/vnd.buildkit.status.v0`): a length, 32 bits, little-endian, and so many bytes of a
+`StatusResponse`, again and again. Every reader begins at its start and goes at its own pace, so
+a client that comes late misses nothing, and one that is slow holds nobody up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.api.control import (
+    SCHEMA,
+    StatusResponse,
+    Vertex,
+    VertexLog,
+    VertexStatus,
+    VertexWarning,
+)
+from lamina.api.timestamp import Timestamp, at_seconds
+from lamina.base.digest import Digest
+from lamina.base.errors import Corrupt
+from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.base.events import Event, WarningEvent
+    from lamina.system.cancel import Cancellation
+
+MEDIA_TYPE = "application/vnd.buildkit.status.v0"
+_CHUNK = 256 << 10
+_BATCH = 1 << 20  # as in BuildKit: no message gets larger but for one piece of log
+_PIECE = 1 << 20
+_LENGTH = 4
+
+
+class Steps(NamedTuple):
+    """How many vertices a log tells of, and how many warnings."""
+
+    total: int
+    completed: int
+    cached: int
+    warnings: int
+
+
+class Written(NamedTuple):
+    """A finished log: where it is, what it is known by, its size in bytes."""
+
+    path: str
+    digest: Digest
+    size: int
+
+
+class ProgressLog:
+    """Takes a build's events (it is an `EventSink`) until `finish`; `read` from any thread.
+
+    Close it; the file is removed then, unless somebody has moved it away.
+
+    Args:
+        path: the file to make.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._changed = threading.Condition()
+        self._hash = sha256()
+        self._size = 0
+        self._ended = False
+        self._closed = False
+        self._readers = 0
+        self._vertices: dict[str, tuple[bool, bool]] = {}
+        self._warnings = 0
+
+    def __call__(self, event: Event) -> None:
+        messages = [encode(message, SCHEMA) for message in responses(event)]
+        framed = b"".join(len(m).to_bytes(_LENGTH, "little") + m for m in messages)
+        with self._changed:
+            if self._ended:
+                return
+            self._count(event)
+            if not self._append(framed):
+                return
+            self._size += len(framed)
+            self._hash.update(framed)
+            self._changed.notify_all()
+
+    @property
+    def steps(self) -> Steps:
+        with self._changed:
+            states = self._vertices.values()
+            completed = sum(done for done, _ in states)
+            cached = sum(cached for _, cached in states)
+            return Steps(len(states), completed, cached, self._warnings)
+
+    def finish(self) -> Written:
+        """No more comes; readers end when they have read it all."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+            return Written(self._path, Digest(f"sha256:{self._hash.hexdigest()}"), self._size)
+
+    def close(self) -> None:
+        with self._changed:
+            self._ended = self._closed = True
+            self._changed.notify_all()
+            self._free()
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            return
+
+    def read(self, cancel: Cancellation) -> Iterator[bytes]:
+        """Encoded `StatusResponse`s from the start to the end. Raises Cancelled.
+
+        To be iterated at once: until then the file stays.
+        """
+        with self._changed:
+            if self._closed:
+                return iter(())
+            self._readers += 1
+        return self._read(cancel)
+
+    def _read(self, cancel: Cancellation) -> Iterator[bytes]:
+        try:
+            with cancel.calling(self._wake):
+                yield from _batches(lambda at: self._next(at, cancel))
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._free()
+
+    def _append(self, framed: bytes) -> bool:
+        """Without room, what cannot be recorded is not shown; the build goes on all the same."""
+        try:
+            if os.pwrite(self._fd, framed, self._size) == len(framed):
+                return True
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            pass
+        return False
+
+    def _next(self, at: int, cancel: Cancellation) -> bytes:
+        """What is there from `at` on; waits for some. b"" at the end."""
+        with self._changed:
+            while at >= self._size and not self._ended and not cancel.cancelled:
+                self._changed.wait()
+            cancel.check()
+            there = self._size - at
+        return os.pread(self._fd, min(there, _CHUNK), at) if there > 0 else b""
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _free(self) -> None:
+        if self._closed and not self._readers and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, VertexEvent):
+            done, cached = self._vertices.get(event.digest, (False, False))
+            done, cached = done or event.completed is not None, cached or event.cached
+            self._vertices[event.digest] = (done, cached)
+        elif not isinstance(event, LogEvent | StatusEvent):
+            self._warnings += 1
+
+
+def replay(path: str) -> Iterator[bytes]:
+    """The encoded `StatusResponse`s of a finished log. Raises Corrupt, OSError."""
+    with open(path, "rb") as file:
+        yield from _batches(lambda at: os.pread(file.fileno(), _CHUNK, at))
+
+
+def _batches(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Join frames into messages: all fields repeat, so messages in a row are one.
+
+    Args:
+        read: gives bytes from a place on, b"" at the end.
+    """
+    at = 0
+    rest = b""
+    while data := read(at):
+        at += len(data)
+        rest += data
+        taken = 0
+        batch: list[bytes] = []
+        size = 0
+        while len(rest) - taken >= _LENGTH:
+            length = int.from_bytes(rest[taken : taken + _LENGTH], "little")
+            end = taken + _LENGTH + length
+            if end > len(rest):
+                break
+            if batch and size + length > _BATCH:
+                yield b"".join(batch)
+                batch, size = [], 0
+            batch.append(rest[taken + _LENGTH : end])
+            size += length
+            taken = end
+        if batch:
+            yield b"".join(batch)
+        rest = rest[taken:]
+    if rest:
+        raise Corrupt("a build's log ends within a message")
+
+
+def responses(event: Event) -> Iterator[StatusResponse]:
+    """An event as messages; a long piece of a command's output becomes several."""
+    match event:
+        case VertexEvent():
+            yield StatusResponse(vertexes=(_vertex(event),))
+        case StatusEvent():
+            yield StatusResponse(statuses=(_status(event),))
+        case LogEvent():
+            moment = at_seconds(event.timestamp)
+            for at in range(0, len(event.data), _PIECE):
+                piece = event.data[at : at + _PIECE]
+                yield StatusResponse(logs=(VertexLog(event.vertex, moment, event.stream, piece),))
+        case _:
+            yield StatusResponse(warnings=(_warning(event),))
+
+
+def _vertex(event: VertexEvent) -> Vertex:
+    group = event.group
+    return Vertex(
+        event.digest,
+        event.inputs,
+        event.name,
+        event.cached,
+        _moment(event.started),
+        _moment(event.completed),
+        event.error,
+        None if group is None else OpProgressGroup(group.id, group.name, group.weak),
+    )
+
+
+def _status(event: StatusEvent) -> VertexStatus:
+    return VertexStatus(
+        event.id,
+        event.vertex,
+        event.name,
+        event.current,
+        event.total,
+        at_seconds(event.timestamp),
+        _moment(event.started),
+        _moment(event.completed),
+    )
+
+
+def _warning(event: WarningEvent) -> VertexWarning:
+    place = event.location
+    warning = VertexWarning(
+        event.vertex,
+        event.level,
+        event.short.encode(),
+        tuple(line.encode() for line in event.detail),
+        event.url,
+    )
+    if place is None:
+        return warning
+    return warning._replace(
+        info=SourceInfo(place.filename, place.text.encode("utf-8", "surrogateescape")),
+        ranges=(Range(Position(place.start), Position(place.end)),),
+    )
+
+
+def _moment(seconds: float | None) -> Timestamp | None:
+    return None if seconds is None else at_seconds(seconds)
