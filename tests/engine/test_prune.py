@@ -14,7 +14,6 @@ import pytest
 from lamina.engine.prune import PruneRule, _limit, prune
 from lamina.engine.usage import cache_records, held_states
 from lamina.stores.cache_mounts import CacheMountStore
-from lamina.stores.database import Database
 from lamina.stores.snapshots import SnapshotStore
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
@@ -215,18 +214,3 @@ def test_pruning_while_a_build_runs(lamina: Lamina, context: Callable[..., Path]
     assert "#" in (log := lamina.build(folder))
     assert "CACHED" in log
     lamina.build(folder, "--target=old")
-
-
-def test_databases_of_older_laminas_are_brought_along(tmp_path: Path) -> None:
-    path = str(tmp_path / "meta.db")
-    database = Database(path)
-    with database.write() as connection:
-        connection.execute("DROP TABLE build_blobs")
-        connection.execute("DROP TABLE builds")
-        connection.execute("ALTER TABLE snapshots DROP COLUMN made")
-        connection.execute("PRAGMA user_version = 1")
-    database.close()
-    database = Database(path)
-    assert database.rows("SELECT made FROM snapshots") == []
-    assert database.rows("SELECT record FROM builds") == []
-    database.close()
