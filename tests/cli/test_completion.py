@@ -58,6 +58,8 @@ def test_bash(folder: Path) -> None:
     assert bash(folder, "lamina", "rmi", "de") == ["demo:1"]
     assert bash(folder, "lamina", "completion", "") == ["bash", "zsh", "fish"]
     assert bash(folder, "lamina", "build", "-t", "x") == []
+    assert bash(folder, "lamina", "cache", "") == ["ls", "export", "import", "rm", "demo:1"]
+    assert bash(folder, "lamina", "cache", "ls", "--format", "n") == ["names"]
 
 
 @needs("bash")

@@ -124,6 +124,15 @@ def make_import(pairs: Mapping[str, str]) -> CacheImport:
     return CacheImport(place, mounts)
 
 
+def make_place(flag: str, folder_key: str, pairs: Mapping[str, str]) -> RegistryPlace | FolderPlace:
+    """Read where a cache lies, and nothing else. Raises InvalidInput, Unsupported."""
+    left = _Pairs(flag, pairs)
+    kind = left.take("type")
+    place = left.place(kind, folder_key)
+    left.finish(kind)
+    return place
+
+
 class _Pairs:
     def __init__(self, flag: str, pairs: Mapping[str, str]) -> None:
         self._flag = flag

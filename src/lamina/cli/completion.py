@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lamina.cli.flags import Command, Flag, Parsed
 
 _IMAGES = "lamina images --format names 2>/dev/null"
+_MOUNTS = "lamina cache ls --format names 2>/dev/null"
 
 
 def run(parsed: Parsed) -> int:
@@ -83,6 +84,9 @@ def _bash_arguments(command: Command) -> str:
 
 
 def _bash_values(choices: tuple[str, ...], complete: str) -> str:
+    if complete == "mount":
+        words = " ".join(choices)
+        return f'_lamina_words "{words} $({_MOUNTS})" "$word"'
     if choices:
         return f"_lamina_words '{' '.join(choices)}' \"$word\""
     if complete in ("file", "directory"):
@@ -97,6 +101,8 @@ def _zsh() -> str:
         "#compdef lamina",
         "# zsh completion for lamina: source <(lamina completion zsh)",
         '_lamina_images() { local -a names; names=(${(f)"$(' + _IMAGES + ')"}); compadd -a names }',
+        '_lamina_mounts() { local -a names; names=(${(f)"$(' + _MOUNTS + ')"});'
+        " compadd $@ -a names }",
         "_lamina() {",
         "  local context state state_descr line",
         "  typeset -A opt_args",
@@ -115,6 +121,9 @@ def _zsh() -> str:
         for flag in command.flags:
             lines += [f"          {spec} \\" for spec in _zsh_flag(flag)]
         action = _zsh_action(command.choices, command.complete)
+        if command.complete == "mount":
+            lines.append(f"          {_quoted(f'1:command:{action}')} \\")
+            action = "_lamina_mounts"
         lines.append(f"          {_quoted(f'*:argument:{action}')} ;;")
     lines += ["      esac ;;", "  esac", "}"]
     # Sourced, the function is registered; found through $fpath, it is called.
@@ -171,6 +180,8 @@ def _fish_flag(flag: Flag) -> str:
 
 
 def _fish_values(choices: tuple[str, ...], complete: str) -> str:
+    if complete == "mount":
+        return "-a " + _quoted(" ".join(choices) + f" ({_MOUNTS})")
     if choices:
         return f"-a {_quoted(' '.join(choices))}"
     if complete == "image":

@@ -161,6 +161,20 @@ class CallAnswer(NamedTuple):
     error: str = ""
 
 
+class MountSummary(NamedTuple):
+    """A cache mount: `size` in bytes on disk, times in seconds since the epoch.
+
+    `came_from` is the cache that it was imported from, "" if it was made here.
+    """
+
+    name: str
+    size: int
+    created: float
+    last_used: float
+    usage_count: int
+    came_from: str
+
+
 class ImageSummary(NamedTuple):
     """One name of the local store. `name` is a full reference, "" for an image without one.
 
@@ -287,4 +301,27 @@ class Builder(Protocol):
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
         """Remove what matches and nothing uses."""
+        ...
+
+    def cache_mounts(self) -> Sequence[MountSummary]:
+        """The cache mounts of the store, the latest used first."""
+        ...
+
+    def export_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, int]:
+        """Send mounts to a cache, all of them without `names`; the bytes that were new, by name.
+
+        Raises NotFound, PermissionDenied, Unavailable.
+        """
+        ...
+
+    def import_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> None:
+        """Put a cache's copies of mounts in the place of those here. Raises as the export does."""
+        ...
+
+    def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
+        """Remove mounts, all of them without `names`; which ones. Raises NotFound."""
         ...

@@ -11,7 +11,13 @@ from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_erro
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
-from lamina.client.contract import BuildOutcome, CallAnswer, ImageSummary, PruneOutcome
+from lamina.client.contract import (
+    BuildOutcome,
+    CallAnswer,
+    ImageSummary,
+    MountSummary,
+    PruneOutcome,
+)
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, NamedContext
 from lamina.engine.bridge import DockerfileBridge
@@ -185,6 +191,35 @@ class EmbeddedBuilder:
         freed = prune(self._store, [rule], cancel, removed.append)
         return PruneOutcome(tuple(removed), freed)
 
+    def cache_mounts(self) -> Sequence[MountSummary]:
+        from lamina.engine.mounts_by_hand import list_mounts
+
+        return [MountSummary(*mount) for mount in list_mounts(self.engine)]
+
+    def export_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, int]:
+        from lamina.cacheio.options import make_place
+        from lamina.engine.mounts_by_hand import export_mounts
+
+        place = make_place("--to", "dest", _cache_pairs(cache))
+        done = export_mounts(self.engine, names, place, events, cancel)
+        return {name: sent.new for name, sent in done}
+
+    def import_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> None:
+        from lamina.cacheio.options import make_place
+        from lamina.engine.mounts_by_hand import import_mounts
+
+        place = make_place("--from", "src", _cache_pairs(cache))
+        import_mounts(self.engine, names, place, events, cancel)
+
+    def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
+        from lamina.engine.mounts_by_hand import remove_mounts
+
+        return remove_mounts(self.engine, names, cancel)
+
     def _image_table(self) -> Any:
         from lamina.stores.images import ImageTable
 
@@ -262,13 +297,14 @@ def _wishes(request: BuildRequest) -> CacheWishes:
         return CacheWishes()
     from lamina.cacheio.options import make_export, make_import
 
-    def pairs(spec: CacheSpec) -> dict[str, str]:
-        return {"type": spec.type, **dict(spec.attributes)}
-
     return CacheWishes(
-        tuple(make_import(pairs(spec)) for spec in request.cache_from),
-        tuple(make_export(pairs(spec)) for spec in request.cache_to),
+        tuple(make_import(_cache_pairs(spec)) for spec in request.cache_from),
+        tuple(make_export(_cache_pairs(spec)) for spec in request.cache_to),
     )
+
+
+def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
+    return {"type": spec.type, **dict(spec.attributes)}
 
 
 def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:

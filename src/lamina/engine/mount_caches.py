@@ -128,20 +128,11 @@ class MountCaches:
     def fetch(self, name: str, backend: Backend, cancel: Cancellation) -> bool:
         """Import one mount by hand, in place of what is here; whether the backend has it."""
         with step(f"importing cache mount {name}", self._events) as shown:
-            origin: MountOrigin | None = None
-
-            def fill(folder: str) -> MountOrigin | None:
-                nonlocal origin
-                origin = self._fetch(backend, name, folder, shown, cancel)
-                return origin
-
-            local = self._local_id(name) or name
-            self._mounts.remove(local, cancel)
-            with self._mounts.locked(local, fill, cancel):
-                pass
-            if origin is None:
-                self._mounts.remove(local, cancel)
-            return origin is not None
+            return self._mounts.replace(
+                self._local_id(name) or name,
+                lambda folder: self._fetch(backend, name, folder, shown, cancel),
+                cancel,
+            )
 
     def _fetch(
         self, backend: Backend, name: str, folder: str, shown: Step, cancel: Cancellation
@@ -166,13 +157,20 @@ class MountCaches:
         return MountOrigin(backend.origin, tuple(entry.path for entry in index.entries))
 
     def _local_id(self, mount_id: str) -> str | None:
-        """What this store calls a mount: with the state that it began as, if it began as one."""
+        """What this store calls a mount, the latest used of them."""
         name = travel_name(mount_id)
-        for known in self._mounts.names():
-            base, _, state = known.rpartition(":")
-            if travel_name(known) == name or (state.isdigit() and travel_name(base) == name):
-                return known
-        return None
+        known = self._mounts.names()
+        display = self.display_names(known)
+        return next((known_id for known_id in known if display[known_id] == name), None)
+
+    @staticmethod
+    def display_names(ids: Iterable[str]) -> dict[str, str]:
+        """What people call mounts: a store's ids also have the state that they began as."""
+        found = {}
+        for mount_id in ids:
+            base, _, state = mount_id.rpartition(":")
+            found[mount_id] = travel_name(base if base and state.isdigit() else mount_id)
+        return found
 
 
 def mounts_of(definition: Definition) -> list[str]:

@@ -158,6 +158,33 @@ class CacheMountStore:
             for mount_id, created, used, uses, directories in rows
         ]
 
+    def replace(self, mount_id: str, seed: Seed, cancel: Cancellation) -> bool:
+        """Put a new folder in the place of a mount's; not if `seed` finds nothing to fill it with.
+
+        The old one stays until the new one is whole, and until nobody uses it any more.
+        """
+        import shutil
+
+        fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
+        os.mkdir(fresh, 0o755)
+        try:
+            origin = seed(fresh)
+            if origin is None:
+                return False
+            self.remove(mount_id, cancel)
+            folder = self._folder(mount_id, 0)
+
+            def move(empty: str) -> MountOrigin | None:
+                os.rmdir(empty)
+                os.rename(fresh, empty)
+                return origin
+
+            with self._waited(folder, cancel):
+                self._ensure(mount_id, 0, folder, move)
+            return True
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
         """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
         import shutil

@@ -1,0 +1,142 @@
+"""`lamina cache`: cache mounts by hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, InvalidInput
+from lamina.cli.build import progress_mode
+from lamina.cli.interrupt import interruptible
+from lamina.cli.opening import open_engine
+from lamina.cli.progress.choose import open_display
+from lamina.cli.tables import json_lines, table
+from lamina.cli.units import show_ago, show_size, show_time
+from lamina.cli.values import parse_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.cli.flags import Parsed
+    from lamina.client.contract import Builder, MountSummary
+    from lamina.system.cancel import Cancellation
+
+_STDERR = 2
+
+
+def run(parsed: Parsed) -> int:
+    """The first argument says what to do."""
+    action, *names = parsed.arguments
+    match action:
+        case "ls":
+            return _list(parsed, names)
+        case "export":
+            return _export(parsed, names)
+        case "import":
+            return _import(parsed, names)
+        case "rm":
+            return _remove(parsed, names)
+    raise InvalidInput(f'unknown command "cache {action}"', hint="it is ls, export, import or rm")
+
+
+def _list(parsed: Parsed, names: Sequence[str]) -> int:
+    with open_engine(parsed) as builder:
+        mounts = builder.cache_mounts()
+    if names:
+        wanted = {name.lstrip("/") for name in names}
+        mounts = [mount for mount in mounts if mount.name in wanted]
+    match parsed.text("format"):
+        case "json":
+            if mounts:
+                print(json_lines(map(_document, mounts)))
+        case "names":
+            for mount in mounts:
+                print(mount.name)
+        case _:
+            print(_table(mounts))
+    return 0
+
+
+def _export(parsed: Parsed, names: Sequence[str]) -> int:
+    if not parsed.given("to"):
+        raise InvalidInput(
+            "`lamina cache export` needs --to", hint="for example --to type=registry,ref=host/app"
+        )
+    cache = parse_cache(parsed.text("to"), "to")
+    sent: dict[str, int] = {}
+
+    def work(builder: Builder, events: EventSink, cancel: Cancellation) -> None:
+        sent.update(builder.export_cache_mounts(names, cache, events, cancel))
+
+    status = _watched(parsed, work)
+    for name, new in sent.items():
+        print(f"{name}: {show_size(new)} new")
+    return status
+
+
+def _import(parsed: Parsed, names: Sequence[str]) -> int:
+    if not parsed.given("from") or not names:
+        raise InvalidInput(
+            "`lamina cache import` needs names and --from",
+            hint="for example lamina cache import go-build --from type=registry,ref=host/app",
+        )
+    cache = parse_cache(parsed.text("from"), "from")
+
+    def work(builder: Builder, events: EventSink, cancel: Cancellation) -> None:
+        builder.import_cache_mounts(names, cache, events, cancel)
+
+    return _watched(parsed, work)
+
+
+def _remove(parsed: Parsed, names: Sequence[str]) -> int:
+    if bool(names) == parsed.switch("all"):
+        raise InvalidInput("`lamina cache rm` needs names, or --all instead")
+    with open_engine(parsed) as builder, interruptible() as interruption:
+        for name in builder.remove_cache_mounts(names, interruption.cancel):
+            print(name)
+    return 0
+
+
+def _watched(parsed: Parsed, work: Callable[[Builder, EventSink, Cancellation], None]) -> int:
+    with open_engine(parsed) as builder, interruptible() as interruption:
+        display = open_display(progress_mode(parsed), _STDERR, os.environ)
+        try:
+            try:
+                work(builder, display, interruption.cancel)
+            finally:
+                display.close()
+        except Cancelled:
+            if not interruption.signal:
+                raise
+            print("ERROR: interrupted", file=sys.stderr)
+            return 128 + interruption.signal
+    return 0
+
+
+def _table(mounts: Sequence[MountSummary]) -> str:
+    now = time.time()
+    rows = [
+        (
+            mount.name,
+            show_size(mount.size),
+            show_ago(now - mount.last_used),
+            str(mount.usage_count),
+            mount.came_from or "here",
+        )
+        for mount in mounts
+    ]
+    return table(("NAME", "SIZE", "LAST USED", "USES", "FROM"), rows)
+
+
+def _document(mount: MountSummary) -> dict[str, object]:
+    return {
+        "Name": mount.name,
+        "Size": mount.size,
+        "CreatedAt": show_time(mount.created),
+        "LastUsedAt": show_time(mount.last_used),
+        "UsageCount": mount.usage_count,
+        "From": mount.came_from,
+    }

@@ -1,0 +1,123 @@
+"""`lamina cache`: what cache mounts there are, and moving them without a build."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import NotFound
+from lamina.cacheio.mount_index import travel_name
+from lamina.cacheio.options import CacheImport, Mounts, RegistryPlace
+from lamina.engine.caches import BuildCaches, CacheWishes
+from lamina.engine.mount_caches import MountCaches
+from lamina.engine.usage import tree_size
+from lamina.stores.layers import CACHE, FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.cacheio.backend import Backend
+    from lamina.cacheio.mount_export import Sent
+    from lamina.cacheio.options import FolderPlace
+    from lamina.engine.engine import Engine
+    from lamina.system.cancel import Cancellation
+
+
+class MountListing(NamedTuple):
+    """A mount as people see it: `size` in bytes on disk, `came_from` "" unless it was imported."""
+
+    name: str
+    size: int
+    created: float
+    used: float
+    uses: int
+    came_from: str
+
+
+def list_mounts(engine: Engine) -> list[MountListing]:
+    """All cache mounts of the store, the latest used first."""
+    known = engine.cache_mounts.summaries()
+    names = MountCaches.display_names([mount.id for mount in known])
+    return [
+        MountListing(
+            names[mount.id],
+            sum(map(tree_size, mount.folders)),
+            mount.created,
+            mount.used,
+            mount.uses,
+            mount.came_from.removeprefix(CACHE).removeprefix(FOLDER),
+        )
+        for mount in known
+    ]
+
+
+def export_mounts(
+    engine: Engine,
+    names: Sequence[str],
+    place: RegistryPlace | FolderPlace,
+    events: EventSink,
+    cancel: Cancellation,
+) -> list[tuple[str, Sent]]:
+    """Bring a cache's copies of mounts up to date; of all mounts without `names`.
+
+    Raises NotFound (no such mount), PermissionDenied, Unavailable, Corrupt, Exhausted.
+    """
+    with _opened(engine, place, events, cancel) as (mounts, backend):
+        wanted = list(map(travel_name, names)) or [m.name for m in list_mounts(engine)]
+        _must_exist(engine, wanted)
+        return mounts.send(dict.fromkeys(wanted), backend, must=True, cancel=cancel)
+
+
+def import_mounts(
+    engine: Engine,
+    names: Sequence[str],
+    place: RegistryPlace | FolderPlace,
+    events: EventSink,
+    cancel: Cancellation,
+) -> None:
+    """Put a cache's copies in the place of the mounts that are here.
+
+    Raises NotFound (the cache has no such mount), PermissionDenied, Unavailable, Corrupt.
+    """
+    with _opened(engine, place, events, cancel) as (mounts, backend):
+        for name in names:
+            if not mounts.fetch(travel_name(name), backend, cancel):
+                raise NotFound(
+                    f"{backend.label} has no cache mount {name}",
+                    hint="its name is the id of the mount in the Dockerfile, or its path",
+                )
+
+
+def remove_mounts(engine: Engine, names: Sequence[str], cancel: Cancellation) -> list[str]:
+    """Remove mounts, waiting for steps that use them; all of them without `names`.
+
+    Returns their names. Raises NotFound before any is removed.
+    """
+    with engine.store.shared():
+        known = [mount.id for mount in engine.cache_mounts.summaries()]
+        display = MountCaches.display_names(known)
+        wanted = {travel_name(name) for name in names} or set(display.values())
+        _must_exist(engine, wanted)
+        for mount_id in known:
+            if display[mount_id] in wanted:
+                engine.cache_mounts.remove(mount_id, cancel)
+    return sorted(wanted)
+
+
+def _must_exist(engine: Engine, names: Sequence[str] | set[str]) -> None:
+    known = MountCaches.display_names([m.id for m in engine.cache_mounts.summaries()]).values()
+    for name in names:
+        if name not in known:
+            raise NotFound(f"there is no cache mount {name}", hint="`lamina cache ls` lists them")
+
+
+@contextmanager
+def _opened(
+    engine: Engine, place: RegistryPlace | FolderPlace, events: EventSink, cancel: Cancellation
+) -> Iterator[tuple[MountCaches, Backend]]:
+    wishes = CacheWishes((CacheImport(place, Mounts(True)),))
+    caches = BuildCaches(engine, wishes, events, cancel)
+    with engine.store.shared():
+        mounts = MountCaches(engine.cache_mounts, engine.store.blobs, caches.backend, events)
+        yield mounts, caches.backend(place)
