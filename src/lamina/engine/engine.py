@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.build import Build, BuildOptions
 from lamina.engine.lenders import Lenders
@@ -28,6 +29,7 @@ from lamina.system.threads import WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
     from lamina.engine.lenders import Lender
     from lamina.refs.ref import Ref
@@ -41,6 +43,17 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _THREADS = 256  # a step that waits (for a lock, a nested build) keeps one; they start on demand
+
+
+class EnginePolicy(NamedTuple):
+    """How an engine was configured.
+
+    `workers` describe it to frontends. `frontends` are the only images that may be frontends,
+    if there are any.
+    """
+
+    workers: tuple[WorkerRecord, ...] = ()
+    frontends: tuple[str, ...] = ()
 
 
 class Engine:
@@ -59,8 +72,10 @@ class Engine:
         overlay: bool,
         tmpfs: str,
         hosts: Callable[[], Hosts] | None = None,
+        policy: EnginePolicy = EnginePolicy(),  # noqa: B008 - a value
     ) -> None:
         self.store = store
+        self.policy = policy
         self.snapshots = SnapshotStore(store)
         self.layers = LayerTable(store.database)
         self.images = ImageTable(store.database)
@@ -163,6 +178,16 @@ class Engine:
         from lamina.registry.client import RegistryClient
 
         return RegistryClient(self.hosts().trusting(domain))
+
+    def workers(self) -> tuple[WorkerRecord, ...]:
+        """Who builds, for frontends that ask."""
+        return self.policy.workers
+
+    def allow_frontend(self, name: str) -> None:
+        """Raise PermissionDenied if an image may not be a frontend; `name` has no tag."""
+        allowed = self.policy.frontends
+        if allowed and name not in allowed:
+            raise PermissionDenied(f"'{name}' is not an allowed gateway source")
 
     def resolver(self, mode: ResolveMode) -> ImageResolver:
         """Finds images by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,5 +29,7 @@ def run_frontend(
 
             return run_dockerfile(build, attrs, inputs)
         case "gateway.v0":
-            raise Unsupported("frontends in images are not supported yet")
+            from lamina.engine.gateway_frontend import run_gateway
+
+            return run_gateway(build, attrs, inputs)
     raise InvalidInput(f"invalid frontend: {name}", hint=f"there are {DOCKERFILE} and {GATEWAY}")

@@ -73,6 +73,7 @@ class LlbBridge:
         self._lock = threading.Condition()
         self._refs: dict[str, Solvable] = {}
         self._outcome: BuildResult | StatusError | None = None
+        self._returned = False
 
     def handlers(self) -> dict[str, Handler]:
         """The service's methods; calls to others are UNIMPLEMENTED."""
@@ -104,6 +105,12 @@ class LlbBridge:
         if isinstance(outcome, StatusError):
             raise outcome
         return outcome
+
+    @property
+    def failed(self) -> bool:
+        """Whether the frontend has returned an error."""
+        with self._lock:
+            return self._returned and isinstance(self._outcome, StatusError)
 
     def end(self, error: StatusError) -> None:
         """The frontend is gone; an error unless it has returned."""
@@ -198,9 +205,12 @@ class LlbBridge:
 
     def returned(self, request: api.ReturnRequest) -> api.ReturnResponse:
         if request.error is not None:
-            self._settle(error_of(request.error))
+            outcome: BuildResult | StatusError = error_of(request.error)
         else:
-            self._settle(self._read(request.result or api.Result()))
+            outcome = self._read(request.result or api.Result())
+        with self._lock:
+            self._returned = True
+        self._settle(outcome)
         return api.ReturnResponse()
 
     def _settle(self, outcome: BuildResult | StatusError) -> None:

@@ -109,3 +109,16 @@ class Runtime(Protocol):
         runtime), PermissionDenied.
         """
         ...
+
+    def connect(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        """The same with descriptors of the caller's, who keeps them, as standard streams."""
+        ...

@@ -89,22 +89,55 @@ class OciRunner:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        own = [null, out_write]
+        try:
+            return self._run(
+                process, sandbox, null, out_write, own, {out_read: stdout}, stderr, cancel
+            )
+        finally:
+            for fd in (*own, out_read):
+                os.close(fd)
+
+    def connect(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        return self._run(process, sandbox, stdin, stdout, [], {}, stderr, cancel)
+
+    def _run(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        stdin: int,
+        stdout: int,
+        own: list[int],
+        streams: dict[int, Callable[[bytes], None]],
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        """Run to the end. `own` are descriptors to close once the container has them."""
         with self._bundle(process, sandbox, terminal=False) as bundle:
-            out_read, out_write = os.pipe2(os.O_CLOEXEC)
             err_read, err_write = os.pipe2(os.O_CLOEXEC)
-            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 try:
                     # Out of the terminal's group: Ctrl-C reaches lamina alone, which cancels.
-                    guard = bundle.spawn(null, out_write, err_write, own_group=True)
+                    guard = bundle.spawn(stdin, stdout, err_write, own_group=True)
                 finally:
-                    for fd in (null, out_write, err_write):
-                        os.close(fd)
+                    os.close(err_write)
+                    while own:
+                        os.close(own.pop())
                 with _killed_at_the_end(guard), cancel.calling(lambda: _kill_tree(guard)):
-                    pump({out_read: stdout, err_read: stderr})
+                    pump({**streams, err_read: stderr})
                     code = guard.wait()
             finally:
-                os.close(out_read)
                 os.close(err_read)
             cancel.check()
             return bundle.outcome(code)

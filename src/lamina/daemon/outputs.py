@@ -1,0 +1,84 @@
+"""What a request wants out of a build, and what the response says of it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import InvalidInput
+from lamina.cacheio.options import make_export, make_import
+from lamina.engine.caches import CacheWishes
+from lamina.exporters.destination import make_output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lamina.api.control import CacheOptions, CacheOptionsEntry, Exporter, SolveRequest
+    from lamina.exporters.destination import Output
+
+_EPOCH = "source-date-epoch"
+_FILES = ("local", "tar", "oci", "docker")
+
+
+def outputs_of(request: SolveRequest) -> list[Output]:
+    """The request's exporters. An output that is files goes by its number in the session.
+
+    Raises InvalidInput, Unsupported.
+    """
+    epoch = dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", "")
+    found = []
+    for number, exporter in enumerate(_exporters(request)):
+        pairs = {"type": exporter.type, **dict(exporter.attrs)}
+        if epoch:
+            pairs.setdefault(_EPOCH, epoch)
+        if exporter.type in _FILES:
+            pairs["dest"] = str(number)
+        found.append(make_output(pairs))
+    return found
+
+
+def wishes_of(cache: CacheOptions | None) -> CacheWishes:
+    """The caches to read and write. Raises InvalidInput, Unsupported."""
+    if cache is None:
+        return CacheWishes()
+    exports = [_pairs(entry) for entry in cache.exports]
+    if cache.export_ref_deprecated:
+        attrs = dict(cache.export_attrs_deprecated)
+        exports.append({"type": "registry", **attrs, "ref": cache.export_ref_deprecated})
+    imports = [_pairs(entry) for entry in cache.imports]
+    imports += [{"type": "registry", "ref": ref} for ref in cache.import_refs_deprecated]
+    _refuse_twins(exports)
+    return CacheWishes(tuple(map(make_import, imports)), tuple(map(make_export, exports)))
+
+
+def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:
+    """What outputs became, and what the frontend wants the client to know, as texts."""
+    found = {
+        key: value if isinstance(value, str) else b64encode(json.dumps(value).encode()).decode()
+        for key, value in metadata.items()
+    }
+    for key, data in frontend.items():
+        if key.startswith("frontend."):
+            found[key] = data.decode("utf-8", "replace")
+    return found
+
+
+def _exporters(request: SolveRequest) -> Sequence[Exporter]:
+    from lamina.api.control import Exporter
+
+    if request.exporters or not request.exporter_deprecated:
+        return request.exporters
+    return (Exporter(request.exporter_deprecated, request.exporter_attrs_deprecated),)
+
+
+def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:
+    return {"type": entry.type, **dict(entry.attrs)}
+
+
+def _refuse_twins(exports: Iterable[dict[str, str]]) -> None:
+    seen = []
+    for pairs in exports:
+        if pairs in seen:
+            raise InvalidInput(f"duplicate cache exports [{pairs['type']}]")
+        seen.append(pairs)

@@ -1,0 +1,45 @@
+"""`# syntax=`: which frontend a text is for, whatever language it is in."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_LIMIT = 64 << 10
+_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
+
+
+def find_syntax(data: bytes) -> str:
+    """The value of the `syntax` directive, "" if there is none.
+
+    It stands among the directives at the top, behind a `#!` line if there is one, in comments
+    that begin with `#` or `//`; or it is the member `syntax` of a JSON document.
+    """
+    text = data[:_LIMIT].decode("utf-8", "replace").removeprefix("\ufeff")
+    if text.startswith("#!"):
+        text = text.partition("\n")[2]
+    for comment in ("#", "//"):
+        found = _among_directives(text, comment)
+        if found:
+            return found
+    if not text.lstrip().startswith("{"):
+        return ""
+    try:
+        document, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return ""
+    syntax = document.get("syntax") if isinstance(document, dict) else None
+    return syntax if isinstance(syntax, str) else ""
+
+
+def _among_directives(text: str, comment: str) -> str:
+    for line in text.split("\n"):
+        line = line.strip()
+        if not line.startswith(comment):
+            return ""
+        directive = _DIRECTIVE.match(line[len(comment) :].strip())
+        if directive is None:
+            return ""
+        if directive[1].lower() == "syntax":
+            return directive[2]
+    return ""

@@ -1,0 +1,186 @@
+"""The contexts of a build whose client lends its files: as sources of the build's own graph."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.git_url import is_git_url, parse_git_url
+from lamina.base.reference import parse_reference
+from lamina.dockerfile.contract import NamedContext
+from lamina.dockerfile.sources import git_source, http_source, local_source
+from lamina.engine.reading import read_file
+from lamina.llb.op import (
+    DESCRIPTION_NAME,
+    NO_INPUT,
+    CopyAction,
+    FileAction,
+    FileOp,
+    Op,
+    OpMetadata,
+)
+from lamina.llb.state import Vertex, marshal, unmarshal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.dockerfile.attributes import DockerfileOptions
+    from lamina.engine.build import Build
+    from lamina.llb.op import Definition
+    from lamina.refs.tree import Tree
+
+_ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_HEAD = 1024
+_CONFIG = "containerimage.config"
+
+
+class Contexts:
+    """Where a frontend's files are.
+
+    `main` is the build context, None if the client lends it; `dockerfile` what holds the
+    Dockerfile called `filename`, None if that is in a folder of its own.
+    """
+
+    def __init__(
+        self, build: Build, options: DockerfileOptions, inputs: Mapping[str, Definition]
+    ) -> None:
+        self._build = build
+        self._options = options
+        self._inputs = inputs
+        self._sessions = dict(options.folder_sessions)
+        self.filename = options.filename
+        self.main, self.dockerfile = self._find()
+
+    def session_of(self, folder: str) -> str:
+        """Which session lends a folder."""
+        return self._sessions.get(folder, self._build.session.id)
+
+    def tree(self, definition: Definition) -> Tree:
+        """The files of a definition's result. Raises what stopped it."""
+        ref = self._build.solvable(definition).ref()
+        return self._build.engine.pool.tree(ref, self._build.cancel)
+
+    def named(self) -> tuple[NamedContext, ...]:
+        """All that have a name. Raises InvalidInput."""
+        return tuple(self._named(name, text) for name, text in self._options.contexts)
+
+    def of_image(self, name: str) -> NamedContext | None:
+        """What stands in an image's place, if something does. Raises InvalidInput."""
+        wanted = parse_reference(name).familiar.removesuffix(":latest")
+        for known, text in self._options.contexts:
+            if known == wanted:
+                return self._named(known, text)
+        return None
+
+    def _find(self) -> tuple[Definition | None, Definition | None]:
+        """The build context, unless the client lends it, and what holds the Dockerfile then."""
+        options = self._options
+        context = dockerfile = None
+        if options.context and is_git_url(options.context):
+            keep = options.keep_git_dir or None
+            op = git_source(parse_git_url(options.context), keep_git_dir=keep)
+            context = define(op, f"[internal] load git source {options.context}")
+        elif options.context.startswith(("http://", "https://")):
+            context = self._download(options.context)
+        else:
+            dockerfile = self._inputs.get("dockerfile")
+            context = self._inputs.get("context")
+        if dockerfile is None and options.context:
+            dockerfile = context
+        if context is not None and options.context_subdir:
+            context = copied(context, options.context_subdir, contents=True)
+        return context, None if options.dockerfile_key else dockerfile
+
+    def _download(self, url: str) -> Definition:
+        """A URL as a context: an archive's files, or a Dockerfile alone."""
+        fetched = define(http_source(url, "context"), "[internal] load remote build context")
+        head = read_file(self.tree(fetched), "context", 0, _HEAD)
+        if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+            return copied(fetched, "/context", unpack=True)
+        self.filename = "context"
+        return fetched
+
+    def _named(self, name: str, text: str) -> NamedContext:
+        kind, colon, rest = text.partition(":")
+        if not colon:
+            raise InvalidInput(f"invalid context specifier {text} for {name}")
+        value = rest.removeprefix("//")
+        if kind in ("docker-image", "oci-layout"):
+            return NamedContext(name, kind, value)
+        if kind == "local":
+            session = self.session_of(value)
+            op = local_source(
+                value,
+                f"context:{name}-.dockerignore",
+                session=session,
+                followed=[".dockerignore"],
+                differ="none",
+            )
+            source = define(op, f"[context {name}] load .dockerignore")
+            shared = dict(self._options.shared_keys).get(name, "")
+            return NamedContext(
+                name,
+                kind,
+                value,
+                read_if_there(self.tree(source), ".dockerignore"),
+                session=session,
+                shared_key=shared,
+            )
+        if kind == "input":
+            if value not in self._inputs:
+                raise InvalidInput(f"invalid input {value} for {name}")
+            config = self._input_config(value)
+            return NamedContext(name, "definition", value, None, self._inputs[value], config)
+        if is_git_url(text):
+            op = git_source(parse_git_url(text))
+            return NamedContext(name, "definition", text, None, define(op, text))
+        if kind in ("http", "https"):
+            source = define(http_source(text, "context"), f"[context {name}] {text}")
+            return NamedContext(name, "definition", text, None, source)
+        raise InvalidInput(f"unsupported context source {kind} for {name}")
+
+    def _input_config(self, name: str) -> bytes:
+        """The image configuration that came with an input."""
+        text = dict(self._options.input_metadata).get(name, "")
+        if not text:
+            return b""
+        from base64 import b64decode
+
+        try:
+            # Go writes bytes in JSON as base64.
+            return b64decode(json.loads(text).get(_CONFIG) or "")
+        except (ValueError, AttributeError) as error:
+            raise InvalidInput(f"failed to parse input metadata {text}: {error}") from error
+
+
+def define(op: Op, name: str) -> Definition:
+    metadata = OpMetadata(description=((DESCRIPTION_NAME, name),))
+    return marshal(Vertex(op, metadata=metadata).output())
+
+
+def copied(
+    definition: Definition, path: str, *, contents: bool = False, unpack: bool = False
+) -> Definition:
+    """A part of another definition's result: a folder's contents, or an archive's."""
+    edge = unmarshal(definition)
+    if edge is None:
+        return definition
+    copy = CopyAction(
+        src=posixpath.join("/", path),
+        dest="/",
+        mode=-1,
+        timestamp=-1,
+        dir_copy_contents=contents,
+        attempt_unpack=unpack,
+    )
+    op = Op(file=FileOp((FileAction(NO_INPUT, 0, 0, copy=copy),)))
+    return marshal(Vertex(op, (edge,)).output())
+
+
+def read_if_there(tree: Tree, path: str) -> bytes | None:
+    try:
+        return read_file(tree, path)
+    except NotFound:
+        return None
