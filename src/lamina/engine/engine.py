@@ -197,5 +197,4 @@ class Engine:
         def current() -> list[Lender]:
             return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
-        lenders = Lenders(current)
-        return resolve_op(spec, self._workshop, lenders, lenders.restore)
+        return resolve_op(spec, self._workshop, Lenders(current))

@@ -9,6 +9,9 @@ from lamina.base.errors import Cancelled, LaminaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lamina.engine.result import Solvable
+    from lamina.llb.op import Definition
+    from lamina.refs.ref import Ref
     from lamina.session.contract import FolderRequest, LentFolder, Session
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
@@ -27,9 +30,11 @@ class Lender(Protocol):
         """Fill a new cache mount with what another machine's has; from where, if any."""
         ...
 
+    def solvable(self, definition: Definition) -> Solvable: ...
+
 
 class Lenders:
-    """Implements `lamina.session.contract.Session` and `lamina.ops.mounts.Restore`.
+    """Implements `lamina.session.contract.Session` and `lamina.ops.resolve.Waiting`.
 
     Args:
         current: the builds that wait for the vertex at the moment of a call. One may come or go
@@ -38,6 +43,10 @@ class Lenders:
 
     def __init__(self, current: Callable[[], Sequence[Lender]]) -> None:
         self._current = current
+
+    @property
+    def session(self) -> Session:
+        return self
 
     @property
     def id(self) -> str:
@@ -63,6 +72,11 @@ class Lenders:
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         origins = (lender.restore(name, folder, cancel) for lender in self._current())
         return next(filter(None, origins), None)
+
+    def solve(self, definition: Definition) -> Ref:
+        for lender in self._current():
+            return lender.solvable(definition).ref()
+        raise Cancelled("nobody waits for this any more")
 
     def _first(self, ask: Callable[[Session], T]) -> T:
         failure: LaminaError | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
     from lamina.refs.pool import RefPool
+    from lamina.refs.tree import Tree
     from lamina.solver.contract import OpContext, Result
 
 
@@ -78,17 +80,38 @@ class FileOperation:
         states: dict[int, tuple[FilePlan, Ref]] = {}
         outputs: dict[int, tuple[FilePlan, Ref]] = {}
         count = len(inputs)
+        shared = _shared(self._op.actions, count)
         for position, action in enumerate(self._op.actions):
             context.cancel.check()
             state = states.get(action.input)
             if state is None:
-                parent = inputs[action.input] if 0 <= action.input < count else Ref()
+                if action.input >= count:
+                    raise InvalidInput(f"action {position} has no input {action.input}")
+                parent = inputs[action.input] if action.input >= 0 else Ref()
                 state = (self._pool.plan(parent), parent)
+            elif action.input in shared:
+                state = (state[0].copy(), state[1])
             self._apply(action, state[0], inputs, states, context)
             states[count + position] = state
             if action.output >= 0:
                 outputs[action.output] = state
         return [self._pool.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
+
+    def _source(
+        self,
+        index: int,
+        inputs: Sequence[Ref],
+        states: dict[int, tuple[FilePlan, Ref]],
+        context: OpContext,
+    ) -> Tree:
+        """What a copy reads: an input, or the result of an earlier action."""
+        if index in states:
+            plan, parent = states[index]
+            made = self._pool.commit_plan(plan.copy(), parent, self._name)
+            return self._pool.tree(made, context.cancel)
+        if index >= len(inputs):
+            raise InvalidInput("a copy without a source")
+        return self._pool.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
 
     def _apply(
         self,
@@ -100,11 +123,7 @@ class FileOperation:
     ) -> None:
         if action.copy is not None:
             copy = action.copy
-            if action.secondary_input in states:
-                raise InvalidInput("a copy from an earlier action's result is not supported")
-            if not 0 <= action.secondary_input < len(inputs):
-                raise InvalidInput("a copy without a source")
-            source = self._pool.tree(inputs[action.secondary_input], context.cancel)
+            source = self._source(action.secondary_input, inputs, states, context)
             owner = self._owner(copy.owner, inputs)
             change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             if copy.attempt_unpack:
@@ -229,6 +248,15 @@ class FileOperation:
             return digest_selection(self._pool.tree(result), selectors)
 
         return digest
+
+
+def _shared(actions: Sequence[FileAction], inputs: int) -> set[int]:
+    """The actions' results that more than one thing is made of: each goes on with a copy."""
+    uses: Counter[int] = Counter()
+    for position, action in enumerate(actions):
+        uses[action.input] += 1
+        uses[inputs + position] += action.output >= 0
+    return {index for index, count in uses.items() if count > 1 and index >= inputs}
 
 
 def _owners(action: FileAction) -> list[ChownOpt]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Unsupported
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap, Dependency
 
@@ -54,12 +53,13 @@ class DiffOperation:
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         lower = self._input(self._op.lower.input if self._op.lower else -1, inputs)
         upper = self._input(self._op.upper.input if self._op.upper else -1, inputs)
+        if (lower.snapshot, lower.local) == (upper.snapshot, upper.local):
+            return [Ref()]
+        if lower.snapshot is None and lower.local is None:
+            return [upper]
         between = self._pool.is_ancestor(lower, upper)
         if between is None:
-            raise Unsupported(
-                "a diff whose lower side is not an ancestor of its upper side",
-                hint="take the diff between a state and one that it was made from",
-            )
+            return [self._pool.difference(lower, upper, self._name, context.cancel)]
         result = Ref()
         for state in between:
             result = self._pool.restack(state, result, self._name, context.cancel)

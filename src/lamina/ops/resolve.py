@@ -15,7 +15,7 @@ from lamina.sources.image import ResolveMode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamina.llb.op import LLBPlatform
+    from lamina.llb.op import Definition, LLBPlatform
     from lamina.ops.mounts import Restore
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
@@ -58,16 +58,28 @@ class Workshop(NamedTuple):
     tmpfs: str
 
 
-def resolve_op(
-    spec: VertexSpec, workshop: Workshop, session: Session, restore: Restore | None
-) -> Op[Ref]:
-    """Make a vertex executable. `session` and `restore` are those of whoever waits for it.
+class Waiting(Protocol):
+    """Who waits for a vertex: what ops borrow from them."""
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def restore(self) -> Restore: ...
+
+    def solve(self, definition: Definition) -> Ref:
+        """Make a definition's result for them."""
+        ...
+
+
+def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref]:
+    """Make a vertex executable.
 
     Raises InvalidInput and Unsupported.
     """
     op = decode_op(spec.data)
     inputs = len(op.inputs)
-    pool = workshop.pool
+    pool, session = workshop.pool, waiting.session
     if op.source is not None:
         from lamina.ops.source import SourceOperation
 
@@ -83,7 +95,9 @@ def resolve_op(
             inputs,
             spec.name,
             pool=pool,
-            mounts=MountTable(pool, workshop.cache_mounts, session, workshop.tmpfs, restore),
+            mounts=MountTable(
+                pool, workshop.cache_mounts, session, workshop.tmpfs, waiting.restore
+            ),
             runtime=workshop.runtime,
             session=session,
             resources=spec.extra if isinstance(spec.extra, LinuxResources) else None,
@@ -100,6 +114,10 @@ def resolve_op(
         from lamina.ops.merge import DiffOperation
 
         return DiffOperation(op.diff, inputs, spec.name, pool)
+    if op.build is not None:
+        from lamina.ops.build import BuildOperation
+
+        return BuildOperation(op.build, inputs, pool, waiting.solve)
     raise Unsupported(f"{spec.name}: an op of a kind that lamina does not run yet")
 
 

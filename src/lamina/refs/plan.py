@@ -60,6 +60,14 @@ class FilePlan:
         self.removed: set[str] = set()
         self.opaque: set[str] = set()
 
+    def copy(self) -> FilePlan:
+        """The same changes so far, to go on with apart."""
+        plan = FilePlan(self.base)
+        plan.entries = dict(self.entries)
+        plan.removed = set(self.removed)
+        plan.opaque = set(self.opaque)
+        return plan
+
     def lookup(self, path: str) -> PlannedFile | None:
         """What is at a path after the changes so far (no links followed)."""
         found = self.entries.get(path)

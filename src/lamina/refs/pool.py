@@ -204,6 +204,17 @@ class RefPool:
                 return list(stack[index + 1 :])
         return None
 
+    def difference(self, lower: Ref, upper: Ref, description: str, cancel: Cancellation) -> Ref:
+        """A state that, stacked on `lower`, shows `upper`: packed, whiteouts and all."""
+        from lamina.layers.compression import Compression
+        from lamina.refs.packing import pack_change
+
+        before, after = self.tree(lower, cancel), self.tree(upper, cancel)
+        layer = pack_change(before.root, after.root, self._store.blobs, Compression(), cancel)
+        snapshot = self.snapshots.add(None, description=description)
+        self.layers.add(snapshot, layer)
+        return Ref(snapshot)
+
     def packed(
         self, ref: Ref, compression: Compression, cancel: Cancellation, *, force: bool = False
     ) -> list[tuple[Snapshot, Layer]]:

@@ -1,0 +1,59 @@
+"""The build op: a definition that another step wrote, solved in its place (`pb.BuildOp`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import InvalidInput
+from lamina.llb.codec import decode_definition
+from lamina.solver.contract import CacheMap, Dependency
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.llb.op import BuildOp, Definition
+    from lamina.refs.pool import RefPool
+    from lamina.refs.ref import Ref
+    from lamina.solver.contract import OpContext
+
+_LLB_BUILDER = -1
+_INPUT = "buildkit.llb.definition"
+_FILENAME = "llbbuild.filename"
+_DEFAULT_FILE = _INPUT
+_LIMIT = 256 << 20
+
+
+class BuildOperation:
+    """Runs a BuildOp.
+
+    Args:
+        solve: makes a definition's result for whoever waits for this op.
+    """
+
+    def __init__(
+        self, op: BuildOp, inputs: int, pool: RefPool, solve: Callable[[Definition], Ref]
+    ) -> None:
+        self._op = op
+        self._inputs = inputs
+        self._pool = pool
+        self._solve = solve
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        digest = digest_of(f"build.v1\n{self._op!r}".encode())
+        return CacheMap(digest, (Dependency(),) * self._inputs)
+
+    def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        if self._op.builder != _LLB_BUILDER:
+            raise InvalidInput("only LLB builder is currently allowed")
+        wanted = dict(self._op.inputs).get(_INPUT)
+        if wanted is None or not 0 <= wanted.input < len(inputs):
+            raise InvalidInput(f"no llb definition input {_INPUT} found")
+        name = dict(self._op.attrs).get(_FILENAME) or _DEFAULT_FILE
+        tree = self._pool.tree(inputs[wanted.input], context.cancel)
+        path, status = tree.find(name, follow=True)
+        if status.st_size > _LIMIT:
+            raise InvalidInput(f"{name} is larger than {_LIMIT >> 20} MiB")
+        with open(tree.real(path), "rb") as file:
+            definition = decode_definition(file.read())
+        return [self._solve(definition)]

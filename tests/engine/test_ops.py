@@ -1,0 +1,159 @@
+"""Ops that a Dockerfile does not make, as other clients of the API do."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lamina.base.errors import LaminaError
+from lamina.llb.codec import encode_definition
+from lamina.llb.op import (
+    NO_INPUT,
+    NO_OUTPUT,
+    BuildInput,
+    BuildOp,
+    CopyAction,
+    DiffInput,
+    DiffOp,
+    ExecMeta,
+    ExecOp,
+    FileAction,
+    FileOp,
+    MergeInput,
+    MergeOp,
+    MkDirAction,
+    MkFileAction,
+    Mount,
+    Op,
+    RmAction,
+    SourceOp,
+)
+from lamina.llb.state import Edge, Vertex, marshal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Bench
+
+    WithEngine = Callable[[Callable[[Bench], Any]], Any]
+
+
+def file(path: str, text: str, base: Edge | None = None) -> Edge:
+    action = FileAction(
+        NO_INPUT if base is None else 0,
+        NO_INPUT,
+        0,
+        mkfile=MkFileAction(path, 0o644, text.encode(), timestamp=1),
+    )
+    return Vertex(Op(file=FileOp((action,))), () if base is None else (base,)).output()
+
+
+def removed(path: str, base: Edge) -> Edge:
+    action = FileAction(0, NO_INPUT, 0, rm=RmAction(path))
+    return Vertex(Op(file=FileOp((action,))), (base,)).output()
+
+
+def diff(lower: Edge, upper: Edge) -> Edge:
+    op = DiffOp(DiffInput(0), DiffInput(1))
+    return Vertex(Op(diff=op), (lower, upper)).output()
+
+
+def merge(*inputs: Edge) -> Edge:
+    op = MergeOp(tuple(MergeInput(index) for index in range(len(inputs))))
+    return Vertex(Op(merge=op), inputs).output()
+
+
+def test_a_build_op_solves_what_another_step_wrote(with_engine: WithEngine) -> None:
+    inner = marshal(file("/made", "by the inner one"))
+    data = encode_definition(inner)
+    action = FileAction(
+        NO_INPUT, NO_INPUT, 0, mkfile=MkFileAction("/buildkit.llb.definition", 0o644, data)
+    )
+    holder = Vertex(Op(file=FileOp((action,)))).output()
+    op = BuildOp(-1, (("buildkit.llb.definition", BuildInput(0)),))
+    outer = marshal(Vertex(Op(build=op), (holder,)).output())
+    assert with_engine(lambda bench: bench.tree(outer)) == {"made": "by the inner one"}
+
+
+def test_a_build_op_without_its_definition(with_engine: WithEngine) -> None:
+    op = BuildOp(-1, (("buildkit.llb.definition", BuildInput(0)),))
+    outer = marshal(Vertex(Op(build=op), (file("/other", ""),)).output())
+    with pytest.raises(LaminaError, match="not found"):
+        with_engine(lambda bench: bench.tree(outer))
+
+
+def test_a_diff_between_strangers_on_a_third(with_engine: WithEngine) -> None:
+    lower = file("/gone", "x", file("/same", "s", file("/changed", "old")))
+    upper = file("/new", "n", file("/changed", "new", file("/same", "s")))
+    onto = file("/gone", "still here", file("/own", "o"))
+    found = with_engine(lambda bench: bench.tree(marshal(merge(onto, diff(lower, upper)))))
+    assert found == {"changed": "new", "new": "n", "own": "o"}
+
+
+def test_diffs_of_the_same_and_of_nothing(with_engine: WithEngine) -> None:
+    state = file("/a", "a")
+    assert with_engine(lambda bench: bench.tree(marshal(diff(state, state)))) == {}
+    nothing = DiffOp(DiffInput(NO_INPUT), DiffInput(0))
+    whole = Vertex(Op(diff=nothing), (state,)).output()
+    assert with_engine(lambda bench: bench.tree(marshal(whole))) == {"a": "a"}
+
+
+def test_a_diff_takes_removals_along(with_engine: WithEngine) -> None:
+    base = file("/b", "b", file("/a", "a"))
+    change = diff(base, removed("/a", base))
+    onto = file("/c", "c", file("/a", "other"))
+    assert with_engine(lambda bench: bench.tree(marshal(merge(onto, change)))) == {"c": "c"}
+
+
+def test_actions_branch_and_copy_from_each_other(with_engine: WithEngine) -> None:
+    def mkfile(source: int, output: int, name: str) -> FileAction:
+        return FileAction(source, NO_INPUT, output, mkfile=MkFileAction(name, 0o644, b"x"))
+
+    actions = (
+        mkfile(NO_INPUT, NO_OUTPUT, "/first"),  # result 0
+        mkfile(0, 0, "/left"),  # 1, from 0
+        mkfile(0, NO_OUTPUT, "/right"),  # 2, from 0 too
+        FileAction(2, NO_INPUT, NO_OUTPUT, mkdir=MkDirAction("/d", 0o755)),  # 3
+        FileAction(3, 1, 1, copy=CopyAction("/left", "/d/", mode=-1, timestamp=-1)),
+    )
+    vertex = Vertex(Op(file=FileOp(actions)))
+    found = with_engine(
+        lambda bench: [bench.tree(marshal(vertex.output(index))) for index in (0, 1)]
+    )
+    assert found == [
+        {"first": "x", "left": "x"},
+        {"first": "x", "right": "x", "d": "/", "d/left": "x"},
+    ]
+
+
+def test_an_output_that_is_not_there(with_engine: WithEngine) -> None:
+    vertex = file("/a", "a").vertex
+    with pytest.raises(LaminaError, match="no output 3"):
+        with_engine(lambda bench: bench.tree(marshal(vertex.output(3))))
+
+
+def test_an_exec_with_two_outputs_one_after_the_other(with_engine: WithEngine) -> None:
+    folder = "/bin"
+    local = Vertex(Op(source=SourceOp("local://tools"))).output()
+    copy = CopyAction("/busybox", "/busybox", mode=-1, timestamp=-1)
+    root = Vertex(Op(file=FileOp((FileAction(NO_INPUT, 0, 0, copy=copy),))), (local,)).output()
+    script = "/busybox echo a > /a; /busybox echo b > /out/b"
+    op = ExecOp(
+        ExecMeta(("/busybox", "sh", "-c", script), cwd="/"),
+        (Mount(0, dest="/", output=0), Mount(NO_INPUT, dest="/out", output=1)),
+    )
+    vertex = Vertex(Op(exec=op), (root,))
+
+    def use(bench: Bench) -> Any:
+        with bench.build({"tools": folder}) as build:
+            first = build.solvable(marshal(vertex.output(1))).ref()
+            second = build.solvable(marshal(vertex.output(0))).ref()
+            pool = bench.engine.pool
+            found = [pool.tree(ref, build.cancel).root for ref in (first, second)]
+            return [sorted(set(os.listdir(root)) & {"a", "b"}) for root in found]
+
+    assert with_engine(use) == [["b"], ["a"]]
+    # The second time both come from the cache, the first one without the second at first.
+    assert with_engine(use) == [["b"], ["a"]]
