@@ -1,0 +1,84 @@
+"""Outputs that are files, sent to the client who asked for them, each by its number."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.api import filesync
+from lamina.api.stream import encode_bytes
+from lamina.session.failure import asking
+from lamina.session.folders import encoded_values
+from lamina.session.sender import send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lamina.api.filesync import Stat
+    from lamina.session.sender import Opener
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Channel, ClientCall
+
+_PIECE = 256 << 10
+
+
+def send_folder(
+    channel: Channel, number: int, stats: Iterable[Stat], open_file: Opener, cancel: Cancellation
+) -> None:
+    """Send a tree into the folder of output `number`.
+
+    Raises NotFound (the client expects no such output), Unavailable, Cancelled, and what reading
+    the files raises.
+    """
+    metadata = (
+        (filesync.KEY_EXPORTER_ID, str(number)),
+        (filesync.KEY_EXPORTER_MULTI_PLATFORM, "1"),
+    )
+    with (
+        asking("send the output's files", cancel),
+        channel.open(filesync.SEND_DIFF_COPY, metadata, cancel) as call,
+    ):
+        send(call, stats, open_file)
+        _await_end(call)
+
+
+class FileOutput:
+    """Takes the bytes of an output that is one file."""
+
+    def __init__(self, call: ClientCall) -> None:
+        self._call = call
+
+    def write(self, chunk: bytes, /) -> None:
+        """Raises Unavailable and what else the client complains of."""
+        with asking("send the output"):
+            for at in range(0, len(chunk), _PIECE):
+                self._call.send(encode_bytes(chunk[at : at + _PIECE]))
+
+
+@contextmanager
+def open_file_output(
+    channel: Channel, number: int, metadata: Iterable[tuple[str, str]], cancel: Cancellation
+) -> Iterator[FileOutput]:
+    """Open the file of output `number`; it is whole when the block ends without an error.
+
+    Args:
+        metadata: told to the client as `exporter-md-<name>` (such as `containerimage.digest`).
+
+    Raises AlreadyExists, NotFound, Unavailable, Cancelled.
+    """
+    headers: list[tuple[str, str | bytes]] = [(filesync.KEY_EXPORTER_ID, str(number))]
+    for name, value in metadata:
+        headers += encoded_values(filesync.KEY_EXPORTER_META_PREFIX + name, (value,))
+    with (
+        asking("send the output", cancel),
+        channel.open(filesync.SEND_DIFF_COPY, tuple(headers), cancel) as call,
+    ):
+        yield FileOutput(call)
+        _await_end(call)
+
+
+def _await_end(call: ClientCall) -> None:
+    """The client has everything only when it says so, by ending the call."""
+    call.finish_sending()
+    while call.receive() is not None:
+        continue

@@ -1,0 +1,372 @@
+"""A client's session as the engine sees it, from the other side of a connection."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.api import auth, exporter, filesync, secrets, ssh, upload
+from lamina.api.message import unary
+from lamina.api.stream import chunks
+from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.session.failure import ABSENT, asking
+from lamina.session.folders import fetch_folder, filters_of
+from lamina.system.flight import Flights
+from lamina.wire.contract import Code, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from lamina.api.filesync import Stat
+    from lamina.session.agent_socket import AgentSocket
+    from lamina.session.artifacts import FileOutput
+    from lamina.session.contract import FolderRequest, LentFolder
+    from lamina.session.mirrors import Mirrors
+    from lamina.session.remote_content import RemoteContent
+    from lamina.session.sender import Opener
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Channel
+
+_MAX_SECRET = 500 << 10
+_GONE = frozenset((Code.UNAVAILABLE, Code.CANCELLED))
+
+
+class Identity(NamedTuple):
+    """How a client introduces its session; `methods` (`/package.Service/Method`) it serves."""
+
+    id: str
+    name: str = ""
+    shared_key: str = ""
+    methods: frozenset[str] = frozenset()
+
+
+class Login(NamedTuple):
+    """What a client knows of a registry; without a `username`, `secret` is an identity token."""
+
+    username: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r}, …)"
+
+
+class Token(NamedTuple):
+    """A bearer token; `life` in seconds."""
+
+    value: str
+    life: float
+
+    def __repr__(self) -> str:
+        return f"Token(…, {self.life})"
+
+
+class BorrowedSession:
+    """Implements `lamina.session.contract.Session` over a channel to the client.
+
+    Folders stay as they were fetched, for the session's whole life; whoever builds with it is
+    inside `held`, so that they also stay until the last build is over. When the client goes,
+    every call raises Unavailable.
+
+    Args:
+        scratch: a folder for sockets, on a file system that can have them.
+        owner: whom the files of folders are given to; None for whom the client says.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        channel: Channel,
+        mirrors: Mirrors,
+        scratch: str,
+        *,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
+        self.identity = identity
+        self._channel = channel
+        self._mirrors = mirrors
+        self._scratch = scratch
+        self._owner = owner
+        self._methods = frozenset(method.lower() for method in identity.methods)
+        self._lock = threading.Lock()
+        self._fetching: Flights[LentFolder] = Flights()
+        self._folders: dict[tuple[str, str, str], LentFolder] = {}
+        self._agents: dict[str, AgentSocket] = {}
+        self._kept = ExitStack()
+        self._holders = 1  # the connection is one
+
+    @property
+    def id(self) -> str:
+        return self.identity.id
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has gone."""
+        return self._channel.closed
+
+    def supports(self, method: str) -> bool:
+        """Whether the client says that it serves a method; in any case of letters."""
+        return method.lower() in self._methods
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+        """A folder of the client's, fetched into a mirror; what is asked for twice, once."""
+        if not self.supports(filesync.DIFF_COPY):
+            raise NotFound(f'the client lends no folders, and so not "{name}"')
+        key = (name, filters_of(wanted), wanted.shared_key)
+        return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel))
+
+    def secret(self, secret_id: str) -> bytes | None:
+        request = secrets.GetSecretRequest(secret_id)
+        with asking(f'read the secret "{secret_id}" of the client'):
+            try:
+                response = unary(
+                    self._channel,
+                    secrets.GET_SECRET,
+                    request,
+                    secrets.GetSecretResponse,
+                    secrets.SCHEMA,
+                )
+            except StatusError as error:
+                if error.code in ABSENT:
+                    return None
+                raise
+        if len(response.data) > _MAX_SECRET:
+            raise InvalidInput(f'the secret "{secret_id}" is larger than 500 KiB')
+        return response.data
+
+    def ssh_socket(self, agent_id: str) -> str | None:
+        from lamina.session.agent_socket import AgentSocket
+
+        agent_id = agent_id or "default"
+        with self._lock:
+            known = self._agents.get(agent_id)
+        if known is not None:
+            return known.path
+        if not self._has_agent(agent_id):
+            return None
+        with self._lock:
+            self._check_held()
+            if agent_id not in self._agents:
+                try:
+                    agent = AgentSocket(self._channel, agent_id, self._scratch)
+                except OSError as error:
+                    raise from_os_error(error, "make a socket for the SSH agent") from error
+                self._agents[agent_id] = agent
+                self._kept.callback(agent.close)
+            return self._agents[agent_id].path
+
+    def login(self, host: str) -> Login | None:
+        """What the client has for a registry, by host (`registry-1.docker.io` for Docker Hub).
+
+        None: nothing. Raises PermissionDenied, Unavailable.
+        """
+        with asking(f"ask the client who it is at {host}"):
+            try:
+                response = unary(
+                    self._channel,
+                    auth.CREDENTIALS,
+                    auth.CredentialsRequest(host),
+                    auth.CredentialsResponse,
+                    auth.SCHEMA,
+                )
+            except StatusError as error:
+                if error.code is Code.UNIMPLEMENTED:
+                    return None
+                raise
+        return Login(response.username, response.secret) if response.secret else None
+
+    def token(self, request: auth.FetchTokenRequest, cancel: Cancellation) -> Token | None:
+        """A token that the client fetches itself; None if it does not do such things.
+
+        Raises PermissionDenied, Unavailable, Cancelled.
+        """
+        with asking(f"have the client fetch a token for {request.host}", cancel):
+            try:
+                response = unary(
+                    self._channel,
+                    auth.FETCH_TOKEN,
+                    request,
+                    auth.FetchTokenResponse,
+                    auth.SCHEMA,
+                    cancel=cancel,
+                )
+            except StatusError as error:
+                if error.code is Code.UNIMPLEMENTED:
+                    return None
+                raise
+        return Token(response.token, float(response.expires_in or 60))
+
+    def token_authority(self, host: str, salt: bytes) -> bytes | None:
+        """The key (32 bytes, Ed25519) by which the client proves that tokens are its own.
+
+        None if it has none for this host, in which case `login` is to be asked.
+        """
+        with asking(f"ask the client for its key for {host}"):
+            try:
+                response = unary(
+                    self._channel,
+                    auth.GET_TOKEN_AUTHORITY,
+                    auth.GetTokenAuthorityRequest(host, salt),
+                    auth.GetTokenAuthorityResponse,
+                    auth.SCHEMA,
+                )
+            except StatusError as error:
+                if error.code is Code.UNIMPLEMENTED or (
+                    error.code is Code.UNAVAILABLE and not self.closed
+                ):
+                    return None
+                raise
+        return response.public_key if len(response.public_key) == 32 else None
+
+    def signed(self, host: str, salt: bytes, payload: bytes) -> bytes:
+        """`payload` signed with that key: 64 bytes of signature, then the payload."""
+        with asking(f"have the client prove its key for {host}"):
+            response = unary(
+                self._channel,
+                auth.VERIFY_TOKEN_AUTHORITY,
+                auth.VerifyTokenAuthorityRequest(host, payload, salt),
+                auth.VerifyTokenAuthorityResponse,
+                auth.SCHEMA,
+            )
+        return response.signed
+
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        """The stream that `http://<host><path>` stands for (a context on standard input).
+
+        Raises NotFound, Unavailable, Cancelled.
+        """
+        metadata = ((upload.KEY_PATH, path), (upload.KEY_HOST, host))
+        with (
+            asking("read what the client uploads", cancel),
+            self._channel.open(upload.PULL, metadata, cancel) as call,
+        ):
+            call.finish_sending()
+            yield from chunks(call)
+
+    def content(self, store_id: str) -> RemoteContent:
+        """One of the client's stores of blobs; whether there is such a one, its use shows."""
+        from lamina.session.remote_content import RemoteContent
+
+        return RemoteContent(self._channel, store_id)
+
+    def send_folder(
+        self, number: int, stats: Iterable[Stat], open_file: Opener, cancel: Cancellation
+    ) -> None:
+        """Send a tree to where the client wants output `number`. See `artifacts`."""
+        from lamina.session.artifacts import send_folder
+
+        self._check_takes_files()
+        send_folder(self._channel, number, stats, open_file, cancel)
+
+    def open_file(
+        self, number: int, metadata: Iterable[tuple[str, str]], cancel: Cancellation
+    ) -> AbstractContextManager[FileOutput]:
+        """Open the file that the client wants output `number` in. See `artifacts`."""
+        from lamina.session.artifacts import open_file_output
+
+        self._check_takes_files()
+        return open_file_output(self._channel, number, metadata, cancel)
+
+    def find_exporters(
+        self, request: exporter.FindExportersRequest, cancel: Cancellation
+    ) -> tuple[exporter.ExporterRequest, ...]:
+        """The outputs that the client wants, now that it hears what there is."""
+        with asking("ask the client for outputs", cancel):
+            return unary(
+                self._channel,
+                exporter.FIND_EXPORTERS,
+                request,
+                exporter.FindExportersResponse,
+                exporter.SCHEMA,
+                cancel=cancel,
+            ).exporters
+
+    def finalize_export(self, response: tuple[tuple[str, str], ...], cancel: Cancellation) -> None:
+        """Tell the client that its outputs are made, if it wants to know."""
+        if not self.supports(exporter.FINALIZE_EXPORT):
+            return
+        with asking("tell the client of its outputs", cancel):
+            try:
+                unary(
+                    self._channel,
+                    exporter.FINALIZE_EXPORT,
+                    exporter.FinalizeExportRequest(response),
+                    exporter.FinalizeExportResponse,
+                    exporter.SCHEMA,
+                    cancel=cancel,
+                )
+            except StatusError as error:
+                if error.code is not Code.UNIMPLEMENTED:
+                    raise
+
+    @contextmanager
+    def held(self) -> Iterator[BorrowedSession]:
+        """Keep folders and sockets for the length of the block. Raises Unavailable."""
+        with self._lock:
+            self._check_held()
+            self._holders += 1
+        try:
+            yield self
+        finally:
+            self._let_go()
+
+    def close(self) -> None:
+        """The client has gone, or is sent away. Called once, by whoever accepted it."""
+        self._channel.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+        self._kept.close()
+
+    def _check_held(self) -> None:
+        if not self._holders:
+            raise Unavailable("the client has gone")
+
+    def _fetch(
+        self, key: tuple[str, str, str], wanted: FolderRequest, cancel: Cancellation
+    ) -> LentFolder:
+        with self._lock:
+            known = self._folders.get(key)
+        if known is not None:
+            return known
+        mirror, lent = fetch_folder(
+            self._channel,
+            key[0],
+            wanted,
+            self._mirrors,
+            self.identity.shared_key,
+            cancel,
+            owner=self._owner,
+        )
+        with self._lock:
+            if not self._holders:
+                mirror.release()
+                raise Unavailable("the client has gone")
+            self._kept.callback(mirror.release)
+            self._folders[key] = lent
+        return lent
+
+    def _has_agent(self, agent_id: str) -> bool:
+        with asking(f'ask the client for the SSH agent "{agent_id}"'):
+            try:
+                unary(
+                    self._channel,
+                    ssh.CHECK_AGENT,
+                    ssh.CheckAgentRequest(agent_id),
+                    ssh.CheckAgentResponse,
+                    ssh.SCHEMA,
+                )
+            except StatusError as error:
+                if error.code in _GONE:
+                    raise
+                return False  # clients say it with whatever code they like
+        return True
+
+    def _check_takes_files(self) -> None:
+        if not self.supports(filesync.SEND_DIFF_COPY):
+            raise NotFound("the client takes no files as an output")

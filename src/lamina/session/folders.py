@@ -1,0 +1,88 @@
+"""Folders of a client's, fetched into mirrors."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
+
+from lamina.api import filesync
+from lamina.session.contract import LentFolder
+from lamina.session.failure import asking
+from lamina.session.mirrors import MirrorKey
+from lamina.session.receiver import Policy, receive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lamina.session.contract import FolderRequest
+    from lamina.session.mirrors import Mirror, Mirrors
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Channel, Metadata
+
+
+def filters_of(wanted: FolderRequest) -> str:
+    """What tells apart the files that requests want of one folder."""
+    parts = [wanted.include_patterns, wanted.exclude_patterns, wanted.follow_paths]
+    return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def fetch_folder(
+    channel: Channel,
+    name: str,
+    wanted: FolderRequest,
+    mirrors: Mirrors,
+    shared_key: str,
+    cancel: Cancellation,
+    *,
+    owner: tuple[int, int] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Mirror, LentFolder]:
+    """Bring a mirror up to date and claim it, for the caller to release.
+
+    Args:
+        shared_key: the client's; the request's own is added to it.
+        owner: whom all files are given to, None for whom the client says.
+
+    Raises NotFound (the client lends no such folder), Unavailable, Corrupt, Cancelled.
+    """
+    key = MirrorKey(f"{shared_key}:{wanted.shared_key}", name, filters_of(wanted))
+    mirror = mirrors.claim(key)
+    try:
+        policy = Policy(trust_metadata=wanted.differ != "none", owner=owner)
+        metadata = _metadata(name, wanted)
+        with (
+            asking(f"transfer the folder {name}", cancel),
+            channel.open(filesync.DIFF_COPY, metadata, cancel) as call,
+        ):
+            received = receive(call, mirror.tree, policy, progress=progress)
+            call.finish_sending()
+            while call.receive() is not None:  # the status comes after it
+                continue
+        mirror.record(received.size)
+    except BaseException:
+        mirror.release()
+        raise
+    return mirror, LentFolder(mirror.tree, filtered=True, owner=None)
+
+
+def _metadata(name: str, wanted: FolderRequest) -> Metadata:
+    metadata: list[tuple[str, str | bytes]] = []
+    for key, values in (
+        (filesync.KEY_INCLUDE_PATTERNS, wanted.include_patterns),
+        (filesync.KEY_EXCLUDE_PATTERNS, wanted.exclude_patterns),
+        (filesync.KEY_FOLLOW_PATHS, wanted.follow_paths),
+        (filesync.KEY_DIR_NAME, (name,)),
+    ):
+        metadata += encoded_values(key, values)
+    return tuple(metadata)
+
+
+def encoded_values(key: str, values: Iterable[str]) -> list[tuple[str, str | bytes]]:
+    """Metadata of some texts: escaped, and marked so, if one would not pass as it is."""
+    texts = list(values)
+    if all(text.isascii() and text.isprintable() and text == text.strip() for text in texts):
+        return [(key, text) for text in texts]
+    escaped = [quote_plus(text, errors="surrogateescape") for text in texts]
+    return [*((key, text) for text in escaped), (f"{key}-encoded", "1")]

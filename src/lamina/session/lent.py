@@ -1,0 +1,137 @@
+"""What a client lends, as services that a daemon calls through the session."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote_plus
+
+from lamina.api import auth, filesync, health, secrets, ssh
+from lamina.api.message import first, request_of, values
+from lamina.base.errors import LaminaError, NotFound
+from lamina.session.agent_socket import forward
+from lamina.session.contract import FolderRequest
+from lamina.session.selection import Selection
+from lamina.session.sender import opener_of, send
+from lamina.session.walk import walk
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from lamina.session.borrowed import Login
+    from lamina.session.contract import Session
+    from lamina.wire.contract import Handler, Metadata, ServerCall
+
+
+class Logins(Protocol):
+    """Knows who the client is at a registry, by host; None: nobody."""
+
+    def __call__(self, host: str, /) -> Login | None: ...
+
+
+def lend(session: Session) -> dict[str, Handler]:
+    """The services for folders, secrets and SSH agents, from what `session` has here."""
+    lent = _Lent(session)
+    return {
+        filesync.DIFF_COPY: lent.diff_copy,
+        secrets.GET_SECRET: lent.get_secret,
+        ssh.CHECK_AGENT: lent.check_agent,
+        ssh.FORWARD_AGENT: lent.forward_agent,
+    }
+
+
+def lend_logins(logins: Logins) -> dict[str, Handler]:
+    """The service for registry credentials.
+
+    There is no `FetchToken`: a daemon that is told so asks for the credentials instead.
+    """
+
+    def credentials(call: ServerCall) -> None:
+        request = request_of(call, auth.CredentialsRequest, auth.SCHEMA)
+        login = logins(request.host)
+        response = auth.CredentialsResponse(*login) if login else auth.CredentialsResponse()
+        call.send(encode(response, auth.SCHEMA))
+
+    return {auth.CREDENTIALS: credentials}
+
+
+def answer_health() -> dict[str, Handler]:
+    """The service by which the daemon finds out whether the client still lives."""
+
+    def check(call: ServerCall) -> None:
+        request_of(call, health.HealthCheckRequest, health.SCHEMA)
+        response = health.HealthCheckResponse(health.ServingStatus.SERVING)
+        call.send(encode(response, health.SCHEMA))
+
+    return {health.CHECK: check}
+
+
+class _Lent:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def diff_copy(self, call: ServerCall) -> None:
+        name = first(call.metadata, filesync.KEY_DIR_NAME)
+        try:
+            folder = self._session.folder(name, FolderRequest(), call.cancel)
+        except NotFound as error:
+            raise StatusError(Code.NOT_FOUND, error.reason) from error
+        root = os.path.realpath(folder.path)
+        selection = Selection(
+            decoded_values(call.metadata, filesync.KEY_INCLUDE_PATTERNS),
+            decoded_values(call.metadata, filesync.KEY_EXCLUDE_PATTERNS),
+            decoded_values(call.metadata, filesync.KEY_FOLLOW_PATHS),
+            root=root,
+        )
+        send(call, walk(root, selection, folder.owner), opener_of(root))
+
+    def get_secret(self, call: ServerCall) -> None:
+        request = request_of(call, secrets.GetSecretRequest, secrets.SCHEMA)
+        value = self._session.secret(request.id)
+        if value is None:
+            raise StatusError(Code.NOT_FOUND, f"secret {request.id} not found")
+        call.send(encode(secrets.GetSecretResponse(value), secrets.SCHEMA))
+
+    def check_agent(self, call: ServerCall) -> None:
+        request = request_of(call, ssh.CheckAgentRequest, ssh.SCHEMA)
+        self._agent(request.id)
+        call.send(encode(ssh.CheckAgentResponse(), ssh.SCHEMA))
+
+    def forward_agent(self, call: ServerCall) -> None:
+        path = self._agent(first(call.metadata, ssh.KEY_ID))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
+            try:
+                agent.connect(path)
+            except OSError as error:
+                raise StatusError(Code.UNAVAILABLE, f"the SSH agent: {error}") from error
+
+            def finish() -> None:
+                """The agent has ended; so does the call, when its other way has."""
+                call.hang_up()
+
+            def drop() -> None:
+                with suppress(OSError):
+                    agent.shutdown(socket.SHUT_RDWR)
+
+            with call.cancel.calling(drop):
+                forward(call, agent, finish)
+
+    def _agent(self, agent_id: str) -> str:
+        agent_id = agent_id or "default"
+        try:
+            path = self._session.ssh_socket(agent_id)
+        except LaminaError as error:
+            raise StatusError(Code.UNAVAILABLE, error.reason) from error
+        if path is None:
+            raise StatusError(Code.NOT_FOUND, f"unset ssh forward key {agent_id}")
+        return path
+
+
+def decoded_values(metadata: Metadata, key: str) -> list[str]:
+    """Undo `folders.encoded_values`."""
+    texts = values(metadata, key)
+    if first(metadata, f"{key}-encoded") not in ("1", "true"):
+        return texts
+    return [unquote_plus(text, errors="surrogateescape") for text in texts]

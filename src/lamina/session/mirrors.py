@@ -1,0 +1,230 @@
+"""Copies of clients' folders that are kept, so that next time only changes have to come.
+
+    <root>/<id>/tree/   the copy
+    <root>/<id>/info    what it is a copy of, and how it was used, as JSON
+    <root>/<id>/lock    locked by whoever uses it
+
+A mirror has one user at a time, which may be another process. One from before the machine's last
+start is emptied: nobody knows how much of it had reached the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.base.errors import from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+
+class MirrorKey(NamedTuple):
+    """What a mirror is a copy of: a client's folder by the client's shared key, and its name.
+
+    `filters` tells which of its files; a mirror of other filters is better than none.
+    """
+
+    shared_key: str
+    name: str
+    filters: str = ""
+
+
+class MirrorUsage(NamedTuple):
+    """One mirror for `du` and `prune`: bytes; seconds since 1970."""
+
+    id: str
+    name: str
+    size: int
+    created: float
+    last_used: float
+    usage_count: int
+    in_use: bool
+
+
+class Mirror:
+    """A claimed mirror; nobody else touches it until `release`."""
+
+    def __init__(self, folder: str, lock: int, info: dict[str, Any]) -> None:
+        self.id = os.path.basename(folder)
+        self._folder = folder
+        self._lock = lock
+        self._info = info
+
+    @property
+    def tree(self) -> str:
+        """The copy's path."""
+        return os.path.join(self._folder, "tree")
+
+    def record(self, size: int) -> None:
+        """It has been brought up to date, and holds `size` bytes."""
+        self._info["size"] = size
+        self._info["used"] = time.time()
+        self._info["count"] = int(self._info.get("count", 0)) + 1
+        _write_info(self._folder, self._info)
+
+    def release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class Mirrors:
+    """All mirrors below one folder. Threads and processes share it."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def claim(self, key: MirrorKey) -> Mirror:
+        """A free mirror of what `key` says, else the one longest unused, else a new one.
+
+        Raises PermissionDenied, Exhausted.
+        """
+        try:
+            for folder, info in self._candidates(key):
+                lock = _lock(folder)
+                if lock is None:
+                    continue
+                mirror = Mirror(folder, lock, {**info, "filters": key.filters})
+                if info.get("boot") != _boot():
+                    self._empty(mirror, info)
+                return mirror
+            return self._make(key)
+        except OSError as error:
+            raise from_os_error(error, "prepare a copy of the client's folder") from error
+
+    def usage(self) -> list[MirrorUsage]:
+        """All mirrors, in no order."""
+        found = []
+        for folder, info in self._all():
+            lock = _lock(folder)
+            if lock is not None:
+                os.close(lock)
+            found.append(
+                MirrorUsage(
+                    os.path.basename(folder),
+                    str(info.get("name", "")),
+                    int(info.get("size", 0)),
+                    float(info.get("created", 0)),
+                    float(info.get("used", 0)),
+                    int(info.get("count", 0)),
+                    lock is None,
+                )
+            )
+        return found
+
+    def remove(self, mirror_id: str) -> bool:
+        """Remove a mirror. Whether it could be: not if it is in use, or is not there."""
+        folder = os.path.join(self._root, mirror_id)
+        lock = _lock(folder)
+        if lock is None:
+            return False
+        try:
+            # Out of sight first: what is half removed must not be taken for a mirror.
+            gone = os.path.join(self._root, f".gone-{secrets.token_hex(8)}")
+            os.rename(folder, gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        finally:
+            os.close(lock)
+        return True
+
+    def _candidates(self, key: MirrorKey) -> list[tuple[str, dict[str, Any]]]:
+        fitting = [
+            (folder, info)
+            for folder, info in self._all()
+            if (info.get("key"), info.get("name")) == (key.shared_key, key.name)
+        ]
+        fitting.sort(
+            key=lambda item: (item[1].get("filters") != key.filters, item[1].get("used", 0))
+        )
+        return fitting
+
+    def _all(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        try:
+            names = os.listdir(self._root)
+        except FileNotFoundError:
+            return
+        for name in names:
+            folder = os.path.join(self._root, name)
+            if name.startswith("."):
+                self._sweep(folder)
+                continue
+            try:
+                with open(os.path.join(folder, "info"), "rb") as file:
+                    info = json.load(file)
+            except (OSError, ValueError):
+                info = {}
+            if isinstance(info, dict):
+                yield folder, info
+
+    def _make(self, key: MirrorKey) -> Mirror:
+        folder = os.path.join(self._root, secrets.token_hex(12))
+        hidden = os.path.join(self._root, f".new-{os.path.basename(folder)}")
+        os.makedirs(os.path.join(hidden, "tree"), mode=0o700)
+        info = {
+            "key": key.shared_key,
+            "name": key.name,
+            "filters": key.filters,
+            "boot": _boot(),
+            "created": time.time(),
+            "used": time.time(),
+            "size": 0,
+        }
+        _write_info(hidden, info)
+        lock = _lock(hidden)
+        assert lock is not None, "nobody else knows of it"
+        os.rename(hidden, folder)
+        return Mirror(folder, lock, info)
+
+    def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
+        shutil.rmtree(mirror.tree, ignore_errors=True)
+        os.mkdir(mirror.tree, 0o700)
+        info = {**info, "boot": _boot(), "size": 0}
+        _write_info(os.path.dirname(mirror.tree), info)
+        mirror._info.update(info)
+
+    def _sweep(self, folder: str) -> None:
+        """What was being made or removed when a process died; alive, it has the lock."""
+        lock = _lock(folder)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: str) -> int | None:
+    """Lock a mirror; None if somebody has it, or it has gone."""
+    path = os.path.join(folder, "lock")
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None
+
+
+def _write_info(folder: str, info: dict[str, Any]) -> None:
+    path = os.path.join(folder, "info")
+    fresh = f"{path}.new"
+    with open(fresh, "w", encoding="utf-8") as file:
+        json.dump(info, file)
+    os.rename(fresh, path)
+
+
+def _boot() -> str:
+    with suppress(OSError), open(_BOOT, encoding="ascii") as file:
+        return file.read().strip()
+    return ""

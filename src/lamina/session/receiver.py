@@ -1,0 +1,355 @@
+"""The receiving side of fsutil's transfer: a folder is made equal to the one that is told of.
+
+`sender.py` tells the protocol. Nothing that a sender says is trusted: paths must be clean, in
+order, below folders that it has told of, and are only ever opened beneath the root.
+
+A file is written whole before it gets its modification time, and replaces an older one by
+`rename`; so whatever ends a transfer, no file looks current that is not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.api import filemode
+from lamina.api.filesync import (
+    PacketType,
+    Stat,
+    decode_packet,
+    encode_error,
+    encode_fin,
+    encode_request,
+)
+from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
+from lamina.session.landing import Landing
+from lamina.wire.contract import StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.api.filesync import Packet
+    from lamina.wire.contract import Call
+
+_OUTSTANDING = 512
+"""How many files are asked for at a time: few enough that asking never waits, and the sender
+never has to read a flood; enough for a slow line."""
+_HELD = 64 << 10
+_PATH_MAX = 4096
+_OPEN_FILES = 64
+
+
+class Policy(NamedTuple):
+    """How a folder is treated.
+
+    Args:
+        delete: remove what the sender does not tell of.
+        trust_metadata: a file whose size, time, mode and owner agree is not asked for again.
+        owner: (uid, gid) to give every file, whatever the sender says.
+    """
+
+    delete: bool = True
+    trust_metadata: bool = True
+    owner: tuple[int, int] | None = None
+
+
+MIRROR = Policy()
+"""Make it equal, fetching what seems to have changed."""
+
+
+class Received(NamedTuple):
+    """What a transfer did: files told of, files fetched, bytes fetched, bytes in all files."""
+
+    files: int
+    fetched: int
+    transferred: int
+    size: int
+
+
+def receive(
+    call: Call,
+    root: str,
+    policy: Policy = MIRROR,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Received:
+    """Make the folder `root`, which exists, what the other side tells of.
+
+    Args:
+        progress: called now and then with the number of bytes received.
+
+    Raises StatusError if the call ends before, Corrupt for what breaks the protocol, Unavailable
+    with what the sender complained of, and what the file system refuses.
+    """
+    try:
+        with Landing(root, policy.owner) as landing:
+            return _Receiving(call, landing, policy, progress).run()
+    except StatusError:
+        raise
+    except OSError as error:
+        failure = from_os_error(error, "write the file")
+        _complain(call, failure.reason)
+        raise failure from error
+    except LaminaError as error:
+        _complain(call, error.reason)
+        raise
+
+
+class _Receiving:
+    """One transfer. A single thread reads, compares and writes."""
+
+    def __init__(
+        self, call: Call, landing: Landing, policy: Policy, progress: Callable[[int], None] | None
+    ) -> None:
+        self._call = call
+        self._landing = landing
+        self._policy = policy
+        self._progress = progress
+        self._order = _Order(landing, delete=policy.delete)
+        self._pending: deque[tuple[int, Stat]] = deque()
+        self._coming: dict[int, _Incoming] = {}
+        self._open: dict[_Incoming, None] = {}
+        self._links: list[Stat] = []
+        self._sources: set[str] = set()
+        self._folders: list[Stat] = []
+        self._told = self._fetched = self._transferred = self._size = 0
+        self._all_told = False
+
+    def run(self) -> Received:
+        try:
+            while not (self._all_told and not self._coming and not self._pending):
+                self._take(self._next())
+            self._finish()
+        finally:
+            for incoming in self._coming.values():
+                incoming.abandon()
+        self._call.send(encode_fin())
+        while (packet := self._next()).type != PacketType.FIN:
+            self._take(packet)
+        return Received(self._told, self._fetched, self._transferred, self._size)
+
+    def _next(self) -> Packet:
+        message = self._call.receive()
+        if message is None:
+            raise Unavailable("the sender of the files ended the transfer early")
+        return decode_packet(message)
+
+    def _take(self, packet: Packet) -> None:
+        kind = packet.type
+        if kind == PacketType.DATA:
+            self._take_data(packet.id, packet.data)
+        elif kind == PacketType.STAT:
+            if packet.stat is None:
+                self._order.close()
+                self._all_told = True
+            elif self._all_told:
+                raise Corrupt(f"a file was told of after the last one: {packet.stat.path}")
+            else:
+                self._take_stat(packet.stat)
+        elif kind == PacketType.ERR:
+            text = packet.data.decode("utf-8", "replace")
+            raise Unavailable(f"the sender of the files failed: {text}")
+        elif kind == PacketType.FIN:
+            raise Unavailable("the sender of the files ended the transfer early")
+
+    def _take_stat(self, stat: Stat) -> None:
+        number = self._told
+        self._told += 1
+        if self._policy.owner is not None:
+            uid, gid = self._policy.owner
+            stat = stat._replace(uid=uid, gid=gid)
+        existing = self._order.enter(stat)
+        kind = stat.mode & filemode.TYPE
+        if kind & filemode.DIRECTORY:
+            self._landing.folder(stat, existing)
+            self._order.descend(stat.path, new=existing is None)
+            self._folders.append(stat)
+        elif stat.linkname and not kind & filemode.SYMLINK:
+            if stat.linkname not in self._sources:
+                raise Corrupt(f"{stat.path} is a link to {stat.linkname}, which is not known")
+            self._links.append(stat)
+        elif kind:
+            self._landing.special(stat, existing)
+            if not kind & filemode.SYMLINK:
+                self._sources.add(stat.path)
+        else:
+            self._sources.add(stat.path)
+            self._size += stat.size
+            if not (
+                existing is not None
+                and self._policy.trust_metadata
+                and self._landing.is_current(stat, existing)
+            ):
+                self._pending.append((number, stat))
+                self._ask()
+
+    def _ask(self) -> None:
+        while self._pending and len(self._coming) < _OUTSTANDING:
+            number, stat = self._pending.popleft()
+            self._coming[number] = _Incoming(self._landing, stat)
+            self._call.send(encode_request(number))
+
+    def _take_data(self, number: int, data: bytes) -> None:
+        incoming = self._coming.get(number)
+        if incoming is None:
+            raise Corrupt(f"content came of file number {number}, which was not asked for")
+        self._transferred += len(data)
+        if self._progress is not None:
+            self._progress(self._transferred)
+        if data:
+            incoming.write(data)
+            if incoming.is_open:
+                self._limit_open(incoming)
+            return
+        del self._coming[number]
+        self._open.pop(incoming, None)
+        incoming.commit()
+        self._fetched += 1
+        self._ask()
+
+    def _limit_open(self, incoming: _Incoming) -> None:
+        """Senders take turns among a few files; one that does among many gets them reopened."""
+        self._open.pop(incoming, None)
+        self._open[incoming] = None
+        if len(self._open) > _OPEN_FILES:
+            eldest = next(iter(self._open))
+            del self._open[eldest]
+            eldest.suspend()
+
+    def _finish(self) -> None:
+        """Do what has to wait until every file has its content."""
+        for stat in self._links:
+            self._landing.link(stat)
+        for stat in reversed(self._folders):
+            self._landing.stamp(stat)
+
+
+class _Incoming:
+    """A file whose content is on its way. A small one is held until it is whole."""
+
+    __slots__ = ("_fd", "_held", "_landing", "_name", "_stat")
+
+    def __init__(self, landing: Landing, stat: Stat) -> None:
+        self._landing = landing
+        self._stat = stat
+        self._held = b""
+        self._fd = -1
+        self._name = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    def write(self, data: bytes) -> None:
+        if not self._name:
+            if not self._held and len(data) <= _HELD:
+                self._held = data
+                return
+            self._start()
+        elif self._fd < 0:
+            self._fd = self._landing.reopen(self._stat, self._name)
+        _write_all(self._fd, data)
+
+    def suspend(self) -> None:
+        """Close the descriptor; the next write opens it again."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def commit(self) -> None:
+        """The content is whole: the file takes its place."""
+        if not self._name:
+            self._start()
+        elif self._fd < 0:
+            self._fd = self._landing.reopen(self._stat, self._name)
+        try:
+            self._landing.settle(self._stat, self._name, self._fd)
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def abandon(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._name:
+            self._landing.discard(self._stat, self._name)
+
+    def _start(self) -> None:
+        self._fd, self._name = self._landing.begin(self._stat)
+        if self._held:
+            _write_all(self._fd, self._held)
+            self._held = b""
+
+
+class _Order:
+    """Holds a sender to the order: folders before what is in them, names ascending, none twice.
+
+    Knows on the way what is in each open folder of the root, so that what is not told of can
+    be removed when the folder is left.
+    """
+
+    def __init__(self, landing: Landing, *, delete: bool) -> None:
+        self._landing = landing
+        self._delete = delete
+        self._frames: list[_Frame] = []
+        self.descend("", new=False)
+
+    def enter(self, stat: Stat) -> os.stat_result | None:
+        """Check that a path may come now. What is there in its place, if anything."""
+        path = stat.path
+        parent, _, name = path.rpartition("/")
+        if name in ("", ".", "..") or "\0" in path or len(path) >= _PATH_MAX:
+            raise Corrupt(f"a file has an impossible path: {path!r}")
+        while self._frames and self._frames[-1].path != parent:
+            self._leave()
+        if not self._frames:
+            raise Corrupt(f"{path} came out of order, or without its folder")
+        frame = self._frames[-1]
+        encoded = name.encode("utf-8", "surrogateescape")
+        if encoded <= frame.last:
+            raise Corrupt(f"{path} came out of order")
+        frame.last = encoded
+        if name not in frame.names:
+            return None
+        if self._delete:
+            frame.names.discard(name)
+        return os.lstat(name, dir_fd=self._landing.directory(parent))
+
+    def descend(self, path: str, *, new: bool) -> None:
+        names = set() if new else set(os.listdir(self._landing.directory(path)))
+        self._frames.append(_Frame(path, names))
+
+    def close(self) -> None:
+        """Everything has been told."""
+        while self._frames:
+            self._leave()
+
+    def _leave(self) -> None:
+        frame = self._frames.pop()
+        if self._delete:
+            for name in frame.names:
+                self._landing.remove(f"{frame.path}/{name}" if frame.path else name)
+
+
+class _Frame:
+    __slots__ = ("last", "names", "path")
+
+    def __init__(self, path: str, names: set[str]) -> None:
+        self.path = path
+        self.names = names
+        self.last = b""
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _complain(call: Call, text: str) -> None:
+    """Tell the sender why; it may have gone."""
+    try:
+        call.send(encode_error(text))
+    except StatusError:
+        return

@@ -1,0 +1,191 @@
+"""The sending side of fsutil's transfer of a folder.
+
+Stats of everything go out in order, a last one without content after them. Meanwhile the
+receiver asks for the files it wants by the number of their stat (REQ), and gets their content
+in chunks (DATA), an empty one at the end. FIN from the receiver, and back, ends it; either side
+may say ERR instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.api import filemode
+from lamina.api.filesync import (
+    PacketType,
+    decode_packet,
+    encode_data,
+    encode_error,
+    encode_fin,
+    encode_last_stat,
+    encode_stat,
+)
+from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
+from lamina.wire.contract import StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.api.filesync import Packet, Stat
+    from lamina.wire.contract import Call
+
+_CHUNK = 32 << 10
+_READERS = 2
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Opener(Protocol):
+    """Opens a file that was told of. Raises OSError; FileNotFoundError if it has gone."""
+
+    def __call__(self, path: str, /) -> int: ...
+
+
+def opener_of(root: str) -> Opener:
+    """Opens files of one folder."""
+
+    def open_file(path: str) -> int:
+        return os.open(f"{root}/{path}", _OPEN)
+
+    return open_file
+
+
+def send(call: Call, stats: Iterable[Stat], open_file: Opener) -> None:
+    """Send what `stats` tells of, until the receiver says that it has all it wants.
+
+    Raises StatusError if the call ends before, LaminaError if a file cannot be read (the
+    receiver has been told), Unavailable with what the receiver complained of.
+    """
+    sending = _Sending(call, open_file)
+    threads = [
+        threading.Thread(target=sending.tell, args=(stats,), name="send-stats", daemon=True),
+        *(
+            threading.Thread(target=sending.deliver, name=f"send-{number}", daemon=True)
+            for number in range(_READERS)
+        ),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        sending.obey()
+    except BaseException:
+        call.hang_up()  # so that no thread waits in it
+        raise
+    finally:
+        sending.stop()
+        for thread in threads:
+            thread.join()
+    sending.check()
+
+
+class _Sending:
+    """What the threads of one transfer share."""
+
+    def __init__(self, call: Call, open_file: Opener) -> None:
+        self._call = call
+        self._open_file = open_file
+        self._lock = threading.Lock()  # one message at a time
+        self._files: dict[int, str] = {}
+        self._wanted: SimpleQueue[tuple[int, str] | None] = SimpleQueue()
+        self._failure: BaseException | None = None
+        self._stopped = False
+
+    def tell(self, stats: Iterable[Stat]) -> None:
+        """Send the stats."""
+        try:
+            for number, stat in enumerate(stats):
+                if self._stopped:
+                    return
+                if not stat.mode & filemode.TYPE:
+                    self._files[number] = stat.path
+                self._send(encode_stat(stat))
+            self._send(encode_last_stat())
+        except Exception as error:
+            self._fail(error)
+
+    def deliver(self) -> None:
+        """Send the content of files that were asked for."""
+        while (wanted := self._wanted.get()) is not None:
+            if self._stopped:
+                continue
+            try:
+                self._deliver(*wanted)
+            except Exception as error:
+                self._fail(error)
+
+    def obey(self) -> None:
+        """Take the receiver's packets until its FIN."""
+        while True:
+            message = self._call.receive()
+            if message is None:
+                self.check()
+                raise Unavailable("the receiver of the files ended the transfer early")
+            packet = decode_packet(message)
+            if packet.type == PacketType.REQ:
+                self._ask(packet)
+            elif packet.type == PacketType.FIN:
+                self._send(encode_fin())
+                return
+            elif packet.type == PacketType.ERR:
+                self.check()
+                text = packet.data.decode("utf-8", "replace")
+                raise Unavailable(f"the receiver of the files failed: {text}")
+
+    def stop(self) -> None:
+        self._stopped = True
+        for _ in range(_READERS):
+            self._wanted.put(None)
+
+    def check(self) -> None:
+        """Raise what went wrong on this side, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _ask(self, packet: Packet) -> None:
+        path = self._files.pop(packet.id, None)
+        if path is None:
+            error = Corrupt(f"a file was asked for by a number that is not one: {packet.id}")
+            self._fail(error)
+            return
+        self._wanted.put((packet.id, path))
+
+    def _deliver(self, number: int, path: str) -> None:
+        try:
+            fd = self._open_file(path)
+        except FileNotFoundError:
+            self._send(encode_data(number, b""))  # what vanishes is empty, as for fsutil
+            return
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a socket
+                self._send(encode_data(number, b""))
+                return
+            raise from_os_error(error, "read the file") from error
+        try:
+            while chunk := os.read(fd, _CHUNK):
+                if self._stopped:
+                    return
+                self._send(encode_data(number, chunk))
+            self._send(encode_data(number, b""))
+        except OSError as error:
+            raise from_os_error(error, f"read the file {path}") from error
+        finally:
+            os.close(fd)
+
+    def _send(self, message: bytes) -> None:
+        with self._lock:
+            self._call.send(message)
+
+    def _fail(self, error: BaseException) -> None:
+        """Remember the first failure, tell the receiver, and have `obey` end."""
+        if self._failure is not None or self._stopped:
+            return
+        self._failure = error
+        if not isinstance(error, StatusError):
+            reason = error.reason if isinstance(error, LaminaError) else "internal error"
+            with suppress(StatusError):
+                self._send(encode_error(reason))
+        self._call.hang_up()

@@ -1,0 +1,166 @@
+"""The sessions that are open, by id: from the call that a client opens one with, to builds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.api import health
+from lamina.api.message import first, unary, values
+from lamina.base.errors import NotFound
+from lamina.session.borrowed import BorrowedSession, Identity
+from lamina.session.nobody import NoChannel
+from lamina.system.cancel import Cancellation
+from lamina.wire.client import GrpcChannel
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.transport import TunnelTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.session.mirrors import Mirrors
+    from lamina.wire.contract import Metadata, ServerCall
+
+KEY_ID = "x-docker-expose-session-uuid"
+KEY_NAME = "x-docker-expose-session-name"
+KEY_SHARED_KEY = "x-docker-expose-session-sharedkey"
+KEY_METHOD = "x-docker-expose-session-grpc-method"
+
+_WAIT = 5.0
+"""How long a build waits for its session: the client opens both at the same time (s)."""
+_CHECK_EVERY = 5.0
+_CHECK_TIMEOUT = 15.0
+_FAILURES = 2
+
+
+class SessionTable:
+    """Sessions of clients that are connected. Threads share it.
+
+    Args:
+        mirrors: where folders are kept.
+        scratch: a folder for sockets.
+    """
+
+    def __init__(
+        self, mirrors: Mirrors, scratch: str, *, owner: tuple[int, int] | None = None
+    ) -> None:
+        self._mirrors = mirrors
+        self._scratch = scratch
+        self._owner = owner
+        self._changed = threading.Condition()
+        self._sessions: dict[str, BorrowedSession] = {}
+
+    def serve(self, call: ServerCall) -> None:
+        """Handle `Control.Session`: the call is the tunnel; it lasts as long as the session."""
+        identity = identity_of(call.metadata)
+        with call.cancel.calling(call.hang_up):
+            channel = GrpcChannel(TunnelTransport(call))
+            session = BorrowedSession(
+                identity, channel, self._mirrors, self._scratch, owner=self._owner
+            )
+            try:
+                self._add(session)
+                try:
+                    _watch(channel)
+                finally:
+                    self._remove(session)
+            finally:
+                session.close()
+
+    def get(self, session_id: str, cancel: Cancellation, wait: float = _WAIT) -> BorrowedSession:
+        """The session of an id (also `prefix:id`), waiting so many seconds for it to open.
+
+        Raises NotFound, Cancelled.
+        """
+        wanted = session_id.partition(":")[2] or session_id
+        deadline = time.monotonic() + wait
+
+        def wake() -> None:
+            with self._changed:
+                self._changed.notify_all()
+
+        with cancel.calling(wake), self._changed:
+            while True:
+                cancel.check()
+                session = self._sessions.get(wanted)
+                if session is not None and not session.closed:
+                    return session
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise NotFound(
+                        f"no active session for {wanted}",
+                        hint="the client has gone, or has not opened its session",
+                    )
+                self._changed.wait(left)
+
+    @contextmanager
+    def lent(self, session_id: str, cancel: Cancellation) -> Iterator[BorrowedSession]:
+        """A session for the length of a build; with "" one that lends nothing.
+
+        Raises NotFound, Unavailable, Cancelled.
+        """
+        if not session_id:
+            yield BorrowedSession(Identity(""), NoChannel(), self._mirrors, self._scratch)
+            return
+        with self.get(session_id, cancel).held() as session:
+            yield session
+
+    def ids(self) -> list[str]:
+        """The ids of those that are open."""
+        with self._changed:
+            return list(self._sessions)
+
+    def _add(self, session: BorrowedSession) -> None:
+        with self._changed:
+            if session.id in self._sessions:
+                raise StatusError(Code.ALREADY_EXISTS, f"session {session.id} already exists")
+            self._sessions[session.id] = session
+            self._changed.notify_all()
+
+    def _remove(self, session: BorrowedSession) -> None:
+        with self._changed:
+            if self._sessions.get(session.id) is session:
+                del self._sessions[session.id]
+
+
+def identity_of(metadata: Metadata) -> Identity:
+    """Read the headers that a session is opened with. Raises StatusError."""
+    session_id = first(metadata, KEY_ID)
+    if not session_id:
+        raise StatusError(Code.INVALID_ARGUMENT, "a session needs an id")
+    return Identity(
+        session_id,
+        first(metadata, KEY_NAME),
+        first(metadata, KEY_SHARED_KEY),
+        frozenset(values(metadata, KEY_METHOD)),
+    )
+
+
+def _watch(channel: GrpcChannel) -> None:
+    """Wait until the connection ends, or the client answers no more."""
+    failures = 0
+    while not channel.wait(_CHECK_EVERY):
+        cancel = Cancellation()
+        timer = threading.Timer(_CHECK_TIMEOUT, cancel.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            unary(
+                channel,
+                health.CHECK,
+                health.HealthCheckRequest(),
+                health.HealthCheckResponse,
+                health.SCHEMA,
+                cancel=cancel,
+            )
+            failures = 0
+        except StatusError as error:
+            # A client without the service answers too.
+            failures = 0 if error.code is Code.UNIMPLEMENTED else failures + 1
+        finally:
+            timer.cancel()
+            timer.join()
+        if failures >= _FAILURES:
+            return

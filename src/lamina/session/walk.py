@@ -1,0 +1,133 @@
+"""A folder as fsutil's stats, in the order its receivers insist on: each folder before what is
+in it, names by their bytes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.api import filemode
+from lamina.api.filesync import Stat
+from lamina.base.errors import from_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.session.selection import Selection
+
+_APPLE = "com.apple."
+Owner = tuple[int, int]
+
+
+def walk(
+    root: str, selection: Selection | None = None, owner: Owner | None = None
+) -> Iterator[Stat]:
+    """The stats of what is below `root` and selected, with folders that lead there.
+
+    Of several hard links, all but the first name the first in `linkname`. What vanishes on the
+    way is left out.
+
+    Args:
+        owner: (uid, gid) to tell of every file; None tells the real ones.
+
+    Raises LaminaError where something that is wanted cannot be read.
+    """
+    if selection is not None and selection.everything:
+        selection = None
+    links: dict[tuple[int, int], str] = {}
+    leading: list[tuple[str, Stat]] = []  # folders not told of yet, with a slash
+    open_folders = [_entries(root, "")]
+    while open_folders:
+        entry, path = next(open_folders[-1], (None, ""))
+        if entry is None:
+            open_folders.pop()
+            continue
+        while leading and not path.startswith(leading[-1][0]):
+            leading.pop()
+        is_directory = entry.is_dir(follow_symlinks=False)
+        taken, below = selection.judge(path, is_directory) if selection else (True, True)
+        if not taken and not below:
+            continue
+        try:
+            found = stat_of(entry.path, path, entry.stat(follow_symlinks=False), owner)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise from_os_error(error, "read") from error
+        if is_directory and below:
+            open_folders.append(_entries(entry.path, path + "/", taken))
+        if not taken:
+            if is_directory:
+                leading.append((path + "/", found))
+            continue
+        for _, folder in leading:
+            yield folder
+        leading.clear()
+        if not is_directory and not found.mode & filemode.SYMLINK:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_nlink > 1:
+                first = links.setdefault((status.st_dev, status.st_ino), path)
+                if first != path:
+                    found = found._replace(linkname=first)
+        yield found
+
+
+def stat_of(real: str, path: str, status: os.stat_result, owner: Owner | None = None) -> Stat:
+    """The stat of one file that is at `real`, told of as `path`. Raises OSError."""
+    mode = status.st_mode
+    is_directory = stat.S_ISDIR(mode)
+    # A socket travels as an empty file: no archive could hold it.
+    wire_mode = filemode.from_unix(mode) & ~filemode.SOCKET
+    linkname = os.readlink(real) if stat.S_ISLNK(mode) else ""
+    major = minor = 0
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    uid, gid = owner or (status.st_uid, status.st_gid)
+    return Stat(
+        path,
+        wire_mode,
+        uid,
+        gid,
+        0 if is_directory else status.st_size,
+        status.st_mtime_ns,
+        linkname,
+        major,
+        minor,
+        read_xattrs(real),
+    )
+
+
+def read_xattrs(real: str) -> tuple[tuple[str, bytes], ...]:
+    """Extended attributes of a file (not of where a link leads), sorted; none if not known."""
+    try:
+        names = os.listxattr(real, follow_symlinks=False)
+    except OSError:
+        return ()
+    if not names:
+        return ()
+    found = []
+    for name in sorted(names):
+        if name.startswith(_APPLE):
+            continue
+        try:
+            found.append((name, os.getxattr(real, name, follow_symlinks=False)))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def _entries(
+    folder: str, prefix: str, wanted: bool = True
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if not wanted and isinstance(error, PermissionError):
+            return
+        raise from_os_error(error, "read the folder") from error
+    for entry in found:
+        yield entry, prefix + entry.name

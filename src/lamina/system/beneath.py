@@ -1,0 +1,88 @@
+"""Directories below a root by descriptor, so that no link can lead out of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT = 64
+
+
+class Beneath:
+    """Opens directories by relative path, part by part, never through a symbolic link.
+
+    The last few descriptors are kept. For one thread; closes with its `with` block.
+    """
+
+    def __init__(self, root: str) -> None:
+        """Raises OSError if `root` is not a directory; it may itself be a link to one."""
+        self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
+        self._kept: dict[str, int] = {}
+
+    def __enter__(self) -> Beneath:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for fd in self._kept.values():
+            os.close(fd)
+        self._kept.clear()
+        if self._root >= 0:
+            os.close(self._root)
+            self._root = -1
+
+    def directory(self, path: str) -> int:
+        """A directory's descriptor ("" is the root's), good until the next call.
+
+        Raises OSError: ENOENT, and ENOTDIR or ELOOP where something else is in the way.
+        `path` must be clean: no empty parts, no `.` or `..`.
+        """
+        if not path:
+            return self._root
+        fd = self._kept.pop(path, None)
+        if fd is None:
+            fd = self._open(path)
+            if len(self._kept) >= _KEPT:
+                os.close(self._kept.pop(next(iter(self._kept))))
+        self._kept[path] = fd
+        return fd
+
+    def _open(self, path: str) -> int:
+        parts: list[str] = []
+        above = path
+        while True:
+            above, _, name = above.rpartition("/")
+            parts.append(name)
+            known = self._kept.get(above) if above else self._root
+            if known is not None:
+                break
+        fd = known
+        while parts:
+            try:
+                inner = os.open(parts.pop(), _DIRECTORY, dir_fd=fd)
+            finally:
+                if fd != known:
+                    os.close(fd)
+            fd = inner
+        return fd
+
+    def remove(self, path: str) -> None:
+        """Remove whatever is at a path, with all below it. Nothing being there is fine."""
+        prefix = f"{path}/"
+        for known in [p for p in self._kept if p == path or p.startswith(prefix)]:
+            os.close(self._kept.pop(known))
+        parent, _, name = path.rpartition("/")
+        folder = self.directory(parent)
+        try:
+            os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            return
+        except (IsADirectoryError, PermissionError):
+            # Linux says EISDIR for a directory; POSIX allows EPERM.
+            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
+                raise
+            shutil.rmtree(name, dir_fd=folder)

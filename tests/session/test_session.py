@@ -1,0 +1,388 @@
+"""A client's session borrowed from, through a real tunnel: a call that carries a connection."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from lamina.api import auth, control, exporter, filesync, upload
+from lamina.api.stream import encode_bytes
+from lamina.base.errors import Cancelled, InvalidInput, NotFound, PermissionDenied, Unavailable
+from lamina.session.borrowed import BorrowedSession, Login
+from lamina.session.contract import FolderRequest, LentFolder
+from lamina.session.lent import answer_health, lend, lend_logins
+from lamina.session.mirrors import Mirrors
+from lamina.session.opening import open_session
+from lamina.session.table import SessionTable
+from lamina.system.cancel import Cancellation
+from lamina.wire.contract import Code, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from lamina.wire.contract import Channel, Handler, ServerCall
+
+    Connect = Callable[[Mapping[str, Handler]], Channel]
+
+
+class Client:
+    """Implements `lamina.session.contract.Session` for what a test lends."""
+
+    id = ""
+
+    def __init__(self, **folders: Path) -> None:
+        self.folders = folders
+        self.secrets: dict[str, bytes] = {}
+        self.agents: dict[str, str] = {}
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+        if name not in self.folders:
+            raise NotFound(f"no folder {name}")
+        return LentFolder(str(self.folders[name]))
+
+    def secret(self, secret_id: str) -> bytes | None:
+        if secret_id == "forbidden":
+            raise PermissionDenied("not for you")
+        return self.secrets.get(secret_id)
+
+    def ssh_socket(self, agent_id: str) -> str | None:
+        return self.agents.get(agent_id)
+
+
+class Daemon(NamedTuple):
+    table: SessionTable
+    channel: Channel
+    mirrors: Mirrors
+
+
+@pytest.fixture
+def daemon(connect: Connect, tmp_path: Path) -> Daemon:
+    mirrors = Mirrors(str(tmp_path / "mirrors"))
+    (tmp_path / "scratch").mkdir()
+    table = SessionTable(mirrors, str(tmp_path / "scratch"))
+    return Daemon(table, connect({control.SESSION: table.serve}), mirrors)
+
+
+@contextmanager
+def opened(
+    daemon: Daemon, client: Client, session_id: str = "s", key: str = "k", **more: Handler
+) -> Iterator[BorrowedSession]:
+    handlers: dict[str, Handler] = {**lend(client), **answer_health(), **more}
+    with open_session(daemon.channel, handlers, session_id, shared_key=key):
+        yield daemon.table.get(session_id, Cancellation())
+    deadline = time.monotonic() + 5
+    while session_id in daemon.table.ids():
+        assert time.monotonic() < deadline, "the session stays"
+        time.sleep(0.005)
+
+
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    (folder / "d").mkdir()
+    (folder / "d/b.md").write_text("b")
+    return folder
+
+
+def names(folder: LentFolder) -> list[str]:
+    return sorted(
+        os.path.relpath(os.path.join(at, name), folder.path)
+        for at, folders, files in os.walk(folder.path)
+        for name in (*folders, *files)
+    )
+
+
+def test_folders_are_fetched_filtered_and_kept(daemon: Daemon, tmp_path: Path) -> None:
+    client = Client(context=context(tmp_path))
+    cancel = Cancellation()
+    with opened(daemon, client) as session:
+        whole = session.folder("context", FolderRequest(), cancel)
+        assert whole.filtered
+        assert names(whole) == ["a", "d", "d/b.md"]
+        some = session.folder("context", FolderRequest(exclude_patterns=("**/*.md",)), cancel)
+        assert names(some) == ["a", "d"]
+        assert some.path != whole.path
+        # What a session has seen of a folder stays as it was.
+        (client.folders["context"] / "new").write_text("new")
+        assert session.folder("context", FolderRequest(), cancel) == whole
+        with pytest.raises(NotFound):
+            session.folder("other", FolderRequest(), cancel)
+    with opened(daemon, client, "s2") as session:
+        again = session.folder("context", FolderRequest(), cancel)
+        assert again.path == whole.path
+        assert names(again) == ["a", "d", "d/b.md", "new"]
+        usage = {used.id: used for used in daemon.mirrors.usage()}
+        mine = usage[os.path.basename(os.path.dirname(again.path))]
+        assert (mine.in_use, mine.name, mine.size, mine.usage_count) == (True, "context", 5, 2)
+    assert not any(used.in_use for used in daemon.mirrors.usage())
+
+
+def test_sessions_at_the_same_time_have_mirrors_of_their_own(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    client = Client(context=context(tmp_path))
+    with ExitStack() as stack:
+        paths = {
+            stack.enter_context(opened(daemon, client, name))
+            .folder("context", FolderRequest(), Cancellation())
+            .path
+            for name in ("one", "two")
+        }
+        assert len(paths) == 2
+    with opened(daemon, client, "other", key="another") as session:
+        assert session.folder("context", FolderRequest(), Cancellation()).path not in paths
+
+
+def test_a_mirror_lasts_as_long_as_a_build_that_holds_it(daemon: Daemon, tmp_path: Path) -> None:
+    client = Client(context=context(tmp_path))
+    with ExitStack() as stack:
+        with opened(daemon, client) as session:
+            held = stack.enter_context(session.held())
+            lent = held.folder("context", FolderRequest(), Cancellation())
+        with pytest.raises(Unavailable):
+            held.folder("context", FolderRequest(include_patterns=("a",)), Cancellation())
+        with opened(daemon, client, "s2") as session:
+            other = session.folder("context", FolderRequest(), Cancellation())
+        assert other.path != lent.path
+        assert names(lent) == ["a", "d", "d/b.md"]
+    assert not any(used.in_use for used in daemon.mirrors.usage())
+    with pytest.raises(Unavailable), session.held():
+        pass
+
+
+def test_patterns_beyond_ascii_arrive(daemon: Daemon, tmp_path: Path) -> None:
+    client = Client(context=context(tmp_path))
+    (client.folders["context"] / "\u00fc 1").write_text("x")
+    with opened(daemon, client) as session:
+        wanted = FolderRequest(include_patterns=("\u00fc 1", "a%20"))
+        assert names(session.folder("context", wanted, Cancellation())) == ["\u00fc 1"]
+
+
+def test_secrets(daemon: Daemon) -> None:
+    client = Client()
+    client.secrets = {"token": b"\0\xff", "empty": b"", "big": b"x" * (500 * 1024 + 1)}
+    with opened(daemon, client) as session:
+        assert session.secret("token") == b"\0\xff"
+        assert session.secret("empty") == b""
+        assert session.secret("missing") is None
+        with pytest.raises(PermissionDenied, match="not for you"):
+            session.secret("forbidden")
+        with pytest.raises(InvalidInput):
+            session.secret("big")
+
+
+def test_an_ssh_agent(daemon: Daemon, tmp_path: Path) -> None:
+    path = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def echo() -> None:
+            for _ in range(3):
+                connection, _address = listener.accept()
+                with connection:
+                    while data := connection.recv(65536):
+                        connection.sendall(data.upper())
+
+        agent = threading.Thread(target=echo)
+        agent.start()
+        client = Client()
+        client.agents = {"default": path}
+        with opened(daemon, client) as session:
+            assert session.ssh_socket("other") is None
+            here = session.ssh_socket("")
+            assert here is not None
+            assert session.ssh_socket("default") == here
+            for size in (1, 100_000):
+                with socket.socket(socket.AF_UNIX) as caller:
+                    caller.connect(here)
+                    caller.sendall(b"a" * size)
+                    caller.shutdown(socket.SHUT_WR)
+                    got = b""
+                    while data := caller.recv(65536):
+                        got += data
+                    assert got == b"A" * size
+            with socket.socket(socket.AF_UNIX) as caller:  # open as the session ends
+                caller.connect(here)
+                caller.sendall(b"x")
+                assert caller.recv(1) == b"X"
+        agent.join()
+        assert not os.path.exists(here)
+
+
+def test_an_agent_that_ends_first(daemon: Daemon, tmp_path: Path) -> None:
+    path = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def once() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"bye" * 20_000)
+
+        agent = threading.Thread(target=once)
+        agent.start()
+        client = Client()
+        client.agents = {"default": path}
+        with opened(daemon, client) as session, socket.socket(socket.AF_UNIX) as caller:
+            here = session.ssh_socket("default")
+            assert here is not None
+            caller.connect(here)
+            got = b""
+            while data := caller.recv(65536):
+                got += data
+            assert got == b"bye" * 20_000
+        agent.join()
+
+
+def test_logins(daemon: Daemon) -> None:
+    logins = {"registry-1.docker.io": Login("me", "pass"), "ghcr.io": Login("", "identity")}
+    service = lend_logins(logins.get)
+    with opened(daemon, Client(), **service) as session:
+        assert session.login("registry-1.docker.io") == Login("me", "pass")
+        assert session.login("ghcr.io") == Login("", "identity")
+        assert session.login("other") is None
+        assert session.token(auth.FetchTokenRequest(host="ghcr.io"), Cancellation()) is None
+        assert session.token_authority("ghcr.io", b"salt") is None
+    with opened(daemon, Client(), "s2") as session:
+        assert session.login("ghcr.io") is None
+
+
+def test_uploads_and_outputs_that_the_client_finds(daemon: Daemon) -> None:
+    def pull(call: ServerCall) -> None:
+        assert dict(call.metadata)[upload.KEY_PATH] == "/context"
+        for piece in (b"one", b"", b"two"):
+            call.send(encode_bytes(piece))
+
+    told: list[Any] = []
+
+    def find(call: ServerCall) -> None:
+        from lamina.api.message import request_of
+        from lamina.wire.protobuf import encode
+
+        told.append(request_of(call, exporter.FindExportersRequest, exporter.SCHEMA))
+        answer = exporter.FindExportersResponse((exporter.ExporterRequest("image"),))
+        call.send(encode(answer, exporter.SCHEMA))
+
+    services = {upload.PULL: pull, exporter.FIND_EXPORTERS: find}
+    with opened(daemon, Client(), **services) as session:
+        cancel = Cancellation()
+        assert b"".join(session.upload("buildkit-session", "/context", cancel)) == b"onetwo"
+        request = exporter.FindExportersRequest((("k", b"v"),), ("r",))
+        assert session.find_exporters(request, cancel) == (exporter.ExporterRequest("image"),)
+        assert told == [request]
+        session.finalize_export((), cancel)  # which the client does not want to know
+        assert session.supports("/moby.exporter.v1.exporter/findexporters")
+        with pytest.raises(NotFound), session.open_file(0, (), cancel):
+            pass
+
+
+def test_waiting_for_a_session(daemon: Daemon) -> None:
+    with pytest.raises(NotFound):
+        daemon.table.get("nobody", Cancellation(), wait=0.01)
+    cancel = Cancellation()
+    timer = threading.Timer(0.05, cancel.cancel)
+    timer.start()
+    with pytest.raises(Cancelled):
+        daemon.table.get("nobody", cancel)
+    timer.join()
+    with opened(daemon, Client()), daemon.table.lent("context:s", Cancellation()) as session:
+        assert session.id == "s"
+    with daemon.table.lent("", Cancellation()) as nobody:
+        assert nobody.secret("x") is None
+        assert nobody.ssh_socket("default") is None
+        assert nobody.login("x") is None
+        with pytest.raises(NotFound):
+            nobody.folder("context", FolderRequest(), Cancellation())
+
+
+def test_an_id_is_taken_once(daemon: Daemon) -> None:
+    with opened(daemon, Client()), open_session(daemon.channel, {}, "s") as second:
+        assert second.wait(5)
+        assert daemon.table.get("s", Cancellation()).secret("x") is None
+    with daemon.channel.open(control.SESSION) as call, pytest.raises(StatusError) as caught:
+        call.receive()
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+def test_a_client_that_goes_while_it_is_asked(daemon: Daemon, tmp_path: Path) -> None:
+    began = threading.Event()
+
+    def never(call: ServerCall) -> None:
+        began.set()
+        while call.receive() is not None:
+            continue
+
+    failures: list[BaseException] = []
+
+    def ask(session: BorrowedSession) -> None:
+        try:
+            session.folder("context", FolderRequest(), Cancellation())
+        except BaseException as error:
+            failures.append(error)
+
+    with opened(daemon, Client(), **{filesync.DIFF_COPY: never}) as session:
+        asking = threading.Thread(target=ask, args=(session,))
+        asking.start()
+        assert began.wait(5)
+    asking.join(5)
+    assert [type(error) for error in failures] == [Unavailable]
+    assert session.closed
+    with pytest.raises(Unavailable):
+        session.secret("x")
+
+
+def test_cancelling_a_fetch(daemon: Daemon) -> None:
+    def never(call: ServerCall) -> None:
+        while call.receive() is not None:
+            continue
+
+    cancel = Cancellation()
+    with opened(daemon, Client(), **{filesync.DIFF_COPY: never}) as session:
+        timer = threading.Timer(0.05, cancel.cancel)
+        timer.start()
+        with pytest.raises(Cancelled):
+            session.folder("context", FolderRequest(), cancel)
+        timer.join()
+        assert not any(used.in_use for used in daemon.mirrors.usage())
+
+
+def test_mirrors_are_removed_only_when_nobody_uses_them(daemon: Daemon, tmp_path: Path) -> None:
+    client = Client(context=context(tmp_path))
+    with opened(daemon, client) as session:
+        session.folder("context", FolderRequest(), Cancellation())
+        (used,) = daemon.mirrors.usage()
+        assert not daemon.mirrors.remove(used.id)
+    assert daemon.mirrors.remove(used.id)
+    assert not daemon.mirrors.remove(used.id)
+    assert daemon.mirrors.usage() == []
+    assert os.listdir(tmp_path / "mirrors") == []
+
+
+def test_a_mirror_from_before_a_restart_is_not_trusted(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(context=context(tmp_path))
+    with opened(daemon, client) as session:
+        lent = session.folder("context", FolderRequest(), Cancellation())
+        digest = hashlib.sha256(b"a").hexdigest()
+    # Alike in all metadata, but of other content, as a crash of the machine may leave it.
+    status = os.stat(os.path.join(lent.path, "a"))
+    with open(os.path.join(lent.path, "a"), "wb") as file:
+        file.write(b"\0")
+    os.utime(os.path.join(lent.path, "a"), ns=(status.st_atime_ns, status.st_mtime_ns))
+    monkeypatch.setattr("lamina.session.mirrors._boot", lambda: "another")
+    with opened(daemon, client, "s2") as session:
+        lent = session.folder("context", FolderRequest(), Cancellation())
+        with open(os.path.join(lent.path, "a"), "rb") as file:
+            assert hashlib.sha256(file.read()).hexdigest() == digest
