@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 _KINDS: dict[Code, type[LaminaError]] = {
     Code.CANCELLED: Unavailable,
+    Code.UNKNOWN: Unavailable,  # Go's word for an error without a code
     Code.INVALID_ARGUMENT: InvalidInput,
     Code.DEADLINE_EXCEEDED: Unavailable,
     Code.NOT_FOUND: NotFound,
     Code.ALREADY_EXISTS: AlreadyExists,
     Code.PERMISSION_DENIED: PermissionDenied,
     Code.RESOURCE_EXHAUSTED: Exhausted,
+    Code.FAILED_PRECONDITION: InvalidInput,
     Code.ABORTED: Unavailable,
+    Code.OUT_OF_RANGE: InvalidInput,
     Code.UNIMPLEMENTED: Unsupported,
     Code.UNAVAILABLE: Unavailable,
     Code.DATA_LOSS: Corrupt,

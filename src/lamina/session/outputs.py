@@ -1,0 +1,90 @@
+"""Outputs that are files, taken by the client: into folders, or as the bytes of one file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lamina.api import filesync
+from lamina.api.message import first
+from lamina.api.stream import chunks
+from lamina.base.errors import from_os_error
+from lamina.session.lent import decoded_values
+from lamina.session.receiver import Policy, receive
+from lamina.wire.contract import Code, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from lamina.wire.contract import Handler, Metadata, ServerCall
+
+
+class FolderTarget(NamedTuple):
+    """A folder that files are put into; with `delete` it will hold nothing else."""
+
+    path: str
+    delete: bool = False
+
+
+class ByteSink(Protocol):
+    """Takes all the bytes it is given."""
+
+    def write(self, chunk: bytes, /) -> object: ...
+
+
+class FileTarget(NamedTuple):
+    """`open` is called with what the daemon says of the output (`containerimage.digest`, …).
+
+    The sink's bytes are whole when the block ends without an error.
+    """
+
+    open: Callable[[Mapping[str, str]], AbstractContextManager[ByteSink]]
+
+
+Target = FolderTarget | FileTarget
+
+
+def take_outputs(targets: Mapping[int, Target]) -> dict[str, Handler]:
+    """The service that receives outputs, by their numbers in the request for the build."""
+
+    def diff_copy(call: ServerCall) -> None:
+        number = first(call.metadata, filesync.KEY_EXPORTER_ID) or "0"
+        target = targets.get(int(number)) if number.isdecimal() else None
+        if target is None:
+            raise StatusError(Code.NOT_FOUND, f"no output {number} is expected")
+        if isinstance(target, FolderTarget):
+            _take_folder(call, target)
+        else:
+            with target.open(_told(call.metadata)) as sink:
+                for chunk in chunks(call):
+                    sink.write(chunk)
+
+    return {filesync.SEND_DIFF_COPY: diff_copy}
+
+
+def _take_folder(call: ServerCall, target: FolderTarget) -> None:
+    several = first(call.metadata, filesync.KEY_EXPORTER_MULTI_PLATFORM) == "1"
+    if target.delete and not several:
+        # Each platform would come by itself, and delete those before it.
+        raise StatusError(
+            Code.FAILED_PRECONDITION, "mode=delete needs a daemon that sends all platforms as one"
+        )
+    try:
+        os.makedirs(target.path, mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, "make the output's folder") from error
+    # Everything belongs to whoever asked; nothing here is known to be of the same content.
+    owner = (os.geteuid(), os.getegid())
+    receive(call, target.path, Policy(delete=target.delete, trust_metadata=False, owner=owner))
+    while call.receive() is not None:  # the sender's end
+        continue
+
+
+def _told(metadata: Metadata) -> dict[str, str]:
+    told = {}
+    prefix = filesync.KEY_EXPORTER_META_PREFIX
+    for key, _ in metadata:
+        if key.startswith(prefix) and not key.endswith("-encoded"):
+            told[key.removeprefix(prefix)] = ",".join(decoded_values(metadata, key))
+    return told
