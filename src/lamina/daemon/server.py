@@ -8,18 +8,23 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.api.control import SESSION
 from lamina.base.errors import AlreadyExists, InvalidInput
 from lamina.daemon.content import ContentService
+from lamina.daemon.gateway import GatewayService
 from lamina.daemon.gc import Collector, sized_policies
 from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.notify import notify
 from lamina.daemon.signals import taken
+from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
-from lamina.engine.engine import Engine
+from lamina.engine.engine import Engine, EnginePolicy
 from lamina.engine.workplace import Workplace
+from lamina.session.mirrors import Mirrors
+from lamina.session.table import SessionTable
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.wire.listen import Listener
@@ -52,14 +57,27 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         owned.enter_context(_alone(store.root))
         place = Workplace(store.root, config.worker.snapshotter)
         place.enter()
-        engine = Engine(store, overlay=place.overlay, tmpfs=place.tmpfs, hosts=lambda: config.hosts)
-        owned.callback(engine.close)
         policies = sized_policies(config.worker.gc, store.root)
         worker = describe_worker(store.root, config.worker, policies, overlay=place.overlay)
+        engine = Engine(
+            store,
+            overlay=place.overlay,
+            tmpfs=place.tmpfs,
+            hosts=lambda: config.hosts,
+            policy=EnginePolicy((worker.record(),), config.frontends.gateway_repositories),
+        )
+        owned.callback(engine.close)
         collector = owned.enter_context(Collector(store, policies, log))
         ending = Cancellation()
         history = History(store, config.history, log, collector.wake)
+        sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
+        gateway = GatewayService()
+        allowed = frozenset(config.entitlements)
+        solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector.wake)
         handlers: dict[str, Handler] = {
+            SESSION: sessions.serve,
+            **solve.handlers(),
+            **gateway.handlers(),
             **InfoService(worker, ending).handlers(),
             **UsageService(store).handlers(),
             **HistoryService(history, ending).handlers(),

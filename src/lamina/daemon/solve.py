@@ -1,0 +1,124 @@
+"""`Control.Solve`: a request becomes a build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api import control as api
+from lamina.api.failures import to_status
+from lamina.api.history import BuildHistoryRecord
+from lamina.api.message import request_of
+from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
+from lamina.daemon.outputs import outputs_of, response_of, wishes_of
+from lamina.daemon.receiver import SessionReceiver
+from lamina.engine.build import BuildOptions
+from lamina.engine.frontends import run_frontend
+from lamina.engine.llbbridge import LlbBridge
+from lamina.engine.wire_result import read_result
+from lamina.sources.image import ResolveMode
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.base.events import EventSink
+    from lamina.daemon.gateway import GatewayService
+    from lamina.daemon.history import History
+    from lamina.daemon.worker import Worker
+    from lamina.engine.build import Build
+    from lamina.engine.engine import Engine
+    from lamina.engine.result import BuildResult
+    from lamina.session.table import SessionTable
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Handler, ServerCall
+
+
+class SolveService:
+    """The handler of `Solve`.
+
+    Args:
+        entitlements: what the daemon's configuration lets clients grant.
+        ended: called after every build.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: Worker,
+        sessions: SessionTable,
+        gateway: GatewayService,
+        history: History,
+        entitlements: frozenset[str],
+        ended: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._sessions = sessions
+        self._gateway = gateway
+        self._history = history
+        self._entitlements = entitlements
+        self._ended = ended
+
+    def handlers(self) -> dict[str, Handler]:
+        return {api.SOLVE: self.solve}
+
+    def solve(self, call: ServerCall) -> None:
+        request = request_of(call, api.SolveRequest, api.SCHEMA)
+        if not request.ref:
+            raise StatusError(Code.INVALID_ARGUMENT, "a build needs a ref")
+        record = BuildHistoryRecord(
+            ref=request.ref,
+            frontend=request.frontend,
+            frontend_attrs=request.frontend_attrs,
+            exporters=request.exporters,
+        )
+        try:
+            with self._history.begin(record, kept=not request.internal) as running:
+                response = self._build(request, running.event_sink, call.cancel)
+                running.finish(sorted(response.items()))
+        except LaminaError as error:
+            raise to_status(error) from error
+        finally:
+            self._ended()
+        call.send(encode(api.SolveResponse(tuple(sorted(response.items()))), api.SCHEMA))
+
+    def _build(
+        self, request: api.SolveRequest, events: EventSink, cancel: Cancellation
+    ) -> dict[str, str]:
+        outputs = outputs_of(request)
+        options = BuildOptions(
+            ResolveMode.REMOTE, self._granted(request.entitlements), wishes_of(request.cache)
+        )
+        if request.source_policy is not None and request.source_policy.rules:
+            raise Unsupported("source policies are not supported yet")
+        with (
+            self._sessions.lent(request.session, cancel) as session,
+            self._engine.open_build(session, options, events, cancel) as build,
+        ):
+            result = self._result(build, request)
+            metadata = build.finish(result, outputs, SessionReceiver(session, cancel))
+        return response_of(metadata, result.metadata)
+
+    def _result(self, build: Build, request: api.SolveRequest) -> BuildResult:
+        inputs = dict(request.frontend_inputs)
+        given = request.definition is not None and bool(request.definition.ops)
+        if request.frontend:
+            if given:
+                raise InvalidInput("cannot solve with both a definition and a frontend")
+            return run_frontend(build, request.frontend, dict(request.frontend_attrs), inputs)
+        if request.definition is not None:
+            return read_result(build.solvable(request.definition), None, {})
+        bridge = LlbBridge(build, inputs, (self._worker.record(),))
+        with self._gateway.registered(request.ref, bridge):
+            return bridge.wait(build.cancel)
+
+    def _granted(self, wanted: tuple[str, ...]) -> frozenset[str]:
+        for name in wanted:
+            kind = name.partition("=")[0]
+            if kind not in self._entitlements:
+                raise PermissionDenied(
+                    f"granting entitlement {name} is not allowed by build daemon configuration",
+                    hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
+                )
+        return frozenset(wanted)
