@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import Certificates, make_certificates
 from wire_service import HANDLERS, Ends, pipe_ends, socket_ends
 
 from lamina.wire.client import GrpcChannel
@@ -36,3 +37,8 @@ def ends(request: pytest.FixtureRequest) -> Ends:
 def channel(ends: Ends) -> Iterator[GrpcChannel]:
     with GrpcServer(ends[1], HANDLERS, Peer("test")), GrpcChannel(ends[0]) as channel:
         yield channel
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 from wire_service import HANDLERS
@@ -19,41 +18,7 @@ from lamina.wire.tls import client_context, server_context
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class Certificates(NamedTuple):
-    """Paths of PEM files, all signed by `ca` but the stranger's."""
-
-    ca: str
-    server: str
-    server_key: str
-    client: str
-    client_key: str
-    stranger: str
-    stranger_key: str
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*args: str) -> None:
-        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
-
-    def make(name: str, subject: str, *signing: str) -> None:
-        openssl(
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-days", "2", "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", subject,
-            *signing,
-        )  # fmt: skip
-
-    make("ca", "/CN=test CA")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca.key")
-    name = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    make("server", "/CN=server", *signed, *name, "-addext", "basicConstraints=critical,CA:FALSE")
-    make("client", "/O=lamina/CN=client", *signed, "-addext", "basicConstraints=critical,CA:FALSE")
-    make("stranger", "/CN=stranger")
-    names = ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")
-    return Certificates(*(str(folder / name) for name in (*names, "stranger.pem", "stranger.key")))
+    from certificates import Certificates
 
 
 def say_subject(call: ServerCall) -> None:
