@@ -3,14 +3,27 @@
 A library would cost a third of a cached build's whole start-up (`docs/decisions`), and an op's
 identity is the hash of its exact bytes, so the encoding must be canonical: fields by number,
 zero values left out, map entries sorted by key, as Go's deterministic marshalling does.
+
+A message's table is turned into functions when it is first used: a list of what puts each
+field, a map from each tag to what takes its value.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import Corrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Encode = Callable[[Any], bytes]
+    Put = Callable[[bytearray, Any], None]  # onto a message's bytes: a field's value
+    Decode = Callable[[bytes, int], Any]  # a message's bytes, and how deep it is nested
+    Take = Callable[[list[Any], Any, int], None]  # into a message's values: a field's raw value
+    Value = Callable[[Any, int], Any]  # a raw value (bytes or a number) to that of the field
 
 
 class Kind(Enum):
@@ -43,87 +56,281 @@ class Field(NamedTuple):
 
 
 Schema = dict[type, tuple[Field, ...]]
+"""Every attribute of its NamedTuples has a default: what its absence means."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MASK64 = (1 << 64) - 1
 _MAX_DEPTH = 64
+_SIGN = 1 << 63
+_SMALL = tuple(bytes((value,)) for value in range(0x80))
 
 
 def encode(message: Any, schema: Schema) -> bytes:
     """Encode a message value canonically."""
-    out = bytearray()
-    for field in schema[type(message)]:
-        value = getattr(message, field.attribute)
-        match field.label:
-            case Label.PLAIN:
-                if value:
-                    _put(out, field.number, field.kind, value, schema)
-            case Label.OPTIONAL:
-                if value is not None:
-                    _put(out, field.number, field.kind, value, schema)
-            case Label.REPEATED:
-                if field.kind is Kind.INT:
-                    if value:  # proto3 packs repeated numbers
-                        packed = b"".join(_varint(item) for item in value)
-                        _put(out, field.number, Kind.BYTES, packed, schema)
-                else:
-                    for item in value:
-                        _put(out, field.number, field.kind, item, schema)
-            case Label.MAP:
-                for key, item in sorted(value, key=lambda pair: pair[0].encode()):
-                    entry = bytearray()
-                    _put(entry, 1, Kind.STRING, key, schema)
-                    _put(entry, 2, field.kind, item, schema)
-                    _put(out, field.number, Kind.BYTES, bytes(entry), schema)
-    return bytes(out)
+    return _codecs(schema).encoder(type(message))(message)
 
 
-def decode(data: bytes, message_type: Any, schema: Schema, *, depth: int = 0) -> Any:
+def decode(data: bytes, message_type: Any, schema: Schema) -> Any:
     """Decode bytes into a value of `message_type`; unknown fields are skipped. Raises Corrupt."""
-    if depth > _MAX_DEPTH:
-        raise Corrupt("malformed message: nested too deep")
-    fields = {field.number: field for field in schema[message_type]}
-    values: dict[str, Any] = {}
-    collected: dict[str, list[Any]] = {}
-    for number, wire_type, raw in _records(data):
-        field = fields.get(number)
-        if field is None:
-            continue
+    return _codecs(schema).decoder(message_type)(data, 0)
+
+
+class _Entry(NamedTuple):
+    """An entry of a map."""
+
+    key: str = ""
+    value: Any = None
+
+
+_ZERO = {Kind.STRING: "", Kind.BYTES: b"", Kind.BOOL: False, Kind.INT: 0}
+
+
+class _Codecs:
+    """The functions of a schema's messages, made as they are needed.
+
+    Two threads may make the same one at the same time: they are alike.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._encoders: dict[type, Encode] = {}
+        self._decoders: dict[type, Decode] = {}
+
+    def encoder(self, message_type: type) -> Encode:
+        return self._encoders.get(message_type) or self._make_encoder(message_type)
+
+    def decoder(self, message_type: type) -> Decode:
+        return self._decoders.get(message_type) or self._make_decoder(message_type)
+
+    def _make_encoder(self, message_type: Any) -> Encode:
+        puts: list[tuple[int, bool, Put]] = []
+        for field in sorted(self._schema[message_type], key=lambda field: field.number):
+            index = message_type._fields.index(field.attribute)
+            puts.append((index, field.label is Label.OPTIONAL, self._make_put(field)))
+
+        def encode_fields(message: Any) -> bytes:
+            out = bytearray()
+            for index, optional, put in puts:
+                value = message[index]
+                if value or (optional and value is not None):
+                    put(out, value)
+            return bytes(out)
+
+        self._encoders[message_type] = encode_fields
+        return encode_fields
+
+    def _make_put(self, field: Field) -> Put:
+        tag = _varint(field.number << 3 | _BYTES)
         if field.label is Label.MAP:
-            collected.setdefault(field.attribute, []).append(_map_entry(raw, field, schema, depth))
-        elif field.label is Label.REPEATED:
-            items = collected.setdefault(field.attribute, [])
-            if field.kind is Kind.INT and wire_type == _BYTES:
-                items.extend(_unpack_varints(raw))
-            else:
-                items.append(_get(field, wire_type, raw, schema, depth))
+            item = self._make_put(Field(2, "", field.kind, type=field.type))
+            return partial(_put_map, tag, item)
+        if field.kind in (Kind.INT, Kind.BOOL):
+            if field.label is Label.REPEATED and field.kind is Kind.INT:
+                return partial(_put_packed, tag)  # proto3 packs repeated numbers
+            put: Put = partial(_put_number, _varint(field.number << 3 | _VARINT))
+        elif field.kind is Kind.STRING:
+            put = partial(_put_string, tag)
+        elif field.kind is Kind.BYTES:
+            put = partial(_put_bytes, tag)
         else:
-            values[field.attribute] = _get(field, wire_type, raw, schema, depth)
-    for attribute, items in collected.items():
-        values[attribute] = tuple(items)
-    return message_type(**values)
+            put = self._make_put_message(tag, field.type)
+        if field.label is Label.REPEATED:
+            return partial(_put_each, put)
+        return put
+
+    def _make_put_message(self, tag: bytes, message_type: type) -> Put:
+        encoder: Encode | None = None  # made at the first: types may refer to each other
+
+        def put(out: bytearray, value: Any) -> None:
+            nonlocal encoder
+            if encoder is None:
+                encoder = self.encoder(message_type)
+            _put_bytes(tag, out, encoder(value))
+
+        return put
+
+    def _make_decoder(self, message_type: Any) -> Decode:
+        decoder = self._make_decode(message_type, self._schema[message_type])
+        self._decoders[message_type] = decoder
+        return decoder
+
+    def _make_decode(self, message_type: Any, fields: tuple[Field, ...]) -> Decode:
+        names: tuple[str, ...] = message_type._fields
+        defaults = [message_type._field_defaults[name] for name in names]
+        takes: dict[int, Take] = {}
+        collected: list[int] = []
+        known: set[int] = set()
+        for field in fields:
+            index = names.index(field.attribute)
+            known.add(field.number)
+            self._add_takes(takes, field, index)
+            if field.label in (Label.REPEATED, Label.MAP):
+                collected.append(index)
+
+        def decode_fields(data: bytes, depth: int) -> Any:
+            if depth > _MAX_DEPTH:
+                raise Corrupt("malformed message: nested too deep")
+            values = defaults.copy()
+            at, end = 0, len(data)
+            while at < end:
+                tag = data[at]
+                at += 1
+                if tag >= 0x80:
+                    tag, at = _read_varint(data, at - 1)
+                wire_type = tag & 7
+                raw: Any
+                if wire_type in (_BYTES, _VARINT):
+                    if at < end and data[at] < 0x80:  # most are so small
+                        raw = data[at]
+                        at += 1
+                    else:
+                        raw, at = _read_varint(data, at)
+                    if wire_type == _BYTES:
+                        stop = at + raw
+                        if stop > end:
+                            raise Corrupt("malformed message: truncated")
+                        raw = data[at:stop]
+                        at = stop
+                else:
+                    at += _fixed_size(wire_type)
+                    if at > end:
+                        raise Corrupt("malformed message: truncated")
+                take = takes.get(tag)
+                if take is not None:
+                    take(values, raw, depth)
+                elif tag >> 3 in known:
+                    reason = f"malformed message: field {tag >> 3} has wire type {wire_type}"
+                    raise Corrupt(reason)
+            for index in collected:
+                if type(values[index]) is list:
+                    values[index] = tuple(values[index])
+            return tuple.__new__(message_type, values)
+
+        return decode_fields
+
+    def _add_takes(self, takes: dict[int, Take], field: Field, index: int) -> None:
+        number = field.number << 3
+        if field.label is Label.MAP:
+            takes[number | _BYTES] = partial(_take_each, index, self._make_map_entry(field))
+            return
+        wire_type = _VARINT if field.kind in (Kind.INT, Kind.BOOL) else _BYTES
+        value = self._make_value(field)
+        if field.label is not Label.REPEATED:
+            takes[number | wire_type] = partial(_take_one, index, value)
+            return
+        takes[number | wire_type] = partial(_take_each, index, value)
+        if field.kind is Kind.INT:
+            takes[number | _BYTES] = partial(_take_packed, index, value)
+
+    def _make_value(self, field: Field) -> Value:
+        """What turns the raw value of a field into its own."""
+        match field.kind:
+            case Kind.STRING:
+                return _to_text
+            case Kind.BYTES:
+                return _to_bytes
+            case Kind.BOOL:
+                return _to_bool
+            case Kind.INT:
+                return _to_int if field.type is None else partial(_to_enum, field.type)
+            case Kind.MESSAGE:
+                message_type = field.type
+                return lambda raw, depth: self.decoder(message_type)(raw, depth + 1)
+
+    def _make_map_entry(self, field: Field) -> Value:
+        """A map's entry is a message of a key, 1, and a value, 2."""
+        item = Field(2, "value", field.kind, Label.OPTIONAL, field.type)
+        decoder = self._make_decode(_Entry, (Field(1, "key", Kind.STRING), item))
+        zero = _ZERO.get(field.kind)
+
+        def entry(raw: Any, depth: int) -> Any:
+            key, value = decoder(raw, depth)
+            if value is None:
+                value = zero if field.kind is not Kind.MESSAGE else field.type()
+            return key, value
+
+        return entry
 
 
-def _put(out: bytearray, number: int, kind: Kind, value: Any, schema: Schema) -> None:
-    if kind is Kind.INT or kind is Kind.BOOL:
-        out += _varint(number << 3 | _VARINT)
-        out += _varint(int(value))
-        return
-    if kind is Kind.STRING:
-        data = value.encode("utf-8", "surrogateescape")
-    elif kind is Kind.BYTES:
-        data = value
+def _take_one(index: int, value: Value, values: list[Any], raw: Any, depth: int) -> None:
+    values[index] = value(raw, depth)
+
+
+def _take_each(index: int, value: Value, values: list[Any], raw: Any, depth: int) -> None:
+    items = values[index]
+    if type(items) is list:
+        items.append(value(raw, depth))
     else:
-        data = encode(value, schema)
-    out += _varint(number << 3 | _BYTES)
-    out += _varint(len(data))
-    out += data
+        values[index] = [value(raw, depth)]
+
+
+def _take_packed(index: int, value: Value, values: list[Any], raw: Any, depth: int) -> None:
+    at = 0
+    while at < len(raw):
+        number, at = _read_varint(raw, at)
+        _take_each(index, value, values, number, depth)
+
+
+def _to_text(raw: Any, _: int) -> Any:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _to_bytes(raw: Any, _: int) -> Any:
+    return raw
+
+
+def _to_bool(raw: Any, _: int) -> Any:
+    return raw != 0
+
+
+def _to_int(raw: Any, _: int) -> Any:
+    return raw if raw < _SIGN else raw - (1 << 64)
+
+
+def _to_enum(enum: Any, raw: Any, _: int) -> Any:
+    try:
+        return enum(_to_int(raw, 0))
+    except ValueError as error:
+        raise Corrupt(f"malformed message: {error}") from error
+
+
+def _put_number(tag: bytes, out: bytearray, value: Any) -> None:
+    out += tag
+    out += _varint(int(value))
+
+
+def _put_bytes(tag: bytes, out: bytearray, value: Any) -> None:
+    out += tag
+    length = len(value)
+    out += _SMALL[length] if length < 0x80 else _varint(length)
+    out += value
+
+
+def _put_string(tag: bytes, out: bytearray, value: Any) -> None:
+    _put_bytes(tag, out, value.encode("utf-8", "surrogateescape"))
+
+
+def _put_packed(tag: bytes, out: bytearray, value: Any) -> None:
+    _put_bytes(tag, out, b"".join(map(_varint, value)))
+
+
+def _put_each(put: Put, out: bytearray, value: Any) -> None:
+    for item in value:
+        put(out, item)
+
+
+def _put_map(tag: bytes, put: Put, out: bytearray, value: Any) -> None:
+    for key, item in sorted(value, key=lambda pair: pair[0].encode()):
+        entry = bytearray()
+        _put_string(b"\x0a", entry, key)
+        put(entry, item)
+        _put_bytes(tag, out, entry)
 
 
 def _varint(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return _SMALL[value]
     value &= _MASK64
-    if value < 0x80:
-        return bytes((value,))
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -145,75 +352,21 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _records(data: bytes) -> list[tuple[int, int, Any]]:
-    """Split a message into (field number, wire type, int or bytes)."""
-    records: list[tuple[int, int, Any]] = []
-    at = 0
-    while at < len(data):
-        tag, at = _read_varint(data, at)
-        number, wire_type = tag >> 3, tag & 7
-        if wire_type == _VARINT:
-            value, at = _read_varint(data, at)
-            records.append((number, wire_type, value))
-            continue
-        if wire_type == _BYTES:
-            length, at = _read_varint(data, at)
-        elif wire_type in (_FIXED32, _FIXED64):
-            length = 4 if wire_type == _FIXED32 else 8
-        else:
-            raise Corrupt(f"malformed message: wire type {wire_type}")
-        if at + length > len(data):
-            raise Corrupt("malformed message: truncated")
-        records.append((number, wire_type, data[at : at + length]))
-        at += length
-    return records
+def _fixed_size(wire_type: int) -> int:
+    """Of values that no table has, and that are skipped."""
+    if wire_type == _FIXED32:
+        return 4
+    if wire_type == _FIXED64:
+        return 8
+    raise Corrupt(f"malformed message: wire type {wire_type}")
 
 
-def _get(field: Field, wire_type: int, raw: Any, schema: Schema, depth: int) -> Any:
-    expects_bytes = field.kind in (Kind.STRING, Kind.BYTES, Kind.MESSAGE)
-    if expects_bytes != (wire_type == _BYTES):
-        raise Corrupt(f"malformed message: field {field.number} has wire type {wire_type}")
-    match field.kind:
-        case Kind.STRING:
-            return raw.decode("utf-8", "surrogateescape")
-        case Kind.BYTES:
-            return raw
-        case Kind.BOOL:
-            return bool(raw)
-        case Kind.INT:
-            number = _signed(raw)
-            if field.type is None:
-                return number
-            try:
-                return field.type(number)
-            except ValueError as error:
-                raise Corrupt(f"malformed message: {error}") from error
-        case Kind.MESSAGE:
-            return decode(raw, field.type, schema, depth=depth + 1)
+_CODECS: dict[int, _Codecs] = {}
 
 
-def _map_entry(raw: Any, field: Field, schema: Schema, depth: int) -> tuple[str, Any]:
-    key = ""
-    value: Any = {Kind.STRING: "", Kind.BYTES: b"", Kind.BOOL: False, Kind.INT: 0}.get(field.kind)
-    if not isinstance(raw, bytes):
-        raise Corrupt(f"malformed message: field {field.number} is not a map")
-    for number, wire_type, item in _records(raw):
-        if number == 1 and isinstance(item, bytes):
-            key = item.decode("utf-8", "surrogateescape")
-        elif number == 2:
-            value = _get(field, wire_type, item, schema, depth)
-    if value is None:
-        value = field.type()
-    return key, value
-
-
-def _unpack_varints(raw: bytes) -> list[int]:
-    numbers, at = [], 0
-    while at < len(raw):
-        number, at = _read_varint(raw, at)
-        numbers.append(_signed(number))
-    return numbers
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
+def _codecs(schema: Schema) -> _Codecs:
+    """Those of a schema. They keep it alive, so that its id stays its own."""
+    codecs = _CODECS.get(id(schema))
+    if codecs is None:
+        codecs = _CODECS.setdefault(id(schema), _Codecs(schema))
+    return codecs
