@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import statistics
@@ -23,10 +24,11 @@ RUN ["/bin/busybox", "--install", "-s", "/bin"]
 
 
 class Run(NamedTuple):
-    """One command: seconds on the clock, and the most memory that it held, in MB."""
+    """One command: seconds on the clock, the most memory that it held, in MB, and what it said."""
 
     seconds: float
     resident: float
+    said: str = ""
 
 
 class Row(NamedTuple):
@@ -68,7 +70,7 @@ def timed(command: list[str]) -> Run:
     if process.returncode:
         sys.stderr.write(output.decode(errors="replace"))
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Run(seconds, max(resident))
+    return Run(seconds, max(resident), output.decode(errors="replace"))
 
 
 def _sample(process: subprocess.Popen[bytes], resident: list[float]) -> None:
@@ -81,6 +83,13 @@ def _sample(process: subprocess.Popen[bytes], resident: list[float]) -> None:
         marks = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
         resident += [int(mark) / 1024 for mark in marks]
         time.sleep(0.02)
+
+
+def step_seconds(run: Run, text: str) -> float:
+    """How long the step took whose line in a plain log has a text; 0 if it was cached."""
+    (number,) = re.findall(rf"^#(\d+) \[.*{re.escape(text)}", run.said, re.MULTILINE)[:1]
+    found = re.search(rf"^#{number} DONE ([0-9.]+)s", run.said, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def repeat(count: int, run: Callable[[int], Run]) -> list[Run]:

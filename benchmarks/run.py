@@ -9,7 +9,10 @@ from pathlib import Path
 
 from harness import Row, show
 
-NAMES = ("cached", "run_step", "large_context", "pull")
+NAMES = (
+    *("cached", "run_step", "large_context", "pull", "push", "mounts"),
+    "fresh_machine",
+)
 
 
 def main(names: list[str]) -> None:
