@@ -16,6 +16,7 @@ from lamina.daemon.gc import Collector, sized_policies
 from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
+from lamina.daemon.logged import logged
 from lamina.daemon.notify import notify
 from lamina.daemon.signals import taken
 from lamina.daemon.solve import SolveService
@@ -23,6 +24,7 @@ from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
 from lamina.engine.workplace import Workplace
+from lamina.runtime.contract import Dns, RuntimeSettings
 from lamina.session.mirrors import Mirrors
 from lamina.session.table import SessionTable
 from lamina.stores.store import open_store
@@ -64,7 +66,9 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
             overlay=place.overlay,
             tmpfs=place.tmpfs,
             hosts=lambda: config.hosts,
-            policy=EnginePolicy((worker.record(),), config.frontends.gateway_repositories),
+            policy=EnginePolicy(
+                (worker.record(),), config.frontends.gateway_repositories, _runtime(config)
+            ),
         )
         owned.callback(engine.close)
         collector = owned.enter_context(Collector(store, policies, log))
@@ -83,9 +87,8 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
             **HistoryService(history, ending).handlers(),
             **ContentService(store.blobs).handlers(),
         }
-        listeners = [
-            owned.enter_context(listener) for listener in _listen(config.grpc, handlers, log)
-        ]
+        serving = _listen(config.grpc, logged(handlers, log), log)
+        listeners = [owned.enter_context(listener) for listener in serving]
         labels = " ".join(f"{name}={value}" for name, value in worker.labels)
         log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)
         for listener in listeners:
@@ -99,6 +102,17 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         _drain(listeners, config.life.drain, signals, log)
     log.info("stopped")
     return 0
+
+
+def _runtime(config: DaemonConfig) -> RuntimeSettings:
+    worker, dns = config.worker, config.dns
+    return RuntimeSettings(
+        worker.binary,
+        Dns(dns.nameservers, dns.options, dns.search_domains),
+        worker.cgroup_parent,
+        worker.apparmor_profile,
+        worker.max_parallelism,
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
 from lamina.refs.pool import RefPool
+from lamina.runtime.contract import RuntimeSettings
 from lamina.solver.scheduler import Scheduler
 from lamina.sources.image import ImageResolver, ResolveMode
 from lamina.stores.cache_mounts import CacheMountStore
@@ -49,11 +50,12 @@ class EnginePolicy(NamedTuple):
     """How an engine was configured.
 
     `workers` describe it to frontends. `frontends` are the only images that may be frontends,
-    if there are any.
+    if there are any. `runtime` is what holds for all steps.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
     frontends: tuple[str, ...] = ()
+    runtime: RuntimeSettings = RuntimeSettings()
 
 
 class Engine:
@@ -144,7 +146,14 @@ class Engine:
                 from lamina.runtime.runner import OciRunner, find_runtime
 
                 hide_hybrid_hierarchy()
-                self._runtime = OciRunner(find_runtime(), self.store.scratch, self.store.root)
+                settings = self.policy.runtime
+                binary = find_runtime(settings.binary)
+                runner = OciRunner(binary, self.store.scratch, self.store.root)
+                self._runtime = runner
+                if settings != RuntimeSettings():
+                    from lamina.runtime.configured import ConfiguredRuntime
+
+                    self._runtime = ConfiguredRuntime(runner, settings)
             return self._runtime
 
     def registry(self) -> RegistryClient:

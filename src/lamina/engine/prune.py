@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.digest import Digest
 from lamina.base.errors import Unavailable
 from lamina.base.oci import Index, Manifest, parse_manifest
-from lamina.engine.usage import CACHE_MOUNT, GIT, STATE, cache_records, unused
+from lamina.engine.usage import (
+    CACHE_MOUNT,
+    GIT,
+    LOCAL,
+    STATE,
+    cache_records,
+    mirrors_of,
+    unused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -133,6 +141,8 @@ def _remove(store: Store, record: CacheRecord) -> int | None:
         return _remove_state(store, int(record.id), record.size)
     if record.type == CACHE_MOUNT:
         return record.size if _remove_mount(store, record.id) else None
+    if record.type == LOCAL:
+        return record.size if mirrors_of(store).remove(record.id) else None
     return record.size if _remove_download(store, record) else None
 
 

@@ -12,17 +12,25 @@ from lamina.base.usage import CacheRecord
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lamina.session.mirrors import Mirrors
     from lamina.stores.store import Store
 
 STATE = "regular"
 CACHE_MOUNT = "exec.cachemount"
 GIT = "source.git.checkout"
 HTTP = "source.http"
+LOCAL = "source.local"
 
 
 def cache_records(store: Store) -> list[CacheRecord]:
     """Everything that is kept to build faster next time."""
-    return [*_states(store), *_cache_mounts(store), *_repositories(store), *_downloads(store)]
+    return [
+        *_states(store),
+        *_cache_mounts(store),
+        *_mirrors(store),
+        *_repositories(store),
+        *_downloads(store),
+    ]
 
 
 def held_states(store: Store) -> set[int]:
@@ -119,6 +127,31 @@ def _cache_mounts(store: Store) -> list[CacheRecord]:
                 )
             )
     return found
+
+
+def mirrors_of(store: Store) -> Mirrors:
+    """The copies of clients' folders."""
+    from lamina.session.mirrors import Mirrors
+
+    return Mirrors(store.path("mirrors"))
+
+
+def _mirrors(store: Store) -> list[CacheRecord]:
+    if not os.path.isdir(store.path("mirrors")):
+        return []
+    return [
+        CacheRecord(
+            id=mirror.id,
+            type=LOCAL,
+            size=mirror.size,
+            created=mirror.created,
+            last_used=mirror.last_used,
+            usage_count=mirror.usage_count,
+            description=f"local source for {mirror.name}",
+            reclaimable=not mirror.in_use,
+        )
+        for mirror in mirrors_of(store).usage()
+    ]
 
 
 def _repositories(store: Store) -> list[CacheRecord]:

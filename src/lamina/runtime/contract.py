@@ -51,6 +51,29 @@ class Rlimit(NamedTuple):
     hard: int
 
 
+class Dns(NamedTuple):
+    """Lines of resolv.conf; what is empty stays as the machine has it."""
+
+    nameservers: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+
+
+class RuntimeSettings(NamedTuple):
+    """What whoever runs the machine decided for all steps.
+
+    `binary` is the OCI runtime, "" for crun or runc. `dns` is what resolv.conf says instead of
+    the machine's own. `cgroup_parent` is where steps go that do not ask for another place.
+    `parallelism` is how many steps may run at the same time, 0 for any number.
+    """
+
+    binary: str = ""
+    dns: Dns = Dns()
+    cgroup_parent: str = ""
+    apparmor_profile: str = ""
+    parallelism: int = 0
+
+
 class Resources(NamedTuple):
     """Limits of one step; 0 and "" are none."""
 
@@ -81,6 +104,8 @@ class Sandbox(NamedTuple):
     shm_size: int = 0
     cgroup_parent: str = ""
     resources: Resources = Resources()
+    dns: Dns = Dns()
+    apparmor_profile: str = ""
 
 
 class ExitStatus(NamedTuple):

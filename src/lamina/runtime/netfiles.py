@@ -13,7 +13,7 @@ from lamina.runtime.users import beneath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lamina.runtime.contract import Sandbox, TmpfsMount
+    from lamina.runtime.contract import Dns, Sandbox, TmpfsMount
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLV = "/etc/resolv.conf"
@@ -32,7 +32,7 @@ def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
         f"127.0.1.1\t{hostname}",
     ]
     contents = (
-        (_RESOLV, _resolv_conf()),
+        (_RESOLV, _resolv_conf(sandbox.dns)),
         ("/etc/hosts", "\n".join(hosts) + "\n"),
         ("/etc/hostname", hostname + "\n"),
     )
@@ -121,8 +121,23 @@ def _open_folder(rootfs: str, parts: tuple[str, ...]) -> int:
     return fd
 
 
-def _resolv_conf() -> str:
-    """The host's own: its loopback servers can be reached, as its network is shared."""
+def _resolv_conf(dns: Dns) -> str:
+    """The host's own (its loopback servers can be reached, as its network is shared), but for
+    what was configured."""
+    lines = _host_resolv_conf().splitlines()
+    wanted = {
+        "nameserver": [f"nameserver {address}" for address in dns.nameservers],
+        "search": ["search " + " ".join(dns.search)] if dns.search else [],
+        "options": ["options " + " ".join(dns.options)] if dns.options else [],
+    }
+    replaced = {name for name, own in wanted.items() if own}
+    if "search" in replaced:
+        replaced.add("domain")  # another name of it
+    kept = [line for line in lines if (line.split() or [""])[0] not in replaced]
+    return "\n".join([*kept, *(line for own in wanted.values() for line in own)]) + "\n"
+
+
+def _host_resolv_conf() -> str:
     try:
         with open(_RESOLV, encoding="utf-8", errors="replace") as file:
             text = file.read(1 << 16)

@@ -157,6 +157,7 @@ def make_spec(
         linux["maskedPaths"] = list(_MASKED)
         linux["readonlyPaths"] = list(_READONLY)
         linux["seccomp"] = default_profile(os.uname().machine)
+    apparmor = {"apparmorProfile": sandbox.apparmor_profile} if sandbox.apparmor_profile else {}
     return {
         "ociVersion": "1.0.2",
         "hostname": sandbox.hostname or "buildkitsandbox",
@@ -185,6 +186,7 @@ def make_spec(
                 for limit in sandbox.rlimits
             ],
             "noNewPrivileges": False,
+            **apparmor,
         },
         "mounts": [*_system_mounts(sandbox), *map(_mount, files), *map(_mount, sandbox.mounts)],
         "linux": linux,

@@ -1,0 +1,45 @@
+"""Calls that fail, in the daemon's log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, LaminaError
+from lamina.wire.contract import Code, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.daemon.log import Log
+    from lamina.wire.contract import Handler, ServerCall
+
+
+def logged(handlers: Mapping[str, Handler], log: Log) -> dict[str, Handler]:
+    """The same handlers, but what ends a call is logged; a caller that left is no event."""
+    return {method: _logged(handler, log) for method, handler in handlers.items()}
+
+
+def _logged(handler: Handler, log: Log) -> Handler:
+    def handle(call: ServerCall) -> None:
+        try:
+            handler(call)
+        except (StatusError, LaminaError) as error:
+            if _is_leaving(error):
+                log.debug(f"{call.method} ended: {error}", peer=call.peer.address)
+            else:
+                log.error(f"{call.method} returned error: {error}", peer=call.peer.address)
+            raise
+        except Exception as error:
+            import traceback
+
+            trace = "".join(traceback.format_exception(error))
+            log.error(f"{call.method} failed: {error!r}", peer=call.peer.address, trace=trace)
+            raise StatusError(Code.INTERNAL, "the daemon failed to handle the call") from None
+
+    return handle
+
+
+def _is_leaving(error: StatusError | LaminaError) -> bool:
+    if isinstance(error, StatusError):
+        return error.code is Code.CANCELLED
+    return isinstance(error, Cancelled)

@@ -1,0 +1,79 @@
+"""A runtime with a machine's own settings on top."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.runtime.contract import ExitStatus, Process, Runtime, RuntimeSettings, Sandbox
+    from lamina.system.cancel import Cancellation
+
+_POLL = 0.05
+
+
+class ConfiguredRuntime:
+    """Implements `Runtime` over another. Frontends (`connect`) do not count as steps: those that
+    they wait for must be able to run."""
+
+    def __init__(self, inner: Runtime, settings: RuntimeSettings) -> None:
+        self._inner = inner
+        self._settings = settings
+        limit = settings.parallelism
+        self._places = threading.Semaphore(limit) if limit else None
+
+    def run(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        *,
+        stdout: Callable[[bytes], None],
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        with self._place(cancel):
+            return self._inner.run(
+                process, self._within(sandbox), stdout=stdout, stderr=stderr, cancel=cancel
+            )
+
+    def connect(
+        self,
+        process: Process,
+        sandbox: Sandbox,
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: Callable[[bytes], None],
+        cancel: Cancellation,
+    ) -> ExitStatus:
+        return self._inner.connect(
+            process,
+            self._within(sandbox),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cancel=cancel,
+        )
+
+    def _within(self, sandbox: Sandbox) -> Sandbox:
+        settings = self._settings
+        return sandbox._replace(
+            dns=settings.dns,
+            cgroup_parent=sandbox.cgroup_parent or settings.cgroup_parent,
+            apparmor_profile="" if sandbox.insecure else settings.apparmor_profile,
+        )
+
+    @contextmanager
+    def _place(self, cancel: Cancellation) -> Iterator[None]:
+        if self._places is None:
+            yield
+            return
+        while not self._places.acquire(timeout=_POLL):
+            cancel.check()
+        try:
+            yield
+        finally:
+            self._places.release()
