@@ -47,7 +47,7 @@ _CANCELLED = "context canceled"  # by these words clients tell a build that was 
 
 def to_status(error: LaminaError, *, vertex: str = "") -> StatusError:
     """How a call ends that failed so; `vertex` is the digest of the step, if it was one."""
-    message = error.reason
+    message = f"{error.during}: {error.reason}" if error.during else error.reason
     if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
         message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error, vertex)]

@@ -32,6 +32,9 @@ class LaminaError(Exception):
         reason: one sentence, what failed and why, without a trailing full stop.
         hint: what the reader can do about it; empty when there is nothing to say.
         location: the place in a text (a Dockerfile) that led here.
+
+    `during` is what was being done, in the words that clients of BuildKit's API know; people
+    who run lamina itself do without.
     """
 
     kind: ClassVar[str] = "unknown"
@@ -42,6 +45,7 @@ class LaminaError(Exception):
         self.reason = reason
         self.hint = hint
         self.location = location
+        self.during = ""
 
     def __str__(self) -> str:
         return self.reason

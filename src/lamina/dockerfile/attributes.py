@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.platform import host_platform, parse_platform
+from lamina.dockerfile.checks.rules import PUBLIC_PAGES
 from lamina.dockerfile.contract import FrontendRequest
 from lamina.llb.op import CDIDevice, LinuxResources, Ulimit
 
@@ -104,6 +105,7 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         platform_given=bool(platforms),
         devices=tuple(CDIDevice(name) for name in _fields(attrs.get("devices", ""))),
         resources=_resources(attrs),
+        rule_pages=PUBLIC_PAGES,
     )
     mode = attrs.get("image-resolve-mode", "") or "default"
     if mode not in ("default", "pull", "local"):

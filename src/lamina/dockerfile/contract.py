@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.dockerfile.checks.rules import OUR_PAGES
+
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.location import Location
@@ -122,6 +124,7 @@ class FrontendRequest(NamedTuple):
     context: MainContext = MainContext()
     devices: tuple[CDIDevice, ...] = ()
     resources: LinuxResources | None = None
+    rule_pages: str = OUR_PAGES
 
 
 class FrontendResult(NamedTuple):

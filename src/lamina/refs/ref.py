@@ -26,3 +26,6 @@ class Ref:
 
     def release(self) -> None:
         """Nothing to give back."""
+
+    def __str__(self) -> str:
+        return str(self.snapshot) if self.local is None else "local"

@@ -278,7 +278,7 @@ class Scheduler(Generic[R]):
                 ephemeral = ephemeral or source.key.ephemeral
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
-                content = make_key(dependency.content(_result(source, output)))
+                content = make_key(self._digest(dependency.content, _result(source, output)))
                 store.note(content)
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
@@ -290,6 +290,16 @@ class Scheduler(Generic[R]):
             store.link(node.keys)
             return Phase.KEYED
         return self._missed(node)
+
+    @staticmethod
+    def _digest(digest: Callable[[R], Digest], result: R) -> Digest:
+        try:
+            return digest(result)
+        except LaminaError as error:
+            error.during = (
+                f"failed to compute cache key: failed to calculate checksum of ref {result}"
+            )
+            raise
 
     def _missed(self, node: Node[R]) -> Phase:
         """Nothing is remembered. A step that was told to ignore the cache gets a key of its own.

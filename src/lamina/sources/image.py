@@ -7,7 +7,6 @@ from enum import Enum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
 from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
@@ -144,12 +143,6 @@ class ImageResolver:
             if isinstance(document, Index):
                 raise Corrupt(f"{reference.familiar}: an index within an index")
         config = self._document(document.config.digest, reference, cancel, document.config)
-        found = oci.platform_from_json(load_json_object(config, "image configuration"))
-        if found.architecture and not platform.accepts(found):
-            raise Unsupported(
-                f"{reference.familiar} is made for {found}, not {platform}",
-                hint="name an image for this machine's platform",
-            )
         return ResolvedManifest(digest, document, config, own)
 
     def _document(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-_PAGE = "docs/reference/checks.md"
+OUR_PAGES = "docs/reference/checks.md#{anchor}"
+"""Where the project's own documentation is about a check."""
+
+PUBLIC_PAGES = "https://docs.docker.com/go/dockerfile/rule/{slug}/"
+"""Where the public's is: for clients that know nothing of this project's files."""
+
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=JSON)(?=A)")
 
 
 class Rule(NamedTuple):
@@ -13,11 +20,13 @@ class Rule(NamedTuple):
     name: str
     description: str
     experimental: bool = False
+    published: bool = True
 
-    @property
-    def url(self) -> str:
-        """The page about it in the project's documentation."""
-        return f"{_PAGE}#{self.name.lower()}"
+    def page(self, pages: str) -> str:
+        """The page about it: `OUR_PAGES`, or "" if the `PUBLIC_PAGES` have none."""
+        if pages == PUBLIC_PAGES and not self.published:
+            return ""
+        return pages.format(anchor=self.name.lower(), slug=_WORD.sub("-", self.name).lower())
 
 
 STAGE_NAME_CASING = Rule("StageNameCasing", "Stage names should be lowercase")
@@ -58,7 +67,9 @@ LEGACY_KEY_VALUE_FORMAT = Rule(
     "Legacy key/value format with whitespace separator should not be used",
 )
 INVALID_BASE_IMAGE_PLATFORM = Rule(
-    "InvalidBaseImagePlatform", "Base image platform does not match expected target platform"
+    "InvalidBaseImagePlatform",
+    "Base image platform does not match expected target platform",
+    published=False,
 )
 REDUNDANT_TARGET_PLATFORM = Rule(
     "RedundantTargetPlatform",
