@@ -205,7 +205,7 @@ def test_ssh_agents_and_keys_are_lent(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--platform", "linux/s390x"], "linux/s390x"),
+        (["--platform", "linux//x"], "is not a platform"),
         (["--target", "bsae"], "did you mean base?"),
         (["--output", "type=nope"], "nope"),
         (["--build-context", "x=oci-layout:///nowhere"], "/nowhere"),

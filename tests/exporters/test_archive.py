@@ -12,6 +12,7 @@ import pytest
 
 from lamina.base.errors import Cancelled, Corrupt, InvalidInput, NotFound
 from lamina.exporters.archive import write_archive, write_layout
+from lamina.exporters.contract import Artifact
 from lamina.exporters.file_sink import open_sink
 from lamina.exporters.image import assemble
 from lamina.system.cancel import Cancellation
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Packed
-    from lamina.exporters.contract import ExportedImage
 
 NAMES = ("docker.io/library/app:v1", "localhost:5000/team/app:v2")
 
 
 @pytest.fixture
-def image(packed: Packed) -> ExportedImage:
-    return assemble(packed.config, packed.layers, names=NAMES)
+def image(packed: Packed) -> Artifact:
+    return Artifact.of(assemble(packed.config, packed.layers, names=NAMES))
 
 
 def skopeo(*arguments: str) -> Any:
@@ -47,13 +47,13 @@ def unpack(layout: Path, tag: str, bundle: Path) -> None:
     assert os.readlink(bundle / "rootfs/etc/common") == "file2"
 
 
-def archive(image: ExportedImage, packed: Packed, docker: bool) -> bytes:
+def archive(image: Artifact, packed: Packed, docker: bool) -> bytes:
     out = io.BytesIO()
     write_archive(image, packed.blobs, out, Cancellation(), docker=docker)
     return out.getvalue()
 
 
-def test_oci(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
+def test_oci(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     path = tmp_path / "out.tar"
     with open_sink(str(path)) as sink:
         write_archive(image, packed.blobs, sink, Cancellation(), docker=False)
@@ -78,7 +78,7 @@ def test_oci(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
     unpack(tmp_path / "layout", "v1", tmp_path / "bundle")
 
 
-def test_docker(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
+def test_docker(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     path = tmp_path / "out.tar"
     path.write_bytes(archive(image, packed, True))
     with tarfile.open(path) as tar:
@@ -97,21 +97,22 @@ def test_docker(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("docker_types", [False, True])
 def test_nameless(packed: Packed, tmp_path: Path, docker_types: bool) -> None:
-    image = assemble(packed.config, packed.layers, docker_types=docker_types)
+    image = Artifact.of(assemble(packed.config, packed.layers, docker_types=docker_types))
     path = tmp_path / "out.tar"
     path.write_bytes(archive(image, packed, True))
     assert skopeo("inspect", f"docker-archive:{path}")["Layers"]
     assert skopeo("inspect", f"oci-archive:{path}")["Digest"] == image.target.digest
 
 
-def test_layout(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
+def test_layout(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     folder = tmp_path / "layout"
     write_layout(image, packed.blobs, str(folder), Cancellation())
     unpack(folder, "v1", tmp_path / "bundle")
     before = sorted(os.listdir(folder / "blobs/sha256"))
     write_layout(image, packed.blobs, str(folder), Cancellation())
     assert sorted(os.listdir(folder / "blobs/sha256")) == before
-    other = assemble(packed.config, packed.layers[:1], names=("docker.io/library/app:v2",))
+    names = ("docker.io/library/app:v2",)
+    other = Artifact.of(assemble(packed.config, packed.layers[:1], names=names))
     write_layout(other, packed.blobs, str(folder), Cancellation())
     index = json.loads((folder / "index.json").read_text())
     tags = {
@@ -119,15 +120,15 @@ def test_layout(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
         for entry in index["manifests"]
     }
     assert tags == {"v1": image.target.digest, "v2": other.target.digest}
-    nameless = assemble(packed.config, packed.layers[:1])
+    nameless = Artifact.of(assemble(packed.config, packed.layers[:1]))
     write_layout(nameless, packed.blobs, str(folder), Cancellation())
     write_layout(nameless, packed.blobs, str(folder), Cancellation())
     assert len(json.loads((folder / "index.json").read_text())["manifests"]) == 3
     assert not [name for name in os.listdir(folder) if name.endswith(".part")]
 
 
-def test_a_bad_blob_leaves_nothing(image: ExportedImage, packed: Packed, tmp_path: Path) -> None:
-    first = image.layers[0].digest
+def test_a_bad_blob_leaves_nothing(image: Artifact, packed: Packed, tmp_path: Path) -> None:
+    first = image.layers()[0].digest
     path = packed.blobs.path(first)
     with open(path, "r+b") as file:
         file.write(b"garbage")
@@ -150,7 +151,7 @@ def test_a_bad_blob_leaves_nothing(image: ExportedImage, packed: Packed, tmp_pat
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
 
 
-def test_cancelled(image: ExportedImage, packed: Packed) -> None:
+def test_cancelled(image: Artifact, packed: Packed) -> None:
     cancel = Cancellation()
     cancel.cancel()
     with pytest.raises(Cancelled):

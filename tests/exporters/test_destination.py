@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.base.errors import InvalidInput, LaminaError, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.platform import Platform
+from lamina.exporters.annotations import Annotation, Level
+from lamina.exporters.attributes import parse_output, wire_output
 from lamina.exporters.destination import (
     ArchiveOutput,
     CacheOnlyOutput,
@@ -16,9 +19,12 @@ from lamina.exporters.destination import (
     LocalOutput,
     Output,
     TarOutput,
-    parse_output,
 )
 from lamina.layers.compression import Algorithm, Compression
+
+
+def image_form(*names: str) -> ImageForm:
+    return ImageForm(names, inline_attestations=True)
 
 
 @pytest.mark.parametrize(
@@ -39,18 +45,18 @@ from lamina.layers.compression import Algorithm, Compression
         ("type=docker,dest=x.tar", ArchiveOutput("docker", "x.tar", ImageForm())),
         ("type=oci,dest=out,tar=false", ArchiveOutput("oci", "out", ImageForm(), False)),
         ("type=cacheonly", CacheOnlyOutput()),
-        ("type=image", ImageOutput(ImageForm())),
+        ("type=image", ImageOutput(image_form())),
         (
             "type=image,name=app,push=true,registry.insecure=1",
-            ImageOutput(ImageForm(("docker.io/library/app:latest",)), True, True),
+            ImageOutput(image_form("docker.io/library/app:latest"), True, True),
         ),
         (
             "type=image,name=host:1/a,push=true,push-by-digest=true,name-canonical=true,store=0",
-            ImageOutput(ImageForm(("host:1/a",)), True, False, True, True, False),
+            ImageOutput(image_form("host:1/a"), True, False, True, True, False),
         ),
         (
             'type=registry,"name=a:1,ghcr.io/b"',
-            ImageOutput(ImageForm(("docker.io/library/a:1", "ghcr.io/b:latest")), True),
+            ImageOutput(image_form("docker.io/library/a:1", "ghcr.io/b:latest"), True),
         ),
         (
             "type=image,compression=zstd,compression-level=9,force-compression=true,"
@@ -61,16 +67,19 @@ from lamina.layers.compression import Algorithm, Compression
                     Compression(Algorithm.ZSTD, 9),
                     True,
                     False,
-                    (("k", "v=w"),),
-                    (("D", "e"),),
+                    (
+                        Annotation(Level.MANIFEST_DESCRIPTOR, "D", "e"),
+                        Annotation(Level.MANIFEST, "k", "v=w"),
+                    ),
                     True,
+                    inline_attestations=True,
                 )
             ),
         ),
-        ("type=image,oci-mediatypes=false", ImageOutput(ImageForm(docker_types=True))),
+        ("type=image,oci-mediatypes=false", ImageOutput(image_form()._replace(docker_types=True))),
         (
             "type=image,compression=uncompressed",
-            ImageOutput(ImageForm(compression=Compression(Algorithm.NONE))),
+            ImageOutput(image_form()._replace(compression=Compression(Algorithm.NONE))),
         ),
     ],
 )
@@ -112,17 +121,45 @@ def test_bad(text: str, words: str) -> None:
     assert words in caught.value.reason
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "type=image,compression=estargz",
-        "type=image,annotation-index.a=b",
-        "type=image,annotation[linux/arm64].a=b",
-    ],
-)
-def test_unsupported(text: str) -> None:
+def test_estargz() -> None:
     with pytest.raises(Unsupported):
-        parse_output(text)
+        parse_output("type=image,compression=estargz")
+
+
+def test_annotations_of_every_level() -> None:
+    output = parse_output(
+        "type=image,annotation-index.a=1,annotation[linux/arm64].b=2,oci-artifact=false,"
+        "annotation-index-descriptor.c=3,annotation-manifest-descriptor[linux/arm/v7].d=4,"
+        "dangling-name-prefix=x,danging-name-empty-only=true"
+    )
+    assert isinstance(output, ImageOutput)
+    assert output.form.annotations == (
+        Annotation(Level.INDEX_DESCRIPTOR, "c", "3"),
+        Annotation(Level.INDEX, "a", "1"),
+        Annotation(Level.MANIFEST_DESCRIPTOR, "d", "4", Platform("linux", "arm", "v7")),
+        Annotation(Level.MANIFEST, "b", "2", Platform("linux", "arm64")),
+    )
+    assert output.form.artifact is False
+    assert (output.dangling, output.dangling_alone) == ("x", True)
+
+
+def test_from_the_wire() -> None:
+    attributes = {"name": "*", "push": "", "containerimage.config": "{}", "nobody.knows": "x"}
+    output = wire_output("image", attributes)
+    assert isinstance(output, ImageOutput)
+    assert output.push
+    assert output.form.names == ("*",)
+    assert output.form.metadata == {"containerimage.config": b"{}", "nobody.knows": b"x"}
+    assert wire_output("docker", {}, "0") == ArchiveOutput("docker", "0", ImageForm())
+    assert wire_output("oci", {"tar": "false"}, "3") == ArchiveOutput(
+        "oci", "3", ImageForm(), False
+    )
+    assert wire_output("local", {"attestation-prefix": "a-", "what": "ever"}, "1") == LocalOutput(
+        "1", attestation_prefix="a-"
+    )
+    assert wire_output("tar", {}, "2") == TarOutput("2")
+    with pytest.raises(NotFound, match="could not be found"):
+        wire_output("registry", {})
 
 
 @given(st.text())

@@ -118,9 +118,9 @@ def test_epoch_nothing_and_cancel(tree: Path, tmp_path: Path) -> None:
 
 def test_tar(tree: Path, tmp_path: Path) -> None:
     out = io.BytesIO()
-    export_tar([ExportedTree("", str(tree))], out, Cancellation(), epoch=77)
+    export_tar([ExportedTree("", str(tree), epoch=77)], out, Cancellation())
     again = io.BytesIO()
-    export_tar([ExportedTree("", str(tree))], again, Cancellation(), epoch=77)
+    export_tar([ExportedTree("", str(tree), epoch=77)], again, Cancellation())
     assert out.getvalue() == again.getvalue()
     (tmp_path / "t.tar").write_bytes(out.getvalue())
     unpacked = tmp_path / "unpacked"

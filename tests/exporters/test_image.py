@@ -10,7 +10,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput
 from lamina.base.platform import Platform
 from lamina.base.times import format_time, is_after
-from lamina.exporters.contract import LayerInfo
+from lamina.exporters.contract import Artifact, LayerInfo
 from lamina.exporters.image import assemble, load_exported
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_documents(packed: Packed) -> None:
     assert parsed.layers == tuple(info.descriptor for info in packed.layers)
     assert parsed.config.digest == digest_of(image.config)
     assert image.target.platform == Platform("linux", "amd64")
-    assert image.metadata() == {
+    assert Artifact.of(image).metadata() == {
         "containerimage.config.digest": digest_of(image.config),
         "containerimage.descriptor": {
             "mediaType": oci.OCI_MANIFEST,

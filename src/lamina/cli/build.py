@@ -98,7 +98,7 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
         no_cache=parsed.switch("no-cache"),
         no_cache_filter=tuple(stage for stage in stages if stage),
         pull=parsed.switch("pull"),
-        platform=values.parse_platforms(parsed.all("platform")),
+        platforms=values.parse_platforms(parsed.all("platform")),
         network=parsed.text("network", "default"),
         extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
         shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,

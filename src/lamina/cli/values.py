@@ -284,20 +284,9 @@ def parse_tag(text: str) -> str:
     return text
 
 
-def parse_platforms(values: Iterable[str]) -> str:
-    """The one platform asked for, "" for none. Raises Unsupported for any but this machine's."""
-    from lamina.base.platform import host_platform, parse_platform
+def parse_platforms(values: Iterable[str]) -> tuple[str, ...]:
+    """What to build for, each once, in the order given."""
+    from lamina.base.platform import parse_platform
 
-    wanted = [parse_platform(part) for text in values for part in text.split(",")]
-    if len(wanted) > 1:
-        raise Unsupported(
-            "one platform at a time: " + ", ".join(map(str, wanted)),
-            hint="build once for each platform",
-        )
-    for platform in wanted:
-        if not host_platform().accepts(platform):
-            raise Unsupported(
-                f"cannot build for {platform}: this machine is {host_platform()}",
-                hint=f"leave --platform out, or build on a {platform.architecture} machine",
-            )
-    return str(wanted[0]) if wanted else ""
+    wanted = [str(parse_platform(part)) for text in values for part in text.split(",")]
+    return tuple(dict.fromkeys(wanted))

@@ -59,9 +59,9 @@ class FrontendOptions(NamedTuple):
     """What changes the graph that a Dockerfile turns into.
 
     `no_cache` ignores the cache of every step, `no_cache_filter` that of the named stages.
-    `platform` is "" for this machine's; `network` is `default`, `none` or `host`; `shm_size` is
-    in bytes, 0 for the default; `extra_hosts` are (name, address); `allow` holds entitlements
-    (`security.insecure`, `network.host`).
+    `platforms` are what to build for, none for this machine; `network` is `default`, `none` or
+    `host`; `shm_size` is in bytes, 0 for the default; `extra_hosts` are (name, address); `allow`
+    holds entitlements (`security.insecure`, `network.host`).
     """
 
     target: str = ""
@@ -70,7 +70,7 @@ class FrontendOptions(NamedTuple):
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     pull: bool = False
-    platform: str = ""
+    platforms: tuple[str, ...] = ()
     network: str = "default"
     extra_hosts: Pairs = ()
     shm_size: int = 0

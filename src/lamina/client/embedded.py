@@ -6,8 +6,8 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.digest import digest_of, parse_digest
-from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
+from lamina.base.digest import digest_of
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -25,7 +25,7 @@ from lamina.engine.build import BuildOptions
 from lamina.engine.caches import CacheWishes
 from lamina.engine.engine import Engine
 from lamina.engine.workplace import Workplace
-from lamina.exporters.destination import make_output
+from lamina.exporters.attributes import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
 from lamina.sources.layout import parse_location
@@ -89,9 +89,10 @@ class EmbeddedBuilder:
 
         outputs = _outputs(request)
         with self._build(request, events, cancel) as (build, bridge):
-            result = build.dockerfile([_frontend_request(request)], bridge)
+            result = build.dockerfile(_frontend_requests(request), bridge)
             metadata = build.finish(result, outputs, LocalReceiver())
-        return BuildOutcome(str(metadata.get("containerimage.config.digest", "")), metadata)
+        own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
+        return BuildOutcome(str(own or ""), metadata)
 
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
@@ -99,7 +100,7 @@ class EmbeddedBuilder:
         from lamina.dockerfile.calls import answer
 
         with self._build(request, events, cancel) as (_, bridge):
-            return CallAnswer(*answer(name, _frontend_request(request), bridge))
+            return CallAnswer(*answer(name, _frontend_requests(request)[0], bridge))
 
     @contextmanager
     def _build(
@@ -159,17 +160,11 @@ class EmbeddedBuilder:
         return self._summary(image)
 
     def inspect(self, name: str) -> Mapping[str, Any]:
-        import json
+        from lamina.client.stored import describe
 
         image = self._find(name)
-        blobs = self._store.blobs
-        manifest = json.loads(blobs.read(image.target.digest))
-        return {
-            "name": "" if image.name.startswith(_NONE) else image.name,
-            "digest": str(image.target.digest),
-            "manifest": manifest,
-            "config": json.loads(blobs.read(parse_digest(manifest["config"]["digest"]))),
-        }
+        shown = "" if image.name.startswith(_NONE) else image.name
+        return {"name": shown, **describe(self._store.blobs, image.target.digest)}
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
         from lamina.client.running import run_image
@@ -248,22 +243,22 @@ class EmbeddedBuilder:
         return next(iter(matches.values()))
 
     def _config_digest(self, image: StoredImage) -> str:
-        from lamina.base.oci import Manifest, parse_manifest
+        from lamina.client.stored import own_digest
 
-        manifest = parse_manifest(self._store.blobs.read(image.target.digest))
-        return manifest.config.digest.hex if isinstance(manifest, Manifest) else ""
+        return own_digest(self._store.blobs, image.target.digest).hex
 
     def _summary(self, image: StoredImage) -> ImageSummary:
-        from lamina.base.oci import Manifest, parse_manifest
+        from lamina.client.stored import own_digest, platforms_of, total_size
 
-        manifest = parse_manifest(self._store.blobs.read(image.target.digest))
-        size = image.target.size
-        digest = str(image.target.digest)
-        if isinstance(manifest, Manifest):
-            size += manifest.config.size + sum(layer.size for layer in manifest.layers)
-            digest = str(manifest.config.digest)
+        blobs, digest = self._store.blobs, image.target.digest
         name = "" if image.name.startswith(_NONE) else image.name
-        return ImageSummary(name, digest, size, image.created)
+        return ImageSummary(
+            name,
+            str(own_digest(blobs, digest)),
+            total_size(blobs, digest),
+            image.created,
+            ",".join(map(str, platforms_of(blobs, digest))),
+        )
 
 
 def _whole_trees(root: str) -> WarningEvent:
@@ -312,20 +307,15 @@ def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
     return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))
 
 
-def _frontend_request(request: BuildRequest) -> FrontendRequest:
+def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
+    """One for each platform."""
     options = request.frontend
     here = host_platform()
-    platform = parse_platform(options.platform) if options.platform else here
-    if not here.accepts(platform):
-        raise Unsupported(
-            f"--platform {platform}: this machine is {here}",
-            hint="builds for other platforms are not supported yet",
-        )
-    return FrontendRequest(
+    general = FrontendRequest(
         target=options.target,
         build_args=options.build_args,
         labels=options.labels,
-        platform=platform,
+        platform=here,
         build_platform=here,
         no_cache=options.no_cache,
         no_cache_stages=options.no_cache_filter,
@@ -338,7 +328,10 @@ def _frontend_request(request: BuildRequest) -> FrontendRequest:
             NamedContext(c.name, c.kind, c.name if c.kind == "local" else c.value, _ignore_file(c))
             for c in request.context.named
         ),
+        platform_given=bool(options.platforms),
     )
+    platforms = [parse_platform(text) for text in options.platforms] or [here]
+    return [general._replace(platform=platform) for platform in platforms]
 
 
 def _session(request: BuildRequest) -> EmbeddedSession:

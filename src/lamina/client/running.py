@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import Manifest, load_json_object, parse_manifest
+from lamina.base.oci import load_json_object
+from lamina.client.stored import manifest_for_here
 from lamina.runtime.contract import BindMount, Network, Process, Sandbox
 from lamina.sources.image import ResolvedManifest, image_ref
 
@@ -21,9 +22,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
     from lamina.runtime.runner import OciRunner
 
     blobs = engine.store.blobs
-    manifest = parse_manifest(blobs.read(image.target.digest))
-    if not isinstance(manifest, Manifest):
-        raise InvalidInput(f"{request.image} is an index of images, not one")
+    digest, manifest = manifest_for_here(blobs, image.target.digest, request.image)
     config = blobs.read(manifest.config.digest)
     settings = load_json_object(config, "image configuration").get("config") or {}
     entrypoint = settings.get("Entrypoint") or []
@@ -41,7 +40,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
         env.setdefault("TERM", "xterm")
     runtime = engine.runtime()
     assert isinstance(runtime, OciRunner)
-    resolved = ResolvedManifest(image.target.digest, manifest, config, image.target.digest)
+    resolved = ResolvedManifest(digest, manifest, config, digest)
     with engine.store.shared():
         ref = image_ref(engine.pool, resolved, image.name)
         with engine.pool.writable(ref, cancel) as (rootfs, staged):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import InvalidInput
 from lamina.cacheio.options import make_export, make_import
 from lamina.engine.caches import CacheWishes
-from lamina.exporters.destination import make_output
+from lamina.exporters.attributes import wire_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from lamina.exporters.destination import Output
 
 _EPOCH = "source-date-epoch"
-_FILES = ("local", "tar", "oci", "docker")
 
 
 def outputs_of(request: SolveRequest) -> list[Output]:
@@ -29,12 +28,10 @@ def outputs_of(request: SolveRequest) -> list[Output]:
     epoch = dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", "")
     found = []
     for number, exporter in enumerate(_exporters(request)):
-        pairs = {"type": exporter.type, **dict(exporter.attrs)}
+        pairs = dict(exporter.attrs)
         if epoch:
             pairs.setdefault(_EPOCH, epoch)
-        if exporter.type in _FILES:
-            pairs["dest"] = str(number)
-        found.append(make_output(pairs))
+        found.append(wire_output(exporter.type, pairs, str(number)))
     return found
 
 

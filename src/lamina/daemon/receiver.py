@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from lamina.api import filemode
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from lamina.exporters.contract import ExportedTree
+    from lamina.exporters.contract import AddedFile, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.session.borrowed import BorrowedSession
     from lamina.system.cancel import Cancellation
 
 _FOLDER = filemode.DIRECTORY | 0o755
+_PRIVATE = 0o600
 _SECOND = 1_000_000_000
 
 
@@ -40,47 +42,72 @@ class SessionReceiver:
     ) -> None:
         number = int(output.dest)
         if all(tree.name for tree in trees) or len(trees) == 1:
-            self._send(
-                number, output, sorted(trees, key=lambda tree: os.fsencode(tree.name)), cancel
-            )
+            self._send(number, sorted(trees, key=lambda tree: os.fsencode(tree.name)), cancel)
             return
         if output.delete:
             raise Unsupported("mode=delete with several platforms in one folder")
         for tree in trees:
-            self._send(number, output, (tree,), cancel)
+            self._send(number, (tree,), cancel)
 
     def _send(
         self,
         number: int,
-        output: LocalOutput,
         trees: Sequence[ExportedTree],
         cancel: Cancellation,
     ) -> None:
-        roots = {tree.name: tree.root for tree in trees}
+        named = {tree.name: tree for tree in trees}
 
         def open_file(path: str) -> int:
-            name, _, rest = ("", "", path) if "" in roots else path.partition("/")
-            root = roots[name]
+            name, _, rest = ("", "", path) if "" in named else path.partition("/")
+            for added in named[name].added:
+                if added.name == rest:
+                    return _in_memory(added)
+            root = named[name].root
             if root is None:
                 raise FileNotFoundError(path)
             return opener_of(root)(rest)
 
-        self._session.send_folder(number, _stats(trees, output.epoch), open_file, cancel)
+        self._session.send_folder(number, _stats(trees), open_file, cancel)
 
 
-def _stats(trees: Sequence[ExportedTree], epoch: int | None) -> Iterator[Stat]:
-    """Everything in order, each tree in its folder, at the time `epoch` (s) if there is one."""
-    time = None if epoch is None else epoch * _SECOND
+def _in_memory(added: AddedFile) -> int:
+    fd = os.memfd_create(added.name)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(added.data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _tree_stats(tree: ExportedTree) -> Iterator[Stat]:
+    """A tree's own files, and those added to it in their places among them."""
+    added = sorted(tree.added, key=lambda file: os.fsencode(file.name))
+    hidden = {file.name for file in added}
+    for stat in walk(tree.root) if tree.root is not None else ():
+        top, below, _ = stat.path.partition("/")
+        while not below and added and os.fsencode(added[0].name) < os.fsencode(top):
+            yield _added_stat(added.pop(0))
+        if top not in hidden:
+            yield stat
+    yield from map(_added_stat, added)
+
+
+def _added_stat(added: AddedFile) -> Stat:
+    return Stat(added.name, _PRIVATE, size=len(added.data), mod_time=time.time_ns())
+
+
+def _stats(trees: Sequence[ExportedTree]) -> Iterator[Stat]:
+    """Everything in order, each tree in its folder, at the tree's time if it has one."""
     for tree in trees:
+        moment = None if tree.epoch is None else tree.epoch * _SECOND
         prefix = f"{tree.name}/" if tree.name else ""
         if prefix:
-            yield Stat(tree.name, _FOLDER, mod_time=time or 0)
-        for stat in walk(tree.root) if tree.root is not None else ():
+            yield Stat(tree.name, _FOLDER, mod_time=moment or 0)
+        for stat in _tree_stats(tree):
             linkname = stat.linkname
             if linkname and not stat.mode & filemode.SYMLINK:
                 linkname = prefix + linkname
             yield stat._replace(
                 path=prefix + stat.path,
                 linkname=linkname,
-                mod_time=stat.mod_time if time is None else time,
+                mod_time=stat.mod_time if moment is None else moment,
             )

@@ -87,6 +87,7 @@ class Build:
                     self.solvable(converted.definition),
                     converted.config,
                     converted.base_config,
+                    epoch=converted.epoch,
                 )
             )
         return BuildResult(tuple(parts), len(parts) > 1)
@@ -96,11 +97,12 @@ class Build:
     ) -> dict[str, Any]:
         """Make the result and every output, then write the caches. Returns the outputs' metadata
         (`containerimage.digest`, …)."""
-        from lamina.engine.exports import Exports, MadePart
+        from lamina.engine.assembly import Made, MadePart
+        from lamina.engine.exports import Exports
 
         engine, cancel = self.engine, self.cancel
         made = [
-            MadePart(part.platform, self._files(part.files), part.config, part.base)
+            MadePart(part.platform, self._files(part.files), part.config, part.base, part.epoch)
             for part in result.parts
         ]
         graph = self._solved(result)
@@ -114,7 +116,7 @@ class Build:
             self.events,
             cancel,
         )
-        metadata = exports.run(outputs, made, several=result.several)
+        metadata = exports.run(outputs, Made(tuple(made), result.several, result.metadata))
         self.caches.export(graph)
         for part in result.parts:
             self.caches.export_mounts(part.files.definition)

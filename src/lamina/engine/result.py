@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lamina.base.platform import Platform
+    from lamina.exporters.attestation import Subject
     from lamina.llb.op import Definition
     from lamina.refs.ref import Ref
     from lamina.solver.contract import Graph
@@ -39,16 +41,43 @@ class Solvable:
             return self._ref
 
 
+class AttestationKind(Enum):
+    """IN_TOTO: one predicate. BUNDLE: a folder of whole statements."""
+
+    IN_TOTO = 0
+    BUNDLE = 1
+
+
+class Attestation(NamedTuple):
+    """What is stated of a platform's part (`gateway.proto`, `Attestation`).
+
+    The predicate is the JSON that `predicate` returns, asked when all else is done, or what is
+    at `path` in `files`; a bundle's are in the folder there. `metadata` tells of its purpose:
+    `inline-only` (`true`: for images alone), `reason`, `sbom-core`.
+    """
+
+    path: str
+    predicate_type: str = ""
+    kind: AttestationKind = AttestationKind.IN_TOTO
+    subjects: tuple[Subject, ...] = ()
+    files: Solvable | None = None
+    predicate: Callable[[], bytes] | None = None
+    metadata: Mapping[str, bytes] = {}
+
+
 class PlatformResult(NamedTuple):
     """One platform's part. `config` is the image configuration without `rootfs`, b"" if the
     frontend gave none; `base` that of the image below, b"" if there is none. `id` is what the
-    frontend calls the part."""
+    frontend calls the part; `epoch` the SOURCE_DATE_EPOCH that it set, in seconds, for outputs
+    that say nothing of it."""
 
     platform: Platform
     files: Solvable
     config: bytes = b""
     base: bytes = b""
     id: str = ""
+    epoch: int | None = None
+    attestations: tuple[Attestation, ...] = ()
 
     @property
     def key(self) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONFIG = "containerimage.config"
 BASE_CONFIG = "containerimage.base.config"
 PLATFORMS = "refs.platforms"
+EPOCH = "source.date.epoch"
 
 
 def read_result(
@@ -38,7 +39,8 @@ def read_result(
             return BuildResult((), metadata=metadata)
         config = metadata.get(CONFIG, b"")
         platform = next(iter(platforms.values()), None) or _platform_of(config)
-        part = PlatformResult(platform, single, config, metadata.get(BASE_CONFIG, b""))
+        base = metadata.get(BASE_CONFIG, b"")
+        part = PlatformResult(platform, single, config, base, epoch=_epoch(metadata, ""))
         return BuildResult((part,), metadata=metadata)
     parts = []
     for key in [
@@ -53,6 +55,7 @@ def read_result(
                 config,
                 metadata.get(f"{BASE_CONFIG}/{key}", b""),
                 key,
+                _epoch(metadata, key),
             )
         )
     return BuildResult(tuple(parts), True, metadata)
@@ -67,12 +70,22 @@ def result_metadata(result: BuildResult) -> dict[str, bytes]:
             metadata.setdefault(CONFIG + suffix, part.config)
         if part.base:
             metadata.setdefault(BASE_CONFIG + suffix, part.base)
+        if part.epoch is not None:
+            metadata.setdefault(EPOCH + suffix, str(part.epoch).encode())
     if result.parts and PLATFORMS not in metadata:
         listed = [
             {"ID": part.key, "Platform": platform_to_json(part.platform)} for part in result.parts
         ]
         metadata[PLATFORMS] = json.dumps({"Platforms": listed}, separators=(",", ":")).encode()
     return metadata
+
+
+def _epoch(metadata: Mapping[str, bytes], key: str) -> int | None:
+    text = (metadata.get(f"{EPOCH}/{key}") or metadata.get(EPOCH, b"")).decode(errors="replace")
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise InvalidInput(f'invalid SOURCE_DATE_EPOCH from frontend: "{text}"') from None
 
 
 def _platforms(metadata: Mapping[str, bytes]) -> dict[str, Platform]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
-    from lamina.exporters.contract import BlobReader, ExportedImage
+    from lamina.exporters.contract import Artifact, BlobReader
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
 
@@ -32,7 +32,7 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def write_archive(
-    image: ExportedImage,
+    artifact: Artifact,
     blobs: BlobReader,
     sink: ByteSink,
     cancel: Cancellation,
@@ -48,14 +48,16 @@ def write_archive(
     """
     documents: dict[str, tuple[int, bytes]] = {
         "oci-layout": (0o444, _LAYOUT),
-        "index.json": (0o644, _index(index_entries(image))),
-        _path(image.target.digest): (0o444, image.manifest),
-        _path(image.config_descriptor.digest): (0o444, image.config),
+        "index.json": (0o644, _index(index_entries(artifact))),
     }
+    for document in artifact.documents:
+        documents[_path(document.descriptor.digest)] = (0o444, document.data)
     if docker:
-        documents["manifest.json"] = (0o644, _docker_manifest(image))
+        documents["manifest.json"] = (0o644, _docker_manifest(artifact))
     layers = {
-        _path(layer.digest): layer for layer in image.layers if only is None or layer.digest in only
+        _path(layer.digest): layer
+        for layer in artifact.layers()
+        if only is None or layer.digest in only
     }
     folders = {"blobs"} | {os.path.dirname(path) for path in (*documents, *layers)} - {""}
     for path in sorted({*folders, *documents, *layers}):
@@ -74,25 +76,21 @@ def write_archive(
     sink.write(END)
 
 
-def write_layout(
-    image: ExportedImage, blobs: BlobReader, folder: str, cancel: Cancellation
-) -> None:
-    """Add the image to the OCI layout at `folder`, making it if need be.
+def write_layout(artifact: Artifact, blobs: BlobReader, folder: str, cancel: Cancellation) -> None:
+    """Add the image or index to the OCI layout at `folder`, making it if need be.
 
     An entry of the index with the same name is replaced, all else stays. Raises as
     `write_archive` does, and PermissionDenied, Exhausted.
     """
     try:
-        for layer in image.layers:
+        for layer in artifact.layers():
             _place(folder, layer.digest, layer.size, cancel, _layer_copier(layer, blobs, cancel))
-        for descriptor, data in (
-            (image.config_descriptor, image.config),
-            (image.target, image.manifest),
-        ):
-            _place(folder, descriptor.digest, len(data), cancel, _writer_of(data))
+        for document in artifact.documents:
+            data = document.data
+            _place(folder, document.descriptor.digest, len(data), cancel, _writer_of(data))
         _replace(os.path.join(folder, "oci-layout"), _writer_of(_LAYOUT))
         index_path = os.path.join(folder, "index.json")
-        new = index_entries(image)
+        new = index_entries(artifact)
         taken = {_entry_name(entry) for entry in new}
         kept = [entry for entry in _existing(index_path) if _entry_name(entry) not in taken]
         _replace(index_path, _writer_of(_index([*kept, *new])))
@@ -100,12 +98,12 @@ def write_layout(
         raise from_os_error(error, "write the OCI layout") from error
 
 
-def index_entries(image: ExportedImage) -> list[Descriptor]:
-    """The image's entries in `index.json`: one a name, or one alone without a name."""
-    annotations = dict(image.target.annotations)
-    annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(image.created))
+def index_entries(artifact: Artifact) -> list[Descriptor]:
+    """The artifact's entries in `index.json`: one a name, or one alone without a name."""
+    annotations = dict(artifact.target.annotations)
+    annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(artifact.images[0].created))
     entries = []
-    for name in image.names:
+    for name in artifact.names:
         reference = parse_reference(name)
         named = {
             **annotations,
@@ -113,8 +111,8 @@ def index_entries(image: ExportedImage) -> list[Descriptor]:
             # Only the tag: readers address images in a layout by it.
             oci.ANNOTATION_REF_NAME: reference.tag or name,
         }
-        entries.append(image.target._replace(annotations=tuple(sorted(named.items()))))
-    return entries or [image.target._replace(annotations=tuple(sorted(annotations.items())))]
+        entries.append(artifact.target._replace(annotations=tuple(sorted(named.items()))))
+    return entries or [artifact.target._replace(annotations=tuple(sorted(annotations.items())))]
 
 
 def copy_blob(
@@ -150,8 +148,10 @@ def _entry_name(entry: Descriptor) -> str:
     return dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) or entry.digest
 
 
-def _docker_manifest(image: ExportedImage) -> bytes:
-    names = [parse_reference(name).familiar for name in image.names]
+def _docker_manifest(artifact: Artifact) -> bytes:
+    """What `docker load` of any age reads: of an index, its first image."""
+    image = artifact.images[0]
+    names = [parse_reference(name).familiar for name in artifact.names]
     entry = {
         "Config": _path(image.config_descriptor.digest),
         "RepoTags": names or None,

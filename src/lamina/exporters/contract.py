@@ -40,13 +40,54 @@ class ExportedImage(NamedTuple):
     created: str
     names: tuple[str, ...] = ()
 
+    def documents(self) -> tuple[Document, ...]:
+        """The configuration and the manifest."""
+        config = Document(self.config_descriptor, self.config)
+        return (config, Document(self.target, self.manifest))
+
+
+class Document(NamedTuple):
+    """A small blob of an image that is kept in memory."""
+
+    descriptor: Descriptor
+    data: bytes
+
+
+class Artifact(NamedTuple):
+    """What names come to point to: one image, or an index of images and of what attests them.
+
+    `documents` are all manifests, configurations and statements, inner ones first, the target's
+    last. `names` are full references.
+    """
+
+    target: Descriptor
+    documents: tuple[Document, ...]
+    images: tuple[ExportedImage, ...]
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, image: ExportedImage) -> Artifact:
+        """One image, as it is."""
+        return cls(image.target, image.documents(), (image,), image.names)
+
+    @property
+    def single(self) -> ExportedImage | None:
+        """The image that this is, unless it is an index."""
+        image = self.images[0]
+        return image if image.target.digest == self.target.digest else None
+
+    def layers(self) -> tuple[Descriptor, ...]:
+        """The layers of all images, each once."""
+        every = {layer.digest: layer for image in self.images for layer in image.layers}
+        return tuple(every.values())
+
     def metadata(self) -> dict[str, Any]:
         """What `--metadata-file` says of it, under BuildKit's keys."""
-        found: dict[str, Any] = {
-            "containerimage.config.digest": str(self.config_descriptor.digest),
-            "containerimage.descriptor": self.target.to_json(),
-            "containerimage.digest": str(self.target.digest),
-        }
+        found: dict[str, Any] = {}
+        if self.single is not None:
+            found["containerimage.config.digest"] = str(self.single.config_descriptor.digest)
+        found["containerimage.descriptor"] = self.target.to_json()
+        found["containerimage.digest"] = str(self.target.digest)
         if self.names:
             found["image.name"] = ",".join(self.names)
         return found
@@ -60,12 +101,21 @@ class BlobReader(Protocol):
         ...
 
 
+class AddedFile(NamedTuple):
+    """A file that an exporter adds to a result's own: what is attested of them."""
+
+    name: str
+    data: bytes
+
+
 class ExportedTree(NamedTuple):
     """A result's files: those below `root` (None: none), to lie in the folder `name` ("": at the
-    destination itself)."""
+    destination itself), and `added` beside them. `epoch`, in seconds, is the time of them all."""
 
     name: str
     root: str | None
+    added: tuple[AddedFile, ...] = ()
+    epoch: int | None = None
 
 
 class Receiver(Protocol):

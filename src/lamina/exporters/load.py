@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Cancelled, Corrupt, LaminaError, PermissionDenied
 from lamina.base.reference import parse_reference
 from lamina.exporters.archive import write_archive
+from lamina.exporters.contract import Artifact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,7 +90,7 @@ class Load:
         image = self._image._replace(names=self._image.names[:1])
 
         def write(sink: ByteSink) -> None:
-            write_archive(image, self._blobs, sink, cancel, docker=True, only=layers)
+            write_archive(Artifact.of(image), self._blobs, sink, cancel, docker=True, only=layers)
 
         self._api.load(write)
         sizes = {layer.digest: layer.size for layer in image.layers}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import from_os_error
 from lamina.exporters.file_sink import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from lamina.exporters.contract import ExportedTree
+    from lamina.exporters.contract import AddedFile, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
@@ -29,10 +30,23 @@ class LocalReceiver:
         from lamina.exporters.directory import export_directory
 
         for tree in trees:
-            export_directory(
-                tree.root,
-                os.path.join(output.dest, tree.name) if tree.name else output.dest,
-                cancel,
-                epoch=output.epoch,
-                delete=output.delete,
-            )
+            folder = os.path.join(output.dest, tree.name) if tree.name else output.dest
+            export_directory(tree.root, folder, cancel, epoch=tree.epoch, delete=output.delete)
+            for added in tree.added:
+                _add(folder, added, tree.epoch)
+
+
+def _add(folder: str, added: AddedFile, epoch: int | None) -> None:
+    """Write a file; one of the tree's own by that name gives way, even if it is a link."""
+    path = os.path.join(folder, added.name)
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(added.data)
+        if epoch is not None:
+            os.utime(part, (epoch, epoch))
+        os.rename(part, path)
+    except OSError as error:
+        if os.path.lexists(part):
+            os.unlink(part)
+        raise from_os_error(error, "write the attestation") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -20,27 +21,23 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-def export_tar(
-    trees: Sequence[ExportedTree],
-    sink: ByteSink,
-    cancel: Cancellation,
-    *,
-    epoch: int | None = None,
-) -> int:
+def export_tar(trees: Sequence[ExportedTree], sink: ByteSink, cancel: Cancellation) -> int:
     """Write the trees one after the other, each in the order of names; returns the size.
 
-    With `epoch` every file's time is that, in seconds. Raises Exhausted, PermissionDenied,
-    Cancelled, and what the sink raises.
+    Raises Exhausted, PermissionDenied, Cancelled, and what the sink raises.
     """
-    members: Iterable[Member] = chain.from_iterable(map(_members, trees))
-    if epoch is not None:
-        members = _dated(members, epoch * 1_000_000_000)
+    members = chain.from_iterable(map(_dated_members, trees))
     try:
         return write_tar(members, sink, cancel)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise from_os_error(error, "pack") from error
+
+
+def _dated_members(tree: ExportedTree) -> Iterator[Member]:
+    members = _members(tree)
+    return members if tree.epoch is None else _dated(members, tree.epoch * 1_000_000_000)
 
 
 def _members(tree: ExportedTree) -> Iterator[Member]:
@@ -52,6 +49,14 @@ def _members(tree: ExportedTree) -> Iterator[Member]:
             if entry.hard_link:
                 entry = entry._replace(hard_link=f"{tree.name}/{entry.hard_link}")
         yield entry, content
+    now = time.time_ns()
+    for added in tree.added:
+        path = f"{tree.name}/{added.name}" if tree.name else added.name
+        size = len(added.data)
+        yield (
+            Entry(path, stat.S_IFREG | 0o600, size=size, mtime_ns=now),
+            added.data,
+        )
 
 
 def _dated(members: Iterable[Member], mtime_ns: int) -> Iterator[Member]:

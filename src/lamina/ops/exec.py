@@ -108,6 +108,9 @@ class ExecOperation:
                 context.cancel.check()
                 self._accept(status, prepared.rootfs)
                 committed = True
+            except (CommandFailed, Unsupported) as error:
+                error.hint = self._foreign() or error.hint
+                raise
             finally:
                 if not committed:
                     for change in prepared.changes:
@@ -123,6 +126,15 @@ class ExecOperation:
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
                 outputs.setdefault(mount.output, inputs[mount.input])
         return [outputs.get(index, Ref()) for index in range(max(outputs, default=-1) + 1)]
+
+    def _foreign(self) -> str:
+        """Why the command may not have run at all on this machine, "" if it should."""
+        from lamina.base.platform import host_platform
+        from lamina.ops.resolve import source_platform
+        from lamina.runtime.emulation import emulation_hint, runs_here
+
+        wanted = source_platform(self._platform, host_platform())
+        return "" if runs_here(wanted) else emulation_hint(wanted)
 
     def _dependency(self, index: int) -> Dependency:
         """An input that is only read is keyed by the content of what is mounted of it."""

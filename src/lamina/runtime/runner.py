@@ -18,7 +18,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied
+from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied, Unsupported
 from lamina.runtime.cgroups import (
     PARENT,
     killed_for_memory,
@@ -301,6 +301,11 @@ class _Bundle:
             raise NotFound(
                 f'the command "{command}" is not in the image: {last}',
                 hint="check its spelling and PATH; a script also needs its #! interpreter",
+            )
+        if "xec format error" in last:
+            raise Unsupported(
+                f'the command "{command}" is no program for this machine: {last}',
+                hint="a script needs a #! line; a program must be made for this machine",
             )
         if "exec" in last and "ermission denied" in last:
             raise PermissionDenied(

@@ -1,0 +1,85 @@
+"""Images of the local store as people are shown them; an index is one image there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.errors import NotFound
+from lamina.base.oci import Index, Manifest, parse_manifest, select_platform
+from lamina.base.platform import host_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.base.platform import Platform
+    from lamina.stores.blobs import BlobStore
+
+
+def own_digest(blobs: BlobStore, digest: Digest) -> Digest:
+    """What an image is called by: its configuration's digest, or the index's own."""
+    document = parse_manifest(blobs.read(digest))
+    return document.config.digest if isinstance(document, Manifest) else digest
+
+
+def platforms_of(blobs: BlobStore, digest: Digest) -> list[Platform]:
+    """What an index holds images for; nothing for a single image."""
+    document = parse_manifest(blobs.read(digest))
+    if isinstance(document, Manifest):
+        return []
+    return [entry.platform for entry in _images(document) if entry.platform is not None]
+
+
+def total_size(blobs: BlobStore, digest: Digest) -> int:
+    """The bytes of all that an image consists of, each blob once."""
+    sizes: dict[Digest, int] = {}
+
+    def add(digest: Digest) -> None:
+        data = blobs.read(digest)
+        sizes[digest] = len(data)
+        document = parse_manifest(data)
+        if isinstance(document, Index):
+            for entry in document.manifests:
+                if blobs.has(entry.digest):
+                    add(entry.digest)
+        else:
+            for part in (document.config, *document.layers):
+                sizes[part.digest] = part.size
+
+    add(digest)
+    return sum(sizes.values())
+
+
+def describe(blobs: BlobStore, digest: Digest) -> dict[str, Any]:
+    """Digest, manifest and configuration; of an index also `images`, the same of each image."""
+    data = blobs.read(digest)
+    document = parse_manifest(data)
+    described = {"digest": str(digest), "manifest": json.loads(data)}
+    if isinstance(document, Manifest):
+        described["config"] = json.loads(blobs.read(document.config.digest))
+    else:
+        described["images"] = [
+            {"platform": str(entry.platform or ""), **describe(blobs, entry.digest)}
+            for entry in _images(document)
+            if blobs.has(entry.digest)
+        ]
+    return described
+
+
+def manifest_for_here(blobs: BlobStore, digest: Digest, name: str) -> tuple[Digest, Manifest]:
+    """The image itself, or that of an index which runs here. Raises NotFound."""
+    document = parse_manifest(blobs.read(digest))
+    if isinstance(document, Manifest):
+        return digest, document
+    chosen = select_platform(document, host_platform())
+    if chosen is None or not blobs.has(chosen.digest):
+        held = ", ".join(str(entry.platform) for entry in _images(document))
+        raise NotFound(f"{name} holds no image for {host_platform()}", hint=f"it has: {held}")
+    return manifest_for_here(blobs, chosen.digest, name)
+
+
+def _images(index: Index) -> Iterator[Descriptor]:
+    """The entries that are no attestations."""
+    return (e for e in index.manifests if e.platform is None or e.platform.os != "unknown")

@@ -1,0 +1,140 @@
+"""Attestations of a result, read and checked: what exporters write is statements."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.base.digest import parse_digest
+from lamina.base.errors import InvalidInput, from_os_error
+from lamina.engine.result import AttestationKind
+from lamina.exporters.attestation import Statement, Subject, SubjectKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.engine.result import Attestation, Solvable
+    from lamina.refs.tree import Tree
+
+INLINE_ONLY = "inline-only"
+REASON = "reason"
+_CORE = "sbom-core"
+_PROVENANCE = "https://slsa.dev/provenance/"
+_LIMIT = 40 << 20
+"""Of one attestation's JSON, in bytes."""
+
+
+class Attested:
+    """What is attested of one platform's part.
+
+    Args:
+        view: shows the files that an attestation lies in.
+    """
+
+    def __init__(
+        self, attestations: Sequence[Attestation], view: Callable[[Solvable], Tree]
+    ) -> None:
+        self._attestations = attestations
+        self._view = view
+
+    def wanted(self, *, inline: bool) -> bool:
+        """Whether there is any, `inline` counting those that are for images alone."""
+        return any(inline or not _inline_only(one) for one in self._attestations)
+
+    def statements(self, *, inline: bool = True) -> list[Statement]:
+        """All statements, bundles taken apart, a scan's main document first.
+
+        Raises InvalidInput (what they say cannot be used, or is provenance that a frontend made
+        up) and NotFound.
+        """
+        statements: list[tuple[bool, Statement]] = []
+        for one in self._attestations:
+            if inline or not _inline_only(one):
+                statements += ((_is_core(one, s.path), s) for s in self._read(one))
+        return [s for _, s in sorted(statements, key=lambda item: not item[0])]
+
+    def _read(self, one: Attestation) -> list[Statement]:
+        if one.kind is AttestationKind.BUNDLE:
+            return self._unbundle(one)
+        if not one.path:
+            raise InvalidInput("attestation does not have set path")
+        if one.predicate is not None:
+            data = one.predicate()
+        elif one.files is None:
+            raise InvalidInput("attestation does not have available content")
+        else:
+            _refuse_provenance(one.predicate_type, "set")
+            data = _file(self._view(one.files), one.path)
+        return [Statement(one.predicate_type, one.path, data, one.subjects)]
+
+    def _unbundle(self, bundle: Attestation) -> list[Statement]:
+        if bundle.files is None:
+            raise InvalidInput("no ref provided for attestation bundle")
+        tree = self._view(bundle.files)
+        folder, status = tree.find(bundle.path, follow=True)
+        if not stat.S_ISDIR(status.st_mode):
+            raise InvalidInput(f"attestation bundle {bundle.path} is not a directory")
+        found = []
+        for name, _ in tree.children(folder):
+            path = posixpath.join(bundle.path, name)
+            statement = _parse_statement(_file(tree, path), path)
+            kind = statement.predicate_type
+            if bundle.predicate_type not in ("", kind):
+                raise InvalidInput(
+                    f"bundle entry {kind} does not match required predicate type"
+                    f" {bundle.predicate_type}"
+                )
+            _refuse_provenance(kind, "bundle")
+            found.append(statement)
+        return found
+
+
+def _inline_only(one: Attestation) -> bool:
+    return one.metadata.get(INLINE_ONLY) == b"true"
+
+
+def _is_core(one: Attestation, path: str) -> bool:
+    core = one.metadata.get(_CORE)
+    return core is not None and path.partition(".")[0] == core.decode(errors="replace")
+
+
+def _refuse_provenance(predicate_type: str, verb: str) -> None:
+    """What built an image says only the builder."""
+    if predicate_type.startswith(_PROVENANCE):
+        raise InvalidInput(f"frontend may not {verb} provenance attestations")
+
+
+def _parse_statement(data: bytes, path: str) -> Statement:
+    try:
+        document = json.loads(data)
+        subjects = tuple(
+            Subject(
+                SubjectKind.RAW,
+                str(subject["name"]),
+                tuple(parse_digest(f"{name}:{value}") for name, value in subject["digest"].items()),
+            )
+            for subject in document.get("subject") or ()
+        )
+        kind = str(document.get("predicateType", ""))
+        predicate = json.dumps(document.get("predicate"), ensure_ascii=False).encode()
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInput(f"cannot decode in-toto statement {path}: {error}") from error
+    return Statement(kind, path, predicate, subjects)
+
+
+def _file(tree: Tree, path: str) -> bytes:
+    found, status = tree.find(path, follow=True)
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInput(f"{path} is not a regular file")
+    try:
+        fd = os.open(tree.real(found), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            data = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise from_os_error(error, f"read the attestation {path}") from error
+    if len(data) > _LIMIT:
+        raise InvalidInput(f"{path} exceeds {_LIMIT} bytes")
+    return data
