@@ -101,23 +101,19 @@ class OpenCall:
 
     def header(self) -> Metadata:
         fields = self._answer()
-        if fields is None:
-            self._check_end()
-            return ()
-        return read_metadata(fields)
+        return read_metadata(fields) if fields is not None else ()
 
     def receive(self) -> bytes | None:
+        if not self._answered and self._answer() is None:
+            return None
         try:
-            if not self._answered and self._answer() is None:
-                message = None
-            else:
-                message = self._reader.next()
+            message = self._reader.next()
         except StreamEnded as ended:
             raise self._reason(ended) from None
         except StatusError as malformed:
             raise self._end_status() or malformed from None
-        if message is None:
-            self._check_end()
+        if message is None and (status := self._end_status()) is not None:
+            raise status
         return message
 
     def cancel(self) -> None:
@@ -133,13 +129,15 @@ class OpenCall:
         self.cancel()
 
     def _answer(self) -> Fields | None:
-        """The response's headers; None if it is nothing but a status."""
+        """The response's headers; None if it is nothing but the status OK. Raises StatusError."""
         try:
             fields = self._stream.fields()
         except StreamEnded as ended:
             raise self._reason(ended) from None
         values = dict(fields)
         if b"grpc-status" in values or values.get(b":status") != b"200":
+            if (status := read_status(fields)) is not None:
+                raise status
             return None
         if not values.get(b"content-type", b"").startswith(b"application/grpc"):
             raise StatusError(Code.UNKNOWN, "the response is not gRPC")
@@ -151,11 +149,6 @@ class OpenCall:
         """The status that the peer has sent; None if it was OK, or there is none yet."""
         fields = self._stream.last_fields()
         return read_status(fields) if fields is not None else None
-
-    def _check_end(self) -> None:
-        """Raise the status at the end, unless it is OK."""
-        if (status := self._end_status()) is not None:
-            raise status
 
     def _reason(self, ended: StreamEnded) -> StatusError:
         """Why the stream cannot be used: the peer's status, if it has sent one."""

@@ -92,19 +92,21 @@ class FrameReader:
     def __init__(self, max_frame: int, max_block: int) -> None:
         self._max_frame = max_frame
         self._max_block = max_block
-        self._rest = b""
-        self._wanted = _HEAD_SIZE  # bytes that the next frame needs at least
+        self._rest: list[bytes] = []  # of a frame that is not whole yet
+        self._size = 0
+        self._wanted = _HEAD_SIZE  # bytes that it needs at least
         self._block: list[bytes] = []
         self._block_size = 0
         self._block_head = (0, 0)  # flags and stream of the HEADERS frame; no stream: no block
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes; return the frames they complete. Raises ConnectionFault."""
-        rest = self._rest + data if self._rest else data
         frames: list[Frame] = []
-        if len(rest) < self._wanted:
-            self._rest = rest
+        self._rest.append(data)
+        self._size += len(data)
+        if self._size < self._wanted:
             return frames
+        rest = b"".join(self._rest)
         at, end, unpack, limit = 0, len(rest), _HEAD.unpack_from, self._max_frame
         while end - at >= _HEAD_SIZE:
             upper, lower, kind, flags, stream = unpack(rest, at)
@@ -125,7 +127,8 @@ class FrameReader:
                     frames.append(frame)
         else:
             self._wanted = _HEAD_SIZE
-        self._rest = rest[at:]
+        self._rest = [rest[at:]]
+        self._size = end - at
         return frames
 
     def _read(self, kind: int, flags: int, stream: int, payload: bytes) -> Frame | None:

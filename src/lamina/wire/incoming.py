@@ -56,6 +56,8 @@ class Incoming:
         touched: set[Stream] = set()
         try:
             with self._exchange.lock:
+                if self._exchange.why_ended:
+                    return  # nobody would end what began now
                 for frame in frames:
                     if frame.type == h2.DATA:
                         stream = self._on_data(frame)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import AlreadyExists, from_os_error
 from lamina.system.threads import WorkerPool
-from lamina.wire.address import split_address, split_host
+from lamina.wire.address import split_address, split_host, tune
 from lamina.wire.contract import Peer
 from lamina.wire.server import GrpcServer
 from lamina.wire.sockets import UnixPath, passed_socket
@@ -177,8 +177,7 @@ class Listener:
             )
             name = f"unix:pid={pid},uid={uid}"
         else:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            tune(connected)
             name = "{}:{}".format(*address[:2]) if isinstance(address, tuple) else str(address)
         if self._tls is None:
             return SocketTransport(connected), Peer(name)

@@ -111,7 +111,7 @@ class GrpcServer:
             status = error
         except LaminaError as error:
             status = from_error(error)
-        except Exception as error:
+        except BaseException as error:
             # What is wrong with our code is for our log, not for the peer.
             status = StatusError(Code.INTERNAL, "the server failed to handle the call")
             thread = threading.current_thread()
