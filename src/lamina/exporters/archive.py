@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.errors import Corrupt, from_os_error
+from lamina.base.gojson import encode
 from lamina.base.reference import parse_reference
-from lamina.exporters.gojson import encode
 from lamina.layers.entry import Entry
 from lamina.layers.writer import END, header, padding
 

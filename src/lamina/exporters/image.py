@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.gojson import encode
 from lamina.base.oci import Descriptor, load_json_object, platform_from_json
 from lamina.base.platform import normalise
 from lamina.base.times import format_time, is_after
 from lamina.exporters.contract import ExportedImage
-from lamina.exporters.gojson import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.gojson import encode
 from lamina.base.oci import Descriptor, Index, load_json_object, parse_manifest
 from lamina.base.platform import normalise
-from lamina.exporters.gojson import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

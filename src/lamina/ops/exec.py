@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import CommandFailed, NotFound, Unsupported
 from lamina.base.events import LogEvent
-from lamina.llb.op import MountContentCache, MountType, NetMode, SecurityMode
+from lamina.base.gojson import encode
+from lamina.llb.gojson import message
+from lamina.llb.op import (
+    NO_OUTPUT,
+    CacheOpt,
+    CacheSharing,
+    LLBPlatform,
+    Mount,
+    MountContentCache,
+    MountType,
+    NetMode,
+    SecurityMode,
+)
 from lamina.ops.mounts import is_change
 from lamina.refs.ref import Ref
-from lamina.refs.selection import Selector, digest_selection
+from lamina.refs.selection import Selector, digest_selection, outermost
 from lamina.runtime.contract import Network, Process, Resources, Rlimit, Sandbox
 from lamina.solver.contract import CacheMap, Dependency
 
@@ -20,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.llb.op import ExecOp, LinuxResources, LLBPlatform, Mount, ProxyEnv
+    from lamina.llb.op import ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.mounts import MountTable
     from lamina.refs.pool import RefPool
     from lamina.runtime.contract import ExitStatus, Runtime
@@ -35,6 +48,11 @@ _NETWORKS = {
 
 
 _FULL = 1 << 20
+_ANY: dict[str, Any] = {
+    "input": 0,
+    "output": 0,
+    "content_cache": MountContentCache.DEFAULT,
+}
 
 
 class ExecOperation:
@@ -76,7 +94,20 @@ class ExecOperation:
             ),
             mounts=tuple(_keyed_mount(mount) for mount in op.mounts),
         )
-        digest = digest_of(f"exec.v1\n{self._platform}\n{keyed!r}".encode())
+        if len(keyed.mounts) == 1 and keyed.mounts[0]._replace(**_ANY) == Mount(dest="/"):
+            # BuildKit once forgot mounts in its keys, and keeps to it where there are no others.
+            keyed = keyed._replace(mounts=())
+        here = self._platform or _host_platform()
+        document = {
+            "Type": "buildkit.exec.v0",
+            "Exec": message(keyed),
+            "OS": here.os,
+            "Arch": here.architecture,
+            **({"Variant": here.variant} if here.variant else {}),
+            **({"OSVersion": here.os_version} if here.os_version else {}),
+            **({"OSFeatures": list(here.os_features)} if here.os_features else {}),
+        }
+        digest = digest_of(encode(document))
         return CacheMap(digest, tuple(self._dependency(i) for i in range(self._inputs)))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
@@ -138,22 +169,19 @@ class ExecOperation:
 
     def _dependency(self, index: int) -> Dependency:
         """An input that is only read is keyed by the content of what is mounted of it."""
-        uses = [mount for mount in self._op.mounts if mount.input == index]
-        selectors = tuple(sorted({mount.selector for mount in uses}))
-        selector = str(digest_of("\0".join(selectors).encode())) if any(selectors) else ""
-        by_content = all(
-            mount.content_cache is MountContentCache.ON
-            or (
-                mount.content_cache is MountContentCache.DEFAULT
-                and mount.readonly
-                and mount.dest != "/"
-                and mount.mount_type is MountType.BIND
-            )
-            for mount in uses
-        )
-        if not by_content or not uses:
+        uses = [
+            mount
+            for mount in self._op.mounts
+            if mount.input == index
+            and mount.mount_type not in (MountType.SECRET, MountType.SSH, MountType.TMPFS)
+        ]
+        if not uses:
+            return Dependency()
+        paths = [posixpath.normpath("/" + mount.selector.lstrip("/")) for mount in uses]
+        selector = str(digest_of("\0".join(paths).encode("utf-8", "surrogateescape")))
+        if not _by_content(uses[-1], paths[-1]):
             return Dependency(selector)
-        chosen = [Selector(path or "/", follow_links=True) for path in selectors]
+        chosen = [] if "/" in paths else [Selector(p, follow_links=True) for p in outermost(paths)]
 
         def digest(result: Result) -> Digest:
             assert isinstance(result, Ref)
@@ -214,10 +242,34 @@ def _is_full(rootfs: str) -> bool:
 
 
 def _keyed_mount(mount: Mount) -> Mount:
-    """What of a mount decides the result: not which folder a cache happens to be."""
-    if mount.cache is not None:
-        return mount._replace(cache=None, selector="")
-    return mount._replace(selector="")
+    """What of a mount decides the result: not which folder a cache happens to be.
+
+    BuildKit keeps the names of caches that are called as the Dockerfile does by default.
+    """
+    cache = mount.cache
+    if cache is not None:
+        named_so = mount.dest in (cache.id, cache.id.partition("/")[2]) and bool(mount.dest)
+        if not named_so or cache.sharing is not CacheSharing.SHARED:
+            cache = CacheOpt()
+    return mount._replace(cache=cache, selector="")
+
+
+def _by_content(mount: Mount, path: str) -> bool:
+    """Whether what a mount reads may stand for the input that it is of: where nothing that it
+    does not read can end up in a result."""
+    match mount.content_cache:
+        case MountContentCache.OFF:
+            return False
+        case MountContentCache.DEFAULT if mount.dest == "/":
+            return False
+    return mount.output == NO_OUTPUT or mount.readonly or path == "/"
+
+
+def _host_platform() -> LLBPlatform:
+    from lamina.base.platform import host_platform
+
+    here = host_platform()
+    return LLBPlatform(here.architecture, here.os, here.variant)
 
 
 def _proxy_env(proxy: ProxyEnv | None, env: Sequence[str]) -> tuple[str, ...]:

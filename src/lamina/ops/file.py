@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import stat
 import time
+from base64 import b64encode
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.gojson import encode
+from lamina.llb.gojson import message
 from lamina.ops.copy import Copier, Owner
 from lamina.ops.modes import parse_mode_change
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
-from lamina.refs.selection import Selector, contains_wildcard, digest_selection, expand_wildcard
+from lamina.refs.selection import (
+    Selector,
+    contains_wildcard,
+    digest_selection,
+    distinct_selectors,
+    expand_wildcard,
+)
 from lamina.solver.contract import CacheMap, Dependency
 
 if TYPE_CHECKING:
@@ -38,7 +47,7 @@ class FileOperation:
     def cache_map(self, context: OpContext) -> CacheMap:
         selectors: dict[int, list[Selector]] = {}
         bases: set[int] = set()
-        parts: list[str] = ["file.v1"]
+        parts: list[bytes] = []
         for action in self._op.actions:
             bases.add(action.input)
             for owner in _owners(action):
@@ -47,7 +56,6 @@ class FileOperation:
                         selectors.setdefault(user.by_name.input, []).append(
                             Selector(path, follow_links=True)
                         )
-            keyed = action
             copy = action.copy
             if copy is not None and 0 <= action.secondary_input < self._inputs:
                 selectors.setdefault(action.secondary_input, []).append(
@@ -61,20 +69,28 @@ class FileOperation:
                     )
                 )
                 # Where it lies does not matter, but its name may become the copy's.
-                base_name = copy.src.rstrip("/").rpartition("/")[2]
-                keyed = action._replace(copy=copy._replace(src=base_name))
-            parts.append(repr(tuple(keyed)))
+                copy = copy._replace(src=_base_name(copy.src))
+            done = copy or action.mkdir or action.mkfile or action.symlink or action.rm
+            parts.append(encode(message(done)) if done is not None else b"null")
         dependencies = []
         for index in range(self._inputs):
             chosen = selectors.get(index)
             if chosen is None or index in bases:
                 dependencies.append(Dependency())
             else:
-                paths = "\0".join(sorted({s.path for s in chosen}, reverse=True))
+                paths = [s.path.encode("utf-8", "surrogateescape") for s in chosen]
+                selector = str(digest_of(b"\0".join(sorted(paths, reverse=True))))
                 dependencies.append(
-                    Dependency(str(digest_of(paths.encode())), self._digester(chosen))
+                    Dependency(selector, self._digester(distinct_selectors(chosen)))
                 )
-        return CacheMap(digest_of("\n".join(parts).encode()), tuple(dependencies))
+        document: dict[str, object] = {
+            "Type": "buildkit.file.v0",
+            "Actions": [b64encode(part).decode() for part in parts],
+        }
+        places = [[a.input, a.secondary_input, a.output] for a in self._op.actions]
+        if not _in_a_row(places):
+            document["indexes"] = places
+        return CacheMap(digest_of(encode(document)), tuple(dependencies))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         states: dict[int, tuple[FilePlan, Ref]] = {}
@@ -267,3 +283,24 @@ def _owners(action: FileAction) -> list[ChownOpt]:
 def _time(timestamp: int) -> int:
     """Nanoseconds: the op's own, or now (LLB's 0 and -1 both mean that)."""
     return timestamp if timestamp > 0 else time.time_ns()
+
+
+def _base_name(path: str) -> str:
+    """A path's last part, as Go's `path.Base` has it."""
+    if not path:
+        return "."
+    return path.rstrip("/").rpartition("/")[2] or "/"
+
+
+def _in_a_row(places: list[list[int]]) -> bool:
+    """Whether every action is done to the one before it, and the last one is the output.
+
+    BuildKit once left (input, secondary input, output) out of its keys, and keeps to it then.
+    """
+    count = len(places)
+    return bool(places) and all(
+        first == (count + index - 1 if index else 0)
+        and second in (-1, 1)
+        and output == (0 if index == count - 1 else -1)
+        for index, (first, second, output) in enumerate(places)
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
+from lamina.base.gojson import encode
+from lamina.llb.gojson import message
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap, Dependency
 
@@ -26,9 +28,8 @@ class MergeOperation:
         self._pool = pool
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        order = ",".join(str(entry.input) for entry in self._op.inputs)
-        digest = digest_of(f"merge.v1\n{order}".encode())
-        return CacheMap(digest, (Dependency(),) * self._inputs)
+        document = {"Type": "buildkit.merge.v0", "Merge": message(self._op)}
+        return CacheMap(digest_of(encode(document)), (Dependency(),) * self._inputs)
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         refs = [inputs[entry.input] for entry in self._op.inputs if entry.input >= 0]
@@ -45,10 +46,8 @@ class DiffOperation:
         self._pool = pool
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        lower = self._op.lower.input if self._op.lower else -1
-        upper = self._op.upper.input if self._op.upper else -1
-        digest = digest_of(f"diff.v1\n{lower} {upper}".encode())
-        return CacheMap(digest, (Dependency(),) * self._inputs)
+        document = {"Type": "buildkit.diff.v0", "Diff": message(self._op)}
+        return CacheMap(digest_of(encode(document)), (Dependency(),) * self._inputs)
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         lower = self._input(self._op.lower.input if self._op.lower else -1, inputs)

@@ -105,6 +105,31 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
     return Digest("sha256:" + hashed.hexdigest())
 
 
+def outermost(paths: Sequence[str]) -> list[str]:
+    """Paths without those that lie below others of them, sorted; a single one as it is."""
+    if len(paths) <= 1:
+        return list(paths)
+    distinct = set(paths)
+    return sorted(
+        path
+        for path in distinct
+        if not any(
+            other != path and path.startswith(other if other.endswith("/") else other + "/")
+            for other in distinct
+        )
+    )
+
+
+def distinct_selectors(selectors: Sequence[Selector]) -> list[Selector]:
+    """Selectors without those that others take in, in the order in which they are digested."""
+    plain = outermost([s.path for s in selectors if s.plain and not s.follow_links])
+    followed = outermost([s.path for s in selectors if s.plain and s.follow_links])
+    found = [Selector(path) for path in plain]
+    found += [Selector(path, follow_links=True) for path in followed]
+    found += [selector for selector in selectors if not selector.plain]
+    return sorted(found, key=lambda selector: selector.path)
+
+
 def contains_wildcard(path: str) -> bool:
     """Whether a path has an unescaped `*`, `?` or `[`."""
     return bool(re.search(r"(?<!\\)(?:\\\\)*[*?\[]", path))

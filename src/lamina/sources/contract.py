@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.digest import digest_of
+
 if TYPE_CHECKING:
+    from lamina.base.digest import Digest
     from lamina.refs.ref import Ref
     from lamina.solver.contract import CacheMap, OpContext
 
@@ -17,3 +20,8 @@ class Source(Protocol):
     def fetch(self, context: OpContext) -> Ref:
         """Make a ref of exactly what `cache_map` found; lazily where it can."""
         ...
+
+
+def source_digest(key: str) -> Digest:
+    """The cache digest of a source that is known by `key`: BuildKit's."""
+    return digest_of(b"buildkit.source.v0:" + key.encode("utf-8", "surrogateescape"))

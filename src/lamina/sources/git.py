@@ -6,10 +6,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from lamina.base.digest import digest_of
 from lamina.base.git_url import GitUrl
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
+from lamina.sources.contract import source_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +45,14 @@ class GitSource:
     def cache_map(self, context: OpContext) -> CacheMap:
         url, remote = self._url, self.remote
         remote.resolve(context.cancel)
-        kept = f" .git {remote.name}" if url.keep_git_dir else ""
-        shape = f"git.v1 {remote.commit} {url.folder} {url.submodules}{kept}"
-        return CacheMap(digest_of(shape.encode()))
+        key = remote.commit
+        if url.keep_git_dir:
+            key += ".git" + (f"#{remote.name}" if remote.name else "")
+        if url.folder:
+            key += f":{url.folder}"
+        if not url.submodules:
+            key += "(skip-submodules)"
+        return CacheMap(source_digest(key))
 
     def fetch(self, context: OpContext) -> Ref:
         if not self.remote.commit:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from lamina.base.gojson import encode
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
+from lamina.sources.contract import source_digest
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -32,6 +34,13 @@ class Download(NamedTuple):
     modified_ns: int
     etag: str
     last_modified: str
+
+
+def _http_time(nanoseconds: int) -> str:
+    """A time as HTTP headers have it (RFC 9110, 5.6.7)."""
+    from email.utils import formatdate
+
+    return formatdate(nanoseconds / 1e9, usegmt=True)
 
 
 class HttpSource:
@@ -60,7 +69,16 @@ class HttpSource:
                 f"not {self._expected}",
                 hint="check --checksum, or whether the file has changed",
             )
-        return CacheMap(digest_of(f"http.v1 {found.digest} {self.name}".encode()))
+        # As BuildKit has it: the name, mode and owner that the file gets, and when it was changed.
+        document = {
+            "Filename": self.name,
+            "Perm": 0,
+            "UID": 0,
+            "GID": 0,
+            "Checksum": found.digest,
+            **({"LastModTime": _http_time(found.modified_ns)} if found.modified_ns else {}),
+        }
+        return CacheMap(source_digest(digest_of(encode(document))))
 
     def fetch(self, context: OpContext) -> Ref:
         found = self._found or self.bring(context.cancel)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
+from lamina.base.gojson import encode
 from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
 from lamina.base.reference import parse_reference
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
+from lamina.sources.contract import source_digest
 from lamina.stores.layers import FOLDER, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
@@ -181,11 +183,32 @@ class ImageSource:
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
-        return CacheMap(resolved.manifest.config.digest)
+        return CacheMap(source_digest(image_key(resolved, self._platform)))
 
     def fetch(self, context: OpContext) -> Ref:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
         return image_ref(self._pool, resolved, str(self._reference))
+
+
+def image_key(resolved: ResolvedManifest, platform: Platform) -> str:
+    """What an image is known by: its layers, whatever else its configuration says."""
+    rootfs = load_json_object(resolved.config, "image configuration").get("rootfs") or {}
+    diff_ids = [Digest(text) for text in rootfs.get("diff_ids") or ()]
+    if diff_ids and rootfs.get("type") == "layers":
+        return chain_ids(diff_ids)[-1]
+    named = {"Digest": str(resolved.digest), "OS": platform.os, "Arch": platform.architecture}
+    if platform.variant:
+        named["Variant"] = platform.variant
+    return str(digest_of(encode(named)))
+
+
+def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:
+    """Of each layer with those below it (OCI image spec, "Layer ChainID")."""
+    chains: list[str] = []
+    for diff_id in diff_ids:
+        joined = f"{chains[-1]} {diff_id}".encode() if chains else b""
+        chains.append(f"sha256:{sha256(joined).hexdigest()}" if chains else str(diff_id))
+    return chains
 
 
 def image_ref(pool: RefPool, resolved: ResolvedManifest, origin: str) -> Ref:
@@ -199,10 +222,7 @@ def image_ref(pool: RefPool, resolved: ResolvedManifest, origin: str) -> Ref:
     if len(diff_ids) != len(layers):
         raise Corrupt(f"{origin}: {len(layers)} layers, but {len(diff_ids)} diff ids")
     snapshot: int | None = None
-    chain = ""
-    for descriptor, diff_id in zip(layers, diff_ids, strict=True):
-        joined = f"{chain} {diff_id}".encode()
-        chain = f"sha256:{sha256(joined).hexdigest()}" if chain else str(diff_id)
+    for descriptor, diff_id, chain in zip(layers, diff_ids, chain_ids(diff_ids), strict=True):
         known = pool.snapshots.by_chain(chain)
         if known is None:
             known = pool.snapshots.add(snapshot, chain=chain, description=f"pulled from {origin}")

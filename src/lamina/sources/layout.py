@@ -15,7 +15,8 @@ from lamina.base.oci import (
     select_platform,
 )
 from lamina.solver.contract import CacheMap
-from lamina.sources.image import ResolvedManifest, image_ref
+from lamina.sources.contract import source_digest
+from lamina.sources.image import ResolvedManifest, image_key, image_ref
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
@@ -52,7 +53,8 @@ class LayoutSource:
         return ResolvedManifest(target.digest, document, config, target.digest)
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        return CacheMap(self.resolve(context.cancel).manifest.config.digest)
+        resolved = self.resolve(context.cancel)
+        return CacheMap(source_digest(image_key(resolved, self._platform)))
 
     def fetch(self, context: OpContext) -> Ref:
         resolved = self.resolve(context.cancel)
