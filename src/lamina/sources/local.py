@@ -21,7 +21,7 @@ from lamina.session.contract import FolderRequest
 from lamina.solver.contract import CacheMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
@@ -50,20 +50,25 @@ class LocalSource:
         path = os.path.realpath(lent.path)
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         cache = StatCache(os.path.join(self._caches, name))
-        excluded = None if lent.filtered else _excluded(self._wanted.exclude_patterns)
+        excluded = None if lent.filtered else _excluded(self._wanted, path)
         return Ref(local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache))
 
 
-def _excluded(patterns: Sequence[str]) -> Callable[[str, bool], tuple[bool, bool]] | None:
-    if not patterns:
-        return None
-    from lamina.base.patterns import PatternMatcher
+def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[bool, bool]] | None:
+    """What of a folder that holds more is to be taken as absent.
 
-    matcher = PatternMatcher(patterns)
-    final = not any(pattern.startswith("!") for pattern in patterns)
+    Paths to follow alone are there to spare a transfer, and there is none.
+    """
+    if not (wanted.include_patterns or wanted.exclude_patterns):
+        return None
+    from lamina.session.selection import Selection
+
+    followed = wanted.follow_paths if wanted.include_patterns else ()
+    selection = Selection(wanted.include_patterns, wanted.exclude_patterns, followed, root=root)
 
     def excluded(path: str, is_directory: bool) -> tuple[bool, bool]:
-        return matcher.matches(path), final
+        taken, below = selection.judge(path, is_directory)
+        return not taken, not below
 
     return excluded
 

@@ -1,0 +1,78 @@
+"""A folder read where it lies, through the patterns of its source op."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from lamina.refs.ref import Ref
+from lamina.session.contract import FolderRequest, LentFolder
+from lamina.sources.local import LocalSource
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Context(NamedTuple):
+    """As much of `lamina.solver.contract.OpContext` as a folder needs."""
+
+    cancel: Cancellation
+
+
+class Client:
+    id = ""
+
+    def __init__(self, folder: LentFolder) -> None:
+        self._folder = folder
+
+    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+        return self._folder
+
+    def secret(self, secret_id: str) -> bytes | None:
+        return None
+
+    def ssh_socket(self, agent_id: str) -> str | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("attrs", "filtered", "expected"),
+    [
+        ({}, False, ["a.md", "d", "d/b.md", "d/c", "l"]),
+        ({"local.excludepatterns": ["**/*.md"]}, False, ["d", "d/c", "l"]),
+        ({"local.excludepatterns": ["*", "!d/b.md"]}, False, ["d", "d/b.md"]),
+        ({"local.includepattern": ["**/*.md"]}, False, ["a.md", "d", "d/b.md"]),
+        (
+            {"local.includepattern": ["d"], "local.excludepatterns": ["d/c"]},
+            False,
+            ["d", "d/b.md"],
+        ),
+        (
+            {"local.includepattern": ["a.md"], "local.followpaths": ["l"]},
+            False,
+            ["a.md", "d", "d/c", "l"],
+        ),
+        ({"local.followpaths": ["a.md"]}, False, ["a.md", "d", "d/b.md", "d/c", "l"]),
+        # What comes filtered is taken as it comes.
+        ({"local.excludepatterns": ["a.md"]}, True, ["a.md", "d", "d/b.md", "d/c", "l"]),
+    ],
+)
+def test_the_patterns_of_an_op(
+    tmp_path: Path, attrs: dict[str, list[str]], filtered: bool, expected: list[str]
+) -> None:
+    root = tmp_path / "root"
+    (root / "d").mkdir(parents=True)
+    for name in ("a.md", "d/b.md", "d/c"):
+        (root / name).write_text(name)
+    (root / "l").symlink_to("d/c")
+    encoded = {key: json.dumps(value) for key, value in attrs.items()}
+    session = Client(LentFolder(str(root), filtered))
+    source = LocalSource("context", encoded, session, str(tmp_path / "caches"))
+    fetched = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]
+    assert isinstance(fetched, Ref)
+    assert fetched.local is not None
+    found = [path for path, _ in fetched.local.walk("")]
+    assert found == expected
