@@ -43,7 +43,9 @@ class Client:
         self.secrets: dict[str, bytes] = {}
         self.agents: dict[str, str] = {}
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+    def folder(
+        self, name: str, wanted: FolderRequest, cancel: Cancellation, progress: object = None
+    ) -> LentFolder:
         if name not in self.folders:
             raise NotFound(f"no folder {name}")
         return LentFolder(str(self.folders[name]))

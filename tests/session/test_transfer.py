@@ -7,6 +7,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,15 @@ def test_what_changes_is_all_that_is_fetched(connect: Connect, folders: tuple[Pa
     (source / "d/e").mkdir()
     assert sync(connect, source, target).fetched == 2
     assert look(target) == look(source)
+
+
+def test_files_alike_in_all_but_their_content(connect: Connect, folders: tuple[Path, Path]) -> None:
+    source, target = folders
+    for content in ("one", "two"):
+        (source / "a").write_text(content)
+        os.utime(source / "a", (1_700_000_000, 1_700_000_000))
+        sync(connect, source, target)
+        assert (target / "a").read_text() == content
 
 
 def test_kinds_change_places(connect: Connect, folders: tuple[Path, Path]) -> None:
@@ -250,20 +260,19 @@ def test_a_file_that_cannot_be_read_ends_the_transfer_at_both_ends(
     def refuse(path: str) -> int:
         raise PermissionError(13, "Permission denied", path)
 
-    ended: list[BaseException] = []
+    ended: SimpleQueue[BaseException] = SimpleQueue()
 
     def handler(call: ServerCall) -> None:
         try:
             send(call, walk(str(source)), refuse)
         except BaseException as error:
-            ended.append(error)
+            ended.put(error)
             raise
 
     channel = connect({METHOD: handler})
     with channel.open(METHOD) as call, pytest.raises(Unavailable, match="Permission denied"):
         receive(call, str(target))
-    channel.close()
-    assert [type(error) for error in ended] == [PermissionDenied]
+    assert isinstance(ended.get(timeout=5), PermissionDenied)
 
 
 # A sender that does what it likes.

@@ -28,7 +28,9 @@ class Client:
     def __init__(self, folder: LentFolder) -> None:
         self._folder = folder
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+    def folder(
+        self, name: str, wanted: FolderRequest, cancel: Cancellation, progress: object = None
+    ) -> LentFolder:
         return self._folder
 
     def secret(self, secret_id: str) -> bytes | None:

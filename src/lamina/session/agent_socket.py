@@ -74,7 +74,7 @@ class AgentSocket:
                     connection.close()
                     continue
                 self._connections[connection] = thread
-            thread.start()
+                thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         metadata = ((ssh.KEY_ID, self._agent_id),)

@@ -64,7 +64,9 @@ def fetch_folder(
     except BaseException:
         mirror.release()
         raise
-    return mirror, LentFolder(mirror.tree, filtered=True, owner=None)
+    # Where everything is given to one who is not root, it is root's all the same.
+    shown = None if owner is None else (0, 0)
+    return mirror, LentFolder(mirror.tree, filtered=True, owner=shown)
 
 
 def _metadata(name: str, wanted: FolderRequest) -> Metadata:

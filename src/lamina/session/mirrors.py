@@ -24,6 +24,7 @@ from lamina.base.errors import from_os_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ABANDONED = 3600.0  # seconds
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -192,7 +193,12 @@ class Mirrors:
         mirror._info.update(info)
 
     def _sweep(self, folder: str) -> None:
-        """What was being made or removed when a process died; alive, it has the lock."""
+        """Remove what was being made or removed when a process died."""
+        try:
+            if os.lstat(folder).st_mtime > time.time() - _ABANDONED:
+                return  # it may be just before its lock is taken
+        except FileNotFoundError:
+            return
         lock = _lock(folder)
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -62,12 +62,14 @@ class SessionTable:
             )
             try:
                 self._add(session)
-                try:
-                    _watch(channel)
-                finally:
-                    self._remove(session)
+            except StatusError:
+                session.close()
+                raise
+            try:
+                _watch(channel)
             finally:
                 session.close()
+                self._remove(session)
 
     def get(self, session_id: str, cancel: Cancellation, wait: float = _WAIT) -> BorrowedSession:
         """The session of an id (also `prefix:id`), waiting so many seconds for it to open.
