@@ -76,8 +76,8 @@ def _attestations(
     part: MadePart, root: str | None, prefix: str, label: str, cancel: Cancellation
 ) -> tuple[AddedFile, ...]:
     """A file for each statement, about every file of the part; `label` goes before the suffix."""
+    from lamina.base.gojson import encode
     from lamina.exporters.attestation import Named
-    from lamina.exporters.gojson import encode
 
     assert part.attested is not None
     exported = []

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
+from lamina.base.gojson import encode
 from lamina.base.oci import Descriptor
 from lamina.base.platform import Platform
 from lamina.exporters.contract import Document
-from lamina.exporters.gojson import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
+from lamina.base.gojson import encode
 from lamina.base.oci import Descriptor, Index
 from lamina.exporters.contract import Artifact, Document
-from lamina.exporters.gojson import encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from lamina.base.errors import NotFound
 from lamina.base.patterns import compile_glob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lamina.refs.tree import Tree
 
@@ -69,27 +69,18 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
         sources = expand_wildcard(tree, pattern)
         prefix = split_wildcard(pattern)[0]
     else:
-        path, _ = tree.find(pattern, follow=True)
-        sources = [(pattern, path)]
+        parent, _, last = pattern.rpartition("/")
+        above = tree.resolve(parent)
+        sources = [(pattern, f"{above}/{last}" if above else last)]
         prefix = pattern
+        if tree.lstat(sources[0][1]) is None:
+            raise NotFound(f'"/{pattern}": not found')
     chosen = Filter(selector.include_patterns, selector.exclude_patterns)
-    filtered = bool(selector.include_patterns or selector.exclude_patterns)
-    found: list[tuple[str, Digest]] = []
-    for shown, real in sources:
-        resolved, status = tree.find(real, follow=selector.follow_links)
-        if not filtered:
-            found.append((shown, tree.digest(resolved, status)))
-            continue
-        if chosen.takes("") and not selector.path.endswith("/"):
-            found.append((shown, tree.entry_digest(resolved, status)))
-        if stat.S_ISDIR(status.st_mode):
-            for child, child_status in tree.walk(resolved):
-                below = child[len(resolved) + 1 :] if resolved else child
-                if chosen.takes(below):
-                    name = f"{shown}/{below}" if shown else below
-                    found.append((name, tree.entry_digest(child, child_status)))
-        elif chosen.takes(os.path.basename(shown)):
-            found.append((shown, tree.entry_digest(resolved, status)))
+    found = [
+        entry
+        for shown, real in sources
+        for entry in _taken(tree, shown, real, chosen, follow=selector.follow_links)
+    ]
     for required in selector.required_paths:
         if not any(name.startswith(required.strip("/")) for name, _ in found):
             raise NotFound(f'"{required}": not found')
@@ -99,10 +90,46 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
         return found[0][1]
     hashed = sha256()
     for name, digest in found:
-        relative = name[len(prefix) :].lstrip("/") if prefix else name
-        hashed.update(b"".join(b"\0" + os.fsencode(part) for part in relative.split("/")) or b"\0")
+        relative = name[len(prefix) :].strip("/")
+        hashed.update(b"".join(b"\0" + os.fsencode(part) for part in relative.split("/")))
         hashed.update(digest.encode())
     return Digest("sha256:" + hashed.hexdigest())
+
+
+def _taken(
+    tree: Tree, shown: str, real: str, chosen: Filter, *, follow: bool
+) -> Iterator[tuple[str, Digest]]:
+    """What patterns let through of a file, or of a folder and all below it: each entry alone, and
+    the folders that lead to what is taken. Nothing speaks for the root of a tree but what is in
+    it."""
+    status = tree.lstat(real)
+    assert status is not None
+    if not stat.S_ISDIR(status.st_mode):
+        if chosen.takes(""):
+            if follow and stat.S_ISLNK(status.st_mode):
+                yield shown, tree.digest(*tree.find(real, follow=True))
+            else:
+                yield shown, tree.entry_digest(real, status)
+        return
+    # Folders that were passed on the way down and are not taken yet.
+    leading: list[tuple[str, str, os.stat_result]] = []
+    if shown:
+        leading.append((shown, real, status))
+        if chosen.takes(""):
+            yield shown, tree.entry_digest(real, status)
+            leading.clear()
+    for child, child_status in tree.walk(real):
+        below = child[len(real) + 1 :] if real else child
+        name = f"{shown}/{below}" if shown else below
+        while leading and not name.startswith(leading[-1][0] + "/"):
+            leading.pop()
+        if chosen.takes(below):
+            for folder, path, folder_status in leading:
+                yield folder, tree.entry_digest(path, folder_status)
+            leading.clear()
+            yield name, tree.entry_digest(child, child_status)
+        elif stat.S_ISDIR(child_status.st_mode):
+            leading.append((name, child, child_status))
 
 
 def outermost(paths: Sequence[str]) -> list[str]:
