@@ -11,11 +11,11 @@ from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.session.contract import LentFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lamina.client.contract import Lent
     from lamina.client.ssh_keys import KeyAgent
-    from lamina.session.contract import FolderRequest
+    from lamina.session.contract import ContentStore, FolderRequest
     from lamina.system.cancel import Cancellation
 
 _MAX_SECRET = 500 << 10
@@ -35,7 +35,13 @@ class EmbeddedSession:
     def id(self) -> str:
         return ""
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+    def folder(
+        self,
+        name: str,
+        wanted: FolderRequest,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None = None,
+    ) -> LentFolder:
         path = self._folders.get(name, "")
         if not path:
             raise NotFound(f'no folder was given for "{name}"')
@@ -80,6 +86,12 @@ class EmbeddedSession:
                 hint="give one socket, or one or more keys",
             )
         return sockets[0] if sockets else self._key_agent(agent_id, paths)
+
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        raise NotFound(f"http://{host}{path}: nothing is uploaded in a build of one process")
+
+    def content(self, store: str) -> ContentStore:
+        raise NotFound(f"no store of blobs was given for {store}")
 
     def close(self) -> None:
         """End the agents that were started for keys."""

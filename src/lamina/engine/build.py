@@ -147,11 +147,8 @@ class Build:
         return self.engine.scheduler.solve(self.job, graph)
 
     def _files(self, files: Solvable) -> Ref:
-        ref = files.ref()
-        if ref.local is not None:
-            # A client's folder: what is exported is what it holds now.
-            return self.engine.pool.copied(ref, self.cancel)
-        return ref
+        # Of a client's folder, what is exported is what it holds now.
+        return self.engine.pool.owned(files.ref(), self.cancel)
 
     def _solved(self, result: BuildResult) -> SolvedGraph:
         files = [part.files for part in result.parts if part.files.graph is not None]

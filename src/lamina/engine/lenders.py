@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lamina.engine.result import Solvable
     from lamina.llb.op import Definition
     from lamina.refs.ref import Ref
-    from lamina.session.contract import FolderRequest, LentFolder, Session
+    from lamina.session.contract import ContentStore, FolderRequest, LentFolder, Session
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
 
@@ -52,8 +52,20 @@ class Lenders:
     def id(self) -> str:
         return next((session.id for session in self._sessions()), "")
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
-        return self._first(lambda session: session.folder(name, wanted, cancel))
+    def folder(
+        self,
+        name: str,
+        wanted: FolderRequest,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None = None,
+    ) -> LentFolder:
+        return self._first(lambda session: session.folder(name, wanted, cancel, progress))
+
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        return self._first(lambda session: session.upload(host, path, cancel))
+
+    def content(self, store: str) -> ContentStore:
+        return self._first(lambda session: session.content(store))
 
     def secret(self, secret_id: str) -> bytes | None:
         for session in self._sessions():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lamina.session.contract import FolderRequest
+from lamina.base.digest import parse_digest
+from lamina.session.contract import UPLOAD_HOST, FolderRequest
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -28,17 +29,29 @@ class EngineSources:
     def layout(
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
     ) -> LayoutSource:
-        from lamina.sources.layout import LayoutSource
+        """`location` is `/folder[:tag][@digest]`, or a name in the session and a digest.
 
-        if not location.startswith("/"):
-            name, at, digest = location.partition("@")
+        With the attribute `oci.store` it is a store of the session's, else a folder.
+        """
+        from lamina.sources.layout import FolderLayout, Layout, LayoutSource, LentLayout
+
+        name, _, digest = location.partition("@")
+        layout: Layout
+        if store := attrs.get("oci.store"):
+            content = session.content(f"oci:{store}")
+            layout = LentLayout(content, parse_digest(digest), location)
+        elif location.startswith("/"):
+            layout = FolderLayout(location)
+        else:
             lent = session.folder(name, FolderRequest(), Cancellation())
-            location = lent.path + at + digest
-        return LayoutSource(location, platform, self._store.blobs, self._pool)
+            layout = FolderLayout(f"{lent.path}@{digest}" if digest else lent.path)
+        return LayoutSource(layout, platform, self._store.blobs, self._pool)
 
     def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
-        from lamina.sources.http import HttpSource
+        from lamina.sources.http import HttpSource, UploadSource
 
+        if url.startswith(f"http://{UPLOAD_HOST}/"):
+            return UploadSource(url, attrs, self._folder("http"), self._pool, session)
         return HttpSource(url, attrs, self._folder("http"), self._pool)
 
     def git(self, place: str, attrs: dict[str, str], session: Session) -> GitSource:

@@ -104,6 +104,7 @@ class FileOperation:
                 if action.input >= count:
                     raise InvalidInput(f"action {position} has no input {action.input}")
                 parent = inputs[action.input] if action.input >= 0 else Ref()
+                parent = self._pool.owned(parent, context.cancel)
                 state = (self._pool.plan(parent), parent)
             elif action.input in shared:
                 state = (state[0].copy(), state[1])

@@ -32,7 +32,11 @@ class MergeOperation:
         return CacheMap(digest_of(encode(document)), (Dependency(),) * self._inputs)
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
-        refs = [inputs[entry.input] for entry in self._op.inputs if entry.input >= 0]
+        refs = [
+            self._pool.owned(inputs[entry.input], context.cancel)
+            for entry in self._op.inputs
+            if entry.input >= 0
+        ]
         return [self._pool.merge(refs, self._name, context.cancel)]
 
 

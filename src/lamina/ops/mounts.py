@@ -127,12 +127,10 @@ class MountTable:
         cancel: Cancellation,
     ) -> str:
         ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
-        if mount.readonly or ref.local is not None:
-            if not mount.readonly:
-                ref = self._pool.copied(ref, cancel)
-            else:
-                tree = self._pool.bindable(ref, cancel)
-                return tree.real(tree.resolve(mount.selector)) if mount.selector else tree.root
+        if mount.readonly:
+            tree = self._pool.bindable(ref, cancel)
+            return tree.real(tree.resolve(mount.selector)) if mount.selector else tree.root
+        ref = self._pool.owned(ref, cancel)
         path, staged = stack.enter_context(self._pool.writable(ref, cancel))
         changes.append(Change(mount.output, staged, ref))
         if mount.selector.strip("/"):

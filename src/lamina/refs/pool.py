@@ -160,6 +160,10 @@ class RefPool:
             plan.entries[path] = plan_entry(ref.local, path, status)
         return self.commit_plan(plan, Ref(), "copy of a client's folder")
 
+    def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
+        """The same as a state of this store, to build on."""
+        return ref if ref.local is None else self.copied(ref, cancel)
+
     @contextmanager
     def writable(
         self, ref: Ref, cancel: Cancellation | None = None
@@ -168,7 +172,7 @@ class RefPool:
 
         The mount is gone after the block; then commit the staged directory, or drop it.
         """
-        lowers = self._lowers(ref.snapshot, cancel)
+        lowers = self._lowers(self.owned(ref, cancel).snapshot, cancel)
         staged = self.snapshots.stage()
         self._snapshotter.stage(lowers, staged)
         target = self._mount_point()

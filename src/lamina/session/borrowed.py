@@ -16,7 +16,7 @@ from lamina.system.flight import Flights
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from lamina.api.filesync import Stat
@@ -109,12 +109,18 @@ class BorrowedSession:
         """Whether the client says that it serves a method; in any case of letters."""
         return method.lower() in self._methods
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+    def folder(
+        self,
+        name: str,
+        wanted: FolderRequest,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None = None,
+    ) -> LentFolder:
         """A folder of the client's, fetched into a mirror; what is asked for twice, once."""
         if not self.supports(filesync.DIFF_COPY):
             raise NotFound(f'the client lends no folders, and so not "{name}"')
         key = (name, filters_of(wanted), wanted.shared_key)
-        return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel))
+        return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress))
 
     def secret(self, secret_id: str) -> bytes | None:
         request = secrets.GetSecretRequest(secret_id)
@@ -328,7 +334,11 @@ class BorrowedSession:
             raise Unavailable("the client has gone")
 
     def _fetch(
-        self, key: tuple[str, str, str], wanted: FolderRequest, cancel: Cancellation
+        self,
+        key: tuple[str, str, str],
+        wanted: FolderRequest,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None,
     ) -> LentFolder:
         with self._lock:
             known = self._folders.get(key)
@@ -342,6 +352,7 @@ class BorrowedSession:
             self.identity.shared_key,
             cancel,
             owner=self._owner,
+            progress=progress,
         )
         with self._lock:
             if not self._holders:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.base.digest import Digest
     from lamina.system.cancel import Cancellation
+
+
+UPLOAD_HOST = "buildkit-session"
+"""The host of URLs that stand for streams of the client's."""
 
 
 class FolderRequest(NamedTuple):
@@ -35,6 +42,20 @@ class LentFolder(NamedTuple):
     owner: tuple[int, int] | None = (0, 0)
 
 
+class ContentStore(Protocol):
+    """Blobs by digest. Who reads them checks them."""
+
+    def size(self, digest: Digest, cancel: Cancellation) -> int:
+        """In bytes. Raises NotFound, Unavailable, Cancelled."""
+        ...
+
+    def read(
+        self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
+    ) -> Iterator[bytes]:
+        """Bytes from `offset` on, `size` of them or (0) all. Raises as `size` does."""
+        ...
+
+
 class Session(Protocol):
     """Lives as long as the build does. Methods are called from any thread."""
 
@@ -43,8 +64,16 @@ class Session(Protocol):
         """What a definition calls it (`local.session`), "" in the client's own process."""
         ...
 
-    def folder(self, name: str, wanted: FolderRequest, cancel: Cancellation) -> LentFolder:
+    def folder(
+        self,
+        name: str,
+        wanted: FolderRequest,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None = None,
+    ) -> LentFolder:
         """The folder lent under a name (`context`, `dockerfile`, …).
+
+        `progress` hears how many bytes had to be sent so far.
 
         Raises NotFound, Unavailable (the client has gone), Cancelled.
         """
@@ -59,4 +88,15 @@ class Session(Protocol):
 
     def ssh_socket(self, agent_id: str) -> str | None:
         """The path of an SSH agent's socket, or None if the client lends none of that id."""
+        ...
+
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        """The stream that `http://<host><path>` stands for, if `host` is `UPLOAD_HOST`.
+
+        Raises NotFound, Unavailable, Cancelled.
+        """
+        ...
+
+    def content(self, store: str) -> ContentStore:
+        """Blobs of a layout that is lent under a name."""
         ...

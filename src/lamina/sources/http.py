@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from lamina.refs.pool import RefPool
+    from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
     from lamina.system.cancel import Cancellation
 
@@ -177,5 +178,36 @@ class HttpSource:
             response.headers.get("ETag", ""),
             stamp,
         )
+        os.rename(part, self._data(found))
+        return found
+
+
+class UploadSource(HttpSource):
+    """A stream that a client sends under a URL of its own making: a context on its standard
+    input. It can be had once, and is nothing to come back to."""
+
+    def __init__(
+        self,
+        url: str,
+        attrs: dict[str, str],
+        downloads: str,
+        pool: RefPool,
+        session: Session,
+    ) -> None:
+        super().__init__(url, attrs, downloads, pool)
+        self._session = session
+
+    def _known(self) -> Download | None:
+        return None
+
+    def _download(self, cancel: Cancellation, known: Download | None) -> Download:
+        host, slash, path = self._url.removeprefix("http://").partition("/")
+        hashed = hashlib.sha256()
+        part = self._path + ".part"
+        with open(part, "wb") as file:
+            for piece in self._session.upload(host, slash + path, cancel):
+                hashed.update(piece)
+                file.write(piece)
+        found = Download(f"sha256:{hashed.hexdigest()}", 0, "", "")
         os.rename(part, self._data(found))
         return found

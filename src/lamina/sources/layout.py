@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.digest import parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unsupported
@@ -23,46 +23,40 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
+    from lamina.session.contract import ContentStore
     from lamina.solver.contract import OpContext
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
 
 
-class LayoutSource:
-    """`location` is `/folder[:tag][@digest]`. What is needed is copied into the store, checked."""
+class Layout(Protocol):
+    """One image of a layout, wherever that is."""
 
-    def __init__(self, location: str, platform: Platform, blobs: BlobStore, pool: RefPool) -> None:
+    def target(self, cancel: Cancellation) -> Descriptor:
+        """Its manifest or index. Raises NotFound, Corrupt, Unavailable."""
+        ...
+
+    def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
+        """Bring a blob into the store, checked. Raises NotFound, Corrupt, Cancelled."""
+        ...
+
+    def __str__(self) -> str: ...
+
+
+class FolderLayout:
+    """`location` is `/folder[:tag][@digest]`."""
+
+    def __init__(self, location: str) -> None:
         self._folder, self._tag, self._digest = parse_location(location)
         self._location = location
-        self._platform = platform
-        self._blobs = blobs
-        self._pool = pool
 
-    def resolve(self, cancel: Cancellation) -> ResolvedManifest:
-        """Raises NotFound, Corrupt, Unsupported (platform)."""
-        target = self._target()
-        document = parse_manifest(self._read(target, cancel))
-        if isinstance(document, Index):
-            chosen = select_platform(document, self._platform)
-            if chosen is None:
-                raise Unsupported(f"{self._location} has no image for {self._platform}")
-            document = parse_manifest(self._read(chosen, cancel))
-            if isinstance(document, Index):
-                raise Corrupt(f"{self._location}: an index within an index")
-        config = self._read(document.config, cancel)
-        return ResolvedManifest(target.digest, document, config, target.digest)
+    def __str__(self) -> str:
+        return self._location
 
-    def cache_map(self, context: OpContext) -> CacheMap:
-        resolved = self.resolve(context.cancel)
-        return CacheMap(source_digest(image_key(resolved, self._platform)))
+    def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
+        copy_blob(self._folder, descriptor, blobs, cancel)
 
-    def fetch(self, context: OpContext) -> Ref:
-        resolved = self.resolve(context.cancel)
-        for layer in resolved.manifest.layers:
-            self._copy(layer, context.cancel)
-        return image_ref(self._pool, resolved, self._location)
-
-    def _target(self) -> Descriptor:
+    def target(self, cancel: Cancellation) -> Descriptor:
         path = os.path.join(self._folder, "index.json")
         try:
             with open(path, "rb") as file:
@@ -73,19 +67,12 @@ class LayoutSource:
             raise Corrupt(f"{path} lists no image")
         if self._digest is not None:
             matches = [d for d in index.manifests if d.digest == self._digest]
-        elif self._tag:
-            matches = [
-                d
-                for d in index.manifests
-                if dict(d.annotations).get(ANNOTATION_REF_NAME) == self._tag
-            ]
-        elif len(index.manifests) == 1:
+        elif len(index.manifests) == 1 and not self._tag:
             matches = list(index.manifests)
         else:
+            wanted = self._tag or "latest"
             matches = [
-                d
-                for d in index.manifests
-                if dict(d.annotations).get(ANNOTATION_REF_NAME) == "latest"
+                d for d in index.manifests if dict(d.annotations).get(ANNOTATION_REF_NAME) == wanted
             ]
         if not matches:
             tags = [dict(d.annotations).get(ANNOTATION_REF_NAME, "") for d in index.manifests]
@@ -95,12 +82,69 @@ class LayoutSource:
             )
         return matches[0]
 
-    def _read(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
-        self._copy(descriptor, cancel)
-        return self._blobs.read(descriptor.digest)
 
-    def _copy(self, descriptor: Descriptor, cancel: Cancellation) -> None:
-        copy_blob(self._folder, descriptor, self._blobs, cancel)
+class LentLayout:
+    """An image of a store that a client lends, by its digest; `shown` is its name in messages."""
+
+    def __init__(self, content: ContentStore, digest: Digest, shown: str) -> None:
+        self._content = content
+        self._digest = digest
+        self._shown = shown
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def target(self, cancel: Cancellation) -> Descriptor:
+        size = self._content.size(self._digest, cancel)
+        return Descriptor("", self._digest, size)
+
+    def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
+        if blobs.has(descriptor.digest):
+            return
+        with blobs.ingest(descriptor, cancel) as writer:
+            for piece in self._content.read(descriptor.digest, cancel, offset=writer.offset):
+                writer.write(piece)
+            writer.commit()
+
+
+class LayoutSource:
+    """An image of a layout. What is needed is copied into the store, checked."""
+
+    def __init__(self, layout: Layout, platform: Platform, blobs: BlobStore, pool: RefPool) -> None:
+        self._layout = layout
+        self._platform = platform
+        self._blobs = blobs
+        self._pool = pool
+
+    def resolve(self, cancel: Cancellation) -> ResolvedManifest:
+        """Raises NotFound, Corrupt, Unsupported (platform)."""
+        target = self._layout.target(cancel)
+        own = target.digest
+        document = parse_manifest(self._read(target, cancel))
+        if isinstance(document, Index):
+            chosen = select_platform(document, self._platform)
+            if chosen is None:
+                raise Unsupported(f"{self._layout} has no image for {self._platform}")
+            own = chosen.digest
+            document = parse_manifest(self._read(chosen, cancel))
+            if isinstance(document, Index):
+                raise Corrupt(f"{self._layout}: an index within an index")
+        config = self._read(document.config, cancel)
+        return ResolvedManifest(target.digest, document, config, own)
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        resolved = self.resolve(context.cancel)
+        return CacheMap(source_digest(image_key(resolved, self._platform)))
+
+    def fetch(self, context: OpContext) -> Ref:
+        resolved = self.resolve(context.cancel)
+        for layer in resolved.manifest.layers:
+            self._layout.copy(layer, self._blobs, context.cancel)
+        return image_ref(self._pool, resolved, str(self._layout))
+
+    def _read(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        self._layout.copy(descriptor, self._blobs, cancel)
+        return self._blobs.read(descriptor.digest)
 
 
 def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
+from lamina.base.events import StatusEvent
 from lamina.refs.ref import Ref
 from lamina.refs.stat_cache import StatCache
 from lamina.refs.tree import Tree
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
+
+
+_PERIOD = 0.1  # seconds
 
 
 class LocalSource:
@@ -46,12 +51,50 @@ class LocalSource:
         return CacheMap(digest_of(os.urandom(32)), ephemeral=True)
 
     def fetch(self, context: OpContext) -> Ref:
-        lent = self._session.folder(self._name, self._wanted, context.cancel)
+        shown = _Transfer(self._name, context)
+        lent = self._session.folder(self._name, self._wanted, context.cancel, shown)
+        shown.end()
         path = os.path.realpath(lent.path)
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         cache = StatCache(os.path.join(self._caches, name))
         excluded = None if lent.filtered else _excluded(self._wanted, path)
         return Ref(local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache))
+
+
+class _Transfer:
+    """Shows how much a client had to send, not more often than eyes can follow."""
+
+    def __init__(self, name: str, context: OpContext) -> None:
+        self._name = name
+        self._context = context
+        self._started = time.time()
+        self._told = 0.0
+        self._sent = -1
+
+    def __call__(self, sent: int) -> None:
+        self._sent = sent
+        now = time.time()
+        if now - self._told >= _PERIOD:
+            self._told = now
+            self._tell(now, None)
+
+    def end(self) -> None:
+        if self._sent >= 0:
+            now = time.time()
+            self._tell(now, now)
+
+    def _tell(self, now: float, completed: float | None) -> None:
+        self._context.emit(
+            StatusEvent(
+                self._context.digest,
+                f"transferring {self._name}:",
+                now,
+                self._sent,
+                started=self._started,
+                completed=completed,
+                name="transferring",
+            )
+        )
 
 
 def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[bool, bool]] | None:
