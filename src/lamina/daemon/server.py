@@ -61,20 +61,23 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         place.enter()
         policies = sized_policies(config.worker.gc, store.root)
         worker = describe_worker(store.root, config.worker, policies, overlay=place.overlay)
+        sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
         engine = Engine(
             store,
             overlay=place.overlay,
             tmpfs=place.tmpfs,
             hosts=lambda: config.hosts,
             policy=EnginePolicy(
-                (worker.record(),), config.frontends.gateway_repositories, _runtime(config)
+                (worker.record(),),
+                config.frontends.gateway_repositories,
+                _runtime(config),
+                sessions.get,
             ),
         )
         owned.callback(engine.close)
         collector = owned.enter_context(Collector(store, policies, log))
         ending = Cancellation()
         history = History(store, config.history, log, collector.wake)
-        sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
         gateway = GatewayService()
         allowed = frozenset(config.entitlements)
         solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector.wake)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
-    from lamina.engine.lenders import Lender
+    from lamina.engine.lenders import Lender, SessionFinder
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
@@ -50,12 +50,14 @@ class EnginePolicy(NamedTuple):
     """How an engine was configured.
 
     `workers` describe it to frontends. `frontends` are the only images that may be frontends,
-    if there are any. `runtime` is what holds for all steps.
+    if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
+    clients that builds name.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
     frontends: tuple[str, ...] = ()
     runtime: RuntimeSettings = RuntimeSettings()
+    find_session: SessionFinder | None = None
 
 
 class Engine:
@@ -206,4 +208,4 @@ class Engine:
         def current() -> list[Lender]:
             return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
-        return resolve_op(spec, self._workshop, Lenders(current))
+        return resolve_op(spec, self._workshop, Lenders(current, self.policy.find_session))

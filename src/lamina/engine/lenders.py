@@ -33,16 +33,26 @@ class Lender(Protocol):
     def solvable(self, definition: Definition) -> Solvable: ...
 
 
+class SessionFinder(Protocol):
+    """Finds a session by its id. Raises NotFound, Cancelled."""
+
+    def __call__(self, session_id: str, cancel: Cancellation, /) -> Session: ...
+
+
 class Lenders:
     """Implements `lamina.session.contract.Session` and `lamina.ops.resolve.Waiting`.
 
     Args:
         current: the builds that wait for the vertex at the moment of a call. One may come or go
             while the op runs, which goes on with the others.
+        find: finds sessions of other clients.
     """
 
-    def __init__(self, current: Callable[[], Sequence[Lender]]) -> None:
+    def __init__(
+        self, current: Callable[[], Sequence[Lender]], find: SessionFinder | None = None
+    ) -> None:
         self._current = current
+        self._find = find
 
     @property
     def session(self) -> Session:
@@ -59,6 +69,9 @@ class Lenders:
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
     ) -> LentFolder:
+        own = not wanted.session or any(s.id == wanted.session for s in self._sessions())
+        if not own and self._find is not None:
+            return self._find(wanted.session, cancel).folder(name, wanted, cancel, progress)
         return self._first(lambda session: session.folder(name, wanted, cancel, progress))
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:

@@ -19,7 +19,8 @@ class FolderRequest(NamedTuple):
     """What of a folder is wanted: patterns and paths as in the `local.*` attributes of LLB.
 
     `shared_key` tells this use of a folder from others, so that a copy that fits it is kept;
-    `differ` of `none` has everything sent each time, also what seems unchanged.
+    `differ` of `none` has everything sent each time, also what seems unchanged. `session` is
+    whose folder it is, "" for the build's own.
     """
 
     include_patterns: tuple[str, ...] = ()
@@ -27,6 +28,7 @@ class FolderRequest(NamedTuple):
     follow_paths: tuple[str, ...] = ()
     shared_key: str = ""
     differ: str = ""
+    session: str = ""
 
 
 class LentFolder(NamedTuple):

@@ -77,7 +77,7 @@ def receive(
     """Make the folder `root`, which exists, what the other side tells of.
 
     Args:
-        progress: called now and then with the number of bytes received.
+        progress: called with the bytes received so far, of stats too.
 
     Raises StatusError if the call ends before, Corrupt for what breaks the protocol, Unavailable
     with what the sender complained of, and what the file system refuses.
@@ -133,6 +133,9 @@ class _Receiving:
         message = self._call.receive()
         if message is None:
             raise Unavailable("the sender of the files ended the transfer early")
+        self._transferred += len(message)
+        if self._progress is not None:
+            self._progress(self._transferred)
         return decode_packet(message)
 
     def _take(self, packet: Packet) -> None:
@@ -194,9 +197,6 @@ class _Receiving:
         incoming = self._coming.get(number)
         if incoming is None:
             raise Corrupt(f"content came of file number {number}, which was not asked for")
-        self._transferred += len(data)
-        if self._progress is not None:
-            self._progress(self._transferred)
         if data:
             incoming.write(data)
             if incoming.is_open:

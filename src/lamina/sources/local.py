@@ -43,6 +43,7 @@ class LocalSource:
             _words(attrs, "local.followpaths"),
             attrs.get("local.sharedkeyhint", ""),
             attrs.get("local.differ", ""),
+            attrs.get("local.session", ""),
         )
         self._session = session
         self._caches = caches
