@@ -40,7 +40,7 @@ from lamina.llb.op import SourceInfo
 from lamina.llb.state import marshal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.base.platform import Platform
     from lamina.dockerfile.contract import Bridge, DockerfileText, FrontendRequest, Warned
@@ -50,10 +50,23 @@ if TYPE_CHECKING:
 _LAYERED = (Run, Copy, Workdir)
 
 
-def build(request: FrontendRequest, bridge: Bridge) -> FrontendResult:
-    """Convert the bridge's Dockerfile. Raises InvalidInput and NotFound, located."""
-    converter = DockerfileConverter(request, bridge, bridge.read_dockerfile(), bridge.warn)
-    return converter.result(converter.convert())
+def build(
+    requests: Sequence[FrontendRequest], bridge: Bridge
+) -> Iterator[FrontendResult]:
+    """Convert the bridge's Dockerfile for each request; they differ in their platforms alone.
+
+    What checks find is told once. Raises InvalidInput and NotFound, located.
+    """
+    warn = bridge.warn
+    for request in requests:
+        text = bridge.read_dockerfile()
+        converter = DockerfileConverter(request, bridge, text, warn)
+        yield converter.result(converter.convert())
+        warn = _silent
+
+
+def _silent(_: Warned) -> None:
+    return
 
 
 class DockerfileConverter:

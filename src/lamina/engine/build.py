@@ -79,8 +79,7 @@ class Build:
         from lamina.dockerfile.build import build
 
         parts = []
-        for request in requests:
-            converted = build(request, bridge)
+        for converted in build(requests, bridge):
             parts.append(
                 PlatformResult(
                     converted.platform,
