@@ -50,14 +50,12 @@ if TYPE_CHECKING:
 _LAYERED = (Run, Copy, Workdir)
 
 
-def build(
-    requests: Sequence[FrontendRequest], bridge: Bridge
-) -> Iterator[FrontendResult]:
+def build(requests: Sequence[FrontendRequest], bridge: Bridge) -> Iterator[FrontendResult]:
     """Convert the bridge's Dockerfile for each request; they differ in their platforms alone.
 
     What checks find is told once. Raises InvalidInput and NotFound, located.
     """
-    warn = bridge.warn
+    warn: Callable[[Warned], None] = bridge.warn
     for request in requests:
         text = bridge.read_dockerfile()
         converter = DockerfileConverter(request, bridge, text, warn)
