@@ -123,7 +123,7 @@ def run_conversion(
         "build_platform": AMD64,
         **fields,
     }
-    result = build(FrontendRequest(**given), bridge)
+    (result,) = build([FrontendRequest(**given)], bridge)
     ops: list[Op] = []
     names: list[str] = []
     if result.definition is not None:
