@@ -106,10 +106,7 @@ def _taken(
     assert status is not None
     if not stat.S_ISDIR(status.st_mode):
         if chosen.takes(""):
-            if follow and stat.S_ISLNK(status.st_mode):
-                yield shown, tree.digest(*tree.find(real, follow=True))
-            else:
-                yield shown, tree.entry_digest(real, status)
+            yield shown, _followed(tree, real, status) if follow else tree.digest(real, status)
         return
     # Folders that were passed on the way down and are not taken yet.
     leading: list[tuple[str, str, os.stat_result]] = []
@@ -127,9 +124,26 @@ def _taken(
             for folder, path, folder_status in leading:
                 yield folder, tree.entry_digest(path, folder_status)
             leading.clear()
-            yield name, tree.entry_digest(child, child_status)
+            # Links right below the root are followed like those that are named.
+            named = follow and not shown and "/" not in below
+            yield (
+                name,
+                _followed(tree, child, child_status)
+                if named
+                else tree.entry_digest(child, child_status),
+            )
         elif stat.S_ISDIR(child_status.st_mode):
             leading.append((name, child, child_status))
+
+
+def _followed(tree: Tree, path: str, status: os.stat_result) -> Digest:
+    """The digest of what a link leads to; of an entry alone if it is none, or leads nowhere."""
+    if stat.S_ISLNK(status.st_mode):
+        try:
+            return tree.digest(*tree.find(path, follow=True))
+        except NotFound:
+            pass
+    return tree.entry_digest(path, status)
 
 
 def outermost(paths: Sequence[str]) -> list[str]:
