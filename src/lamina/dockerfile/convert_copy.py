@@ -219,7 +219,7 @@ class _Copier:
         url = parse_git_url(source)
         copy = self._copy
         op = git_source(url, keep_git_dir=copy.keep_git_dir, checksum=copy.checksum)
-        action = self._action("/")._replace(dir_copy_contents=True)
+        action = self._action("/")
         self._append(self._conversion.step(op, (), self._name, self._task), action)
 
     def _check_checksum(self) -> None:
