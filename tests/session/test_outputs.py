@@ -56,9 +56,9 @@ def test_a_folder_lands_beside_what_is_there(connect: Connect, tmp_path: Path) -
     (out / "d").mkdir(parents=True)
     (out / "d/old").write_text("old")
     borrowed = session(connect, tmp_path, {3: FolderTarget(str(out))})
-    tree = ExportedTree("", result(tmp_path, "r", new="new"))
+    tree = ExportedTree("", result(tmp_path, "r", new="new"), epoch=7)
     receiver = SessionReceiver(borrowed, Cancellation())
-    receiver.folder(LocalOutput("3", epoch=7), (tree,), Cancellation())
+    receiver.folder(LocalOutput("3"), (tree,), Cancellation())
     assert sorted(look(out)) == ["d", "d/new", "d/old", "l"]
     assert os.lstat(out / "d/new").st_mtime == 7
     assert os.lstat(out / "d").st_mtime == 7

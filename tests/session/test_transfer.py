@@ -17,6 +17,7 @@ from trees import look, trees, write
 
 from lamina.api import filemode
 from lamina.api.filesync import (
+    PacketType,
     Stat,
     decode_packet,
     encode_data,
@@ -26,7 +27,7 @@ from lamina.api.filesync import (
     encode_request,
     encode_stat,
 )
-from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
+from lamina.base.errors import Corrupt, LaminaError, PermissionDenied, Unavailable
 from lamina.session.receiver import MIRROR, Policy, Received, receive
 from lamina.session.selection import Selection
 from lamina.session.sender import opener_of, send
@@ -390,6 +391,26 @@ def test_a_file_that_is_cut_off_leaves_the_old_one(
         receive(call, str(target))
     assert os.listdir(target) == ["a"]
     assert (target / "a").read_text() == "old"
+
+
+def test_a_small_file_that_cannot_be_made(connect: Connect, folders: tuple[Path, Path]) -> None:
+    told: SimpleQueue[bytes] = SimpleQueue()
+
+    def handler(call: ServerCall) -> None:
+        for packet in (
+            encode_stat(Stat("x" * 300, 0o644)),
+            encode_last_stat(),
+            encode_data(0, b""),
+        ):
+            call.send(packet)
+        while (message := call.receive()) is not None:
+            if decode_packet(message).type == PacketType.ERR:
+                told.put(decode_packet(message).data)
+
+    with connect({METHOD: handler}).open(METHOD) as call:
+        with pytest.raises(LaminaError, match="name too long"):
+            receive(call, str(folders[1]))
+        assert b"name too long" in told.get(timeout=5)
 
 
 def test_many_files_at_once_do_not_use_up_descriptors(

@@ -133,6 +133,18 @@ class Landing:
             fresh = self._fresh_name()
             return os.open(fresh, _CREATE, 0o600, dir_fd=folder), fresh
 
+    def write(self, stat: Stat, content: bytes) -> None:
+        """Put a whole file in its place."""
+        fd, name = self.begin(stat)
+        try:
+            write_all(fd, content)
+            self.settle(stat, name, fd)
+        except BaseException:
+            self.discard(stat, name)
+            raise
+        finally:
+            os.close(fd)
+
     def reopen(self, stat: Stat, name: str) -> int:
         """Go on with a file that `begin` made."""
         folder, _ = self._place(stat.path)
@@ -214,6 +226,12 @@ class Landing:
         if stat.xattrs or existing:
             _set_xattrs(f"/proc/self/fd/{folder}/{name}", stat, existing=existing)
         _set_time(folder, name, stat)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _set_time(folder: int, name: str, stat: Stat) -> None:

@@ -23,7 +23,8 @@ from lamina.api.filesync import (
     encode_request,
 )
 from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
-from lamina.session.landing import Landing
+from lamina.session.landing import Landing, write_all
+from lamina.session.writers import Writers
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
@@ -83,8 +84,11 @@ def receive(
     with what the sender complained of, and what the file system refuses.
     """
     try:
-        with Landing(root, policy.owner) as landing:
-            return _Receiving(call, landing, policy, progress).run()
+        with (
+            Landing(root, policy.owner) as landing,
+            Writers(root, policy.owner) as writers,
+        ):
+            return _Receiving(call, landing, writers, policy, progress).run()
     except StatusError:
         raise
     except OSError as error:
@@ -97,13 +101,20 @@ def receive(
 
 
 class _Receiving:
-    """One transfer. A single thread reads, compares and writes."""
+    """One transfer. This thread reads, compares, makes folders and writes large files; the
+    writers have the small ones, for it is making a file that takes the time."""
 
     def __init__(
-        self, call: Call, landing: Landing, policy: Policy, progress: Callable[[int], None] | None
+        self,
+        call: Call,
+        landing: Landing,
+        writers: Writers,
+        policy: Policy,
+        progress: Callable[[int], None] | None,
     ) -> None:
         self._call = call
         self._landing = landing
+        self._writers = writers
         self._policy = policy
         self._progress = progress
         self._order = _Order(landing, delete=policy.delete)
@@ -204,7 +215,10 @@ class _Receiving:
             return
         del self._coming[number]
         self._open.pop(incoming, None)
-        incoming.commit()
+        if incoming.is_begun:
+            incoming.commit()
+        else:
+            self._writers.write(incoming.stat, incoming.held)
         self._fetched += 1
         self._ask()
 
@@ -219,6 +233,7 @@ class _Receiving:
 
     def _finish(self) -> None:
         """Do what has to wait until every file has its content."""
+        self._writers.wait()
         for stat in self._links:
             self._landing.link(stat)
         for stat in reversed(self._folders):
@@ -228,14 +243,19 @@ class _Receiving:
 class _Incoming:
     """A file whose content is on its way. A small one is held until it is whole."""
 
-    __slots__ = ("_fd", "_held", "_landing", "_name", "_stat")
+    __slots__ = ("_fd", "_landing", "_name", "held", "stat")
 
     def __init__(self, landing: Landing, stat: Stat) -> None:
         self._landing = landing
-        self._stat = stat
-        self._held = b""
+        self.stat = stat
+        self.held = b""
         self._fd = -1
         self._name = ""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether some of it is on disk already."""
+        return bool(self._name)
 
     @property
     def is_open(self) -> bool:
@@ -243,13 +263,13 @@ class _Incoming:
 
     def write(self, data: bytes) -> None:
         if not self._name:
-            if not self._held and len(data) <= _HELD:
-                self._held = data
+            if not self.held and len(data) <= _HELD:
+                self.held = data
                 return
             self._start()
         elif self._fd < 0:
-            self._fd = self._landing.reopen(self._stat, self._name)
-        _write_all(self._fd, data)
+            self._fd = self._landing.reopen(self.stat, self._name)
+        write_all(self._fd, data)
 
     def suspend(self) -> None:
         """Close the descriptor; the next write opens it again."""
@@ -258,12 +278,10 @@ class _Incoming:
 
     def commit(self) -> None:
         """The content is whole: the file takes its place."""
-        if not self._name:
-            self._start()
-        elif self._fd < 0:
-            self._fd = self._landing.reopen(self._stat, self._name)
+        if self._fd < 0:
+            self._fd = self._landing.reopen(self.stat, self._name)
         try:
-            self._landing.settle(self._stat, self._name, self._fd)
+            self._landing.settle(self.stat, self._name, self._fd)
         finally:
             os.close(self._fd)
             self._fd = -1
@@ -273,13 +291,13 @@ class _Incoming:
             os.close(self._fd)
             self._fd = -1
         if self._name:
-            self._landing.discard(self._stat, self._name)
+            self._landing.discard(self.stat, self._name)
 
     def _start(self) -> None:
-        self._fd, self._name = self._landing.begin(self._stat)
-        if self._held:
-            _write_all(self._fd, self._held)
-            self._held = b""
+        self._fd, self._name = self._landing.begin(self.stat)
+        if self.held:
+            write_all(self._fd, self.held)
+            self.held = b""
 
 
 class _Order:
@@ -339,12 +357,6 @@ class _Frame:
         self.path = path
         self.names = names
         self.last = b""
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _complain(call: Call, text: str) -> None:

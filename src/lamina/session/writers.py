@@ -1,0 +1,78 @@
+"""Threads that put small files in their places, while another one receives."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from lamina.session.landing import Landing
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from lamina.api.filesync import Stat
+
+_THREADS = 3
+_QUEUED = 64
+
+
+class Writers:
+    """Each thread has its own descriptors of the root; no two files may be the same.
+
+    Use as a context manager. At its end what is queued is dropped, unless `wait` was called.
+    """
+
+    def __init__(self, root: str, owner: tuple[int, int] | None) -> None:
+        self._root = root
+        self._owner = owner
+        self._pool = WorkerPool(_THREADS, "receive-write")
+        self._room = threading.BoundedSemaphore(_QUEUED)
+        self._landings: list[Landing] = []
+        self._free: SimpleQueue[Landing] = SimpleQueue()
+        self._failure: BaseException | None = None
+        self._dropped = False
+
+    def write(self, stat: Stat, content: bytes) -> None:
+        """Have a file written; waits while many are queued. Raises what an earlier one met."""
+        self._room.acquire()
+        if self._failure is not None:
+            self._room.release()
+            raise self._failure
+        self._pool.submit(partial(self._write, stat, content))
+
+    def wait(self) -> None:
+        """Wait until all are written. Raises what one of them met."""
+        for _ in range(_QUEUED):
+            self._room.acquire()
+        for _ in range(_QUEUED):
+            self._room.release()
+        if self._failure is not None:
+            raise self._failure
+
+    def __enter__(self) -> Writers:
+        for _ in range(_THREADS):
+            landing = Landing(self._root, self._owner)
+            self._landings.append(landing)
+            self._free.put(landing)
+        self._pool.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._dropped = True
+        self._pool.__exit__(None, None, None)
+        for landing in self._landings:
+            landing.__exit__()
+
+    def _write(self, stat: Stat, content: bytes) -> None:
+        try:
+            if not self._dropped and self._failure is None:
+                landing = self._free.get()
+                try:
+                    landing.write(stat, content)
+                finally:
+                    self._free.put(landing)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._room.release()
