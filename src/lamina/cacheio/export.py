@@ -101,8 +101,8 @@ def export_cache(
     pool: RefPool,
     shown: Shown,
     cancel: Cancellation,
-) -> bool:
-    """Write the cache; whether there was anything to write.
+) -> Descriptor | None:
+    """Write the cache; what its manifest is, None if there was nothing to write.
 
     Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
@@ -110,7 +110,7 @@ def export_cache(
         config = make_config(graph, options, pool, cancel)
     if not config.layers:
         shown.status("skipping cache export for empty result")
-        return False
+        return None
     blob = encode(config)
     target, data = make_manifest(
         config, blob, image_manifest=options.image_manifest, docker_types=options.docker_types
@@ -125,7 +125,7 @@ def export_cache(
     shown.status(f"writing config {described}")
     kind = "cache image manifest" if options.image_manifest else "cache manifest"
     shown.status(f"writing {kind} {target.digest}")
-    return True
+    return target
 
 
 def make_config(

@@ -18,34 +18,36 @@ if TYPE_CHECKING:
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.config import CacheConfig
     from lamina.cacheio.contract import Steps
+    from lamina.cacheio.options import CacheImport
     from lamina.system.cancel import Cancellation
 
 _LIMIT = 64 << 20
 
 
 class CacheLoader:
-    """The imported caches of one build, read once, by whoever asks first.
+    """The imported caches of one build, each read once, by whoever asks first.
 
     A cache that cannot be read is a warning.
     """
 
     def __init__(
-        self, backends: Callable[[], Sequence[Backend]], steps: Steps, cancel: Cancellation
+        self, open_cache: Callable[[CacheImport], Backend], steps: Steps, cancel: Cancellation
     ) -> None:
-        self._backends = backends
+        self._open = open_cache
         self._steps = steps
         self._cancel = cancel
         self._lock = threading.Lock()
-        self._caches: list[ImportedCache] | None = None
+        self._read: dict[CacheImport, list[ImportedCache]] = {}
 
-    def caches(self) -> list[ImportedCache]:
+    def caches(self, wishes: Sequence[CacheImport]) -> list[ImportedCache]:
+        """Those of the places that are wanted by now."""
+        found: list[ImportedCache] = []
         with self._lock:
-            if self._caches is None:
-                found: list[ImportedCache] = []
-                for backend in self._backends():
-                    found += self._load(backend)
-                self._caches = found
-            return self._caches
+            for wish in wishes:
+                if wish not in self._read:
+                    self._read[wish] = self._load(self._open(wish))
+                found += self._read[wish]
+        return found
 
     def _load(self, backend: Backend) -> list[ImportedCache]:
         try:

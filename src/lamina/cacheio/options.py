@@ -46,11 +46,18 @@ class FolderPlace(NamedTuple):
     digest: Digest | None = None
 
 
+class LentPlace(NamedTuple):
+    """A store of blobs that a client lends under a name; `digest` is what to read of it."""
+
+    store: str
+    digest: Digest | None = None
+
+
 class InlinePlace(NamedTuple):
     """The image itself."""
 
 
-Place = RegistryPlace | FolderPlace | InlinePlace
+Place = RegistryPlace | FolderPlace | LentPlace | InlinePlace
 
 
 class CacheExport(NamedTuple):
@@ -70,7 +77,7 @@ class CacheExport(NamedTuple):
 class CacheImport(NamedTuple):
     """One `--cache-from`."""
 
-    place: RegistryPlace | FolderPlace
+    place: RegistryPlace | FolderPlace | LentPlace
     mounts: Mounts = Mounts()
 
 

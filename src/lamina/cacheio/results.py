@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from lamina.base.times import parse_time
 from lamina.refs.result_store import RefResults
-from lamina.stores.layers import CACHE, FOLDER, Layer
+from lamina.stores.layers import CACHE, FOLDER, LENT, Layer
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.cacheio.imported import ImportedLayer
-    from lamina.cacheio.load import CacheLoader
+    from lamina.cacheio.imported import ImportedCache, ImportedLayer
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.solver.key import CacheKey
@@ -33,6 +32,7 @@ class SharedResults(RefResults):
     something runs on top of them.
 
     Args:
+        caches: the caches that are imported by now.
         probe: whether a layer that lies in a cache can still be had from there.
     """
 
@@ -40,14 +40,14 @@ class SharedResults(RefResults):
         self,
         database: Database,
         pool: RefPool,
-        loader: CacheLoader | None,
+        caches: Callable[[], Sequence[ImportedCache]],
         probe: Callable[[Layer, Cancellation], bool],
         cancel: Cancellation,
     ) -> None:
         super().__init__(database, pool.snapshots)
         self._database = database
         self._pool = pool
-        self._loader = loader
+        self._caches = caches
         self._probe = probe
         self._cancel = cancel
         self._lock = threading.Lock()
@@ -56,9 +56,9 @@ class SharedResults(RefResults):
     def has(self, key: CacheKey, output: int) -> bool:
         if super().has(key, output):
             return True
-        if self._loader is None or key.ephemeral:
+        if key.ephemeral:
             return False
-        for cache in self._loader.caches():
+        for cache in self._caches():
             layers = cache.find(key, output, self)
             if layers is not None:
                 with self._lock:
@@ -89,7 +89,7 @@ class SharedResults(RefResults):
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
         """What imported caches know of the contents of a result's inputs, as records' digests."""
         found: dict[int, set[Digest]] = {}
-        for cache in self._loader.caches() if self._loader is not None else ():
+        for cache in self._caches():
             for index, digests in cache.contents(key, output, self).items():
                 found.setdefault(index, set()).update(digests)
         return found
@@ -102,7 +102,7 @@ class SharedResults(RefResults):
             if state.directory:
                 continue
             forms = self._pool.layers.of(state.id)
-            travelled = [layer for layer in forms if layer.origin.startswith((CACHE, FOLDER))]
+            travelled = [layer for layer in forms if layer.origin.startswith((CACHE, FOLDER, LENT))]
             if travelled and len(travelled) == len(forms):
                 here = any(
                     layer.descriptor.digest in self._present or blobs.has(layer.descriptor.digest)

@@ -6,15 +6,16 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput
-from lamina.cacheio.options import make_export, make_import
-from lamina.engine.caches import CacheWishes
+from lamina.base.errors import InvalidInput, Unsupported
+from lamina.cacheio.options import FolderPlace, LentPlace, make_export
+from lamina.engine.caches import CacheWishes, lent_import
 from lamina.exporters.attributes import wire_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lamina.api.control import CacheOptions, CacheOptionsEntry, Exporter, SolveRequest
+    from lamina.cacheio.options import CacheExport
     from lamina.exporters.destination import Output
 
 _EPOCH = "source-date-epoch"
@@ -46,7 +47,7 @@ def wishes_of(cache: CacheOptions | None) -> CacheWishes:
     imports = [_pairs(entry) for entry in cache.imports]
     imports += [{"type": "registry", "ref": ref} for ref in cache.import_refs_deprecated]
     _refuse_twins(exports)
-    return CacheWishes(tuple(map(make_import, imports)), tuple(map(make_export, exports)))
+    return CacheWishes(tuple(map(lent_import, imports)), tuple(map(_export, exports)))
 
 
 def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:
@@ -67,6 +68,17 @@ def _exporters(request: SolveRequest) -> Sequence[Exporter]:
     if request.exporters or not request.exporter_deprecated:
         return request.exporters
     return (Exporter(request.exporter_deprecated, request.exporter_attrs_deprecated),)
+
+
+def _export(pairs: dict[str, str]) -> CacheExport:
+    wish = make_export(pairs)
+    if not isinstance(wish.place, FolderPlace):
+        return wish
+    if wish.mounts:
+        raise Unsupported(
+            "cache mounts cannot be kept in a client's folder", hint="use type=registry"
+        )
+    return wish._replace(place=LentPlace(f"local:{pairs['dest']}"))
 
 
 def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +57,7 @@ class DockerfileOptions(NamedTuple):
     resolve_mode: str = "default"
     syntax: str = ""
     subrequest: str = ""
-    cache_imports: str = ""
+    cache_imports: tuple[dict[str, str], ...] = ()
 
     def requests(self) -> tuple[FrontendRequest, ...]:
         """One for each platform."""
@@ -126,8 +127,22 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         resolve_mode=mode,
         syntax="" if "cmdline" in attrs else args.get("BUILDKIT_SYNTAX", ""),
         subrequest=attrs.get("requestid", ""),
-        cache_imports=attrs.get("cache-imports", ""),
+        cache_imports=_cache_imports(attrs),
     )
+
+
+def _cache_imports(attrs: Mapping[str, str]) -> tuple[dict[str, str], ...]:
+    """Caches to read, each as pairs with its `type`; Go's names of fields are capitals."""
+    found = [{"type": "registry", "ref": ref} for ref in attrs.get("cache-from", "").split(",")]
+    found = [pairs for pairs in found if pairs["ref"]]
+    text = attrs.get("cache-imports", "")
+    if text:
+        try:
+            for entry in json.loads(text):
+                found.append({"type": str(entry["Type"]), **(entry.get("Attrs") or {})})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"failed to unmarshal cache-imports ({text}): {error}") from error
+    return tuple(found)
 
 
 def _check_capabilities(text: str) -> None:

@@ -57,7 +57,7 @@ class Build:
         self.options = options
         self.events = events
         self.cancel = cancel
-        self.caches = BuildCaches(engine, options.wishes, events, cancel)
+        self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
         self.job = engine.scheduler.open_job(events, cancel, self.results)
 
@@ -116,7 +116,7 @@ class Build:
             cancel,
         )
         metadata = exports.run(outputs, Made(tuple(made), result.several, result.metadata))
-        self.caches.export(graph)
+        metadata.update(self.caches.export(graph))
         for part in result.parts:
             self.caches.export_mounts(part.files.definition)
         return metadata

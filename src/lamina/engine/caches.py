@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import Cancelled, LaminaError
-from lamina.cacheio.options import FolderPlace, InlinePlace, RegistryPlace
+from lamina.base.errors import Cancelled, LaminaError, NotFound
+from lamina.cacheio.options import FolderPlace, InlinePlace, LentPlace, RegistryPlace
 from lamina.cacheio.results import SharedResults
 from lamina.engine.mount_caches import MountCaches
 from lamina.engine.steps import step
-from lamina.stores.layers import FOLDER
+from lamina.stores.layers import FOLDER, LENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.export import SolvedGraph
+    from lamina.cacheio.imported import ImportedCache
+    from lamina.cacheio.load import CacheLoader
     from lamina.cacheio.options import CacheExport, CacheImport
     from lamina.engine.engine import Engine
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
+    from lamina.session.contract import Session
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.stores.layers import Layer
     from lamina.system.cancel import Cancellation
@@ -38,16 +42,23 @@ class BuildCaches:
     """What `wishes` ask for, during one build."""
 
     def __init__(
-        self, engine: Engine, wishes: CacheWishes, events: EventSink, cancel: Cancellation
+        self,
+        engine: Engine,
+        session: Session | None,
+        wishes: CacheWishes,
+        events: EventSink,
+        cancel: Cancellation,
     ) -> None:
         self._engine = engine
+        self._session = session
         self._wishes = wishes
         self._events = events
         self._cancel = cancel
         self._mounts = MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, events)
-        for wish in wishes.imports:
-            if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
-                engine.trust(wish.place.reference.domain)
+        self._lock = threading.Lock()
+        self._imports: list[CacheImport] = []
+        self._loader: CacheLoader | None = None
+        self.add(wishes.imports)
 
     @property
     def exported(self) -> bool:
@@ -61,17 +72,22 @@ class BuildCaches:
 
     def results(self) -> SharedResults:
         """This store's results, and those of the imported caches."""
-        loader = None
-        if self._wishes.imports:
-            from lamina.cacheio.load import CacheLoader
-
-            loader = CacheLoader(self._import_backends, self._step, self._cancel)
         engine = self._engine
-        return SharedResults(engine.store.database, engine.pool, loader, self._probe, self._cancel)
+        return SharedResults(
+            engine.store.database, engine.pool, self._imported, self._probe, self._cancel
+        )
+
+    def add(self, imports: Sequence[CacheImport]) -> None:
+        """Read further caches from now on: frontends may name some."""
+        with self._lock:
+            for wish in imports:
+                if wish not in self._imports:
+                    self._trust(wish)
+                    self._imports.append(wish)
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what an imported cache has of it."""
-        return self._mounts.restore(self._wishes.imports, mount_id, folder, cancel)
+        return self._mounts.restore(self._imports, mount_id, folder, cancel)
 
     def export_mounts(self, definition: Definition | None) -> None:
         """Send the build's cache mounts to the caches that want them."""
@@ -79,10 +95,16 @@ class BuildCaches:
             if wish.mounts and definition is not None:
                 self._mounts.export(wish, definition, self._cancel)
 
-    def export(self, graph: SolvedGraph) -> None:
-        """Write every cache. One that cannot be written is a warning, unless it must be."""
+    def export(self, graph: SolvedGraph) -> dict[str, str]:
+        """Write every cache. One that cannot be written is a warning, unless it must be.
+
+        Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON.
+        """
+        import json
+
         from lamina.cacheio.export import export_cache
 
+        told: dict[str, str] = {}
         for wish in self._wishes.exports:
             if isinstance(wish.place, InlinePlace):
                 continue
@@ -92,8 +114,12 @@ class BuildCaches:
                 with self._step(f"exporting cache to {name}") as shown:
                     try:
                         backend = self.backend(wish.place)
-                        export_cache(graph, wish, backend, self._engine.pool, shown, self._cancel)
+                        target = export_cache(
+                            graph, wish, backend, self._engine.pool, shown, self._cancel
+                        )
                         self._reset(wish, backend)
+                        if target is not None:
+                            told["cache.manifest"] = json.dumps(target.to_json())
                     except Cancelled:
                         raise
                     except LaminaError as error:
@@ -105,6 +131,7 @@ class BuildCaches:
             except LaminaError:
                 if wish.must_succeed:
                     raise
+        return told
 
     def _reset(self, wish: CacheExport, backend: Backend) -> None:
         from lamina.cacheio.backend import FolderBackend
@@ -112,13 +139,33 @@ class BuildCaches:
         if wish.reset and isinstance(backend, FolderBackend):
             backend.keep_only_named()
 
-    def _import_backends(self) -> Sequence[Backend]:
-        return [self.backend(wish.place) for wish in self._wishes.imports]
+    def _imported(self) -> Sequence[ImportedCache]:
+        with self._lock:
+            wishes = tuple(self._imports)
+            if not wishes:
+                return ()
+            if self._loader is None:
+                from lamina.cacheio.load import CacheLoader
 
-    def backend(self, place: RegistryPlace | FolderPlace) -> Backend:
+                self._loader = CacheLoader(
+                    lambda wish: self.backend(wish.place), self._step, self._cancel
+                )
+        return self._loader.caches(wishes)
+
+    def _trust(self, wish: CacheImport) -> None:
+        if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
+            self._engine.trust(wish.place.reference.domain)
+
+    def backend(self, place: RegistryPlace | FolderPlace | LentPlace) -> Backend:
         """Open a place that keeps caches."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
 
+        if isinstance(place, LentPlace):
+            from lamina.cacheio.lent_backend import LentBackend
+
+            if self._session is None:
+                raise NotFound(f"{place.store}: there is no client that lends it")
+            return LentBackend(self._session.content(place.store), place)
         if isinstance(place, FolderPlace):
             return FolderBackend(place)
         domain = place.reference.domain
@@ -131,6 +178,8 @@ class BuildCaches:
             if layer.origin.startswith(FOLDER):
                 self._engine.pool.bring([layer.descriptor], cancel)
                 return True
+            if layer.origin.startswith(LENT):
+                return self._borrow(layer, cancel)
             from lamina.base.reference import parse_reference
             from lamina.registry.blob_upload import has_blob
 
@@ -141,5 +190,33 @@ class BuildCaches:
         except LaminaError:
             return False
 
+    def _borrow(self, layer: Layer, cancel: Cancellation) -> bool:
+        """Bring a layer here that a client has only as long as it is there."""
+        for wish in tuple(self._imports):
+            backend = self.backend(wish.place)
+            if backend.origin == layer.origin:
+                blobs = self._engine.store.blobs
+                if blobs.has(layer.descriptor.digest):
+                    return True
+                with blobs.ingest(layer.descriptor, cancel) as writer:
+                    skip = writer.offset
+                    for piece in backend.blob(layer.descriptor, cancel):
+                        writer.write(piece[skip:])
+                        skip = max(0, skip - len(piece))
+                    writer.commit()
+                return True
+        return False
+
     def _step(self, name: str) -> AbstractContextManager[Step]:
         return step(name, self._events)
+
+
+def lent_import(pairs: Mapping[str, str]) -> CacheImport:
+    """A cache that a client of the daemon wants read. Raises InvalidInput, Unsupported."""
+    from lamina.cacheio.options import make_import
+
+    wish = make_import(pairs)
+    if isinstance(wish.place, FolderPlace):
+        # The client's own folder, which it lends as a store of blobs under this name.
+        return wish._replace(place=LentPlace(f"local:{pairs['src']}", wish.place.digest))
+    return wish

@@ -17,6 +17,7 @@ from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.syntax import find_syntax
+from lamina.engine.caches import lent_import
 from lamina.engine.contexts import Contexts, define, read_if_there
 from lamina.engine.graph import internal_digest
 from lamina.engine.result import BuildResult
@@ -47,6 +48,7 @@ def run_dockerfile(
     Raises InvalidInput and NotFound, located in the Dockerfile.
     """
     options = read_attributes(attrs)
+    build.caches.add([lent_import(pairs) for pairs in options.cache_imports])
     contexts = Contexts(build, options, inputs)
     bridge = ContextBridge(build, options, contexts)
     text = bridge.read_dockerfile()

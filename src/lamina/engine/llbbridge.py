@@ -27,6 +27,7 @@ from lamina.base.errors import InvalidInput, NotFound, Unsupported
 from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
+from lamina.engine.caches import lent_import
 from lamina.engine.capabilities import FRONTEND, LLB
 from lamina.engine.frontends import run_frontend
 from lamina.engine.reading import read_file, read_folder, stat_file
@@ -127,6 +128,9 @@ class LlbBridge:
         if request.source_policies:
             raise Unsupported("source policies are not supported yet")
         build = self._build
+        build.caches.add(
+            [lent_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
+        )
         if request.frontend:
             if request.definition is not None and request.definition.ops:
                 raise InvalidInput("cannot solve with both a definition and a frontend")

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.mount_export import Sent
-    from lamina.cacheio.options import CacheExport, CacheImport, FolderPlace, RegistryPlace
+    from lamina.cacheio.options import (
+        CacheExport,
+        CacheImport,
+        FolderPlace,
+        LentPlace,
+        RegistryPlace,
+    )
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
     from lamina.stores.blobs import BlobStore
     from lamina.stores.cache_mounts import CacheMountStore
     from lamina.system.cancel import Cancellation
 
-    BackendOf = Callable[[RegistryPlace | FolderPlace], Backend]
+    BackendOf = Callable[[RegistryPlace | FolderPlace | LentPlace], Backend]
 
 
 class MountCaches:

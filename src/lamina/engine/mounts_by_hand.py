@@ -117,7 +117,7 @@ def _opened(
     engine: Engine, place: RegistryPlace | FolderPlace, events: EventSink, cancel: Cancellation
 ) -> Iterator[tuple[MountCaches, Backend]]:
     wishes = CacheWishes((CacheImport(place, Mounts(True)),))
-    caches = BuildCaches(engine, wishes, events, cancel)
+    caches = BuildCaches(engine, None, wishes, events, cancel)
     with engine.store.shared():
         mounts = MountCaches(engine.cache_mounts, engine.store.blobs, caches.backend, events)
         yield mounts, caches.backend(place)

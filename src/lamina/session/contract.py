@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lamina.base.digest import Digest
     from lamina.system.cancel import Cancellation
@@ -55,6 +55,15 @@ class ContentStore(Protocol):
         self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
     ) -> Iterator[bytes]:
         """Bytes from `offset` on, `size` of them or (0) all. Raises as `size` does."""
+        ...
+
+    def write(
+        self, digest: Digest, size: int, pieces: Iterable[bytes], cancel: Cancellation
+    ) -> bool:
+        """Keep a blob; whether that was needed.
+
+        Raises PermissionDenied, Exhausted, Unavailable, Corrupt, Cancelled.
+        """
         ...
 
 

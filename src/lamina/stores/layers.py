@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 CACHE = "cache:"
 FOLDER = "folder:"
+LENT = "lent:"
 
 
 class Layer(NamedTuple):
@@ -20,7 +21,8 @@ class Layer(NamedTuple):
 
     `recipe` names the compression and level that made it, empty for a blob that came from
     outside; `origin` where the blob can be had if the store lacks it: an image's name, or
-    `cache:` and the name of a cache, or `folder:` and the path of an OCI layout.
+    `cache:` and the name of a cache, or `folder:` and the path of an OCI layout, or `lent:` and
+    a store of the client's, which has it while the client is there.
     """
 
     descriptor: Descriptor
@@ -31,7 +33,7 @@ class Layer(NamedTuple):
     @property
     def home(self) -> str:
         """The name of something in a registry that has the blob, "" if none does."""
-        return "" if self.origin.startswith(FOLDER) else self.origin.removeprefix(CACHE)
+        return "" if self.origin.startswith((FOLDER, LENT)) else self.origin.removeprefix(CACHE)
 
 
 _DATED = "@"

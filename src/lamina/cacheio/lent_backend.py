@@ -1,0 +1,76 @@
+"""Caches in a store of blobs that a client lends: `type=local` of a client of the daemon.
+
+The client keeps the list of names (an OCI layout's `index.json`) by itself: it says which digest
+to read, and hears which one was written. So there are results here, but no cache mounts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import NotFound, Unsupported
+from lamina.stores.layers import LENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.cacheio.options import LentPlace
+    from lamina.registry.upload import Content, Transferred
+    from lamina.session.contract import ContentStore
+    from lamina.system.cancel import Cancellation
+
+
+class LentBackend:
+    """Implements `lamina.cacheio.backend.Backend`."""
+
+    def __init__(self, content: ContentStore, place: LentPlace) -> None:
+        self._content = content
+        self._place = place
+
+    @property
+    def label(self) -> str:
+        return self._place.store.partition(":")[2] or self._place.store
+
+    @property
+    def origin(self) -> str:
+        return LENT + self._place.store
+
+    def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
+        digest = self._place.digest
+        if part or digest is None:
+            raise NotFound(f"{self.label} has no cache of that name")
+        return digest, b"".join(self._content.read(digest, cancel))
+
+    def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
+        return b"".join(self.blob(descriptor, cancel))
+
+    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+        return self._content.read(descriptor.digest, cancel)
+
+    def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
+        try:
+            return self._content.size(descriptor.digest, cancel) == descriptor.size
+        except NotFound:
+            return False
+
+    def stage(
+        self,
+        part: str,
+        blobs: Sequence[Descriptor],
+        content: Content,
+        cancel: Cancellation,
+        told: Transferred | None = None,
+    ) -> None:
+        if part:
+            raise Unsupported("cache mounts cannot be kept in a client's folder")
+        for blob in blobs:
+            if not self.has(blob, cancel):
+                self._content.write(blob.digest, blob.size, content.chunks(blob, cancel), cancel)
+            if told is not None:
+                told(blob, blob.size)
+
+    def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
+        data = content.document(target, cancel)
+        self._content.write(target.digest, target.size, [data], cancel)
