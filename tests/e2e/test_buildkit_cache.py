@@ -89,7 +89,9 @@ def make_context(folder: Path) -> Path:
         (folder / name).mkdir(parents=True)
     files = {
         **dict.fromkeys(("d/one.txt", "d/e/three.txt", "p/q/four.txt"), b"text\n"),
-        "d/two.md": b"# two\n", "make": program(), "Dockerfile": DOCKERFILE.encode(),
+        "d/two.md": b"# two\n",
+        "make": program(),
+        "Dockerfile": DOCKERFILE.encode(),
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
