@@ -17,7 +17,7 @@ from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.logged import logged
-from lamina.daemon.notify import notify
+from lamina.daemon.notify import Supervisor, forget_passed_sockets
 from lamina.daemon.signals import taken
 from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
@@ -53,6 +53,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
     Args:
         root: the store's folder.
     """
+    supervisor = Supervisor()
     with ExitStack() as owned:
         signals = owned.enter_context(taken())
         store = owned.enter_context(open_store(root))
@@ -92,15 +93,16 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         }
         serving = _listen(config.grpc, logged(handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
+        forget_passed_sockets()
         labels = " ".join(f"{name}={value}" for name, value in worker.labels)
         log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)
         for listener in listeners:
             log.info(f"running server on {listener.address}")
-        notify("READY=1")
+        supervisor.tell("READY=1")
         collector.wake()
         signals.next()
         log.info("stopping server", drain=f"{config.life.drain:g}s")
-        notify("STOPPING=1")
+        supervisor.tell("STOPPING=1")
         ending.cancel("the daemon ends")
         _drain(listeners, config.life.drain, signals, log)
     log.info("stopped")

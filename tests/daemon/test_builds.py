@@ -1,0 +1,256 @@
+"""Builds of a daemon: what becomes of them when it ends, dies, or is asked about them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from daemon_client import SolvingThread, output, progress, solve
+from daemon_process import DaemonProcess
+
+from lamina.api import control, history
+from lamina.api.errors import Exit, Source, typed_errors
+from lamina.api.message import receive, unary
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Lamina
+    from lamina.wire.client import GrpcChannel
+
+LONG = "FROM base\nRUN echo begun; sleep 2; echo over\n"
+ENDLESS = "FROM base\nRUN echo begun; sleep 1000\n"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    with DaemonProcess(tmp_path / "store") as daemon:
+        yield daemon
+
+
+def records(channel: GrpcChannel, **wish: Any) -> list[history.BuildHistoryRecord]:
+    request = history.BuildHistoryRequest(early_exit=True, **wish)
+    found = []
+    with channel.open(history.LISTEN_BUILD_HISTORY) as call:
+        call.send(encode(request, history.SCHEMA))
+        call.finish_sending()
+        while (event := receive(call, history.BuildHistoryEvent, history.SCHEMA)) is not None:
+            assert event.record is not None
+            found.append(event.record)
+    return found
+
+
+def no_sleeper_is_left() -> bool:
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as file:
+                if file.read() == b"sleep\x001000\x00":
+                    return False
+        except OSError:
+            continue
+    return True
+
+
+def nothing_is_left(root: Path) -> bool:
+    """Of what was being made; `ingest` stays, as more blobs will come."""
+    left = [name for _, _, files in os.walk(root / "tmp") for name in files]
+    return left == [] and set(os.listdir(root / "tmp")) <= {"ingest"}
+
+
+def test_a_build_and_what_is_known_of_it_afterwards(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    folder = context("FROM base\nRUN echo hello\n")
+    with daemon.dial() as channel:
+        solve(channel, folder, "first")
+        solve(channel, folder, "second")
+        assert b"hello" in output(progress(channel, "first"))
+        assert output(progress(channel, "second")) == b""
+        second, first = records(channel)
+        assert (first.ref, second.ref) == ("first", "second")
+        assert first.frontend == "dockerfile.v0"
+        assert first.error is None
+        assert second.num_cached_steps == 3
+        assert first.num_completed_steps == first.num_total_steps
+
+
+def test_a_failure_shows_the_line_to_the_client_and_in_the_history(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    with daemon.dial() as channel:
+        with pytest.raises(StatusError) as failed:
+            solve(channel, context("FROM base\nRUN exit 7\n"), "bad")
+        assert failed.value.code is Code.UNKNOWN
+        assert "exit code: 7" in failed.value.message
+        details = typed_errors(failed.value)
+        assert Exit(7) in details
+        (source,) = [item for item in details if isinstance(item, Source)]
+        assert source.info is not None
+        assert b"RUN exit 7" in source.info.data.splitlines()[source.ranges[0].start.line - 1]  # type: ignore[union-attr]
+        (record,) = records(channel, filter=("status==error",))
+        assert record.error is not None
+        assert "exit code: 7" in record.error.message
+        assert record.external_error is not None
+    assert "/Solve returned error" in daemon.read_log()
+
+
+def test_running_builds_finish_when_the_daemon_ends(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    build = SolvingThread(daemon.dial(), context(LONG), "one")
+    build.wait_for_output("one", b"begun")
+    daemon.process.send_signal(signal.SIGTERM)
+    daemon.wait_for("STOPPING=1")
+    build.join()
+    assert build.error is None
+    assert daemon.process.wait(30) == 0
+    with DaemonProcess(daemon.root) as again, again.dial() as channel:
+        assert output(progress(channel, "one")) == b"begun\nover\n"
+        assert [record.ref for record in records(channel)] == ["one"]
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_builds_that_do_not_finish_are_cancelled_and_leave_nothing(
+    tmp_path: Path, context: Callable[..., Path], twice: bool
+) -> None:
+    drain = "10m" if twice else "0.3s"
+    with DaemonProcess(tmp_path / "store", f"--drain-timeout={drain}") as daemon:
+        build = SolvingThread(daemon.dial(), context(ENDLESS), "one")
+        build.wait_for_output("one", b"begun")
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.wait_for("STOPPING=1")
+        if twice:
+            daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(30) == 0
+        build.join()
+    assert isinstance(build.error, StatusError)
+    assert no_sleeper_is_left()
+    assert nothing_is_left(daemon.root)
+    assert glob.glob(f"/sys/fs/cgroup/**/*-{daemon.process.pid}-*", recursive=True) == []
+
+
+def test_a_client_that_vanishes_takes_its_build_along(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    build = SolvingThread(daemon.dial(), context(ENDLESS), "one")
+    build.wait_for_output("one", b"begun")
+    build.channel.close()
+    build.join()
+    with daemon.dial() as channel:
+        deadline = time.monotonic() + 20
+        while not (done := records(channel, filter=("status==canceled",))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert [record.ref for record in done] == ["one"]
+    assert no_sleeper_is_left()
+
+
+def test_killed_in_the_middle_the_store_opens_again(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    folder = context("FROM base\nRUN echo kept\nRUN echo begun; sleep 1000\n")
+    build = SolvingThread(daemon.dial(), folder, "one")
+    build.wait_for_output("one", b"begun")
+    daemon.kill()
+    build.join()
+    with DaemonProcess(daemon.root) as again, again.dial() as channel:
+        solve(channel, context("FROM base\nRUN echo kept\n"), "two")
+        assert output(progress(channel, "two")) == b""
+        assert [record.ref for record in records(channel)] == ["two"]
+        assert again.stop() == 0
+    assert no_sleeper_is_left()
+    assert nothing_is_left(daemon.root)
+
+
+def test_pruning_while_the_daemon_builds(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    with daemon.dial() as channel:
+        solve(channel, context("FROM base\nRUN echo old\n"), "old")
+        folder = context("FROM base\nRUN echo 1 > /a\nRUN echo begun; sleep 2; cat /a\n")
+        build = SolvingThread(daemon.dial(), folder, "new")
+        build.wait_for_output("new", b"begun")
+        with channel.open(control.PRUNE) as call:
+            call.send(encode(control.PruneRequest(all=True), control.SCHEMA))
+            call.finish_sending()
+            gone = []
+            while (record := receive(call, control.UsageRecord, control.SCHEMA)) is not None:
+                gone.append(record)
+        assert any("echo old" in record.description for record in gone)
+        usage = unary(
+            channel,
+            control.DISK_USAGE,
+            control.DiskUsageRequest(("inuse",)),
+            control.DiskUsageResponse,
+            control.SCHEMA,
+        )
+        assert any("echo 1" in record.description for record in usage.record)
+        build.join()
+        assert build.error is None
+        assert output(progress(channel, "new")) == b"begun\n1\n"
+
+
+def test_copies_of_folders_are_kept_and_pruned(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    only = control.DiskUsageRequest(("type==source.local",))
+    with daemon.dial() as channel:
+
+        def copies() -> tuple[control.UsageRecord, ...]:
+            return unary(
+                channel, control.DISK_USAGE, only, control.DiskUsageResponse, control.SCHEMA
+            ).record
+
+        solve(channel, context("FROM base\n"))
+        assert any("context" in record.description for record in copies())
+        with channel.open(control.PRUNE) as call:
+            call.send(encode(control.PruneRequest(only.filter, True), control.SCHEMA))
+            call.finish_sending()
+            while call.receive() is not None:
+                continue
+        assert copies() == ()
+        solve(channel, context("FROM base\n"))
+
+
+def test_settings_reach_the_steps(tmp_path: Path, context: Callable[..., Path]) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[dns]\nnameservers = ['9.9.9.9']\n[worker.oci]\nmax-parallelism = 1\n")
+    with (
+        DaemonProcess(tmp_path / "store", f"--config={config}") as daemon,
+        daemon.dial() as channel,
+    ):
+        solve(channel, context("FROM base\nRUN cat /etc/resolv.conf\n"), "one")
+        assert b"nameserver 9.9.9.9" in output(progress(channel, "one"))
+
+
+def test_whoever_does_not_read_holds_no_build_up(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    folder = context(
+        "FROM base\nRUN i=0; while [ $i -lt 3000 ]; do echo line $i of many; i=$((i+1)); done\n"
+    )
+    with daemon.dial() as idle, daemon.dial() as channel:
+        call = idle.open(control.STATUS)
+        call.send(encode(control.StatusRequest("one"), control.SCHEMA))
+        call.finish_sending()
+        solve(channel, folder, "one")
+        text = output(progress(channel, "one"))
+        assert text.count(b"\n") == 3000
+        call.cancel()
+
+
+def test_commands_and_the_daemon_share_what_was_built(
+    daemon: DaemonProcess, lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    folder = context("FROM base\nRUN echo once\n")
+    lamina.build(folder)
+    with daemon.dial() as channel:
+        solve(channel, folder, "one")
+        assert output(progress(channel, "one")) == b""
