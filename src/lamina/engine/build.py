@@ -8,6 +8,7 @@ from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
 from lamina.cacheio.export import SolvedGraph
 from lamina.engine.caches import BuildCaches, CacheWishes
+from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph
 from lamina.engine.result import BuildResult, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
@@ -59,7 +60,8 @@ class Build:
         self.cancel = cancel
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
-        self.job = engine.scheduler.open_job(events, cancel, self.results)
+        self._packing = EarlyPacking(engine.pool, events, cancel)
+        self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
@@ -100,10 +102,15 @@ class Build:
         from lamina.engine.exports import Exports
 
         engine, cancel = self.engine, self.cancel
-        made = [
-            MadePart(part.platform, self._files(part.files), part.config, part.base, part.epoch)
-            for part in result.parts
-        ]
+        graphs = [part.files.graph for part in result.parts if part.files.graph is not None]
+        self._packing.begin(self.job, graphs, outputs)
+        try:
+            made = [
+                MadePart(part.platform, self._files(part.files), part.config, part.base, part.epoch)
+                for part in result.parts
+            ]
+        finally:
+            self._packing.end()
         graph = self._solved(result)
         exports = Exports(
             engine.pool,

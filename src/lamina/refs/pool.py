@@ -14,6 +14,7 @@ from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
 from lamina.system.cancel import Cancellation
 from lamina.system.flight import Flights
+from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -224,18 +225,22 @@ class RefPool:
     ) -> list[tuple[Snapshot, Layer]]:
         """Every state of a ref with its layer, lowest first, packed where it is not yet.
 
-        A layer that came from outside is taken as it is unless `force`.
+        Several layers are packed at a time. One that came from outside is taken as it is unless
+        `force`.
         """
-        return [
-            (
-                state,
-                self._layers.run(
-                    (state.id, compression.recipe, force),
-                    partial(self._pack_one, state, compression, cancel, force),
-                ),
+        stack = self.snapshots.stack(ref.snapshot)
+        found = {state.id: self._packed_layer(state, compression, force) for state in stack}
+        missing = [state for state in stack if found[state.id] is None]
+
+        def pack(state: Snapshot, cancel: Cancellation) -> None:
+            found[state.id] = self._layers.run(
+                (state.id, compression.recipe, force),
+                partial(self._pack_one, state, compression, cancel, force),
             )
-            for state in self.snapshots.stack(ref.snapshot)
-        ]
+
+        if missing:
+            in_parallel(missing, pack, max(2, min(8, os.cpu_count() or 2)), cancel)
+        return [(state, layer) for state in stack if (layer := found[state.id]) is not None]
 
     def dated(
         self,
@@ -285,16 +290,21 @@ class RefPool:
                     partial(self._pack_one, state, Compression(), cancel, False),
                 )
 
+    def _packed_layer(self, state: Snapshot, compression: Compression, force: bool) -> Layer | None:
+        for layer in self.layers.of(state.id):
+            if layer.recipe == compression.recipe or (not layer.recipe and not force):
+                return layer
+        return None
+
     def _pack_one(
         self, state: Snapshot, compression: Compression, cancel: Cancellation, force: bool
     ) -> Layer:
         from lamina.refs.packing import pack_change, pack_plan, pack_upper, repack
 
+        packed = self._packed_layer(state, compression, force)
+        if packed is not None:
+            return packed
         known = self.layers.of(state.id)
-        recipe = compression.recipe
-        for layer in known:
-            if layer.recipe == recipe or (not layer.recipe and not force):
-                return layer
         blobs = self._store.blobs
         plan = self.pending_plan(state.id)
         held = next((item for item in known if blobs.has(item.descriptor.digest)), None)

@@ -1,0 +1,124 @@
+"""Layers are packed while later steps still run, if some output wants them packed.
+
+Only states on the way to the result are: each becomes a layer of it. The thread yields to the
+steps, and what it does not come to (or what fails) is packed when it is exported.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import LaminaError
+from lamina.base.events import VertexEvent
+from lamina.exporters.destination import ArchiveOutput, ImageOutput, LoadOutput
+from lamina.system.cancel import Cancellation
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.base.events import Event, EventSink
+    from lamina.exporters.destination import ImageForm, Output
+    from lamina.refs.pool import RefPool
+    from lamina.refs.ref import Ref
+    from lamina.solver.contract import Graph
+    from lamina.solver.job import Job
+
+_NICE = 10
+
+
+class EarlyPacking:
+    """Listens to a build's events on their way to `sink`; a context manager around its solving."""
+
+    def __init__(self, pool: RefPool, sink: EventSink, cancel: Cancellation) -> None:
+        self._pool = pool
+        self._sink = sink
+        self._cancel = Cancellation(cancel)
+        self._lock = threading.Lock()
+        self._form: ImageForm | None = None
+        self._graphs: Sequence[Graph] = ()
+        self._job: Job[Ref] | None = None
+        self._path: frozenset[Digest] | None = None
+        self._workers: WorkerPool | None = None
+
+    def __call__(self, event: Event, /) -> None:
+        self._sink(event)
+        if (
+            self._form is not None
+            and isinstance(event, VertexEvent)
+            and event.completed is not None
+            and not event.cached
+            and not event.error
+        ):
+            self._made(event.digest)
+
+    def begin(self, job: Job[Ref], graphs: Sequence[Graph], outputs: Sequence[Output]) -> None:
+        """From now on pack what these graphs' results are made of, as the outputs want it."""
+        forms = [
+            output.form
+            for output in outputs
+            if isinstance(output, (ImageOutput, ArchiveOutput, LoadOutput))
+        ]
+        if forms:
+            self._job, self._graphs = job, graphs
+            self._form = forms[0]
+
+    def end(self) -> None:
+        """Begin no more layers; those under way are waited for by whoever wants them."""
+        with self._lock:
+            self._form = None
+            workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.__exit__(None, None, None)
+
+    def _made(self, digest: Digest) -> None:
+        with self._lock:
+            if self._form is None or self._job is None:
+                return
+            if self._path is None:
+                self._path = frozenset().union(*map(layer_vertices, self._graphs))
+            if digest not in self._path:
+                return
+            if self._workers is None:
+                self._workers = WorkerPool(1, "pack")
+            for node in list(self._job.nodes.values()):
+                if node.spec.digest == digest:
+                    for ref in node.results or ():
+                        self._workers.submit(partial(self._pack, ref, self._form))
+
+    def _pack(self, ref: Ref, form: ImageForm) -> None:
+        if self._form is None or self._cancel.cancelled or ref.snapshot is None:
+            return
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            self._pool.packed(ref, form.compression, self._cancel, force=form.force_compression)
+        except (LaminaError, OSError):
+            return  # whoever exports it hears of it
+
+
+def layer_vertices(graph: Graph) -> frozenset[Digest]:
+    """The vertices whose results' layers become the target's, itself included."""
+    from lamina.llb.codec import decode_op
+
+    found: set[int] = set()
+    todo = [graph.target[0]]
+    while todo:
+        index = todo.pop()
+        if index in found:
+            continue
+        found.add(index)
+        vertex = graph.vertices[index]
+        op = decode_op(vertex.data)
+        below: set[int] = set()
+        if op.exec is not None:
+            below = {mount.input for mount in op.exec.mounts if mount.dest == "/"}
+        elif op.file is not None:
+            below = {action.input for action in op.file.actions}
+        elif op.merge is not None:
+            below = {entry.input for entry in op.merge.inputs}
+        todo += [vertex.inputs[number][0] for number in below if 0 <= number < len(vertex.inputs)]
+    return frozenset(graph.vertices[index].digest for index in found)

@@ -1,0 +1,115 @@
+"""When layers are packed: while later steps run, and side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Lamina
+
+
+def blobs(lamina: Lamina) -> int:
+    folder = lamina.root / "blobs/sha256"
+    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
+
+
+def test_layers_are_packed_while_later_steps_run(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context(
+        "RUN head -c 300000 /dev/urandom > /one\n"
+        "RUN --mount=type=bind,source=.,target=/c"
+        ' i=0; until [ -e /c/go ]; do sleep 0.1; i=$((i+1)); [ "$i" -lt 300 ]; done\n'
+    )
+    process = subprocess.Popen(
+        [
+            *[sys.executable, "-m", "lamina", "--root", str(lamina.root), "build"],
+            *["--progress=plain", "-o", f"type=oci,dest={tmp_path}/out.tar", str(folder)],
+        ],
+        stderr=subprocess.PIPE,
+    )
+    try:
+        # Busybox, its links, and the large file: three layers, while the last step waits.
+        deadline = time.monotonic() + 25
+        while blobs(lamina) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+        assert blobs(lamina) >= 3
+    finally:
+        (folder / "go").write_text("")
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors.decode()
+    assert (tmp_path / "out.tar").stat().st_size > 300_000
+
+
+def test_without_an_image_nothing_is_packed(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context("RUN head -c 300000 /dev/urandom > /one\nRUN true\n")
+    lamina.build(folder, "-o", str(tmp_path / "out"))
+    sizes = [path.stat().st_size for path in (lamina.root / "blobs/sha256").iterdir()]
+    assert all(size < 300_000 for size in sizes)
+
+
+def test_many_layers_side_by_side_are_the_same_as_one_by_one(
+    machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Two machines, two folders, another umask and other times: the image is the same."""
+    steps = "".join(
+        f"RUN mkdir -p /d{n} && echo {n} > /d{n}/file && touch -d @17{n:08} /d{n}/file\n"
+        for n in range(12)
+    )
+    folder = context(f"{steps}COPY src /src\n", {"src/a": "a", "src/b/c": "c"})
+    other = tmp_path / "elsewhere"
+    subprocess.run(f"umask 077; cp -r {folder} {other}", shell=True, check=True)
+    for path in (other / "src", other / "src/b"):
+        path.chmod(0o755)
+    for path in (other / "src/a", other / "src/b/c", other / "busybox"):
+        path.chmod((folder / path.relative_to(other)).stat().st_mode & 0o777)
+    targets = []
+    for name, place in (("a", folder), ("b", other)):
+        time.sleep(1.1)  # another second
+        output = f"type=oci,dest={tmp_path}/{name},tar=false,rewrite-timestamp=true"
+        machine(name).build(place, "-o", output, env={"SOURCE_DATE_EPOCH": "1600000000"})
+        index = json.loads((tmp_path / name / "index.json").read_text())
+        targets.append([entry["digest"] for entry in index["manifests"]])
+    assert targets[0] == targets[1]
+
+
+def test_several_outputs_of_one_build(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context("RUN echo several > /file\n")
+    log = lamina.build(
+        folder,
+        *["-t", "several:1", "-o", "type=image", "-o", f"type=oci,dest={tmp_path}/oci.tar"],
+        *["-o", f"type=docker,dest={tmp_path}/docker.tar", "-o", f"type=tar,dest={tmp_path}/t.tar"],
+        *["-o", f"type=local,dest={tmp_path}/out"],
+        *["-o", f"type=oci,dest={tmp_path}/zstd.tar,compression=zstd,force-compression=true"],
+    )
+    assert log.count("RUN echo several") == 1
+    assert lamina("run", "several:1", "cat", "/file").out == "several\n"
+    assert (tmp_path / "out/file").read_text() == "several\n"
+    ids = set()
+    for name in ("oci", "docker", "zstd"):
+        listed = subprocess.run(
+            ["tar", "-xOf", tmp_path / f"{name}.tar", "index.json"], capture_output=True, check=True
+        )
+        digest = json.loads(listed.stdout)["manifests"][0]["digest"].replace(":", "/")
+        found = subprocess.run(
+            ["tar", "-xOf", tmp_path / f"{name}.tar", f"blobs/{digest}"],
+            capture_output=True,
+            check=True,
+        )
+        manifest = json.loads(found.stdout)
+        ids.add(manifest["config"]["digest"])
+        kinds = {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]}
+        assert kinds == {"zstd" if name == "zstd" else "gzip"}
+    assert len(ids) == 1
