@@ -31,7 +31,8 @@ def test_a_failed_command() -> None:
     assert isinstance(source, Source)
     assert source.info is not None
     assert (source.info.filename, source.info.language) == ("Dockerfile", "Dockerfile")
-    assert [(r.start, r.end) for r in source.ranges] == [((2, 0), (3, 0))]
+    # One range a line, as clients look for each of them.
+    assert [(r.start, r.end) for r in source.ranges] == [((n, 0), (n, 0)) for n in (2, 3)]
     received = from_status(status)
     assert isinstance(received, CommandFailed)
     assert (received.exit_code, received.location) == (7, PLACE)

@@ -11,7 +11,7 @@ import base64
 import json
 from typing import Any, NamedTuple
 
-from lamina.llb.op import Position, Range, SourceInfo
+from lamina.llb.op import Definition, Position, Range, SourceInfo
 from lamina.wire.contract import Detail, StatusError
 
 _PREFIX = "github.com/moby/buildkit/"
@@ -24,7 +24,10 @@ class Vertex(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The place in a text that led to the failure. `info.definition` does not travel."""
+    """The place in a text that led to the failure.
+
+    Of `info.definition`, from which the text was read, the ops travel.
+    """
 
     info: SourceInfo | None = None
     ranges: tuple[Range, ...] = ()
@@ -200,16 +203,30 @@ def _info_to_json(info: SourceInfo) -> dict[str, Any]:
     return _present(
         filename=info.filename,
         data=base64.b64encode(info.data).decode(),
+        definition=_definition_to_json(info.definition),
         language=info.language,
     )
+
+
+def _definition_to_json(definition: Definition | None) -> dict[str, Any] | None:
+    if definition is None:
+        return None
+    return {"def": [base64.b64encode(op).decode() for op in definition.ops]}
 
 
 def _info_from_json(value: dict[str, Any]) -> SourceInfo:
     return SourceInfo(
         filename=str(value.get("filename", "")),
         data=base64.b64decode(value.get("data") or ""),
+        definition=_definition_from_json(value.get("definition")),
         language=str(value.get("language", "")),
     )
+
+
+def _definition_from_json(value: dict[str, Any] | None) -> Definition | None:
+    if not value:
+        return None
+    return Definition(tuple(base64.b64decode(op) for op in value.get("def") or ()))
 
 
 def _range_to_json(item: Range) -> dict[str, Any]:

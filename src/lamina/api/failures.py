@@ -15,6 +15,7 @@ from lamina.api import errors as typed
 from lamina.base import errors
 from lamina.base.errors import LaminaError
 from lamina.base.location import Location
+from lamina.llb.codec import decode_definition
 from lamina.llb.op import Position, Range, SourceInfo
 from lamina.wire.contract import Code, Detail, StatusError
 
@@ -47,7 +48,7 @@ _CANCELLED = "context canceled"  # by these words clients tell a build that was 
 
 def to_status(error: LaminaError, *, vertex: str = "") -> StatusError:
     """How a call ends that failed so; `vertex` is the digest of the step, if it was one."""
-    message = f"{error.during}: {error.reason}" if error.during else error.reason
+    message = f"{error.during}: {error.advice}" if error.during else error.advice
     if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
         message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error, vertex)]
@@ -83,9 +84,11 @@ def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
         yield typed.Vertex(vertex)
     place = error.location
     if place is not None:
-        info = SourceInfo(place.filename, place.text.encode("utf-8", "surrogateescape"))
-        lines = Range(Position(place.start), Position(place.end))
-        yield typed.Source(info._replace(language="Dockerfile"), (lines,))
+        origin = decode_definition(place.origin) if place.origin else None
+        text = place.text.encode("utf-8", "surrogateescape")
+        info = SourceInfo(place.filename, text, origin, "Dockerfile")
+        lines = range(place.start, place.end + 1)
+        yield typed.Source(info, tuple(Range(Position(n), Position(n)) for n in lines))
 
 
 def _location(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:

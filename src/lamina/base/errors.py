@@ -50,6 +50,12 @@ class LaminaError(Exception):
     def __str__(self) -> str:
         return self.reason
 
+    @property
+    def advice(self) -> str:
+        """The reason, and behind it what was probably meant, as BuildKit has it."""
+        meant = self.hint.startswith("did you mean")
+        return f"{self.reason} ({self.hint})" if meant else self.reason
+
     def at(self, location: Location | None) -> LaminaError:
         """Return this error, located there if it has no place yet."""
         if self.location is None:

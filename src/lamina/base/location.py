@@ -8,13 +8,15 @@ from typing import NamedTuple
 class Location(NamedTuple):
     """Lines `start` to `end` (1-based, inclusive) of a named text.
 
-    `text` is the whole text, so that an excerpt can be shown wherever the error surfaces.
+    `text` is the whole text, so that an excerpt can be shown wherever the error surfaces;
+    `origin` the encoded definition of where it was read, if it was.
     """
 
     filename: str
     start: int
     end: int
     text: str = ""
+    origin: bytes = b""
 
     def __str__(self) -> str:
         return f"{self.filename}:{self.start}"

@@ -92,7 +92,7 @@ class DockerfileConverter:
         self._check_defaults()
         self.global_args = self._global_args(self._build_args)
         self._epoch = self._source_date_epoch()
-        self._source = SourceInfo(text.filename, text.data, language="Dockerfile")
+        self._source = SourceInfo(text.filename, text.data, text.origin, "Dockerfile")
         self._bases = Bases(request, bridge, text, self._source, self._checker)
         self._table = StageTable()
 

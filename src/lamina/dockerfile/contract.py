@@ -17,11 +17,15 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class DockerfileText(NamedTuple):
-    """A Dockerfile, and the `.dockerignore` that applies to it (None if there is none)."""
+    """A Dockerfile, and the `.dockerignore` that applies to it (None if there is none).
+
+    `origin` is the definition whose result it was read from, if it was.
+    """
 
     filename: str
     data: bytes
     ignore: bytes | None = None
+    origin: Definition | None = None
 
 
 class ResolvedImage(NamedTuple):

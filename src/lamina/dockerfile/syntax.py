@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
+
+from lamina.base.location import Location
+
+if TYPE_CHECKING:
+    from lamina.dockerfile.contract import DockerfileText
 
 _LIMIT = 64 << 10
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
@@ -30,6 +36,15 @@ def find_syntax(data: bytes) -> str:
         return ""
     syntax = document.get("syntax") if isinstance(document, dict) else None
     return syntax if isinstance(syntax, str) else ""
+
+
+def syntax_location(text: DockerfileText) -> Location:
+    """Where the directive stands; the first line if that is nowhere."""
+    whole = text.data.decode("utf-8", "surrogateescape")
+    for number, line in enumerate(whole.split("\n"), 1):
+        if "syntax" in line.lower():
+            return Location(text.filename, number, number, whole)
+    return Location(text.filename, 1, 1, whole)
 
 
 def _among_directives(text: str, comment: str) -> str:

@@ -87,6 +87,9 @@ class Contexts:
         else:
             dockerfile = self._inputs.get("dockerfile")
             context = self._inputs.get("context")
+        for name in ("dockerfile", "context"):
+            if name in self._inputs and not self._inputs[name].ops:
+                raise InvalidInput("invalid nil input definition to definition op")
         if dockerfile is None and options.context:
             dockerfile = context
         if context is not None and options.context_subdir:

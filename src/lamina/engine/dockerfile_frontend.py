@@ -10,18 +10,19 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import NotFound
+from lamina.base.errors import LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.sources import local_source
-from lamina.dockerfile.syntax import find_syntax
+from lamina.dockerfile.syntax import find_syntax, syntax_location
 from lamina.engine.caches import lent_import
 from lamina.engine.contexts import Contexts, define, read_if_there
 from lamina.engine.graph import internal_digest
 from lamina.engine.result import BuildResult
 from lamina.engine.steps import step
+from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
 from lamina.sources.image import ResolveMode
 
@@ -52,13 +53,33 @@ def run_dockerfile(
     contexts = Contexts(build, options, inputs)
     bridge = ContextBridge(build, options, contexts)
     text = bridge.read_dockerfile()
+    try:
+        return _run(build, attrs, inputs, options, bridge, text)
+    except LaminaError as error:
+        if error.location is not None and text.origin is not None:
+            error.location = error.location._replace(origin=encode_definition(text.origin))
+        raise
+
+
+def _run(
+    build: Build,
+    attrs: Mapping[str, str],
+    inputs: Mapping[str, Definition],
+    options: DockerfileOptions,
+    bridge: ContextBridge,
+    text: DockerfileText,
+) -> BuildResult:
+    contexts = bridge.contexts
     if "cmdline" not in attrs:
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
         if image and parse_reference(image).name not in _OURSELVES:
             from lamina.engine.gateway_frontend import run_gateway
 
-            return run_gateway(build, {**attrs, "cmdline": syntax, "source": image}, inputs)
+            try:
+                return run_gateway(build, {**attrs, "cmdline": syntax, "source": image}, inputs)
+            except LaminaError as error:
+                raise error.at(syntax_location(text)) from None
     context = MainContext(contexts.main, contexts.session_of("context"))
     named = contexts.named()
     requests = [
@@ -78,7 +99,7 @@ class ContextBridge:
     def __init__(self, build: Build, options: DockerfileOptions, contexts: Contexts) -> None:
         self._build = build
         self._options = options
-        self._contexts = contexts
+        self.contexts = contexts
         self._images = build.engine.resolver(ResolveMode(options.resolve_mode))
         self._text: DockerfileText | None = None
         self._reading: Digest = internal_digest("load build definition")
@@ -117,7 +138,7 @@ class ContextBridge:
         )
 
     def _read(self) -> DockerfileText:
-        contexts = self._contexts
+        contexts = self.contexts
         name = contexts.filename
         lower = posixpath.join(posixpath.dirname(name), "dockerfile")
         default = posixpath.basename(name) == "Dockerfile"
@@ -141,15 +162,19 @@ class ContextBridge:
         ignore = read_if_there(tree, f"{name}.dockerignore")
         if ignore is None and contexts.main is None:
             ignore = self._ignore()
-        return DockerfileText(name, data, ignore)
+        return DockerfileText(name, data, ignore, source)
 
     def _ignore(self) -> bytes | None:
         op = local_source(
             "context",
             "context-.dockerignore",
-            session=self._contexts.session_of("context"),
+            session=self.contexts.session_of("context"),
             followed=[".dockerignore"],
             differ="none",
         )
         source = define(op, "[internal] load .dockerignore")
-        return read_if_there(self._contexts.tree(source), ".dockerignore")
+        try:
+            tree = self.contexts.tree(source)
+        except NotFound:
+            return None  # no context is lent: a Dockerfile may do without
+        return read_if_there(tree, ".dockerignore")

@@ -8,7 +8,7 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, PermissionDenied
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
-from lamina.llb.codec import decode_op
+from lamina.llb.codec import decode_op, encode_definition
 from lamina.llb.op import DESCRIPTION_NAME, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
@@ -92,7 +92,8 @@ def _locations(definition: Definition) -> dict[str, Location]:
             first, last = place.ranges[0].start, place.ranges[-1].end
             if first is not None and last is not None:
                 text = info.data.decode("utf-8", "surrogateescape")
-                found[digest] = Location(info.filename, first.line, last.line, text)
+                origin = encode_definition(info.definition) if info.definition else b""
+                found[digest] = Location(info.filename, first.line, last.line, text, origin)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.api import filemode
 from lamina.api import gateway as api
 from lamina.api.caps import APICap
+from lamina.api.failures import to_status
 from lamina.api.filesync import Stat
 from lamina.api.message import request_of
 from lamina.api.sourcemeta import (
@@ -23,7 +24,7 @@ from lamina.api.sourcemeta import (
 )
 from lamina.api.status import error_of
 from lamina.base.digest import parse_digest
-from lamina.base.errors import InvalidInput, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
 from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
@@ -294,7 +295,12 @@ class LlbBridge:
 
 
 def _serve(request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
-    call.send(encode(answer(request_of(call, request, api.SCHEMA)), api.SCHEMA))
+    asked: Any = request_of(call, request, api.SCHEMA)
+    try:
+        answered = answer(asked)
+    except LaminaError as error:
+        raise to_status(error) from error
+    call.send(encode(answered, api.SCHEMA))
 
 
 def _stat(entry: FileStatus) -> Stat:

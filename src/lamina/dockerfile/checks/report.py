@@ -47,7 +47,7 @@ class CheckReport(NamedTuple):
         document: dict[str, Any] = {"warnings": warnings or None, "sources": [source]}
         if self.error is not None:
             document["buildError"] = {
-                "message": _message(self.error),
+                "message": self.error.advice,
                 "location": json_place(self.error.location),
             }
         return document
@@ -77,10 +77,6 @@ def check(request: FrontendRequest, bridge: Bridge) -> CheckReport:
     except LaminaError as error:
         return CheckReport(tuple(finds), text, error)
     return CheckReport(tuple(finds), text)
-
-
-def _message(error: LaminaError) -> str:
-    return f"{error.reason} ({error.hint})" if error.hint else error.reason
 
 
 def _line(find: Warned) -> int:
