@@ -118,6 +118,10 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
             values.parse_cache(text, "cache-from") for text in parsed.all("cache-from")
         ),
         cache_to=tuple(values.parse_cache(text, "cache-to") for text in parsed.all("cache-to")),
+        attests=values.parse_attests(
+            parsed.all("attest"),
+            {kind: parsed.text(kind) for kind in ("provenance", "sbom") if parsed.given(kind)},
+        ),
     )
 
 

@@ -40,6 +40,12 @@ _BUILD = (
         value="[TYPE:]NAME=VALUE",
         repeat=True,
     ),
+    Flag(
+        "attest",
+        "Attest how the image was made: type=provenance[,mode=min|max][,version=v1|v0.2]",
+        value="ATTESTATION",
+        repeat=True,
+    ),
     Flag("build-arg", "Set an ARG of the Dockerfile", value="NAME[=VALUE]", repeat=True),
     Flag(
         "build-context",
@@ -97,9 +103,15 @@ _BUILD = (
     ),
     Flag("platform", "What to build for (default: this machine)", value="PLATFORM", repeat=True),
     _PROGRESS,
+    Flag(
+        "provenance",
+        "Short for --attest=type=provenance: true, false, or attributes like mode=max",
+        value="ATTRIBUTES",
+    ),
     Flag("pull", "Ask the registry whether base images are still what they were"),
     Flag("push", "Push the image to the registries that its names say: type=registry"),
     Flag("quiet", "Show no progress, print the image's ID", short="q"),
+    Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
     Flag("secret", "Lend a secret: id=…[,src=FILE|,env=NAME]", value="SECRET", repeat=True),
     Flag("shm-size", "The size of /dev/shm in RUN steps", value="BYTES"),
     Flag("ssh", "Lend an SSH agent: default or id=SOCKET", value="AGENT", repeat=True),

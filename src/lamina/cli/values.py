@@ -14,6 +14,12 @@ from lamina.client.contract import CacheSpec, NamedContext, OutputSpec, SecretSp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_PROVENANCE = frozenset(
+    (
+        *("type", "disabled", "mode", "version", "inline-only", "builder-id", "filename"),
+        *("reproducible", "complete-materials"),
+    )
+)
 _SECRET_LIMIT = 500 * 1024
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 
@@ -273,6 +279,40 @@ def parse_cache(text: str, flag: str) -> CacheSpec:
         if attributes.get(key):
             attributes[key] = os.path.abspath(os.path.expanduser(attributes[key]))
     return CacheSpec(kind, tuple(attributes.items()))
+
+
+def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """`--attest type=…,key=value` and its short forms by type, which count after it.
+
+    Returns (type, attributes), without what is `disabled`; the last of a type counts.
+    """
+    texts = list(written)
+    for kind, value in short.items():
+        if value.lower() in ("1", "t", "true"):
+            texts.append(f"type={kind}")
+        elif value.lower() in ("0", "f", "false"):
+            texts.append(f"type={kind},disabled=true")
+        else:
+            texts.append(f"type={kind},{value}")
+    found: dict[str, str] = {}
+    for text in texts:
+        fields = parse_fields(text, "attest")
+        pairs = dict(fields)
+        kind = pairs.get("type", "")
+        if kind not in ("provenance", "sbom"):
+            raise InvalidInput(
+                f'--attest {text}: unknown type "{kind}"', hint="it is provenance or sbom"
+            )
+        if kind == "provenance" and (unknown := sorted(pairs.keys() - _PROVENANCE)):
+            raise InvalidInput(
+                f"--attest {text}: provenance knows no {', '.join(unknown)}",
+                hint=f"it knows {', '.join(sorted(_PROVENANCE - {'type', 'disabled'}))}",
+            )
+        found.pop(kind, None)
+        if pairs.get("disabled", "false").lower() not in ("1", "t", "true", ""):
+            kept = (f"{key}={value}" for key, value in fields if key not in ("type", "disabled"))
+            found[kind] = ",".join(f'"{field}"' if "," in field else field for field in kept)
+    return tuple(found.items())
 
 
 def parse_tag(text: str) -> str:

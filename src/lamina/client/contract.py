@@ -125,6 +125,8 @@ class BuildRequest(NamedTuple):
     """One build. Without `outputs` the result goes into the local image store.
 
     `tags` are image names as written; each output that has no `name` of its own gets them.
+    `attests` are (type, attributes) of what is to be attested: `provenance` or `sbom`, and
+    `mode=max,…`.
     """
 
     context: ContextSpec
@@ -134,6 +136,7 @@ class BuildRequest(NamedTuple):
     lent: Lent = Lent()
     cache_from: tuple[CacheSpec, ...] = ()
     cache_to: tuple[CacheSpec, ...] = ()
+    attests: Pairs = ()
 
 
 class BuildOutcome(NamedTuple):

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
+    from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
     from lamina.exporters.destination import Output
     from lamina.stores.images import StoredImage
@@ -88,9 +89,16 @@ class EmbeddedBuilder:
         from lamina.exporters.receiver import LocalReceiver
 
         outputs = _outputs(request)
+        provenance = _provenance(request)
         with self._build(request, events, cancel) as (build, bridge):
             result = build.dockerfile(_frontend_requests(request), bridge)
-            metadata = build.finish(result, outputs, LocalReceiver())
+            if provenance is not None:
+                from lamina.client.frontend_call import told_of
+
+                call = told_of(request)
+                for part in result.parts:
+                    part.files.call = call
+            metadata = build.finish(result, outputs, LocalReceiver(), provenance)
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
 
@@ -285,6 +293,14 @@ def _outputs(request: BuildRequest) -> list[Output]:
             pairs["name"] = ",".join(names)
         outputs.append(make_output(pairs))
     return outputs
+
+
+def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
+    if not request.attests:
+        return None
+    from lamina.engine.attest_options import wanted_attestations
+
+    return wanted_attestations({f"attest:{kind}": text for kind, text in request.attests})
 
 
 def _wishes(request: BuildRequest) -> CacheWishes:

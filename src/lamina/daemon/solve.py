@@ -11,9 +11,11 @@ from lamina.api.message import request_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.daemon.outputs import outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
+from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
-from lamina.engine.frontends import run_frontend
+from lamina.engine.frontends import run_frontend, set_root
 from lamina.engine.llbbridge import LlbBridge
+from lamina.engine.result import FrontendCall
 from lamina.engine.wire_result import read_result
 from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
@@ -87,6 +89,7 @@ class SolveService:
         self, request: api.SolveRequest, events: EventSink, cancel: Cancellation
     ) -> dict[str, str]:
         outputs = outputs_of(request)
+        provenance = wanted_attestations(dict(request.frontend_attrs))
         options = BuildOptions(
             ResolveMode.REMOTE, self._granted(request.entitlements), wishes_of(request.cache)
         )
@@ -97,7 +100,7 @@ class SolveService:
             self._engine.open_build(session, options, events, cancel) as build,
         ):
             result = self._result(build, request)
-            metadata = build.finish(result, outputs, SessionReceiver(session, cancel))
+            metadata = build.finish(result, outputs, SessionReceiver(session, cancel), provenance)
         return response_of(metadata, result.metadata)
 
     def _result(self, build: Build, request: api.SolveRequest) -> BuildResult:
@@ -111,7 +114,9 @@ class SolveService:
             return read_result(build.solvable(request.definition), None, {})
         bridge = LlbBridge(build, inputs, (self._worker.record(),))
         with self._gateway.registered(request.ref, bridge):
-            return bridge.wait(build.cancel)
+            result = bridge.wait(build.cancel)
+        set_root(result, FrontendCall("", dict(request.frontend_attrs)))
+        return result
 
     def _granted(self, wanted: tuple[str, ...]) -> frozenset[str]:
         for name in wanted:

@@ -11,6 +11,7 @@ from lamina.dockerfile.contract import DockerfileText, ResolvedImage
 from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
 from lamina.session.contract import FolderRequest
+from lamina.sources.material import ImageMaterial, LocalMaterial
 
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
@@ -36,6 +37,7 @@ class DockerfileBridge:
         dockerfile: str,
         data: bytes | None,
     ) -> None:
+        self._build = build
         self._session = build.session
         self._engine = build.engine
         self._images = build.engine.resolver(build.options.resolve)
@@ -68,14 +70,17 @@ class DockerfileBridge:
                         hint="name it with -f, or run lamina where it lies",
                     )
             shown.status(f"transferring dockerfile: {len(data)}B")
+            self._build.note(LocalMaterial("dockerfile"))
         with step("[internal] load .dockerignore", self._events) as shown:
             ignore = self._read_ignore(path)
+            self._build.note(LocalMaterial("context"))
             shown.status(f"transferring context: {len(ignore or b'')}B")
         return DockerfileText(name, data, ignore)
 
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         with step(f"[internal] load metadata for {reference}", self._events):
             resolved = self._images.resolve(reference, platform, self._cancel)
+        self._build.note(ImageMaterial(str(reference), platform, resolved.digest))
         return ResolvedImage(resolved.digest, resolved.config)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:

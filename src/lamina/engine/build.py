@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import LaminaError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.dockerfile.contract import Bridge, FrontendRequest
+    from lamina.engine.attest_options import ProvenanceOptions
+    from lamina.engine.attestations import Attested
     from lamina.engine.engine import Engine
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.session.contract import Session
     from lamina.solver.contract import Graph
+    from lamina.sources.material import Material
     from lamina.stores.cache_mounts import MountOrigin
 
 
@@ -58,6 +63,9 @@ class Build:
         self.options = options
         self.events = events
         self.cancel = cancel
+        self.started = time.time()
+        self._noting = threading.Lock()
+        self._noted: dict[Material, None] = {}
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
         self._packing = EarlyPacking(engine.pool, events, cancel)
@@ -65,6 +73,17 @@ class Build:
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
+
+    @property
+    def noted(self) -> list[Material]:
+        """What frontends looked at, beside what their definitions name."""
+        with self._noting:
+            return list(self._noted)
+
+    def note(self, material: Material) -> None:
+        """Remember something that a frontend looked at, for provenance."""
+        with self._noting:
+            self._noted[material] = None
 
     def solvable(self, definition: Definition | None) -> Solvable:
         """Take a definition without making anything yet. None is an empty file system.
@@ -94,19 +113,37 @@ class Build:
         return BuildResult(tuple(parts), len(parts) > 1)
 
     def finish(
-        self, result: BuildResult, outputs: Sequence[Output], receiver: Receiver
+        self,
+        result: BuildResult,
+        outputs: Sequence[Output],
+        receiver: Receiver,
+        provenance: ProvenanceOptions | None = None,
     ) -> dict[str, Any]:
         """Make the result and every output, then write the caches. Returns the outputs' metadata
-        (`containerimage.digest`, …)."""
+        (`containerimage.digest`, …).
+
+        `provenance`: attest how it was made.
+        """
         from lamina.engine.assembly import Made, MadePart
         from lamina.engine.exports import Exports
 
         engine, cancel = self.engine, self.cancel
+        if provenance is not None:
+            from lamina.engine.provenance import with_provenance
+
+            result = with_provenance(self, result, provenance)
         graphs = [part.files.graph for part in result.parts if part.files.graph is not None]
         self._packing.begin(self.job, graphs, outputs)
         try:
             made = [
-                MadePart(part.platform, self._files(part.files), part.config, part.base, part.epoch)
+                MadePart(
+                    part.platform,
+                    self._files(part.files),
+                    part.config,
+                    part.base,
+                    part.epoch,
+                    self._attested(part),
+                )
                 for part in result.parts
             ]
         finally:
@@ -151,6 +188,14 @@ class Build:
 
     def _solve(self, graph: Graph) -> Ref:
         return self.engine.scheduler.solve(self.job, graph)
+
+    def _attested(self, part: PlatformResult) -> Attested | None:
+        if not part.attestations:
+            return None
+        from lamina.engine.attestations import Attested
+
+        pool = self.engine.pool
+        return Attested(part.attestations, lambda files: pool.tree(files.ref(), self.cancel))
 
     def _files(self, files: Solvable) -> Ref:
         # Of a client's folder, what is exported is what it holds now.

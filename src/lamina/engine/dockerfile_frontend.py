@@ -25,6 +25,7 @@ from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
 from lamina.sources.image import ResolveMode
+from lamina.sources.material import ImageMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,10 +75,11 @@ def _run(
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
         if image and parse_reference(image).name not in _OURSELVES:
-            from lamina.engine.gateway_frontend import run_gateway
+            from lamina.engine.frontends import GATEWAY, run_frontend
 
+            wanted = {**attrs, "cmdline": syntax, "source": image}
             try:
-                return run_gateway(build, {**attrs, "cmdline": syntax, "source": image}, inputs)
+                return run_frontend(build, GATEWAY, wanted, inputs)
             except LaminaError as error:
                 raise error.at(syntax_location(text)) from None
     context = MainContext(contexts.main, contexts.session_of("context"))
@@ -112,6 +114,7 @@ class ContextBridge:
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
         with step(f"[internal] load metadata for {reference}", self._build.events):
             found = self._images.resolve(reference, platform, self._build.cancel)
+        self._build.note(ImageMaterial(str(reference), platform, found.digest))
         return ResolvedImage(found.digest, found.config)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:

@@ -32,11 +32,13 @@ from lamina.engine.caches import lent_import
 from lamina.engine.capabilities import FRONTEND, LLB
 from lamina.engine.frontends import run_frontend
 from lamina.engine.reading import read_file, read_folder, stat_file
-from lamina.engine.result import BuildResult
+from lamina.engine.result import Attestation, AttestationKind, BuildResult
 from lamina.engine.steps import step
 from lamina.engine.wire_result import read_result, result_metadata
+from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.ops.resolve import source_platform
 from lamina.sources.image import ResolveMode
+from lamina.sources.material import ImageMaterial
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
@@ -163,6 +165,8 @@ class LlbBridge:
             resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
             with step(name, build.events):
                 found = resolver.resolve(reference, platform, build.cancel)
+        local = request.resolver_type == _OCI_LAYOUT
+        build.note(ImageMaterial(request.ref, platform, found.digest, local))
         return ResolveImageConfigResponse(str(found.digest), found.config, request.ref)
 
     def resolve_source_meta(self, request: ResolveSourceMetaRequest) -> Any:
@@ -274,10 +278,29 @@ class LlbBridge:
             single = result.ref_deprecated
         if several is not None:
             found = {key: self._solvable(ref, empty=True) for key, ref in several.items()}
-            return read_result(None, found, metadata)
-        return read_result(
-            None if single is None else self._solvable(single, empty=True), None, metadata
-        )
+            return read_result(None, found, metadata, self._attestations(result))
+        found_one = None if single is None else self._solvable(single, empty=True)
+        return read_result(found_one, None, metadata, self._attestations(result))
+
+    def _attestations(self, result: api.Result) -> dict[str, tuple[Attestation, ...]]:
+        """What a frontend attests, by platform id."""
+        return {
+            key: tuple(
+                Attestation(
+                    one.path,
+                    one.in_toto_predicate_type,
+                    AttestationKind(one.kind),
+                    tuple(
+                        Subject(SubjectKind(s.kind), s.name, tuple(map(parse_digest, s.digest)))
+                        for s in one.in_toto_subjects
+                    ),
+                    None if one.ref is None else self._solvable(one.ref.id, empty=True),
+                    metadata=dict(one.metadata),
+                )
+                for one in listed.attestation
+            )
+            for key, listed in result.attestations
+        }
 
     def _solvable(self, ref: str, *, empty: bool = False) -> Solvable:
         """A ref by its id; "" is an empty file system, where one may be."""

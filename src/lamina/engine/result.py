@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from lamina.solver.contract import Graph
 
 
+class FrontendCall(NamedTuple):
+    """What a frontend was asked, for provenance: its attributes as they came.
+
+    `root` is the call that led to this one, if another frontend made it.
+    """
+
+    frontend: str
+    attrs: Mapping[str, str] = {}
+    root: FrontendCall | None = None
+
+
 class Solvable:
     """A definition's result, made when somebody needs it; once, whoever asks first.
 
-    `graph` is None for an empty file system.
+    `graph` is None for an empty file system; `call` is what it came of, None if a client gave
+    the definition itself.
     """
 
     def __init__(
@@ -27,6 +39,7 @@ class Solvable:
     ) -> None:
         self.definition = definition
         self.graph = graph
+        self.call: FrontendCall | None = None
         self._solve = solve
         self._lock = threading.Lock()
         self._ref: Ref | None = None

@@ -16,6 +16,7 @@ from lamina.base.reference import parse_reference
 from lamina.engine.steps import step
 from lamina.ops.resolve import RESOLVE_MODE, source_platform
 from lamina.sources.image import ResolveMode
+from lamina.sources.material import ImageMaterial
 
 if TYPE_CHECKING:
     from lamina.engine.build import Build
@@ -62,6 +63,7 @@ def _image(
         mode = request.resolve_mode or attrs.get(RESOLVE_MODE, "")
         resolver = build.engine.resolver(ResolveMode.parse(mode))
         found = resolver.resolve(parse_reference(place), platform, build.cancel)
+    build.note(ImageMaterial(place, platform, found.digest, local=scheme == "oci-layout"))
     config = b"" if wanted is not None and wanted.no_config else found.config
     return ResolveSourceImageResponse(str(found.digest), config)
 

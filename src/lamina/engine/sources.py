@@ -42,10 +42,11 @@ class EngineSources:
             layout = LentLayout(content, parse_digest(digest), location)
         elif location.startswith("/"):
             layout = FolderLayout(location)
+            name = os.path.basename(name.partition(":")[0])
         else:
             lent = session.folder(name, FolderRequest(), Cancellation())
             layout = FolderLayout(f"{lent.path}@{digest}" if digest else lent.path)
-        return LayoutSource(layout, platform, self._store.blobs, self._pool)
+        return LayoutSource(layout, name, platform, self._store.blobs, self._pool)
 
     def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource

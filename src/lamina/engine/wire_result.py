@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.base.platform import Platform
-    from lamina.engine.result import Solvable
+    from lamina.engine.result import Attestation, Solvable
 
 CONFIG = "containerimage.config"
 BASE_CONFIG = "containerimage.base.config"
@@ -31,8 +31,12 @@ def read_result(
     single: Solvable | None,
     several: Mapping[str, Solvable] | None,
     metadata: Mapping[str, bytes],
+    attestations: Mapping[str, tuple[Attestation, ...]] = {},
 ) -> BuildResult:
-    """A frontend's result: one ref, or several by platform id, or neither. Raises InvalidInput."""
+    """A frontend's result: one ref, or several by platform id, or neither. Raises InvalidInput.
+
+    `attestations` are by platform id.
+    """
     platforms = _platforms(metadata)
     if several is None:
         if single is None:
@@ -40,7 +44,15 @@ def read_result(
         config = metadata.get(CONFIG, b"")
         platform = next(iter(platforms.values()), None) or _platform_of(config)
         base = metadata.get(BASE_CONFIG, b"")
-        part = PlatformResult(platform, single, config, base, epoch=_epoch(metadata, ""))
+        key = next(iter(platforms), str(platform))
+        part = PlatformResult(
+            platform,
+            single,
+            config,
+            base,
+            epoch=_epoch(metadata, key),
+            attestations=attestations.get(key, ()),
+        )
         return BuildResult((part,), metadata=metadata)
     parts = []
     for key in [
@@ -56,6 +68,7 @@ def read_result(
                 metadata.get(f"{BASE_CONFIG}/{key}", b""),
                 key,
                 _epoch(metadata, key),
+                attestations.get(key, ()),
             )
         )
     return BuildResult(tuple(parts), True, metadata)

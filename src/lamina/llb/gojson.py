@@ -1,7 +1,9 @@
-"""Ops as the JSON that BuildKit's cache digests are over: Go's, of its protobuf structs.
+"""Ops as the JSON that BuildKit's cache digests are over, and that provenance shows: Go's, of
+its protobuf structs.
 
 Fields are in the order of `ops.proto` under the names of its generated structs; what is zero is
-left out, but a message that is there and empty is `{}`. Users have a form of their own.
+left out, but a message that is there and empty is `{}`. Users and file actions have forms of
+their own.
 """
 
 from __future__ import annotations
@@ -46,18 +48,57 @@ _NAMES: dict[type, tuple[str, ...]] = {
     op.MergeInput: ("input",),
     op.DiffOp: ("lower", "upper"),
     op.DiffInput: ("input",),
+    op.FileOp: ("actions",),
+    op.SourceOp: ("identifier", "attrs"),
+    op.BuildOp: ("builder", "inputs", "def", "attrs"),
+    op.BuildInput: ("input",),
+    op.PassthroughOp: ("id", "outputs"),
+    op.LLBPlatform: ("Architecture", "OS", "Variant", "OSVersion", "OSFeatures"),
+    op.WorkerConstraints: ("filter",),
+    op.Definition: ("def", "metadata", "Source"),
+    op.OpMetadata: (
+        *("ignore_cache", "description", "export_cache", "caps"),
+        *("progress_group", "linux_resources"),
+    ),
+    op.ExportCache: ("Value",),
+    op.OpProgressGroup: ("id", "name", "weak"),
+    op.LinuxResources: (
+        *("memory", "memorySwap", "cpuShares", "cpuPeriod", "cpuQuota"),
+        *("cpusetCpus", "cpusetMems"),
+    ),
+    op.SourceMap: ("locations", "infos"),
+    op.SourceInfo: ("filename", "data", "definition", "language"),
+    op.Locations: ("locations",),
+    op.SourceLocation: ("sourceIndex", "ranges"),
+    op.Range: ("start", "end"),
+    op.Position: ("line", "character"),
 }
+_MAPS = {
+    (op.SourceOp, "attrs"),
+    (op.BuildOp, "inputs"),
+    (op.BuildOp, "attrs"),
+    (op.Definition, "metadata"),
+    (op.OpMetadata, "description"),
+    (op.OpMetadata, "caps"),
+    (op.SourceMap, "locations"),
+}
+_ACTIONS = ("copy", "mkfile", "mkdir", "rm", "symlink")
 
 
 def message(value: tuple[Any, ...]) -> dict[str, Any]:
     """A value of `lamina.llb.op` as a document for `lamina.base.gojson.encode`."""
     if isinstance(value, op.UserOpt):
         return {"User": _user(value)}
+    if isinstance(value, op.FileAction):
+        return _file_action(value)
     document: dict[str, Any] = {}
     for name, field in zip(_NAMES[type(value)], value, strict=True):
         if field is None or (field in (0, "", b"", ()) and not _is_message(field)):
             continue
-        document[name] = _value(field)
+        if (type(value), name) in _MAPS:
+            document[name] = {key: _value(entry) for key, entry in sorted(field)}
+        else:
+            document[name] = _value(field)
     return document
 
 
@@ -74,7 +115,17 @@ def _value(field: Any) -> Any:
 
 
 def _is_message(field: object) -> bool:
-    return type(field) in _NAMES or isinstance(field, op.UserOpt)
+    return type(field) in _NAMES or isinstance(field, (op.UserOpt, op.FileAction))
+
+
+def _file_action(action: op.FileAction) -> dict[str, Any]:
+    bodies = ((kind, getattr(action, kind)) for kind in _ACTIONS)
+    return {
+        "input": action.input,
+        "secondaryInput": action.secondary_input,
+        "output": action.output,
+        "Action": {kind: message(body) for kind, body in bodies if body is not None},
+    }
 
 
 def _user(user: op.UserOpt) -> dict[str, Any]:

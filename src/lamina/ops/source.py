@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.contract import Source
+    from lamina.sources.material import Material
 
 
 class SourceOperation:
@@ -18,6 +19,10 @@ class SourceOperation:
 
     def cache_map(self, context: OpContext) -> CacheMap:
         return self._source.cache_map(context)
+
+    def material(self) -> Material | None:
+        """See `lamina.sources.contract.Source`."""
+        return self._source.material()
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         return [self._source.fetch(context)]

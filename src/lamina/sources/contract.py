@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.refs.ref import Ref
     from lamina.solver.contract import CacheMap, OpContext
+    from lamina.sources.material import Material
 
 
 class Source(Protocol):
     def cache_map(self, context: OpContext) -> CacheMap:
         """Find out what the source is at present (a tag's digest, a URL's content)."""
+        ...
+
+    def material(self) -> Material | None:
+        """What `cache_map` found, for provenance; None before that."""
         ...
 
     def fetch(self, context: OpContext) -> Ref:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext
     from lamina.sources.git_remote import GitRemote
+    from lamina.sources.material import Material
 
 
 def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
@@ -53,6 +54,14 @@ class GitSource:
         if not url.submodules:
             key += "(skip-submodules)"
         return CacheMap(source_digest(key))
+
+    def material(self) -> Material | None:
+        if not self.remote.commit:
+            return None
+        from lamina.sources.material import GitMaterial
+
+        ref = f"#{self._url.ref}" if self._url.ref else ""
+        return GitMaterial(self._url.remote + ref, self.remote.commit)
 
     def fetch(self, context: OpContext) -> Ref:
         if not self.remote.commit:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.refs.pool import RefPool
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
+    from lamina.sources.material import Material
     from lamina.system.cancel import Cancellation
 
 _CHUNK = 1 << 18
@@ -80,6 +81,13 @@ class HttpSource:
             **({"LastModTime": _http_time(found.modified_ns)} if found.modified_ns else {}),
         }
         return CacheMap(source_digest(digest_of(encode(document))))
+
+    def material(self) -> Material | None:
+        if self._found is None:
+            return None
+        from lamina.sources.material import HttpMaterial
+
+        return HttpMaterial(self._url, Digest(self._found.digest))
 
     def fetch(self, context: OpContext) -> Ref:
         found = self._found or self.bring(context.cancel)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.refs.pool import RefPool
     from lamina.registry.client import RegistryClient
     from lamina.solver.contract import OpContext
+    from lamina.sources.material import Material
     from lamina.stores.images import ImageTable
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -180,10 +181,19 @@ class ImageSource:
         self._platform = platform
         self._resolver = resolver
         self._pool = pool
+        self._digest: Digest | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        self._digest = resolved.digest
         return CacheMap(source_digest(image_key(resolved, self._platform)))
+
+    def material(self) -> Material | None:
+        if self._digest is None:
+            return None
+        from lamina.sources.material import ImageMaterial
+
+        return ImageMaterial(str(self._reference), self._platform, self._digest)
 
     def fetch(self, context: OpContext) -> Ref:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)

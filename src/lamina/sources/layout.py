@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.session.contract import ContentStore
     from lamina.solver.contract import OpContext
+    from lamina.sources.material import Material
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
 
@@ -108,10 +109,17 @@ class LentLayout:
 
 
 class LayoutSource:
-    """An image of a layout. What is needed is copied into the store, checked."""
+    """An image of a layout. What is needed is copied into the store, checked.
 
-    def __init__(self, layout: Layout, platform: Platform, blobs: BlobStore, pool: RefPool) -> None:
+    `name` is what the definition calls the layout.
+    """
+
+    def __init__(
+        self, layout: Layout, name: str, platform: Platform, blobs: BlobStore, pool: RefPool
+    ) -> None:
         self._layout = layout
+        self._name = name
+        self._found: Digest | None = None
         self._platform = platform
         self._blobs = blobs
         self._pool = pool
@@ -130,11 +138,20 @@ class LayoutSource:
             if isinstance(document, Index):
                 raise Corrupt(f"{self._layout}: an index within an index")
         config = self._read(document.config, cancel)
+        self._found = target.digest
         return ResolvedManifest(target.digest, document, config, own)
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self.resolve(context.cancel)
         return CacheMap(source_digest(image_key(resolved, self._platform)))
+
+    def material(self) -> Material | None:
+        if self._found is None:
+            return None
+        from lamina.sources.material import ImageMaterial
+
+        name = f"{self._name}@{self._found}"
+        return ImageMaterial(name, self._platform, self._found, local=True)
 
     def fetch(self, context: OpContext) -> Ref:
         resolved = self.resolve(context.cancel)

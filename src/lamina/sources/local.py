@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
+    from lamina.sources.material import Material
 
 
 _PERIOD = 0.1  # seconds
@@ -50,6 +51,11 @@ class LocalSource:
 
     def cache_map(self, context: OpContext) -> CacheMap:
         return CacheMap(digest_of(os.urandom(32)), ephemeral=True)
+
+    def material(self) -> Material | None:
+        from lamina.sources.material import LocalMaterial
+
+        return LocalMaterial(self._name)
 
     def fetch(self, context: OpContext) -> Ref:
         shown = _Transfer(self._name, context)

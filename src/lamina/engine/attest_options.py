@@ -1,0 +1,104 @@
+"""What a request wants attested, from the attributes that ask for it.
+
+`attest:provenance=mode=max,…` and `build-arg:BUILDKIT_ATTEST_PROVENANCE=…` among a frontend's
+attributes (BuildKit's `frontend/attestations`); `--attest type=provenance,…` on command lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIXES = ("attest:", "build-arg:BUILDKIT_ATTEST_")
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+_VERSIONS = ("v1", "v0.2")
+_MODES = {"min": "min", "max": "max", "full": "max"}
+
+
+class ProvenanceOptions(NamedTuple):
+    """How builds are to be told of.
+
+    `version` is SLSA's: `v1` or `v0.2`. `mode` is `min`, or `max` with every step and the
+    texts they come from. `inline_only` is for images alone. `filename` names it in folders.
+    `reproducible` is the user's word. `complete_materials` fails a build of which not all
+    materials are known.
+    """
+
+    version: str = "v1"
+    mode: str = "max"
+    inline_only: bool = False
+    builder_id: str = ""
+    filename: str = "provenance.json"
+    reproducible: bool = False
+    complete_materials: bool = False
+
+
+def wanted_attestations(attrs: Mapping[str, str]) -> ProvenanceOptions | None:
+    """What a frontend's attributes ask for; None if for no provenance.
+
+    Raises InvalidInput, and Unsupported for what lamina does not make (SBOMs).
+    """
+    wanted: dict[str, str] = {}
+    for key, value in attrs.items():
+        for prefix in _PREFIXES:
+            if key.startswith(prefix):
+                wanted[key.removeprefix(prefix).lower()] = value
+    for kind in wanted:
+        if kind not in ("sbom", "provenance"):
+            raise InvalidInput(f'unknown attestation type "{kind}"')
+    if "sbom" in wanted:
+        raise sbom_unsupported()
+    return parse_provenance(wanted["provenance"]) if "provenance" in wanted else None
+
+
+def sbom_unsupported() -> Unsupported:
+    return Unsupported(
+        "SBOM attestations are not supported yet", hint="leave out --sbom and type=sbom"
+    )
+
+
+def parse_provenance(text: str) -> ProvenanceOptions:
+    """Read `mode=max,version=v1,…`; what nobody knows is ignored, as BuildKit does.
+
+    Raises InvalidInput.
+    """
+    pairs = dict(field.partition("=")[::2] for field in _fields(text))
+    version = pairs.get("version", "v1")
+    if version not in _VERSIONS:
+        raise InvalidInput(f"invalid provenance SLSA version: {version}", hint="v1 or v0.2")
+    mode = pairs.get("mode", "max")
+    if mode not in _MODES:
+        raise InvalidInput(f'invalid mode "{mode}"', hint="provenance is mode=min or mode=max")
+    return ProvenanceOptions(
+        version,
+        _MODES[mode],
+        pairs.get("inline-only", "") in _TRUE,
+        pairs.get("builder-id", ""),
+        pairs.get("filename", "provenance.json"),
+        _boolean(pairs, "reproducible"),
+        _boolean(pairs, "complete-materials"),
+    )
+
+
+def _boolean(pairs: Mapping[str, str], key: str) -> bool:
+    value = pairs.get(key, "false")
+    if value not in _TRUE + _FALSE:
+        raise InvalidInput(f'failed to parse {key} flag "{value}"', hint="it is true or false")
+    return value in _TRUE
+
+
+def _fields(text: str) -> list[str]:
+    """One line of CSV."""
+    if '"' not in text:
+        return [field for field in text.split(",") if field]
+    import csv
+
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise InvalidInput(f"failed to parse {text}: {error}") from error

@@ -1,0 +1,153 @@
+"""What a build was made of: sources by digest, lent things, and whether it used a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.reference import parse_reference
+from lamina.llb.codec import decode_op
+from lamina.llb.op import MountType, NetMode
+from lamina.ops.source import SourceOperation
+from lamina.sources.material import GitMaterial, HttpMaterial, ImageMaterial, LocalMaterial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lamina.base.platform import Platform
+    from lamina.llb.op import ExecOp
+    from lamina.refs.ref import Ref
+    from lamina.solver.node import Node
+    from lamina.sources.material import Material
+
+
+class Materials(NamedTuple):
+    """Sorted, each once. `secrets` and `agents` are (id, whether the steps can do without).
+
+    `complete` is False if a step may have read what nobody recorded.
+    """
+
+    images: tuple[ImageMaterial, ...] = ()
+    git: tuple[GitMaterial, ...] = ()
+    http: tuple[HttpMaterial, ...] = ()
+    folders: tuple[str, ...] = ()
+    secrets: tuple[tuple[str, bool], ...] = ()
+    agents: tuple[tuple[str, bool], ...] = ()
+    network: bool = False
+    complete: bool = True
+
+
+def materials_of(nodes: Iterable[Node[Ref]], noted: Iterable[Material]) -> Materials:
+    """Those of vertices, whether they ran or were remembered, and what frontends looked at."""
+    found: list[Material] = []
+    secrets: dict[str, bool] = {}
+    agents: dict[str, bool] = {}
+    network, complete = False, True
+    for node in nodes:
+        if isinstance(node.op, SourceOperation):
+            material = node.op.material()
+            if material is not None:
+                found.append(material)
+        op = decode_op(node.spec.data)
+        if op.source is not None:
+            _add_access(dict(op.source.attrs), secrets, agents)
+        elif op.exec is not None:
+            network |= op.exec.network is not NetMode.NONE
+            _add_lent(op.exec, secrets, agents)
+        elif op.build is not None:
+            complete = False
+    found += noted
+    folders = {m.name for m in found if isinstance(m, LocalMaterial)}
+    git = {_redact_git(m): None for m in found if isinstance(m, GitMaterial)}
+    http = {m._replace(url=redacted(m.url)): None for m in found if isinstance(m, HttpMaterial)}
+    images = dict.fromkeys(m for m in found if isinstance(m, ImageMaterial))
+    return Materials(
+        tuple(sorted(_without_twins(images), key=lambda image: image.name)),
+        tuple(sorted(git)),
+        tuple(sorted(http)),
+        tuple(sorted(folders)),
+        tuple(sorted(secrets.items())),
+        tuple(sorted(agents.items())),
+        network,
+        complete and not folders,
+    )
+
+
+def of_platform(
+    noted: Iterable[Material], platform: Platform, every: Iterable[Platform]
+) -> list[Material]:
+    """What was looked at for one platform: no image that was looked at for each of them apart."""
+    noted, every = list(noted), list(every)
+    platforms: dict[str, set[Platform | None]] = {}
+    for material in noted:
+        if isinstance(material, ImageMaterial):
+            platforms.setdefault(material.name, set()).add(material.platform)
+    return [
+        material
+        for material in noted
+        if not isinstance(material, ImageMaterial)
+        or not platforms[material.name].issuperset(every)
+        or material.platform == platform
+    ]
+
+
+def redacted(url: str) -> str:
+    """A URL without the name and password in it."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        if not parts.netloc or "@" not in parts.netloc:
+            return url
+        account, _, host = parts.netloc.rpartition("@")
+        name, colon, _ = account.partition(":")
+    except ValueError:
+        return url
+    masked = "xxxxx" if name else ""
+    if colon:
+        masked += ":xxxxx"
+    return parts._replace(netloc=f"{masked}@{host}").geturl()
+
+
+def _add_lent(op: ExecOp, secrets: dict[str, bool], agents: dict[str, bool]) -> None:
+    for mount in op.mounts:
+        if mount.mount_type is MountType.SECRET and mount.secret is not None:
+            _add(secrets, mount.secret.id, optional=mount.secret.optional)
+        if mount.mount_type is MountType.SSH and mount.ssh is not None:
+            _add(agents, mount.ssh.id or "default", optional=mount.ssh.optional)
+    for variable in op.secret_env:
+        _add(secrets, variable.id, optional=variable.optional)
+
+
+def _add_access(
+    attrs: Mapping[str, str], secrets: dict[str, bool], agents: dict[str, bool]
+) -> None:
+    """What a git repository is opened with, if it asks for anything."""
+    for key in ("git.authtokensecret", "git.authheadersecret"):
+        if name := attrs.get(key):
+            _add(secrets, name, optional=True)
+    if agent := attrs.get("git.mountsshsock"):
+        _add(agents, agent, optional=True)
+
+
+def _add(found: dict[str, bool], name: str, *, optional: bool) -> None:
+    found[name] = found.get(name, True) and optional
+
+
+def _redact_git(material: GitMaterial) -> GitMaterial:
+    return material._replace(url=redacted(material.url))
+
+
+def _without_twins(images: Mapping[ImageMaterial, None]) -> list[ImageMaterial]:
+    """Leaves out an image by digest if it is there by the tag that it was found under."""
+    tagged = set()
+    for image in images:
+        reference = parse_reference(image.name)
+        if reference.digest is None:
+            tagged.add((reference.name, reference.tag))
+    kept = []
+    for image in images:
+        reference = parse_reference(image.name)
+        twin = (reference.name, reference.tag or "latest")
+        if reference.digest is None or twin not in tagged:
+            kept.append(image)
+    return kept

@@ -1,0 +1,39 @@
+"""What sources turned out to be: the materials that provenance tells of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lamina.base.digest import Digest
+    from lamina.base.platform import Platform
+
+
+class ImageMaterial(NamedTuple):
+    """An image by name; `digest` is what the name points to, `local` that of an OCI layout."""
+
+    name: str
+    platform: Platform | None
+    digest: Digest
+    local: bool = False
+
+
+class GitMaterial(NamedTuple):
+    """`url` is the remote, with `#ref` if one is asked for; `commit` its whole name."""
+
+    url: str
+    commit: str
+
+
+class HttpMaterial(NamedTuple):
+    url: str
+    digest: Digest
+
+
+class LocalMaterial(NamedTuple):
+    """A folder of the client's, by the name that it is lent under."""
+
+    name: str
+
+
+Material = ImageMaterial | GitMaterial | HttpMaterial | LocalMaterial

@@ -1,0 +1,321 @@
+"""What provenance says, from values; whole builds are in `tests/e2e/test_attestations.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lamina.base.digest import Digest
+from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.platform import Platform
+from lamina.engine.attest_options import ProvenanceOptions, parse_provenance, wanted_attestations
+from lamina.engine.attestations import Attested
+from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
+from lamina.engine.materials import Materials, materials_of, of_platform, redacted
+from lamina.engine.predicate import Told, predicate
+from lamina.engine.result import Attestation, AttestationKind, FrontendCall, Solvable
+from lamina.exporters.attestation import Subject, SubjectKind
+from lamina.llb.op import (
+    CopyAction,
+    Definition,
+    ExecMeta,
+    ExecOp,
+    FileAction,
+    FileOp,
+    Locations,
+    Mount,
+    Op,
+    Position,
+    Range,
+    SourceInfo,
+    SourceLocation,
+    SourceMap,
+    SourceOp,
+)
+from lamina.llb.state import Vertex, marshal
+from lamina.refs.tree import Tree
+from lamina.sources.material import GitMaterial, HttpMaterial, ImageMaterial, LocalMaterial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64")
+ONE, TWO = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
+COMMIT = "a" * 40
+
+
+def test_what_is_wanted() -> None:
+    assert wanted_attestations({"target": "x"}) is None
+    assert wanted_attestations({"attest:provenance": ""}) == ProvenanceOptions()
+    options = wanted_attestations(
+        {
+            "attest:provenance": "type=provenance,mode=min,inline-only=true,builder-id=me,"
+            "version=v0.2,filename=p.json,reproducible=1,nobody=knows"
+        }
+    )
+    assert options == ProvenanceOptions("v0.2", "min", True, "me", "p.json", True)
+    assert wanted_attestations({"build-arg:BUILDKIT_ATTEST_PROVENANCE": "mode=full"}) == (
+        ProvenanceOptions()
+    )
+    assert parse_provenance('"builder-id=a,b"').builder_id == "a,b"
+    with pytest.raises(Unsupported, match="SBOM"):
+        wanted_attestations({"attest:sbom": "generator=x"})
+    with pytest.raises(InvalidInput, match="unknown attestation type"):
+        wanted_attestations({"attest:vibes": ""})
+
+
+@pytest.mark.parametrize("text", ["mode=most", "version=v2", "reproducible=maybe", '"mode'])
+def test_bad_options(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_provenance(text)
+
+
+@given(st.text())
+def test_any_option_is_read_or_refused(text: str) -> None:
+    try:
+        assert isinstance(parse_provenance(text), ProvenanceOptions)
+    except LaminaError as error:
+        assert error.reason
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u:p@h/x.git#main", "https://xxxxx:xxxxx@h/x.git#main"),
+        ("https://token@h/x", "https://xxxxx@h/x"),
+        ("https://:p@h/x", "https://:xxxxx@h/x"),
+        ("https://h/x?a=b@c", "https://h/x?a=b@c"),
+        ("git@github.com:a/b", "git@github.com:a/b"),
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_redacted(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+@given(st.text(alphabet="ab:@/", max_size=12), st.text(alphabet="pqr", min_size=1))
+def test_no_password_is_told(rest: str, password: str) -> None:
+    assert f":{password}@" not in redacted(f"https://user:{password}@host/{rest}")
+
+
+def test_materials() -> None:
+    by_tag = ImageMaterial("docker.io/library/a:1", AMD, ONE)
+    by_digest = ImageMaterial(f"docker.io/library/a:1@{ONE}", AMD, ONE)
+    alone = ImageMaterial(f"docker.io/library/b@{TWO}", AMD, TWO)
+    git = GitMaterial("https://u:p@h/x.git#main", COMMIT)
+    http = HttpMaterial("https://u:p@h/file", ONE)
+    found = materials_of([], [by_digest, by_tag, alone, git, git, http, LocalMaterial("context")])
+    assert found == Materials(
+        images=(by_tag, alone),
+        git=(GitMaterial("https://xxxxx:xxxxx@h/x.git#main", COMMIT),),
+        http=(HttpMaterial("https://xxxxx:xxxxx@h/file", ONE),),
+        folders=("context",),
+        complete=False,
+    )
+    assert materials_of([], [by_tag]).complete
+
+
+def test_images_of_other_platforms_are_left_out() -> None:
+    everywhere = [ImageMaterial("a:1", platform, ONE) for platform in (AMD, ARM)]
+    tools = ImageMaterial("tools:1", AMD, TWO)
+    noted = [*everywhere, tools, LocalMaterial("context")]
+    assert of_platform(noted, ARM, [AMD, ARM]) == [everywhere[1], tools, noted[-1]]
+
+
+def told(**fields: Any) -> Told:
+    return Told(None, Materials(), "id", 0.5, 2.0)._replace(**fields)
+
+
+def test_versions_tell_the_same() -> None:
+    call = FrontendCall(
+        "dockerfile.v0",
+        {
+            "context": "https://u:p@h/x.git#main:sub",
+            "filename": "app.Dockerfile",
+            "build-arg:A": "b",
+            "platform": "linux/arm64",
+            "cgroup-parent": "c",
+            "attest:provenance": "x",
+            "vcs:source": "https://u:p@h/x.git",
+            "vcs:revision": "",
+        },
+    )
+    materials = Materials(
+        images=(ImageMaterial("a:1", ARM, ONE),),
+        git=(GitMaterial("https://xxxxx:xxxxx@h/x.git#main", COMMIT),),
+        secrets=(("s", True), ("t", False)),
+        agents=(("default", False),),
+        network=True,
+    )
+    known = told(call=call, materials=materials, build_config={"llbDefinition": []})
+    new = predicate(known, ProvenanceOptions(builder_id="me", reproducible=True))
+    external = new["buildDefinition"]["externalParameters"]
+    assert external["configSource"] == {
+        "uri": "https://xxxxx:xxxxx@h/x.git#main:sub",
+        "digest": {"sha1": COMMIT},
+        "path": "app.Dockerfile",
+    }
+    assert external["request"] == {
+        "frontend": "dockerfile.v0",
+        "args": {"build-arg:A": "b"},
+        "secrets": [{"id": "s", "optional": True}, {"id": "t"}],
+        "ssh": [{"id": "default"}],
+        "compatibilityVersion": 30,
+    }
+    metadata = new["runDetails"]["metadata"]
+    assert metadata["buildkit_metadata"] == {"vcs": {"source": "https://xxxxx:xxxxx@h/x.git"}}
+    assert metadata["buildkit_completeness"] == {"request": True, "resolvedDependencies": True}
+    assert metadata["startedOn"] == "1970-01-01T00:00:00.5Z"
+    assert "buildkit_hermetic" not in metadata
+    dependencies = new["buildDefinition"]["resolvedDependencies"]
+    assert dependencies[0]["uri"] == "pkg:docker/a@1?platform=linux%2Farm64"
+    old = predicate(known, ProvenanceOptions("v0.2", builder_id="me", reproducible=True))
+    assert old["materials"] == dependencies
+    assert old["invocation"]["parameters"] == external["request"]
+    assert old["invocation"]["configSource"]["entryPoint"] == "app.Dockerfile"
+    assert old["builder"] == new["runDetails"]["builder"] == {"id": "me"}
+    assert old["metadata"]["reproducible"]
+    assert old["buildConfig"] == {"llbDefinition": []}
+
+
+def test_the_least_tells_no_arguments() -> None:
+    call = FrontendCall("dockerfile.v0", {"build-arg:A": "b", "label:l": "m", "target": "t"})
+    materials = Materials(secrets=(("s", False),))
+    document = predicate(told(call=call, materials=materials), ProvenanceOptions(mode="min"))
+    request = document["buildDefinition"]["externalParameters"]["request"]
+    assert request["args"] == {"target": "t"}
+    assert "secrets" not in request
+    metadata = document["runDetails"]["metadata"]
+    assert metadata["buildkit_completeness"]["request"] is False
+    assert metadata["buildkit_hermetic"] is True
+
+
+def test_a_definition_alone_and_a_call_within_a_call() -> None:
+    document = predicate(told(), ProvenanceOptions())
+    assert document["buildDefinition"]["externalParameters"]["configSource"] == {}
+    assert document["runDetails"]["metadata"]["buildkit_completeness"]["request"] is False
+    inner = FrontendCall("gateway.v0", {"source": "x"}, FrontendCall("", {"build-arg:A": "b"}))
+    document = predicate(told(call=inner), ProvenanceOptions())
+    request = document["buildDefinition"]["externalParameters"]["request"]
+    assert request["root"] == {"configSource": {}, "request": {"args": {"build-arg:A": "b"}}}
+
+
+def test_contexts_by_url() -> None:
+    http = HttpMaterial("https://h/c.tar", TWO)
+    call = FrontendCall("dockerfile.v0", {"contextkey": "here", "here": "https://h/c.tar"})
+    document = predicate(told(call=call, materials=Materials(http=(http,))), ProvenanceOptions())
+    source = document["buildDefinition"]["externalParameters"]["configSource"]
+    assert source == {"uri": "https://h/c.tar", "digest": {"sha256": "2" * 64}}
+
+
+def definition() -> Definition:
+    local = Vertex(Op(source=SourceOp("local://c", (("local.session", "s"), ("local.x", "y")))))
+    copy = FileAction(-1, 0, 0, copy=CopyAction("/a", "/b", mode=-1))
+    copied = Vertex(Op(file=FileOp((copy,))), (local.output(),))
+    meta = ExecMeta(("true",), cwd="/")
+    ran = Vertex(Op(exec=ExecOp(meta, (Mount(dest="/"),))), (copied.output(),))
+    marshalled = marshal(ran.output())
+    place = Locations((SourceLocation(0, (Range(Position(3), Position(3)),)),))
+    text = SourceInfo("Dockerfile", b"RUN true", language="Dockerfile")
+    return marshalled._replace(source=SourceMap(((str(ran.digest), place),), (text,)))
+
+
+def test_build_steps() -> None:
+    made = definition()
+    steps, places = build_steps(made)
+    assert [step["id"] for step in steps] == ["step0", "step1", "step2", "step3"]
+    assert [step.get("inputs") for step in steps] == [None, ["step0:0"], ["step1:0"], ["step2:0"]]
+    source = steps[0]["op"]["Op"]["source"]
+    assert source == {"identifier": "local://c", "attrs": {"local.x": "y"}}
+    (action,) = steps[1]["op"]["Op"]["file"]["actions"]
+    assert action == {
+        "input": -1,
+        "secondaryInput": 0,
+        "output": 0,
+        "Action": {"copy": {"src": "/a", "dest": "/b", "mode": -1}},
+    }
+    ran = steps[2]["op"]["Op"]["exec"]
+    assert ran == {"meta": {"args": ["true"], "cwd": "/"}, "mounts": [{"dest": "/"}]}
+    assert steps[3]["op"]["Op"] == {}
+    assert sorted(digest_mapping(places).values()) == ["step0", "step1", "step2", "step3"]
+    texts = source_texts(made, places)
+    assert texts is not None
+    (info,) = texts["infos"]
+    assert info == {"filename": "Dockerfile", "language": "Dockerfile", "data": "UlVOIHRydWU="}
+    place = {"ranges": [{"start": {"line": 3}, "end": {"line": 3}}]}
+    assert texts["locations"] == {"step2": {"locations": [place]}}
+    assert build_steps(None) == ([], {})
+
+
+def files(root: Path) -> tuple[Solvable, Attested]:
+    def never(_: object) -> Any:
+        raise AssertionError
+
+    solvable = Solvable(None, None, never)
+    return solvable, Attested((), lambda _: Tree(str(root)))
+
+
+def statements(root: Path, *attestations: Attestation) -> Any:
+    return Attested(attestations, lambda _: Tree(str(root))).statements()
+
+
+def test_files_of_frontends(tmp_path: Path) -> None:
+    solvable, _ = files(tmp_path)
+    (tmp_path / "sbom.spdx.json").write_text('{"a": 1}')
+    (tmp_path / "link.json").symlink_to("/sbom.spdx.json")
+    (tmp_path / "out.json").symlink_to("../../../etc/passwd")
+    core = {"sbom-core": b"sbom"}
+    (tmp_path / "b").mkdir()
+    whole = {
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": "https://spdx.dev/Document",
+        "subject": [{"name": "x", "digest": {"sha256": "1" * 64}}],
+        "predicate": {"p": [1, 2.5]},
+    }
+    (tmp_path / "b/extra.json").write_text(json.dumps(whole))
+    bundle = Attestation("b", kind=AttestationKind.BUNDLE, files=solvable, metadata=core)
+    one = Attestation("sbom.spdx.json", "https://spdx.dev/Document", files=solvable, metadata=core)
+    first, second = statements(tmp_path, bundle, one)
+    assert (first.path, first.predicate) == ("sbom.spdx.json", b'{"a": 1}')
+    assert second.path == "b/extra.json"
+    assert json.loads(second.predicate) == {"p": [1, 2.5]}
+    assert second.subjects == (Subject(SubjectKind.RAW, "x", (ONE,)),)
+    (linked,) = statements(tmp_path, one._replace(path="link.json"))
+    assert linked.predicate == b'{"a": 1}'
+    with pytest.raises(NotFound):  # what the link leads to is looked for beneath the root
+        statements(tmp_path, one._replace(path="out.json"))
+
+
+def test_what_frontends_may_not_attest(tmp_path: Path) -> None:
+    solvable, _ = files(tmp_path)
+    (tmp_path / "p.json").write_text('{"predicateType": "https://slsa.dev/provenance/v1"}')
+    (tmp_path / "dir").mkdir()
+    slsa = "https://slsa.dev/provenance/v1"
+    bad = [
+        (Attestation("p.json", slsa, files=solvable), "may not set provenance"),
+        (Attestation("", kind=AttestationKind.BUNDLE, files=solvable), "not a regular file|bundle"),
+        (Attestation("p.json", "t"), "available content"),
+        (Attestation("", "t", files=solvable), "set path"),
+        (Attestation("dir", "t", files=solvable), "not a regular file"),
+        (Attestation("p.json", kind=AttestationKind.BUNDLE, files=solvable), "not a directory"),
+        (Attestation("b", kind=AttestationKind.BUNDLE), "no ref"),
+    ]
+    for attestation, words in bad:
+        with pytest.raises(InvalidInput, match=words):
+            statements(tmp_path, attestation)
+    (tmp_path / "dir/x.json").write_text("[]")
+    with pytest.raises(InvalidInput, match="cannot decode"):
+        statements(tmp_path, Attestation("dir", kind=AttestationKind.BUNDLE, files=solvable))
+
+
+def test_for_images_alone() -> None:
+    inline = Attestation("p", "t", predicate=lambda: b"{}", metadata={"inline-only": b"true"})
+    attested = Attested((inline,), lambda _: Tree("/nowhere"))
+    assert attested.wanted(inline=True)
+    assert not attested.wanted(inline=False)
+    assert attested.statements(inline=False) == []
+    assert len(attested.statements()) == 1
