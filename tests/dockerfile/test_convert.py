@@ -419,11 +419,18 @@ def test_git_repositories(convert: Convert) -> None:
         "FROM base\nADD --keep-git-dir https://u@host.example/x.git#v1:dir/sub /x\n"
         "ADD git@host.example:team/y.git?branch=b&submodules=0 /y\n"
     )
+    secrets = {
+        "git.authheadersecret": "GIT_AUTH_HEADER",
+        "git.authtokensecret": "GIT_AUTH_TOKEN",
+    }
     assert made.sources["git://host.example/x.git#v1:dir/sub"] == {
+        **secrets,
         "git.fullurl": "https://u@host.example/x.git",
         "git.keepgitdir": "true",
     }
     assert made.sources["git://host.example/team/y.git#refs/heads/b"] == {
+        **secrets,
+        "git.mountsshsock": "default",
         "git.fullurl": "git@host.example:team/y.git",
         "git.skipsubmodules": "true",
     }

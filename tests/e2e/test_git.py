@@ -131,7 +131,7 @@ def test_what_is_not_there_or_not_that(
     lamina: Lamina, context: Callable[..., Path], repository: Path, address: str
 ) -> None:
     for source, said in (
-        (f"{address}#nope", "no ref nope"),
+        (f"{address}#nope", "does not contain ref nope"),
         (f"{address}#main:nowhere", "no folder nowhere"),
         (f"--checksum={'0' * 40} {address}", "expected checksum"),
         (f"{address}/absent", "git://"),

@@ -11,16 +11,22 @@ import re
 from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.base.redact import redacted
 
-_HOSTED = re.compile(r"(?:[A-Za-z0-9_.-]+@)[A-Za-z0-9_.-]+:")
+_HOSTED = re.compile(r"[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_TRUE, _FALSE = ("1", "true", ""), ("0", "false")
+_SHORT = "github.com/"
+_SWITCHES = ("keep-git-dir", "submodules", "fetch-by-commit")
+_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
+_HEADS, _TAGS = "refs/heads/", "refs/tags/"
 
 
 class GitUrl(NamedTuple):
     """`remote` is what git itself takes; `ref` of "" is the remote's default branch.
 
-    `commit` is what the ref must be (the start of a commit's name), "" for anything.
+    `commit` is what the ref must be (the start of a commit's name), "" for anything. With
+    `by_commit` it is what is fetched, whatever the ref is by now. `mtime` says what the times of
+    the files are: "commit" for the commit's, "" and "checkout" for the moment's.
     """
 
     remote: str
@@ -29,6 +35,8 @@ class GitUrl(NamedTuple):
     commit: str = ""
     keep_git_dir: bool | None = None
     submodules: bool = True
+    mtime: str = ""
+    by_commit: bool = False
 
 
 def is_git_url(text: str) -> bool:
@@ -40,6 +48,16 @@ def is_git_url(text: str) -> bool:
     return re.split(r"[?#]", text, maxsplit=1)[0].endswith(".git")
 
 
+def is_git_context(text: str) -> bool:
+    """As `is_git_url`, for build contexts: there `github.com/owner/name` is short for one."""
+    return text.startswith(_SHORT) or is_git_url(text)
+
+
+def is_ssh(remote: str) -> bool:
+    """Whether a remote is reached through ssh."""
+    return remote.startswith("ssh://") or "://" not in remote
+
+
 def is_commit(ref: str) -> bool:
     """Whether a ref is a whole commit name, SHA-1 or SHA-256."""
     return _COMMIT.fullmatch(ref) is not None
@@ -47,43 +65,77 @@ def is_commit(ref: str) -> bool:
 
 def parse_git_url(text: str) -> GitUrl:
     """Raises InvalidInput."""
+    if text.startswith(_SHORT):
+        text = f"https://{text}"
     address, _, fragment = text.partition("#")
     remote, _, query = address.partition("?")
     ref, _, folder = fragment.partition(":")
-    url = GitUrl(remote, ref, folder)
-    for pair in filter(None, query.split("&")):
-        url = _with_option(text, url, *pair.partition("=")[::2])
+    folder = posixpath.normpath("/" + folder).lstrip("/")
+    shown = redacted(text)
+    url = _with_query(shown, GitUrl(remote, ref, folder), query)
     if url.ref.startswith("-") or any(c in url.ref for c in " \n\\^~?*["):
-        raise InvalidInput(f'{text}: "{url.ref}" is not a ref')
-    folder = posixpath.normpath("/" + url.folder)[1:]
-    return url._replace(folder="" if folder == "." else folder)
+        raise InvalidInput(f'{shown}: "{url.ref}" is not a ref')
+    return url._replace(folder=posixpath.normpath("/" + url.folder).lstrip("/"))
 
 
-def _with_option(text: str, url: GitUrl, key: str, value: str) -> GitUrl:
-    from urllib.parse import unquote_plus
+def _with_query(shown: str, url: GitUrl, query: str) -> GitUrl:
+    from urllib.parse import parse_qsl
 
-    value = unquote_plus(value)
+    options: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key in options:
+            raise InvalidInput(f'{shown}: query "{key}" has multiple values')
+        if not value and key not in _SWITCHES:
+            raise InvalidInput(f'{shown}: query "{key}" has no value')
+        options[key] = value
+    for key, value in options.items():
+        url = _with_option(shown, url, key, value)
+    for key, prefix in (("tag", _TAGS), ("branch", _HEADS)):
+        if key in options:
+            name = prefix + options[key].removeprefix(prefix)
+            if key == "branch" and "tag" in options:
+                raise InvalidInput(f"{shown}: branch conflicts with tag")
+            url = url._replace(ref=_alone(shown, "ref", url.ref, name))
+    return url
+
+
+def _with_option(shown: str, url: GitUrl, key: str, value: str) -> GitUrl:
     match key:
-        case "ref" | "branch" | "tag":
-            prefix = {"ref": "", "branch": "refs/heads/", "tag": "refs/tags/"}[key]
-            if url.ref:
-                raise InvalidInput(f"{text} names more than one ref")
-            return url._replace(ref=value if value.startswith(prefix) else prefix + value)
+        case "ref":
+            return url._replace(ref=_alone(shown, key, url.ref, value))
+        case "tag" | "branch":
+            return url
         case "subdir":
-            return url._replace(folder=value)
+            return url._replace(folder=_alone(shown, key, url.folder, value))
         case "commit" | "checksum":
             return url._replace(commit=value)
         case "keep-git-dir":
-            return url._replace(keep_git_dir=_switch(text, key, value))
+            return url._replace(keep_git_dir=_switch(shown, key, value))
         case "submodules":
-            return url._replace(submodules=_switch(text, key, value))
+            return url._replace(submodules=_switch(shown, key, value))
+        case "fetch-by-commit":
+            return url._replace(by_commit=_switch(shown, key, value))
+        case "mtime" if value in ("checkout", "commit"):
+            return url._replace(mtime=value)
+        case "mtime":
+            raise InvalidInput(
+                f'{shown}: invalid mtime value: "{value}" (must be "checkout" or "commit")'
+            )
     raise InvalidInput(
-        f'{text}: unknown option "{key}"',
-        hint="known are ref, branch, tag, commit, subdir, keep-git-dir and submodules",
+        f'{shown}: unexpected query "{key}"',
+        hint="known are ref, branch, tag, commit, checksum, subdir, keep-git-dir, submodules, "
+        "mtime and fetch-by-commit",
     )
 
 
-def _switch(text: str, key: str, value: str) -> bool:
-    if value.lower() not in _TRUE + _FALSE:
-        raise InvalidInput(f'{text}: {key} is true or false, not "{value}"')
-    return value.lower() in _TRUE
+def _alone(shown: str, key: str, known: str, value: str) -> str:
+    """What is said twice has to be the same."""
+    if known and known != value:
+        raise InvalidInput(f'{shown}: {key} conflicts: "{known}" vs "{value}"')
+    return value
+
+
+def _switch(shown: str, key: str, value: str) -> bool:
+    if value and value.lower() not in _TRUE + _FALSE:
+        raise InvalidInput(f'{shown}: invalid {key} value: "{value}"', hint="say true or false")
+    return value.lower() not in _FALSE

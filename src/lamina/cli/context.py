@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.git_url import is_git_context
 from lamina.cli.archive import BLOCK, is_archive, unpack
-from lamina.cli.remote import cloned, is_git_context, open_url
+from lamina.cli.remote import cloned, open_url
 from lamina.cli.values import is_remote
 from lamina.client.contract import ContextSpec, Lent
 

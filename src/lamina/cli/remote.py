@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import NotFound, Unavailable
-from lamina.base.git_url import is_git_url, parse_git_url
+from lamina.base.git_url import parse_git_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from lamina.client.contract import Lent
 
 _TIMEOUT = 60
-_SHORT = "github.com/"
-
-
-def is_git_context(path: str) -> bool:
-    """Whether a context is a git repository; `github.com/owner/name` is short for one."""
-    return path.startswith(_SHORT) or is_git_url(path)
 
 
 @contextmanager
@@ -35,7 +29,7 @@ def cloned(address: str, lent: Lent) -> Iterator[str]:
     from lamina.sources.git_remote import GitRemote
     from lamina.system.cancel import Cancellation
 
-    url = parse_git_url(f"https://{address}" if address.startswith(_SHORT) else address)
+    url = parse_git_url(address)
     cancel = Cancellation()
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
         session = EmbeddedSession({}, lent)

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from lamina.base.git_url import is_ssh
 from lamina.llb.op import Op, SourceOp
 
 if TYPE_CHECKING:
@@ -49,17 +50,24 @@ def local_source(
 def git_source(url: GitUrl, *, keep_git_dir: bool | None = None, checksum: str = "") -> Op:
     """A repository's commit; what is said here goes before what the URL says."""
     keep = keep_git_dir if keep_git_dir is not None else url.keep_git_dir
-    attrs = [("git.fullurl", url.remote)]
-    if keep:
-        attrs.append(("git.keepgitdir", "true"))
-    if checksum or url.commit:
-        attrs.append(("git.checksum", checksum or url.commit))
-    if not url.submodules:
-        attrs.append(("git.skipsubmodules", "true"))
-    place = re.sub(r"^(?:[a-z]+://)?(?:[^@/]*@)?", "", url.remote).replace(":", "/", 1)
+    attrs = {
+        "git.fullurl": url.remote,
+        "git.authheadersecret": "GIT_AUTH_HEADER",
+        "git.authtokensecret": "GIT_AUTH_TOKEN",
+        "git.checksum": checksum or url.commit,
+        "git.mtime": url.mtime,
+        "git.keepgitdir": "true" if keep else "",
+        "git.skipsubmodules": "" if url.submodules else "true",
+        "git.fetchbycommit": "true" if url.by_commit else "",
+        "git.mountsshsock": "default" if is_ssh(url.remote) else "",
+    }
+    place = re.sub(r"^(?:[a-z]+://)?(?:[^@/]*@)?", "", url.remote)
+    if "://" not in url.remote:
+        place = place.replace(":", "/", 1)
     fragment = f"#{url.ref}{':' + url.folder if url.folder else ''}"
     identifier = f"git://{place}{fragment if len(fragment) > 1 else ''}"
-    return Op(source=SourceOp(identifier, tuple(sorted(attrs))))
+    said = ((key, value) for key, value in sorted(attrs.items()) if value)
+    return Op(source=SourceOp(identifier, tuple(said)))
 
 
 def http_source(url: str, name: str, *, checksum: str = "") -> Op:

@@ -7,7 +7,8 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.base.git_url import is_git_url, parse_git_url
+from lamina.base.git_url import is_git_context, is_git_url, parse_git_url
+from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.contract import NamedContext
 from lamina.dockerfile.sources import git_source, http_source, local_source
@@ -78,10 +79,10 @@ class Contexts:
         """The build context, unless the client lends it, and what holds the Dockerfile then."""
         options = self._options
         context = dockerfile = None
-        if options.context and is_git_url(options.context):
+        if is_git_context(options.context):
             keep = options.keep_git_dir or None
             op = git_source(parse_git_url(options.context), keep_git_dir=keep)
-            context = define(op, f"[internal] load git source {options.context}")
+            context = define(op, f"[internal] load git source {redacted(options.context)}")
         elif options.context.startswith(("http://", "https://")):
             context = self._download(options.context)
         else:
@@ -138,9 +139,9 @@ class Contexts:
             return NamedContext(name, "definition", value, None, self._inputs[value], config)
         if is_git_url(text):
             op = git_source(parse_git_url(text))
-            return NamedContext(name, "definition", text, None, define(op, text))
+            return NamedContext(name, "definition", text, None, define(op, redacted(text)))
         if kind in ("http", "https"):
-            source = define(http_source(text, "context"), f"[context {name}] {text}")
+            source = define(http_source(text, "context"), f"[context {name}] {redacted(text)}")
             return NamedContext(name, "definition", text, None, source)
         raise InvalidInput(f"unsupported context source {kind} for {name}")
 

@@ -73,7 +73,10 @@ def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> Resolve
     source = build.engine.sources.git(place, dict(request.source.attrs), build.session)
     remote = source.remote
     remote.resolve(build.cancel)
-    return ResolveSourceGitResponse(remote.commit, remote.name)
+    objects: tuple[bytes, bytes] = (b"", b"")
+    if request.git is not None and request.git.return_object:
+        objects = remote.objects(build.cancel)
+    return ResolveSourceGitResponse(remote.commit, remote.name, remote.peeled, *objects)
 
 
 def _http(build: Build, source: SourceOp) -> ResolveSourceHTTPResponse:

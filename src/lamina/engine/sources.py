@@ -56,12 +56,12 @@ class EngineSources:
         return HttpSource(url, attrs, self._folder("http"), self._pool)
 
     def git(self, place: str, attrs: dict[str, str], session: Session) -> GitSource:
-        from lamina.sources.git import GitSource, git_url_of
+        from lamina.sources.git import GitSource, git_access_of, git_url_of
         from lamina.sources.git_remote import GitRemote
 
         scratch = self._store.scratch
         url = git_url_of(place, attrs)
-        remote = GitRemote(url, self._folder("git"), scratch, session)
+        remote = GitRemote(url, self._folder("git"), scratch, session, git_access_of(attrs))
         return GitSource(url, remote, scratch, self._pool)
 
     def _folder(self, name: str) -> str:

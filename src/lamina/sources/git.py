@@ -6,10 +6,12 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from lamina.base.git_url import GitUrl
+from lamina.base.errors import Unsupported
+from lamina.base.git_url import GitUrl, is_commit
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
+from lamina.sources.git_command import GitAccess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,19 +21,48 @@ if TYPE_CHECKING:
     from lamina.sources.git_remote import GitRemote
     from lamina.sources.material import Material
 
+_UNSUPPORTED = {
+    "git.bundle": "bundles of git repositories",
+    "git.checkoutbundle": "bundles of git repositories",
+    "git.sig.pubkey": "signatures of git commits",
+    "git.sig.requiresignedtag": "signatures of git commits",
+}
+
 
 def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
-    """A `git://` source of a definition: `place` is what follows the scheme."""
+    """A `git://` source of a definition: `place` is what follows the scheme.
+
+    Raises Unsupported for attributes that must not be passed over.
+    """
+    for key, what in _UNSUPPORTED.items():
+        if attrs.get(key, "") not in ("", "false"):
+            raise Unsupported(f"{what} ({key}) are not supported")
     address, _, fragment = place.partition("#")
     ref, _, folder = fragment.partition(":")
     return GitUrl(
-        attrs.get("git.fullurl") or f"https://{address}",
+        _with_scheme(attrs.get("git.fullurl") or address),
         ref,
         folder.strip("/"),
         attrs.get("git.checksum", ""),
         attrs.get("git.keepgitdir") == "true",
         attrs.get("git.skipsubmodules") != "true",
+        attrs.get("git.mtime", ""),
+        attrs.get("git.fetchbycommit") == "true",
     )
+
+
+def git_access_of(attrs: Mapping[str, str]) -> GitAccess:
+    """What opens that source's remote."""
+    return GitAccess(
+        attrs.get("git.authtokensecret", ""),
+        attrs.get("git.authheadersecret", ""),
+        attrs.get("git.knownsshhosts", ""),
+        attrs.get("git.mountsshsock", ""),
+    )
+
+
+def _with_scheme(address: str) -> str:
+    return address if "://" in address or "@" in address.partition(":")[0] else f"https://{address}"
 
 
 class GitSource:
@@ -48,11 +79,15 @@ class GitSource:
         remote.resolve(context.cancel)
         key = remote.commit
         if url.keep_git_dir:
-            key += ".git" + (f"#{remote.name}" if remote.name else "")
+            key += f".git#{remote.name}"
+        elif not is_commit(remote.name):
+            key = remote.peeled or key  # one key for all refs of a commit
         if url.folder:
             key += f":{url.folder}"
         if not url.submodules:
             key += "(skip-submodules)"
+        if url.mtime not in ("", "checkout"):
+            key += f"(mtime={url.mtime})"
         return CacheMap(source_digest(key))
 
     def material(self) -> Material | None:
@@ -64,14 +99,25 @@ class GitSource:
         return GitMaterial(self._url.remote + ref, self.remote.commit)
 
     def fetch(self, context: OpContext) -> Ref:
-        if not self.remote.commit:
-            self.remote.resolve(context.cancel)
+        remote = self.remote
+        if not remote.commit:
+            remote.resolve(context.cancel)
         work = os.path.join(self._scratch, os.urandom(8).hex())
         try:
-            source = self.remote.check_out(work, context.cancel)
+            source = remote.check_out(work, context.cancel)
             with self._pool.writable(Ref(), context.cancel) as (path, staged):
                 for entry in os.listdir(source):
                     shutil.move(os.path.join(source, entry), os.path.join(path, entry))
-            return self._pool.commit(staged, Ref(), f"git {self._url.remote}")
+                if self._url.mtime == "commit":
+                    _set_times(path, remote.commit_time(context.cancel))
+            return self._pool.commit(staged, Ref(), f"git {remote.shown}")
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _set_times(root: str, seconds: int) -> None:
+    for folder, folders, files in os.walk(root, topdown=False):
+        for name in (*folders, *files):
+            times = (seconds, seconds)
+            os.utime(os.path.join(folder, name), times, follow_symlinks=False)
+    os.utime(root, (seconds, seconds))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from lamina.base.errors import Corrupt, InvalidInput, NotFound
 from lamina.base.git_url import is_commit
-from lamina.system.process import pump, spawn
+from lamina.sources.git_command import GitAccess, GitCommand, GitFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,55 +21,68 @@ if TYPE_CHECKING:
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
 
-_PROTOCOLS = "http:https:ssh:git"
-_IN_UMASK = 'umask 022; exec git "$@"'
+_DEFAULT_ACCESS = GitAccess()
 
 
 class GitRemote:
-    """What a git URL names. `commit` and `name` (the full ref) are known after `resolve`.
+    """What a git URL names.
+
+    After `resolve`, `commit` is what the ref is (an annotated tag's own object, else a commit),
+    `peeled` the commit that such a tag is of (else ""), and `name` the ref in full, or the
+    commit again where no ref was named.
 
     Args:
         repositories: a folder where what was fetched stays, one bare repository for each
             remote, so that the next fetch brings only what is new.
         scratch: a folder of this process's own.
-        session: lends the secret `GIT_AUTH_TOKEN` (or `GIT_AUTH_TOKEN.host`) for http(s), and
-            the agent `default` for ssh.
+        session: lends the secrets and the agent that `access` names.
     """
 
-    def __init__(self, url: GitUrl, repositories: str, scratch: str, session: Session) -> None:
+    def __init__(
+        self,
+        url: GitUrl,
+        repositories: str,
+        scratch: str,
+        session: Session,
+        access: GitAccess = _DEFAULT_ACCESS,
+    ) -> None:
         self._url = url
         self._repositories = repositories
         self._scratch = scratch
-        self._session = session
+        self._git = GitCommand(url.remote, access, scratch, session)
         self.commit = ""
+        self.peeled = ""
         self.name = ""
+
+    @property
+    def shown(self) -> str:
+        """The remote's address without passwords."""
+        return self._git.shown
 
     def resolve(self, cancel: Cancellation) -> None:
         """Find out which commit the ref is. A branch goes before a tag of the same name.
 
-        Raises NotFound, Unavailable, Corrupt (not the commit that the URL asks for).
+        Raises NotFound, Unavailable, InvalidInput, Corrupt (not the commit that the URL asks
+        for).
         """
         url = self._url
+        if url.commit and re.fullmatch(r"[a-fA-F0-9]+", url.commit) is None:
+            raise InvalidInput(
+                f"invalid checksum {url.commit} for Git URL, expected hex commit hash"
+            )
         if is_commit(url.ref):
             self.commit = self.name = url.ref
+        elif url.by_commit:
+            self._trust()
+        elif url.ref:
+            self._look_up(cancel)
         else:
-            wanted = url.ref or "HEAD"
-            listed = self._git(cancel, "ls-remote", "--", url.remote, wanted, wanted + "^{}")
-            pairs = (line.partition("\t") for line in listed.splitlines())
-            names: dict[str, str] = {name: commit for commit, _, name in pairs}
-            for name in (f"refs/heads/{wanted}", f"refs/tags/{wanted}", wanted, f"refs/{wanted}"):
-                if name in names:
-                    self.name = name
-                    self.commit = names.get(name + "^{}", names[name])
-                    break
-            else:
-                raise NotFound(
-                    f"{url.remote} has no ref {wanted}", hint="check the branch, tag or commit"
-                )
-        if url.commit and not self.commit.startswith(url.commit):
+            self._look_up_default(cancel)
+        found = [object_name for object_name in (self.commit, self.peeled) if object_name]
+        if url.commit and not any(name.startswith(url.commit.lower()) for name in found):
             raise Corrupt(
-                f"{url.remote}: expected checksum to match {url.commit}, got {self.commit}",
-                hint="the ref has moved, or --checksum is of another commit",
+                f"{self.shown}: expected checksum to match {url.commit}, got {' or '.join(found)}",
+                hint="the ref has moved, or the checksum is of another commit",
             )
 
     def check_out(self, work: str, cancel: Cancellation) -> str:
@@ -77,160 +90,157 @@ class GitRemote:
 
         Raises NotFound, Unavailable, InvalidInput (a folder that leads outside).
         """
-        url = self._url
-        with self._repository(cancel) as bare:
-            if not self._has(bare, cancel):
-                self._bring(bare, cancel)
-            self._git(cancel, "init", "-q", work)
-            fetched = ("fetch", "-q", "--depth=1", "--", bare, self.commit)
-            self._git(cancel, "-C", work, *fetched, local=True)
-        self._git(cancel, "-C", work, "checkout", "-q", "--detach", self.commit)
-        self._git(cancel, "-C", work, "remote", "add", "origin", url.remote)
+        url, git = self._url, self._git
+        with self._brought(cancel) as bare:
+            git.run(cancel, "init", "-q", self._format(), work)
+            into = f":{self.name}" if url.keep_git_dir and self.name != self.commit else ""
+            fetch = ("fetch", "-q", "-u", "--no-tags", "--depth=1", "--", f"file://{bare}")
+            git.run(cancel, *fetch, f"{self.commit}{into}", at=work, local=True)
+        git.run(cancel, "checkout", "-q", "--detach", self.commit, at=work, local=True)
+        git.run(cancel, "remote", "add", "origin", git.remote, at=work)
         if url.submodules and os.path.exists(os.path.join(work, ".gitmodules")):
-            update = ("submodule", "update", "-q", "--init", "--recursive", "--depth=1")
-            self._git(cancel, "-C", work, *update)
-        if not url.keep_git_dir:
-            for folder, folders, files in os.walk(work):
-                if ".git" in folders:
-                    shutil.rmtree(os.path.join(folder, ".git"))
-                    folders.remove(".git")
-                if ".git" in files and folder != work:
-                    os.unlink(os.path.join(folder, ".git"))
-        chosen = os.path.join(work, url.folder) if url.folder else work
-        if os.path.commonpath((os.path.realpath(work), os.path.realpath(chosen))) != (
-            os.path.realpath(work)
-        ):
-            raise InvalidInput(f"{url.remote}: {url.folder} points outside")
-        if not os.path.isdir(chosen):
-            raise NotFound(f"{url.remote} has no folder {url.folder}")
-        return chosen
+            git.shallow(cancel, "submodule", "update", "-q", "--init", "--recursive", at=work)
+        if url.keep_git_dir:
+            # What was fetched from where and when is this machine's business.
+            git.run(cancel, "reflog", "expire", "--all", "--expire=now", at=work)
+            os.unlink(os.path.join(work, ".git/FETCH_HEAD"))
+        else:
+            _drop_git_directories(work)
+        return self._folder_in(work)
+
+    def commit_time(self, cancel: Cancellation) -> int:
+        """When the commit was made, in seconds since 1970."""
+        with self._brought(cancel) as bare:
+            commit = f"{self.commit}^{{commit}}"
+            return int(self._git.run(cancel, "log", "-1", "--format=%ct", commit, at=bare))
+
+    def objects(self, cancel: Cancellation) -> tuple[bytes, bytes]:
+        """The commit's object as git keeps it, and the tag's, b"" where there is none."""
+        with self._brought(cancel) as bare:
+            kind = self._git.run(cancel, "cat-file", "-t", self.commit, at=bare).strip()
+            names = ((self.commit + "^{commit}", "commit"), (self.commit, "tag"))
+            commit, tag = (
+                self._git.run(cancel, "cat-file", wanted, name, at=bare)
+                if wanted in ("commit", kind)
+                else ""
+                for name, wanted in names
+            )
+            if kind == "tag" and not self.peeled:
+                peel = ("rev-parse", self.commit + "^{commit}")
+                self.peeled = self._git.run(cancel, *peel, at=bare).strip()
+        return commit.encode(errors="surrogateescape"), tag.encode(errors="surrogateescape")
+
+    def _trust(self) -> None:
+        """Take the URL's commit for what the ref is, without asking."""
+        url = self._url
+        if not is_commit(url.commit):
+            raise InvalidInput(
+                f"{self.shown}: fetch-by-commit requires a full commit SHA checksum,"
+                f' got "{url.commit}"'
+            )
+        self.commit = self.name = url.commit
+        if url.ref:
+            self.name = url.ref if url.ref.startswith("refs/") else f"refs/heads/{url.ref}"
+
+    def _look_up(self, cancel: Cancellation) -> None:
+        wanted = self._url.ref
+        listed = self._git.run(
+            cancel, "ls-remote", "--", self._git.remote, wanted, f"{wanted}^{{}}"
+        )
+        pairs = (line.partition("\t") for line in listed.splitlines())
+        names = {name: commit for commit, _, name in pairs}
+        head = "refs/heads/" + wanted.removeprefix("refs/heads/")
+        tag = "refs/tags/" + wanted.removeprefix("refs/tags/")
+        for name in ("refs/" + wanted.removeprefix("refs/"), head, tag, wanted):
+            if name in names:
+                self.name, self.commit = name, names[name]
+                self.peeled = names.get(f"{name}^{{}}", "")
+                return
+        raise NotFound(
+            f"{self.shown}: repository does not contain ref {wanted}",
+            hint="check the branch, tag or commit; a commit's name has to be whole",
+        )
+
+    def _look_up_default(self, cancel: Cancellation) -> None:
+        """The branch that the remote's HEAD is, or the commit if it is none."""
+        listed = self._git.run(cancel, "ls-remote", "--symref", "--", self._git.remote, "HEAD")
+        for line in listed.splitlines():
+            value, _, name = line.partition("\t")
+            if name == "HEAD" and value.startswith("ref: "):
+                self.name = value.removeprefix("ref: ")
+            elif name == "HEAD":
+                self.commit = value
+        if not self.commit:
+            raise NotFound(
+                f"could not find default branch for repository: {self.shown}",
+                hint="name a branch, tag or commit: …#main",
+            )
+        self.name = self.name or self.commit
 
     @contextmanager
-    def _repository(self, cancel: Cancellation) -> Iterator[str]:
-        """The remote's bare repository, held alone."""
-        name = digest_of(self._url.remote.encode()).hex[:32]
-        bare = os.path.join(self._repositories, name)
+    def _brought(self, cancel: Cancellation) -> Iterator[str]:
+        """The remote's bare repository with the commit in it, held alone."""
+        git = self._git
+        key = git.remote + self._format()
+        bare = os.path.join(self._repositories, digest_of(key.encode()).hex[:32])
         with open(bare + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.isdir(bare):
                 fresh = os.path.join(self._scratch, os.urandom(8).hex())
-                self._git(cancel, "init", "-q", "--bare", fresh)
-                self._git(cancel, "-C", fresh, "config", "uploadpack.allowAnySHA1InWant", "true")
+                git.run(cancel, "init", "-q", "--bare", self._format(), fresh)
+                git.run(cancel, "config", "uploadpack.allowAnySHA1InWant", "true", at=fresh)
                 os.rename(fresh, bare)
+            if not self._is_in(bare, cancel):
+                self._bring(bare, cancel)
             yield bare
 
-    def _has(self, bare: str, cancel: Cancellation) -> bool:
+    def _format(self) -> str:
+        kind = "sha256" if len(self.commit) == 64 else "sha1"
+        return f"--object-format={kind}"
+
+    def _is_in(self, bare: str, cancel: Cancellation) -> bool:
         try:
-            self._git(cancel, "-C", bare, "cat-file", "-e", self.commit + "^{tree}")
-        except Unavailable:
+            self._git.run(cancel, "cat-file", "-e", f"{self.commit}^{{tree}}", at=bare)
+        except GitFailed:
             return False
         return True
 
     def _bring(self, bare: str, cancel: Cancellation) -> None:
         """Fetch the commit alone; by its ref, or with all refs, from servers that insist."""
-        remote = self._url.remote
+        git = self._git
         into = f"refs/lamina/{self.commit}"
-        attempts: list[tuple[str, ...]] = [("--depth=1", "--", remote, f"+{self.commit}:{into}")]
-        if self.name != self.commit:
-            attempts.append(("--depth=1", "--", remote, f"+{self.name}:{into}"))
-        attempts.append(("--", remote, "+refs/*:refs/remotes/*"))
-        for number, attempt in enumerate(attempts):
+        for wanted in dict.fromkeys((self.commit, self.name)):
             try:
-                self._git(cancel, "-C", bare, "fetch", "-q", "--no-tags", *attempt)
-            except Unavailable:
-                if number == len(attempts) - 1:
+                fetch = ("fetch", "-q", "--no-tags", "--", git.remote, f"+{wanted}:{into}")
+                git.shallow(cancel, *fetch, at=bare)
+            except GitFailed as failed:
+                if not failed.over_name:
                     raise
                 continue
-            if self._has(bare, cancel):
+            if self._is_in(bare, cancel):
                 return
-        raise NotFound(f"{remote} has no commit {self.commit}")
+        cut = ("--unshallow",) if os.path.exists(os.path.join(bare, "shallow")) else ()
+        everything = ("--no-tags", "--", git.remote, "+refs/*:refs/remotes/*")
+        git.run(cancel, "fetch", "-q", *cut, *everything, at=bare)
+        if not self._is_in(bare, cancel):
+            raise NotFound(f"{self.shown} has no commit {self.commit}")
 
-    def _git(self, cancel: Cancellation, *arguments: str, local: bool = False) -> str:
-        """Run git; what it printed. Raises Unavailable with its complaint."""
-        out: list[bytes] = []
-        err: list[bytes] = []
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            try:
-                child = spawn(
-                    ["sh", "-c", _IN_UMASK, "git", *arguments],
-                    stdin=null,
-                    stdout=out_write,
-                    stderr=err_write,
-                    env=self._environment(local=local),
-                    own_group=True,
-                )
-            finally:
-                for fd in (null, out_write, err_write):
-                    os.close(fd)
-            with child, cancel.calling(lambda: _kill_group(child.pid)):
-                pump({out_read: out.append, err_read: err.append})
-                code = child.wait()
-        finally:
-            os.close(out_read)
-            os.close(err_read)
-        cancel.check()
-        if code == 127:
-            raise NotFound("git is not installed", hint="apt-get install git")
-        if code:
-            complaint = b"".join(err).decode(errors="replace").strip() or f"status {code}"
-            raise Unavailable(
-                f"git {self._url.remote}: {complaint}",
-                hint="check the address; a private repository needs --secret "
-                "id=GIT_AUTH_TOKEN,… or --ssh default",
-            )
-        return b"".join(out).decode(errors="surrogateescape")
-
-    def _environment(self, *, local: bool) -> dict[str, str]:
-        kept = ("PATH", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "SSL_CERT_FILE")
-        environ = {name: os.environ[name] for name in kept if name in os.environ}
-        environ |= {
-            "HOME": self._scratch,  # neither the user's nor the system's settings
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": "file" if local else _PROTOCOLS,
-            "LC_ALL": "C",
-        }
-        settings = [("safe.directory", "*"), ("init.defaultBranch", "master")]
-        header = self._authorization()
-        if header and not local:
-            scope = "/".join(self._url.remote.split("/")[:3])
-            settings.append((f"http.{scope}/.extraHeader", f"Authorization: {header}"))
-        environ["GIT_CONFIG_COUNT"] = str(len(settings))
-        for number, (key, value) in enumerate(settings):
-            environ[f"GIT_CONFIG_KEY_{number}"] = key
-            environ[f"GIT_CONFIG_VALUE_{number}"] = value
-        if not self._url.remote.startswith(("http://", "https://", "git://")):
-            known = os.path.join(self._scratch, "known_hosts")
-            environ["GIT_SSH_COMMAND"] = (
-                f"ssh -F none -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known}"
-            )
-            socket = self._session.ssh_socket("default")
-            if socket:
-                environ["SSH_AUTH_SOCK"] = socket
-        return environ
-
-    def _authorization(self) -> str:
-        from base64 import b64encode
-
-        if not self._url.remote.startswith(("http://", "https://")):
-            return ""
-        host = self._url.remote.split("/")[2]
-        for secret in (f"GIT_AUTH_HEADER.{host}", "GIT_AUTH_HEADER"):
-            value = self._session.secret(secret)
-            if value:
-                return value.decode().strip()
-        for secret in (f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_TOKEN"):
-            value = self._session.secret(secret)
-            if value:
-                return "Basic " + b64encode(b"x-access-token:" + value.strip()).decode()
-        return ""
+    def _folder_in(self, work: str) -> str:
+        """The URL's folder of a checkout. Links are not followed: they may lead anywhere."""
+        folder = self._url.folder
+        chosen = os.path.join(work, folder) if folder else work
+        if os.path.realpath(chosen) != os.path.join(os.path.realpath(work), folder).rstrip("/"):
+            raise InvalidInput(f"{self.shown}: invalid subdir {folder}: it leads through a link")
+        if not os.path.isdir(chosen):
+            raise NotFound(f"{self.shown} has no folder {folder}")
+        return chosen
 
 
-def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _drop_git_directories(work: str) -> None:
+    """The repository's own, and what submodules refer to theirs with."""
+    for folder, folders, files in os.walk(work):
+        if ".git" in folders:
+            shutil.rmtree(os.path.join(folder, ".git"))
+            folders.remove(".git")
+        if ".git" in files and folder != work:
+            os.unlink(os.path.join(folder, ".git"))
