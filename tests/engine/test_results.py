@@ -1,0 +1,179 @@
+"""Results as frontends return them: metadata, annotations and attestations, exported."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lamina.base.digest import digest_of
+from lamina.base.errors import LaminaError
+from lamina.engine.result import Attestation, AttestationKind
+from lamina.engine.wire_result import read_result, result_metadata
+from lamina.exporters.attributes import wire_output
+from lamina.exporters.destination import ArchiveOutput
+from lamina.llb.op import NO_INPUT, FileAction, FileOp, MkFileAction, Op
+from lamina.llb.state import Vertex, marshal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import Bench
+    from lamina.llb.op import Definition
+
+    WithEngine = Callable[[Callable[[Bench], Any]], Any]
+
+SPDX = "https://spdx.dev/Document"
+
+
+def file(path: str, data: bytes) -> Definition:
+    action = FileAction(NO_INPUT, NO_INPUT, 0, mkfile=MkFileAction(path, 0o644, data, timestamp=1))
+    return marshal(Vertex(Op(file=FileOp((action,)))).output())
+
+
+class Taker:
+    """A Receiver that keeps the one file that it gets."""
+
+    def __init__(self) -> None:
+        self.taken = io.BytesIO()
+
+    @contextmanager
+    def file(self, _: Any) -> Iterator[io.BytesIO]:
+        yield self.taken
+
+    def folder(self, *_: Any) -> None:
+        raise AssertionError
+
+    def blobs(self) -> dict[str, bytes]:
+        self.taken.seek(0)
+        with tarfile.open(fileobj=self.taken) as tar:
+            return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+
+
+def export(
+    bench: Bench,
+    metadata: dict[str, bytes],
+    attributes: dict[str, str],
+    attested: Callable[[Any], dict[str, tuple[Attestation, ...]]] = lambda _: {},
+    kind: str = "oci",
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The returned metadata, and the blobs of the archive."""
+    with bench.build() as build:
+        files = build.solvable(file("/a", b"a"))
+        result = read_result(files, None, metadata, attested(build))
+        output = wire_output(kind, attributes, "0")
+        assert isinstance(output, ArchiveOutput)
+        taker = Taker()
+        returned = build.finish(result, [output], taker)
+        return returned, taker.blobs()
+
+
+def top(blobs: dict[str, bytes]) -> Any:
+    (entry,) = json.loads(blobs["index.json"])["manifests"]
+    return json.loads(blobs[f"blobs/sha256/{entry['digest'].partition(':')[2]}"])
+
+
+CONFIG = json.dumps({"os": "linux", "architecture": "riscv64", "config": {}}).encode()
+
+
+def test_what_a_frontend_says_of_an_image(with_engine: WithEngine) -> None:
+    metadata = {
+        "containerimage.config": CONFIG,
+        "annotation.a": b"frontend",
+        "annotation-manifest-descriptor.d": b"e",
+        "image.name": b"chosen:1",
+        "source.date.epoch": b"1000000000",
+    }
+    attributes = {"name": "*", "annotation.a": "output", "annotation.b": "output"}
+    returned, blobs = with_engine(lambda bench: export(bench, metadata, attributes))
+    manifest = top(blobs)
+    assert manifest["annotations"] == {"a": "frontend", "b": "output"}
+    assert returned["image.name"] == "docker.io/library/chosen:1"
+    assert returned["containerimage.descriptor"]["annotations"] == {"d": "e"}
+    config = json.loads(blobs[f"blobs/sha256/{manifest['config']['digest'].partition(':')[2]}"])
+    assert config["architecture"] == "riscv64"
+    assert config["history"][0]["created"] == "2001-09-09T01:46:40Z"
+
+
+def test_a_configuration_from_the_client(with_engine: WithEngine) -> None:
+    attributes = {"containerimage.config": CONFIG.decode(), "source-date-epoch": "5"}
+    _, blobs = with_engine(lambda bench: export(bench, {}, attributes))
+    digest = top(blobs)["config"]["digest"].partition(":")[2]
+    assert json.loads(blobs[f"blobs/sha256/{digest}"])["architecture"] == "riscv64"
+    # Without one it is plain, for this machine.
+    _, blobs = with_engine(lambda bench: export(bench, {}, {}, kind="docker"))
+    digest = top(blobs)["config"]["digest"].partition(":")[2]
+    assert json.loads(blobs[f"blobs/sha256/{digest}"])["config"]["WorkingDir"] == "/"
+
+
+def test_a_frontend_attests(with_engine: WithEngine) -> None:
+    data = json.dumps({"packages": ["a<b"]}).encode()
+    statement = {"predicateType": "https://t", "subject": [], "predicate": {"n": 1}}
+
+    def attested(build: Any) -> dict[str, tuple[Attestation, ...]]:
+        sbom = Attestation("sbom.json", SPDX, files=build.solvable(file("/sbom.json", data)))
+        bundled = build.solvable(file("/any.json", json.dumps(statement).encode()))
+        bundle = Attestation("/", kind=AttestationKind.BUNDLE, files=bundled)
+        return {"linux/riscv64": (sbom, bundle)}
+
+    metadata = {"containerimage.config": CONFIG}
+    _, blobs = with_engine(lambda bench: export(bench, metadata, {"name": "a:1"}, attested))
+    image, attestation = top(blobs)["manifests"]
+    manifest = json.loads(blobs[f"blobs/sha256/{attestation['digest'].partition(':')[2]}"])
+    first, second = (
+        json.loads(blobs[f"blobs/sha256/{layer['digest'].partition(':')[2]}"])
+        for layer in manifest["layers"]
+    )
+    assert first["predicate"] == {"packages": ["a<b"]}
+    assert first["subject"] == [
+        {
+            "name": "pkg:docker/a@1?platform=linux%2Friscv64",
+            "digest": {"sha256": image["digest"].partition(":")[2]},
+        }
+    ]
+    assert second["predicateType"] == "https://t"
+    for name, blob in blobs.items():
+        if name.startswith("blobs/"):
+            assert digest_of(blob).hex == name.rpartition("/")[2]
+
+
+def test_what_cannot_be(with_engine: WithEngine) -> None:
+    bad = [
+        ({}, {"annotation-index.a": "b"}, "index annotations not supported"),
+        ({}, {"annotation[linux/s390x].a": "b"}, "no platform linux/s390x"),
+        ({"containerimage.config": b"{"}, {}, "malformed image config"),
+        ({"source.date.epoch": b"soon"}, {}, "invalid SOURCE_DATE_EPOCH"),
+        ({"annotation-layer.a": b"b"}, {}, 'unknown annotation type "layer"'),
+    ]
+    for metadata, attributes, words in bad:
+        with pytest.raises(LaminaError, match=words):
+            with_engine(
+                lambda bench, m=metadata, a=attributes: export(bench, m, a)  # type: ignore[misc]
+            )
+
+
+def test_metadata_goes_round(with_engine: WithEngine) -> None:
+    def use(bench: Bench) -> bool:
+        with bench.build() as build:
+            several = {"x": build.solvable(None), "y": build.solvable(None)}
+            platforms = {
+                "Platforms": [
+                    {"ID": "x", "Platform": {"os": "linux", "architecture": "arm64"}},
+                    {"ID": "y", "Platform": {"os": "linux", "architecture": "amd64"}},
+                ]
+            }
+            metadata = {
+                "refs.platforms": json.dumps(platforms).encode(),
+                "source.date.epoch/x": b"7",
+                "containerimage.config/y": CONFIG,
+            }
+            made = read_result(None, several, metadata)
+            again = read_result(None, several, result_metadata(made))
+            assert [part.epoch for part in made.parts] == [7, None]
+            return [part[:6] for part in made.parts] == [part[:6] for part in again.parts]
+
+    assert with_engine(use)
