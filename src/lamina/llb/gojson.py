@@ -8,7 +8,7 @@ their own.
 
 from __future__ import annotations
 
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import Any
 
 from lamina.llb import op
@@ -108,7 +108,7 @@ def _value(field: Any) -> Any:
     if isinstance(field, tuple):
         return [_value(item) for item in field]
     if isinstance(field, bytes):
-        return b64encode(field).decode()
+        return b2a_base64(field, newline=False).decode()
     if isinstance(field, int) and not isinstance(field, bool):
         return int(field)  # enums are their numbers
     return field

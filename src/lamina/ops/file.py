@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import time
-from base64 import b64encode
+from binascii import b2a_base64
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,7 @@ class FileOperation:
                 )
         document: dict[str, object] = {
             "Type": "buildkit.file.v0",
-            "Actions": [b64encode(part).decode() for part in parts],
+            "Actions": [b2a_base64(part, newline=False).decode() for part in parts],
         }
         places = [[a.input, a.secondary_input, a.output] for a in self._op.actions]
         if not _in_a_row(places):

@@ -176,13 +176,23 @@ class RegistryClient:
     ) -> tuple[bytes, str]:
         path = f"/{reference.path}/manifests/{wanted}"
         headers = (("Accept", _ACCEPT),)
-        with self._exchange.ask(
-            Call("GET", endpoint, reference, path, headers), cancel
-        ) as response:
-            if response.status != 200:
-                raise refusal(response, reference.familiar)
-            kind = response.header("Content-Type").partition(";")[0].strip()
-            return response.read_all(_MANIFEST_LIMIT), kind
+        failures = 0
+        while True:
+            with self._exchange.ask(
+                Call("GET", endpoint, reference, path, headers), cancel
+            ) as response:
+                if response.status != 200:
+                    raise refusal(response, reference.familiar)
+                kind = response.header("Content-Type").partition(";")[0].strip()
+                try:
+                    return response.read_all(_MANIFEST_LIMIT), kind
+                except Unavailable:
+                    # It broke off in the body; the transport tries again only what is before.
+                    failures += 1
+                    if failures >= self.patience.attempts:
+                        raise
+            if cancel.wait(self.patience.pause * 2.0**failures):
+                cancel.check()
 
     def _each(
         self,
