@@ -48,6 +48,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
     op.MergeInput: ("input",),
     op.DiffOp: ("lower", "upper"),
     op.DiffInput: ("input",),
+    op.BuildInput: ("input",),
     op.FileOp: ("actions",),
     op.SourceOp: ("identifier", "attrs"),
     op.BuildOp: ("builder", "inputs", "def", "attrs"),

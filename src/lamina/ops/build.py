@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
+from lamina.base.gojson import encode
 from lamina.llb.codec import decode_definition
+from lamina.llb.gojson import message
 from lamina.solver.contract import CacheMap, Dependency
 
 if TYPE_CHECKING:
@@ -40,8 +42,17 @@ class BuildOperation:
         self._solve = solve
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        digest = digest_of(f"build.v1\n{self._op!r}".encode())
-        return CacheMap(digest, (Dependency(),) * self._inputs)
+        op = self._op
+        exec_: dict[str, object] = {"builder": op.builder} if op.builder else {}
+        if op.inputs:
+            exec_["inputs"] = {name: message(place) for name, place in sorted(op.inputs)}
+        if op.definition is not None:
+            # Nobody sends one, and as BuildKit does not look at it: any form of it will do.
+            exec_["def"] = repr(op.definition)
+        if op.attrs:
+            exec_["attrs"] = dict(sorted(op.attrs))
+        document = {"Type": "buildkit.build.v0", "Exec": exec_}
+        return CacheMap(digest_of(encode(document)), (Dependency(),) * self._inputs)
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         if self._op.builder != _LLB_BUILDER:
