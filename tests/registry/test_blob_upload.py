@@ -16,7 +16,7 @@ from lamina.base.oci import OCI_LAYER, Descriptor
 from lamina.base.reference import parse_reference
 from lamina.registry.blob_upload import BlobUpload
 from lamina.registry.client import RegistryClient
-from lamina.registry.credentials import Anonymous
+from lamina.registry.credentials import Anonymous, Credentials
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -190,3 +190,34 @@ def test_a_real_registry_behind_faults(
     with RegistryClient(credentials=Anonymous()) as client:
         there = parse_reference(f"{registry[0]}/faults/app")
         assert b"".join(client.blob(there, blob)) == data
+
+
+class Login:
+    def lookup(self, domain: str) -> Credentials:
+        return Credentials("user", "secret")
+
+
+@pytest.mark.parametrize("size", [1000, 3 * CHUNK])
+def test_an_upload_that_goes_elsewhere_goes_without_the_login(
+    size: int, patience: Patience
+) -> None:
+    with UploadServer() as elsewhere, UploadServer() as server:
+        seen: dict[str, list[str]] = {"here": [], "elsewhere": []}
+        server.watch = lambda handler: seen["here"].append(handler.headers["Authorization"] or "")
+        elsewhere.watch = lambda handler: seen["elsewhere"].append(
+            handler.headers["Authorization"] or ""
+        )
+        server.login = "Basic dXNlcjpzZWNyZXQ="
+        server.uploads_at = elsewhere
+        data = DATA[:size]
+        blob = Descriptor(OCI_LAYER, digest_of(data), size)
+        with RegistryClient(credentials=Login(), patience=patience) as client:
+            reference = parse_reference(f"{server.host}/a")
+
+            def content(offset: int) -> list[bytes]:
+                return [data[offset:]]
+
+            assert BlobUpload(client, reference, blob, content, Cancellation(), CHUNK).send()
+        assert elsewhere.blobs[blob.digest] == data
+        assert server.login in seen["here"]
+        assert set(seen["elsewhere"]) == {""}

@@ -22,6 +22,9 @@ class UploadServer:
     Args:
         chunks: whether PATCH is taken.
         least: the OCI-Chunk-Min-Length to ask for.
+
+    `login` is the Authorization that POST asks for, `uploads_at` another server that it sends
+    uploads to; `watch` is shown every request.
     """
 
     def __init__(self, *, chunks: bool = True, least: int = 0) -> None:
@@ -32,6 +35,9 @@ class UploadServer:
         self.faults: list[Callable[[UploadHandler], bool]] = []
         self.seen: list[str] = []
         self.received = 0
+        self.login = ""
+        self.uploads_at: UploadServer | None = None
+        self.watch: Callable[[UploadHandler], object] = lambda handler: None
         outer = self
 
         class Bound(UploadHandler):
@@ -92,13 +98,23 @@ class UploadHandler(BaseHTTPRequestHandler):
         self.reply(200 if known else 404)
 
     def do_POST(self) -> None:
+        self.owner.watch(self)
+        if self.owner.login and self.headers["Authorization"] != self.owner.login:
+            self.reply(401, WWW_Authenticate='Basic realm="here"')
+            return
         self.owner.seen.append("POST")
         name = f"u{len(self.owner.seen)}"
+        if self.owner.uploads_at is not None:
+            other = self.owner.uploads_at
+            other.uploads[name] = bytearray()
+            self.reply(202, Location=f"http://{other.host}/elsewhere/{name}?s=1")
+            return
         self.owner.uploads[name] = bytearray()
         least = {"OCI_Chunk_Min_Length": str(self.owner.least)} if self.owner.least else {}
         self.reply(202, Location=f"/v2/a/blobs/uploads/{name}?s=1", Range="0-0", **least)
 
     def do_GET(self) -> None:
+        self.owner.watch(self)
         self.owner.seen.append("GET")
         upload = self.owner.uploads.get(self.name)
         if upload is None:
@@ -107,6 +123,7 @@ class UploadHandler(BaseHTTPRequestHandler):
             self.reply(204, Range=f"0-{max(0, len(upload) - 1)}", Location=self.path)
 
     def do_PATCH(self) -> None:
+        self.owner.watch(self)
         self.owner.seen.append("PATCH")
         if not self.owner.chunks:
             self.body()
@@ -124,6 +141,7 @@ class UploadHandler(BaseHTTPRequestHandler):
         self.reply(202, Range=f"0-{len(upload) - 1}", Location=self.path)
 
     def do_PUT(self) -> None:
+        self.owner.watch(self)
         self.owner.seen.append("PUT")
         if self.owner.faults and self.owner.faults.pop(0)(self):
             return
