@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from lamina.base.errors import Corrupt, InvalidInput, LaminaError, NotFound, Unavailable
 from lamina.cli.archive import is_archive
 from lamina.cli.context import open_context
+from lamina.client.contract import ContextSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from lamina.client.contract import ContextSpec
 
 
 def spec(path: str, file: str = "", stdin: bytes = b"") -> ContextSpec:
@@ -43,10 +42,10 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.hint == "there is app.Dockerfile: name it with -f"
     (tmp_path / "Dockerfile").write_text("FROM scratch")
     monkeypatch.chdir(tmp_path)
-    assert spec(".") == (str(tmp_path), str(tmp_path / "Dockerfile"), None, ())
+    assert spec(".") == ContextSpec(str(tmp_path), str(tmp_path / "Dockerfile"))
     assert spec(".", "app.Dockerfile").dockerfile == str(tmp_path / "app.Dockerfile")
     piped = spec(".", "-", b"FROM scratch\n")
-    assert piped == (str(tmp_path), "Dockerfile", b"FROM scratch\n", ())
+    assert piped == ContextSpec(str(tmp_path), "Dockerfile", b"FROM scratch\n")
 
 
 def test_paths_that_are_wrong(tmp_path: Path) -> None:
@@ -70,7 +69,7 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
 
 
 def test_a_dockerfile_on_standard_input() -> None:
-    assert spec("-", stdin=b"FROM scratch\n") == ("", "Dockerfile", b"FROM scratch\n", ())
+    assert spec("-", stdin=b"FROM scratch\n") == ContextSpec("", "Dockerfile", b"FROM scratch\n")
     long = b"FROM scratch\n" + b"# \n" * 1000
     assert spec("-", stdin=long).dockerfile_data == long
     for stdin, file, message in (
@@ -139,3 +138,23 @@ def test_old_archives_are_known_by_their_checksum() -> None:
     old[148:156] = b"%06o\0 " % (sum(old[:148]) + 8 * 32 + sum(old[156:512]))
     assert is_archive(bytes(old))
     assert not is_archive(b"FROM scratch\n" * 100)
+
+
+def test_what_a_daemon_fetches_is_left_there(tmp_path: Path) -> None:
+    def left(path: str, file: str = "", stdin: bytes = b"") -> ContextSpec:
+        with open_context(path, file, (), io.BytesIO(stdin), fetched=False) as found:
+            return found
+
+    assert left("https://host/a.git#v1", "x.Dockerfile") == ContextSpec(
+        "", "x.Dockerfile", url="https://host/a.git#v1"
+    )
+    assert left("github.com/a/b#main:sub").url == "github.com/a/b#main:sub"
+    assert left("http://host/context.tar", "-", b"FROM scratch").dockerfile_data == b"FROM scratch"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("a" * 50))
+    found = left("-", stdin=archive.getvalue())
+    assert found.archive is not None
+    assert b"".join(found.archive) == archive.getvalue()
+    (tmp_path / "Dockerfile").write_text("FROM scratch")
+    assert left(str(tmp_path)) == ContextSpec(str(tmp_path), str(tmp_path / "Dockerfile"))

@@ -64,9 +64,10 @@ def test_named_contexts(tmp_path: Path) -> None:
     for bad in ("src", "=x", "src="):
         with pytest.raises(InvalidInput):
             values.parse_context(bad)
-    for remote in ("x=https://example.com/a.git", "x=git@example.com:a", "x=target://y"):
-        with pytest.raises(Unsupported):
-            values.parse_context(remote)
+    for url in ("https://example.com/a.git", "git@example.com:a"):
+        assert values.parse_context(f"x={url}") == NamedContext("x", "url", url)
+    with pytest.raises(Unsupported):
+        values.parse_context("x=target://y")
 
 
 def test_secrets(tmp_path: Path) -> None:

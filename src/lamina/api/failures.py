@@ -52,7 +52,7 @@ def to_status(error: LaminaError, *, vertex: str = "") -> StatusError:
     if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
         message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error, vertex)]
-    own = {"kind": error.kind, "hint": error.hint}
+    own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
     details.append(Detail(_URL, json.dumps(own).encode()))
     return StatusError(_CODES.get(type(error), Code.UNKNOWN), message, tuple(details))
 
@@ -61,20 +61,18 @@ def from_status(error: StatusError) -> LaminaError:
     """The error that a peer's status tells of; not more exact than what the peer says."""
     own = _own(error)
     kind = _BY_KIND.get(own.get("kind", ""), _KINDS.get(error.code, LaminaError))
-    hint = own.get("hint", "")
+    reason, hint = own.get("reason") or error.message, own.get("hint", "")
     location: Location | None = None
     exit_code: int | None = None
     for item in typed.typed_errors(error):
         match item:
             case typed.Source(SourceInfo() as info, ranges) if ranges and location is None:
-                location = _location(info, ranges)
+                location = location_of(info, ranges)
             case typed.Exit(code):
                 exit_code = code
     if exit_code is not None:
-        return errors.CommandFailed(
-            error.message, exit_code=exit_code, hint=hint, location=location
-        )
-    return kind(error.message, hint=hint, location=location)
+        return errors.CommandFailed(reason, exit_code=exit_code, hint=hint, location=location)
+    return kind(reason, hint=hint, location=location)
 
 
 def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
@@ -91,7 +89,8 @@ def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
         yield typed.Source(info, tuple(Range(Position(n), Position(n)) for n in lines))
 
 
-def _location(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
+def location_of(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
+    """The place in a text that ranges of it tell of, None if they tell of none."""
     starts = [item.start.line for item in ranges if item.start is not None]
     ends = [item.end.line for item in ranges if item.end is not None]
     if not starts:

@@ -166,7 +166,7 @@ class FolderBackend:
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
         try:
-            return os.stat(self._path(descriptor.digest)).st_size == descriptor.size
+            return os.stat(self.path_of(descriptor.digest)).st_size == descriptor.size
         except OSError:
             return False
 
@@ -222,15 +222,36 @@ class FolderBackend:
             if name not in needed:
                 os.unlink(os.path.join(folder, name))
 
+    def named(self) -> Digest | None:
+        """What the place's tag stands for, None if it is not there."""
+        try:
+            entries = self._entries()
+        except NotFound:
+            return None
+        for entry in entries:
+            if dict(entry.annotations).get(ANNOTATION_REF_NAME) == self._place.tag:
+                return entry.digest
+        return None
+
+    def point(self, target: Descriptor) -> None:
+        """Have the place's tag stand for a manifest that is there.
+
+        Raises PermissionDenied, Exhausted.
+        """
+        try:
+            self._name_it(self._place.tag, target)
+        except OSError as error:
+            raise from_os_error(error, "write the index of the cache") from error
+
     def _tag(self, part: str) -> str:
         return f"{self._place.tag}.{part}" if part else self._place.tag
 
-    def _path(self, digest: Digest) -> str:
+    def path_of(self, digest: Digest) -> str:
         return os.path.join(self._place.path, "blobs", digest.algorithm, digest.hex)
 
     def _open(self, digest: Digest) -> BinaryIO:
         try:
-            return open(self._path(digest), "rb")
+            return open(self.path_of(digest), "rb")
         except OSError as error:
             raise from_os_error(error, "read the cache") from error
 
@@ -240,7 +261,7 @@ class FolderBackend:
         with self._open(digest) as file:
             data = file.read()
         if sha256(data).hexdigest() != digest.hex:
-            raise Corrupt(f"{self._path(digest)} does not match its digest")
+            raise Corrupt(f"{self.path_of(digest)} does not match its digest")
         return data
 
     def _entries(self) -> list[Descriptor]:
@@ -255,7 +276,7 @@ class FolderBackend:
         return [descriptor_from_json(entry) for entry in document.get("manifests") or ()]
 
     def _place_blob(self, digest: Digest, chunks: Iterable[bytes]) -> None:
-        path = self._path(digest)
+        path = self.path_of(digest)
         if os.path.exists(path):
             return
         _write(path, chunks)

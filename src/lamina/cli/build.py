@@ -11,7 +11,7 @@ from lamina.base.events import WarningEvent
 from lamina.cli import values
 from lamina.cli.context import open_context
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import builder_address, open_engine
 from lamina.cli.progress.choose import MODES, open_display
 from lamina.cli.units import parse_size
 from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions, Lent, OutputSpec
@@ -38,11 +38,14 @@ def run(parsed: Parsed) -> int:
     _prepare_files(iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
+    fetched = not builder_address(parsed)  # a daemon fetches by itself what is elsewhere
     warnings: list[WarningEvent] = []
     # Standard input is read before signals are taken over: an interrupt ends that at once. The
     # engine is opened before any thread is started, since it may enter a mount namespace.
     with (
-        open_context(path, parsed.text("file"), named, sys.stdin.buffer, request.lent) as context,
+        open_context(
+            path, parsed.text("file"), named, sys.stdin.buffer, request.lent, fetched=fetched
+        ) as context,
         open_engine(parsed) as builder,
         interruptible() as interruption,
     ):

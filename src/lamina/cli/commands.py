@@ -8,6 +8,25 @@ from lamina.cli.flags import Command, Flag
 ROOT = Flag("root", "The store's folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show more when something fails", short="D")
 
+_BUILDER = (
+    Flag(
+        "builder",
+        "The daemon that does the work: unix://PATH or tcp://HOST:PORT, of lamina or BuildKit"
+        " (default: $LAMINA_HOST, $BUILDKIT_HOST, or none: this process)",
+        value="ADDR",
+    ),
+    Flag("tlscacert", "The CA that the daemon's certificate is of", value="FILE", complete="file"),
+    Flag("tlscert", "The certificate to show the daemon", value="FILE", complete="file"),
+    Flag(
+        "tlsdir",
+        "A folder with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
+        value="DIR",
+        complete="directory",
+    ),
+    Flag("tlskey", "The key of that certificate", value="FILE", complete="file"),
+    Flag("tlsservername", "Whom the daemon's certificate must name", value="NAME"),
+)
+
 _FORMAT = Flag("format", "How to print", value="FORMAT", choices=("table", "json"), default="table")
 _FILTER = Flag(
     "filter",
@@ -49,7 +68,8 @@ _BUILD = (
     Flag("build-arg", "Set an ARG of the Dockerfile", value="NAME[=VALUE]", repeat=True),
     Flag(
         "build-context",
-        "Name more contexts: a folder, oci-layout://folder[:tag] or docker-image://ref",
+        "Name more contexts: a folder, oci-layout://folder[:tag], docker-image://ref; for a daemon"
+        " also a URL",
         value="NAME=CONTEXT",
         repeat=True,
     ),
@@ -157,7 +177,7 @@ _COMMANDS = (
         "Build an image from a Dockerfile",
         "[OPTIONS] PATH | -",
         "build:run",
-        (*_BUILD, ROOT, DEBUG),
+        (*_BUILD, *_BUILDER, ROOT, DEBUG),
         least=1,
         most=1,
         complete="directory",
@@ -166,6 +186,7 @@ _COMMANDS = (
             "lamina build -f app.Dockerfile --target test --build-arg VERSION=1.2 .",
             "lamina build -o type=oci,dest=demo.tar . ; lamina build -o out .",
             "lamina build - < Dockerfile ; tar -c . | lamina build -",
+            "lamina build --builder unix:///run/buildkit/buildkitd.sock -o out .",
         ),
     ),
     Command(
@@ -292,14 +313,19 @@ _COMMANDS = (
         "Show what the build cache takes on disk",
         "[OPTIONS]",
         "usage:disk_usage",
-        (_FILTER, _FORMAT, Flag("verbose", "Show everything about each record"), ROOT, DEBUG),
+        (
+            *(_FILTER, _FORMAT, Flag("verbose", "Show everything about each record")),
+            *_BUILDER,
+            ROOT,
+            DEBUG,
+        ),
     ),
     Command(
         "prune",
         "Remove build cache",
         "[OPTIONS]",
         "usage:prune",
-        (*_PRUNE, ROOT, DEBUG),
+        (*_PRUNE, *_BUILDER, ROOT, DEBUG),
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
     ),
     Command(

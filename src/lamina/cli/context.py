@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import NamedContext
 
 _DOCKERFILE_LIMIT = 16 << 20
+_PIECE = 256 << 10
 _NOTHING = Lent()
 
 
@@ -29,6 +32,8 @@ def open_context(
     named: tuple[NamedContext, ...],
     stdin: IO[bytes],
     lent: Lent = _NOTHING,
+    *,
+    fetched: bool = True,
 ) -> Iterator[ContextSpec]:
     """Find the context and the Dockerfile; what had to be fetched lives as long as the block.
 
@@ -37,6 +42,7 @@ def open_context(
             compressed), or `-` for one of the latter two on `stdin`.
         file: `--file`: a path or a URL, `-` for `stdin`, "" if not given.
         lent: secrets and agents, for private repositories.
+        fetched: whether what is no folder is to become one; else the engine takes it as it is.
 
     Raises InvalidInput, NotFound, Unavailable, Corrupt.
     """
@@ -46,16 +52,24 @@ def open_context(
             hint="give a folder as PATH, or a file with -f",
         )
     if is_remote(file):
-        with open_url(file) as response, open_context(path, "-", named, response, lent) as found:
+        with (
+            open_url(file) as response,
+            open_context(path, "-", named, response, lent, fetched=fetched) as found,
+        ):
             yield found
+    elif not fetched and (is_git_context(path) or is_remote(path)):
+        yield _left_there(path, file, stdin)._replace(named=named)
     elif is_git_context(path):
         with cloned(path, lent) as folder:
             yield _within(folder, file, path)._replace(named=named)
     elif is_remote(path):
-        with open_url(path) as response, _from_stream(response, path, file, named) as found:
+        with (
+            open_url(path) as response,
+            _from_stream(response, path, file, named, unpacked=True) as found,
+        ):
             yield found
     elif path == "-":
-        with _from_stream(stdin, "standard input", file, named) as found:
+        with _from_stream(stdin, "standard input", file, named, unpacked=fetched) as found:
             yield found
     else:
         yield _from_folder(path, file, stdin)._replace(named=named)
@@ -63,7 +77,7 @@ def open_context(
 
 @contextmanager
 def _from_stream(
-    stream: IO[bytes], shown: str, file: str, named: tuple[NamedContext, ...]
+    stream: IO[bytes], shown: str, file: str, named: tuple[NamedContext, ...], *, unpacked: bool
 ) -> Iterator[ContextSpec]:
     """A Dockerfile alone, or an archive with one in it."""
     head = stream.read(BLOCK)
@@ -77,11 +91,22 @@ def _from_stream(
             )
         yield ContextSpec("", "Dockerfile", _read_dockerfile(stream, head), named)
         return
+    if not unpacked:
+        rest = iter(partial(stream.read, _PIECE), b"")
+        yield ContextSpec("", file, None, named, archive=chain((head,), rest))
+        return
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
         unpack(head, stream, to)
         yield _within(to, file, "the archive")._replace(named=named)
+
+
+def _left_there(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
+    """A context that the engine fetches; `--file` is a name in it, unless it is absolute."""
+    if file == "-":
+        return ContextSpec("", "Dockerfile", _read_dockerfile(stdin, b""), url=path)
+    return ContextSpec("", file, url=path)
 
 
 def _within(folder: str, file: str, shown: str) -> ContextSpec:

@@ -116,7 +116,7 @@ def parse_ulimit(text: str) -> Ulimit:
 
 
 def parse_context(text: str) -> NamedContext:
-    """`name=folder`, `name=oci-layout://folder[:tag][@digest]`, `name=docker-image://ref`."""
+    """`name=` and a folder, `oci-layout://folder[:tag][@digest]`, `docker-image://ref` or URL."""
     from lamina.base.reference import parse_reference
 
     name, _, value = text.partition("=")
@@ -130,10 +130,12 @@ def parse_context(text: str) -> NamedContext:
         return NamedContext(name, scheme, str(parse_reference(rest)))
     if separator and scheme == "oci-layout":
         return NamedContext(name, scheme, os.path.abspath(rest))
-    if separator or is_remote(value):
+    if is_remote(value):
+        return NamedContext(name, "url", value)
+    if separator:
         raise Unsupported(
-            f'--build-context {name}: "{value}" is not a folder, oci-layout:// or docker-image://',
-            hint="fetch it first, and name the folder",
+            f"--build-context {name}: {scheme}:// is nothing that a context can be",
+            hint="it is a folder, oci-layout://, docker-image:// or a URL",
         )
     path = os.path.abspath(value)
     if not os.path.isdir(path):

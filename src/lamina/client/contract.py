@@ -2,8 +2,7 @@
 
 A request is grouped by who reads it: `ContextSpec` (where the files are), `FrontendOptions`
 (what the Dockerfile's conversion asks for), `Lent` (what the client lends to steps) and
-`OutputSpec` (where the result goes). Paths in a request are absolute; a request holds no open
-files, so that it may also travel to another process.
+`OutputSpec` (where the result goes). Paths in a request are absolute.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from lamina.base.usage import CacheRecord, UsageFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from lamina.base.events import EventSink
@@ -23,9 +22,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class NamedContext(NamedTuple):
-    """`--build-context name=value`. `kind` is `local`, `oci-layout` or `docker-image`.
+    """`--build-context name=value`. `kind` is `local`, `oci-layout`, `docker-image` or `url`.
 
-    `value` has no scheme: an absolute folder, `/folder[:tag][@digest]`, or an image reference.
+    `value` has no scheme: an absolute folder, `/folder[:tag][@digest]`, or an image reference;
+    but that of a `url` is the whole address, and for a remote engine only.
     """
 
     name: str
@@ -39,12 +39,23 @@ class ContextSpec(NamedTuple):
     `path` is an absolute folder, or "" for an empty context. The Dockerfile is
     `dockerfile_data` if that is not None (then `dockerfile` is only its name in messages), else
     the file `dockerfile`: an absolute path, or "" for the context's own `Dockerfile`.
+
+    A remote engine also takes what it fetches itself: `url` is a git repository or what HTTP
+    serves, `archive` are the bytes of a tar archive or a compressed one, to be read once. Then
+    `dockerfile`, unless it is an absolute path, is a name in the context.
     """
 
     path: str
     dockerfile: str = ""
     dockerfile_data: bytes | None = None
     named: tuple[NamedContext, ...] = ()
+    url: str = ""
+    archive: Iterable[bytes] | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is no folder of this machine's."""
+        return bool(self.url) or self.archive is not None
 
 
 class Ulimit(NamedTuple):

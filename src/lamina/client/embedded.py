@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -115,6 +115,7 @@ class EmbeddedBuilder:
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> Iterator[tuple[Build, DockerfileBridge]]:
         frontend, context = request.frontend, request.context
+        _check_context(context)
         options = BuildOptions(
             ResolveMode.PULL if frontend.pull else ResolveMode.LOCAL,
             _allowed(frontend.allow, frontend.network),
@@ -267,6 +268,18 @@ class EmbeddedBuilder:
             image.created,
             ",".join(map(str, platforms_of(blobs, digest))),
         )
+
+
+def _check_context(context: contract.ContextSpec) -> None:
+    if context.elsewhere:
+        raise Unsupported("a context that is not a folder of this machine's")
+    for named in context.named:
+        if named.kind == "url":
+            raise Unsupported(
+                f'--build-context {named.name}: "{named.value}" is not a folder, oci-layout://'
+                " or docker-image://",
+                hint="fetch it first, and name the folder",
+            )
 
 
 def _whole_trees(root: str) -> WarningEvent:

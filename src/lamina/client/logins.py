@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.session.borrowed import Login
-
 if TYPE_CHECKING:
     from lamina.registry.credentials import CredentialSource
+    from lamina.session.borrowed import Login
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 
@@ -22,6 +21,8 @@ class ConfiguredLogins:
         self._source = source
 
     def __call__(self, host: str, /) -> Login | None:
+        from lamina.session.borrowed import Login
+
         found = self._source.lookup(_HUB if host == _HUB_HOST else host)
         if found is None:
             return None

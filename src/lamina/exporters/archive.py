@@ -19,7 +19,7 @@ from lamina.layers.entry import Entry
 from lamina.layers.writer import END, header, padding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -88,22 +88,39 @@ def write_layout(artifact: Artifact, blobs: BlobReader, folder: str, cancel: Can
         for document in artifact.documents:
             data = document.data
             _place(folder, document.descriptor.digest, len(data), cancel, _writer_of(data))
-        _replace(os.path.join(folder, "oci-layout"), _writer_of(_LAYOUT))
-        index_path = os.path.join(folder, "index.json")
-        new = index_entries(artifact)
-        taken = {_entry_name(entry) for entry in new}
-        kept = [entry for entry in _existing(index_path) if _entry_name(entry) not in taken]
-        _replace(index_path, _writer_of(_index([*kept, *new])))
+        _add_to_index(folder, index_entries(artifact))
     except OSError as error:
         raise from_os_error(error, "write the OCI layout") from error
+
+
+def name_in_layout(folder: str, target: Descriptor, names: Sequence[str]) -> None:
+    """Name an image whose blobs are in the OCI layout already. Raises as `write_layout` does."""
+    try:
+        _add_to_index(folder, _entries(target, names))
+    except OSError as error:
+        raise from_os_error(error, "write the OCI layout") from error
+
+
+def _add_to_index(folder: str, new: list[Descriptor]) -> None:
+    _replace(os.path.join(folder, "oci-layout"), _writer_of(_LAYOUT))
+    index_path = os.path.join(folder, "index.json")
+    taken = {_entry_name(entry) for entry in new}
+    kept = [entry for entry in _existing(index_path) if _entry_name(entry) not in taken]
+    _replace(index_path, _writer_of(_index([*kept, *new])))
 
 
 def index_entries(artifact: Artifact) -> list[Descriptor]:
     """The artifact's entries in `index.json`: one a name, or one alone without a name."""
     annotations = dict(artifact.target.annotations)
     annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(artifact.images[0].created))
+    target = artifact.target._replace(annotations=tuple(annotations.items()))
+    return _entries(target, artifact.names)
+
+
+def _entries(target: Descriptor, names: Sequence[str]) -> list[Descriptor]:
+    annotations = dict(target.annotations)
     entries = []
-    for name in artifact.names:
+    for name in names:
         reference = parse_reference(name)
         named = {
             **annotations,
@@ -111,8 +128,8 @@ def index_entries(artifact: Artifact) -> list[Descriptor]:
             # Only the tag: readers address images in a layout by it.
             oci.ANNOTATION_REF_NAME: reference.tag or name,
         }
-        entries.append(artifact.target._replace(annotations=tuple(sorted(named.items()))))
-    return entries or [artifact.target._replace(annotations=tuple(sorted(annotations.items())))]
+        entries.append(target._replace(annotations=tuple(sorted(named.items()))))
+    return entries or [target._replace(annotations=tuple(sorted(annotations.items())))]
 
 
 def copy_blob(

@@ -80,13 +80,20 @@ class DockerApi:
 
     def load(self, write: Callable[[ByteSink], None]) -> None:
         """Send the archive that `write` writes. Raises LaminaError if it is refused."""
+        with self.loading() as sink:
+            write(sink)
+
+    @contextmanager
+    def loading(self) -> Iterator[ByteSink]:
+        """Send the archive that is written during the block. Raises LaminaError at its end if it
+        is refused."""
         with self._connection() as connection:
             connection.putrequest("POST", "/images/load?quiet=1")
             connection.putheader("Content-Type", "application/x-tar")
             connection.putheader("Transfer-Encoding", "chunked")
             connection.endheaders()
             try:
-                write(_ChunkedBody(connection))
+                yield _ChunkedBody(connection)
                 connection.send(b"0\r\n\r\n")
             except (BrokenPipeError, ConnectionResetError):
                 pass  # it has heard enough, and says why in its answer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_plus
 
-from lamina.api import auth, filesync, health, secrets, ssh
+from lamina.api import auth, filesync, health, secrets, ssh, upload
 from lamina.api.message import first, request_of, values
+from lamina.api.stream import CHUNK, encode_bytes
 from lamina.base.errors import LaminaError, NotFound
 from lamina.session.agent_socket import forward
 from lamina.session.contract import FolderRequest
@@ -20,6 +22,8 @@ from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from lamina.session.borrowed import Login
     from lamina.session.contract import Session
     from lamina.wire.contract import Handler, Metadata, ServerCall
@@ -55,6 +59,25 @@ def lend_logins(logins: Logins) -> dict[str, Handler]:
         call.send(encode(response, auth.SCHEMA))
 
     return {auth.CREDENTIALS: credentials}
+
+
+def lend_uploads(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]:
+    """The service for streams, by the path of the URL `http://buildkit-session/…`; each is there
+    once."""
+    left = dict(uploads)
+    lock = threading.Lock()
+
+    def pull(call: ServerCall) -> None:
+        path = first(call.metadata, upload.KEY_PATH)
+        with lock:
+            pieces = left.pop(path, None)
+        if pieces is None:
+            raise StatusError(Code.NOT_FOUND, f"nothing is uploaded as {path}")
+        for piece in pieces:
+            for at in range(0, len(piece), CHUNK):
+                call.send(encode_bytes(piece[at : at + CHUNK]))
+
+    return {upload.PULL: pull}
 
 
 def answer_health() -> dict[str, Handler]:

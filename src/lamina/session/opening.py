@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.api.control import SESSION
-from lamina.session.table import KEY_ID, KEY_METHOD, KEY_NAME, KEY_SHARED_KEY
+from lamina.api.session import KEY_ID, KEY_METHOD, KEY_NAME, KEY_SHARED_KEY
 from lamina.wire.contract import Peer
 from lamina.wire.server import GrpcServer
 from lamina.wire.transport import TunnelTransport
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def new_session_id() -> str:
     """An id that nobody else has."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api import health
 from lamina.api.message import first, unary, values
+from lamina.api.session import KEY_ID, KEY_METHOD, KEY_NAME, KEY_SHARED_KEY
 from lamina.base.errors import NotFound
 from lamina.session.borrowed import BorrowedSession, Identity
 from lamina.session.nobody import NoChannel
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
     from lamina.session.mirrors import Mirrors
     from lamina.wire.contract import Metadata, ServerCall
-
-KEY_ID = "x-docker-expose-session-uuid"
-KEY_NAME = "x-docker-expose-session-name"
-KEY_SHARED_KEY = "x-docker-expose-session-sharedkey"
-KEY_METHOD = "x-docker-expose-session-grpc-method"
 
 _WAIT = 5.0
 """How long a build waits for its session: the client opens both at the same time (s)."""

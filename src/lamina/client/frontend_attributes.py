@@ -1,0 +1,57 @@
+"""A build request as the attributes of `dockerfile.v0`, as `docker buildx` writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.client.contract import FrontendOptions
+    from lamina.client.lending import Lending
+
+FRONTEND = "dockerfile.v0"
+_HOST_NETWORK = "network.host"
+_CONTEXTS = "moby.buildkit.frontend.contexts+forward"
+
+
+def frontend_attributes(options: FrontendOptions, lending: Lending) -> dict[str, str]:
+    """What the frontend is told; `lending` says by which names the files are to be had."""
+    attributes = {
+        "filename": lending.filename,
+        **{f"build-arg:{name}": value for name, value in options.build_args},
+        **{f"label:{name}": value for name, value in options.labels},
+        **{f"context:{name}": address for name, address in lending.contexts},
+        **{f"sharedkey:localdir:{name}": key for name, key in lending.shared_keys},
+    }
+    optional = {
+        "context": lending.context,
+        "dockerfilekey": lending.dockerfile_key,
+        "target": options.target,
+        "platform": ",".join(options.platforms),
+        "image-resolve-mode": "pull" if options.pull else "",
+        "force-network-mode": "" if options.network == "default" else options.network,
+        "add-hosts": _row(f"{name}={address}" for name, address in options.extra_hosts),
+        "shm-size": str(options.shm_size or ""),
+        "ulimit": _row(f"{limit.name}={limit.soft}:{limit.hard}" for limit in options.ulimits),
+        "no-cache": ",".join(options.no_cache_filter),
+        "frontend.caps": _CONTEXTS if lending.contexts else "",
+    }
+    attributes |= {key: value for key, value in optional.items() if value}
+    if options.no_cache:
+        attributes["no-cache"] = ""
+    return attributes
+
+
+def entitlements(options: FrontendOptions) -> tuple[str, ...]:
+    """What steps are allowed; `--network host` on the command line is the user's own leave."""
+    host = (_HOST_NETWORK,) if options.network == "host" else ()
+    return tuple(dict.fromkeys((*options.allow, *host)))
+
+
+def _row(fields: Iterable[str]) -> str:
+    """One line of CSV."""
+    return ",".join(
+        '"' + field.replace('"', '""') + '"' if set(field) & set(',"\n\r') else field
+        for field in fields
+    )

@@ -1,0 +1,161 @@
+"""What a client lends to a daemon for one build: its files, secrets, agents, logins and outputs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, closing, contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.client.logins import ConfiguredLogins
+from lamina.client.providers import EmbeddedSession
+from lamina.registry.credentials import DockerConfig
+from lamina.session.lent import answer_health, lend, lend_logins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lamina.client.contract import BuildRequest, ContextSpec, NamedContext
+    from lamina.client.remote_caches import RemoteCaches
+    from lamina.client.remote_outputs import RemoteOutputs
+    from lamina.wire.contract import Handler
+
+_CONTEXT, _DOCKERFILE = "context", "dockerfile"
+_UPLOAD = "http://buildkit-session"
+
+
+class Lending(NamedTuple):
+    """Where the daemon finds the files of a build, in its own words, and what serves them.
+
+    `context` is an address, "" if the client lends the context as a folder; `dockerfile_key` the
+    lent folder that holds `filename`, "" if the frontend is to look where it always does.
+    `contexts` are (name, address), `shared_keys` the keys by which copies of those folders are
+    known. `shared_key` is that of the session.
+    """
+
+    handlers: dict[str, Handler]
+    filename: str
+    context: str = ""
+    dockerfile_key: str = ""
+    contexts: tuple[tuple[str, str], ...] = ()
+    shared_keys: tuple[tuple[str, str], ...] = ()
+    shared_key: str = ""
+
+
+@contextmanager
+def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) -> Iterator[Lending]:
+    """Serve what a request names for the length of the block.
+
+    Raises InvalidInput, NotFound, PermissionDenied.
+    """
+    with ExitStack() as owned:
+        places = _Places(owned)
+        spec = request.context
+        filename, key = _dockerfile(spec, places)
+        context = _context(spec, places)
+        contexts = tuple((named.name, places.named(named)) for named in spec.named)
+        session = owned.enter_context(closing(EmbeddedSession(places.folders, request.lent)))
+        handlers = {
+            **lend(session),
+            **lend_logins(ConfiguredLogins(DockerConfig())),
+            **answer_health(),
+            **outputs.handlers(),
+        }
+        if places.uploads:
+            from lamina.session.lent import lend_uploads
+
+            handlers |= lend_uploads(places.uploads)
+        stores = {**places.stores, **caches.stores, **outputs.stores}
+        if stores:
+            from lamina.session.layouts import offer_stores
+
+            handlers |= offer_stores(stores)
+        keys = tuple(
+            (named.name, _shared_key(named.value)) for named in spec.named if named.kind == "local"
+        )
+        yield Lending(handlers, filename, context, key, contexts, keys, _shared_key(spec.path))
+
+
+class _Places:
+    """Folders, stores and streams by the names that they are lent under."""
+
+    def __init__(self, owned: ExitStack) -> None:
+        self._owned = owned
+        self.folders: dict[str, str] = {}
+        self.stores: dict[str, str] = {}
+        self.uploads: dict[str, Iterable[bytes]] = {}
+
+    def temporary(self) -> str:
+        """A folder for the length of the build."""
+        import tempfile
+
+        return self._owned.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
+
+    def upload(self, pieces: Iterable[bytes]) -> str:
+        """The address of a stream."""
+        path = f"/{os.urandom(12).hex()}"
+        self.uploads[path] = pieces
+        return _UPLOAD + path
+
+    def named(self, context: NamedContext) -> str:
+        """The address of a named context. Raises NotFound, InvalidInput."""
+        match context.kind:
+            case "local":
+                # Not to be mistaken for the main folders.
+                name = context.name
+                name = f"_{name}" if name in (_CONTEXT, _DOCKERFILE) else name
+                self.folders[name] = context.value
+                return f"local:{name}"
+            case "oci-layout":
+                return self._layout(context.value)
+            case "docker-image":
+                return f"docker-image://{context.value}"
+        return context.value
+
+    def _layout(self, location: str) -> str:
+        from lamina.sources.layout import FolderLayout, parse_location
+        from lamina.system.cancel import Cancellation
+
+        folder, tag, digest = parse_location(location)
+        pinned = digest or FolderLayout(location).target(Cancellation()).digest
+        store = os.urandom(12).hex()
+        self.stores[f"oci:{store}"] = folder
+        return f"oci-layout://{store}{f':{tag}' if tag else ''}@{pinned}"
+
+
+def _dockerfile(spec: ContextSpec, places: _Places) -> tuple[str, str]:
+    """The Dockerfile's name, and the folder that it is lent in if that must be said."""
+    if spec.dockerfile_data is not None:
+        folder = places.folders[_DOCKERFILE] = places.temporary()
+        with open(os.path.join(folder, "Dockerfile"), "wb") as file:
+            file.write(spec.dockerfile_data)
+        return "Dockerfile", _DOCKERFILE
+    if os.path.isabs(spec.dockerfile):
+        folder, name = os.path.split(spec.dockerfile)
+        places.folders[_DOCKERFILE] = folder
+        return name, _DOCKERFILE if spec.elsewhere else ""
+    if spec.path:
+        places.folders[_DOCKERFILE] = spec.path
+    return spec.dockerfile or "Dockerfile", ""
+
+
+def _context(spec: ContextSpec, places: _Places) -> str:
+    if spec.url:
+        return spec.url
+    if spec.archive is not None:
+        return places.upload(spec.archive)
+    places.folders[_CONTEXT] = spec.path or places.temporary()
+    return ""
+
+
+def _shared_key(path: str) -> str:
+    """The same for builds of one folder on one machine, and for nothing else."""
+    if not path:
+        return ""
+    try:
+        with open("/etc/machine-id", "rb") as file:
+            machine = file.read().strip()
+    except OSError:
+        machine = os.uname().nodename.encode()
+    told = b"\0".join((machine, b"%d" % os.geteuid(), os.fsencode(path)))
+    return f"{os.path.basename(path)}:{sha256(told).hexdigest()[:32]}"

@@ -1,0 +1,239 @@
+"""The Builder in another process: a lamina daemon, or a buildkitd."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lamina.api import control as api
+from lamina.api.failures import from_status
+from lamina.api.message import unary
+from lamina.base.errors import Unavailable, Unsupported
+from lamina.client.contract import BuildOutcome
+from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
+from lamina.client.lending import lent
+from lamina.client.remote_caches import RemoteCaches
+from lamina.client.remote_outputs import RemoteOutputs
+from lamina.client.watching import watched
+from lamina.session.opening import new_session_id, open_session
+from lamina.wire.address import dial
+from lamina.wire.contract import Code, StatusError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lamina.base.events import EventSink
+    from lamina.base.usage import CacheRecord, UsageFilter
+    from lamina.client.contract import (
+        BuildRequest,
+        CacheSpec,
+        CallAnswer,
+        ImageSummary,
+        MountSummary,
+        PruneOutcome,
+        PruneRequest,
+        RunRequest,
+    )
+    from lamina.client.lending import Lending
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Channel
+
+_GONE = (Code.UNAVAILABLE, Code.CANCELLED)
+
+
+@contextmanager
+def open_remote(
+    address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
+) -> Iterator[RemoteBuilder]:
+    """Connect to a daemon at `unix://path` or `tcp://host:port` for the length of the block.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
+    """
+    with dial(address, tls, server_name=server_name) as channel:
+        yield RemoteBuilder(channel, address)
+
+
+class RemoteBuilder:
+    """Implements `lamina.client.contract.Builder`.
+
+    Args:
+        address: what people call the daemon.
+    """
+
+    def __init__(self, channel: Channel, address: str) -> None:
+        self._channel = channel
+        self._address = address
+
+    def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        outputs = RemoteOutputs(request, cancel)
+        caches = RemoteCaches(request)
+        for folder in caches.missing:
+            events(_no_cache(folder))
+        ref = new_session_id()
+        with (
+            self._translated(cancel, outputs),
+            lent(request, outputs, caches) as lending,
+            self._session(lending) as session,
+            watched(self._channel, ref, events),
+        ):
+            attributes = frontend_attributes(request.frontend, lending) | caches.attributes()
+            wish = api.SolveRequest(
+                ref=ref,
+                session=session,
+                frontend=FRONTEND,
+                frontend_attrs=tuple(sorted(attributes.items())),
+                cache=caches.options(),
+                entitlements=entitlements(request.frontend),
+                exporters=tuple(outputs.exporters),
+            )
+            response = self._ask(api.SOLVE, wish, api.SolveResponse, cancel)
+        metadata = _metadata(response.exporter_response)
+        outputs.finish(metadata)
+        caches.finish(metadata)
+        own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
+        return BuildOutcome(str(own or ""), metadata)
+
+    def call(
+        self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> CallAnswer:
+        from lamina.client.remote_call import answer_of, ask_frontend
+
+        outputs = RemoteOutputs(request._replace(outputs=()), cancel)
+        caches = RemoteCaches(request._replace(cache_to=()))
+        ref = new_session_id()
+        with (
+            self._translated(cancel, outputs),
+            lent(request, outputs, caches) as lending,
+            self._session(lending) as session,
+            watched(self._channel, ref, events),
+        ):
+            attributes = frontend_attributes(request.frontend, lending) | caches.attributes()
+            wish = api.SolveRequest(
+                ref=ref,
+                session=session,
+                frontend_attrs=tuple(sorted(attributes.items())),
+                entitlements=entitlements(request.frontend),
+                internal=True,
+            )
+            metadata = ask_frontend(self._channel, wish, name, cancel)
+        return answer_of(name, metadata)
+
+    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
+        from lamina.client.remote_usage import record_of, wire_filters
+
+        wish = api.DiskUsageRequest(wire_filters(filters))
+        with self._translated():
+            found = self._ask(api.DISK_USAGE, wish, api.DiskUsageResponse)
+        return [record for record in map(record_of, found.record) if filters.matches(record)]
+
+    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
+        from lamina.client.remote_usage import prune
+
+        with self._translated(cancel):
+            return prune(self._channel, request, cancel)
+
+    def push(
+        self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, Any]:
+        self._refuse("push stored images", "build with --push or --output type=registry")
+
+    def pull(
+        self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
+    ) -> ImageSummary:
+        self._refuse("pull images by themselves", "it pulls what a build needs")
+
+    def images(self) -> Sequence[ImageSummary]:
+        self._refuse("list images", _OWN_IMAGES)
+
+    def remove_image(self, name: str) -> ImageSummary:
+        self._refuse("remove images", _OWN_IMAGES)
+
+    def inspect(self, name: str) -> Mapping[str, Any]:
+        self._refuse("show images", "`lamina imagetools inspect` shows those of registries")
+
+    def run(self, request: RunRequest, cancel: Cancellation) -> int:
+        self._refuse("run images", "build with --load, and run it in Docker or Podman")
+
+    def cache_mounts(self) -> Sequence[MountSummary]:
+        self._refuse("list cache mounts", "`lamina du --filter type=exec.cachemount` does")
+
+    def export_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> Mapping[str, int]:
+        self._refuse("send cache mounts", "build with --cache-to type=registry,…,mounts=true")
+
+    def import_cache_mounts(
+        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
+    ) -> None:
+        self._refuse("fetch cache mounts", "build with --cache-from type=registry,…,mounts=true")
+
+    def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
+        self._refuse("remove cache mounts", "`lamina prune --filter type=exec.cachemount` does")
+
+    @contextmanager
+    def _session(self, lending: Lending) -> Iterator[str]:
+        session = new_session_id()
+        with open_session(self._channel, lending.handlers, session, shared_key=lending.shared_key):
+            yield session
+
+    def _ask(
+        self, method: str, request: Any, response: type[Any], cancel: Cancellation | None = None
+    ) -> Any:
+        return unary(self._channel, method, request, response, api.SCHEMA, cancel=cancel)
+
+    @contextmanager
+    def _translated(
+        self, cancel: Cancellation | None = None, outputs: RemoteOutputs | None = None
+    ) -> Iterator[None]:
+        """The daemon's errors as the tree's; what failed here comes before what it says of it."""
+        try:
+            yield
+        except StatusError as error:
+            if cancel is not None:
+                cancel.check()
+            if outputs is not None and outputs.failure is not None:
+                raise outputs.failure from error
+            if self._channel.closed and error.code in _GONE:
+                raise Unavailable(
+                    f"the daemon at {self._address} has gone: {error.message}",
+                    hint="its log may say why",
+                ) from error
+            raise from_status(error) from error
+
+    def _refuse(self, doing: str, instead: str) -> NoReturn:
+        raise Unsupported(
+            f"the daemon at {self._address} cannot {doing} for you",
+            hint=f"{instead}; or leave the daemon out: --root, or unset LAMINA_HOST and"
+            " BUILDKIT_HOST",
+        )
+
+
+_OWN_IMAGES = "its store is its own; build with --load or --output to have images here"
+
+
+def _metadata(response: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What outputs became: texts, or JSON in base64."""
+    return {key: _value(text) for key, text in response}
+
+
+def _value(text: str) -> Any:
+    import binascii
+    import json
+
+    try:
+        data = binascii.a2b_base64(text.encode(), strict_mode=True)
+        if data.startswith((b"{", b"[")):
+            return json.loads(data)
+    except ValueError:
+        pass
+    return text
+
+
+def _no_cache(folder: str) -> Any:
+    from lamina.base.digest import digest_of
+    from lamina.base.events import WarningEvent
+
+    return WarningEvent(
+        digest_of(b"[internal] caches"), f"there is no cache in {folder}: it is not read"
+    )

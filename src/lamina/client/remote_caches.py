@@ -1,0 +1,101 @@
+"""Caches of a build in a daemon: folders among them lie here, and are lent as stores of blobs."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from lamina.api.control import CacheOptions, CacheOptionsEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from lamina.cacheio.options import CacheExport
+    from lamina.client.contract import BuildRequest
+
+_LOCAL = "local"
+_MANIFEST = "cache.manifest"
+
+
+class RemoteCaches:
+    """The caches of one request. Raises InvalidInput, Unsupported, as embedded builds do.
+
+    `stores` are the folders by the names that the daemon knows them by; `missing` those that
+    were to be read and hold no cache.
+    """
+
+    def __init__(self, request: BuildRequest) -> None:
+        self.stores: dict[str, str] = {}
+        self.missing: list[str] = []
+        self._imports: list[CacheOptionsEntry] = []
+        self._exports: list[CacheOptionsEntry] = []
+        self._written: list[CacheExport] = []
+        for spec in request.cache_from:
+            self._read(spec.type, dict(spec.attributes))
+        for spec in request.cache_to:
+            self._write(spec.type, dict(spec.attributes))
+
+    def options(self) -> CacheOptions | None:
+        """What the daemon is asked for."""
+        if not self._imports and not self._exports:
+            return None
+        return CacheOptions(exports=tuple(self._exports), imports=tuple(self._imports))
+
+    def attributes(self) -> dict[str, str]:
+        """What the frontend is told: it says with which steps caches go."""
+        if not self._imports:
+            return {}
+        # The names are those of Go's fields.
+        imports = [{"Type": entry.type, "Attrs": dict(entry.attrs)} for entry in self._imports]
+        return {"cache-imports": json.dumps(imports)}
+
+    def finish(self, response: Mapping[str, Any]) -> None:
+        """Name in their indexes what the folders have got."""
+        text = response.get(_MANIFEST)
+        if not self._written or not text:
+            return
+        from lamina.base.oci import descriptor_from_json
+        from lamina.cacheio.backend import FolderBackend
+        from lamina.cacheio.options import FolderPlace
+
+        target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
+        for wish in self._written:
+            assert isinstance(wish.place, FolderPlace)
+            backend = FolderBackend(wish.place)
+            if os.path.exists(backend.path_of(target.digest)):
+                backend.point(target)
+                if wish.reset:
+                    backend.keep_only_named()
+
+    def _read(self, kind: str, pairs: dict[str, str]) -> None:
+        from lamina.cacheio.options import FolderPlace, make_import
+
+        place = make_import({"type": kind, **pairs}).place
+        if isinstance(place, FolderPlace):
+            from lamina.cacheio.backend import FolderBackend
+
+            digest = place.digest or FolderBackend(place).named()
+            if digest is None:
+                self.missing.append(place.path)
+                return
+            self.stores[f"{_LOCAL}:{place.path}"] = place.path
+            pairs |= {"src": place.path, "digest": str(digest)}
+        self._imports.append(_entry(kind, pairs))
+
+    def _write(self, kind: str, pairs: dict[str, str]) -> None:
+        from lamina.cacheio.options import FolderPlace, make_export
+
+        wish = make_export({"type": kind, **pairs})
+        pairs.setdefault("ignore-error", "false" if wish.must_succeed else "true")
+        if isinstance(wish.place, FolderPlace):
+            path = wish.place.path
+            os.makedirs(path, exist_ok=True)
+            self.stores[f"{_LOCAL}:{path}"] = pairs["dest"] = path
+            self._written.append(wish)
+        self._exports.append(_entry(kind, pairs))
+
+
+def _entry(kind: str, pairs: Mapping[str, str]) -> CacheOptionsEntry:
+    return CacheOptionsEntry(kind, tuple(sorted(pairs.items())))

@@ -1,0 +1,136 @@
+"""Outputs of a build in a daemon: what is asked for, and what takes the files that come of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.api.control import Exporter
+from lamina.base.errors import InvalidInput, LaminaError
+from lamina.exporters.attributes import make_output
+from lamina.exporters.destination import (
+    ArchiveOutput,
+    CacheOnlyOutput,
+    LoadOutput,
+    LocalOutput,
+    TarOutput,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from lamina.client.contract import BuildRequest, OutputSpec
+    from lamina.exporters.destination import Output
+    from lamina.session.outputs import ByteSink, Target
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Handler
+
+_STORE = "export"
+_IMAGES = ("image", "registry", "oci", "docker")
+_OURS = ("dest", "context", "tar", "mode")
+
+
+class RemoteOutputs:
+    """The outputs of one request. Raises InvalidInput, Unsupported, as embedded builds do.
+
+    `exporters` are what the daemon is asked for, in the order of the request; `stores` are the
+    layouts that it writes into, by the names that it knows them by. `failure` is what went wrong
+    here while an output was taken, if something did.
+    """
+
+    def __init__(self, request: BuildRequest, cancel: Cancellation) -> None:
+        self._cancel = cancel
+        self._targets: dict[int, Target] = {}
+        self.exporters: list[Exporter] = []
+        self.stores: dict[str, str] = {}
+        self.failure: LaminaError | None = None
+        for kind, pairs in _wanted(request):
+            made = make_output({"type": kind, **pairs})
+            if isinstance(made, CacheOnlyOutput):
+                continue
+            self._take(len(self.exporters), made)
+            self.exporters.append(_exporter(kind, pairs, made))
+
+    def handlers(self) -> dict[str, Handler]:
+        """What takes the files."""
+        if not self._targets:
+            return {}
+        from lamina.session.outputs import take_outputs
+
+        return take_outputs(self._targets)
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        """Name in its index what a layout has got."""
+        folder = self.stores.get(_STORE)
+        described = metadata.get("containerimage.descriptor")
+        if folder is None or not isinstance(described, dict):
+            return
+        from lamina.base.oci import descriptor_from_json
+        from lamina.exporters.archive import name_in_layout
+
+        names = filter(None, str(metadata.get("image.name", "")).split(","))
+        name_in_layout(folder, descriptor_from_json(described), tuple(names))
+
+    def _take(self, number: int, output: Output) -> None:
+        match output:
+            case LocalOutput():
+                from lamina.session.outputs import FolderTarget
+
+                self._targets[number] = FolderTarget(output.dest, output.delete)
+            case ArchiveOutput() if not output.tar:
+                if _STORE in self.stores:
+                    raise InvalidInput("only one --output can be a layout (tar=false)")
+                os.makedirs(output.dest, exist_ok=True)
+                self.stores[_STORE] = output.dest
+            case ArchiveOutput() | TarOutput() | LoadOutput():
+                from lamina.session.outputs import FileTarget
+
+                self._targets[number] = FileTarget(lambda told: self._sink(output))
+
+    @contextmanager
+    def _sink(self, output: ArchiveOutput | TarOutput | LoadOutput) -> Iterator[ByteSink]:
+        try:
+            if isinstance(output, LoadOutput):
+                from lamina.exporters.docker_api import DockerApi
+                from lamina.exporters.docker_host import find_docker_host
+
+                host = find_docker_host(os.environ, output.context)
+                with DockerApi(host, self._cancel).loading() as sink:
+                    yield sink
+            else:
+                from lamina.exporters.file_sink import open_sink
+
+                with open_sink(output.dest) as sink:
+                    yield sink
+        except LaminaError as error:
+            self.failure = self.failure or error
+            raise
+
+
+def _wanted(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each output's type and attributes, names and time among them."""
+    from lamina.client.contract import OutputSpec
+
+    args = dict(request.frontend.build_args)
+    epoch = args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
+    output: OutputSpec
+    for output in request.outputs or (OutputSpec("image"),):
+        pairs = {"source-date-epoch": epoch} if epoch else {}
+        pairs |= dict(output.attributes)
+        if request.tags and output.type in _IMAGES and "name" not in pairs:
+            pairs["name"] = ",".join(request.tags)
+        yield output.type, pairs
+
+
+def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
+    told = {key: value for key, value in pairs.items() if key not in _OURS}
+    if kind == "registry":
+        kind = "image"
+        told.setdefault("push", "true")
+    if isinstance(made, ArchiveOutput) and not made.tar:
+        told["tar"] = "false"
+    if isinstance(made, LocalOutput) and made.delete:
+        told["mode"] = "delete"
+    return Exporter(kind, tuple(sorted(told.items())))
