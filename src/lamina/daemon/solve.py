@@ -9,6 +9,7 @@ from lamina.api.failures import to_status
 from lamina.api.history import BuildHistoryRecord
 from lamina.api.message import request_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
+from lamina.daemon.accounts import Account, account_of
 from lamina.daemon.outputs import outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
@@ -77,8 +78,8 @@ class SolveService:
         )
         try:
             with self._history.begin(record, kept=not request.internal) as running:
-                response = self._build(request, running.event_sink, call.cancel)
-                running.finish(sorted(response.items()))
+                response, account = self._build(request, running.event_sink, call.cancel)
+                running.finish(sorted(response.items()), *account)
         except LaminaError as error:
             raise to_status(error) from error
         finally:
@@ -87,7 +88,7 @@ class SolveService:
 
     def _build(
         self, request: api.SolveRequest, events: EventSink, cancel: Cancellation
-    ) -> dict[str, str]:
+    ) -> tuple[dict[str, str], Account]:
         outputs = outputs_of(request)
         provenance = wanted_attestations(dict(request.frontend_attrs))
         options = BuildOptions(
@@ -101,7 +102,10 @@ class SolveService:
         ):
             result = self._result(build, request)
             metadata = build.finish(result, outputs, SessionReceiver(session, cancel), provenance)
-        return response_of(metadata, result.metadata)
+            account = Account()
+            if not request.internal:
+                account = account_of(build, result, outputs, metadata, provenance)
+        return response_of(metadata, result.metadata), account
 
     def _result(self, build: Build, request: api.SolveRequest) -> BuildResult:
         inputs = dict(request.frontend_inputs)

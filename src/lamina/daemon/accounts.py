@@ -1,0 +1,79 @@
+"""What the history keeps of a build's results: what was made, and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.api.descriptor import Descriptor
+from lamina.base.digest import digest_of
+from lamina.daemon.history import Result
+from lamina.engine.attest_options import ProvenanceOptions
+from lamina.engine.predicate import PREDICATE_TYPES
+from lamina.engine.provenance import with_provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lamina.engine.build import Build
+    from lamina.engine.result import BuildResult
+    from lamina.exporters.destination import Output
+
+_IN_TOTO = "application/vnd.in-toto+json"
+_PREDICATE = "in-toto.io/predicate-type"
+_DESCRIPTOR = "containerimage.descriptor"
+
+
+class Account(NamedTuple):
+    """One result, or those of several platforms by their ids."""
+
+    result: Result = Result()
+    platforms: tuple[tuple[str, Result], ...] = ()
+
+
+def account_of(
+    build: Build,
+    result: BuildResult,
+    outputs: list[Output],
+    metadata: Mapping[str, Any],
+    options: ProvenanceOptions | None,
+) -> Account:
+    """Write the provenance of every part into the store, whether or not an output has it.
+
+    Args:
+        metadata: the outputs'.
+        options: how the client wants builds to be told of, if it said.
+    """
+    chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
+    images = _images(outputs, metadata)
+    attested = {
+        part.key: _stored(build, part.attestations[-1].predicate)
+        for part in with_provenance(build, result, chosen).parts
+        if part.files.graph is not None
+    }
+    if not result.several:
+        return Account(Result(images, tuple(attested.values())))
+    platforms = tuple((key, Result((), (found,))) for key, found in attested.items())
+    return Account(Result(images), platforms)
+
+
+def _stored(build: Build, predicate: Any) -> Descriptor:
+    data = predicate()
+    build.engine.store.blobs.put(data)
+    annotations = ((_PREDICATE, PREDICATE_TYPES["v1"]),)
+    return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)
+
+
+def _images(
+    outputs: list[Output], metadata: Mapping[str, Any]
+) -> tuple[tuple[int, Descriptor], ...]:
+    """The image that the first of the outputs is which are images."""
+    from lamina.exporters.destination import ArchiveOutput, ImageOutput, LoadOutput
+
+    document = metadata.get(_DESCRIPTOR)
+    if not isinstance(document, dict):
+        return ()
+    for number, output in enumerate(outputs):
+        if isinstance(output, ImageOutput | ArchiveOutput | LoadOutput):
+            found = Descriptor(document["mediaType"], document["digest"], document["size"])
+            return ((number, found),)
+    return ()
