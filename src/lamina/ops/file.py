@@ -158,9 +158,8 @@ class FileOperation:
                 plan.make_directories(path, entry)
             else:
                 self._parent_exists(plan, path)
-                if plan.lookup(path) is not None:
-                    raise InvalidInput(f"/{path} exists already")
-                plan.put(path, entry)
+                if plan.lookup(path) is None:  # what is there stays as it is
+                    plan.put(path, entry)
         elif action.mkfile is not None:
             mkfile = action.mkfile
             path = plan.resolve(mkfile.path)
