@@ -163,9 +163,11 @@ def test_a_repository_and_a_url_as_the_context(
 
     web = tmp_path / "web"
     web.mkdir()
+    made_of = f"FROM scratch\nCOPY a /b\nADD {address} /repo/\n"
     with tarfile.open(web / "context.tgz", "w:gz") as archive:
-        for name, text in (("Dockerfile", "FROM scratch\nCOPY a /b\n"), ("a", "by URL")):
+        for name, text in (("Dockerfile", made_of), ("a", "by URL")):
             info = tarfile.TarInfo(name)
+            info.mtime = 1_500_000_000
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))
     (web / "Other").write_text("FROM scratch\nCOPY file /other\n")
@@ -183,3 +185,21 @@ def test_a_repository_and_a_url_as_the_context(
         server.shutdown()
     assert (out / "b").read_text() == "by URL"
     assert (out / "other").read_text() == "one"
+
+
+def test_a_context_gives_the_image_its_time(
+    lamina: Lamina, repository: Path, address: str, tmp_path: Path
+) -> None:
+    (repository / "Dockerfile").write_text(
+        "FROM scratch AS src\nADD $ADDRESS#v1 /\nFROM scratch\nCOPY file /\n".replace(
+            "$ADDRESS", address
+        )
+    )
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "Dockerfile", "--date=@5 +0000")
+    times = [int(git(repository, "log", "-1", "--format=%ct", ref)) for ref in ("main", "v1")]
+    for value, seconds in zip(("context", "src"), times, strict=True):
+        done = lamina("build", "-t", "x", "--build-arg", f"SOURCE_DATE_EPOCH={value}", address)
+        assert done.code == 0, done.err
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+        assert created in lamina("inspect", "x").out

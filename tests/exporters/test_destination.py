@@ -18,6 +18,7 @@ from lamina.exporters.destination import (
     LoadOutput,
     LocalOutput,
     Output,
+    SaidEpoch,
     TarOutput,
 )
 from lamina.layers.compression import Algorithm, Compression
@@ -36,7 +37,8 @@ def image_form(*names: str) -> ImageForm:
         ("type=local,dest=out", LocalOutput("out")),
         ('type=local,"dest=a,b"', LocalOutput("a,b")),
         ("type=local,dest=out,mode=delete", LocalOutput("out", delete=True)),
-        ("type=local,dest=out,source-date-epoch=5", LocalOutput("out", 5)),
+        ("type=local,dest=out,source-date-epoch=5", LocalOutput("out", SaidEpoch(5))),
+        ("type=local,dest=out,source-date-epoch=", LocalOutput("out", SaidEpoch(None))),
         ("type=tar", TarOutput("-")),
         ("TYPE=tar,Dest=X.tar", TarOutput("X.tar")),
         ("type=oci", ArchiveOutput("oci", "-", ImageForm())),

@@ -53,21 +53,21 @@ def open_context(
         )
     if is_remote(file):
         with (
-            open_url(file) as response,
+            open_url(file) as (response, _),
             open_context(path, "-", named, response, lent, fetched=fetched) as found,
         ):
             yield found
     elif not fetched and (is_git_context(path) or is_remote(path)):
         yield _left_there(path, file, stdin)._replace(named=named)
     elif is_git_context(path):
-        with cloned(path, lent) as folder:
-            yield _within(folder, file, path)._replace(named=named)
+        with cloned(path, lent) as (folder, made_at):
+            yield _within(folder, file, path)._replace(named=named, made_at=made_at)
     elif is_remote(path):
         with (
-            open_url(path) as response,
+            open_url(path) as (response, modified),
             _from_stream(response, path, file, named, unpacked=True) as found,
         ):
-            yield found
+            yield found if modified is None else found._replace(made_at=modified)
     elif path == "-":
         with _from_stream(stdin, "standard input", file, named, unpacked=fetched) as found:
             yield found
@@ -99,7 +99,19 @@ def _from_stream(
 
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
         unpack(head, stream, to)
-        yield _within(to, file, "the archive")._replace(named=named)
+        newest = _newest(to)
+        yield _within(to, file, "the archive")._replace(named=named, made_at=newest)
+
+
+def _newest(folder: str) -> int | None:
+    """The time of the newest file beneath a folder, in seconds since 1970."""
+    times = (
+        entry.stat(follow_symlinks=False).st_mtime_ns // 10**9
+        for where, _, _ in os.walk(folder)
+        for entry in os.scandir(where)
+        if entry.is_file(follow_symlinks=False)
+    )
+    return max(times, default=None)
 
 
 def _left_there(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:

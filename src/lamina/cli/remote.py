@@ -18,8 +18,10 @@ _TIMEOUT = 60
 
 
 @contextmanager
-def cloned(address: str, lent: Lent) -> Iterator[str]:
-    """A git URL's folder, checked out for the length of the block.
+def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
+    """A git URL's folder, checked out for the length of the block, and when the commit was made.
+
+    The files' times are those of the commit, so that the same commit gives the same image.
 
     Raises InvalidInput, NotFound, Unavailable.
     """
@@ -29,7 +31,7 @@ def cloned(address: str, lent: Lent) -> Iterator[str]:
     from lamina.sources.git_remote import GitRemote
     from lamina.system.cancel import Cancellation
 
-    url = parse_git_url(address)
+    url = parse_git_url(address)._replace(mtime="commit")
     cancel = Cancellation()
     with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
         session = EmbeddedSession({}, lent)
@@ -37,14 +39,19 @@ def cloned(address: str, lent: Lent) -> Iterator[str]:
             remote = GitRemote(url, to, to, session)
             remote.resolve(cancel)
             folder = remote.check_out(os.path.join(to, "work"), cancel)
+            made_at = remote.commit_time(cancel)
         finally:
             session.close()
-        yield folder
+        yield folder, made_at
 
 
 @contextmanager
-def open_url(url: str) -> Iterator[IO[bytes]]:
-    """Download. Raises NotFound, Unavailable."""
+def open_url(url: str) -> Iterator[tuple[IO[bytes], int | None]]:
+    """Download; the bytes, and the Last-Modified in seconds since 1970, if there is one.
+
+    Raises NotFound, Unavailable.
+    """
+    import email.utils
     import http.client
     import urllib.error
     import urllib.request
@@ -58,4 +65,9 @@ def open_url(url: str) -> Iterator[IO[bytes]]:
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Unavailable(f"{url}: {getattr(error, 'reason', error)}") from None
     with response:
-        yield response
+        try:
+            stamp = response.headers.get("Last-Modified", "")
+            modified = int(email.utils.parsedate_to_datetime(stamp).timestamp()) if stamp else None
+        except ValueError:
+            modified = None
+        yield response, modified

@@ -43,6 +43,9 @@ class ContextSpec(NamedTuple):
     A remote engine also takes what it fetches itself: `url` is a git repository or what HTTP
     serves, `archive` are the bytes of a tar archive or a compressed one, to be read once. Then
     `dockerfile`, unless it is an absolute path, is a name in the context.
+
+    `made_at` is when the files were made, in seconds since 1970, if a repository, a server or
+    an archive says it.
     """
 
     path: str
@@ -51,6 +54,7 @@ class ContextSpec(NamedTuple):
     named: tuple[NamedContext, ...] = ()
     url: str = ""
     archive: Iterable[bytes] | None = None
+    made_at: int | None = None
 
     @property
     def elsewhere(self) -> bool:

@@ -19,7 +19,8 @@ from lamina.client.contract import (
     PruneOutcome,
 )
 from lamina.client.providers import EmbeddedSession
-from lamina.dockerfile.contract import FrontendRequest, NamedContext
+from lamina.dockerfile.args import parse_epoch
+from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContext
 from lamina.engine.bridge import DockerfileBridge
 from lamina.engine.build import BuildOptions
 from lamina.engine.caches import CacheWishes
@@ -293,8 +294,8 @@ def _whole_trees(root: str) -> WarningEvent:
 def _outputs(request: BuildRequest) -> list[Output]:
     names = request.tags
     args = dict(request.frontend.build_args)
-    epoch = args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
-    dated = {"source-date-epoch": epoch} if epoch else {}
+    epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
+    dated = {} if epoch is None else {"source-date-epoch": str(epoch)}
     if not request.outputs:
         if not names:
             return [make_output({"type": "image", **dated})]
@@ -358,6 +359,7 @@ def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
             for c in request.context.named
         ),
         platform_given=bool(options.platforms),
+        context=MainContext(made_at=request.context.made_at),
     )
     platforms = [parse_platform(text) for text in options.platforms] or [here]
     return [general._replace(platform=platform) for platform in platforms]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api.control import Exporter
 from lamina.base.errors import InvalidInput, LaminaError
+from lamina.dockerfile.args import parse_epoch
 from lamina.exporters.attributes import make_output
 from lamina.exporters.destination import (
     ArchiveOutput,
@@ -114,10 +115,10 @@ def _wanted(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
     from lamina.client.contract import OutputSpec
 
     args = dict(request.frontend.build_args)
-    epoch = args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
+    epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
     output: OutputSpec
     for output in request.outputs or (OutputSpec("image"),):
-        pairs = {"source-date-epoch": epoch} if epoch else {}
+        pairs = {} if epoch is None else {"source-date-epoch": str(epoch)}
         pairs |= dict(output.attributes)
         if request.tags and output.type in _IMAGES and "name" not in pairs:
             pairs["name"] = ",".join(request.tags)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.cacheio.options import FolderPlace, LentPlace, make_export
+from lamina.dockerfile.args import parse_epoch
 from lamina.engine.caches import CacheWishes, lent_import
 from lamina.exporters.attributes import wire_output
 
@@ -26,12 +27,13 @@ def outputs_of(request: SolveRequest) -> list[Output]:
 
     Raises InvalidInput, Unsupported.
     """
-    epoch = dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", "")
+    # One that is not a number stands for a time that only the frontend can find out.
+    epoch = parse_epoch(dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", ""))
     found = []
     for number, exporter in enumerate(_exporters(request)):
         pairs = dict(exporter.attrs)
-        if epoch:
-            pairs.setdefault(_EPOCH, epoch)
+        if epoch is not None:
+            pairs.setdefault(_EPOCH, str(epoch))
         found.append(wire_output(exporter.type, pairs, str(number)))
     return found
 

@@ -91,7 +91,7 @@ class DockerfileConverter:
         check_stages(self.parts.stages, self._checker)
         self._check_defaults()
         self.global_args = self._global_args(self._build_args)
-        self._epoch = self._source_date_epoch()
+        self._epoch = self._source_date_epoch(bridge)
         self._source = SourceInfo(text.filename, text.data, text.origin, "Dockerfile")
         self._bases = Bases(request, bridge, text, self._source, self._checker)
         self._table = StageTable()
@@ -165,11 +165,20 @@ class DockerfileConverter:
                 known = sorted(declared | self.global_args.keys())
                 check_undefined(expander.unset, known, head.node.location, checker)
 
-    def _source_date_epoch(self) -> int | None:
-        text = self._build_args.get(SOURCE_DATE_EPOCH)
-        if text is None:
-            text = self.global_args.get(SOURCE_DATE_EPOCH, "")
-        return parse_epoch(text)
+    def _source_date_epoch(self, bridge: Bridge) -> int | None:
+        """In seconds. What stands for a time is replaced by it, for steps that ask for it."""
+        given = SOURCE_DATE_EPOCH in self._build_args
+        values = self._build_args if given else self.global_args
+        text = values.get(SOURCE_DATE_EPOCH, "")
+        epoch = parse_epoch(text)
+        if text and epoch is None:
+            from lamina.dockerfile.epoch import EpochNames
+
+            names = EpochNames(self._request, self.parts.stages, self.global_args, self.escape)
+            epoch = names.find(text, bridge)
+            self.global_args.pop(SOURCE_DATE_EPOCH, None)
+            values[SOURCE_DATE_EPOCH] = "" if epoch is None else str(epoch)
+        return epoch
 
     def _stage(self, number: int, text: StageText) -> Stage:
         head = text.head

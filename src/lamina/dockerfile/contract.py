@@ -72,6 +72,13 @@ class Bridge(Protocol):
         """The image of an OCI layout given as a named context."""
         ...
 
+    def made_at(self, source: Definition) -> int | None:
+        """When what a source holds was made, in seconds since 1970; None if nothing says it.
+
+        Raises what stopped the asking.
+        """
+        ...
+
     def warn(self, warning: Warned) -> None: ...
 
 
@@ -96,10 +103,13 @@ class NamedContext(NamedTuple):
 
 class MainContext(NamedTuple):
     """The build context: the folder that the session `session` ("": the build's own) lends as
-    `context`, or in its place a definition."""
+    `context`, or in its place a definition. `made_at` is when a folder's files were made, in
+    seconds since 1970, if that is known: those of a repository, or of an archive.
+    """
 
     definition: Definition | None = None
     session: str = ""
+    made_at: int | None = None
 
 
 class FrontendRequest(NamedTuple):

@@ -13,7 +13,7 @@ from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.graph import Inputs, Step
-from lamina.dockerfile.sources import git_source, http_source
+from lamina.dockerfile.sources import git_source, name_of_url, url_source
 from lamina.llb.op import (
     NO_OUTPUT,
     CopyAction,
@@ -203,16 +203,11 @@ class _Copier:
         self._append(tree, action)
 
     def _add_url(self, url: str) -> None:
-        from urllib.parse import unquote, urlsplit
-
-        try:
-            base = posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
-        except ValueError as error:
-            raise InvalidInput(f"{url}: not a valid URL: {error}") from None
-        name = base if base not in ("", ".", "..") else "__unnamed__"
         checksum = self._copy.checksum
-        op = http_source(url, name, checksum=str(parse_digest(checksum)) if checksum else "")
-        action = self._action(f"/{name}")._replace(attempt_unpack=bool(self._copy.unpack))
+        op = url_source(url, str(parse_digest(checksum)) if checksum else "")
+        action = self._action(f"/{name_of_url(url)}")._replace(
+            attempt_unpack=bool(self._copy.unpack)
+        )
         self._append(self._conversion.step(op, (), self._name, self._task), action)
 
     def _add_git(self, source: str) -> None:

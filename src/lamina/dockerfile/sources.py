@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_ssh
+from lamina.base.redact import redacted
 from lamina.llb.op import Op, SourceOp
 
 if TYPE_CHECKING:
@@ -68,6 +71,25 @@ def git_source(url: GitUrl, *, keep_git_dir: bool | None = None, checksum: str =
     identifier = f"git://{place}{fragment if len(fragment) > 1 else ''}"
     said = ((key, value) for key, value in sorted(attrs.items()) if value)
     return Op(source=SourceOp(identifier, tuple(said)))
+
+
+def url_source(url: str, checksum: str = "") -> Op:
+    """What ADD makes of an address: a file called as the last part of its path.
+
+    Raises InvalidInput.
+    """
+    return http_source(url, name_of_url(url), checksum=checksum)
+
+
+def name_of_url(url: str) -> str:
+    """Raises InvalidInput."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        base = posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
+    except ValueError as error:
+        raise InvalidInput(f"{redacted(url)}: not a valid URL: {error}") from None
+    return base if base not in ("", ".", "..") else "__unnamed__"
 
 
 def http_source(url: str, name: str, *, checksum: str = "") -> Op:

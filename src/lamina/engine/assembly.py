@@ -16,7 +16,7 @@ from lamina.exporters.annotations import (
     parse_annotation,
 )
 from lamina.exporters.contract import Artifact, LayerInfo
-from lamina.exporters.destination import FROM_RESULT
+from lamina.exporters.destination import FROM_RESULT, epoch_of
 from lamina.exporters.image import assemble
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 IMAGE_CONFIG = "containerimage.config"
 IMAGE_NAME = "image.name"
+_REWRITTEN = "buildkit/rewritten-timestamp"
+"""A layer's annotation: what its times were cut off at."""
 
 
 class MadePart(NamedTuple):
@@ -168,22 +170,24 @@ class Assembly:
         metadata: Mapping[str, bytes],
         shown: Step,
     ) -> ExportedImage:
-        epoch = part.epoch if form.epoch is None else form.epoch
+        epoch = epoch_of(form.epoch, part.epoch)
         with shown.doing("exporting layers"):
             packed = self._pool.packed(
                 part.ref, form.compression, self._cancel, force=form.force_compression
             )
-        if form.rewrite_timestamp:
-            if epoch is None:
-                raise InvalidInput(
-                    "rewrite-timestamp=true without a time",
-                    hint="set SOURCE_DATE_EPOCH in the environment or as a build argument",
-                )
+        notes: list[tuple[tuple[str, str], ...]] = [()] * len(packed)
+        if form.rewrite_timestamp and epoch is None:
+            shown.warn(
+                "rewrite-timestamp is set, but no time is: SOURCE_DATE_EPOCH in the environment or"
+                " as a build argument"
+            )
+        elif form.rewrite_timestamp and epoch is not None:
             name = f"rewriting layers with source-date-epoch {epoch}"
+            untouched = _diff_ids(part.base)
+            rewritten = ((_REWRITTEN, str(epoch)),)
+            notes = [() if layer.diff_id in untouched else rewritten for _, layer in packed]
             with shown.doing(name):
-                packed = self._pool.dated(
-                    packed, form.compression, epoch, _diff_ids(part.base), self._cancel
-                )
+                packed = self._pool.dated(packed, form.compression, epoch, untouched, self._cancel)
         given = _of_platform(metadata, IMAGE_CONFIG, part.platform) or part.config
         config = self._with_cache(
             given or _plain_config(part.platform), [state.id for state, _ in packed], shown
@@ -191,12 +195,15 @@ class Assembly:
         layers = [
             LayerInfo(
                 Descriptor(
-                    layer.descriptor.media_type, layer.descriptor.digest, layer.descriptor.size
+                    layer.descriptor.media_type,
+                    layer.descriptor.digest,
+                    layer.descriptor.size,
+                    note,
                 ),
                 layer.diff_id,
                 self._pool.snapshots.created(state.id),
             )
-            for state, layer in packed
+            for (state, layer), note in zip(packed, notes, strict=True)
         ]
         image = assemble(
             config,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lamina.base.reference import Reference
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
+    from lamina.llb.op import Definition
 
 _LIMIT = 16 << 20
 
@@ -88,6 +89,11 @@ class DockerfileBridge:
         with step(f"[context {name}] load metadata for {location}", self._events):
             resolved = source.resolve(self._cancel)
         return ResolvedImage(resolved.digest, resolved.config)
+
+    def made_at(self, source: Definition) -> int | None:
+        from lamina.engine.source_time import source_time
+
+        return source_time(self._build, source)
 
     def warn(self, warning: Warned) -> None:
         self._events(

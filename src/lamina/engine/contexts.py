@@ -10,6 +10,7 @@ from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.git_url import is_git_context, is_git_url, parse_git_url
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
+from lamina.dockerfile.args import SOURCE_DATE_EPOCH
 from lamina.dockerfile.contract import NamedContext
 from lamina.dockerfile.sources import git_source, http_source, local_source
 from lamina.engine.reading import read_file
@@ -81,7 +82,10 @@ class Contexts:
         context = dockerfile = None
         if is_git_context(options.context):
             keep = options.keep_git_dir or None
-            op = git_source(parse_git_url(options.context), keep_git_dir=keep)
+            url = parse_git_url(options.context)
+            if dict(options.request.build_args).get(SOURCE_DATE_EPOCH):
+                url = url._replace(mtime="commit")
+            op = git_source(url, keep_git_dir=keep)
             context = define(op, f"[internal] load git source {redacted(options.context)}")
         elif options.context.startswith(("http://", "https://")):
             context = self._download(options.context)

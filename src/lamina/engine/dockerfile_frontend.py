@@ -128,6 +128,11 @@ class ContextBridge:
             found = source.resolve(self._build.cancel)
         return ResolvedImage(found.digest, found.config, str(shown), attrs)
 
+    def made_at(self, source: Definition) -> int | None:
+        from lamina.engine.source_time import source_time
+
+        return source_time(self._build, source)
+
     def warn(self, warning: Warned) -> None:
         # What is found in the text is shown with the step that reads it.
         self._build.events(

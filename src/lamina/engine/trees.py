@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
 from lamina.exporters.contract import AddedFile, ExportedTree
+from lamina.exporters.destination import epoch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def exported_trees(
                         " when split option is disabled"
                     )
                 taken[path] = platform
-        epoch = part.epoch if output.epoch is None else output.epoch
+        epoch = epoch_of(output.epoch, part.epoch)
         trees.append(ExportedTree(name if apart else "", root, added, epoch))
     return trees
 

@@ -15,6 +15,7 @@ from lamina.exporters.destination import (
     ImageOutput,
     LoadOutput,
     LocalOutput,
+    SaidEpoch,
     TarOutput,
 )
 from lamina.layers.compression import parse_compression
@@ -238,13 +239,15 @@ class _Attributes:
             )
         return dest
 
-    def epoch(self) -> int | None:
+    def epoch(self) -> SaidEpoch | None:
+        if "source-date-epoch" not in self.pairs:
+            return None
         value = self.take("source-date-epoch")
         if not value:
-            return None
-        if not value.isdecimal() or len(value) > 12:
+            return SaidEpoch(None)
+        if not value.removeprefix("-").isdecimal() or len(value) > 12:
             raise InvalidInput(f'--output: source-date-epoch is in seconds, not "{value}"')
-        return int(value)
+        return SaidEpoch(int(value))
 
     def annotations(self) -> tuple[Annotation, ...]:
         """Those of all levels, in the order of their attributes' names."""

@@ -15,6 +15,18 @@ FROM_RESULT = "*"
 """A name that stands for those that the frontend returned (`image.name`)."""
 
 
+class SaidEpoch(NamedTuple):
+    """What an output says of its times, in place of the result's own SOURCE_DATE_EPOCH: that
+    none is later than `seconds` (since 1970), or (None) that they are what they are."""
+
+    seconds: int | None
+
+
+def epoch_of(said: SaidEpoch | None, own: int | None) -> int | None:
+    """Which time counts: the output's if it says something, else the result's."""
+    return own if said is None else said.seconds
+
+
 class ImageForm(NamedTuple):
     """How an image's documents and layers are to be made.
 
@@ -33,7 +45,7 @@ class ImageForm(NamedTuple):
     docker_types: bool = False
     annotations: tuple[Annotation, ...] = ()
     rewrite_timestamp: bool = False
-    epoch: int | None = None
+    epoch: SaidEpoch | None = None
     inline_attestations: bool = False
     artifact: bool | None = None
     metadata: Mapping[str, bytes] = {}
@@ -82,7 +94,7 @@ class LocalOutput(NamedTuple):
     """
 
     dest: str
-    epoch: int | None = None
+    epoch: SaidEpoch | None = None
     delete: bool = False
     split: bool | None = None
     attestation_prefix: str = ""
@@ -92,7 +104,7 @@ class TarOutput(NamedTuple):
     """The result's files, as one tar; `-` is stdout. `split` as in `LocalOutput`."""
 
     dest: str
-    epoch: int | None = None
+    epoch: SaidEpoch | None = None
     split: bool | None = None
     attestation_prefix: str = ""
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
 from lamina.layers.apply import Whiteouts, apply_layer
-from lamina.layers.compression import decompressed
-from lamina.layers.reader import TarReader
+from lamina.layers.archives import is_tar, plain
 from lamina.ops.copy import Copier
 from lamina.refs.selection import expand_wildcard
 from lamina.refs.tree import Tree
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from lamina.layers.reader import ByteReader
     from lamina.llb.op import CopyAction
     from lamina.ops.copy import Owner
     from lamina.ops.modes import ModeChange
@@ -61,7 +55,7 @@ def _archive(source: Tree, real: str) -> str:
     if status is None or not stat.S_ISREG(status.st_mode):
         return ""
     path = source.real(resolved)
-    return path if _is_tar(path) else ""
+    return path if is_tar(path) else ""
 
 
 def _unpack(
@@ -74,7 +68,7 @@ def _unpack(
 ) -> None:
     staged = pool.snapshots.stage()
     with open(path, "rb") as file:
-        apply_layer(_plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+        apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
     inner = action._replace(
         src="/",
         allow_wildcard=False,
@@ -84,27 +78,3 @@ def _unpack(
         dest=action.dest.rstrip("/") + "/",
     )
     Copier(Tree(staged.files), plan, inner, owner=owner, change=None, cancel=context.cancel).run()
-
-
-def _is_tar(path: str) -> bool:
-    try:
-        with open(path, "rb") as file:
-            for _ in TarReader(_plain(file)):
-                return True
-    except (LaminaError, OSError, EOFError, ValueError):
-        return False
-    return False
-
-
-def _plain(file: BinaryIO) -> ByteReader:
-    head = file.read(6)
-    file.seek(0, os.SEEK_SET)
-    if head[:3] == b"BZh":
-        import bz2
-
-        return bz2.BZ2File(file)
-    if head == b"\xfd7zXZ\0":
-        import lzma
-
-        return lzma.LZMAFile(file)
-    return decompressed(file)

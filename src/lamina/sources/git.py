@@ -106,18 +106,10 @@ class GitSource:
         try:
             source = remote.check_out(work, context.cancel)
             with self._pool.writable(Ref(), context.cancel) as (path, staged):
+                modified = os.stat(source).st_mtime_ns
                 for entry in os.listdir(source):
                     shutil.move(os.path.join(source, entry), os.path.join(path, entry))
-                if self._url.mtime == "commit":
-                    _set_times(path, remote.commit_time(context.cancel))
+                os.utime(path, ns=(modified, modified))
             return self._pool.commit(staged, Ref(), f"git {remote.shown}")
         finally:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def _set_times(root: str, seconds: int) -> None:
-    for folder, folders, files in os.walk(root, topdown=False):
-        for name in (*folders, *files):
-            times = (seconds, seconds)
-            os.utime(os.path.join(folder, name), times, follow_symlinks=False)
-    os.utime(root, (seconds, seconds))

@@ -106,7 +106,10 @@ class GitRemote:
             os.unlink(os.path.join(work, ".git/FETCH_HEAD"))
         else:
             _drop_git_directories(work)
-        return self._folder_in(work)
+        folder = self._folder_in(work)
+        if url.mtime == "commit":
+            _set_times(folder, self.commit_time(cancel))
+        return folder
 
     def commit_time(self, cancel: Cancellation) -> int:
         """When the commit was made, in seconds since 1970."""
@@ -234,6 +237,14 @@ class GitRemote:
         if not os.path.isdir(chosen):
             raise NotFound(f"{self.shown} has no folder {folder}")
         return chosen
+
+
+def _set_times(root: str, seconds: int) -> None:
+    times = (seconds, seconds)
+    for folder, folders, files in os.walk(root, topdown=False):
+        for name in (*folders, *files):
+            os.utime(os.path.join(folder, name), times, follow_symlinks=False)
+    os.utime(root, times)
 
 
 def _drop_git_directories(work: str) -> None:

@@ -1,0 +1,51 @@
+"""When what a source holds was made, for builds whose times are taken from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.engine.steps import step
+from lamina.llb.codec import decode_op
+from lamina.llb.state import Vertex, marshal
+
+if TYPE_CHECKING:
+    from lamina.engine.build import Build
+    from lamina.llb.op import Definition, Op
+
+_SECOND = 10**9
+
+
+def source_time(build: Build, definition: Definition) -> int | None:
+    """In seconds since 1970: when a commit was made; what a server says of a file (its
+    Last-Modified), else the time of the newest file in it, if it is an archive. None for
+    everything else, and for definitions of more than one source.
+
+    Raises what stopped the asking.
+    """
+    found = [op for op in map(decode_op, definition.ops) if op.source is not None]
+    if len(found) != 1 or found[0].source is None:
+        return None
+    source = found[0].source
+    scheme, _, place = source.identifier.partition("://")
+    if scheme == "git":
+        remote = build.engine.sources.git(place, dict(source.attrs), build.session).remote
+        with step("[internal] resolve SOURCE_DATE_EPOCH", build.events):
+            remote.resolve(build.cancel)
+            return remote.commit_time(build.cancel)
+    if scheme in ("http", "https"):
+        return _download_time(build, found[0], dict(source.attrs).get("http.filename", ""))
+    return None
+
+
+def _download_time(build: Build, op: Op, name: str) -> int | None:
+    """Read from the source's own result: a stream of the client's comes but once."""
+    from lamina.layers.archives import newest_time
+
+    ref = build.solvable(marshal(Vertex(op).output())).ref()
+    tree = build.engine.pool.tree(ref, build.cancel)
+    path, status = tree.find(name or "download", follow=False)
+    if status.st_mtime_ns > 0:
+        return status.st_mtime_ns // _SECOND
+    with open(tree.real(path), "rb") as file:
+        newest = newest_time(file)
+    return None if newest is None else newest // _SECOND
