@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
+    from lamina.engine.result import BuildResult
     from lamina.exporters.destination import Output
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
@@ -91,8 +92,12 @@ class EmbeddedBuilder:
 
         outputs = _outputs(request)
         provenance = _provenance(request)
-        with self._build(request, events, cancel) as (build, bridge):
-            result = build.dockerfile(_frontend_requests(request), bridge)
+        with self._build(request, events, cancel) as (build, bridge, session):
+            frontend = _foreign_frontend(request, bridge)
+            if frontend:
+                result = _run_frontend(frontend, request, build, session)
+            else:
+                result = build.dockerfile(_frontend_requests(request), bridge)
             if provenance is not None:
                 from lamina.client.frontend_call import told_of
 
@@ -108,13 +113,13 @@ class EmbeddedBuilder:
     ) -> CallAnswer:
         from lamina.dockerfile.calls import answer
 
-        with self._build(request, events, cancel) as (_, bridge):
+        with self._build(request, events, cancel) as (_, bridge, _):
             return CallAnswer(*answer(name, _frontend_requests(request)[0], bridge))
 
     @contextmanager
     def _build(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
-    ) -> Iterator[tuple[Build, DockerfileBridge]]:
+    ) -> Iterator[tuple[Build, DockerfileBridge, EmbeddedSession]]:
         frontend, context = request.frontend, request.context
         _check_context(context)
         options = BuildOptions(
@@ -134,6 +139,7 @@ class EmbeddedBuilder:
                 DockerfileBridge(
                     build, dockerfile=context.dockerfile, data=context.dockerfile_data
                 ),
+                session,
             )
 
     def push(
@@ -269,6 +275,30 @@ class EmbeddedBuilder:
             image.created,
             ",".join(map(str, platforms_of(blobs, digest))),
         )
+
+
+def _run_frontend(
+    image: str, request: BuildRequest, build: Build, session: EmbeddedSession
+) -> BuildResult:
+    """Have the image that `# syntax=` names convert the text."""
+    from lamina.client.frontend_attributes import frontend_attributes
+    from lamina.client.lending import lent_here
+    from lamina.engine.gateway_frontend import run_gateway
+
+    with lent_here(request, session) as lending:
+        attributes = frontend_attributes(request.frontend, lending)
+        return run_gateway(build, {**attributes, "source": image, "cmdline": image}, {})
+
+
+def _foreign_frontend(request: BuildRequest, bridge: DockerfileBridge) -> str:
+    """The image that is to convert the text, "" for lamina's own frontend."""
+    from lamina.dockerfile.syntax import OURSELVES, find_syntax
+
+    given = dict(request.frontend.build_args).get("BUILDKIT_SYNTAX", "")
+    words = (given or find_syntax(bridge.read_dockerfile().data)).split()
+    if not words or parse_reference(words[0]).name in OURSELVES:
+        return ""
+    return words[0]
 
 
 def _check_context(context: contract.ContextSpec) -> None:

@@ -76,6 +76,18 @@ def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) ->
         yield Lending(handlers, filename, context, key, contexts, keys, _shared_key(spec.path))
 
 
+@contextmanager
+def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lending]:
+    """The same within one process, where `session` lends all there is."""
+    with ExitStack() as owned:
+        places = _Places(owned)
+        filename, key = _dockerfile(request.context, places)
+        context = _context(request.context, places)
+        contexts = tuple((named.name, places.named(named)) for named in request.context.named)
+        session.lend(places.folders)
+        yield Lending({}, filename, context, key, contexts)
+
+
 class _Places:
     """Folders, stores and streams by the names that they are lent under."""
 

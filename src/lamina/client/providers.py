@@ -31,6 +31,10 @@ class EmbeddedSession:
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
 
+    def lend(self, folders: Mapping[str, str]) -> None:
+        """Lend further folders from now on."""
+        self._folders = {**self._folders, **folders}
+
     @property
     def id(self) -> str:
         return ""

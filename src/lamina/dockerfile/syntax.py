@@ -11,6 +11,9 @@ from lamina.base.location import Location
 if TYPE_CHECKING:
     from lamina.dockerfile.contract import DockerfileText
 
+OURSELVES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
+"""Images of the frontend that lamina's own is: what they do is done here."""
+
 _LIMIT = 64 << 10
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 

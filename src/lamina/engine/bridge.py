@@ -46,9 +46,15 @@ class DockerfileBridge:
         self._cancel = build.cancel
         self._dockerfile = dockerfile
         self._data = data
+        self._text: DockerfileText | None = None
         self._reading = internal_digest("load build definition")
 
     def read_dockerfile(self) -> DockerfileText:
+        if self._text is None:
+            self._text = self._find_text()
+        return self._text
+
+    def _find_text(self) -> DockerfileText:
         name = os.path.basename(self._dockerfile) or "Dockerfile"
         with step(f"[internal] load build definition from {name}", self._events) as shown:
             # What is found in the text is shown with the step that reads it.

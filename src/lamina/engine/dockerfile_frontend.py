@@ -16,7 +16,7 @@ from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.sources import local_source
-from lamina.dockerfile.syntax import find_syntax, syntax_location
+from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
 from lamina.engine.caches import lent_import
 from lamina.engine.contexts import Contexts, define, read_if_there
 from lamina.engine.graph import internal_digest
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
     from lamina.llb.op import Definition
-
-_OURSELVES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
-"""Images of the frontend that this one is: what they do is done here."""
 
 
 def run_dockerfile(
@@ -74,7 +71,7 @@ def _run(
     if "cmdline" not in attrs:
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
-        if image and parse_reference(image).name not in _OURSELVES:
+        if image and parse_reference(image).name not in OURSELVES:
             from lamina.engine.frontends import GATEWAY, run_frontend
 
             wanted = {**attrs, "cmdline": syntax, "source": image}
