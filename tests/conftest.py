@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
+
+from commands import Lamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Lamina:
-    """The command, run as a user would, on a store in a temporary folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def __call__(self, *args: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "lamina", "--root", str(self.root), *args],
-            env={**os.environ, **(env or {})},
-            input=stdin,
-            capture_output=True,
-            timeout=120,
-        )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-    def build(self, context: Path, *args: str, **options: dict[str, str]) -> str:
-        """Build with plain progress; the log. Fails the test if the build does."""
-        done = self("build", "--progress=plain", *args, str(context), **options)  # type: ignore[arg-type]
-        assert done.code == 0, done.err
-        return done.err
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lamina.client.contract import FrontendOptions
+    from lamina.client.contract import BuildRequest, FrontendOptions
     from lamina.client.lending import Lending
 
 FRONTEND = "dockerfile.v0"
@@ -15,12 +15,14 @@ _HOST_NETWORK = "network.host"
 _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 
-def frontend_attributes(options: FrontendOptions, lending: Lending) -> dict[str, str]:
+def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, str]:
     """What the frontend is told; `lending` says by which names the files are to be had."""
+    options = request.frontend
     attributes = {
         "filename": lending.filename,
         **{f"build-arg:{name}": value for name, value in options.build_args},
         **{f"label:{name}": value for name, value in options.labels},
+        **{f"attest:{kind}": text for kind, text in request.attests},
         **{f"context:{name}": address for name, address in lending.contexts},
         **{f"sharedkey:localdir:{name}": key for name, key in lending.shared_keys},
     }

@@ -77,7 +77,7 @@ class RemoteBuilder:
             self._session(lending) as session,
             watched(self._channel, ref, events),
         ):
-            attributes = frontend_attributes(request.frontend, lending) | caches.attributes()
+            attributes = frontend_attributes(request, lending) | caches.attributes()
             wish = api.SolveRequest(
                 ref=ref,
                 session=session,
@@ -108,7 +108,7 @@ class RemoteBuilder:
             self._session(lending) as session,
             watched(self._channel, ref, events),
         ):
-            attributes = frontend_attributes(request.frontend, lending) | caches.attributes()
+            attributes = frontend_attributes(request, lending) | caches.attributes()
             wish = api.SolveRequest(
                 ref=ref,
                 session=session,

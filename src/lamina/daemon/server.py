@@ -23,6 +23,7 @@ from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
+from lamina.engine.session_credentials import session_logins
 from lamina.engine.workplace import Workplace
 from lamina.runtime.contract import Dns, RuntimeSettings
 from lamina.session.mirrors import Mirrors
@@ -73,6 +74,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
                 config.frontends.gateway_repositories,
                 _runtime(config),
                 sessions.get,
+                session_logins,
             ),
         )
         owned.callback(engine.close)

@@ -12,12 +12,15 @@ from lamina.cacheio.export import SolvedGraph
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph
+from lamina.engine.registries import asked_by
 from lamina.engine.result import BuildResult, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from lamina.base.events import EventSink
     from lamina.dockerfile.contract import Bridge, FrontendRequest
@@ -70,6 +73,16 @@ class Build:
         self.results = self.caches.results()
         self._packing = EarlyPacking(engine.pool, events, cancel)
         self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Registries are asked for this build, in this thread and what it hands on, during the
+        block."""
+        return asked_by(lambda: (self,))
+
+    @property
+    def trusted(self) -> AbstractSet[str]:
+        """Registries that may be plain HTTP or of an unknown certificate, by domain."""
+        return self.caches.trusted
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)

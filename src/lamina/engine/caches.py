@@ -56,6 +56,7 @@ class BuildCaches:
         self._cancel = cancel
         self._mounts = MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, events)
         self._lock = threading.Lock()
+        self.trusted: frozenset[str] = frozenset()
         self._imports: list[CacheImport] = []
         self._loader: CacheLoader | None = None
         self.add(wishes.imports)
@@ -82,7 +83,8 @@ class BuildCaches:
         with self._lock:
             for wish in imports:
                 if wish not in self._imports:
-                    self._trust(wish)
+                    if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
+                        self.trusted |= {wish.place.reference.domain}
                     self._imports.append(wish)
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
@@ -151,10 +153,6 @@ class BuildCaches:
                     lambda wish: self.backend(wish.place), self._step, self._cancel
                 )
         return self._loader.caches(wishes)
-
-    def _trust(self, wish: CacheImport) -> None:
-        if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
-            self._engine.trust(wish.place.reference.domain)
 
     def backend(self, place: RegistryPlace | FolderPlace | LentPlace) -> Backend:
         """Open a place that keeps caches."""

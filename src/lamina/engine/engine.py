@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
+from lamina.engine.asked_op import AskedOp
 from lamina.engine.build import Build, BuildOptions
 from lamina.engine.lenders import Lenders
 from lamina.engine.pulls import Pulls
+from lamina.engine.registries import Registries
 from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
-    from lamina.engine.lenders import Lender, SessionFinder
+    from lamina.engine.lenders import SessionFinder
+    from lamina.engine.registries import LoginsOf
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
@@ -51,13 +54,15 @@ class EnginePolicy(NamedTuple):
 
     `workers` describe it to frontends. `frontends` are the only images that may be frontends,
     if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
-    clients that builds name.
+    clients that builds name, `logins` whom registries know a session's client as; None: everybody
+    is whom this machine's files say.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
     frontends: tuple[str, ...] = ()
     runtime: RuntimeSettings = RuntimeSettings()
     find_session: SessionFinder | None = None
+    logins: LoginsOf | None = None
 
 
 class Engine:
@@ -86,8 +91,7 @@ class Engine:
         self.cache_mounts = CacheMountStore(store)
         self._hosts = hosts
         self._making = threading.Lock()
-        self._registry: RegistryClient | None = None
-        self._trusted: set[str] = set()
+        self.registries = Registries(self.hosts, policy.logins)
         self._runtime: Runtime | None = None
         self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
@@ -130,7 +134,8 @@ class Engine:
             self.pool.enter(build)
             failed = True
             try:
-                yield build
+                with build.asking():
+                    yield build
                 failed = False
             finally:
                 try:
@@ -138,6 +143,9 @@ class Engine:
                 finally:
                     with self._making:
                         del self._builds[build.job]
+                        last = all(b.session is not session for b in self._builds.values())
+                    if last:
+                        self.registries.forget(session)
                     self.pool.leave(build)
 
     def runtime(self) -> Runtime:
@@ -159,16 +167,8 @@ class Engine:
             return self._runtime
 
     def registry(self) -> RegistryClient:
-        """The registry client, made when first needed."""
-        with self._making:
-            if self._registry is None:
-                from lamina.registry.client import RegistryClient
-
-                hosts = self.hosts()
-                for domain in self._trusted:
-                    hosts = hosts.trusting(domain)
-                self._registry = RegistryClient(hosts)
-            return self._registry
+        """The client for registries of whoever asks at the moment (see `registries`)."""
+        return self.registries.client()
 
     def hosts(self) -> Hosts:
         """How registries are reached."""
@@ -176,19 +176,9 @@ class Engine:
 
         return (self._hosts or configured_hosts)()
 
-    def trust(self, domain: str) -> None:
-        """Let a registry be plain HTTP or of an unknown certificate from now on."""
-        with self._making:
-            self._trusted.add(domain)
-            self._registry = None
-
     def registry_of(self, domain: str, *, insecure: bool) -> RegistryClient:
         """The client to use for one registry, which may be trusted more than the others."""
-        if not insecure:
-            return self.registry()
-        from lamina.registry.client import RegistryClient
-
-        return RegistryClient(self.hosts().trusting(domain))
+        return self.registries.client(domain, insecure=insecure)
 
     def workers(self) -> tuple[WorkerRecord, ...]:
         """Who builds, for frontends that ask."""
@@ -202,10 +192,13 @@ class Engine:
 
     def resolver(self, mode: ResolveMode) -> ImageResolver:
         """Finds images by name."""
-        return ImageResolver(self.store, self.images, self.registry, mode)
+        return ImageResolver(
+            self.store, self.images, self.registry, mode, remembers=self.registries.shared
+        )
 
     def _resolve(self, spec: VertexSpec, waiting: Callable[[], Sequence[Job[Ref]]]) -> Op[Ref]:
-        def current() -> list[Lender]:
+        def current() -> list[Build]:
             return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
-        return resolve_op(spec, self._workshop, Lenders(current, self.policy.find_session))
+        lenders = Lenders(current, self.policy.find_session)
+        return AskedOp(resolve_op(spec, self._workshop, lenders), current)

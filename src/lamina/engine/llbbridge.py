@@ -95,8 +95,18 @@ class LlbBridge:
             api.RETURN: (api.ReturnRequest, self.returned),
         }
         return {
-            method: partial(_serve, request, answer) for method, (request, answer) in served.items()
+            method: partial(self._serve, request, answer)
+            for method, (request, answer) in served.items()
         }
+
+    def _serve(self, request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
+        asked: Any = request_of(call, request, api.SCHEMA)
+        try:
+            with self._build.asking():
+                answered = answer(asked)
+        except LaminaError as error:
+            raise to_status(error) from error
+        call.send(encode(answered, api.SCHEMA))
 
     def wait(self, cancel: Cancellation) -> BuildResult:
         """What the frontend returns. Raises StatusError (its own error), Cancelled."""
@@ -315,15 +325,6 @@ class LlbBridge:
     def _tree(self, ref: str) -> Tree:
         found = self._solvable(ref).ref()
         return self._build.engine.pool.tree(found, self._build.cancel)
-
-
-def _serve(request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
-    asked: Any = request_of(call, request, api.SCHEMA)
-    try:
-        answered = answer(asked)
-    except LaminaError as error:
-        raise to_status(error) from error
-    call.send(encode(answered, api.SCHEMA))
 
 
 def _stat(entry: FileStatus) -> Stat:

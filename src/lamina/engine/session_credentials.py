@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from lamina.registry.credentials import Credentials
+from lamina.registry.credentials import Anonymous, Credentials
 
 if TYPE_CHECKING:
+    from lamina.registry.credentials import CredentialSource
     from lamina.session.borrowed import Login
+    from lamina.session.contract import Session
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 
@@ -16,6 +18,13 @@ class Lender(Protocol):
     """A session, as far as logins go. `BorrowedSession` is one."""
 
     def login(self, host: str) -> Login | None: ...
+
+
+def session_logins(session: Session) -> CredentialSource:
+    """The logins of a session's client: none if it is not one that lends any."""
+    from lamina.session.borrowed import BorrowedSession
+
+    return SessionCredentials(session) if isinstance(session, BorrowedSession) else Anonymous()
 
 
 class SessionCredentials:

@@ -53,6 +53,10 @@ class RegistryClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is idle; calls that run end, each with its own connection."""
         self._transport.close()
 
     def resolve(self, reference: Reference, cancel: Cancellation | None = None) -> Descriptor:

@@ -65,7 +65,12 @@ class ResolvedManifest(NamedTuple):
 
 
 class ImageResolver:
-    """Finds images, in the local store and in registries. Remembers what it was told."""
+    """Finds images, in the local store and in registries.
+
+    Args:
+        remembers: whether what a registry said earlier may be told again. Not where one client
+            would hear what another one's login was told.
+    """
 
     def __init__(
         self,
@@ -73,7 +78,10 @@ class ImageResolver:
         images: ImageTable,
         registry: Callable[[], RegistryClient],
         mode: ResolveMode,
+        *,
+        remembers: bool = True,
     ) -> None:
+        self._remembers = remembers
         self._blobs = store.blobs
         self._images = images
         self._registry = registry
@@ -87,7 +95,7 @@ class ImageResolver:
         if reference.digest is not None and self._blobs.has(reference.digest):
             return self._read(reference.digest, reference, platform, cancel)
         local = self._images.get(name) if reference.digest is None else None
-        known = self._images.pull(name, str(platform))
+        known = self._images.pull(name, str(platform)) if self._remembers else None
         if self._mode is ResolveMode.LOCAL:
             if local is not None:
                 return self._read(local.target.digest, reference, platform, cancel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from lamina.base.errors import Cancelled
+from lamina.base.errors import Cancelled, PermissionDenied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -25,7 +25,8 @@ class _Flight(Generic[T]):
 class Flights(Generic[T]):
     """Work by key. Whoever comes second waits for the first and gets the same, or its error.
 
-    Only the first one's being cancelled is no business of the second: it does the work then.
+    Only that the first one was cancelled, or not allowed to, is no business of the second: it does
+    the work itself then.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class Flights(Generic[T]):
             flight.done.wait()
             if flight.error is None:
                 return flight.value  # type: ignore[return-value]  # set when there is no error
-            if not isinstance(flight.error, Cancelled):
+            if not isinstance(flight.error, Cancelled | PermissionDenied):
                 raise flight.error
         try:
             flight.value = work()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -33,6 +34,8 @@ class WorkerPool:
         self._closed = False
 
     def submit(self, work: Callable[[], None]) -> None:
+        """Have it done, in the context (`contextvars`) of whoever submits it."""
+        work = partial(copy_context().run, work)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the pool is closed")

@@ -1,0 +1,135 @@
+"""The clients for registries, each as whoever asks at the moment.
+
+Builds of different clients share steps, threads and the store, but not logins. So who asks is
+not passed along with every call: it belongs to the context (`contextvars`) that a thread works
+in, which pools hand on. A step is asked for by all builds that wait for it, everything else by
+one build. Whoever asks for nobody is nobody: registries are asked anonymously then.
+
+What was once fetched is in the store, for all who know its digest; but what a *name* stands for,
+every client has to ask with its own login (BuildKit keeps to the same).
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from lamina.base.errors import LaminaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from lamina.registry.client import RegistryClient
+    from lamina.registry.credentials import Credentials, CredentialSource
+    from lamina.registry.hosts import Hosts
+    from lamina.session.contract import Session
+
+
+class Asker(Protocol):
+    """A build, as far as registries are concerned."""
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def trusted(self) -> AbstractSet[str]:
+        """Registries that may be plain HTTP or of an unknown certificate, by domain."""
+
+
+class LoginsOf(Protocol):
+    """Finds the logins of a session's client."""
+
+    def __call__(self, session: Session, /) -> CredentialSource: ...
+
+
+_ASKING: ContextVar[Callable[[], Sequence[Asker]]] = ContextVar("asking", default=tuple)
+
+
+@contextmanager
+def asked_by(askers: Callable[[], Sequence[Asker]]) -> Iterator[None]:
+    """Registries are asked for these, in this thread and what it hands on, during the block."""
+    token = _ASKING.set(askers)
+    try:
+        yield
+    finally:
+        _ASKING.reset(token)
+
+
+class _Who(NamedTuple):
+    sessions: frozenset[Session]  # themselves: clients choose their ids
+    trusted: frozenset[str]
+
+
+class Registries:
+    """Makes clients when they are first needed, and keeps those of sessions that build.
+
+    Args:
+        hosts: how registries are reached.
+        logins: finds those of a session; None: everybody has the machine's.
+    """
+
+    def __init__(self, hosts: Callable[[], Hosts], logins: LoginsOf | None) -> None:
+        self._hosts = hosts
+        self._logins = logins
+        self._lock = threading.Lock()
+        self._clients: dict[_Who, RegistryClient] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether everybody has the same logins."""
+        return self._logins is None
+
+    def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
+        """The client of whoever asks; with `insecure` one that trusts `domain`."""
+        askers = _ASKING.get()()
+        trusted = frozenset().union(*(asker.trusted for asker in askers))
+        if insecure:
+            trusted |= {domain}
+        sessions = [] if self._logins is None else [asker.session for asker in askers]
+        who = _Who(frozenset(sessions), trusted)
+        with self._lock:
+            if who not in self._clients:
+                self._clients[who] = self._make(sessions, trusted)
+            return self._clients[who]
+
+    def forget(self, session: Session) -> None:
+        """A session's last build is over."""
+        with self._lock:
+            gone = [who for who in self._clients if session in who.sessions]
+            clients = [self._clients.pop(who) for who in gone]
+        for client in clients:
+            client.close()
+
+    def _make(self, sessions: Sequence[Session], trusted: frozenset[str]) -> RegistryClient:
+        from lamina.registry.client import RegistryClient
+
+        hosts = self._hosts()
+        for domain in trusted:
+            hosts = hosts.trusting(domain)
+        if self._logins is None:
+            return RegistryClient(hosts)
+        return RegistryClient(hosts, _Logins(list(map(self._logins, sessions))))
+
+
+class _Logins:
+    """The first login that one of several clients has."""
+
+    def __init__(self, sources: Sequence[CredentialSource]) -> None:
+        self._sources = sources
+
+    def lookup(self, domain: str) -> Credentials | None:
+        failure: LaminaError | None = None
+        for source in self._sources:
+            try:
+                found = source.lookup(domain)
+            except LaminaError as error:
+                failure = failure or error
+                continue
+            if found is not None:
+                return found
+        if failure is not None:
+            raise failure
+        return None

@@ -1,0 +1,61 @@
+"""The command as users run it: on a store of its own, or with a daemon doing the work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Lamina:
+    """The command, run as a user would, on a store in a temporary folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-m", "lamina", "--root", str(self.root), *args]
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def __call__(self, *args: str, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+        done = subprocess.run(
+            self.command(*args),
+            env={**self.environment(), **(env or {})},
+            input=stdin,
+            capture_output=True,
+            timeout=120,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def build(self, context: Path, *args: str, **options: dict[str, str]) -> str:
+        """Build with plain progress; the log. Fails the test if the build does."""
+        done = self("build", "--progress=plain", *args, str(context), **options)  # type: ignore[arg-type]
+        assert done.code == 0, done.err
+        return done.err
+
+
+class RemoteLamina(Lamina):
+    """The same command, with a daemon at an address doing the work."""
+
+    def __init__(self, root: Path, address: str, **environment: str) -> None:
+        super().__init__(root)
+        self.address = address
+        self._environment = environment
+
+    def command(self, *args: str) -> list[str]:
+        return [sys.executable, "-m", "lamina", *args]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LAMINA_HOST": self.address, **self._environment}

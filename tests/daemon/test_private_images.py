@@ -1,0 +1,124 @@
+"""Registries that want a login, and clients of one daemon who have one, or none."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+import pytest
+from daemon_client import solve
+from daemon_process import DaemonProcess
+
+from commands import Done, RemoteLamina
+from lamina.api.failures import from_status
+from lamina.base.errors import PermissionDenied
+from lamina.wire.contract import StatusError
+from real_registry import HTPASSWD, running_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    (folder / "htpasswd").write_text(HTPASSWD)
+    extra = f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+    with running_registry(folder, extra) as host:
+        yield host
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    with DaemonProcess(tmp_path / "store") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def alice(daemon: DaemonProcess, registry: str, tmp_path: Path) -> RemoteLamina:
+    """Somebody with a login."""
+    config = tmp_path / "alice"
+    config.mkdir()
+    auth = b64encode(b"user:secret").decode()
+    (config / "config.json").write_text(f'{{"auths": {{"{registry}": {{"auth": "{auth}"}}}}}}')
+    return RemoteLamina(tmp_path, daemon.address, DOCKER_CONFIG=str(config))
+
+
+@pytest.fixture
+def bob(daemon: DaemonProcess, tmp_path: Path) -> RemoteLamina:
+    """Somebody without one."""
+    return RemoteLamina(tmp_path, daemon.address, DOCKER_CONFIG=str(tmp_path / "bob"))
+
+
+def refused(done: Done) -> bool:
+    return done.code == 1 and "denied access" in done.err
+
+
+def test_a_login_serves_its_own_client_alone(
+    alice: RemoteLamina,
+    bob: RemoteLamina,
+    daemon: DaemonProcess,
+    registry: str,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    name = f"{registry}/private:1"
+    folder = context("RUN echo secret > /file\n")
+    assert refused(bob("build", "-t", name, "--push", str(folder)))
+    alice.build(folder, "-t", name, "--push")
+
+    using = tmp_path / "using"
+    using.mkdir()
+    (using / "Dockerfile").write_text(f"FROM {name}\nRUN cp /file /copy\n")
+    assert refused(bob("build", str(using)))
+    alice.build(using, "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out/copy").read_text() == "secret\n"
+    # All of the image is here now, and its steps are cached: still bob may not have it.
+    assert refused(bob("build", "-o", str(tmp_path / "bobs"), str(using)))
+    assert not (tmp_path / "bobs").exists()
+    assert refused(bob("build", "--call=outline", str(using)))
+    # Nor does what was refused to bob stand in the way of alice.
+    assert "CACHED" in alice.build(using)
+
+
+def test_layers_are_pulled_with_the_login_of_who_waits(
+    alice: RemoteLamina,
+    bob: RemoteLamina,
+    daemon: DaemonProcess,
+    registry: str,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    name = f"{registry}/private:1"
+    alice.build(context("RUN echo secret > /file\n"), "-t", name, "--push")
+    with DaemonProcess(tmp_path / "elsewhere", socket_name="e.sock") as other:
+        alice.address = bob.address = other.address
+        using = tmp_path / "using"
+        using.mkdir()
+        (using / "Dockerfile").write_text(f"FROM {name}\nRUN cat /file\n")
+        assert refused(bob("build", str(using)))
+        log = alice.build(using)
+        assert "[internal] pull" in log
+        assert "secret" in log
+        assert refused(bob("build", str(using)))
+        with other.dial() as channel, pytest.raises(StatusError) as denied:
+            solve(channel, using, **{"image-resolve-mode": "local"})
+        assert isinstance(from_status(denied.value), PermissionDenied)
+
+
+def test_caches_need_their_own_clients_login(
+    alice: RemoteLamina, bob: RemoteLamina, registry: str, context: Callable[..., Path]
+) -> None:
+    folder = context("RUN echo 1 > /file\n")
+    cache = f"type=registry,ref={registry}/cache:1"
+    written = bob("build", "--progress=plain", "--cache-to", cache, str(folder))
+    assert written.code == 0  # a cache never fails a build
+    assert "the cache was not written" in written.err
+    assert "was not written" not in alice.build(folder, "--cache-to", f"{cache},mode=max")
+    assert alice("prune", "-af").code == 0
+    assert "denied access" in bob.build(folder, "--cache-from", cache)
+    assert alice("prune", "-af").code == 0
+    log = alice.build(folder, "--cache-from", cache)
+    assert "CACHED" in log.partition("RUN echo 1")[2]
