@@ -286,7 +286,7 @@ def _run_frontend(
     from lamina.engine.gateway_frontend import run_gateway
 
     with lent_here(request, session) as lending:
-        attributes = frontend_attributes(request.frontend, lending)
+        attributes = frontend_attributes(request, lending)
         return run_gateway(build, {**attributes, "source": image, "cmdline": image}, {})
 
 
