@@ -198,7 +198,7 @@ def test_a_definition_alone_and_a_call_within_a_call() -> None:
     document = predicate(told(), ProvenanceOptions())
     assert document["buildDefinition"]["externalParameters"]["configSource"] == {}
     assert document["runDetails"]["metadata"]["buildkit_completeness"]["request"] is False
-    inner = FrontendCall("gateway.v0", {"source": "x"}, FrontendCall("", {"build-arg:A": "b"}))
+    inner = FrontendCall("gateway.v0", {"source": "x"}, root=FrontendCall("", {"build-arg:A": "b"}))
     document = predicate(told(call=inner), ProvenanceOptions())
     request = document["buildDefinition"]["externalParameters"]["request"]
     assert request["root"] == {"configSource": {}, "request": {"args": {"build-arg:A": "b"}}}

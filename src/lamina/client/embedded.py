@@ -283,11 +283,12 @@ def _run_frontend(
     """Have the image that `# syntax=` names convert the text."""
     from lamina.client.frontend_attributes import frontend_attributes
     from lamina.client.lending import lent_here
-    from lamina.engine.gateway_frontend import run_gateway
+    from lamina.engine.frontends import GATEWAY, run_frontend
 
     with lent_here(request, session) as lending:
         attributes = frontend_attributes(request, lending)
-        return run_gateway(build, {**attributes, "source": image, "cmdline": image}, {})
+        wanted = {**attributes, "source": image, "cmdline": image}
+        return run_frontend(build, GATEWAY, wanted, {})
 
 
 def _foreign_frontend(request: BuildRequest, bridge: DockerfileBridge) -> str:

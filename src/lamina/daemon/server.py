@@ -18,6 +18,7 @@ from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.logged import logged
 from lamina.daemon.notify import Supervisor, forget_passed_sockets
+from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.signals import taken
 from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
@@ -75,6 +76,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
                 _runtime(config),
                 sessions.get,
                 session_logins,
+                load_provenance_env(config.provenance_env_dir),
             ),
         )
         owned.callback(engine.close)

@@ -14,7 +14,7 @@ from lamina.daemon.outputs import outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
-from lamina.engine.frontends import run_frontend, set_root
+from lamina.engine.frontends import run_frontend
 from lamina.engine.llbbridge import LlbBridge
 from lamina.engine.result import FrontendCall
 from lamina.engine.wire_result import read_result
@@ -116,11 +116,11 @@ class SolveService:
             return run_frontend(build, request.frontend, dict(request.frontend_attrs), inputs)
         if request.definition is not None:
             return read_result(build.solvable(request.definition), None, {})
-        bridge = LlbBridge(build, inputs, (self._worker.record(),))
+        producers = build.engine.producers.of(inputs)
+        call = FrontendCall("", dict(request.frontend_attrs), producers)
+        bridge = LlbBridge(build, call, inputs, (self._worker.record(),))
         with self._gateway.registered(request.ref, bridge):
-            result = bridge.wait(build.cancel)
-        set_root(result, FrontendCall("", dict(request.frontend_attrs)))
-        return result
+            return bridge.wait(build.cancel)
 
     def _granted(self, wanted: tuple[str, ...]) -> frozenset[str]:
         for name in wanted:

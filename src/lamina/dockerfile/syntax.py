@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 OURSELVES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
 """Images of the frontend that lamina's own is: what they do is done here."""
-
+LANGUAGE_VERSION = "1.26.0"
+"""The version of BuildKit's Dockerfile frontend whose language is read here."""
 _LIMIT = 64 << 10
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.attestations import Attested
     from lamina.engine.engine import Engine
+    from lamina.engine.result import FrontendCall
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
     from lamina.llb.op import Definition
@@ -69,6 +70,7 @@ class Build:
         self.started = time.time()
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
+        self._made: list[tuple[str, FrontendCall]] = []
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
         self._packing = EarlyPacking(engine.pool, events, cancel)
@@ -97,6 +99,12 @@ class Build:
         """Remember something that a frontend looked at, for provenance."""
         with self._noting:
             self._noted[material] = None
+
+    def made_by(self, definition: Definition | None, call: FrontendCall) -> None:
+        """Remember what a definition came of, for provenance of calls that it is given to."""
+        with self._noting:
+            if key := self.engine.producers.add(definition, call):
+                self._made.append((key, call))
 
     def solvable(self, definition: Definition | None) -> Solvable:
         """Take a definition without making anything yet. None is an empty file system.
@@ -197,6 +205,7 @@ class Build:
             if not failed:
                 raise
         finally:
+            self.engine.producers.drop(self._made)
             self.engine.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:

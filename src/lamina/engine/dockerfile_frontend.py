@@ -36,23 +36,24 @@ if TYPE_CHECKING:
     from lamina.dockerfile.attributes import DockerfileOptions
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
+    from lamina.engine.result import FrontendCall
     from lamina.llb.op import Definition
 
 
 def run_dockerfile(
-    build: Build, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
+    build: Build, call: FrontendCall, inputs: Mapping[str, Definition]
 ) -> BuildResult:
-    """Convert what the attributes describe, or answer the question that they ask.
+    """Convert what the call's attributes describe, or answer the question that they ask.
 
     Raises InvalidInput and NotFound, located in the Dockerfile.
     """
-    options = read_attributes(attrs)
+    options = read_attributes(call.attrs)
     build.caches.add([lent_import(pairs) for pairs in options.cache_imports])
     contexts = Contexts(build, options, inputs)
     bridge = ContextBridge(build, options, contexts)
     text = bridge.read_dockerfile()
     try:
-        return _run(build, attrs, inputs, options, bridge, text)
+        return _run(build, call, inputs, options, bridge, text)
     except LaminaError as error:
         if error.location is not None and text.origin is not None:
             error.location = error.location._replace(origin=encode_definition(text.origin))
@@ -61,22 +62,22 @@ def run_dockerfile(
 
 def _run(
     build: Build,
-    attrs: Mapping[str, str],
+    call: FrontendCall,
     inputs: Mapping[str, Definition],
     options: DockerfileOptions,
     bridge: ContextBridge,
     text: DockerfileText,
 ) -> BuildResult:
     contexts = bridge.contexts
-    if "cmdline" not in attrs:
+    if "cmdline" not in call.attrs:
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
         if image and parse_reference(image).name not in OURSELVES:
             from lamina.engine.frontends import GATEWAY, run_frontend
 
-            wanted = {**attrs, "cmdline": syntax, "source": image}
+            wanted = {**call.attrs, "cmdline": syntax, "source": image}
             try:
-                return run_frontend(build, GATEWAY, wanted, inputs)
+                return run_frontend(build, GATEWAY, wanted, inputs, call)
             except LaminaError as error:
                 raise error.at(syntax_location(text)) from None
     context = MainContext(contexts.main, contexts.session_of("context"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.asked_op import AskedOp
 from lamina.engine.build import Build, BuildOptions
 from lamina.engine.lenders import Lenders
+from lamina.engine.producers import Producers
 from lamina.engine.pulls import Pulls
 from lamina.engine.registries import Registries
 from lamina.engine.sources import EngineSources
@@ -30,7 +31,7 @@ from lamina.stores.snapshots import SnapshotStore
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
@@ -55,7 +56,8 @@ class EnginePolicy(NamedTuple):
     `workers` describe it to frontends. `frontends` are the only images that may be frontends,
     if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
     clients that builds name, `logins` whom registries know a session's client as; None: everybody
-    is whom this machine's files say.
+    is whom this machine's files say. `provenance` is JSON that all provenance tells of this
+    builder.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
@@ -63,6 +65,7 @@ class EnginePolicy(NamedTuple):
     runtime: RuntimeSettings = RuntimeSettings()
     find_session: SessionFinder | None = None
     logins: LoginsOf | None = None
+    provenance: Mapping[str, Any] = {}
 
 
 class Engine:
@@ -113,6 +116,7 @@ class Engine:
         self._workers = WorkerPool(_THREADS, "step")
         self.scheduler: Scheduler[Ref] = Scheduler(self._resolve, self._workers)
         self._builds: dict[Job[Ref], Build] = {}
+        self.producers = Producers()
 
     def close(self) -> None:
         """No build may be open."""

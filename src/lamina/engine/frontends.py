@@ -19,37 +19,45 @@ GATEWAY = "gateway.v0"
 
 
 def run_frontend(
-    build: Build, name: str, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
+    build: Build,
+    name: str,
+    attrs: Mapping[str, str],
+    inputs: Mapping[str, Definition],
+    parent: FrontendCall | None = None,
 ) -> BuildResult:
-    """Have a frontend turn attributes and inputs into a result. Raises what stopped it."""
-    call = FrontendCall(name, attrs)
-    result = _run(build, name, attrs, inputs)
-    set_root(result, call)
+    """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+
+    Args:
+        parent: the call in which another frontend asks for this one.
+    """
+    if name == GATEWAY and attrs.get("source") == DOCKERFILE and not _replaced(attrs):
+        name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
+    root = parent.first if parent is not None else None
+    call = FrontendCall(name, attrs, build.engine.producers.of(inputs), root)
+    result = _run(build, call, inputs)
     for part in result.parts:
-        part.files.call = part.files.call or call
+        if part.files.call is None:
+            part.files.call = call
+        build.made_by(part.files.definition, part.files.call)
     return result
 
 
-def set_root(result: BuildResult, call: FrontendCall) -> None:
-    """Remember what led to the frontends' calls that a result came of."""
-    for part in result.parts:
-        inner = part.files.call
-        if inner is not None and inner.root is None and inner != call:
-            part.files.call = inner._replace(root=call)
-
-
-def _run(
-    build: Build, name: str, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
-) -> BuildResult:
-    if name == GATEWAY and attrs.get("source") == DOCKERFILE:
-        name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
-    match name:
+def _run(build: Build, call: FrontendCall, inputs: Mapping[str, Definition]) -> BuildResult:
+    match call.frontend:
         case "dockerfile.v0":
             from lamina.engine.dockerfile_frontend import run_dockerfile
 
-            return run_dockerfile(build, attrs, inputs)
+            return run_dockerfile(build, call, inputs)
         case "gateway.v0":
             from lamina.engine.gateway_frontend import run_gateway
 
-            return run_gateway(build, attrs, inputs)
-    raise InvalidInput(f"invalid frontend: {name}", hint=f"there are {DOCKERFILE} and {GATEWAY}")
+            return run_gateway(build, call, inputs)
+    raise InvalidInput(
+        f"invalid frontend: {call.frontend}", hint=f"there are {DOCKERFILE} and {GATEWAY}"
+    )
+
+
+def _replaced(attrs: Mapping[str, str]) -> bool:
+    """Whether a named context stands in the place of the Dockerfile frontend."""
+    name = f"context:{DOCKERFILE}"
+    return any(key == name or key.startswith(f"{name}::") for key in attrs)

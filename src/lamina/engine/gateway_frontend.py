@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult
+    from lamina.engine.result import BuildResult, FrontendCall
     from lamina.llb.op import Definition
 
 _METADATA = "/run/config/buildkit/metadata"
@@ -37,14 +37,13 @@ _PRODUCT = "buildkit"
 _TAIL = 4096
 
 
-def run_gateway(
-    build: Build, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
-) -> BuildResult:
+def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definition]) -> BuildResult:
     """Run the image that the attribute `source` names. Raises what it returns as its error.
 
     Raises Unsupported if it has not the capabilities that are asked for, CommandFailed if it
     ends without a result.
     """
+    attrs = call.attrs
     source = attrs.get("source", "")
     if not source:
         raise InvalidInput("no source specified for gateway")
@@ -60,7 +59,7 @@ def run_gateway(
         network = Network.NONE
     with build.engine.pool.writable(ref, build.cancel) as (rootfs, staged):
         try:
-            return _Frontend(build, inputs, definition).run(
+            return _Frontend(build, call, inputs, definition).run(
                 Process(
                     tuple(settings.get("Entrypoint") or ("/run",)),
                     _environment(build, settings, attrs),
@@ -77,13 +76,17 @@ class _Frontend:
     """One run: the container at one end of two pipes, the bridge at the other."""
 
     def __init__(
-        self, build: Build, inputs: Mapping[str, Definition], definition: Definition
+        self,
+        build: Build,
+        call: FrontendCall,
+        inputs: Mapping[str, Definition],
+        definition: Definition,
     ) -> None:
         from lamina.engine.llbbridge import LlbBridge
 
         self._build = build
         self._definition = definition
-        self._bridge = LlbBridge(build, inputs, build.engine.workers())
+        self._bridge = LlbBridge(build, call, inputs, build.engine.workers())
         self._tail = b""
 
     def run(self, process: Process, sandbox: Sandbox) -> BuildResult:

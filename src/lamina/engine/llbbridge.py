@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from lamina.api.worker import WorkerRecord
     from lamina.engine.build import Build
     from lamina.engine.reading import FileStatus
-    from lamina.engine.result import Solvable
+    from lamina.engine.result import FrontendCall, Solvable
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
     from lamina.system.cancel import Cancellation
@@ -61,6 +61,7 @@ class LlbBridge:
     """Serves one build's frontend, until it has returned.
 
     Args:
+        call: what the frontend was asked; without a name, it runs in the client.
         inputs: definitions that the client gave the frontend.
         workers: who builds, for frontends that ask.
     """
@@ -68,10 +69,12 @@ class LlbBridge:
     def __init__(
         self,
         build: Build,
+        call: FrontendCall,
         inputs: Mapping[str, Definition],
         workers: tuple[WorkerRecord, ...],
     ) -> None:
         self._build = build
+        self._call = call
         self._inputs = inputs
         self._workers = workers
         self._lock = threading.Condition()
@@ -148,10 +151,13 @@ class LlbBridge:
             if request.definition is not None and request.definition.ops:
                 raise InvalidInput("cannot solve with both a definition and a frontend")
             inputs = dict(request.frontend_inputs)
-            result = run_frontend(build, request.frontend, dict(request.frontend_opt), inputs)
+            attrs = dict(request.frontend_opt)
+            result = run_frontend(build, request.frontend, attrs, inputs, self._call)
         elif request.definition is not None and request.definition.ops:
             result = read_result(build.solvable(request.definition), None, {})
             result = result._replace(metadata={})
+            if self._call.frontend:
+                build.made_by(request.definition, self._call)
         else:
             result = BuildResult(())
         if request.evaluate:

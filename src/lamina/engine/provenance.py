@@ -89,7 +89,14 @@ class _Teller:
                 if materials.folders
                 else "a step of the build is a build itself",
             )
-        told = Told(part.files.call, materials, self._invocation, build.started, self._finished())
+        told = Told(
+            part.files.call,
+            materials,
+            self._invocation,
+            build.started,
+            self._finished(),
+            environment=build.engine.policy.provenance,
+        )
         if self._options.mode == "max":
             told = self._in_full(told)
         return predicate(told, self._options)

@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 class FrontendCall(NamedTuple):
     """What a frontend was asked, for provenance: its attributes as they came.
 
-    `root` is the call that led to this one, if another frontend made it.
+    `producers` are the calls that its inputs came of, where that is known. `root` is what the
+    client asked, if that led to this call.
     """
 
     frontend: str
     attrs: Mapping[str, str] = {}
+    producers: Mapping[str, FrontendCall] = {}
     root: FrontendCall | None = None
+
+    @property
+    def first(self) -> FrontendCall | None:
+        """What calls that this one makes are led to by."""
+        if self.root is not None:
+            return self.root
+        return self if self.frontend or self.attrs or self.producers else None
 
 
 class Solvable:

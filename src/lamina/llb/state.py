@@ -151,9 +151,26 @@ def _source_map(vertices: list[Vertex]) -> SourceMap | None:
     for vertex in vertices:
         if vertex.source is None or not vertex.lines:
             continue
-        if vertex.source not in infos:
-            infos.append(vertex.source)
+        place = _place_among(infos, vertex.source)
         ranges = tuple(Range(Position(first), Position(last)) for first, last in vertex.lines)
-        location = SourceLocation(infos.index(vertex.source), ranges)
+        location = SourceLocation(place, ranges)
         locations.append((str(vertex.digest), Locations((location,))))
     return SourceMap(tuple(locations), tuple(infos)) if infos else None
+
+
+def _place_among(infos: list[SourceInfo], text: SourceInfo) -> int:
+    """The index of a text, which is added if it is new."""
+    for index, known in enumerate(infos):
+        if known is text or _alike(known, text):
+            return index
+    infos.append(text)
+    return len(infos) - 1
+
+
+def _alike(one: SourceInfo, other: SourceInfo) -> bool:
+    """Whether two are the same text, though one went through a client, which may have lost or
+    described anew what it was read from."""
+    if (one.filename, one.language, one.data) != (other.filename, other.language, other.data):
+        return False
+    origins = [text.definition.ops for text in (one, other) if text.definition is not None]
+    return len(origins) < 2 or origins[0][-1:] == origins[1][-1:]

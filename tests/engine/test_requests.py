@@ -1,0 +1,119 @@
+"""How provenance tells of frontends' calls, and of those that their inputs came of."""
+
+from __future__ import annotations
+
+from lamina.engine.attest_options import ProvenanceOptions
+from lamina.engine.materials import Materials
+from lamina.engine.predicate import Told, predicate
+from lamina.engine.producers import Producers
+from lamina.engine.requests import recorded, request_of
+from lamina.engine.result import FrontendCall
+from lamina.llb.op import Definition, Op, OpMetadata, SourceOp
+from lamina.llb.state import Vertex, marshal
+
+SEED = FrontendCall("dockerfile.v0", {"target": "seed", "build-arg:A": "secret"})
+BASE = FrontendCall("dockerfile.v0", {"target": "base"}, {"seed": SEED})
+
+
+def definition(name: str, description: str = "") -> Definition:
+    metadata = OpMetadata(description=(("llb.customname", description),))
+    return marshal(Vertex(Op(source=SourceOp(f"local://{name}")), metadata=metadata).output())
+
+
+def told(call: FrontendCall, mode: str) -> tuple[object, bool]:
+    known = Told(call, Materials(), "id", 0.5, 2.0)
+    document = predicate(known, ProvenanceOptions(mode=mode))
+    complete = document["runDetails"]["metadata"]["buildkit_completeness"]["request"]
+    return document["buildDefinition"]["externalParameters"]["request"], complete
+
+
+def test_calls_are_known_by_what_they_made() -> None:
+    producers = Producers()
+    key = producers.add(definition("a", "as it was solved"), BASE)
+    inputs = {"x": definition("a", "as a client wrote it anew"), "y": definition("b")}
+    assert producers.of(inputs) == {"x": BASE}
+    producers.drop([(key, BASE)])
+    assert producers.of(inputs) == {}
+
+
+def test_what_two_calls_made_is_of_neither() -> None:
+    producers = Producers()
+    made = definition("a")
+    elsewhere = FrontendCall("", {"z": "1"})
+    twin = BASE._replace(attrs={**BASE.attrs, "platform": "linux/arm64"}, root=elsewhere)
+    first = producers.add(made, BASE)
+    second = producers.add(made, twin)
+    assert producers.of({"x": made}) == {"x": BASE}, "they differ only in what is not recorded"
+    third = producers.add(made, SEED)
+    assert producers.of({"x": made}) == {}
+    producers.drop([(third, SEED), (second, twin)])
+    assert producers.of({"x": made}) == {"x": BASE}
+    producers.drop([(first, BASE)])
+
+
+def test_an_empty_definition_came_of_nothing() -> None:
+    producers = Producers()
+    assert producers.add(Definition(()), BASE) == ""
+    assert producers.add(None, BASE) == ""
+    assert producers.of({"x": Definition(())}) == {}
+
+
+def test_inputs_are_told_with_theirs() -> None:
+    call = FrontendCall("dockerfile.v0", {"context:b": "input:b"}, {"b": BASE})
+    request, complete = told(call, "max")
+    seed = {
+        "configSource": {},
+        "request": {
+            "frontend": "dockerfile.v0",
+            "args": {"build-arg:A": "secret", "target": "seed"},
+        },
+    }
+    base = {
+        "configSource": {},
+        "request": {
+            "frontend": "dockerfile.v0",
+            "args": {"target": "base"},
+            "inputs": {"seed": seed},
+        },
+    }
+    assert request == {
+        "frontend": "dockerfile.v0",
+        "args": {"context:b": "input:b"},
+        "inputs": {"b": base},
+        "compatibilityVersion": 30,
+    }
+    assert complete
+
+
+def test_the_least_tells_no_arguments_of_inputs_either() -> None:
+    call = FrontendCall("dockerfile.v0", {}, {"b": BASE})
+    request, complete = told(call, "min")
+    assert "secret" not in str(request)
+    assert not complete
+    root = FrontendCall("", {"label:l": "secret", "x": "y"})
+    request, complete = told(FrontendCall("dockerfile.v0", root=root), "min")
+    assert "secret" not in str(request)
+    assert "'x': 'y'" in str(request)
+    assert not complete
+
+
+def test_the_root_is_told_if_it_says_more() -> None:
+    call = FrontendCall("gateway.v0", {"source": "x"})
+    same = call._replace(attrs={**call.attrs, "platform": "linux/arm64"})
+    for root in (same, FrontendCall(""), FrontendCall("", {"platform": "linux/arm64"})):
+        assert request_of(call._replace(root=root), Materials()).root is None
+    within = call._replace(root=SEED)
+    found = request_of(within, Materials()).root
+    assert found is not None
+    assert found.args["target"] == "seed"
+    assert within.first == SEED
+    assert SEED.first == SEED
+    assert FrontendCall("").first is None
+
+
+def test_no_password_in_any_attribute() -> None:
+    attrs = dict.fromkeys(("context", "context:a", "vcs:source"), "https://u:hidden@h/x")
+    assert "hidden" not in str(recorded(attrs))
+    inner = FrontendCall("dockerfile.v0", {"target": "t"}, {"i": FrontendCall("f", attrs)})
+    request, _ = told(inner._replace(root=FrontendCall("g", attrs)), "max")
+    assert "hidden" not in str(request)
