@@ -388,3 +388,22 @@ def test_a_mirror_from_before_a_restart_is_not_trusted(
         lent = session.folder("context", FolderRequest(), Cancellation())
         with open(os.path.join(lent.path, "a"), "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == digest
+
+
+def test_extended_attributes_that_come_and_go(daemon: Daemon, tmp_path: Path) -> None:
+    client = Client(context=context(tmp_path))
+    probe = client.folders["context"] / "a"
+
+    def fetched(session_id: str) -> list[str]:
+        with opened(daemon, client, session_id) as session:
+            lent = session.folder("context", FolderRequest(), Cancellation())
+            return os.listxattr(os.path.join(lent.path, "a"))
+
+    assert fetched("none yet") == []
+    try:
+        os.setxattr(probe, "user.one", b"1")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    assert fetched("one") == ["user.one"]
+    os.removexattr(probe, "user.one")
+    assert fetched("gone") == []

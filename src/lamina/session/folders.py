@@ -50,7 +50,10 @@ def fetch_folder(
     key = MirrorKey(f"{shared_key}:{wanted.shared_key}", name, filters_of(wanted))
     mirror = mirrors.claim(key)
     try:
-        policy = Policy(trust_metadata=wanted.differ != "none", owner=owner)
+        policy = Policy(
+            trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain
+        )
+        mirror.change()
         metadata = _metadata(name, wanted)
         with (
             asking(f"transfer the folder {name}", cancel),
@@ -60,7 +63,7 @@ def fetch_folder(
             call.finish_sending()
             while call.receive() is not None:  # the status comes after it
                 continue
-        mirror.record(received.size)
+        mirror.record(received.size, plain=received.plain)
     except BaseException:
         mirror.release()
         raise

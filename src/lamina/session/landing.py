@@ -27,10 +27,15 @@ class Landing:
     Paths come checked (`receiver._Order`): clean, and their folders told of before. In the time
     between, names below the root must be nobody else's to change; that no link leads out of it
     holds even so.
+
+    Args:
+        plain: nothing below the root has extended attributes yet. Asking each file for them is
+            half the work of seeing that nothing has changed.
     """
 
-    def __init__(self, root: str, owner: tuple[int, int] | None) -> None:
+    def __init__(self, root: str, owner: tuple[int, int] | None, *, plain: bool = False) -> None:
         self._beneath = Beneath(root)
+        self._plain = plain
         self._owned = owner != (os.geteuid(), os.getegid())
         self._token = secrets.token_hex(4)
         self._count = 0
@@ -70,7 +75,7 @@ class Landing:
             inode = (existing.st_dev, existing.st_ino)
             if self._shared.setdefault(inode, stat.path) != stat.path:
                 return False
-        if read_xattrs(place) == stat.xattrs:
+        if self._xattrs_there(place) == stat.xattrs:
             return True
         if existing.st_nlink > 1:
             return False  # they would change for its other names too
@@ -89,7 +94,7 @@ class Landing:
             existing.st_mode == filemode.to_unix(stat.mode)
             and existing.st_mode & _USABLE == _USABLE
             and (existing.st_uid, existing.st_gid) == (stat.uid, stat.gid)
-            and read_xattrs(f"/proc/self/fd/{folder}/{name}") == stat.xattrs
+            and self._xattrs_there(f"/proc/self/fd/{folder}/{name}") == stat.xattrs
         ):
             return
         usable = stat._replace(mode=stat.mode | _USABLE)
@@ -214,8 +219,11 @@ class Landing:
         return (
             existing.st_mode == filemode.to_unix(stat.mode)
             and existing.st_rdev == os.makedev(stat.devmajor, stat.devminor)
-            and read_xattrs(f"/proc/self/fd/{folder}/{name}") == stat.xattrs
+            and self._xattrs_there(f"/proc/self/fd/{folder}/{name}") == stat.xattrs
         )
+
+    def _xattrs_there(self, place: str) -> tuple[tuple[str, bytes], ...]:
+        return () if self._plain else read_xattrs(place)
 
     def _give_metadata(self, folder: int, name: str, stat: Stat, *, existing: bool = False) -> None:
         """Of what cannot be opened, or is a directory."""

@@ -65,9 +65,21 @@ class Mirror:
         """The copy's path."""
         return os.path.join(self._folder, "tree")
 
-    def record(self, size: int) -> None:
-        """It has been brought up to date, and holds `size` bytes."""
+    @property
+    def plain(self) -> bool:
+        """Whether no file in the copy has extended attributes."""
+        return bool(self._info.get("plain", False))
+
+    def change(self) -> None:
+        """Its files are about to be changed; until `record`, nothing is known of them."""
+        if self.plain:
+            self._info["plain"] = False
+            _write_info(self._folder, self._info)
+
+    def record(self, size: int, *, plain: bool) -> None:
+        """It has been brought up to date, and holds `size` bytes; `plain` as above."""
         self._info["size"] = size
+        self._info["plain"] = plain
         self._info["used"] = time.time()
         self._info["count"] = int(self._info.get("count", 0)) + 1
         _write_info(self._folder, self._info)

@@ -48,11 +48,13 @@ class Policy(NamedTuple):
         delete: remove what the sender does not tell of.
         trust_metadata: a file whose size, time, mode and owner agree is not asked for again.
         owner: (uid, gid) to give every file, whatever the sender says.
+        plain: nothing that is there has extended attributes.
     """
 
     delete: bool = True
     trust_metadata: bool = True
     owner: tuple[int, int] | None = None
+    plain: bool = False
 
 
 MIRROR = Policy()
@@ -60,12 +62,14 @@ MIRROR = Policy()
 
 
 class Received(NamedTuple):
-    """What a transfer did: files told of, files fetched, bytes fetched, bytes in all files."""
+    """What a transfer did: files told of, files fetched, bytes fetched, bytes in all files;
+    whether none was told to have extended attributes."""
 
     files: int
     fetched: int
     transferred: int
     size: int
+    plain: bool
 
 
 def receive(
@@ -85,7 +89,7 @@ def receive(
     """
     try:
         with (
-            Landing(root, policy.owner) as landing,
+            Landing(root, policy.owner, plain=policy.plain) as landing,
             Writers(root, policy.owner) as writers,
         ):
             return _Receiving(call, landing, writers, policy, progress).run()
@@ -126,6 +130,7 @@ class _Receiving:
         self._folders: list[Stat] = []
         self._told = self._fetched = self._transferred = self._size = 0
         self._all_told = False
+        self._plain = True
 
     def run(self) -> Received:
         try:
@@ -138,7 +143,7 @@ class _Receiving:
         self._call.send(encode_fin())
         while (packet := self._next()).type != PacketType.FIN:
             self._take(packet)
-        return Received(self._told, self._fetched, self._transferred, self._size)
+        return Received(self._told, self._fetched, self._transferred, self._size, self._plain)
 
     def _next(self) -> Packet:
         message = self._call.receive()
@@ -173,6 +178,8 @@ class _Receiving:
         if self._policy.owner is not None:
             uid, gid = self._policy.owner
             stat = stat._replace(uid=uid, gid=gid)
+        if stat.xattrs:
+            self._plain = False
         existing = self._order.enter(stat)
         kind = stat.mode & filemode.TYPE
         if kind & filemode.DIRECTORY:
