@@ -50,9 +50,7 @@ def fetch_folder(
     key = MirrorKey(f"{shared_key}:{wanted.shared_key}", name, filters_of(wanted))
     mirror = mirrors.claim(key)
     try:
-        policy = Policy(
-            trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain
-        )
+        policy = Policy(trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain)
         mirror.change()
         metadata = _metadata(name, wanted)
         with (
