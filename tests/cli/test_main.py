@@ -34,7 +34,7 @@ def lamina(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes
         (["build", "/no/such"], b'path "/no/such" not found'),
         (["build", "-t", "UPPER", "."], b"repository name must be lowercase"),
         (["build", "--progress=tty", "-q", "."], b"contradict"),
-        (["build", "--platform=linux//x", "."], b"is not a platform"),
+        (["build", "--platform=linux//x", "."], b"invalid component of"),
         (["build", "-f", "-", "-"], b"cannot be both"),
         (["build", "-"], b"standard input is empty"),
         (["--nonsense"], b"unknown flag: --nonsense"),

@@ -467,3 +467,27 @@ def test_any_lines_are_converted_or_refused(lines: list[str]) -> None:
         run_conversion("\n".join(lines) + "\n")
     except LaminaError as error:
         assert error.location is not None
+
+
+def test_windows_is_left_its_own_path(convert: Convert) -> None:
+    platform = parse_platform("windows(10.0.17763)/amd64")
+    made = convert(
+        "FROM scratch\nARG TARGETPLATFORM\nENV P=$TARGETPLATFORM\nCMD x\n",
+        platform=platform,
+        platform_given=True,
+    )
+    assert made.settings["Env"] == ["P=windows(10.0.17763)/amd64"]
+    assert made.settings["Cmd"] == ["cmd", "/S", "/C", "x"]
+    assert made.config["os.version"] == "10.0.17763"
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("$BULIDPLATFORM", "BUILDPLATFORM"), ("linux/${BULIDARCH}", "BUILDARCH")],
+)
+def test_a_misspelt_platform_argument_is_recognised(
+    convert: Convert, flag: str, meant: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        convert(f"FROM --platform={flag} base\n")
+    assert caught.value.hint == f"did you mean {meant}?"

@@ -292,3 +292,46 @@ def test_overlay_on_overlay_falls_back_and_says_so(
         assert "CACHED" in store.build(folder, "-t", "x")
     finally:
         subprocess.run(["umount", str(merged)], check=True)
+
+
+def test_folders_that_an_archive_only_implies_are_the_image_s(
+    store: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    import io
+
+    folder = context("")
+    with tarfile.open(folder / "a.tar", "w") as archive:
+        for name in ("var/run/x/file", "tmp/new/file", "plain/file"):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            archive.addfile(info, io.BytesIO(b"x"))
+        link = tarfile.TarInfo("var/run/x/hard")
+        link.type, link.linkname = tarfile.LNKTYPE, "var/run/x/file"
+        archive.addfile(link)
+    with tarfile.open(folder / "b.tar", "w") as archive:
+        described = tarfile.TarInfo("var/other")
+        described.type, described.mode = tarfile.DIRTYPE, 0o700
+        archive.addfile(described)
+    text = (
+        "FROM base\nRUN mkdir -p -m 1777 /run /tmp /var && ln -s /run /var/run "
+        "&& ln -s /run /var/other\nADD a.tar /\nADD b.tar /\n"
+    )
+    root = unpacked(store, context(text), tmp_path)
+    assert os.readlink(root / "var/run") == "/run"
+    assert (root / "run/x/file").stat().st_ino == (root / "run/x/hard").stat().st_ino
+    assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
+    assert (root / "tmp/new/file").read_text() == "x"
+    assert not (root / "var/other").is_symlink()
+    assert (root / "var/other").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_of_a_mode_of_its_own_begins_anew_without_the_build_cache(
+    store: Lamina, context: Callable[..., Path]
+) -> None:
+    folder = context(
+        "FROM base\nARG N\n"
+        "RUN --mount=type=cache,target=/c,mode=0773 touch /c/$N && echo seen $(ls /c)\n"
+    )
+    for number, arguments, seen in ((1, (), "1"), (2, ("--no-cache",), "2"), (3, (), "2 3")):
+        log = store.build(folder, "--build-arg", f"N={number}", *arguments)
+        assert f"seen {seen}\n" in log

@@ -205,7 +205,7 @@ def test_ssh_agents_and_keys_are_lent(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--platform", "linux//x"], "is not a platform"),
+        (["--platform", "linux//x"], "invalid component of"),
         (["--target", "bsae"], "did you mean base?"),
         (["--output", "type=nope"], "nope"),
         (["--build-context", "x=oci-layout:///nowhere"], "/nowhere"),

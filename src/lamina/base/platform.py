@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
@@ -34,6 +35,11 @@ _ARCH_ALIASES = {
 _KNOWN_OS = frozenset(
     ("linux", "darwin", "windows", "freebsd", "netbsd", "openbsd", "solaris", "android", "wasi")
 )
+_OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
+_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_HINT = "a platform looks like linux/amd64 or linux/arm/v7"
+_LONG_TERM = (20348, 26100)
+"""Builds of the Windows Servers (2022, 2025) that run what was made for the one before."""
 
 
 class Platform(NamedTuple):
@@ -46,7 +52,9 @@ class Platform(NamedTuple):
     os_features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [self.os, self.architecture]
+        """`os[(version[+feature…])]/arch[/variant]`."""
+        options = "+".join(map(_encoded, (self.os_version, *self.os_features)))
+        parts = [f"{self.os}({options})" if options else self.os, self.architecture]
         if self.variant:
             parts.append(self.variant)
         return "/".join(parts)
@@ -55,6 +63,10 @@ class Platform(NamedTuple):
         """Whether an image made for `image` runs here: the same, or an older ARM variant."""
         mine, theirs = normalise(self), normalise(image)
         if (mine.os, mine.architecture) != (theirs.os, theirs.architecture):
+            return False
+        if mine.os == "windows" and not _runs_windows(mine.os_version, theirs.os_version):
+            return False
+        if not set(theirs.os_features) - {"win32k"} <= set(mine.os_features):
             return False
         if mine.variant == theirs.variant:
             return True
@@ -82,26 +94,77 @@ def normalise(platform: Platform) -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """Read `os/arch[/variant]`, or one part alone, the rest being this machine's.
+    """Read `os[(version[+feature…])]/arch[/variant]`, or one part alone, the rest being this
+    machine's.
 
     Raises InvalidInput.
     """
-    parts = text.strip().split("/")
-    hint = "a platform looks like linux/amd64 or linux/arm/v7"
-    if not all(parts) or len(parts) > 3:
-        raise InvalidInput(f'"{text}" is not a platform', hint=hint)
-    for part in parts:
-        if not all(c.isalnum() or c in "_.-" for c in part):
-            raise InvalidInput(f'"{text}" is not a platform', hint=hint)
-    if len(parts) == 1:
-        only = parts[0].lower()
-        if only in _KNOWN_OS or only == "macos":
-            return normalise(host_platform()._replace(os=only))
-        if only in _ARCH_ALIASES:
-            return normalise(Platform(host_platform().os, only))
-        raise InvalidInput(f'"{text}": unknown operating system or architecture', hint=hint)
-    os_name, architecture, variant = [*parts, ""][:3]
-    return normalise(Platform(os_name, architecture, variant))
+    first, *rest = text.strip().split("/")
+    found = _OS.fullmatch(first)
+    if found is None or len(rest) > 2:
+        raise InvalidInput(
+            f'"{first}" is an invalid OS component of "{text}"'
+            if found is None
+            else f'"{text}": cannot parse platform specifier',
+            hint=_HINT,
+        )
+    for part in rest:
+        if _PART.fullmatch(part) is None:
+            raise InvalidInput(
+                f'"{part}" is an invalid component of "{text}": platform specifier component must'
+                f' match "^{_PART.pattern}$": invalid argument',
+                hint=_HINT,
+            )
+    os_name, version, features = found.groups(default="")
+    told = tuple(_decoded(text, feature) for feature in features.split("+")[1:])
+    wanted = Platform(os_name, "", "", _decoded(text, version), told)
+    if rest:
+        architecture, variant = [*rest, ""][:2]
+        return normalise(wanted._replace(architecture=architecture, variant=variant))
+    only = os_name.lower()
+    if only in _KNOWN_OS or only == "macos":
+        here = host_platform()
+        return normalise(wanted._replace(architecture=here.architecture, variant=here.variant))
+    if first.lower() in _ARCH_ALIASES:
+        return normalise(Platform(host_platform().os, only))
+    raise InvalidInput(f'"{text}": unknown operating system or architecture', hint=_HINT)
+
+
+def _encoded(option: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode()), option)
+
+
+def _decoded(text: str, option: str) -> str:
+    if "%" not in option:
+        return option
+    from urllib.parse import unquote
+
+    if re.search(r"%(?![0-9A-Fa-f]{2})", option):
+        raise InvalidInput(f'"{text}" has an invalid OS version or feature "{option}"', hint=_HINT)
+    return unquote(option)
+
+
+def _runs_windows(host: str, image: str) -> bool:
+    """Whether a Windows runs images of another: of its own build, and since Windows Server 2022
+    also of builds back to the long-term release before it. Unknown versions go with all.
+    """
+    mine, theirs = _windows_build(host), _windows_build(image)
+    if mine is None or not image:
+        return True
+    if theirs is None or mine[:2] != theirs[:2]:
+        return False
+    if mine[2] < _LONG_TERM[0]:
+        return mine[2] == theirs[2]
+    oldest = max((build for build in _LONG_TERM if build < mine[2]), default=_LONG_TERM[0])
+    return oldest <= theirs[2] <= mine[2]
+
+
+def _windows_build(version: str) -> tuple[int, int, int] | None:
+    numbers = version.split(".")[:3]
+    if len(numbers) < 3 or not all(n.isascii() and n.isdecimal() for n in numbers):
+        return None
+    major, minor, build = map(int, numbers)
+    return (major, minor, build) if any((major, minor, build)) else None
 
 
 def host_platform() -> Platform:

@@ -161,9 +161,19 @@ class DockerfileConverter:
             return self._expand(expander, text, head), expander
         finally:
             if expander.unset:
-                declared = {name for arg in self.parts.args for name, _ in arg.args}
-                known = sorted(declared | self.global_args.keys())
-                check_undefined(expander.unset, known, head.node.location, checker)
+                check_undefined(expander.unset, self._known(), head.node.location, checker)
+
+    def _known(self) -> list[str]:
+        """The variables that may be used in a FROM."""
+        declared = {name for arg in self.parts.args for name, _ in arg.args}
+        return sorted(declared | self.global_args.keys())
+
+    def _meant(self, expander: Expander) -> str:
+        """A hint for a variable that is unset and nearly one that is there, "" if none is."""
+        from lamina.dockerfile.suggest import nearest
+
+        near = (nearest(name, self._known()) for name in sorted(expander.unset))
+        return next((f"did you mean {name}?" for name in near if name), "")
 
     def _source_date_epoch(self, bridge: Bridge) -> int | None:
         """In seconds. What stands for a time is replaced by it, for steps that ask for it."""
@@ -207,17 +217,19 @@ class DockerfileConverter:
 
     def _platform(self, head: From, checker: Checker) -> Platform:
         text, expander = self._expand_head(head, head.platform, checker)
+        meant = self._meant(expander)
         check_platform_flag(head, text, expander, checker)
         if not text:
             raise InvalidInput(
                 f"empty platform value from expression {head.platform}",
-                hint="write --platform=linux/amd64, $BUILDPLATFORM or $TARGETPLATFORM",
+                hint=meant or "write --platform=linux/amd64, $BUILDPLATFORM or $TARGETPLATFORM",
                 location=head.node.location,
             )
         try:
             return parse_platform(text)
         except LaminaError as error:
             error.reason = f"failed to parse platform {head.platform}: {error.reason}"
+            error.hint = meant or error.hint
             raise error.at(head.node.location) from None
 
     def _link_stages(self) -> None:

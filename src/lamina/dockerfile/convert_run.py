@@ -210,7 +210,7 @@ def _add_mount(
     if selector == "/":
         selector = ""
         if mount.type == "cache" and (mount.uid, mount.gid, mount.mode) != (None, None, None):
-            tree = _cache_folder(mount, tree)
+            tree = _cache_folder(mount, tree, ignore_cache=stage.ignore_cache)
             selector = _CACHE
     entry = Mount(selector=selector, dest=target, output=NO_OUTPUT, readonly=mount.readonly)
     if mount.type == "cache":
@@ -242,8 +242,11 @@ def _add_secret(mount: RunMount, mounts: _Mounts) -> None:
         )
 
 
-def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
-    """A tree with a folder of the mode and owner that a new cache shall have."""
+def _cache_folder(mount: RunMount, tree: Step | None, *, ignore_cache: bool) -> Step:
+    """A tree with a folder of the mode and owner that a new cache shall have.
+
+    One that is made anew, as without the build cache, begins a new cache.
+    """
     owner = ChownOpt(UserOpt(by_id=mount.uid or 0), UserOpt(by_id=mount.gid or 0))
     mode = 0o755 if mount.mode is None else mount.mode & 0o777
     mkdir = MkDirAction(_CACHE, mode, owner=owner, timestamp=-1)
@@ -251,7 +254,8 @@ def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
     def make(inputs: Inputs) -> Op:
         return Op(file=FileOp((FileAction(inputs.place(0), NO_INPUT, 0, mkdir=mkdir),)))
 
-    return Step(make, (tree,), name="[internal] setting cache mount permissions")
+    name = "[internal] setting cache mount permissions"
+    return Step(make, (tree,), name=name, ignore_cache=ignore_cache)
 
 
 def _shown(stage: Stage, text: str, mounts: _Mounts, escape: str) -> str:

@@ -67,7 +67,8 @@ class ImageConfig:
         """What `FROM scratch` begins with."""
         config = cls(platform)
         config.settings["WorkingDir"] = "/"
-        config.set_env("PATH", DEFAULT_PATH)
+        if platform.os != "windows":  # Windows knows its own
+            config.set_env("PATH", DEFAULT_PATH)
         return config
 
     @classmethod

@@ -209,8 +209,9 @@ def _copy_source(copy: ast.Copy, table: StageTable) -> Stage:
     place = copy.node.location
     if Expander({}).word(origin) != origin:
         raise InvalidInput(
-            "variable expansion is not supported for --from",
-            hint="define a new stage: write FROM ${NAME} AS alias above, and --from=alias here",
+            "variable expansion is not supported for --from, define a new stage with FROM using"
+            " ARG from global scope as a workaround",
+            hint="write FROM ${NAME} AS alias above, and --from=alias here",
             location=place,
         )
     if origin.isascii() and origin.isdecimal() and len(origin) < 6:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
@@ -267,7 +267,9 @@ def _of_platform(metadata: Mapping[str, bytes], key: str, platform: Platform) ->
 def _plain_config(platform: Platform) -> bytes:
     """What an image gets whose maker said nothing of its configuration."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    config = {"Env": [f"PATH={path}"], "WorkingDir": "/"}
+    config: dict[str, Any] = {"WorkingDir": "/"}
+    if platform.os != "windows":  # Windows knows its own
+        config["Env"] = [f"PATH={path}"]
     return json.dumps({**platform_to_json(platform), "config": config}).encode()
 
 

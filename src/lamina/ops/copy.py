@@ -28,6 +28,8 @@ class Copier:
     Args:
         owner: who owns the copies; None keeps the source's owner.
         change: what becomes of the source's permission bits; None keeps them.
+        implied: folders of the source that nobody described: they are the destination's where
+            it has such, also behind a link.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Copier:
         owner: Owner | None,
         change: ModeChange | None,
         cancel: Cancellation,
+        implied: frozenset[str] = frozenset(),
     ) -> None:
         self._source = source
+        self._implied = implied
         self._plan = plan
         self._action = action
         self._owner = owner
@@ -158,10 +162,20 @@ class Copier:
                     self._plan.put(above_target, known._replace(mode=stat.S_IFDIR | bits))
             delayed = ()
             if is_directory:
-                self._put_directory(child, status, target)
-                self._copy_children(child, target, top, ())
+                inner = self._led_to(target) if child in self._implied else None
+                if inner is None:
+                    self._put_directory(child, status, target)
+                self._copy_children(child, target if inner is None else inner, top, ())
             else:
                 self._copy_entry(child, status, target)
+
+    def _led_to(self, target: str) -> str | None:
+        """The folder that the destination has at a path, or leads to from there, if it does."""
+        existing = self._plan.lookup(target)
+        if existing is not None and stat.S_ISLNK(existing.mode):
+            target = self._plan.resolve(target)
+            existing = self._plan.lookup(target)
+        return target if not target or (existing is not None and existing.is_directory) else None
 
     def _copy_entry(self, path: str, status: os.stat_result, destination: str) -> None:
         self._replaceable(destination, self._plan.lookup(destination), is_directory=False)

@@ -111,7 +111,7 @@ class MountTable:
                         if bound is not None:
                             mounts.append(bound)
                     case MountType.SSH:
-                        bound = self._ssh(mount)
+                        bound = self._ssh(mount, stack)
                         if bound is not None:
                             mounts.append(bound)
             if not rootfs:
@@ -179,7 +179,7 @@ class MountTable:
             if secret.optional:
                 return None
             raise NotFound(
-                f'secret "{secret.id}" is not known',
+                f"secret {secret.id}: not found",
                 hint=f"pass it: --secret id={secret.id},src=FILE (or env=VAR)",
             )
         path = os.path.join(self._tmpfs, os.urandom(8).hex())
@@ -194,7 +194,7 @@ class MountTable:
             os.close(fd)
         return BindMount(path, mount.dest, readonly=True)
 
-    def _ssh(self, mount: Mount) -> BindMount | None:
+    def _ssh(self, mount: Mount, stack: ExitStack) -> BindMount | None:
         ssh = mount.ssh
         assert ssh is not None
         socket = self._session.ssh_socket(ssh.id or "default")
@@ -205,6 +205,13 @@ class MountTable:
                 f'SSH agent "{ssh.id or "default"}" is not known',
                 hint="pass it: --ssh default (with SSH_AUTH_SOCK set) or --ssh id=SOCKET",
             )
+        status = os.stat(socket)
+        wanted = (ssh.uid, ssh.gid, stat.S_IMODE(ssh.mode))
+        if wanted != (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)):
+            from lamina.ops.agent_relay import relayed
+
+            path = os.path.join(self._tmpfs, os.urandom(8).hex())
+            socket = stack.enter_context(relayed(socket, path, *wanted))
         return BindMount(socket, mount.dest)
 
 

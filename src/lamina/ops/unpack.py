@@ -68,7 +68,7 @@ def _unpack(
 ) -> None:
     staged = pool.snapshots.stage()
     with open(path, "rb") as file:
-        apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+        implied = apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
     inner = action._replace(
         src="/",
         allow_wildcard=False,
@@ -77,4 +77,12 @@ def _unpack(
         always_replace=True,  # unlike a copy, an archive puts folders in the place of files
         dest=action.dest.rstrip("/") + "/",
     )
-    Copier(Tree(staged.files), plan, inner, owner=owner, change=None, cancel=context.cancel).run()
+    Copier(
+        Tree(staged.files),
+        plan,
+        inner,
+        owner=owner,
+        change=None,
+        cancel=context.cancel,
+        implied=frozenset(implied),
+    ).run()

@@ -1,0 +1,102 @@
+"""An SSH agent's socket under another owner and mode: for steps that do not run as root."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 16
+
+
+@contextmanager
+def relayed(agent: str, path: str, uid: int, gid: int, mode: int) -> Iterator[str]:
+    """A socket at `path`, owned so, each of whose connections is one to the socket `agent`.
+
+    It and its connections end with the block. Raises OSError.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(path)
+        os.chown(path, uid, gid)
+        os.chmod(path, mode)
+        listener.listen()
+        relay = _Relay(listener, agent)
+        try:
+            yield path
+        finally:
+            relay.close()
+    finally:
+        listener.close()
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+class _Relay:
+    def __init__(self, listener: socket.socket, agent: str) -> None:
+        self._listener = listener
+        self._agent = agent
+        self._lock = threading.Lock()
+        self._closed = False
+        self._ends: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._acceptor = threading.Thread(target=self._accept, name="ssh-relay", daemon=True)
+        self._acceptor.start()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for end in (self._listener, *self._ends):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
+        for thread in self._threads:
+            thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            with self._lock:
+                if self._closed:
+                    near.close()
+                    far.close()
+                    return
+                self._threads = [thread for thread in self._threads if thread.is_alive()]
+                self._ends |= {near, far}
+                thread = threading.Thread(target=self._serve, args=(near, far), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        try:
+            far.connect(self._agent)
+            outwards = threading.Thread(target=_carry, args=(near, far), daemon=True)
+            outwards.start()
+            _carry(far, near)
+            with suppress(OSError):
+                near.shutdown(socket.SHUT_RDWR)  # what the agent has ended needs no more questions
+            outwards.join()
+        except OSError:
+            pass  # whoever connected sees the end
+        finally:
+            with self._lock:
+                self._ends -= {near, far}
+                near.close()
+                far.close()
+
+
+def _carry(source: socket.socket, to: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(_CHUNK):
+            to.sendall(data)
+    with suppress(OSError):
+        to.shutdown(socket.SHUT_WR)
