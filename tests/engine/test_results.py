@@ -45,6 +45,9 @@ class Taker:
     def file(self, _: Any) -> Iterator[io.BytesIO]:
         yield self.taken
 
+    def layout(self, *_: Any) -> None:
+        raise AssertionError
+
     def folder(self, *_: Any) -> None:
         raise AssertionError
 

@@ -156,7 +156,7 @@ def _context(spec: ContextSpec, places: _Places) -> str:
         return spec.url
     if spec.archive is not None:
         return places.upload(spec.archive)
-    places.folders[_CONTEXT] = spec.path or places.temporary()
+    places.folders[_CONTEXT] = spec.path
     return ""
 
 

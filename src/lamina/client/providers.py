@@ -22,7 +22,11 @@ _MAX_SECRET = 500 << 10
 
 
 class EmbeddedSession:
-    """Implements `lamina.session.contract.Session` in this process. Close it."""
+    """Implements `lamina.session.contract.Session` in this process. Close it.
+
+    Args:
+        folders: paths by name; "" is an empty folder.
+    """
 
     def __init__(self, folders: Mapping[str, str], lent: Lent) -> None:
         self._folders = folders
@@ -30,6 +34,7 @@ class EmbeddedSession:
         self._agents = {agent.id: agent for agent in lent.ssh}
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
+        self._empty_folder = ""
 
     def lend(self, folders: Mapping[str, str]) -> None:
         """Lend further folders from now on."""
@@ -46,9 +51,11 @@ class EmbeddedSession:
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
     ) -> LentFolder:
-        path = self._folders.get(name, "")
-        if not path:
+        path = self._folders.get(name)
+        if path is None:
             raise NotFound(f'no folder was given for "{name}"')
+        if not path:
+            path = self._empty()
         if not os.path.isdir(path):
             raise NotFound(
                 f"the {name} {path} is not a folder", hint="give the path of the build context"
@@ -98,11 +105,22 @@ class EmbeddedSession:
         raise NotFound(f"no store of blobs was given for {store}")
 
     def close(self) -> None:
-        """End the agents that were started for keys."""
+        """End the agents that were started for keys; the folder of empty contexts goes."""
         with self._lock:
             for agent in self._key_agents.values():
                 agent.close()
             self._key_agents.clear()
+            if self._empty_folder:
+                os.rmdir(self._empty_folder)
+                self._empty_folder = ""
+
+    def _empty(self) -> str:
+        import tempfile
+
+        with self._lock:
+            if not self._empty_folder:
+                self._empty_folder = tempfile.mkdtemp(prefix="lamina-empty-")
+            return self._empty_folder
 
     def _key_agent(self, agent_id: str, keys: tuple[str, ...]) -> str:
         from lamina.client.ssh_keys import KeyAgent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api import filemode
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from lamina.exporters.contract import AddedFile, ExportedTree
+    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.session.borrowed import BorrowedSession
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _FOLDER = filemode.DIRECTORY | 0o755
 _PRIVATE = 0o600
+_LAYOUT = "export"
+_PIECE = 1 << 20
 _SECOND = 1_000_000_000
 
 
@@ -36,6 +39,19 @@ class SessionReceiver:
 
     def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
         return self._session.open_file(int(output.dest), (), self._cancel)
+
+    def layout(
+        self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /
+    ) -> None:
+        """Into the store of blobs that the client has for it; its index is the client's."""
+        store = self._session.content(_LAYOUT)
+        for layer in artifact.layers():
+            with blobs.open(layer.digest) as file:
+                pieces = iter(partial(file.read, _PIECE), b"")
+                store.write(layer.digest, layer.size, pieces, cancel)
+        for document in artifact.documents:
+            descriptor = document.descriptor
+            store.write(descriptor.digest, descriptor.size, (document.data,), cancel)
 
     def folder(
         self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /

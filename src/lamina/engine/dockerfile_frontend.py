@@ -116,7 +116,8 @@ class ContextBridge:
         return ResolvedImage(found.digest, found.config)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
-        store, _, digest = location.partition("@")
+        place, _, digest = location.partition("@")
+        store = place.partition(":")[0]  # the tag is for people
         attrs = (("oci.session", self._build.session.id), ("oci.store", store))
         shown = parse_reference(name)._replace(tag="")
         source = self._build.engine.sources.layout(

@@ -117,7 +117,7 @@ class Exports:
         return artifact.metadata()
 
     def _to_archive(self, output: ArchiveOutput, made: Made, assembly: Assembly) -> dict[str, Any]:
-        from lamina.exporters.archive import write_archive, write_layout
+        from lamina.exporters.archive import write_archive
 
         docker = output.kind == "docker"
         if docker and made.several:
@@ -134,7 +134,7 @@ class Exports:
                     with self._receiver.file(output) as sink:
                         write_archive(artifact, blobs, sink, self._cancel, docker=docker)
                 else:
-                    write_layout(artifact, blobs, output.dest, self._cancel)
+                    self._receiver.layout(output, artifact, blobs, self._cancel)
         return artifact.metadata()
 
     def _to_docker(self, output: LoadOutput, assembly: Assembly) -> dict[str, Any]:

@@ -128,6 +128,12 @@ class Receiver(Protocol):
         """
         ...
 
+    def layout(
+        self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /
+    ) -> None:
+        """Add an image to an output that is an OCI layout. Raises as `folder` does."""
+        ...
+
     def folder(
         self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
     ) -> None:

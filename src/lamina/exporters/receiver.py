@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from lamina.exporters.contract import AddedFile, ExportedTree
+    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
@@ -23,6 +23,13 @@ class LocalReceiver:
 
     def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
         return open_sink(output.dest)
+
+    def layout(
+        self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /
+    ) -> None:
+        from lamina.exporters.archive import write_layout
+
+        write_layout(artifact, blobs, output.dest, cancel)
 
     def folder(
         self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
