@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.api.errors import Exit, Source, Vertex, typed_errors
+from lamina.api.errors import (
+    Exit,
+    Frontend,
+    FrontendCap,
+    Source,
+    Stack,
+    Subrequest,
+    TypedError,
+    Vertex,
+    typed_errors,
+)
 from lamina.api.failures import from_status, to_status
 from lamina.base import errors
 from lamina.base.errors import CommandFailed, LaminaError
@@ -24,7 +34,8 @@ def test_kinds_come_back(kind: type[LaminaError]) -> None:
 
 def test_a_failed_command() -> None:
     sent = CommandFailed("process failed: exit code: 7", exit_code=7, location=PLACE)
-    status = to_status(sent, vertex="sha256:1")
+    sent.step = "sha256:1"
+    status = to_status(sent)
     assert (status.code, status.message) == (Code.UNKNOWN, "process failed: exit code: 7")
     exit_status, vertex, source = typed_errors(status)
     assert (exit_status, vertex) == (Exit(7), Vertex("sha256:1"))
@@ -57,3 +68,51 @@ def test_what_others_say() -> None:
     ]
     received = from_status(StatusError(Code.UNKNOWN, "x", tuple(broken)))
     assert (type(received), received.hint) == (LaminaError, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "detail"),
+    [
+        (errors.MissingCapability("a.b"), Code.UNIMPLEMENTED, FrontendCap("a.b")),
+        (errors.UnknownRequest("frontend.x"), Code.UNKNOWN, Subrequest("frontend.x")),
+    ],
+)
+def test_what_a_frontend_cannot_do(error: LaminaError, code: Code, detail: TypedError) -> None:
+    status = to_status(error)
+    assert (status.code, typed_errors(status)) == (code, [detail])
+    assert type(from_status(status)) is errors.Unsupported
+
+
+def test_frontends_come_last_and_the_outermost_at_the_end() -> None:
+    error = errors.NotFound("x")
+    error.step = "sha256:2"
+    error.frontends = (("gateway.v0", "image"), ("dockerfile.v0", ""))
+    assert typed_errors(to_status(error)) == [
+        Vertex("sha256:2"),
+        Frontend("gateway.v0", "image"),
+        Frontend("dockerfile.v0"),
+    ]
+
+
+def test_where_it_was_raised() -> None:
+    def inner() -> None:
+        raise errors.NotFound("x")
+
+    with pytest.raises(errors.NotFound) as raised:
+        inner()
+    (stack,) = typed_errors(to_status(raised.value))
+    assert isinstance(stack, Stack)
+    assert stack.frames[0].name.endswith("inner")
+    assert stack.frames[1].name.endswith("test_where_it_was_raised")
+    assert not any(frame.file.startswith("/") for frame in stack.frames)
+
+
+def test_an_error_raised_again_is_apart() -> None:
+    error = CommandFailed("x", exit_code=7, hint="h", location=PLACE)
+    error.step = "sha256:2"
+    twin = error.again()
+    twin.frontends += (("dockerfile.v0", ""),)
+    assert type(twin) is CommandFailed
+    assert (twin.exit_code, twin.hint, twin.location, twin.step) == (7, "h", PLACE, "sha256:2")
+    assert str(twin) == "x"
+    assert error.frontends == ()

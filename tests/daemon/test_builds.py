@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from daemon_client import SolvingThread, output, progress, solve
-from daemon_process import DaemonProcess
 
+from daemon_process import DaemonProcess
 from lamina.api import control, history
-from lamina.api.errors import Exit, Source, typed_errors
+from lamina.api.errors import (
+    Exit,
+    Frontend,
+    FrontendCap,
+    Source,
+    Stack,
+    Subrequest,
+    Vertex,
+    typed_errors,
+)
 from lamina.api.message import receive, unary
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Lamina
+    from lamina.api.errors import TypedError
     from lamina.wire.client import GrpcChannel
 
 LONG = "FROM base\nRUN echo begun; sleep 2; echo over\n"
@@ -93,12 +103,38 @@ def test_a_failure_shows_the_line_to_the_client_and_in_the_history(
         assert Exit(7) in details
         (source,) = [item for item in details if isinstance(item, Source)]
         assert source.info is not None
+        steps = [step for step in progress(channel, "bad").vertexes if "RUN exit 7" in step.name]
+        assert {Vertex(step.digest) for step in steps} <= set(details)
+        (stack,) = [item for item in details if isinstance(item, Stack)]
+        assert stack.pid == daemon.process.pid
         assert b"RUN exit 7" in source.info.data.splitlines()[source.ranges[0].start.line - 1]  # type: ignore[union-attr]
         (record,) = records(channel, filter=("status==error",))
         assert record.error is not None
         assert "exit code: 7" in record.error.message
         assert record.external_error is not None
     assert "/Solve returned error" in daemon.read_log()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "code", "detail"),
+    [
+        ({"requestid": "frontend.what"}, Code.UNKNOWN, Subrequest("frontend.what")),
+        ({"frontend.caps": "a.b+forward"}, Code.UNIMPLEMENTED, FrontendCap("a.b")),
+    ],
+)
+def test_what_the_frontend_cannot_do_is_told_by_name(
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    attributes: dict[str, str],
+    code: Code,
+    detail: TypedError,
+) -> None:
+    with daemon.dial() as channel, pytest.raises(StatusError) as failed:
+        solve(channel, context("FROM base\n"), "bad", **attributes)
+    assert failed.value.code is code
+    details = typed_errors(failed.value)
+    assert detail in details
+    assert details[-1] == Frontend("dockerfile.v0")
 
 
 def test_running_builds_finish_when_the_daemon_ends(

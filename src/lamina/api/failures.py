@@ -9,8 +9,11 @@ client, are one more detail, which others leave alone.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING
 
+from lamina import __version__
 from lamina.api import errors as typed
 from lamina.base import errors
 from lamina.base.errors import LaminaError
@@ -21,12 +24,14 @@ from lamina.wire.contract import Code, Detail, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 _URL = "lamina/errors.Error+json"
 _CODES: dict[type[LaminaError], Code] = {
     errors.Cancelled: Code.CANCELLED,
     errors.Exhausted: Code.RESOURCE_EXHAUSTED,
     errors.Internal: Code.INTERNAL,
+    errors.MissingCapability: Code.UNIMPLEMENTED,
 }
 _KINDS: dict[Code, type[LaminaError]] = {
     Code.CANCELLED: errors.Cancelled,
@@ -46,12 +51,12 @@ _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.val
 _CANCELLED = "context canceled"  # by these words clients tell a build that was cancelled
 
 
-def to_status(error: LaminaError, *, vertex: str = "") -> StatusError:
-    """How a call ends that failed so; `vertex` is the digest of the step, if it was one."""
+def to_status(error: LaminaError) -> StatusError:
+    """How a call ends that failed so."""
     message = f"{error.during}: {error.advice}" if error.during else error.advice
     if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
         message = f"{message}: {_CANCELLED}"
-    details = [typed.detail_of(item) for item in _details(error, vertex)]
+    details = [typed.detail_of(item) for item in _details(error)]
     own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
     details.append(Detail(_URL, json.dumps(own).encode()))
     return StatusError(_CODES.get(type(error), Code.UNKNOWN), message, tuple(details))
@@ -75,11 +80,19 @@ def from_status(error: StatusError) -> LaminaError:
     return kind(reason, hint=hint, location=location)
 
 
-def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
-    if isinstance(error, errors.CommandFailed):
-        yield typed.Exit(error.exit_code)
-    if vertex:
-        yield typed.Vertex(vertex)
+def _details(error: LaminaError) -> Iterator[typed.TypedError]:
+    """What happened first comes first, as clients wrap each in the next."""
+    if error.__traceback__ is not None:
+        yield stack_of(error.__traceback__)
+    match error:
+        case errors.CommandFailed():
+            yield typed.Exit(error.exit_code)
+        case errors.MissingCapability():
+            yield typed.FrontendCap(error.name)
+        case errors.UnknownRequest():
+            yield typed.Subrequest(error.name)
+    if error.step:
+        yield typed.Vertex(error.step)
     place = error.location
     if place is not None:
         origin = decode_definition(place.origin) if place.origin else None
@@ -87,6 +100,22 @@ def _details(error: LaminaError, vertex: str) -> Iterator[typed.TypedError]:
         info = SourceInfo(place.filename, text, origin, "Dockerfile")
         lines = range(place.start, place.end + 1)
         yield typed.Source(info, tuple(Range(Position(n), Position(n)) for n in lines))
+    for name, source in error.frontends:
+        yield typed.Frontend(name, source)
+
+
+def stack_of(trace: TracebackType) -> typed.Stack:
+    """Where in lamina an error came from, innermost first; files by their modules' names."""
+    frames = []
+    place: TracebackType | None = trace
+    while place is not None:
+        module = str(place.tb_frame.f_globals.get("__name__", ""))
+        name = place.tb_frame.f_code.co_qualname
+        file = module.replace(".", "/") + ".py"
+        frames.append(typed.Frame(f"{module}.{name}", file, place.tb_lineno))
+        place = place.tb_next
+    frames.reverse()
+    return typed.Stack(tuple(frames), tuple(sys.argv), os.getpid(), __version__)
 
 
 def location_of(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:

@@ -9,6 +9,8 @@
     ├── Exhausted          no disk, memory, or file handles left
     ├── Corrupt            bytes that do not match their digest, size or format
     ├── Unsupported        valid, but not something lamina (or this machine) does
+    │   ├── MissingCapability   … that a frontend was asked to have
+    │   └── UnknownRequest      … that a frontend was asked to answer
     ├── CommandFailed      a RUN step exited non-zero
     ├── Cancelled          somebody asked for an end
     └── Internal           lamina's own fault
@@ -22,6 +24,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from lamina.base.location import Location
 
 
@@ -34,7 +38,8 @@ class LaminaError(Exception):
         location: the place in a text (a Dockerfile) that led here.
 
     `during` is what was being done, in the words that clients of BuildKit's API know; people
-    who run lamina itself do without.
+    who run lamina itself do without. `step` is the digest of the op that failed, "" if none did.
+    `frontends` are those that it went through, innermost first: their names, and their images.
     """
 
     kind: ClassVar[str] = "unknown"
@@ -46,6 +51,8 @@ class LaminaError(Exception):
         self.hint = hint
         self.location = location
         self.during = ""
+        self.step = ""
+        self.frontends: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return self.reason
@@ -61,6 +68,13 @@ class LaminaError(Exception):
         if self.location is None:
             self.location = location
         return self
+
+    def again(self) -> Self:
+        """The same, to be raised to somebody else, who adds what is true there alone."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        twin.__cause__ = self.__cause__
+        return twin.with_traceback(self.__traceback__)
 
 
 class InvalidInput(LaminaError):
@@ -94,6 +108,22 @@ class Corrupt(LaminaError):
 
 class Unsupported(LaminaError):
     kind = "unsupported"
+
+
+class MissingCapability(Unsupported):
+    """A capability was asked for that the frontend does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unsupported frontend capability {name}")
+        self.name = name
+
+
+class UnknownRequest(Unsupported):
+    """A frontend was asked what it does not answer (`frontend.…`)."""
+
+    def __init__(self, name: str, *, hint: str = "") -> None:
+        super().__init__(f"unsupported request {name}", hint=hint)
+        self.name = name
 
 
 class CommandFailed(LaminaError):

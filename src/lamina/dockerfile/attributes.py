@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput, MissingCapability
 from lamina.base.platform import host_platform, parse_platform
 from lamina.dockerfile.checks.rules import PUBLIC_PAGES
 from lamina.dockerfile.contract import FrontendRequest
@@ -64,16 +64,8 @@ class DockerfileOptions(NamedTuple):
         return tuple(self.request._replace(platform=platform) for platform in self.platforms)
 
 
-class MissingCapability(Unsupported):
-    """A capability was asked for that the frontend does not have."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unsupported frontend capability {name}")
-        self.name = name
-
-
 def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
-    """Raises InvalidInput, Unsupported (MissingCapability)."""
+    """Raises InvalidInput, Unsupported, MissingCapability."""
     _check_capabilities(attrs.get("frontend.caps", ""))
     build_args = _prefixed(attrs, "build-arg:")
     args = dict(build_args)

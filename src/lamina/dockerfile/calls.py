@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import Unsupported
+from lamina.base.errors import UnknownRequest
 
 if TYPE_CHECKING:
     from typing import Any
@@ -51,7 +51,7 @@ class Answer(NamedTuple):
 def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
     """Answer `frontend.lint`, `frontend.outline`, `frontend.targets` or `…describe`.
 
-    Raises Unsupported for other names, and for an outline what a build raises.
+    Raises UnknownRequest for other names, and for an outline what a build raises.
     """
     match name:
         case "frontend.lint":
@@ -78,7 +78,7 @@ def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
         case "frontend.subrequests.describe":
             return _describe()
     known = ", ".join(request[0] for request in _REQUESTS)
-    raise Unsupported(f"unsupported request {name}", hint=f"known are {known}")
+    raise UnknownRequest(name, hint=f"known are {known}")
 
 
 def _describe() -> Answer:

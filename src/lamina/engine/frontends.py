@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, LaminaError
 from lamina.engine.result import FrontendCall
+from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,16 @@ def run_frontend(
         name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
     root = parent.first if parent is not None else None
     call = FrontendCall(name, attrs, build.engine.producers.of(inputs), root)
-    result = _run(build, call, inputs)
+    try:
+        result = _run(build, call, inputs)
+    except LaminaError as error:
+        error.frontends += ((name, attrs.get("source", "")),)
+        raise
+    except StatusError as error:  # of a frontend that runs elsewhere
+        from lamina.api.errors import Frontend, detail_of
+
+        error.details += (detail_of(Frontend(name, attrs.get("source", ""))),)
+        raise
     for part in result.parts:
         if part.files.call is None:
             part.files.call = call

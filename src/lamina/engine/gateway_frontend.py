@@ -11,10 +11,16 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import CommandFailed, InvalidInput, LaminaError, Unsupported
+from lamina.base.errors import (
+    CommandFailed,
+    InvalidInput,
+    LaminaError,
+    MissingCapability,
+    Unsupported,
+)
 from lamina.base.oci import load_json_object
 from lamina.base.reference import parse_reference
-from lamina.dockerfile.attributes import MissingCapability, read_attributes
+from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.graph import llb_platform
 from lamina.engine.contexts import Contexts, define
 from lamina.engine.steps import step

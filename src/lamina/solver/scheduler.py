@@ -93,7 +93,7 @@ class Scheduler(Generic[R]):
             job.cancel.check()
             if target.results is None:
                 assert target.error is not None
-                raise target.error
+                raise target.error.again()
             return cast("R", _result(target, output).clone())
 
     def chain(
@@ -138,7 +138,8 @@ class Scheduler(Generic[R]):
         try:
             node.op = self._resolve(spec, lambda: tuple(node.jobs))
         except LaminaError as error:
-            raise error.at(spec.location) from error
+            _place(error, spec)
+            raise
         for source, output in inputs:
             source.users.append(node)
             source.want(output)
@@ -228,7 +229,7 @@ class Scheduler(Generic[R]):
             error = Internal(f"{node.spec.name}: {type(caught).__name__}: {caught}")
             error.__cause__ = caught
         if error is not None:
-            error.at(node.spec.location)
+            _place(error, node.spec)
             if not isinstance(error, Cancelled):
                 node.error = error
                 announce(node, completed=True)
@@ -363,3 +364,9 @@ def _result(node: Node[R], output: int) -> R:
     if node.results is None or not 0 <= output < len(node.results):
         raise InvalidInput(f"{node.spec.name} has no output {output}")
     return node.results[output]
+
+
+def _place(error: LaminaError, spec: VertexSpec) -> None:
+    """Say which step failed, unless one within it has said so."""
+    error.at(spec.location)
+    error.step = error.step or str(spec.digest)
