@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -259,3 +263,30 @@ def test_switched_off(lamina: Lamina, context: Callable[..., Path]) -> None:
         lamina.build(folder, *flags)
         (shown,) = json.loads(lamina("inspect", flags[-1]).out)
         assert "config" in shown
+
+
+def test_what_steps_brought(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    lamina.build(context("FROM base\n"), "-o", f"type=oci,tar=false,dest={layout}")
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/file").write_text("some bytes")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/file"
+        folder = context(f"FROM lent\nADD {url} /file\n")
+        for out in ("made", "remembered"):
+            lamina.build(
+                folder,
+                f"--build-context=lent=oci-layout://{layout}",
+                "--provenance=true",
+                "-o",
+                str(tmp_path / out),
+            )
+        server.shutdown()
+    for out in ("made", "remembered"):
+        told = json.loads((tmp_path / out / "provenance.json").read_text())
+        image, file = told["predicate"]["buildDefinition"]["resolvedDependencies"]
+        assert image["uri"].startswith("pkg:oci/")
+        assert image["digest"]["sha256"] in image["uri"]
+        assert file == {"uri": url, "digest": {"sha256": sha256(b"some bytes").hexdigest()}}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lamina.engine.registries import Asker
     from lamina.refs.ref import Ref
     from lamina.solver.contract import CacheMap, Op, OpContext
+    from lamina.sources.material import Material
 
 
 class AskedOp:
@@ -39,6 +40,12 @@ class AskedOp:
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         with asked_by(self._askers):
             return self._op.execute(context, inputs)
+
+    def material(self) -> Material | None:
+        """What it turned out to be, if it is a source; see `lamina.sources.contract.Source`."""
+        from lamina.ops.source import SourceOperation
+
+        return self._op.material() if isinstance(self._op, SourceOperation) else None
 
     def _of(self, content: Callable[[Ref], Digest], result: Ref) -> Digest:
         with asked_by(self._askers):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.reference import parse_reference
+from lamina.engine.asked_op import AskedOp
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType, NetMode
-from lamina.ops.source import SourceOperation
 from lamina.sources.material import GitMaterial, HttpMaterial, ImageMaterial, LocalMaterial
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def materials_of(nodes: Iterable[Node[Ref]], noted: Iterable[Material]) -> Mater
     agents: dict[str, bool] = {}
     network, complete = False, True
     for node in nodes:
-        if isinstance(node.op, SourceOperation):
+        if isinstance(node.op, AskedOp):
             material = node.op.material()
             if material is not None:
                 found.append(material)
