@@ -107,6 +107,39 @@ def test_a_diff_takes_removals_along(with_engine: WithEngine) -> None:
     assert with_engine(lambda bench: bench.tree(marshal(merge(onto, change)))) == {"c": "c"}
 
 
+def test_one_difference_twice_in_a_stack(with_engine: WithEngine) -> None:
+    one, other = file("/f", "one"), file("/f", "other")
+    found = with_engine(lambda bench: bench.tree(marshal(merge(one, other, one))))
+    assert found == {"f": "one"}
+
+
+def test_a_diff_that_only_removes_shows_nothing_of_it(with_engine: WithEngine) -> None:
+    folder = Vertex(Op(file=FileOp((FileAction(-1, -1, 0, mkdir=MkDirAction("/d", 0o755)),))))
+    base = file("/d/b", "b", file("/d/a", "a", folder.output()))
+    change = diff(base, removed("/d/a", base))
+    onto = file("/d/a", "still here", base)
+
+    def use(bench: Bench) -> Any:
+        # Laid out on its own first, it must still remove afterwards.
+        return bench.tree(marshal(change)), bench.tree(marshal(merge(onto, change)))
+
+    assert with_engine(use) == ({"d": "/"}, {"d": "/", "d/b": "b"})
+    assert with_engine(use) == ({"d": "/"}, {"d": "/", "d/b": "b"})
+
+
+def test_a_folder_made_anew_hides_elsewhere_what_it_hid_at_home(with_engine: WithEngine) -> None:
+    folder = Vertex(Op(file=FileOp((FileAction(-1, -1, 0, mkdir=MkDirAction("/d", 0o755)),))))
+    base = file("/d/old", "old", folder.output())
+    gone = FileAction(0, NO_INPUT, NO_OUTPUT, rm=RmAction("/d"))
+    again = FileAction(1, NO_INPUT, 0, mkdir=MkDirAction("/d", 0o755))
+    anew = Vertex(Op(file=FileOp((gone, again))), (base,)).output()
+    onto = file("/d/other", "other", base)
+    found = with_engine(
+        lambda bench: bench.tree(marshal(merge(onto, diff(base, file("/d/new", "new", anew)))))
+    )
+    assert found == {"d": "/", "d/new": "new", "d/other": "other"}
+
+
 def test_actions_branch_and_copy_from_each_other(with_engine: WithEngine) -> None:
     def mkfile(source: int, output: int, name: str) -> FileAction:
         return FileAction(source, NO_INPUT, output, mkfile=MkFileAction(name, 0o644, b"x"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,7 +14,13 @@ import pytest
 from lamina.base.errors import Corrupt
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.compression import Algorithm, Compression, decompressed
-from lamina.layers.diff import changed_members, tree_members, upper_members
+from lamina.layers.diff import (
+    changed_members,
+    drop_unchanged,
+    portable,
+    tree_members,
+    upper_members,
+)
 from lamina.layers.entry import Entry
 from lamina.layers.pack import pack
 from lamina.layers.reader import TarReader
@@ -79,10 +86,10 @@ def test_a_tree_survives_packing_and_unpacking(tmp_path: Path, algorithm: Algori
     assert packed.size == len(blob.getvalue())
     (tmp_path / "out").mkdir()
     blob.seek(0)
-    implied = apply_layer(
+    applied = apply_layer(
         decompressed(blob), str(tmp_path / "out"), Whiteouts.OVERLAY, Cancellation()
     )
-    assert implied == []
+    assert applied == ([], True)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
 
 
@@ -146,22 +153,86 @@ def test_the_difference_of_two_trees_turns_one_into_the_other(tmp_path: Path) ->
     assert (tmp_path / "a" / "dir" / "file").read_bytes() == b"other"
 
 
-def test_overlay_marks_become_whiteouts_and_back(tmp_path: Path) -> None:
-    upper = tmp_path / "upper"
-    (upper / "gone").mkdir(parents=True)
-    os.setxattr(upper / "gone", "trusted.overlay.opaque", b"y")
+def overlaid(folder: Path) -> tuple[Path, Path]:
+    """A directory, and an overlay directory on it that takes things away."""
+    lower, upper = folder / "lower", folder / "upper"
+    (lower / "again" / "sub").mkdir(parents=True)
+    for name in ("again/lost", "again/sub/lost", "again/sub/kept", "removed"):
+        (lower / name).write_text("below")
+    (upper / "again" / "sub").mkdir(parents=True)
+    os.setxattr(upper / "again", "trusted.overlay.opaque", b"y")
+    (upper / "again" / "sub" / "kept").write_text("above")
     os.mknod(upper / "removed", stat.S_IFCHR, os.makedev(0, 0))
-    names = [entry.path for entry, _ in upper_members(str(upper))]
-    assert names == ["gone", "gone/.wh..wh..opq", ".wh.removed"]
+    return lower, upper
+
+
+def test_what_an_overlay_directory_hides_is_named(tmp_path: Path) -> None:
+    lower, upper = overlaid(tmp_path)
+    names = [entry.path for entry, _ in upper_members(str(upper), [str(lower)])]
+    assert names == [
+        "again",
+        "again/.wh.lost",
+        "again/sub",
+        "again/sub/kept",
+        "again/sub/.wh.lost",
+        ".wh.removed",
+    ]
+    assert not portable(str(upper), [str(lower)])
+    assert portable(str(lower), [])
+
+
+def test_a_folder_that_is_below_too_is_no_difference(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    (lower / "same").mkdir(parents=True)
+    (upper / "same").mkdir(parents=True)
+    os.utime(upper / "same", (1, 1))
+    assert portable(str(upper), [])
+    assert not portable(str(upper), [str(lower)])
+    assert list(upper_members(str(upper), [str(lower)])) == []
+    (upper / "same" / "new").mkdir()
+    assert portable(str(upper), [str(lower)])
+
+
+def test_whiteouts_are_made_where_there_is_something_to_hide(tmp_path: Path) -> None:
+    lower, upper = overlaid(tmp_path)
     blob = io.BytesIO()
-    pack(upper_members(str(upper)), blob, Compression(Algorithm.NONE), Cancellation())
-    blob.seek(0)
-    out = tmp_path / "out"
-    out.mkdir()
-    apply_layer(blob, str(out), Whiteouts.OVERLAY, Cancellation())
-    assert os.getxattr(out / "gone", "trusted.overlay.opaque") == b"y"
-    assert (out / "removed").lstat().st_rdev == 0
-    assert stat.S_ISCHR((out / "removed").lstat().st_mode)
+    members = upper_members(str(upper), [str(lower)])
+    pack(members, blob, Compression(Algorithm.NONE), Cancellation())
+    for name, lowers, whole, there in (
+        ("unknown", None, True, True),
+        ("the same", [str(lower)], True, True),
+        ("nothing", [], False, False),
+    ):
+        blob.seek(0)
+        out = tmp_path / name
+        out.mkdir()
+        applied = apply_layer(blob, str(out), Whiteouts.OVERLAY, Cancellation(), lowers)
+        assert applied.whole is whole
+        for path in ("removed", "again/lost", "again/sub/lost"):
+            assert (out / path).exists() is there
+            assert not there or stat.S_ISCHR((out / path).lstat().st_mode)
+
+
+def test_what_was_copied_up_for_nothing_is_dropped(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    for name in ("same/inner", "changed", "opened"):
+        (lower / name).mkdir(parents=True)
+    for name in ("same/moved", "opened/other", "opened/redone"):
+        (lower / name).write_text("before")
+    shutil.copytree(lower, upper)
+    status = (lower / "opened/other").stat()
+    (upper / "opened/other").write_text("beside")
+    os.utime(upper / "opened/other", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (upper / "opened/redone").touch()
+    (upper / "changed").chmod(0o700)
+    (upper / "opened" / "new").mkdir()
+    for folder in ("same/inner", "same", "opened", "."):
+        before = (lower / folder).stat()
+        os.utime(upper / folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    drop_unchanged(str(upper), [str(lower)])
+    assert sorted(os.listdir(upper)) == ["changed", "opened"]
+    assert sorted(os.listdir(upper / "opened")) == ["new", "other", "redone"]
+    assert upper.stat().st_mtime_ns == lower.stat().st_mtime_ns
 
 
 def tar_of(*entries: Entry) -> io.BytesIO:

@@ -11,6 +11,7 @@ from lamina.daemon.filters import parse_filters
 from lamina.daemon.gc import SizedPolicy, prune_rule, record_matches
 from lamina.engine.prune import prune
 from lamina.engine.usage import cache_records
+from lamina.stores.images import ImageTable
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class UsageService:
                 request.min_free_space,
             )
         )
+
+        if request == api.PruneRequest(all=True):
+            # The API has no images apart from the cache: who asks for all the room gets theirs too.
+            ImageTable(self._store.database).clear()
 
         def removed(record: CacheRecord) -> None:
             call.send(encode(usage_record(record), api.SCHEMA))

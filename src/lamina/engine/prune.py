@@ -231,8 +231,11 @@ def _sweep_blobs(store: Store, *, everything: bool) -> int:
     rows = store.database.rows("SELECT digest FROM layers UNION SELECT digest FROM build_blobs")
     needed: set[str] = {row[0] for row in rows}
     images = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM images")]
+    if everything:
+        with store.database.write() as connection:
+            connection.execute("DELETE FROM pulls")  # their manifests are about to go
     pulls = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM pulls")]
-    for digest in (*images, *(() if everything else pulls)):
+    for digest in (*images, *pulls):
         needed.update(_reachable(store, digest))
     freed = 0
     for digest in list(store.blobs.digests()):

@@ -12,13 +12,14 @@ import errno
 import os
 import stat
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Corrupt, from_os_error
 from lamina.layers.compression import ReadAhead
 from lamina.layers.entry import OPAQUE, WHITEOUT
 from lamina.layers.folders import Folders, clean_path
 from lamina.layers.reader import ByteReader, TarReader
+from lamina.layers.stack import Stack, is_whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,27 +40,40 @@ class Whiteouts(Enum):
     REMOVE = auto()
 
 
+class Applied(NamedTuple):
+    """What came of unpacking a layer.
+
+    `implied` are the parent directories that entries implied but neither the layer nor what is
+    below holds; they were made 0755 root and want the metadata of the same directories below.
+    `whole`: whether the directory says all that the layer does. Where there is nothing to hide,
+    it has no whiteouts (overlayfs would list them), so elsewhere it would hide less.
+    """
+
+    implied: list[str]
+    whole: bool
+
+
 def apply_layer(
     stream: ByteReader,
     directory: str,
     whiteouts: Whiteouts,
     cancel: Cancellation,
-    lowers: Sequence[str] = (),
-) -> list[str]:
+    lowers: Sequence[str] | None = None,
+) -> Applied:
     """Unpack a plain tar stream into `directory`.
 
     Args:
         whiteouts: OVERLAY for an empty directory that will be stacked, REMOVE for one that
             already holds what is below.
-        lowers: the directories that it will be stacked on, lowest first, if they are there.
-            Parents that entries imply, and targets of hard links, are looked up in them.
+        lowers: the directories that it will be stacked on, lowest first; None if they are not
+            known. Parents that entries imply, targets of hard links, and what there is to hide
+            are looked up in them.
 
-    Returns the parent directories that entries implied but neither the layer nor `lowers` hold;
-    they were made 0755 root and want the metadata of the same directories below. Raises Corrupt
-    for what is malformed or leads outside, Exhausted if the disk is full.
+    Raises Corrupt for what is malformed or leads outside, Exhausted if the disk is full.
     """
-    with ReadAhead(stream) as ahead, Folders(directory, lowers) as folders:
-        unpacking = _Unpacking(folders, whiteouts, cancel)
+    with ReadAhead(stream) as ahead, Folders(directory, lowers or ()) as folders:
+        below = None if lowers is None else Stack(lowers)
+        unpacking = _Unpacking(folders, whiteouts, below, cancel)
         reader = TarReader(ahead)
         for entry in reader:
             cancel.check()
@@ -70,12 +84,16 @@ def apply_layer(
                 if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
                     raise Corrupt(f"malformed layer: {entry.path}: {error.strerror}") from error
                 raise from_os_error(error, f"unpack {entry.path}") from error
-        return unpacking.finish()
+        return Applied(unpacking.finish(), unpacking.whole)
 
 
 class _Unpacking:
-    def __init__(self, folders: Folders, whiteouts: Whiteouts, cancel: Cancellation) -> None:
+    def __init__(
+        self, folders: Folders, whiteouts: Whiteouts, below: Stack | None, cancel: Cancellation
+    ) -> None:
+        self.whole = True
         self._folders = folders
+        self._below = below
         self._overlay = whiteouts is Whiteouts.OVERLAY
         self._cancel = cancel
         self._directories: dict[str, Entry] = {}
@@ -161,7 +179,7 @@ class _Unpacking:
         except FileExistsError:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISDIR(status.st_mode):
-                hides = _is_whiteout(status)
+                hides = is_whiteout(status)
                 self._clear(folder, path, name)
                 os.mkdir(name, 0o755, dir_fd=folder)
         self._directories[path] = entry
@@ -209,7 +227,7 @@ class _Unpacking:
                         "which is not there"
                     ) from None
             else:
-                if stat.S_ISDIR(status.st_mode) or _is_whiteout(status):
+                if stat.S_ISDIR(status.st_mode) or is_whiteout(status):
                     raise Corrupt(f"malformed layer: {entry.path} is a hard link to no file")
             there = os.dup(there)
             try:
@@ -230,6 +248,8 @@ class _Unpacking:
         path = f"{parent}/{hidden}" if parent else hidden
         # A whiteout is about what is below, wherever it stands among the layer's entries.
         if self._overlay:
+            if not self._shows(path):
+                return
             try:
                 os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
             except FileExistsError:
@@ -245,7 +265,8 @@ class _Unpacking:
     def _hide_content(self, folder: int, path: str) -> None:
         """Hide what lower layers have in a directory."""
         if self._overlay:
-            os.setxattr(folder, _OPAQUE_XATTR, b"y")
+            if self._shows(path):
+                os.setxattr(folder, _OPAQUE_XATTR, b"y")
             return
         folder = os.dup(folder)
         try:
@@ -257,6 +278,13 @@ class _Unpacking:
                     self._hide_content(*self._folders.open(child_path))
         finally:
             os.close(folder)
+
+    def _shows(self, path: str) -> bool:
+        """Whether there is, or may be, anything below to hide."""
+        if self._below is None or self._below.find(path) is not None:
+            return True
+        self.whole = False
+        return False
 
     def _clear(self, folder: int, path: str, name: str) -> None:
         """Remove what is at a name, whatever it is."""
@@ -276,10 +304,6 @@ class _Unpacking:
             shutil.rmtree(name, dir_fd=folder)
         else:
             self._folders.forget_links()
-
-
-def _is_whiteout(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _set_xattrs(target: str | int, entry: Entry) -> None:

@@ -6,15 +6,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.layers.entry import Entry, opaque, whiteout
+from lamina.layers.entry import Entry, whiteout
+from lamina.layers.stack import Stack, is_opaque, is_whiteout, marks_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from hashlib import _Hash
 
     from lamina.layers.pack import Member
+    from lamina.layers.stack import Found
 
-_OPAQUE_XATTR = "trusted.overlay.opaque"
 _PRIVATE_XATTRS = "trusted.overlay."
 
 
@@ -39,9 +40,10 @@ class FileContent:
 def upper_members(upper: str, lowers: Sequence[str] = ()) -> Iterator[Member]:
     """The difference that an overlayfs upper directory is, as a layer's members.
 
-    Character devices 0/0 become whiteouts; opaque directories get their marker (OCI image
-    spec, `layer.md`). A directory that overlayfs copied up from `lowers` (lowest first), and in
-    which nothing is different after all, is no difference.
+    Character devices 0/0 become whiteouts, and so does everything of `lowers` (lowest first) that
+    an opaque directory hides: each by its name, so that the layer takes away the same on any
+    other parent. A directory that overlayfs copied up, and in which nothing is different after
+    all, is no difference (nor for BuildKit if its time is).
     """
     yield from _Walk(upper, overlay=True, lowers=lowers).members("")
 
@@ -57,51 +59,120 @@ def changed_members(lower: str, upper: str) -> Iterator[Member]:
     yield from _compare(walk, lower, "")
 
 
+def portable(upper: str, lowers: Sequence[str]) -> bool:
+    """Whether an overlay directory on `lowers` says the same on top of others.
+
+    Not if it takes anything away, as overlayfs lists whiteouts that hide nothing; and not if it
+    has folders from below in which nothing is different.
+    """
+    below = Stack(lowers)
+    todo = [""]
+    while todo:
+        path = todo.pop()
+        folder = f"{upper}/{path}" if path else upper
+        if is_opaque(folder):
+            return False
+        empty = True
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                empty = False
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(f"{path}/{entry.name}" if path else entry.name)
+                elif marks_gone(entry):
+                    return False
+        if empty and path and _same_folder(folder, os.lstat(folder), below.find(path)):
+            return False
+    return True
+
+
+def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
+    """Whether there is such a folder below. Its time only says that something came and went."""
+    if found is None:
+        return False
+    lower, old = found
+    same = (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
+    return same and _xattrs(upper) == _xattrs(lower)
+
+
+def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
+    """Remove what overlayfs copied up into `upper`, but what is as it was below after all."""
+    _drop_unchanged(upper, Stack(lowers), "")
+
+
+def _drop_unchanged(upper: str, below: Stack, path: str) -> bool:
+    """Whether nothing is left in the folder at `path`, which is below too."""
+    folder = f"{upper}/{path}" if path else upper
+    known = below.names(path)
+    empty = True
+    removed = False
+    before = os.stat(folder)
+    for name, status in children(folder):
+        found = below.find(f"{path}/{name}" if path else name) if name in known else None
+        real = f"{folder}/{name}"
+        if found is None:
+            empty = False
+        elif stat.S_ISDIR(status.st_mode):
+            inner = f"{path}/{name}" if path else name
+            if (
+                stat.S_ISDIR(found[1].st_mode)
+                and not is_opaque(real)
+                and _drop_unchanged(upper, below, inner)
+                and _same_metadata(real, found[0], status, found[1])
+            ):
+                os.rmdir(real)
+                removed = True
+            else:
+                empty = False
+        elif status.st_nlink == 1 and _unchanged(real, found[0], status, found[1]):
+            os.unlink(real)
+            removed = True
+        else:
+            empty = False
+    if removed:
+        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return empty
+
+
 class _Walk:
     def __init__(self, root: str, *, overlay: bool, lowers: Sequence[str] = ()) -> None:
         self.root = root
         self._overlay = overlay
-        self._lowers = lowers
+        self._below = Stack(lowers)
         self._links: dict[tuple[int, int], str] = {}
 
-    def members(self, path: str) -> Iterator[Member]:
-        for name, status in children(self._real(path)):
+    def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
+        """What is in a directory. `replaces`: nothing of the same directory below shows in it."""
+        found = dict(children(self._real(path)))
+        gone = self._below.names(path) - found.keys() if replaces else set()
+        for name in sorted({*found, *gone}, key=os.fsencode):
             child = f"{path}/{name}" if path else name
+            status = found.get(name)
+            if status is None:
+                yield whiteout(child), None
+                continue
             if not stat.S_ISDIR(status.st_mode):
                 yield from self.member(child, status)
                 continue
-            hides = self._overlay and self._is_opaque(child)
-            below = self.members(child)
+            hides = self._overlay and (replaces or is_opaque(self._real(child)))
+            below = self.members(child, replaces=hides)
             first = next(below, None)
-            if first is None and not hides and self._was_so(child, status):
+            if first is None and self._was_so(child, status):
                 continue
             yield from self.member(child, status)
-            if hides:
-                yield opaque(child), None
             if first is not None:
                 yield first
                 yield from below
 
     def _was_so(self, path: str, status: os.stat_result) -> bool:
         """Whether the directory below is the same in all but what it holds."""
-        for lower in reversed(self._lowers):
-            known = os.path.join(lower, path)
-            try:
-                before = os.lstat(known)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            return (
-                (before.st_mode, before.st_uid, before.st_gid, before.st_mtime_ns)
-                == (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns)
-            ) and _xattrs(known) == _xattrs(self._real(path))
-        return False
+        return _same_folder(self._real(path), status, self._below.find(path))
 
     def member(self, path: str, status: os.stat_result) -> Iterator[Member]:
         """The entry itself, without what is below it; nothing for a socket."""
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFSOCK:
             return
-        if self._overlay and kind == stat.S_IFCHR and status.st_rdev == 0:
+        if self._overlay and is_whiteout(status):
             yield whiteout(path), None
             return
         real = self._real(path)
@@ -134,12 +205,6 @@ class _Walk:
     def _real(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
 
-    def _is_opaque(self, path: str) -> bool:
-        try:
-            return os.getxattr(self._real(path), _OPAQUE_XATTR, follow_symlinks=False) == b"y"
-        except OSError:
-            return False
-
 
 def children(path: str) -> list[tuple[str, os.stat_result]]:
     """(name, status) of what is in a folder, by name's bytes."""
@@ -163,37 +228,35 @@ def _compare(walk: _Walk, lower: str, path: str) -> Iterator[Member]:
         is_directory = stat.S_ISDIR(new.st_mode)
         if old is not None and stat.S_ISDIR(old.st_mode) and is_directory:
             inner = list(_compare(walk, lower, child))
-            if inner or not _same_metadata(walk.root, lower, child, new, old):
+            if inner or not _same_metadata(f"{walk.root}/{child}", f"{lower}/{child}", new, old):
                 yield from walk.member(child, new)
             yield from inner
             continue
-        if old is not None and _unchanged(walk.root, lower, child, new, old):
+        if old is not None and _unchanged(f"{walk.root}/{child}", f"{lower}/{child}", new, old):
             continue
         yield from walk.member(child, new)
         if is_directory:
             yield from walk.members(child)
 
 
-def _same_metadata(
-    upper: str, lower: str, path: str, new: os.stat_result, old: os.stat_result
-) -> bool:
+def _same_metadata(upper: str, lower: str, new: os.stat_result, old: os.stat_result) -> bool:
     return (new.st_mode, new.st_uid, new.st_gid, new.st_mtime_ns, new.st_rdev) == (
         old.st_mode,
         old.st_uid,
         old.st_gid,
         old.st_mtime_ns,
         old.st_rdev,
-    ) and _xattrs(f"{upper}/{path}") == _xattrs(f"{lower}/{path}")
+    ) and _xattrs(upper) == _xattrs(lower)
 
 
-def _unchanged(upper: str, lower: str, path: str, new: os.stat_result, old: os.stat_result) -> bool:
-    if not _same_metadata(upper, lower, path, new, old) or new.st_size != old.st_size:
+def _unchanged(upper: str, lower: str, new: os.stat_result, old: os.stat_result) -> bool:
+    if not _same_metadata(upper, lower, new, old) or new.st_size != old.st_size:
         return False
     if stat.S_ISLNK(new.st_mode):
-        return os.readlink(f"{upper}/{path}") == os.readlink(f"{lower}/{path}")
+        return os.readlink(upper) == os.readlink(lower)
     if not stat.S_ISREG(new.st_mode):
         return True
-    with open(f"{upper}/{path}", "rb") as one, open(f"{lower}/{path}", "rb") as other:
+    with open(upper, "rb") as one, open(lower, "rb") as other:
         while chunk := one.read(1 << 20):
             if chunk != other.read(1 << 20):
                 return False

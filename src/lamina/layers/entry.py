@@ -39,8 +39,3 @@ def whiteout(path: str) -> Entry:
     """The entry that hides `path`."""
     parent, slash, name = path.rpartition("/")
     return Entry(f"{parent}{slash}{WHITEOUT}{name}", stat.S_IFREG)
-
-
-def opaque(directory: str) -> Entry:
-    """The entry that hides all that lower layers have in `directory`."""
-    return Entry(f"{directory}/{OPAQUE}" if directory else OPAQUE, stat.S_IFREG)

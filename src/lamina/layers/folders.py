@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
+from lamina.layers.stack import Stack, is_whiteout
 from lamina.system.clone import clone_file, copy_metadata
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Folders:
 
     def __init__(self, root: str, lowers: Sequence[str] = ()) -> None:
         self._path = root
-        self._lowers = lowers
+        self._below = Stack(lowers)
         self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
         self._open: dict[str, int] = {}
         self._links: dict[str, str] = {}
@@ -84,7 +85,7 @@ class Folders:
 
     def copy_up(self, folder: int, parent: str, name: str) -> bool:
         """Copy a file from below into `folder`. Whether there was one."""
-        found = self._below(f"{parent}/{name}" if parent else name)
+        found = self._below.find(f"{parent}/{name}" if parent else name)
         if found is None or not stat.S_ISREG(found[1].st_mode):
             return False
         target = f"/proc/self/fd/{folder}/{name}"
@@ -125,7 +126,7 @@ class Folders:
         try:
             return os.readlink(name, dir_fd=self._direct(parent))
         except FileNotFoundError:
-            found = self._below(path)
+            found = self._below.find(path)
             if found is not None and stat.S_ISLNK(found[1].st_mode):
                 return os.readlink(found[0])
             return None
@@ -151,7 +152,7 @@ class Folders:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             status = os.stat(name, dir_fd=above, follow_symlinks=False)
-            if not stat.S_ISCHR(status.st_mode) or status.st_rdev != 0:
+            if not is_whiteout(status):
                 raise Corrupt(
                     f"malformed layer: an entry lies below {path}, which is not a directory"
                 ) from None
@@ -164,7 +165,7 @@ class Folders:
         return fd
 
     def _make(self, above: int, path: str, name: str, *, opaque: bool) -> int:
-        found = None if opaque else self._below(path)
+        found = None if opaque else self._below.find(path)
         if found is not None and not stat.S_ISDIR(found[1].st_mode):
             found = None
         os.mkdir(name, 0o755, dir_fd=above)
@@ -177,33 +178,6 @@ class Folders:
             copy_metadata(found[0], found[1], f"/proc/self/fd/{fd}")
             self._implied[path] = (found[1].st_atime_ns, found[1].st_mtime_ns)
         return fd
-
-    def _below(self, path: str) -> tuple[str, os.stat_result] | None:
-        """What the stack below shows at a path whose parents are directories, if anything."""
-        parents = path.split("/")[:-1]
-        for lower in reversed(self._lowers):
-            folder = lower
-            ends = False  # whether this directory hides what is below it
-            for part in ["", *parents]:
-                folder = f"{folder}/{part}" if part else folder
-                try:
-                    status = os.lstat(folder)
-                except FileNotFoundError:
-                    break
-                if not stat.S_ISDIR(status.st_mode):
-                    return None
-                ends = ends or _is_opaque(folder)
-            else:
-                try:
-                    found = os.lstat(f"{lower}/{path}")
-                except FileNotFoundError:
-                    pass
-                else:
-                    whiteout = stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-                    return None if whiteout else (f"{lower}/{path}", found)
-            if ends:
-                return None
-        return None
 
     def _close_others(self, path: str) -> None:
         keep = set()
@@ -226,10 +200,3 @@ def clean_path(path: str) -> str:
             raise Corrupt(f"malformed layer: {path} points outside")
         parts.append(part)
     return "/".join(parts)
-
-
-def _is_opaque(folder: str) -> bool:
-    try:
-        return os.getxattr(folder, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
-    except OSError:
-        return False

@@ -12,7 +12,7 @@ from lamina.base.oci import Descriptor
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.compression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
-from lamina.layers.entry import Entry, opaque, whiteout
+from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
 from lamina.layers.reader import HashingReader
 from lamina.refs.filehash import header_hash, read_xattrs
@@ -61,10 +61,12 @@ class LayerUnpacker:
         self.bring([layer], cancel)
         style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
         with self._blobs.open(layer.descriptor.digest) as file:
-            below = lowers if self._overlay else ()
+            below = lowers if self._overlay else None
             plain = HashingReader(decompressed(file))
-            apply_layer(plain, staged.files, style, cancel, below)
+            applied = apply_layer(plain, staged.files, style, cancel, below)
             plain.drain()
+        if not applied.whole:
+            staged.mark_partial()
         if plain.digest() != layer.diff_id:
             raise Corrupt(
                 f"layer {layer.descriptor.digest} of {layer.origin or 'this store'} holds "
@@ -152,7 +154,7 @@ def redate(
 def plan_members(plan: FilePlan) -> Iterator[Member]:
     """A plan as a layer's members, whiteouts included, in the order of paths."""
     entries = dict(plan.in_order())
-    paths = {**dict.fromkeys(entries, 0), **dict.fromkeys(plan.removed, 0)}
+    paths = {*entries, *plan.hidden()}
     for path in sorted(paths, key=lambda item: item.split("/")):
         planned = entries.get(path)
         if planned is None:
@@ -161,8 +163,6 @@ def plan_members(plan: FilePlan) -> Iterator[Member]:
         if stat.S_ISSOCK(planned.mode):
             continue
         yield _member(path, planned)
-        if path in plan.opaque:
-            yield opaque(path), None
 
 
 def _pack(

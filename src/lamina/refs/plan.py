@@ -160,6 +160,24 @@ class FilePlan:
             )
         return names
 
+    def hidden(self) -> set[str]:
+        """Everything of the base that is taken away, by the names of the outermost."""
+        gone = set(self.removed)
+        replaced = list(self.opaque)
+        while replaced:
+            path = replaced.pop()
+            status = self.base.lstat(path) if self.base is not None else None
+            if self.base is None or status is None or not stat.S_ISDIR(status.st_mode):
+                continue
+            for name, below in self.base.children(path):
+                child = f"{path}/{name}"
+                entry = self.entries.get(child)
+                if entry is None:
+                    gone.add(child)
+                elif entry.is_directory and stat.S_ISDIR(below.st_mode):
+                    replaced.append(child)
+        return gone
+
     def in_order(self) -> Iterator[tuple[str, PlannedFile]]:
         """All entries and the base directories they lie in, parents first, by name's bytes."""
         wanted = dict(self.entries)

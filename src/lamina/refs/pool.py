@@ -182,6 +182,11 @@ class RefPool:
         os.rmdir(target)
 
     def commit(self, staged: Staged, parent: Ref, description: str) -> Ref:
+        """Make what a writable mount took a state, once the mount is gone."""
+        if self.kind == "overlay" and parent.snapshot is not None:
+            from lamina.layers.diff import drop_unchanged
+
+            drop_unchanged(staged.files, self._lowers(parent.snapshot, None))
         return Ref(self.snapshots.commit(staged, parent.snapshot, description))
 
     def discard(self, staged: Staged) -> None:
@@ -331,20 +336,38 @@ class RefPool:
         """The difference that a state is, on top of another parent."""
         from lamina.layers.compression import Compression
 
-        if self.kind == "native":
-            # Its directory is a whole tree, so only the packed difference can be used again.
+        directory = self._shareable(state, parent)
+        if not directory:
             self._pack_one(state, Compression(), cancel, False)
-            directory = ""
-        else:
-            if self.pending_plan(state.id) is not None:
-                self.lay_out(state.id)
-                state = self.snapshots.get(state.id)
-            directory = state.directory
         copies = self.layers.of(state.id)
         new = self.snapshots.add(parent.snapshot, directory=directory, description=description)
         for layer in copies:
             self.layers.add(new, layer)
         return Ref(new)
+
+    def _shareable(self, state: Snapshot, parent: Ref) -> str:
+        """The directory of a state, if it means the same on top of another parent; else "".
+
+        One directory cannot be in a stack twice, and native directories are whole trees.
+        """
+        from lamina.layers.diff import portable
+
+        if self.kind == "native":
+            return ""
+        plan = self.pending_plan(state.id)
+        if plan is not None:
+            if plan.removed or plan.opaque:
+                return ""
+            self.lay_out(state.id)
+            state = self.snapshots.get(state.id)
+        if not state.directory or self.snapshots.partial(state):
+            return ""
+        if any(
+            state.directory == below.directory for below in self.snapshots.stack(parent.snapshot)
+        ):
+            return ""
+        *lowers, upper = self._lowers(state.id, None)
+        return state.directory if portable(upper, lowers) else ""
 
     def _view(self, ref: Ref, cancel: Cancellation | None) -> Tree:
         lowers = self._lowers(ref.snapshot, cancel)

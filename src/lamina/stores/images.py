@@ -71,6 +71,11 @@ class ImageTable:
             if not connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
 
+    def clear(self) -> None:
+        """Forget every image; what they are made of goes with the next prune."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM images")
+
     def pull(self, name: str, platform: str) -> Pull | None:
         row = self._database.row(
             "SELECT digest, manifest, checked FROM pulls WHERE name = ? AND platform = ?",

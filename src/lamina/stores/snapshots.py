@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from lamina.stores.store import Store
 
+_PARTIAL = "partial"
+
 
 class Snapshot(NamedTuple):
     """One state. `directory` is a name under snapshots/, or "" while it is not laid out."""
@@ -42,6 +44,10 @@ class Staged(NamedTuple):
     @property
     def work(self) -> str:
         return os.path.join(self.path, "work")
+
+    def mark_partial(self) -> None:
+        """Note that `files` lack whiteouts of the state's layer: see `SnapshotStore.partial`."""
+        os.close(os.open(os.path.join(self.path, _PARTIAL), os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 class Snapshotter(Protocol):
@@ -184,6 +190,13 @@ class SnapshotStore:
     def files(self, snapshot: Snapshot) -> str:
         """The folder of a laid-out state's difference."""
         return self._store.path("snapshots", snapshot.directory, "fs")
+
+    def partial(self, snapshot: Snapshot) -> bool:
+        """Whether only the layer of a laid-out state says all that the state takes away.
+
+        What its parent does not have cannot be hidden on disk; on another it may be needed.
+        """
+        return os.path.exists(self._store.path("snapshots", snapshot.directory, _PARTIAL))
 
     def touch(self, snapshot_ids: Sequence[int]) -> None:
         """Note that these states served a build now, for garbage collection by age."""

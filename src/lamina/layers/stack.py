@@ -1,0 +1,84 @@
+"""What a stack of overlay directories shows, read without mounting it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OPAQUE_XATTR = "trusted.overlay.opaque"
+
+Found = tuple[str, os.stat_result]
+
+
+class Stack:
+    """Overlay directories, lowest first. Paths are relative and lead through no link."""
+
+    def __init__(self, lowers: Sequence[str]) -> None:
+        self._lowers = lowers
+
+    def find(self, path: str) -> Found | None:
+        """Where the uppermost thing at a path is on disk, and what it is; None if nothing shows."""
+        parent, _, name = path.rpartition("/")
+        for folder in self._folders(parent):
+            place = f"{folder}/{name}" if name else folder
+            try:
+                status = os.lstat(place)
+            except FileNotFoundError:
+                continue
+            return None if is_whiteout(status) else (place, status)
+        return None
+
+    def names(self, path: str) -> set[str]:
+        """What shows in a directory; nothing in what is none."""
+        shown: set[str] = set()
+        hidden: set[str] = set()
+        for folder in self._folders(path):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name in shown or entry.name in hidden:
+                        continue
+                    (hidden if marks_gone(entry) else shown).add(entry.name)
+        return shown
+
+    def _folders(self, path: str) -> Iterator[str]:
+        """The directories that together are the one at `path`, uppermost first."""
+        parts = path.split("/") if path else []
+        for lower in reversed(self._lowers):
+            folder = lower
+            ends = False  # whether a directory on the way hides what is below it
+            for part in ["", *parts]:
+                folder = f"{folder}/{part}" if part else folder
+                try:
+                    status = os.lstat(folder)
+                except FileNotFoundError:
+                    break
+                if not stat.S_ISDIR(status.st_mode):
+                    return
+                ends = ends or is_opaque(folder)
+            else:
+                yield folder
+            if ends:
+                return
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether an entry of an overlay directory says that what is below it is gone."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(folder: str) -> bool:
+    """Whether an overlay directory's folder hides what is below it."""
+    try:
+        return os.getxattr(folder, _OPAQUE_XATTR, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
+
+
+def marks_gone(entry: os.DirEntry[str]) -> bool:
+    """`is_whiteout`, looking no closer than needed."""
+    plain = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+    return not plain and is_whiteout(entry.stat(follow_symlinks=False))
