@@ -68,7 +68,7 @@ def _unpack(
 ) -> None:
     staged = pool.snapshots.stage()
     with open(path, "rb") as file:
-        implied = apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+        applied = apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
     inner = action._replace(
         src="/",
         allow_wildcard=False,
@@ -84,5 +84,5 @@ def _unpack(
         owner=owner,
         change=None,
         cancel=context.cancel,
-        implied=frozenset(implied),
+        implied=frozenset(applied.implied),
     ).run()
