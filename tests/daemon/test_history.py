@@ -99,6 +99,8 @@ def test_a_build_from_beginning_to_end(history: History, store: Store) -> None:
     assert record.result.results[0].descriptor == output == record.result.result_deprecated
     assert record.logs is not None
     assert store.blobs.size(parse_digest(record.logs.digest)) == record.logs.size
+    assert record.trace is not None
+    assert b'"Name": "b"' in store.blobs.read(parse_digest(record.trace.digest))
     assert lines(history.status("one", NEVER)) == [b"hello"]
     assert history.running() == []
     assert os.listdir(store.scratch) == []

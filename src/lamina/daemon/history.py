@@ -23,6 +23,8 @@ from lamina.base.digest import parse_digest
 from lamina.base.errors import AlreadyExists, Exhausted, Internal, LaminaError, NotFound
 from lamina.daemon.history_store import HistoryStore
 from lamina.daemon.status import MEDIA_TYPE, ProgressLog, replay
+from lamina.daemon.trace import MEDIA_TYPE as TRACE_MEDIA_TYPE
+from lamina.daemon.trace import BuildSpan, trace_of
 from lamina.wire.contract import StatusError
 from lamina.wire.protobuf import encode
 
@@ -182,14 +184,18 @@ class History:
         if result is not None:
             self._expire()
 
-    def keep(self, record: BuildHistoryRecord, log: ProgressLog, error: bytes) -> bool:
-        """Record a build that has ended; whether that worked. A failure is only logged."""
+    def keep(self, record: BuildHistoryRecord, log: ProgressLog, told: Sequence[bytes]) -> bool:
+        """Record a build that has ended; whether that worked. A failure is only logged.
+
+        Args:
+            told: what the record refers to beside the log; b"" is nothing.
+        """
         try:
             written = log.finish()
             with self._store.shared():  # nobody removes blobs meanwhile
                 self._store.blobs.adopt(written.path, written.digest)
-                if error:
-                    self._store.blobs.put(error)
+                for data in filter(None, told):
+                    self._store.blobs.put(data)
                 self.records.put(record)
         except (LaminaError, OSError) as failure:
             self._log.error(f"build {record.ref} is not in the history: {failure}")
@@ -292,8 +298,10 @@ class RunningRecord:
                 told = None if error is None else status_of(error)
                 message = b"" if told is None else encode(told, STATUS_SCHEMA)
                 steps = self.progress.steps
+                ended_at = time.time()
+                trace = self._trace(ended_at, "" if told is None else told.message)
                 record = self.record._replace(
-                    completed_at=at_seconds(time.time()),
+                    completed_at=at_seconds(ended_at),
                     error=None if told is None else told._replace(details=()),
                     logs=Descriptor(MEDIA_TYPE, written.digest, written.size),
                     exporter_response=tuple(response),
@@ -305,13 +313,22 @@ class RunningRecord:
                     num_total_steps=steps.total,
                     num_completed_steps=steps.completed,
                     num_warnings=steps.warnings,
-                    external_error=_blob(message),
+                    external_error=_blob(ERROR_MEDIA_TYPE, message),
+                    trace=_blob(TRACE_MEDIA_TYPE, trace),
                 )
-                if self._history.keep(record, self.progress, message):
+                if self._history.keep(record, self.progress, (message, trace)):
                     ended = record
         finally:
             self._history.ended(self, ended)
             self.progress.close()
+
+    def _trace(self, ended: float, error: str) -> bytes:
+        began = self.record.created_at
+        assert began is not None
+        span = BuildSpan(
+            self.record.ref, self.record.frontend, began.nanoseconds / 1e9, ended, error
+        )
+        return trace_of(span, self.progress.vertices)
 
     def __enter__(self) -> RunningRecord:
         return self
@@ -338,9 +355,9 @@ def _info(result: Result) -> BuildResultInfo | None:
     )
 
 
-def _blob(data: bytes) -> Descriptor | None:
+def _blob(kind: str, data: bytes) -> Descriptor | None:
     if not data:
         return None
     from lamina.base.digest import digest_of
 
-    return Descriptor(ERROR_MEDIA_TYPE, digest_of(data), len(data))
+    return Descriptor(kind, digest_of(data), len(data))

@@ -76,7 +76,7 @@ class ProgressLog:
         self._ended = False
         self._closed = False
         self._readers = 0
-        self._vertices: dict[str, tuple[bool, bool]] = {}
+        self._vertices: dict[str, VertexEvent] = {}
         self._warnings = 0
 
     def __call__(self, event: Event) -> None:
@@ -96,9 +96,15 @@ class ProgressLog:
     def steps(self) -> Steps:
         with self._changed:
             states = self._vertices.values()
-            completed = sum(done for done, _ in states)
-            cached = sum(cached for _, cached in states)
+            completed = sum(step.completed is not None for step in states)
+            cached = sum(step.cached for step in states)
             return Steps(len(states), completed, cached, self._warnings)
+
+    @property
+    def vertices(self) -> list[VertexEvent]:
+        """Every one from its first start to its last end, in the order that they appeared in."""
+        with self._changed:
+            return list(self._vertices.values())
 
     def finish(self) -> Written:
         """No more comes; readers end when they have read it all."""
@@ -167,9 +173,13 @@ class ProgressLog:
 
     def _count(self, event: Event) -> None:
         if isinstance(event, VertexEvent):
-            done, cached = self._vertices.get(event.digest, (False, False))
-            done, cached = done or event.completed is not None, cached or event.cached
-            self._vertices[event.digest] = (done, cached)
+            known = self._vertices.get(event.digest, event)
+            self._vertices[event.digest] = event._replace(
+                started=event.started if known.started is None else known.started,
+                completed=known.completed if event.completed is None else event.completed,
+                cached=known.cached or event.cached,
+                error=event.error or known.error,
+            )
         elif not isinstance(event, LogEvent | StatusEvent):
             self._warnings += 1
 
