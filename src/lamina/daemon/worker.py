@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina import __version__
 from lamina.api.worker import BuildkitVersion, GCPolicy, WorkerRecord
+from lamina.base.likeness import BUILDKIT_VERSION
 from lamina.base.platform import host_platform, parse_platform
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
 from lamina.llb.op import LLBPlatform
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Clients switch features by BuildKit's version, so this says which one's API is served.
 VERSION = BuildkitVersion(
     package="github.com/moby/buildkit",
-    version=f"v0.32.0+lamina.{__version__}",
+    version=f"{BUILDKIT_VERSION}+lamina.{__version__}",
     dockerfile_version=LANGUAGE_VERSION,
 )
 _LABELS = "org.mobyproject.buildkit.worker."

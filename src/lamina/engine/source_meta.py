@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.api.sourcemeta import (
+    ChecksumAlgorithm,
+    ChecksumRequest,
+    ChecksumResponse,
     ResolveSourceGitResponse,
     ResolveSourceHTTPResponse,
     ResolveSourceImageResponse,
     ResolveSourceMetaRequest,
     ResolveSourceMetaResponse,
 )
+from lamina.api.timestamp import at_nanoseconds
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.reference import parse_reference
 from lamina.engine.steps import step
@@ -21,6 +25,8 @@ from lamina.sources.material import ImageMaterial
 if TYPE_CHECKING:
     from lamina.engine.build import Build
     from lamina.llb.op import SourceOp
+
+_MAX_SUFFIX = 4096
 
 
 def resolve_source_meta(
@@ -42,7 +48,7 @@ def resolve_source_meta(
                 return ResolveSourceMetaResponse(source, git=_git(build, request, place))
         case "http" | "https":
             with step(name, build.events):
-                return ResolveSourceMetaResponse(source, http=_http(build, source))
+                return ResolveSourceMetaResponse(source, http=_http(build, request, source))
     return ResolveSourceMetaResponse(source)
 
 
@@ -79,7 +85,28 @@ def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> Resolve
     return ResolveSourceGitResponse(remote.commit, remote.name, remote.peeled, *objects)
 
 
-def _http(build: Build, source: SourceOp) -> ResolveSourceHTTPResponse:
+def _http(
+    build: Build, request: ResolveSourceMetaRequest, source: SourceOp
+) -> ResolveSourceHTTPResponse:
     found = build.engine.sources.http(source.identifier, dict(source.attrs), build.session)
     download = found.bring(build.cancel)
-    return ResolveSourceHTTPResponse(str(download.digest), found.name)
+    modified = at_nanoseconds(download.modified_ns) if download.modified_ns else None
+    wanted = request.http.checksum_request if request.http is not None else None
+    checksum = None if wanted is None else _checksum(found.data(download), wanted)
+    return ResolveSourceHTTPResponse(str(download.digest), found.name(download), modified, checksum)
+
+
+def _checksum(path: str, wanted: ChecksumRequest) -> ChecksumResponse:
+    """The digest of a file with something after it: what a signature of it is made over."""
+    import hashlib
+
+    if len(wanted.suffix) > _MAX_SUFFIX:
+        raise InvalidInput(f"http checksum request suffix exceeds max size {_MAX_SUFFIX}")
+    try:
+        algorithm = ChecksumAlgorithm(wanted.algorithm).name.lower()
+    except ValueError:
+        raise InvalidInput(f"unsupported checksum algorithm {wanted.algorithm}") from None
+    with open(path, "rb") as file:
+        hashed = hashlib.file_digest(file, algorithm)
+    hashed.update(wanted.suffix)
+    return ChecksumResponse(f"{algorithm}:{hashed.hexdigest()}", wanted.suffix)

@@ -33,17 +33,17 @@ def source_time(build: Build, definition: Definition) -> int | None:
             remote.resolve(build.cancel)
             return remote.commit_time(build.cancel)
     if scheme in ("http", "https"):
-        return _download_time(build, found[0], dict(source.attrs).get("http.filename", ""))
+        return _download_time(build, found[0])
     return None
 
 
-def _download_time(build: Build, op: Op, name: str) -> int | None:
+def _download_time(build: Build, op: Op) -> int | None:
     """Read from the source's own result: a stream of the client's comes but once."""
     from lamina.layers.archives import newest_time
 
     ref = build.solvable(marshal(Vertex(op).output())).ref()
     tree = build.engine.pool.tree(ref, build.cancel)
-    path, status = tree.find(name or "download", follow=False)
+    path, status = next(iter(tree.children("")))
     if status.st_mtime_ns > 0:
         return status.st_mtime_ns // _SECOND
     with open(tree.real(path), "rb") as file:

@@ -49,11 +49,11 @@ class EngineSources:
         return LayoutSource(layout, name, platform, self._store.blobs, self._pool)
 
     def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
-        from lamina.sources.http import HttpSource, UploadSource
+        from lamina.sources.http import HttpSource, UploadSource, http_file
 
-        if url.startswith(f"http://{UPLOAD_HOST}/"):
-            return UploadSource(url, attrs, self._folder("http"), self._pool, session)
-        return HttpSource(url, attrs, self._folder("http"), self._pool)
+        uploaded = url.startswith(f"http://{UPLOAD_HOST}/")
+        kind = UploadSource if uploaded else HttpSource
+        return kind(url, http_file(attrs), self._folder("http"), self._pool, session)
 
     def git(self, place: str, attrs: dict[str, str], session: Session) -> GitSource:
         from lamina.sources.git import GitSource, git_access_of, git_url_of

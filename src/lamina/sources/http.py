@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of, parse_digest
-from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from lamina.base.errors import Corrupt, InvalidInput, LaminaError, Unavailable, Unsupported
 from lamina.base.gojson import encode
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
@@ -17,25 +17,81 @@ from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
 
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
+    from collections.abc import Iterable, Mapping
 
     from lamina.refs.pool import RefPool
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
+    from lamina.sources.http_request import Answered
     from lamina.sources.material import Material
     from lamina.system.cancel import Cancellation
 
 _CHUNK = 1 << 18
-_TIMEOUT = 60
+_HEADERS = ("Accept", "User-Agent")
+"""The request headers that a definition may set."""
+
+
+class HttpFile(NamedTuple):
+    """What a definition says of a download, in the `http.*` attributes of its source op.
+
+    `name` is "" if the server or the URL says it; `perm` of 0 is 0600; `auth_secret` is the id of
+    the secret that is sent as the Authorization header.
+    """
+
+    name: str = ""
+    checksum: Digest | None = None
+    perm: int = 0
+    uid: int = 0
+    gid: int = 0
+    auth_secret: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def http_file(attrs: Mapping[str, str]) -> HttpFile:
+    """Raises InvalidInput; Unsupported for attributes that must not be passed over."""
+    if attrs.get("http.sig.pubkey") or attrs.get("http.sig.signature"):
+        raise Unsupported("signatures of downloads (http.sig.pubkey) are not supported")
+    checksum = attrs.get("http.checksum", "")
+    titled = (
+        ("-".join(part.capitalize() for part in key[12:].split("-")), value)
+        for key, value in attrs.items()
+        if key.startswith("http.header.")
+    )
+    return HttpFile(
+        attrs.get("http.filename", ""),
+        parse_digest(checksum) if checksum else None,
+        _number(attrs, "http.perm"),
+        _number(attrs, "http.uid"),
+        _number(attrs, "http.gid"),
+        attrs.get("http.authheadersecret", ""),
+        tuple(sorted(pair for pair in titled if pair[0] in _HEADERS)),
+    )
+
+
+def _number(attrs: Mapping[str, str], key: str) -> int:
+    text = attrs.get(key, "0")
+    try:
+        # As Go writes numbers: 0600 is octal.
+        octal = text.lstrip("0").isdecimal() and text.startswith("0")
+        number = int(text, 8 if octal else 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 1 << 32:
+        raise InvalidInput(f'{key} is a number, not "{text}"')
+    return number
 
 
 class Download(NamedTuple):
-    """What a server said of a file that is kept: its validators, and what it was."""
+    """What a server said of a file that is kept: its validators, and what it was.
+
+    `name` is what the server calls it, "" for nothing.
+    """
 
     digest: str
     modified_ns: int
     etag: str
     last_modified: str
+    name: str = ""
 
 
 def _http_time(nanoseconds: int) -> str:
@@ -50,55 +106,72 @@ class HttpSource:
 
     What was downloaded is kept in `downloads`, and asked for again only if it has changed since
     (RFC 9110, section 13); a server that gives neither an ETag nor a Last-Modified is asked
-    each time. `http.checksum` is what the content must be: if it is here already, nobody is
-    asked. `http.filename` is its name.
+    each time. With a checksum nobody is asked what the content is: only for it, if it is not
+    here already.
     """
 
-    def __init__(self, url: str, attrs: dict[str, str], downloads: str, pool: RefPool) -> None:
+    def __init__(
+        self, url: str, wanted: HttpFile, downloads: str, pool: RefPool, session: Session
+    ) -> None:
         self._url = url
-        self.name = attrs.get("http.filename") or "download"
-        checksum = attrs.get("http.checksum", "")
-        self._expected = parse_digest(checksum) if checksum else None
-        self._path = os.path.join(downloads, digest_of(url.encode()).hex[:32])
+        self._wanted = wanted
+        asked = json.dumps((wanted.headers, wanted.auth_secret))
+        key = url + (f"\0{asked}" if wanted.headers or wanted.auth_secret else "")
+        self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
         self._pool = pool
+        self._session = session
         self._found: Download | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
-        found = self._found = self.bring(context.cancel)
-        if self._expected is not None and found.digest != self._expected:
-            raise Corrupt(
-                f"{self._url}: digest mismatch: the content is {found.digest}, "
-                f"not {self._expected}",
-                hint="check --checksum, or whether the file has changed",
-            )
+        wanted = self._wanted
+        if wanted.checksum is not None:
+            name, digest, modified = self.name(None), str(wanted.checksum), 0
+        else:
+            found = self._found = self.bring(context.cancel)
+            name, digest, modified = self.name(found), found.digest, found.modified_ns
         # As BuildKit has it: the name, mode and owner that the file gets, and when it was changed.
         document = {
-            "Filename": self.name,
-            "Perm": 0,
-            "UID": 0,
-            "GID": 0,
-            "Checksum": found.digest,
-            **({"LastModTime": _http_time(found.modified_ns)} if found.modified_ns else {}),
+            "Filename": name,
+            "Perm": wanted.perm,
+            "UID": wanted.uid,
+            "GID": wanted.gid,
+            "Checksum": digest,
+            **({"LastModTime": _http_time(modified)} if modified else {}),
+            **({"AuthHeaderSecret": wanted.auth_secret} if wanted.auth_secret else {}),
         }
+        if wanted.headers:
+            document["Header"] = [{"Name": key, "Value": value} for key, value in wanted.headers]
         return CacheMap(source_digest(digest_of(encode(document))))
 
     def material(self) -> Material | None:
-        if self._found is None:
+        digest = self._wanted.checksum or (Digest(self._found.digest) if self._found else None)
+        if digest is None:
             return None
         from lamina.sources.material import HttpMaterial
 
-        return HttpMaterial(self._url, Digest(self._found.digest))
+        return HttpMaterial(self._url, digest)
 
     def fetch(self, context: OpContext) -> Ref:
         found = self._found or self.bring(context.cancel)
-        data = self._data(found)
+        wanted = self._wanted
+        data = self.data(found)
         plan = FilePlan(None)
-        mode = stat.S_IFREG | 0o600
+        mode = stat.S_IFREG | (wanted.perm & 0o7777 or 0o600)
         size = os.path.getsize(data)
-        plan.put(self.name, PlannedFile(mode, 0, 0, found.modified_ns, size=size, source=data))
+        file = PlannedFile(mode, wanted.uid, wanted.gid, found.modified_ns, size=size, source=data)
+        plan.put(self.name(None if wanted.checksum else found), file)
         return self._pool.commit_plan(plan, Ref(), self._url)
 
-    def _data(self, found: Download) -> str:
+    def name(self, found: Download | None) -> str:
+        """What the file is called: as the definition says, else the server, else the URL."""
+        from urllib.parse import unquote, urlsplit
+
+        from lamina.sources.http_request import file_name
+
+        path = unquote(urlsplit(self._url).path)
+        return file_name(self._wanted.name, found.name if found is not None else "", path)
+
+    def data(self, found: Download) -> str:
         """Where the bytes are.
 
         Its name holds their digest, and earlier ones stay until they are pruned: another build
@@ -107,26 +180,50 @@ class HttpSource:
         return f"{self._path}-{Digest(found.digest).hex[:32]}"
 
     def bring(self, cancel: Cancellation) -> Download:
-        """See that what the server has is here. Raises NotFound, Unavailable, InvalidInput."""
+        """See that what the server has is here.
+
+        Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
+        """
         import fcntl
 
         with open(self._path + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self._known()
-            if known is not None and known.digest == self._expected:
+            if known is not None and self._is_wanted(known):
                 return known
             found = self._download(cancel, known)
             with open(self._path + ".new", "w", encoding="utf-8") as file:
                 json.dump(found, file)
             os.rename(self._path + ".new", self._path)
-            return found
+        if self._wanted.checksum is not None and not self._is_wanted(found):
+            raise Corrupt(
+                f"{self._shown()}: digest mismatch: the content is {found.digest}, "
+                f"not {self._wanted.checksum}",
+                hint="check --checksum, or whether the file has changed",
+            )
+        return found
+
+    def _is_wanted(self, found: Download) -> bool:
+        """Whether it is surely what the definition asks for."""
+        checksum = self._wanted.checksum
+        if checksum is None:
+            return False
+        if checksum.algorithm == "sha256":
+            return found.digest == checksum
+        with open(self.data(found), "rb") as file:
+            return hashlib.file_digest(file, checksum.algorithm).hexdigest() == checksum.hex
+
+    def _shown(self) -> str:
+        from lamina.base.redact import redacted
+
+        return redacted(self._url)
 
     def _known(self) -> Download | None:
         """The last download, if its bytes are still what they were."""
         try:
             with open(self._path, encoding="utf-8") as file:
                 known = Download(*json.load(file))
-            with open(self._data(known), "rb") as data:
+            with open(self.data(known), "rb") as data:
                 hashed = hashlib.file_digest(data, "sha256").hexdigest()
         except (OSError, ValueError, TypeError):
             return None
@@ -134,59 +231,64 @@ class HttpSource:
 
     def _download(self, cancel: Cancellation, known: Download | None) -> Download:
         import http.client
-        import urllib.error
-        import urllib.request
 
-        headers = {"User-Agent": "lamina"}
-        if known is not None and known.etag:
-            headers["If-None-Match"] = known.etag
-        if known is not None and known.last_modified:
-            headers["If-Modified-Since"] = known.last_modified
-        try:
-            request = urllib.request.Request(self._url, headers=headers)
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as response:
-                return self._save(response, cancel)
-        except urllib.error.HTTPError as error:
-            if error.code == 304 and known is not None:
-                return known
-            if error.code == 404:
-                raise NotFound(f"{self._url}: not found (HTTP 404)") from None
-            raise Unavailable(f"{self._url}: HTTP status {error.code}") from None
-        except urllib.error.URLError as error:
-            raise Unavailable(f"{self._url}: {error.reason}") from None
-        except ValueError as error:
-            raise InvalidInput(f"{self._url}: {error}") from None
-        except http.client.HTTPException as error:
-            raise Unavailable(f"{self._url}: the answer breaks off: {error!r}") from None
+        from lamina.sources.http_request import HttpRequest, answered, is_same_tag
 
-    def _save(self, response: HTTPResponse, cancel: Cancellation) -> Download:
-        import email.utils
-
-        stamp = response.headers.get("Last-Modified", "")
-        try:
-            # Without a time it is the epoch: the same at every download.
-            modified = email.utils.parsedate_to_datetime(stamp).timestamp() if stamp else 0.0
-        except ValueError:
-            modified = 0.0
-        hashed = hashlib.sha256()
-        part = self._path + ".part"
-        length = 0
-        with open(part, "wb") as file:
-            while chunk := response.read(_CHUNK):
-                cancel.check()
-                hashed.update(chunk)
-                file.write(chunk)
-                length += len(chunk)
-        wanted = response.headers.get("Content-Length")
-        if wanted is not None and wanted.isdigit() and int(wanted) != length:
-            raise Unavailable(f"{self._url}: {length} bytes came of {wanted}")
-        found = Download(
-            f"sha256:{hashed.hexdigest()}",
-            int(modified * 1e9),
-            response.headers.get("ETag", ""),
-            stamp,
+        wanted = self._wanted
+        request = HttpRequest(
+            self._url, self._session, headers=wanted.headers, auth_secret=wanted.auth_secret
         )
-        os.rename(part, self._data(found))
+        conditions = {}
+        if known is not None and known.etag:
+            conditions["If-None-Match"] = known.etag
+        if known is not None and known.last_modified:
+            conditions["If-Modified-Since"] = known.last_modified
+        if known is not None and known.etag:
+            # Some servers give tags and do not understand them: so they are compared here first.
+            try:
+                head = request.send("HEAD", conditions)
+            except LaminaError:
+                pass
+            else:
+                if head is None:
+                    return known
+                with head:
+                    if is_same_tag(known.etag, head.headers.get("ETag", "")):
+                        return known
+        response = request.send(headers=conditions)
+        if response is None:
+            if known is None:
+                raise Unavailable(f"{request.shown}: not modified since never")
+            return known
+        with response:
+            try:
+                length, hashed = self._save(iter(lambda: response.read(_CHUNK), b""), cancel)
+            except (http.client.HTTPException, OSError) as error:
+                raise Unavailable(f"{request.shown}: the answer breaks off: {error!r}") from None
+            told = response.headers.get("Content-Length")
+            if told is not None and told.isdigit() and int(told) != length:
+                raise Unavailable(f"{request.shown}: {length} bytes came of {told}")
+            return self._keep(hashed, answered(response.headers))
+
+    def _save(self, pieces: Iterable[bytes], cancel: Cancellation) -> tuple[int, str]:
+        """Write what comes; how much it was, and its SHA-256."""
+        hashed = hashlib.sha256()
+        length = 0
+        with open(self._path + ".part", "wb") as file:
+            for piece in pieces:
+                cancel.check()
+                hashed.update(piece)
+                length += len(piece)
+                file.write(piece)
+        return length, hashed.hexdigest()
+
+    def _keep(self, hashed: str, told: Answered | None) -> Download:
+        found = Download(f"sha256:{hashed}", 0, "", "")
+        if told is not None:
+            found = Download(
+                found.digest, told.modified_ns, told.etag, told.last_modified, told.name
+            )
+        os.rename(self._path + ".part", self.data(found))
         return found
 
 
@@ -194,28 +296,10 @@ class UploadSource(HttpSource):
     """A stream that a client sends under a URL of its own making: a context on its standard
     input. It can be had once, and is nothing to come back to."""
 
-    def __init__(
-        self,
-        url: str,
-        attrs: dict[str, str],
-        downloads: str,
-        pool: RefPool,
-        session: Session,
-    ) -> None:
-        super().__init__(url, attrs, downloads, pool)
-        self._session = session
-
     def _known(self) -> Download | None:
         return None
 
     def _download(self, cancel: Cancellation, known: Download | None) -> Download:
         host, slash, path = self._url.removeprefix("http://").partition("/")
-        hashed = hashlib.sha256()
-        part = self._path + ".part"
-        with open(part, "wb") as file:
-            for piece in self._session.upload(host, slash + path, cancel):
-                hashed.update(piece)
-                file.write(piece)
-        found = Download(f"sha256:{hashed.hexdigest()}", 0, "", "")
-        os.rename(part, self._data(found))
-        return found
+        _, hashed = self._save(self._session.upload(host, slash + path, cancel), cancel)
+        return self._keep(hashed, None)

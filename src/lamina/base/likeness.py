@@ -1,0 +1,8 @@
+"""Which BuildKit this behaves like: clients and servers switch features by it."""
+
+from __future__ import annotations
+
+from lamina import __version__
+
+BUILDKIT_VERSION = "v0.32.0"
+USER_AGENT = f"lamina/{__version__} buildkit/{BUILDKIT_VERSION.rpartition('.')[0]}"

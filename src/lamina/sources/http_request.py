@@ -1,0 +1,179 @@
+"""One URL asked of its server: with what headers, whom it is told, and what comes of it."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import InvalidInput, NotFound, Unavailable
+from lamina.base.likeness import USER_AGENT
+from lamina.base.redact import redacted
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage, HTTPResponse
+    from typing import IO, Any
+
+    from lamina.session.contract import Session
+
+_TIMEOUT = 60
+_UNCHANGED = 304
+
+
+class HttpRequest:
+    """A GET of a URL.
+
+    A name and a password in the URL are sent as what they are, and in no message. Otherwise the
+    session is asked for the secret `auth_secret`, a whole Authorization header, or without one
+    for `HTTP_AUTH_HEADER_<host>` and `HTTP_AUTH_TOKEN_<host>` (a bearer's).
+
+    Raises InvalidInput (not a URL), NotFound (no such secret).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        session: Session,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        auth_secret: str = "",
+    ) -> None:
+        self.shown = redacted(url)
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host = parts.hostname or ""
+            _ = parts.port
+        except ValueError as error:
+            raise InvalidInput(f"{self.shown}: {error}") from None
+        userinfo, at, place = parts.netloc.rpartition("@")
+        self._url = (
+            urllib.parse.urlunsplit(parts._replace(netloc=place, fragment="")) if at else url
+        )
+        self._headers = {"User-Agent": USER_AGENT, **dict(headers)}
+        self._authorization = _basic(userinfo) if at else _secret(session, host, auth_secret)
+
+    def send(
+        self, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> HTTPResponse | None:
+        """The answer, which the caller closes; None if what the `headers` ask for is that
+        nothing has changed.
+
+        Raises NotFound, Unavailable, InvalidInput.
+        """
+        import http.client
+
+        opener = urllib.request.build_opener(_Redirects())
+        try:
+            request = urllib.request.Request(
+                self._url, headers={**self._headers, **(headers or {})}, method=method
+            )
+            if self._authorization:
+                request.add_unredirected_header("Authorization", self._authorization)
+            answer: HTTPResponse = opener.open(request, timeout=_TIMEOUT)
+            return answer
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == _UNCHANGED and headers:
+                    return None
+            if error.code == 404:
+                raise NotFound(f"{self.shown}: not found (HTTP 404)") from None
+            raise Unavailable(f"{self.shown}: invalid response status {error.code}") from None
+        except urllib.error.URLError as error:
+            raise Unavailable(f"{self.shown}: {error.reason}") from None
+        except ValueError as error:
+            raise InvalidInput(f"{self.shown}: {redacted(str(error))}") from None
+        except (http.client.HTTPException, OSError) as error:
+            raise Unavailable(f"{self.shown}: the answer breaks off: {error!r}") from None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to other pages of the web alone; what logs in goes to the same host alone."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if not newurl.startswith(("http://", "https://")):
+            raise urllib.error.URLError(f"redirected to {redacted(newurl)}")
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        kept = req.unredirected_hdrs.get("Authorization")
+        if following is not None and kept and following.host == req.host:
+            following.add_unredirected_header("Authorization", kept)
+        return following
+
+
+class Answered(NamedTuple):
+    """What a server says of a file in its headers.
+
+    `modified_ns` is 0 without a time; `name` is the file's in Content-Disposition, "" for none.
+    """
+
+    etag: str
+    last_modified: str
+    modified_ns: int
+    name: str
+
+
+def answered(headers: Any) -> Answered:
+    """Read the headers of an answer."""
+    import email.utils
+
+    stamp = headers.get("Last-Modified", "")
+    try:
+        # Without a time it is the epoch: the same at every download.
+        modified = email.utils.parsedate_to_datetime(stamp).timestamp() if stamp else 0.0
+    except ValueError:
+        modified = 0.0
+    told = (headers.get_filename("") or "") if "Content-Disposition" in headers else ""
+    name = "" if told.endswith("/") else _last_part(told)
+    return Answered(headers.get("ETag", ""), stamp, int(modified * 1e9), name)
+
+
+def is_same_tag(one: str, other: str) -> bool:
+    """Whether two ETags stand for the same content; weak ones do as well."""
+    return bool(one) and one.removeprefix("W/") == other.removeprefix("W/")
+
+
+def file_name(*candidates: str) -> str:
+    """The first name that a file may have; `download` if none is left."""
+    return next((name for name in map(_last_part, candidates) if name), "download")
+
+
+def _last_part(path: str) -> str:
+    name = re.sub(r"[\x00-\x1f\x7f]", "", path).rstrip("/").rpartition("/")[2]
+    return "" if name in (".", "..") else name
+
+
+def _basic(userinfo: str) -> str:
+    from base64 import b64encode
+
+    user, _, password = userinfo.partition(":")
+    both = urllib.parse.unquote_to_bytes(user) + b":" + urllib.parse.unquote_to_bytes(password)
+    return f"Basic {b64encode(both).decode()}"
+
+
+def _secret(session: Session, host: str, auth_secret: str) -> str:
+    if auth_secret:
+        value = session.secret(auth_secret)
+        if value is None:
+            raise NotFound(
+                f"failed to retrieve HTTP auth secret {auth_secret}: not found",
+                hint=f"pass it: --secret id={auth_secret},src=FILE (or env=VAR)",
+            )
+        return _header(value)
+    for name, prefix in ((f"HTTP_AUTH_TOKEN_{host}", "Bearer "), (f"HTTP_AUTH_HEADER_{host}", "")):
+        value = session.secret(name)
+        if value is not None:
+            return prefix + _header(value)
+    return ""
+
+
+def _header(value: bytes) -> str:
+    return value.decode("latin-1").strip()

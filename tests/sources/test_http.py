@@ -1,0 +1,308 @@
+"""Downloads: what servers are asked and told, what files become, and where secrets go."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from lamina.base.digest import Digest
+from lamina.base.errors import (
+    Corrupt,
+    InvalidInput,
+    LaminaError,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
+from lamina.sources.http import HttpFile, HttpSource, http_file
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lamina.refs.plan import FilePlan
+    from lamina.refs.ref import Ref
+
+
+class Page(NamedTuple):
+    status: int = 200
+    body: bytes = b"content"
+    headers: Mapping[str, str] = MappingProxyType({})
+    understands: bool = True
+
+
+class Server:
+    """Serves pages, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Page] = {}
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                site.asked.append((self.command, self.path, headers))
+                page = site.pages.get(self.path, Page(404))
+                tag = page.headers.get("ETag")
+                same = page.understands and tag and headers.get("if-none-match") == tag
+                self.send_response(304 if same else page.status)
+                for key, value in page.headers.items():
+                    self.send_header(key, value)
+                if not same and "Content-Length" not in page.headers:
+                    self.send_header("Content-Length", str(len(page.body)))
+                self.end_headers()
+                if self.command == "GET" and not same:
+                    self.wfile.write(page.body)
+
+            do_HEAD = do_GET
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{self.host}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    site = Server()
+    with site.server:
+        thread = threading.Thread(target=site.server.serve_forever)
+        thread.start()
+        yield site
+        site.server.shutdown()
+        thread.join()
+
+
+class Client:
+    id = ""
+
+    def __init__(self, secrets: Mapping[str, bytes]) -> None:
+        self._secrets = secrets
+
+    def secret(self, secret_id: str) -> bytes | None:
+        return self._secrets.get(secret_id)
+
+
+class Pool:
+    """Takes plans instead of making them."""
+
+    plan: FilePlan
+
+    def commit_plan(self, plan: FilePlan, ref: Ref, description: str) -> Ref:
+        self.plan = plan
+        return ref
+
+
+class Context(NamedTuple):
+    cancel: Cancellation = Cancellation()
+
+
+class Downloads:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.secrets: dict[str, bytes] = {}
+        self.pool = Pool()
+
+    def source(self, url: str, **attrs: str) -> HttpSource:
+        named = {key.replace("_", "."): value for key, value in attrs.items()}
+        client: Any = Client(self.secrets)
+        pool: Any = self.pool
+        return HttpSource(url, http_file(named), str(self.folder), pool, client)
+
+    def text(self, url: str, **attrs: str) -> str:
+        source = self.source(url, **attrs)
+        with open(source.data(source.bring(Cancellation())), encoding="utf-8") as file:
+            return file.read()
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Downloads:
+    return Downloads(tmp_path)
+
+
+def test_what_has_not_changed_does_not_come_again(server: Server, downloads: Downloads) -> None:
+    url = f"{server.url}/f"
+    for understands in (True, False):
+        server.asked.clear()
+        for tag in ('"1"', '"1"', 'W/"1"', '"2"'):
+            server.pages["/f"] = Page(
+                200, tag.encode(), {"ETag": f"{tag}{understands}"}, understands
+            )
+            downloads.text(url)
+        methods = [method for method, _, _ in server.asked]
+        assert methods[:2] == ["GET", "HEAD"] if understands else ["HEAD", "GET"]
+        assert downloads.text(url) == '"2"'
+    assert all("buildkit/v" in headers["user-agent"] for _, _, headers in server.asked)
+
+
+def test_times_are_asked_for_where_there_is_no_tag(server: Server, downloads: Downloads) -> None:
+    stamp = "Sat, 03 Feb 2001 04:05:06 GMT"
+    server.pages["/f"] = Page(headers={"Last-Modified": stamp})
+    downloads.text(f"{server.url}/f")
+    downloads.text(f"{server.url}/f")
+    assert [(m, h.get("if-modified-since")) for m, _, h in server.asked] == [
+        ("GET", None),
+        ("GET", stamp),
+    ]
+
+
+def test_a_checksum_asks_nobody_until_the_file_is_wanted(
+    server: Server, downloads: Downloads
+) -> None:
+    server.pages["/f"] = Page(headers={"Last-Modified": "Sat, 03 Feb 2001 04:05:06 GMT"})
+    for name in ("sha256", "sha384", "sha512"):
+        digest = f"{name}:{hashlib.new(name, b'content').hexdigest()}"
+        source = downloads.source(f"{server.url}/f", http_checksum=digest)
+        context: Any = Context()
+        first = source.cache_map(context)
+        asked = len(server.asked)
+        source.fetch(context)
+        again = downloads.source(f"{server.url}/f", http_checksum=digest)
+        assert again.cache_map(context) == first
+        again.fetch(context)
+        assert len(server.asked) == asked + (1 if name == "sha256" else 0)
+        wrong = downloads.source(f"{server.url}/f", http_checksum=digest[:-1] + "0")
+        if digest[-1] != "0":
+            with pytest.raises(Corrupt, match="digest mismatch"):
+                wrong.fetch(context)
+
+
+def test_names(server: Server, downloads: Downloads) -> None:
+    context: Any = Context()
+    for path, disposition, attr, expected in (
+        ("/a/b.txt", "", "", "b.txt"),
+        ("/a/b%20c", "", "", "b c"),
+        ("/a/", "", "", "a"),
+        ("/", "", "", "download"),
+        ("/..", "", "", "download"),
+        ("/a", 'attachment; filename="x.tgz"', "", "x.tgz"),
+        ("/a", 'attachment; filename="../../etc/passwd"', "", "passwd"),
+        ("/a", 'attachment; filename=".."', "", "a"),
+        ("/a", "attachment; filename*=UTF-8''%C3%A4", "", "ä"),
+        ("/a", 'attachment; filename="x"', "given", "given"),
+        ("/a", "", "../given", "given"),
+    ):
+        headers = {"Content-Disposition": disposition} if disposition else {}
+        server.pages[path] = Page(headers=headers)
+        source = downloads.source(f"{server.url}{path}", http_filename=attr)
+        source.cache_map(context)
+        source.fetch(context)
+        assert list(downloads.pool.plan.entries) == [expected], (path, disposition, attr)
+
+
+def test_owner_mode_and_time(server: Server, downloads: Downloads) -> None:
+    context: Any = Context()
+    server.pages["/f"] = Page(headers={"Last-Modified": "Sat, 03 Feb 2001 04:05:06 GMT"})
+    attrs = {"http_perm": "0741", "http_uid": "12", "http_gid": "0x10"}
+    source = downloads.source(f"{server.url}/f", **attrs)
+    key = source.cache_map(context)
+    source.fetch(context)
+    file = downloads.pool.plan.entries["f"]
+    assert (file.mode & 0o7777, file.uid, file.gid) == (0o741, 12, 16)
+    assert file.mtime_ns == 981173106 * 10**9
+    assert downloads.source(f"{server.url}/f").cache_map(context) != key
+
+
+def test_headers_and_secrets(server: Server, downloads: Downloads) -> None:
+    server.pages["/f"] = Page()
+    headers = {
+        "http.header.accept": "a/b",
+        "http.header.USER-AGENT": "me",
+        "http.header.cookie": "c",
+    }
+    wanted = http_file(headers)
+    assert wanted.headers == (("Accept", "a/b"), ("User-Agent", "me"))
+    client: Any = Client({})
+    pool: Any = downloads.pool
+    folder = str(downloads.folder)
+    HttpSource(f"{server.url}/f", wanted, folder, pool, client).bring(Cancellation())
+    assert server.asked[-1][2]["accept"] == "a/b"
+    assert server.asked[-1][2]["user-agent"] == "me"
+    assert "cookie" not in server.asked[-1][2]
+    for secrets, attr, sent in (
+        ({"mine": b"Basic abc\n"}, "mine", "Basic abc"),
+        ({"HTTP_AUTH_TOKEN_127.0.0.1": b"t"}, "", "Bearer t"),
+        ({"HTTP_AUTH_HEADER_127.0.0.1": b"x y"}, "", "x y"),
+        ({"HTTP_AUTH_HEADER_other": b"x y"}, "", None),
+    ):
+        downloads.secrets = secrets
+        downloads.text(f"{server.url}/f", http_authheadersecret=attr)
+        assert server.asked[-1][2].get("authorization") == sent
+    with pytest.raises(NotFound, match="failed to retrieve HTTP auth secret none"):
+        downloads.text(f"{server.url}/f", http_authheadersecret="none")
+
+
+def test_what_logs_in_stays_with_its_host(server: Server, downloads: Downloads) -> None:
+    other = Server()
+    with other.server:
+        thread = threading.Thread(target=other.server.serve_forever)
+        thread.start()
+        other.pages["/g"] = Page(body=b"there")
+        server.pages["/here"] = Page(302, headers={"Location": "/g"})
+        server.pages["/g"] = Page(body=b"same host")
+        server.pages["/away"] = Page(302, headers={"Location": f"{other.url}/g"})
+        at = server.url.replace("://", "://me:p%40ss@")
+        assert downloads.text(f"{at}/here") == "same host"
+        assert server.asked[-1][2]["authorization"] == "Basic bWU6cEBzcw=="
+        assert downloads.text(f"{at}/away") == "there"
+        assert "authorization" not in other.asked[-1][2]
+        with pytest.raises(NotFound) as caught:
+            downloads.text(f"{at}/missing")
+        assert "ss@" not in str(caught.value)
+        other.server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "said"),
+    [
+        (Page(302, headers={"Location": "file:///etc/passwd"}), LaminaError, "127.0.0.1"),
+        (Page(302, headers={"Location": "ftp://127.0.0.1/x"}), Unavailable, "redirected to ftp"),
+        (Page(500), Unavailable, "invalid response status 500"),
+        (Page(304), Unavailable, "304"),
+        (Page(headers={"Content-Length": "99"}), Unavailable, "127.0.0.1"),
+    ],
+)
+def test_bad_answers(
+    server: Server, downloads: Downloads, page: Page, kind: type[LaminaError], said: str
+) -> None:
+    server.pages["/f"] = page
+    with pytest.raises(kind, match=said):
+        downloads.text(f"{server.url}/f")
+    assert not [name for name in os.listdir(downloads.folder) if "-" in name]
+
+
+@pytest.mark.parametrize(
+    ("attrs", "kind"),
+    [
+        ({"http.perm": "rw"}, InvalidInput),
+        ({"http.uid": "-1"}, InvalidInput),
+        ({"http.checksum": "md5:00"}, InvalidInput),
+        ({"http.sig.pubkey": "k"}, Unsupported),
+    ],
+)
+def test_attributes_that_cannot_be(attrs: dict[str, str], kind: type[LaminaError]) -> None:
+    with pytest.raises(kind):
+        http_file(attrs)
+
+
+def test_attributes_by_default() -> None:
+    assert http_file({"http.perm": "384"}) == HttpFile(perm=0o600)
+    digest = Digest(f"sha256:{'0' * 64}")
+    assert http_file({"http.checksum": digest}).checksum == digest
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://h:x/", "http://127.0.0.1:1/"])
+def test_addresses_that_lead_nowhere(downloads: Downloads, url: str) -> None:
+    with pytest.raises(LaminaError):
+        downloads.source(url).bring(Cancellation())
