@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lamina.api.errors import (
     Exit,
     Frontend,
     FrontendCap,
+    Solve,
     Source,
     Stack,
     Subrequest,
@@ -15,8 +18,19 @@ from lamina.api.errors import (
 )
 from lamina.api.failures import from_status, to_status
 from lamina.base import errors
-from lamina.base.errors import CommandFailed, LaminaError
+from lamina.base.errors import CommandFailed, FailedStep, LaminaError
 from lamina.base.location import Location
+from lamina.llb.codec import encode_op
+from lamina.llb.op import (
+    ChownOpt,
+    CopyAction,
+    FileAction,
+    FileOp,
+    Input,
+    NamedUser,
+    Op,
+    UserOpt,
+)
 from lamina.wire.contract import Code, Detail, StatusError
 
 PLACE = Location("Dockerfile", 2, 3, "FROM x\nRUN a \\\n  b\n")
@@ -34,11 +48,12 @@ def test_kinds_come_back(kind: type[LaminaError]) -> None:
 
 def test_a_failed_command() -> None:
     sent = CommandFailed("process failed: exit code: 7", exit_code=7, location=PLACE)
-    sent.step = "sha256:1"
+    sent.step = FailedStep("sha256:1")
     status = to_status(sent)
     assert (status.code, status.message) == (Code.UNKNOWN, "process failed: exit code: 7")
-    exit_status, vertex, source = typed_errors(status)
+    exit_status, vertex, solve, source = typed_errors(status)
     assert (exit_status, vertex) == (Exit(7), Vertex("sha256:1"))
+    assert solve == Solve()
     assert isinstance(source, Source)
     assert source.info is not None
     assert (source.info.filename, source.info.language) == ("Dockerfile", "Dockerfile")
@@ -85,10 +100,11 @@ def test_what_a_frontend_cannot_do(error: LaminaError, code: Code, detail: Typed
 
 def test_frontends_come_last_and_the_outermost_at_the_end() -> None:
     error = errors.NotFound("x")
-    error.step = "sha256:2"
+    error.step = FailedStep("sha256:2")
     error.frontends = (("gateway.v0", "image"), ("dockerfile.v0", ""))
     assert typed_errors(to_status(error)) == [
         Vertex("sha256:2"),
+        Solve(),
         Frontend("gateway.v0", "image"),
         Frontend("dockerfile.v0"),
     ]
@@ -109,10 +125,47 @@ def test_where_it_was_raised() -> None:
 
 def test_an_error_raised_again_is_apart() -> None:
     error = CommandFailed("x", exit_code=7, hint="h", location=PLACE)
-    error.step = "sha256:2"
+    error.step = FailedStep("sha256:2")
     twin = error.again()
     twin.frontends += (("dockerfile.v0", ""),)
     assert type(twin) is CommandFailed
-    assert (twin.exit_code, twin.hint, twin.location, twin.step) == (7, "h", PLACE, "sha256:2")
+    assert (twin.exit_code, twin.hint, twin.location, twin.step) == (7, "h", PLACE, error.step)
     assert str(twin) == "x"
     assert error.frontends == ()
+
+
+def test_what_of_a_step_failed() -> None:
+    owner = ChownOpt(UserOpt(by_name=NamedUser("me", 1)), UserOpt(by_id=7))
+    copy = FileAction(0, 1, 0, copy=CopyAction("/a", "/b", owner, mode=-1))
+    op = Op(file=FileOp((copy,)), inputs=(Input("sha256:3", 1),))
+    error = errors.NotFound("x")
+    error.step = FailedStep("sha256:2", encode_op(op), action=0)
+    (_, detail, *_) = to_status(error).details
+    assert detail.type_url == "github.com/moby/buildkit/errdefs.Solve+json"
+    assert json.loads(detail.value) == {
+        "op": {
+            "file": {
+                "actions": [
+                    {
+                        "input": 0,
+                        "secondaryInput": 1,
+                        "output": 0,
+                        "copy": {
+                            "src": "/a",
+                            "dest": "/b",
+                            "owner": {
+                                "user": {"byName": {"name": "me", "input": 1}},
+                                "group": {"byID": 7},
+                            },
+                            "mode": -1,
+                        },
+                    }
+                ]
+            },
+            "inputs": [{"digest": "sha256:3", "index": 1}],
+        },
+        "file": {"index": "0"},
+    }
+    error.step = FailedStep("sha256:2", content=1)
+    (_, solve) = typed_errors(to_status(error))
+    assert solve == Solve(content_cache=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from lamina.api.errors import (
     Exit,
     Frontend,
     FrontendCap,
+    Solve,
     Source,
     Stack,
     Subrequest,
@@ -104,6 +106,8 @@ def test_a_failure_shows_the_line_to_the_client_and_in_the_history(
         (source,) = [item for item in details if isinstance(item, Source)]
         assert source.info is not None
         steps = [step for step in progress(channel, "bad").vertexes if "RUN exit 7" in step.name]
+        (failed_op,) = [json.loads(d.value) for d in failed.value.details if "Solve" in d.type_url]
+        assert failed_op["op"]["exec"]["meta"]["args"][-1] == "exit 7"
         assert {Vertex(step.digest) for step in steps} <= set(details)
         (stack,) = [item for item in details if isinstance(item, Stack)]
         assert stack.pid == daemon.process.pid
@@ -113,6 +117,15 @@ def test_a_failure_shows_the_line_to_the_client_and_in_the_history(
         assert "exit code: 7" in record.error.message
         assert record.external_error is not None
     assert "/Solve returned error" in daemon.read_log()
+
+
+def test_which_input_of_a_step_could_not_be_read(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    with daemon.dial() as channel, pytest.raises(StatusError) as failed:
+        solve(channel, context("FROM base\nCOPY absent /\n"), "bad")
+    (solve_error,) = [d for d in typed_errors(failed.value) if isinstance(d, Solve)]
+    assert solve_error.content_cache == 1  # the context; what it is copied onto comes first
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,14 @@ import base64
 import json
 from typing import Any, NamedTuple
 
-from lamina.llb.op import Definition, Position, Range, SourceInfo
+from lamina.llb.gojson import message
+from lamina.llb.op import Definition, Op, Position, Range, SourceInfo
 from lamina.wire.contract import Detail, StatusError
 
 _PREFIX = "github.com/moby/buildkit/"
+_BODIES = ("exec", "source", "file", "build", "merge", "diff", "passthrough")
+_WRAPPERS = ("Action", "User")
+_RENAMED = {"byId": "byID"}
 
 
 class Vertex(NamedTuple):
@@ -55,8 +59,8 @@ class Subrequest(NamedTuple):
 class Solve(NamedTuple):
     """What a client may look at after a failure: ids of refs (for `gateway` containers).
 
-    `file_action` or `content_cache` tells which action of a file op, or which input's content,
-    was the cause.
+    `op` is what failed; it is written, but not read back. `file_action` or `content_cache` tells
+    which action of a file op, or which input's content, was the cause.
     """
 
     input_ids: tuple[str, ...] = ()
@@ -64,6 +68,7 @@ class Solve(NamedTuple):
     file_action: int | None = None
     content_cache: int | None = None
     description: tuple[tuple[str, str], ...] = ()
+    op: Op | None = None
 
 
 class Exit(NamedTuple):
@@ -141,6 +146,7 @@ def _to_json(error: TypedError) -> dict[str, Any]:
             return _present(
                 inputIDs=list(error.input_ids),
                 mountIDs=list(error.mount_ids),
+                op=_op_to_json(error.op) if error.op is not None else None,
                 file=_index_to_json(error.file_action),
                 cache=_index_to_json(error.content_cache),
                 description=dict(error.description),
@@ -245,6 +251,32 @@ def _range_from_json(value: dict[str, Any]) -> Range:
         return Position(int(place.get("line", 0)), int(place.get("character", 0)))
 
     return Range(position("start"), position("end"))
+
+
+def _op_to_json(op: Op) -> dict[str, Any]:
+    """As protobuf's JSON mapping has it, which takes the fields' own names, and enums' numbers."""
+    inputs = [_present(digest=str(entry.digest), index=entry.output) for entry in op.inputs]
+    bodies = {kind: getattr(op, kind) for kind in _BODIES}
+    found = {kind: message(body) for kind, body in bodies.items() if body is not None}
+    if "file" in found:
+        found["file"] = _without_wrappers(found["file"])
+    for kind in ("platform", "constraints"):
+        if (value := getattr(op, kind)) is not None:
+            found[kind] = message(value)
+    return {**found, **_present(inputs=inputs)}
+
+
+def _without_wrappers(value: Any) -> Any:
+    """Go writes which of a choice it is into a member of its own, protobuf's mapping does not."""
+    if isinstance(value, list):
+        return [_without_wrappers(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for name, member in value.items():
+        inner = _without_wrappers(member)
+        found.update(inner if name in _WRAPPERS else {_RENAMED.get(name) or name: inner})
+    return found
 
 
 def _index_to_json(index: int | None) -> dict[str, str] | None:

@@ -18,7 +18,7 @@ from lamina.api import errors as typed
 from lamina.base import errors
 from lamina.base.errors import LaminaError
 from lamina.base.location import Location
-from lamina.llb.codec import decode_definition
+from lamina.llb.codec import decode_definition, decode_op
 from lamina.llb.op import Position, Range, SourceInfo
 from lamina.wire.contract import Code, Detail, StatusError
 
@@ -91,8 +91,11 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
             yield typed.FrontendCap(error.name)
         case errors.UnknownRequest():
             yield typed.Subrequest(error.name)
-    if error.step:
-        yield typed.Vertex(error.step)
+    step = error.step
+    if step is not None:
+        yield typed.Vertex(step.digest)
+        op = decode_op(step.data) if step.data else None
+        yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
     place = error.location
     if place is not None:
         origin = decode_definition(place.origin) if place.origin else None

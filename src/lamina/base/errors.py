@@ -21,12 +21,25 @@ and a place (where in which text). `retryable` says whether the same call may wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from typing import Self
 
     from lamina.base.location import Location
+
+
+class FailedStep(NamedTuple):
+    """An op, and what of it failed, where that is known.
+
+    `data` is the op as its definition has it; `action` the place of a file op's action, `content`
+    that of the input whose content was looked at for the cache.
+    """
+
+    digest: str
+    data: bytes = b""
+    action: int | None = None
+    content: int | None = None
 
 
 class LaminaError(Exception):
@@ -38,7 +51,7 @@ class LaminaError(Exception):
         location: the place in a text (a Dockerfile) that led here.
 
     `during` is what was being done, in the words that clients of BuildKit's API know; people
-    who run lamina itself do without. `step` is the digest of the op that failed, "" if none did.
+    who run lamina itself do without. `step` is the op that failed, None if none did.
     `frontends` are those that it went through, innermost first: their names, and their images.
     """
 
@@ -51,7 +64,7 @@ class LaminaError(Exception):
         self.hint = hint
         self.location = location
         self.during = ""
-        self.step = ""
+        self.step: FailedStep | None = None
         self.frontends: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import FailedStep, InvalidInput, LaminaError, NotFound
 from lamina.base.gojson import encode
 from lamina.llb.gojson import message
 from lamina.ops.copy import Copier, Owner
@@ -108,7 +108,11 @@ class FileOperation:
                 state = (self._pool.plan(parent), parent)
             elif action.input in shared:
                 state = (state[0].copy(), state[1])
-            self._apply(action, state[0], inputs, states, context)
+            try:
+                self._apply(action, state[0], inputs, states, context)
+            except LaminaError as error:
+                error.step = error.step or FailedStep(str(context.digest), action=position)
+                raise
             states[count + position] = state
             if action.output >= 0:
                 outputs[action.output] = state

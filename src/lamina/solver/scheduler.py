@@ -10,7 +10,14 @@ import threading
 from typing import TYPE_CHECKING, Generic, cast
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import Cancelled, Internal, InvalidInput, LaminaError, from_os_error
+from lamina.base.errors import (
+    Cancelled,
+    FailedStep,
+    Internal,
+    InvalidInput,
+    LaminaError,
+    from_os_error,
+)
 from lamina.solver.chain import chain_records
 from lamina.solver.contract import R
 from lamina.solver.job import Job, NodeContext, announce
@@ -272,14 +279,15 @@ class Scheduler(Generic[R]):
         store = self._stores(node)[0]
         parts: list[KeyInput] = []
         ephemeral = False
-        for (source, output), dependency in zip(
-            node.inputs, node.cache_map.dependencies, strict=True
+        for index, ((source, output), dependency) in enumerate(
+            zip(node.inputs, node.cache_map.dependencies, strict=True)
         ):
             if dependency.content is None:
                 ephemeral = ephemeral or source.key.ephemeral
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
-                content = make_key(self._digest(dependency.content, _result(source, output)))
+                result = _result(source, output)
+                content = make_key(self._digest(dependency.content, result, node, index))
                 store.note(content)
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
@@ -293,13 +301,14 @@ class Scheduler(Generic[R]):
         return self._missed(node)
 
     @staticmethod
-    def _digest(digest: Callable[[R], Digest], result: R) -> Digest:
+    def _digest(digest: Callable[[R], Digest], result: R, node: Node[R], index: int) -> Digest:
         try:
             return digest(result)
         except LaminaError as error:
             error.during = (
                 f"failed to compute cache key: failed to calculate checksum of ref {result}"
             )
+            error.step = FailedStep(str(node.spec.digest), content=index)
             raise
 
     def _missed(self, node: Node[R]) -> Phase:
@@ -369,4 +378,6 @@ def _result(node: Node[R], output: int) -> R:
 def _place(error: LaminaError, spec: VertexSpec) -> None:
     """Say which step failed, unless one within it has said so."""
     error.at(spec.location)
-    error.step = error.step or str(spec.digest)
+    step = error.step or FailedStep(str(spec.digest))
+    if step.digest == spec.digest:
+        error.step = step._replace(data=spec.data)
