@@ -154,7 +154,7 @@ def test_platforms() -> None:
         "linux/s390x",
         "linux/arm64",
     )
-    with pytest.raises(InvalidInput, match="not a platform"):
+    with pytest.raises(InvalidInput, match="is an invalid component of"):
         values.parse_platforms(["linux//x"])
 
 

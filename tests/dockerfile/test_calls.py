@@ -180,7 +180,7 @@ def test_lint_of_what_cannot_be_built() -> None:
     made = ask("frontend.lint", "FROM base AS A\nRUM x\n")
     error = json.loads(made.json)["buildError"]
     assert error == {
-        "message": "unknown instruction: RUM (did you mean RUN?)",
+        "message": "dockerfile parse error on line 2: unknown instruction: RUM (did you mean RUN?)",
         "location": lines(2),
     }
     assert made.error.startswith("unknown instruction: RUM\nhint: did you mean RUN?\nDockerfile:2")

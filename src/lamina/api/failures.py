@@ -53,7 +53,7 @@ _CANCELLED = "context canceled"  # by these words clients tell a build that was 
 
 def to_status(error: LaminaError) -> StatusError:
     """How a call ends that failed so."""
-    message = f"{error.during}: {error.advice}" if error.during else error.advice
+    message = error.message
     if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
         message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error)]

@@ -76,6 +76,11 @@ class LaminaError(Exception):
         meant = self.hint.startswith("did you mean")
         return f"{self.reason} ({self.hint})" if meant else self.reason
 
+    @property
+    def message(self) -> str:
+        """What clients of BuildKit's API are told: `during`, if anything, and `advice`."""
+        return f"{self.during}: {self.advice}" if self.during else self.advice
+
     def at(self, location: Location | None) -> LaminaError:
         """Return this error, located there if it has no place yet."""
         if self.location is None:

@@ -53,6 +53,7 @@ def parse_instruction(node: Node, escape: str) -> ast.Instruction | ast.From:
             raise _unknown(node.keyword)
         return parser(node, escape)
     except LaminaError as error:
+        error.during = error.during or f"dockerfile parse error on line {node.location.start}"
         raise error.at(node.location) from None
 
 

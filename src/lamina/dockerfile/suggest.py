@@ -9,20 +9,16 @@ if TYPE_CHECKING:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word; "" if nothing is near."""
-    import difflib
-
+    """A hint for a misspelt word; "" if nothing is near. Case does not matter."""
     spelled = {name.lower(): name for name in known if name}
-    near = difflib.get_close_matches(word.lower(), list(spelled), n=1)
-    if not near or spelled[near[0]] == word:
-        return ""
-    return f"did you mean {spelled[near[0]]}?"
+    near = nearest(word.lower(), spelled)
+    return f"did you mean {spelled[near]}?" if near else ""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known name that differs from a word by one or two edits; "" if none does.
 
-    Unlike `suggest`, it finds what BuildKit's checks find, for their messages are compared.
+    It finds what BuildKit finds, for messages are compared.
     """
     best, found = 3, ""
     for name in known:

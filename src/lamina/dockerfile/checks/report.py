@@ -47,7 +47,7 @@ class CheckReport(NamedTuple):
         document: dict[str, Any] = {"warnings": warnings or None, "sources": [source]}
         if self.error is not None:
             document["buildError"] = {
-                "message": self.error.advice,
+                "message": self.error.message,
                 "location": json_place(self.error.location),
             }
         return document
