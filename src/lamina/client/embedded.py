@@ -103,7 +103,8 @@ class EmbeddedBuilder:
 
                 call = told_of(request)
                 for part in result.parts:
-                    part.files.call = call
+                    inner = part.files.call  # of a frontend that the text names
+                    part.files.call = call if inner is None else inner._replace(root=call)
             metadata = build.finish(result, outputs, LocalReceiver(), provenance)
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
