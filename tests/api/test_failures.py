@@ -27,6 +27,7 @@ from lamina.llb.op import (
     FileAction,
     FileOp,
     Input,
+    MkFileAction,
     NamedUser,
     Op,
     UserOpt,
@@ -169,3 +170,11 @@ def test_what_of_a_step_failed() -> None:
     error.step = FailedStep("sha256:2", content=1)
     (_, solve) = typed_errors(to_status(error))
     assert solve == Solve(content_cache=1)
+
+
+def test_an_op_that_holds_a_large_file_stays_here() -> None:
+    error = errors.NotFound("x")
+    mkfile = FileAction(0, -1, 0, mkfile=MkFileAction("/a", data=b"x" * (1 << 20)))
+    error.step = FailedStep("sha256:2", encode_op(Op(file=FileOp((mkfile,)))), action=0)
+    (_, detail, *_) = to_status(error).details
+    assert json.loads(detail.value) == {"file": {"index": "0"}}

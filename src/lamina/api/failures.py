@@ -48,6 +48,8 @@ _KINDS: dict[Code, type[LaminaError]] = {
     Code.INTERNAL: errors.Internal,
 }
 _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.values()}
+_OP_LIMIT = 64 << 10
+"""Of an op that is told whole: details travel in headers, and peers take so much of those."""
 _CANCELLED = "context canceled"  # by these words clients tell a build that was cancelled
 
 
@@ -94,7 +96,7 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
     step = error.step
     if step is not None:
         yield typed.Vertex(step.digest)
-        op = decode_op(step.data) if step.data else None
+        op = decode_op(step.data) if 0 < len(step.data) <= _OP_LIMIT else None
         yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
     place = error.location
     if place is not None:
