@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DRIVER = """
 import glob, json, os, sys, threading
 from lamina.base.errors import LaminaError
+from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
 from lamina.runtime.runner import OciRunner, find_runtime
@@ -43,6 +44,8 @@ sandbox = Sandbox(request["rootfs"], tuple(BindMount(*m) for m in request.get("b
     readonly=request.get("readonly", False), shm_size=request.get("shm", 0),
     rlimits=tuple(Rlimit(*limit) for limit in request.get("rlimits", ())),
     resources=Resources(memory=request.get("memory", 0)))
+sandbox = sandbox._replace(devices=tuple(edit for path in request.get("specs", ())
+    for device in read_spec(path) for edit in device.edits))
 sandbox = sandbox._replace(mounts=(*sandbox.mounts,
     *(TmpfsMount(*mount) for mount in request.get("tmpfs", ()))))
 try:
@@ -274,6 +277,7 @@ def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
 
 ATTACH = """
 import sys
+from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
 from lamina.runtime.runner import OciRunner, find_runtime
@@ -321,3 +325,60 @@ def test_signals_reach_the_container(run: Any, tmp_path: Path, runtime: str) -> 
         assert child.stdout.readline() == b"ready\n"
         child.terminate()
         assert child.wait() == 9
+
+
+def test_devices_are_there_and_leave_nothing_behind(run: Any, tmp_path: Path) -> None:
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\necho hooked $1 >> {tmp_path}/hooked\n")
+    hook.chmod(0o755)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/driver").write_text("driver")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(f"""
+cdiVersion: 0.7.0
+kind: vendor.example/thing
+containerEdits:
+  env: [ALL=1, REPLACED=new]
+  mounts:
+  - hostPath: {tmp_path}/lib
+    containerPath: /opt/driver
+    options: [ro, nosuid]
+devices:
+- name: one
+  containerEdits:
+    additionalGids: [4321]
+    deviceNodes:
+    - path: /dev/nothing
+      hostPath: /dev/null
+      permissions: rw
+    - {{path: /dev/zeros, type: c, major: 1, minor: 5, fileMode: 0o640, uid: 7, gid: 8}}
+    hooks:
+    - {{hookName: createRuntime, path: {hook}, args: [hook, before]}}
+""")
+    before = sorted(os.listdir(run.rootfs))
+    script = (
+        "echo $ALL $REPLACED; cat /opt/driver/driver; echo; id -G; echo x > /dev/nothing && "
+        "dd if=/dev/zeros bs=3 count=1 2>/dev/null | cat; ls -n /dev/zeros; echo y > /opt/driver/y"
+    )
+    done = run("sh", "-c", script, env=["REPLACED=old"], specs=[str(spec)])
+    lines = done["out"].split("\n")
+    assert lines[0] == "1 new", done
+    assert lines[1] == "driver"
+    assert "4321" in lines[2].split()
+    assert lines[3].startswith("\0\0\0crw-r-----")
+    assert lines[3].split()[2:4] == ["7", "8"]
+    assert done["code"] != 0
+    assert "Read-only" in done["err"]
+    assert (tmp_path / "hooked").read_text() == "hooked before\n"
+    assert sorted(os.listdir(run.rootfs)) == before
+
+
+def test_a_device_that_the_machine_has_lost(run: Any, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    edits = {"deviceNodes": [{"path": "/dev/no-such-device"}]}
+    body = {"kind": "v.example/c", "devices": [{"name": "d", "containerEdits": edits}]}
+    spec.write_text(json.dumps(body))
+    done = run("sh", "-c", "echo never", specs=[str(spec)])
+    assert done["error"] == "not found"
+    assert "/dev/no-such-device is not there" in done["reason"]
+    assert not [name for name in done["scratch"] if name.startswith("lamina-")]

@@ -106,7 +106,7 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
         extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
         shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,
         ulimits=tuple(map(values.parse_ulimit, parsed.all("ulimit"))),
-        allow=tuple(dict.fromkeys(parsed.all("allow"))),
+        allow=tuple(dict.fromkeys(map(values.parse_entitlement, parsed.all("allow")))),
     )
     return BuildRequest(
         context=ContextSpec(""),

@@ -51,7 +51,7 @@ _BUILD = (
         "Allow what steps may not do by default",
         value="ENTITLEMENT",
         repeat=True,
-        choices=("security.insecure", "network.host"),
+        choices=("security.insecure", "network.host", "device"),
     ),
     Flag(
         "annotation",

@@ -23,6 +23,9 @@ _PROVENANCE = frozenset(
 _SECRET_LIMIT = 500 * 1024
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 
+ENTITLEMENTS = ("security.insecure", "network.host", "device")
+"""What `--allow` may allow steps."""
+
 
 def is_remote(value: str) -> bool:
     """Whether a context is a URL rather than a folder."""
@@ -323,6 +326,19 @@ def parse_tag(text: str) -> str:
 
     if parse_reference(text).digest is not None:
         raise InvalidInput(f'invalid tag "{text}": a name to give cannot hold a digest')
+    return text
+
+
+def parse_entitlement(text: str) -> str:
+    """Raises InvalidInput for what cannot be allowed."""
+    from lamina.cli.flags import suggestion
+    from lamina.engine.devices import read_grant
+
+    kind, equals, _ = text.partition("=")
+    if kind not in ENTITLEMENTS or (equals and kind != "device"):
+        hint = suggestion(kind, ENTITLEMENTS) or f"known are {', '.join(ENTITLEMENTS)}"
+        raise InvalidInput(f"--allow {text}: unknown entitlement", hint=hint)
+    read_grant((text,))
     return text
 
 

@@ -76,7 +76,7 @@ class FrontendOptions(NamedTuple):
     `no_cache` ignores the cache of every step, `no_cache_filter` that of the named stages.
     `platforms` are what to build for, none for this machine; `network` is `default`, `none` or
     `host`; `shm_size` is in bytes, 0 for the default; `extra_hosts` are (name, address); `allow`
-    holds entitlements (`security.insecure`, `network.host`).
+    holds entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`).
     """
 
     target: str = ""

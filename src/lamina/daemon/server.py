@@ -26,6 +26,7 @@ from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
 from lamina.engine.session_credentials import session_logins
 from lamina.engine.workplace import Workplace
+from lamina.runtime.cdi import DeviceRegistry
 from lamina.runtime.contract import Dns, RuntimeSettings
 from lamina.session.mirrors import Mirrors
 from lamina.session.table import SessionTable
@@ -63,7 +64,12 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         place = Workplace(store.root, config.worker.snapshotter)
         place.enter()
         policies = sized_policies(config.worker.gc, store.root)
-        worker = describe_worker(store.root, config.worker, policies, overlay=place.overlay)
+        devices = DeviceRegistry(
+            () if config.cdi.disabled else config.cdi.spec_dirs, config.cdi.auto_allowed
+        )
+        worker = describe_worker(
+            store.root, config.worker, policies, overlay=place.overlay, devices=devices
+        )
         sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
         engine = Engine(
             store,
@@ -77,6 +83,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
                 sessions.get,
                 session_logins,
                 load_provenance_env(config.provenance_env_dir),
+                devices,
             ),
         )
         owned.callback(engine.close)
@@ -84,7 +91,8 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         ending = Cancellation()
         history = History(store, config.history, log, collector.wake)
         gateway = GatewayService()
-        allowed = frozenset(config.entitlements)
+        # Devices are allowed one by one, by clients and by what describes them.
+        allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
         solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector.wake)
         handlers: dict[str, Handler] = {
             SESSION: sessions.serve,

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina import __version__
-from lamina.api.worker import BuildkitVersion, GCPolicy, WorkerRecord
+from lamina.api.worker import BuildkitVersion, CDIDevice, GCPolicy, WorkerRecord
 from lamina.base.likeness import BUILDKIT_VERSION
 from lamina.base.platform import host_platform, parse_platform
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
 from lamina.llb.op import LLBPlatform
+from lamina.runtime.cdi import DeviceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Worker(NamedTuple):
     labels: tuple[tuple[str, str], ...]
     platforms: tuple[Platform, ...]
     policies: tuple[SizedPolicy, ...]
+    devices: DeviceRegistry = DeviceRegistry(())
 
     def record(self) -> WorkerRecord:
         return WorkerRecord(
@@ -56,11 +58,24 @@ class Worker(NamedTuple):
                 for policy in self.policies
             ),
             VERSION,
+            tuple(
+                CDIDevice(
+                    device.name,
+                    self.devices.allows_all(device),
+                    tuple(sorted(device.annotations.items())),
+                )
+                for device in self.devices.devices().values()
+            ),
         )
 
 
 def describe_worker(
-    root: str, config: WorkerConfig, policies: Sequence[SizedPolicy], *, overlay: bool
+    root: str,
+    config: WorkerConfig,
+    policies: Sequence[SizedPolicy],
+    *,
+    overlay: bool,
+    devices: DeviceRegistry,
 ) -> Worker:
     """The worker of the store at `root`. Raises InvalidInput (platforms)."""
     network = config.network.mode
@@ -76,7 +91,7 @@ def describe_worker(
         labels[f"{_LABELS}apparmor.profile"] = config.apparmor_profile
     labels.update(config.labels)
     platforms = tuple(map(parse_platform, config.platforms)) or (host_platform(),)
-    return Worker(worker_id(root), tuple(labels.items()), platforms, tuple(policies))
+    return Worker(worker_id(root), tuple(labels.items()), platforms, tuple(policies), devices)
 
 
 def worker_id(root: str) -> str:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from lamina.engine.result import FrontendCall
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
-    from lamina.llb.op import Definition
+    from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref
+    from lamina.runtime.cdi import ContainerEdits
     from lamina.session.contract import Session
     from lamina.solver.contract import Graph
     from lamina.sources.material import Material
@@ -86,6 +87,14 @@ class Build:
         """Registries that may be plain HTTP or of an unknown certificate, by domain."""
         return self.caches.trusted
 
+    def devices(self, wanted: Sequence[CDIDevice]) -> list[ContainerEdits]:
+        from lamina.engine.devices import lend_devices, read_grant
+
+        grant = read_grant(self.options.allowed)
+        lent = lend_devices(self.engine.policy.devices, grant, wanted)
+        # What holds for all devices of a file is done once.
+        return list(dict.fromkeys(edit for device in lent for edit in device.edits))
+
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
 
@@ -113,7 +122,7 @@ class Build:
         """
         graph = None
         if definition is not None and definition.ops:
-            graph = load_graph(definition, self.options.allowed)
+            graph = load_graph(definition, self.options.allowed, self.devices)
         return Solvable(definition, graph, self._solve)
 
     def dockerfile(self, requests: Sequence[FrontendRequest], bridge: Bridge) -> BuildResult:

@@ -19,6 +19,7 @@ from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.packing import LayerUnpacker
 from lamina.refs.pool import RefPool
+from lamina.runtime.cdi import DeviceRegistry
 from lamina.runtime.contract import RuntimeSettings
 from lamina.solver.scheduler import Scheduler
 from lamina.sources.image import ImageResolver, ResolveMode
@@ -57,7 +58,7 @@ class EnginePolicy(NamedTuple):
     if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
     clients that builds name, `logins` whom registries know a session's client as; None: everybody
     is whom this machine's files say. `provenance` is JSON that all provenance tells of this
-    builder.
+    builder. `devices` are those of the machine.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
@@ -66,6 +67,7 @@ class EnginePolicy(NamedTuple):
     find_session: SessionFinder | None = None
     logins: LoginsOf | None = None
     provenance: Mapping[str, Any] = {}
+    devices: DeviceRegistry = DeviceRegistry()
 
 
 class Engine:

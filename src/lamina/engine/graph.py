@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import InvalidInput, PermissionDenied
+from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
 from lamina.llb.codec import decode_op, encode_definition
@@ -13,15 +13,22 @@ from lamina.llb.op import DESCRIPTION_NAME, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
 if TYPE_CHECKING:
-    from lamina.llb.op import Definition, ExecOp, Op
+    from collections.abc import Callable, Sequence
+
+    from lamina.llb.op import CDIDevice, Definition, ExecOp, Op
 
 
-def load_graph(definition: Definition, allowed: frozenset[str]) -> Graph:
+def load_graph(
+    definition: Definition,
+    allowed: frozenset[str],
+    devices: Callable[[Sequence[CDIDevice]], object],
+) -> Graph:
     """Check a definition and make it solvable.
 
     Args:
         allowed: entitlements that the user granted (`security.insecure`, `network.host`). What
             was allowed once is not allowed for good, so this comes before the cache is asked.
+        devices: raises if a step cannot have the devices that it wants.
 
     Raises InvalidInput, Corrupt, PermissionDenied.
     """
@@ -38,6 +45,11 @@ def load_graph(definition: Definition, allowed: frozenset[str]) -> Graph:
         location = locations.get(str(digest))
         if op.exec is not None:
             _check_entitlements(op.exec, allowed, location)
+            if op.exec.cdi_devices:
+                try:
+                    devices(op.exec.cdi_devices)
+                except LaminaError as error:
+                    raise error.at(location) from None
         group = extra.progress_group
         vertices.append(
             VertexSpec(

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lamina.engine.result import Solvable
-    from lamina.llb.op import Definition
+    from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref
+    from lamina.runtime.cdi import ContainerEdits
     from lamina.session.contract import ContentStore, FolderRequest, LentFolder, Session
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
@@ -29,6 +30,8 @@ class Lender(Protocol):
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what another machine's has; from where, if any."""
         ...
+
+    def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]: ...
 
     def solvable(self, definition: Definition) -> Solvable: ...
 
@@ -97,6 +100,11 @@ class Lenders:
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         origins = (lender.restore(name, folder, cancel) for lender in self._current())
         return next(filter(None, origins), None)
+
+    def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
+        for lender in self._current():
+            return lender.devices(wanted)
+        raise Cancelled("nobody waits for this any more")
 
     def solve(self, definition: Definition) -> Ref:
         for lender in self._current():

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.llb.op import ExecOp, LinuxResources, ProxyEnv
+    from lamina.llb.op import CDIDevice, ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.mounts import MountTable
     from lamina.refs.pool import RefPool
+    from lamina.runtime.cdi import ContainerEdits
     from lamina.runtime.contract import ExitStatus, Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext, Result
@@ -70,6 +71,7 @@ class ExecOperation:
         runtime: Callable[[], Runtime],
         session: Session,
         resources: LinuxResources | None,
+        devices: Callable[[Sequence[CDIDevice]], Sequence[ContainerEdits]],
     ) -> None:
         self._op = op
         self._platform = platform
@@ -80,12 +82,12 @@ class ExecOperation:
         self._runtime = runtime
         self._session = session
         self._resources = resources
+        self._devices = devices
 
     def cache_map(self, context: OpContext) -> CacheMap:
         op = self._op
         meta = op.meta
         assert meta is not None
-        self._check_devices()
         # Proxies, and addresses of extra hosts, say how to reach things, not what is built.
         keyed = op._replace(
             meta=meta._replace(
@@ -131,6 +133,7 @@ class ExecOperation:
                         rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
                         cgroup_parent=meta.cgroup_parent,
                         resources=Resources(*self._resources) if self._resources else Resources(),
+                        devices=tuple(self._devices(op.cdi_devices)) if op.cdi_devices else (),
                     ),
                     stdout=self._log(context, 1),
                     stderr=self._log(context, 2),
@@ -188,14 +191,6 @@ class ExecOperation:
             return digest_selection(self._pool.tree(result), chosen)
 
         return Dependency(selector, digest)
-
-    def _check_devices(self) -> None:
-        for device in self._op.cdi_devices:
-            if not device.optional:
-                raise Unsupported(
-                    f"device {device.name} is required, but lamina lends no devices to steps",
-                    hint="leave out `required` if the step can do without",
-                )
 
     def _secret_env(self) -> tuple[str, ...]:
         entries = []

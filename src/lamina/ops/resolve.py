@@ -13,12 +13,13 @@ from lamina.ops.mounts import MountTable
 from lamina.sources.image import ResolveMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from lamina.llb.op import Definition, LLBPlatform
+    from lamina.llb.op import CDIDevice, Definition, LLBPlatform
     from lamina.ops.mounts import Restore
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
+    from lamina.runtime.cdi import ContainerEdits
     from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import Op, VertexSpec
@@ -67,6 +68,10 @@ class Waiting(Protocol):
     @property
     def restore(self) -> Restore: ...
 
+    def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
+        """What makes devices present that a step wants. Raises NotFound, PermissionDenied."""
+        ...
+
     def solve(self, definition: Definition) -> Ref:
         """Make a definition's result for them."""
         ...
@@ -101,6 +106,7 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
             runtime=workshop.runtime,
             session=session,
             resources=spec.extra if isinstance(spec.extra, LinuxResources) else None,
+            devices=waiting.devices,
         )
     if op.file is not None:
         from lamina.ops.file import FileOperation

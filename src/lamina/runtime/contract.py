@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lamina.runtime.cdi import ContainerEdits
     from lamina.system.cancel import Cancellation
 
 
@@ -90,7 +91,8 @@ class Sandbox(NamedTuple):
     """What surrounds a process.
 
     `rootfs` is a mounted, writable tree (unless `readonly`). `insecure` lifts every
-    confinement but the namespaces. `extra_hosts` are (name, address).
+    confinement but the namespaces. `extra_hosts` are (name, address). `devices` is what changes
+    so that devices are there.
     """
 
     rootfs: str
@@ -106,6 +108,7 @@ class Sandbox(NamedTuple):
     resources: Resources = Resources()
     dns: Dns = Dns()
     apparmor_profile: str = ""
+    devices: tuple[ContainerEdits, ...] = ()
 
 
 class ExitStatus(NamedTuple):

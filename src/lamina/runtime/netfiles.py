@@ -13,7 +13,7 @@ from lamina.runtime.users import beneath
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lamina.runtime.contract import Dns, Sandbox, TmpfsMount
+    from lamina.runtime.contract import Dns, Sandbox
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLV = "/etc/resolv.conf"
@@ -57,13 +57,11 @@ class Stub(NamedTuple):
     times: tuple[int, int] | None
 
 
-def find_stubs(
-    rootfs: str, mounts: Iterable[BindMount | TmpfsMount], fixed: Iterable[str]
-) -> list[Stub]:
-    """The mount points that are not in the rootfs yet, outermost first."""
+def find_stubs(rootfs: str, places: Iterable[str]) -> list[Stub]:
+    """The mount points among `places` that are not in the rootfs yet, outermost first."""
     stubs: list[Stub] = []
     seen: set[str] = set()
-    for target in (*(mount.target for mount in mounts), *fixed):
+    for target in places:
         named = [part for part in target.split("/") if part not in ("", ".")]
         for depth in range(1, len(named) + 1):
             path = beneath(rootfs, "/".join(named[:depth]))

@@ -225,6 +225,7 @@ class _Bundle:
         terminal: bool,
     ) -> None:
         import json
+        import shutil
 
         if not process.args:
             raise InvalidInput("there is no command to run")
@@ -247,11 +248,21 @@ class _Bundle:
         )
         if annotations:
             spec["annotations"] = annotations
+        places = [*(mount.target for mount in (*files, *sandbox.mounts)), *_MOUNT_POINTS]
+        if sandbox.devices:
+            from lamina.runtime.cdi_edits import apply_edits, places_of
+
+            try:
+                apply_edits(spec, sandbox.devices)
+            except BaseException:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                raise
+            places += places_of(sandbox.devices)
         with open(os.path.join(self._folder, "config.json"), "w", encoding="utf-8") as file:
             file.write(json.dumps(spec))
         self._rootfs = sandbox.rootfs
         self._memory = sandbox.resources.memory
-        self._stubs = find_stubs(sandbox.rootfs, (*files, *sandbox.mounts), _MOUNT_POINTS)
+        self._stubs = find_stubs(sandbox.rootfs, places)
 
     def __enter__(self) -> _Bundle:
         return self
