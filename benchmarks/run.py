@@ -11,7 +11,7 @@ from harness import Row, show
 
 NAMES = (
     *("cached", "run_step", "large_context", "pull", "push", "mounts"),
-    "fresh_machine",
+    *("fresh_machine", "daemon"),
 )
 
 

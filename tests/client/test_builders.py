@@ -165,7 +165,7 @@ def test_secrets_and_agents(builder: Lamina, context: Callable[..., Path], tmp_p
         env={"TOKEN": "from the environment"},
     )
     assert done.code == 1
-    assert 'secret "missing" is not known' in done.err
+    assert "--secret id=missing,src=FILE" in done.err
     assert ">>> RUN --mount=type=secret,id=missing" in done.err
 
 

@@ -21,13 +21,14 @@ class Job(Generic[R]):
     `store` is where the job looks for results, beside those of jobs that share a node with it.
     """
 
-    __slots__ = ("cancel", "nodes", "sink", "store")
+    __slots__ = ("cancel", "claims", "nodes", "sink", "store")
 
     def __init__(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> None:
         self.sink = sink
         self.cancel = cancel
         self.store = store
         self.nodes: dict[tuple[Digest, bool], Node[R]] = {}
+        self.claims: list[Node[R]] = []  # of other jobs, which its own follow
 
 
 class NodeContext(Generic[R]):
@@ -47,8 +48,13 @@ class NodeContext(Generic[R]):
         return self._node.spec.digest
 
     def emit(self, event: Event) -> None:
-        for job in tuple(self._node.jobs):
-            job.sink(event)
+        node = self._node
+        for job in tuple(node.jobs):
+            alias = node.aliases.get(job, node)
+            if alias is node:
+                job.sink(event)
+            elif alias is not None and not alias.spec.hidden:
+                job.sink(_renamed(event, alias))
 
 
 def announce(node: Node[R], *, completed: bool) -> None:
@@ -67,11 +73,27 @@ def announce(node: Node[R], *, completed: bool) -> None:
         VertexEvent(
             digest=node.spec.digest,
             name=node.spec.name,
-            inputs=tuple(dict.fromkeys(source.spec.digest for source, _ in node.inputs)),
+            inputs=_inputs(node),
             started=node.started,
             completed=now if completed else None,
             cached=node.cached,
             error=error,
             group=node.spec.group,
         )
+    )
+
+
+def _inputs(node: Node[R]) -> tuple[Digest, ...]:
+    return tuple(dict.fromkeys(source.spec.digest for source, _ in node.inputs))
+
+
+def _renamed(event: Event, node: Node[R]) -> Event:
+    """An event of another node's, as one of this node's."""
+    from lamina.base.events import VertexEvent
+
+    spec = node.spec
+    if not isinstance(event, VertexEvent):
+        return event._replace(vertex=spec.digest)
+    return event._replace(
+        digest=spec.digest, name=spec.name, inputs=_inputs(node), group=spec.group
     )

@@ -38,15 +38,18 @@ class Node(Generic[R]):
     """State of one vertex; every field is guarded by the scheduler's lock."""
 
     __slots__ = (
+        "aliases",
         "busy",
         "cache_map",
         "cached",
         "cancel",
         "error",
+        "followers",
         "found_in",
         "inputs",
         "jobs",
         "keys",
+        "leader",
         "op",
         "outputs",
         "phase",
@@ -76,6 +79,10 @@ class Node(Generic[R]):
         self.error: LaminaError | None = None
         self.started: float | None = None
         self.cancel = Cancellation()
+        self.leader: Node[R] | None = None  # who makes its results, if not itself
+        self.followers: list[Node[R]] = []
+        # What jobs that only claim this node know it as: their own node, or (None) not at all.
+        self.aliases: dict[Job[R], Node[R] | None] = {}
 
     @property
     def keyed(self) -> bool:

@@ -23,6 +23,7 @@ from lamina.solver.contract import R
 from lamina.solver.job import Job, NodeContext, announce
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
+from lamina.solver.twins import claim, follow, stop_following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ class Scheduler(Generic[R]):
         self._pool = pool
         self._changed = threading.Condition()
         self._nodes: dict[tuple[Digest, bool], Node[R]] = {}
+        self._making: dict[Digest, Node[R]] = {}  # nodes that run, by their keys
 
     def open_job(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> Job[R]:
         return Job(sink, cancel, store)
@@ -60,10 +62,13 @@ class Scheduler(Generic[R]):
         """Give up the job's claim: work that nobody else waits for is cancelled and awaited."""
         abandoned: list[Node[R]] = []
         with self._changed:
-            for identity, node in job.nodes.items():
+            for node in (*job.nodes.values(), *job.claims):
                 node.jobs.remove(job)
+                node.aliases.pop(job, None)
                 if not node.jobs:
                     abandoned.append(node)
+                    stop_following(node)
+                    identity = (node.spec.digest, node.spec.ignore_cache)
                     if self._nodes.get(identity) is node:
                         del self._nodes[identity]
         for node in abandoned:
@@ -79,6 +84,7 @@ class Scheduler(Generic[R]):
                     result.release()
                 node.results = None
         job.nodes.clear()
+        job.claims.clear()
 
     def solve(self, job: Job[R], graph: Graph) -> R:
         """Make the graph's target and return a handle on it, which the caller releases.
@@ -132,12 +138,24 @@ class Scheduler(Generic[R]):
                 if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
                     node = self._nodes[identity] = self._node(job, spec, inputs)
                 else:
-                    node.jobs.append(job)
-                    if node.started is not None:
-                        announce(node, completed=node.settled)
+                    self._share(job, node)
                 job.nodes[identity] = node
             nodes.append(node)
         return nodes
+
+    @staticmethod
+    def _share(job: Job[R], node: Node[R]) -> None:
+        """Let a job have a node that others have already."""
+        if job in node.jobs:  # by a claim
+            node.aliases.pop(job)
+            job.claims.remove(node)
+        else:
+            node.jobs.append(job)
+        if node.leader is not None:
+            claim(job, node)
+        shown = node.leader or node
+        if shown.started is not None:
+            announce(shown, completed=shown.settled)
 
     def _node(self, job: Job[R], spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> Node[R]:
         node = Node(spec, inputs)
@@ -173,8 +191,27 @@ class Scheduler(Generic[R]):
                     return
                 if node.cached:
                     self._start(node, self._load)
+                elif node.leader is not None:
+                    self._await_leader(node, node.leader)
                 elif self._demand(node, range(len(node.inputs))):
-                    self._start(node, self._execute)
+                    self._make(node)
+
+    def _make(self, node: Node[R]) -> None:
+        """Run a node, unless one that makes the same runs: then follow that."""
+        leader = None if node.key.ephemeral else self._making.get(node.key.id)
+        if leader is not None and not leader.cancel.cancelled:
+            follow(node, leader)
+            announce(leader, completed=False)
+            return
+        self._making[node.key.id] = node
+        self._start(node, self._execute)
+
+    def _await_leader(self, node: Node[R], leader: Node[R]) -> None:
+        if leader.phase is Phase.DONE:
+            self._start(node, self._take_over)
+        elif leader.phase is Phase.FAILED:
+            assert leader.error is not None
+            self._fail(node, _of_twin(leader.error, leader.spec, node.spec))
 
     def _expect_miss(self, node: Node[R]) -> None:
         """Make ahead of time what a node will digest, if its key cannot be known yet.
@@ -243,15 +280,21 @@ class Scheduler(Generic[R]):
         with self._changed:
             node.busy = False
             node.phase = phase
+            if phase is not Phase.KEYED or error is not None:
+                self._made(node)
             if error is not None:
                 node.error, node.cached = error, False
                 self._fail(node, error)
             elif node.error is not None:  # an input failed meanwhile
                 self._fail(node, node.error)
             self._advance(node)
-            for user in node.users:
-                self._advance(user)
+            for other in (*node.users, *node.followers):
+                self._advance(other)
             self._changed.notify_all()
+
+    def _made(self, node: Node[R]) -> None:
+        if node.keys and self._making.get(node.key.id) is node:
+            del self._making[node.key.id]
 
     def _map(self, node: Node[R]) -> Phase:
         node.cache_map = node.op.cache_map(NodeContext(node))
@@ -358,7 +401,20 @@ class Scheduler(Generic[R]):
         node.results = tuple(results)
         return Phase.DONE
 
+    def _take_over(self, node: Node[R]) -> Phase:
+        """What the leader has made is this node's too."""
+        leader = node.leader
+        if leader is None:
+            raise Cancelled("nobody waits for this any more")
+        node.results = tuple(cast("R", result.clone()) for result in leader.results or ())
+        if len(node.keys) > 1:
+            self._stores(node)[0].link(node.keys)
+        return Phase.DONE
+
     def _execute(self, node: Node[R]) -> Phase:
+        # Another build, also of another process, may have made it since it was looked up.
+        if self._hit(node, node.key) is not None and self._load(node) is Phase.DONE:
+            return Phase.DONE
         announce(node, completed=False)
         inputs = [_result(source, output) for source, output in node.inputs]
         results = tuple(node.op.execute(NodeContext(node), inputs))
@@ -381,3 +437,13 @@ def _place(error: LaminaError, spec: VertexSpec) -> None:
     step = error.step or FailedStep(str(spec.digest))
     if step.digest == spec.digest:
         error.step = step._replace(data=spec.data)
+
+
+def _of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
+    """The error of another vertex as this one's, which stands elsewhere in another text."""
+    twin = error.again()
+    if twin.step is not None and twin.step.digest == leader.digest:
+        twin.step = twin.step._replace(digest=str(spec.digest), data=spec.data)
+    if twin.location == leader.location:
+        twin.location = spec.location
+    return twin

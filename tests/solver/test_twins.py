@@ -1,0 +1,254 @@
+"""Vertices of different builds that would make the same: one of them runs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.base.digest import Digest, digest_of
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError
+from lamina.base.events import LogEvent, VertexEvent
+from lamina.solver.contract import CacheMap, Graph, OpContext, VertexSpec
+from lamina.solver.scheduler import Scheduler
+from lamina.system.cancel import Cancellation
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lamina.base.events import Event
+    from lamina.solver.job import Job
+    from lamina.solver.key import CacheKey
+
+
+class Value:
+    """A result that counts its handles."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.handles = 1
+
+    def clone(self) -> Value:
+        self.handles += 1
+        return self
+
+    def release(self) -> None:
+        self.handles -= 1
+
+
+class Memory:
+    """Results by key."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Digest, tuple[Value, ...]] = {}
+
+    def note(self, key: CacheKey) -> None:
+        return
+
+    def canonical(self, key: CacheKey) -> CacheKey:
+        return key
+
+    def load(self, key: CacheKey, output: int) -> Value | None:
+        return self.kept[key.id][output].clone() if key.id in self.kept else None
+
+    def has(self, key: CacheKey, output: int) -> bool:
+        return key.id in self.kept
+
+    def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
+        for key in keys:
+            self.kept[key.id] = tuple(results)
+
+    def link(self, keys: Sequence[CacheKey]) -> None:
+        for key in keys[1:]:
+            self.kept[key.id] = self.kept[keys[0].id]
+
+
+class Step:
+    """An op that is known by `same`, whatever vertex it is, and waits at a gate."""
+
+    def __init__(self, bench: Bench, same: str) -> None:
+        self._bench = bench
+        self._same = same
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        return CacheMap(digest_of(self._same.encode()))
+
+    def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
+        bench = self._bench
+        bench.runs.append(context.digest)
+        bench.running.release()
+        with context.cancel.calling(bench.gate.set):
+            bench.gate.wait(20)
+        context.cancel.check()
+        context.emit(LogEvent(context.digest, 1, b"said", 0.0))
+        if bench.failure is not None:
+            raise bench.failure
+        return (Value(self._same),)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.runs: list[Digest] = []
+        self.running = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.failure: LaminaError | None = None
+        self.memory = Memory()
+        self._pool = WorkerPool(8)
+        self.scheduler: Scheduler[Value] = Scheduler(self._resolve, self._pool)
+
+    def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Step:
+        return Step(self, spec.data.decode())
+
+    def close(self) -> None:
+        self.gate.set()
+        self._pool.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+class Building:
+    """A job that solves one vertex in a thread."""
+
+    def __init__(self, bench: Bench, name: str, same: str = "same") -> None:
+        self._bench = bench
+        self.events: list[Event] = []
+        self.cancel = Cancellation()
+        self.result: Value | None = None
+        self.error: LaminaError | None = None
+        self.digest = digest_of(name.encode())
+        self.job = bench.scheduler.open_job(self.events.append, self.cancel, bench.memory)
+        spec = VertexSpec(self.digest, name, (), same.encode())
+        self._thread = threading.Thread(target=self._run, args=(Graph((spec,), (0, 0)),))
+        self._thread.start()
+
+    def _run(self, graph: Graph) -> None:
+        try:
+            self.result = self._bench.scheduler.solve(self.job, graph)
+        except LaminaError as error:
+            self.error = error
+
+    def end(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        self.end()
+        if self.result is not None:
+            self.result.release()
+        self._bench.scheduler.close_job(self.job)
+
+    def hears(self) -> bool:
+        """Whether it is told that its vertex runs."""
+        return any(isinstance(e, VertexEvent) and e.completed is None for e in self.events)
+
+
+def both(bench: Bench) -> tuple[Building, Building]:
+    """Two builds of which the first runs the step that both want."""
+    first = Building(bench, "first")
+    assert bench.running.acquire(timeout=20)
+    second = Building(bench, "second")
+    for _ in range(2000):
+        if second.hears():
+            break
+        threading.Event().wait(0.005)
+    assert second.hears()
+    return first, second
+
+
+def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
+    first, second = both(bench)
+    bench.gate.set()
+    first.end()
+    second.end()
+    assert bench.runs == [first.digest]
+    assert first.result is second.result
+    for build in (first, second):
+        digests = {e.digest if isinstance(e, VertexEvent) else e.vertex for e in build.events}
+        assert digests == {build.digest}
+        assert any(isinstance(event, LogEvent) for event in build.events)
+        last = [event for event in build.events if isinstance(event, VertexEvent)][-1]
+        assert last.completed is not None
+        assert not last.error
+    result = first.result
+    first.close()
+    second.close()
+    assert result is not None
+    assert result.handles == 0
+
+
+def test_the_one_that_runs_is_cancelled_and_the_other_gets_its_result(bench: Bench) -> None:
+    first, second = both(bench)
+    first.cancel.cancel()
+    first.close()
+    assert isinstance(first.error, Cancelled)
+    bench.gate.set()
+    second.end()
+    assert second.result is not None
+    assert bench.runs == [first.digest]
+    heard = len(first.events)
+    second.close()
+    assert len(first.events) == heard
+
+
+def test_the_one_that_follows_is_cancelled(bench: Bench) -> None:
+    first, second = both(bench)
+    second.cancel.cancel()
+    second.close()
+    bench.gate.set()
+    first.end()
+    assert first.result is not None
+    first.close()
+
+
+def test_both_are_cancelled_and_the_step_too(bench: Bench) -> None:
+    first, second = both(bench)
+    first.cancel.cancel()
+    first.close()
+    second.cancel.cancel()
+    second.close()
+    assert bench.gate.is_set()  # by the step's own cancellation
+    assert not bench.memory.kept
+
+
+def test_a_failure_is_both_of_theirs(bench: Bench) -> None:
+    bench.failure = InvalidInput("no")
+    first, second = both(bench)
+    bench.gate.set()
+    first.close()
+    second.close()
+    for build in (first, second):
+        assert isinstance(build.error, InvalidInput)
+        assert build.error.step is not None
+        assert build.error.step.digest == build.digest
+    assert [event.error for event in second.events if isinstance(event, VertexEvent)][-1] == "no"
+
+
+def test_others_are_not_kept_waiting(bench: Bench) -> None:
+    first = Building(bench, "first")
+    assert bench.running.acquire(timeout=20)
+    other = Building(bench, "other", "different")
+    assert bench.running.acquire(timeout=20)
+    bench.gate.set()
+    first.close()
+    other.close()
+    assert len(bench.runs) == 2
+
+
+def test_what_was_made_meanwhile_is_found(bench: Bench) -> None:
+    """A key that missed is looked up again before its step runs."""
+    bench.gate.set()
+    first = Building(bench, "first")
+    first.end()
+    second = Building(bench, "second")
+    second.end()
+    assert bench.runs == [first.digest]
+    assert any(isinstance(e, VertexEvent) and e.cached for e in second.events)
+    first.close()
+    second.close()
