@@ -27,6 +27,7 @@ from lamina.cacheio.config import (
     decode_inline,
     encode,
     find_config,
+    in_order,
     make_manifest,
 )
 
@@ -181,3 +182,28 @@ def test_any_json_is_refused_or_read(layers: Any, records: Any) -> None:
         decode(json.dumps({"layers": layers, "records": records}).encode(), CONFIG.layers)
     except Corrupt:
         return
+
+
+def test_records_have_one_order() -> None:
+    ordered = in_order(CONFIG.records)
+    assert {record.digest for record in ordered} == {digest(f"0{n}") for n in range(1, 5)}
+    # As another build may have come by them: last one first, links the other way round.
+    last = len(CONFIG.records) - 1
+    turned = [
+        record._replace(
+            inputs=tuple(
+                tuple(Link(last - at, by) for at, by in reversed(links)) for links in record.inputs
+            )
+        )
+        for record in reversed(CONFIG.records)
+    ]
+    assert in_order(turned) == ordered
+    users = {record.digest: record for record in ordered}
+    (link,) = users[digest("04")].inputs[0]
+    assert ordered[link.record].digest == digest("03")
+
+
+def test_a_long_chain_of_records_is_ordered() -> None:
+    chain = [Record(digest("01"))]
+    chain += [Record(digest("02"), ((Link(number),),)) for number in range(5000)]
+    assert len(in_order(chain)) == 5001

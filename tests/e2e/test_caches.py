@@ -114,6 +114,34 @@ def test_an_image_carries_its_cache(
     assert not cached(log)
 
 
+def test_a_stage_that_a_cache_does_not_carry_is_not_built_when_its_copies_are_there(
+    registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
+) -> None:
+    folder = context(
+        "FROM --platform=$BUILDPLATFORM base AS build\n"
+        "ARG TARGETARCH\n"
+        "RUN echo $TARGETARCH > /arch && cat /proc/sys/kernel/random/uuid > /unique\n"
+        "FROM scratch\n"
+        "COPY --from=build unique /\n"
+        "COPY --from=build arch /\n"
+    )
+    name = f"{registry}/inline/stages"
+    options = ["--platform=linux/amd64,linux/arm64", "--push", "--cache-to=type=inline"]
+    machine("a").build(folder, "-t", name, *options)
+    log = machine("b").build(folder, "-t", f"{name}:again", "--cache-from", name, *options)
+    assert set(states(log).values()) == {"CACHED"}
+    assert "RUN" not in log
+    first, again = (
+        subprocess.run(
+            ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for reference in (name, f"{name}:again")
+    )
+    assert first == again  # with what the images carry for the next build
+
+
 def test_a_cache_that_was_imported_is_exported_again(
     registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:

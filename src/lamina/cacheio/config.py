@@ -49,6 +49,33 @@ class Record(NamedTuple):
     results: tuple[Result, ...] = ()
 
 
+def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The same records, without loops, in the one order that does not depend on how a build
+    came by them: an image that carries them has the same digest when it is built again."""
+    names: dict[int, str] = {}
+
+    def name(number: int) -> str:
+        if number not in names:
+            record = records[number]
+            inputs = [sorted((name(at), by) for at, by in links) for links in record.inputs]
+            names[number] = str(digest_of(repr((record.digest, inputs, record.results)).encode()))
+        return names[number]
+
+    for number in sorted(range(len(records)), key=lambda number: bool(records[number].inputs)):
+        name(number)  # sources come before their users, but for contents: nothing recurses deep
+    order = sorted(range(len(records)), key=name)
+    moved = {number: place for place, number in enumerate(order)}
+    return tuple(
+        records[number]._replace(
+            inputs=tuple(
+                tuple(sorted(Link(moved[at], by) for at, by in links))
+                for links in records[number].inputs
+            )
+        )
+        for number in order
+    )
+
+
 class CacheConfig(NamedTuple):
     """`layers` are described by the manifest's annotations: diff id, time of making.
 

@@ -18,6 +18,7 @@ from lamina.cacheio.config import (
     Result,
     encode,
     encode_records,
+    in_order,
     make_manifest,
 )
 from lamina.refs.content import StoreContent
@@ -212,4 +213,4 @@ def _records(
                 if link not in inputs[place]:
                     more = (*inputs[:place], (*inputs[place], link), *inputs[place + 1 :])
                     records[index] = records[index]._replace(inputs=more)
-    return tuple(records)
+    return in_order(records)

@@ -45,6 +45,10 @@ class ImportedCache:
                     return tuple(layers)
         return None
 
+    def knows(self, key: CacheKey, output: int, known: KeyStructures) -> bool:
+        """Whether a record stands for a key, with results or without."""
+        return bool(_Matcher(self._config, self._by_digest, known).form(key, output))
+
     def contents(self, key: CacheKey, output: int, known: KeyStructures) -> dict[int, set[Digest]]:
         """By input: the records of content digests that may stand there, under an equal key.
 

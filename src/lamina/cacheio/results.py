@@ -66,6 +66,11 @@ class SharedResults(RefResults):
                 return super().has(key, output)
         return False
 
+    def knows(self, key: CacheKey, output: int) -> bool:
+        return super().knows(key, output) or (
+            not key.ephemeral and any(cache.knows(key, output, self) for cache in self._caches())
+        )
+
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found = super().load(key, output)
         if found is None or found.snapshot is None:

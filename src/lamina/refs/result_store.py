@@ -55,6 +55,9 @@ class RefResults:
             self.served.add(snapshot)
         return found
 
+    def knows(self, key: CacheKey, output: int) -> bool:
+        return not key.ephemeral and bool(self._table.structures(key.id))
+
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found, snapshot = self._table.find(key.id, output)
         if not found or (snapshot is not None and not self._snapshots.hold(snapshot)):

@@ -116,6 +116,10 @@ class ResultStore(Protocol[R]):
 
     def has(self, key: CacheKey, output: int) -> bool: ...
 
+    def knows(self, key: CacheKey, output: int) -> bool:
+        """Whether something was made under the key, or from that, even if it is gone by now."""
+        ...
+
     def save(self, keys: Sequence[CacheKey], results: Sequence[R]) -> None:
         """Remember `results` (by output) under the first of `keys`, the others leading to it."""
         ...

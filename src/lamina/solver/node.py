@@ -50,6 +50,7 @@ class Node(Generic[R]):
         "jobs",
         "keys",
         "leader",
+        "novel",
         "op",
         "outputs",
         "phase",
@@ -75,6 +76,7 @@ class Node(Generic[R]):
         self.found_in: ResultStore[R] | None = None  # where, if it is cached
         self.cache_map: CacheMap | None = None
         self.keys: tuple[CacheKey, ...] = ()
+        self.novel = False  # no store has ever heard of its key
         self.results: tuple[R, ...] | None = None
         self.error: LaminaError | None = None
         self.started: float | None = None

@@ -216,13 +216,14 @@ class Scheduler(Generic[R]):
     def _expect_miss(self, node: Node[R]) -> None:
         """Make ahead of time what a node will digest, if its key cannot be known yet.
 
-        An input that missed has never been used under this key, so its user will miss too, and
+        An input whose key is new has never been used under it, so its user will miss too, and
         want the input's content. Without this, copies that follow one another would wait for one
-        stage after the other.
+        stage after the other. (A key may be known without its result: caches carry what images
+        are made of, and not always the stages that led to it.)
         """
         for index in node.content_inputs:
             source, _ = node.inputs[index]
-            if source.phase is Phase.KEYED and not source.cached and not source.wanted:
+            if source.phase is Phase.KEYED and source.novel and not source.wanted:
                 source.wanted = True
                 self._advance(source)
 
@@ -364,6 +365,12 @@ class Scheduler(Generic[R]):
 
             fresh = make_key(digest_of(os.urandom(32)))
             node.keys = (fresh, *node.keys)
+            node.novel = True
+        else:
+            stores = self._stores(node)
+            node.novel = not any(
+                store.knows(node.key, output) for store in stores for output in node.outputs or {0}
+            )
         return Phase.KEYED
 
     def _hit(self, node: Node[R], key: CacheKey) -> CacheKey | None:
