@@ -178,3 +178,13 @@ def test_an_op_that_holds_a_large_file_stays_here() -> None:
     error.step = FailedStep("sha256:2", encode_op(Op(file=FileOp((mkfile,)))), action=0)
     (_, detail, *_) = to_status(error).details
     assert json.loads(detail.value) == {"file": {"index": "0"}}
+
+
+def test_several_places_the_last_first() -> None:
+    first = Location("a", 7, 7, "x", language="", character=2)
+    second = Location("b", 8, 9, "y", language="hcl")
+    error = errors.NotFound("x", location=first._replace(others=(second,)))
+    told = [detail for detail in typed_errors(to_status(error)) if isinstance(detail, Source)]
+    assert [(s.info.filename, s.info.language) for s in told if s.info] == [("b", "hcl"), ("a", "")]
+    assert [[r.start for r in s.ranges] for s in told] == [[(8, 0), (9, 0)], [(7, 2)]]
+    assert from_status(to_status(error)).location == second

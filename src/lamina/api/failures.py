@@ -98,15 +98,21 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
         yield typed.Vertex(step.digest)
         op = decode_op(step.data) if 0 < len(step.data) <= _OP_LIMIT else None
         yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
-    place = error.location
-    if place is not None:
-        origin = decode_definition(place.origin) if place.origin else None
-        text = place.text.encode("utf-8", "surrogateescape")
-        info = SourceInfo(place.filename, text, origin, "Dockerfile")
-        lines = range(place.start, place.end + 1)
-        yield typed.Source(info, tuple(Range(Position(n), Position(n)) for n in lines))
+    if error.location is not None:
+        # The last of several comes first, as from BuildKit.
+        for place in reversed((error.location, *error.location.others)):
+            yield _source(place)
     for name, source in error.frontends:
         yield typed.Frontend(name, source)
+
+
+def _source(place: Location) -> typed.Source:
+    origin = decode_definition(place.origin) if place.origin else None
+    text = place.text.encode("utf-8", "surrogateescape")
+    info = SourceInfo(place.filename, text, origin, place.language)
+    first = Position(place.start, place.character)
+    lines = [first, *map(Position, range(place.start + 1, place.end + 1))]
+    return typed.Source(info, tuple(Range(line, line) for line in lines))
 
 
 def stack_of(trace: TracebackType) -> typed.Stack:
@@ -125,12 +131,21 @@ def stack_of(trace: TracebackType) -> typed.Stack:
 
 def location_of(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
     """The place in a text that ranges of it tell of, None if they tell of none."""
-    starts = [item.start.line for item in ranges if item.start is not None]
+    begun = [item.start for item in ranges if item.start is not None]
+    starts = [position.line for position in begun]
     ends = [item.end.line for item in ranges if item.end is not None]
     if not starts:
         return None
     text = info.data.decode("utf-8", "surrogateescape")
-    return Location(info.filename, min(starts), max(starts + ends), text)
+    first = min(begun, key=lambda position: position.line)
+    return Location(
+        info.filename,
+        first.line,
+        max(starts + ends),
+        text,
+        language=info.language,
+        character=first.character,
+    )
 
 
 def _own(error: StatusError) -> dict[str, str]:

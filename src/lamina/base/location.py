@@ -9,7 +9,8 @@ class Location(NamedTuple):
     """Lines `start` to `end` (1-based, inclusive) of a named text.
 
     `text` is the whole text, so that an excerpt can be shown wherever the error surfaces;
-    `origin` the encoded definition of where it was read, if it was.
+    `origin` the encoded definition of where it was read, if it was. `character` is the column in
+    the first line, where that is known. `others` are further places that led to the same.
     """
 
     filename: str
@@ -17,6 +18,9 @@ class Location(NamedTuple):
     end: int
     text: str = ""
     origin: bytes = b""
+    language: str = "Dockerfile"
+    character: int = 0
+    others: tuple[Location, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.filename}:{self.start}"

@@ -15,7 +15,14 @@ from lamina.solver.contract import Graph, VertexSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamina.llb.op import CDIDevice, Definition, ExecOp, Op
+    from lamina.llb.op import (
+        CDIDevice,
+        Definition,
+        ExecOp,
+        Op,
+        SourceInfo,
+        SourceLocation,
+    )
 
 
 def load_graph(
@@ -97,16 +104,25 @@ def _locations(definition: Definition) -> dict[str, Location]:
         return {}
     found: dict[str, Location] = {}
     for digest, entry in definition.source.locations:
-        for place in entry.locations[:1]:
-            if place.source_index >= len(definition.source.infos) or not place.ranges:
-                continue
-            info = definition.source.infos[place.source_index]
-            first, last = place.ranges[0].start, place.ranges[-1].end
-            if first is not None and last is not None:
-                text = info.data.decode("utf-8", "surrogateescape")
-                origin = encode_definition(info.definition) if info.definition else b""
-                found[digest] = Location(info.filename, first.line, last.line, text, origin)
+        places = [_place(place, definition.source.infos) for place in entry.locations]
+        known = [place for place in places if place is not None]
+        if known:
+            found[digest] = known[0]._replace(others=tuple(known[1:]))
     return found
+
+
+def _place(place: SourceLocation, infos: Sequence[SourceInfo]) -> Location | None:
+    if not 0 <= place.source_index < len(infos) or not place.ranges:
+        return None
+    info = infos[place.source_index]
+    first, last = place.ranges[0].start, place.ranges[-1].end or place.ranges[-1].start
+    if first is None or last is None:
+        return None
+    text = info.data.decode("utf-8", "surrogateescape")
+    origin = encode_definition(info.definition) if info.definition else b""
+    return Location(
+        info.filename, first.line, last.line, text, origin, info.language, first.character
+    )
 
 
 def _name(op: Op) -> str:
