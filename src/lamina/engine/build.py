@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
 from lamina.cacheio.export import SolvedGraph
+from lamina.engine.anew import FreshMounts
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph
@@ -74,6 +75,7 @@ class Build:
         self._made: list[tuple[str, FrontendCall]] = []
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
+        self._fresh = FreshMounts(engine.cache_mounts, cancel)
         self._packing = EarlyPacking(engine.pool, events, cancel)
         self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
 
@@ -203,7 +205,7 @@ class Build:
         states = {
             result.snapshot
             for node in list(self.job.nodes.values())
-            for result in node.results or ()
+            for result in (node.results or {}).values()
             if result.snapshot is not None
         }
         try:
@@ -218,6 +220,7 @@ class Build:
             self.engine.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:
+        self._fresh.begin(graph)
         return self.engine.scheduler.solve(self.job, graph)
 
     def _attested(self, part: PlatformResult) -> Attested | None:

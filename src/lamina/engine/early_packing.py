@@ -87,7 +87,7 @@ class EarlyPacking:
                 self._workers = WorkerPool(1, "pack")
             for node in list(self._job.nodes.values()):
                 if node.spec.digest == digest:
-                    for ref in node.results or ():
+                    for ref in (node.results or {}).values():
                         self._workers.submit(partial(self._pack, ref, self._form))
 
     def _pack(self, ref: Ref, form: ImageForm) -> None:

@@ -128,7 +128,8 @@ class _Teller:
             for output in sorted(node.outputs):
                 state = None
                 if node.results is not None:
-                    state = node.results[output].snapshot if output < len(node.results) else None
+                    result = node.results.get(output)
+                    state = None if result is None else result.snapshot
                 elif node.found_in is not None:
                     state = build.results.peek(node.key, output)
                 stack = pool.snapshots.stack(state)

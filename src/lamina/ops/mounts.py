@@ -15,6 +15,7 @@ from lamina.runtime.contract import BindMount, TmpfsMount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from lamina.llb.op import ExecOp, Mount
     from lamina.refs.pool import RefPool
@@ -79,12 +80,7 @@ class MountTable:
             mounts: list[BindMount | TmpfsMount] = []
             rootfs = ""
             readonly = False
-            # Locks are taken in one order, or two steps with the same two caches would deadlock.
-            folders = {
-                index: stack.enter_context(self._cache(mount, inputs, cancel))
-                for index, mount in sorted(enumerate(op.mounts), key=lambda m: _cache_id(m[1]))
-                if mount.mount_type is MountType.CACHE
-            }
+            folders = self._cache_folders(op, inputs, stack, cancel)
             for index, mount in sorted(
                 enumerate(op.mounts), key=lambda item: (item[1].dest.count("/"), item[0])
             ):
@@ -140,23 +136,39 @@ class MountTable:
             return tree.real(tree.find(mount.selector, follow=True)[0])
         return path
 
-    @contextmanager
-    def _cache(self, mount: Mount, inputs: Sequence[Ref], cancel: Cancellation) -> Iterator[str]:
+    def _cache_folders(
+        self, op: ExecOp, inputs: Sequence[Ref], stack: ExitStack, cancel: Cancellation
+    ) -> dict[int, str]:
+        """The folders of the op's cache mounts, by index.
+
+        Locks are taken in one order, or two steps with the same two caches would deadlock; and
+        but once where a cache is mounted in two places, or a step would wait for itself.
+        """
+        caches = [(i, m) for i, m in enumerate(op.mounts) if m.mount_type is MountType.CACHE]
+        held: dict[str, str] = {}
+        folders: dict[int, str] = {}
+        for index, mount in sorted(caches, key=lambda item: _lock_order(item[1])):
+            ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
+            name = _cache_name(mount)
+            mount_id = name if ref.snapshot is None else f"{name}:{ref.snapshot}"
+            if mount_id not in held:
+                context = self._cache(mount_id, mount, ref, cancel)
+                held[mount_id] = stack.enter_context(context)
+            folders[index] = held[mount_id]
+        return folders
+
+    def _cache(
+        self, mount_id: str, mount: Mount, ref: Ref, cancel: Cancellation
+    ) -> AbstractContextManager[str]:
         assert mount.cache is not None
-        ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
-        mount_id = mount.cache.id or mount.dest
-        if ref.snapshot is not None:
-            mount_id = f"{mount_id}:{ref.snapshot}"
-        seed = self._seeder(mount.cache.id or mount.dest, ref, cancel)
+        seed = self._seeder(_cache_name(mount), ref, cancel)
         match mount.cache.sharing:
             case CacheSharing.SHARED:
-                context = self._caches.shared(mount_id, seed)
+                return self._caches.shared(mount_id, seed)
             case CacheSharing.PRIVATE:
-                context = self._caches.private(mount_id, seed)
+                return self._caches.private(mount_id, seed)
             case CacheSharing.LOCKED:
-                context = self._caches.locked(mount_id, seed, cancel)
-        with context as folder:
-            yield folder
+                return self._caches.locked(mount_id, seed, cancel)
 
     def _seeder(self, name: str, ref: Ref, cancel: Cancellation) -> Seed:
         def seed(folder: str) -> MountOrigin | None:
@@ -220,8 +232,13 @@ def is_change(mount: Mount) -> bool:
     return mount.mount_type is MountType.BIND and mount.output != NO_OUTPUT and not mount.readonly
 
 
-def _cache_id(mount: Mount) -> str:
-    return (mount.cache.id or mount.dest) if mount.cache is not None else ""
+def _cache_name(mount: Mount) -> str:
+    return (mount.cache.id if mount.cache is not None else "") or mount.dest
+
+
+def _lock_order(mount: Mount) -> tuple[str, int]:
+    """By name; of one name, first who wants it for himself."""
+    return _cache_name(mount), -int(mount.cache.sharing) if mount.cache is not None else 0
 
 
 def _beneath(folder: str, selector: str) -> str:

@@ -77,7 +77,7 @@ class Node(Generic[R]):
         self.cache_map: CacheMap | None = None
         self.keys: tuple[CacheKey, ...] = ()
         self.novel = False  # no store has ever heard of its key
-        self.results: tuple[R, ...] | None = None
+        self.results: dict[int, R] | None = None  # by output; of a cached one, those wanted
         self.error: LaminaError | None = None
         self.started: float | None = None
         self.cancel = Cancellation()
@@ -102,8 +102,13 @@ class Node(Generic[R]):
     def want(self, output: int) -> None:
         """Have one more output looked up and loaded; it may have been settled without."""
         self.outputs.add(output)
-        if self.phase is Phase.DONE and self.results is not None and output >= len(self.results):
+        if self.phase is Phase.DONE and self.lacking:
             self.phase = Phase.KEYED
+
+    @property
+    def lacking(self) -> set[int]:
+        """The wanted outputs whose results are not there."""
+        return (self.outputs or {0}) - (self.results or {}).keys()
 
     @property
     def key(self) -> CacheKey:

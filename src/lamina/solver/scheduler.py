@@ -80,7 +80,7 @@ class Scheduler(Generic[R]):
                 for source, _ in node.inputs:
                     if node in source.users:
                         source.users.remove(node)
-                for result in node.results or ():
+                for result in (node.results or {}).values():
                     result.release()
                 node.results = None
         job.nodes.clear()
@@ -280,6 +280,8 @@ class Scheduler(Generic[R]):
                 announce(node, completed=True)
         with self._changed:
             node.busy = False
+            if phase is Phase.DONE and node.cached and node.lacking:
+                phase = Phase.KEYED  # somebody came for more meanwhile
             node.phase = phase
             if phase is not Phase.KEYED or error is not None:
                 self._made(node)
@@ -396,16 +398,18 @@ class Scheduler(Generic[R]):
 
     def _load(self, node: Node[R]) -> Phase:
         assert node.found_in is not None
-        results: list[R] = []
-        for output in range(max(node.outputs or {0}) + 1):
+        with self._changed:
+            lacking = sorted(node.lacking)
+        loaded: dict[int, R] = {}
+        for output in lacking:
             result = node.found_in.load(node.key, output)
             if result is None:
-                for loaded in results:
-                    loaded.release()
-                node.cached = False  # it was pruned under us: make it again
+                for other in loaded.values():
+                    other.release()
+                node.cached = False  # it was pruned under us, or never kept: make it again
                 return Phase.KEYED
-            results.append(result)
-        node.results = tuple(results)
+            loaded[output] = result
+        node.results = {**(node.results or {}), **loaded}
         return Phase.DONE
 
     def _take_over(self, node: Node[R]) -> Phase:
@@ -425,7 +429,7 @@ class Scheduler(Generic[R]):
         announce(node, completed=False)
         inputs = [_result(source, output) for source, output in node.inputs]
         results = tuple(node.op.execute(NodeContext(node), inputs))
-        node.results = results
+        node.results = dict(enumerate(results))
         self._stores(node)[0].save(node.keys, results)
         announce(node, completed=True)
         return Phase.DONE
@@ -433,7 +437,7 @@ class Scheduler(Generic[R]):
 
 def _result(node: Node[R], output: int) -> R:
     """One output of a node that is done. Raises InvalidInput if the op has no such output."""
-    if node.results is None or not 0 <= output < len(node.results):
+    if node.results is None or output not in node.results:
         raise InvalidInput(f"{node.spec.name} has no output {output}")
     return node.results[output]
 

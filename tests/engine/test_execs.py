@@ -1,0 +1,106 @@
+"""Execs as clients of the API make them: several outputs, cache mounts in several places."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from lamina.llb.op import (
+    NO_INPUT,
+    NO_OUTPUT,
+    CacheOpt,
+    CacheSharing,
+    CopyAction,
+    ExecMeta,
+    ExecOp,
+    FileAction,
+    FileOp,
+    Mount,
+    MountType,
+    Op,
+    OpMetadata,
+    SourceOp,
+)
+from lamina.llb.state import Edge, Vertex, marshal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Bench
+
+    WithEngine = Callable[[Callable[[Bench], Any]], Any]
+
+TOOLS = {"tools": "/bin"}
+
+
+def tools() -> Edge:
+    local = Vertex(Op(source=SourceOp("local://tools"))).output()
+    copy = CopyAction("/busybox", "/busybox", mode=-1, timestamp=-1)
+    return Vertex(Op(file=FileOp((FileAction(NO_INPUT, 0, 0, copy=copy),))), (local,)).output()
+
+
+def run(script: str, *mounts: Mount, ignore_cache: bool = False) -> Vertex:
+    """A shell's script; output 0 is its root, where the mounts do not say otherwise."""
+    op = ExecOp(
+        ExecMeta(("/busybox", "sh", "-e", "-c", script), cwd="/"),
+        (Mount(0, dest="/", output=0), *mounts),
+    )
+    return Vertex(Op(exec=op), (tools(),), metadata=OpMetadata(ignore_cache=ignore_cache))
+
+
+def cache(name: str, dest: str, sharing: CacheSharing = CacheSharing.LOCKED) -> Mount:
+    return Mount(
+        NO_INPUT,
+        dest=dest,
+        output=NO_OUTPUT,
+        mount_type=MountType.CACHE,
+        cache=CacheOpt(name, sharing),
+    )
+
+
+def test_one_cache_in_two_places_of_a_step(with_engine: WithEngine) -> None:
+    script = "/busybox touch /one/file; /busybox test -e /two/file"
+    for sharing in CacheSharing:
+        mounts = cache("same", "/one", sharing), cache("same", "/two", CacheSharing.LOCKED)
+        vertex = run(f"{script} # {sharing}", *mounts)
+        found = with_engine(lambda bench, v=vertex: bench.tree(marshal(v.output()), folders=TOOLS))
+        assert "busybox" in found
+
+
+def test_a_step_that_ignores_the_cache_begins_its_cache_mounts_anew(
+    with_engine: WithEngine,
+) -> None:
+    fill = run("/busybox touch /a/old /b/old", cache("a", "/a"), cache("b", "/b"))
+    anew = run(
+        "/busybox test ! -e /a/old; /busybox touch /a/new", cache("a", "/a"), ignore_cache=True
+    )
+    after = run(
+        "/busybox test ! -e /a/old -a -e /a/new -a -e /b/old", cache("a", "/a"), cache("b", "/b")
+    )
+    with_engine(lambda bench: bench.tree(marshal(fill.output()), folders=TOOLS))
+    with_engine(
+        lambda bench: bench.tree(marshal(anew.output()), marshal(after.output()), folders=TOOLS)
+    )
+
+
+def test_the_second_output_alone_is_loaded_from_the_cache(with_engine: WithEngine) -> None:
+    """As imported caches have it: nobody exports a root that nobody asked for."""
+    vertex = run(
+        "/busybox cat /proc/sys/kernel/random/uuid > /out/unique",
+        Mount(NO_INPUT, dest="/out", output=1),
+    )
+
+    def use(bench: Bench) -> Any:
+        with bench.build(TOOLS) as build:
+            ref = build.solvable(marshal(vertex.output(1))).ref()
+            with open(os.path.join(bench.engine.pool.tree(ref).root, "unique")) as file:
+                text = file.read()
+        with bench.engine.store.database.write() as connection:
+            connection.execute(
+                "DELETE FROM results WHERE output = 0 AND snapshot IN ("
+                " SELECT id FROM snapshots WHERE description LIKE '%uuid%')"
+            )
+        return text
+
+    first, second = with_engine(use), with_engine(use)
+    assert first == second
