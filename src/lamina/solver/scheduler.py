@@ -417,7 +417,8 @@ class Scheduler(Generic[R]):
         leader = node.leader
         if leader is None:
             raise Cancelled("nobody waits for this any more")
-        node.results = tuple(cast("R", result.clone()) for result in leader.results or ())
+        made = leader.results or {}
+        node.results = {output: cast("R", result.clone()) for output, result in made.items()}
         if len(node.keys) > 1:
             self._stores(node)[0].link(node.keys)
         return Phase.DONE

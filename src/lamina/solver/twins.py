@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def follow(node: Node[R], leader: Node[R]) -> None:
     """Have a node's results made by another one."""
     node.leader = leader
+    leader.outputs |= node.outputs  # should it find them made after all, it loads these too
     leader.followers.append(node)
     for job in node.jobs:
         claim(job, node)
