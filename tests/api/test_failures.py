@@ -8,6 +8,7 @@ from lamina.api.errors import (
     Exit,
     Frontend,
     FrontendCap,
+    ProvenanceMaterialsIncomplete,
     Solve,
     Source,
     Stack,
@@ -91,12 +92,17 @@ def test_what_others_say() -> None:
     [
         (errors.MissingCapability("a.b"), Code.UNIMPLEMENTED, FrontendCap("a.b")),
         (errors.UnknownRequest("frontend.x"), Code.UNKNOWN, Subrequest("frontend.x")),
+        (
+            errors.IncompleteMaterials(("context",)),
+            Code.UNKNOWN,
+            ProvenanceMaterialsIncomplete((("context", "local_source"),)),
+        ),
     ],
 )
-def test_what_a_frontend_cannot_do(error: LaminaError, code: Code, detail: TypedError) -> None:
+def test_what_is_told_by_name(error: LaminaError, code: Code, detail: TypedError) -> None:
     status = to_status(error)
     assert (status.code, typed_errors(status)) == (code, [detail])
-    assert type(from_status(status)) is errors.Unsupported
+    assert type(from_status(status)) is type(error).__mro__[1]
 
 
 def test_frontends_come_last_and_the_outermost_at_the_end() -> None:

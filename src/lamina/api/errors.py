@@ -71,6 +71,12 @@ class Solve(NamedTuple):
     op: Op | None = None
 
 
+class ProvenanceMaterialsIncomplete(NamedTuple):
+    """What provenance could not tell by digest: each by name, and why (`local_source`)."""
+
+    incomplete: tuple[tuple[str, str], ...] = ()
+
+
 class Exit(NamedTuple):
     """A command's exit status."""
 
@@ -93,7 +99,17 @@ class Stack(NamedTuple):
     revision: str = ""
 
 
-TypedError = Vertex | Source | Frontend | FrontendCap | Subrequest | Solve | Exit | Stack
+TypedError = (
+    Vertex
+    | Source
+    | Frontend
+    | FrontendCap
+    | Subrequest
+    | Solve
+    | ProvenanceMaterialsIncomplete
+    | Exit
+    | Stack
+)
 
 _URLS: dict[type, str] = {
     Vertex: _PREFIX + "errdefs.Vertex+json",
@@ -102,6 +118,7 @@ _URLS: dict[type, str] = {
     FrontendCap: _PREFIX + "errdefs.FrontendCap+json",
     Subrequest: _PREFIX + "errdefs.Subrequest+json",
     Solve: _PREFIX + "errdefs.Solve+json",
+    ProvenanceMaterialsIncomplete: _PREFIX + "errdefs.ProvenanceMaterialsIncomplete+json",
     Exit: _PREFIX + "gatewayapi.ExitMessage+json",
     Stack: _PREFIX + "stack.Stack+json",
 }
@@ -151,6 +168,8 @@ def _to_json(error: TypedError) -> dict[str, Any]:
                 cache=_index_to_json(error.content_cache),
                 description=dict(error.description),
             )
+        case ProvenanceMaterialsIncomplete(incomplete):
+            return _present(incomplete=[_present(name=n, reason=why) for n, why in incomplete])
         case Exit(code):
             return _present(Code=code)
         case Stack(frames, cmdline, pid, version, revision):
@@ -177,6 +196,13 @@ def _from_json(kind: type, value: dict[str, Any]) -> TypedError:
             _index_from_json(value.get("file")),
             _index_from_json(value.get("cache")),
             tuple(sorted((value.get("description") or {}).items())),
+        )
+    if kind is ProvenanceMaterialsIncomplete:
+        return ProvenanceMaterialsIncomplete(
+            tuple(
+                (str(item.get("name", "")), str(item.get("reason", "")))
+                for item in value.get("incomplete") or ()
+            )
         )
     if kind is Exit:
         return Exit(int(value.get("Code", 0)))

@@ -91,6 +91,10 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
             yield typed.Exit(error.exit_code)
         case errors.MissingCapability():
             yield typed.FrontendCap(error.name)
+        case errors.IncompleteMaterials():
+            yield typed.ProvenanceMaterialsIncomplete(
+                tuple((name, "local_source") for name in error.folders)
+            )
         case errors.UnknownRequest():
             yield typed.Subrequest(error.name)
     step = error.step

@@ -2,6 +2,7 @@
 
     LaminaError
     ├── InvalidInput       what the user wrote cannot be understood or accepted
+    │   └── IncompleteMaterials … as not all that a build is made of is known by digest
     ├── NotFound           a file, stage, image or key that is not there
     ├── AlreadyExists      a name that is taken
     ├── PermissionDenied   the system or a registry said no
@@ -97,6 +98,18 @@ class LaminaError(Exception):
 
 class InvalidInput(LaminaError):
     kind = "invalid"
+
+
+class IncompleteMaterials(InvalidInput):
+    """Complete materials were asked for. `folders` are the client's, by name."""
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        named = f": folders of the client's: {', '.join(folders)}" if folders else ""
+        super().__init__(
+            f"provenance materials are incomplete{named}",
+            hint="leave out complete-materials, or build from a repository or an archive by URL",
+        )
+        self.folders = folders
 
 
 class NotFound(LaminaError):

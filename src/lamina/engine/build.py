@@ -161,7 +161,7 @@ class Build:
 
         engine, cancel = self.engine, self.cancel
         if provenance is not None:
-            from lamina.engine.provenance import with_provenance
+            from lamina.engine.provenance import check_materials, with_provenance
 
             result = with_provenance(self, result, provenance)
         graphs = [part.files.graph for part in result.parts if part.files.graph is not None]
@@ -180,6 +180,8 @@ class Build:
             ]
         finally:
             self._packing.end()
+        if provenance is not None:
+            check_materials(self, result, provenance)
         graph = self._solved(result)
         exports = Exports(
             engine.pool,

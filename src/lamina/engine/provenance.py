@@ -8,7 +8,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import IncompleteMaterials
 from lamina.base.gojson import encode
 from lamina.engine.attestations import INLINE_ONLY, REASON
 from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
+    from lamina.engine.materials import Materials
     from lamina.engine.result import BuildResult, PlatformResult
     from lamina.refs.ref import Ref
     from lamina.solver.node import Node
@@ -50,6 +51,14 @@ def with_provenance(build: Build, result: BuildResult, options: ProvenanceOption
     return result._replace(parts=tuple(map(attested, result.parts)))
 
 
+def check_materials(build: Build, result: BuildResult, options: ProvenanceOptions) -> None:
+    """Raise IncompleteMaterials if all are wanted and not all are known, whether or not an
+    output asks for provenance. All of the result must be made."""
+    if options.complete_materials:
+        for part in result.parts:
+            _Teller(build, result, part, options, "", time.time).materials()
+
+
 class _Teller:
     def __init__(
         self,
@@ -70,7 +79,7 @@ class _Teller:
         self._told = b""
 
     def tell(self) -> bytes:
-        """Raises InvalidInput if all materials are wanted and not all are known."""
+        """Raises IncompleteMaterials if all are wanted and not all are known."""
         with self._lock:
             if not self._told:
                 self._told = encode(self._document())
@@ -78,17 +87,7 @@ class _Teller:
 
     def _document(self) -> dict[str, Any]:
         build, part = self._build, self._part
-        noted = build.noted
-        if self._result.several:
-            noted = of_platform(noted, part.platform, [p.platform for p in self._result.parts])
-        materials = materials_of(self._nodes(), noted)
-        if self._options.complete_materials and not materials.complete:
-            raise InvalidInput(
-                "provenance materials are incomplete",
-                hint=f"folders of the client's: {', '.join(materials.folders)}"
-                if materials.folders
-                else "a step of the build is a build itself",
-            )
+        materials = self.materials()
         told = Told(
             part.files.call,
             materials,
@@ -100,6 +99,16 @@ class _Teller:
         if self._options.mode == "max":
             told = self._in_full(told)
         return predicate(told, self._options)
+
+    def materials(self) -> Materials:
+        noted = self._build.noted
+        if self._result.several:
+            every = [part.platform for part in self._result.parts]
+            noted = of_platform(noted, self._part.platform, every)
+        materials = materials_of(self._nodes(), noted)
+        if self._options.complete_materials and not materials.complete:
+            raise IncompleteMaterials(materials.folders)
+        return materials
 
     def _nodes(self) -> list[Node[Ref]]:
         """The vertices of the part, and those that are in no part: what frontends looked at."""
