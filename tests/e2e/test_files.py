@@ -325,13 +325,22 @@ def test_folders_that_an_archive_only_implies_are_the_image_s(
     assert (root / "var/other").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_cache_of_a_mode_of_its_own_begins_anew_without_the_build_cache(
-    store: Lamina, context: Callable[..., Path]
+@pytest.mark.parametrize("mode", ["", ",mode=0773"])
+def test_without_the_build_cache_mounts_begin_empty(
+    store: Lamina, context: Callable[..., Path], mode: str
 ) -> None:
     folder = context(
-        "FROM base\nARG N\n"
-        "RUN --mount=type=cache,target=/c,mode=0773 touch /c/$N && echo seen $(ls /c)\n"
+        f"FROM base AS a\nARG N\nRUN --mount=type=cache,target=/c{mode} touch /c/$N\n"
+        f"FROM a\nRUN --mount=type=cache,target=/c{mode} echo seen $(ls /c)\n"
+        "RUN --mount=type=cache,id=other,target=/c touch /c/$N && echo other $(ls /c)\n"
     )
-    for number, arguments, seen in ((1, (), "1"), (2, ("--no-cache",), "2"), (3, (), "2 3")):
+    for number, arguments, seen in (
+        (1, (), "1"),
+        (2, (), "1 2"),
+        (3, ("--no-cache",), "3"),
+        (4, ("--no-cache-filter=a",), "4"),
+        (5, (), "4 5"),
+    ):
         log = store.build(folder, "--build-arg", f"N={number}", *arguments)
         assert f"seen {seen}\n" in log
+    assert "other 3 4 5\n" in log

@@ -210,7 +210,7 @@ def _add_mount(
     if selector == "/":
         selector = ""
         if mount.type == "cache" and (mount.uid, mount.gid, mount.mode) != (None, None, None):
-            tree = _cache_folder(mount, tree, ignore_cache=stage.ignore_cache)
+            tree = _cache_folder(mount, tree)
             selector = _CACHE
     entry = Mount(selector=selector, dest=target, output=NO_OUTPUT, readonly=mount.readonly)
     if mount.type == "cache":
@@ -242,11 +242,8 @@ def _add_secret(mount: RunMount, mounts: _Mounts) -> None:
         )
 
 
-def _cache_folder(mount: RunMount, tree: Step | None, *, ignore_cache: bool) -> Step:
-    """A tree with a folder of the mode and owner that a new cache shall have.
-
-    One that is made anew, as without the build cache, begins a new cache.
-    """
+def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
+    """A tree with a folder of the mode and owner that a new cache shall have."""
     owner = ChownOpt(UserOpt(by_id=mount.uid or 0), UserOpt(by_id=mount.gid or 0))
     mode = 0o755 if mount.mode is None else mount.mode & 0o777
     mkdir = MkDirAction(_CACHE, mode, owner=owner, timestamp=-1)
@@ -254,8 +251,7 @@ def _cache_folder(mount: RunMount, tree: Step | None, *, ignore_cache: bool) -> 
     def make(inputs: Inputs) -> Op:
         return Op(file=FileOp((FileAction(inputs.place(0), NO_INPUT, 0, mkdir=mkdir),)))
 
-    name = "[internal] setting cache mount permissions"
-    return Step(make, (tree,), name=name, ignore_cache=ignore_cache)
+    return Step(make, (tree,), name="[internal] setting cache mount permissions")
 
 
 def _shown(stage: Stage, text: str, mounts: _Mounts, escape: str) -> str:

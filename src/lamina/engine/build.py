@@ -12,7 +12,7 @@ from lamina.cacheio.export import SolvedGraph
 from lamina.engine.anew import FreshMounts
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
-from lamina.engine.graph import load_graph
+from lamina.engine.graph import load_graph, renounced_caches
 from lamina.engine.registries import asked_by
 from lamina.engine.result import BuildResult, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
@@ -72,6 +72,7 @@ class Build:
         self.started = time.time()
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
+        self._renounced: set[str] = set()
         self._made: list[tuple[str, FrontendCall]] = []
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
@@ -125,7 +126,22 @@ class Build:
         graph = None
         if definition is not None and definition.ops:
             graph = load_graph(definition, self.options.allowed, self.devices)
+            self._renounce(definition)
         return Solvable(definition, graph, self._solve)
+
+    def _renounce(self, definition: Definition) -> None:
+        """Empty the cache mounts of steps that are to run without the cache, once in a build."""
+        caches = renounced_caches(definition)
+        with self._noting:
+            fresh = {name: above for name, above in caches.items() if name not in self._renounced}
+            self._renounced.update(fresh)
+        if not fresh:
+            return
+        mounts = self.engine.cache_mounts
+        for mount_id in mounts.names():
+            base, _, state = mount_id.rpartition(":")
+            if (fresh.get(base) is True and state.isdigit()) or fresh.get(mount_id) is False:
+                mounts.remove(mount_id, self.cancel)
 
     def dockerfile(self, requests: Sequence[FrontendRequest], bridge: Bridge) -> BuildResult:
         """Convert a Dockerfile for each of the platforms that the requests name."""

@@ -9,7 +9,7 @@ from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
 from lamina.llb.codec import decode_op, encode_definition
-from lamina.llb.op import DESCRIPTION_NAME, NetMode, OpMetadata, SecurityMode
+from lamina.llb.op import DESCRIPTION_NAME, NO_INPUT, MountType, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
 if TYPE_CHECKING:
@@ -75,6 +75,21 @@ def load_graph(
     if len(target) != 1:
         raise InvalidInput("a definition must end in one result")
     return Graph(tuple(vertices), target[0])
+
+
+def renounced_caches(definition: Definition) -> dict[str, bool]:
+    """The cache mounts, by name, of steps that are to run without the cache; True for those that
+    lie on top of a state."""
+    renounced = {digest for digest, extra in definition.metadata if extra.ignore_cache}
+    if not renounced:
+        return {}
+    found = {}
+    for data in definition.ops:
+        op = decode_op(data).exec if str(digest_of(data)) in renounced else None
+        for mount in op.mounts if op is not None else ():
+            if mount.mount_type is MountType.CACHE and mount.cache is not None:
+                found[mount.cache.id or mount.dest] = mount.input != NO_INPUT
+    return found
 
 
 def _check_entitlements(op: ExecOp, allowed: frozenset[str], location: Location | None) -> None:
