@@ -91,6 +91,7 @@ def test_any_option_is_read_or_refused(text: str) -> None:
         ("https://h/x?a=b@c", "https://h/x?a=b@c"),
         ("git@github.com:a/b", "git@github.com:a/b"),
         ("http://[::1", "http://[::1"),
+        ("http://u:p@[::1", "http://xxxxx:xxxxx@[::1"),
     ],
 )
 def test_redacted(url: str, shown: str) -> None:

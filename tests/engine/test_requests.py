@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from lamina.engine.attest_options import ProvenanceOptions
 from lamina.engine.materials import Materials
 from lamina.engine.predicate import Told, predicate
@@ -10,6 +13,7 @@ from lamina.engine.requests import recorded, request_of
 from lamina.engine.result import FrontendCall
 from lamina.llb.op import Definition, Op, OpMetadata, SourceOp
 from lamina.llb.state import Vertex, marshal
+from lamina.sources.material import GitMaterial
 
 SEED = FrontendCall("dockerfile.v0", {"target": "seed", "build-arg:A": "secret"})
 BASE = FrontendCall("dockerfile.v0", {"target": "base"}, {"seed": SEED})
@@ -117,3 +121,19 @@ def test_no_password_in_any_attribute() -> None:
     inner = FrontendCall("dockerfile.v0", {"target": "t"}, {"i": FrontendCall("f", attrs)})
     request, _ = told(inner._replace(root=FrontendCall("g", attrs)), "max")
     assert "hidden" not in str(request)
+
+
+@given(st.text(alphabet="htps:/@[]#?&=.git1x", max_size=24))
+def test_any_context_is_told(text: str) -> None:
+    for context in (text, f"https://{text}", f"https://h/x.git{text}", f"git@{text}"):
+        call = FrontendCall("", {"context": context, "input:context": text, "filename": text})
+        assert isinstance(request_of(call, Materials()).source.uri, str)
+
+
+def test_contexts_by_query() -> None:
+    git = GitMaterial("https://h/x.git#refs/heads/main", "a" * 64)
+    materials = Materials(git=(git,))
+    call = FrontendCall("", {"context": "https://h/x.git?branch=main&subdir=src"})
+    source = request_of(call, materials).source
+    assert source.uri == "https://h/x.git#refs/heads/main:src"
+    assert source.digest == {"sha256": "a" * 64}

@@ -100,8 +100,10 @@ def redacted(url: str) -> str:
             return url
         account, _, host = parts.netloc.rpartition("@")
         name, colon, _ = account.partition(":")
-    except ValueError:
-        return url
+    except ValueError:  # no URL, but there may be a password in it all the same
+        scheme, slashes, rest = url.partition("://")
+        _, at, place = rest.rpartition("@")
+        return f"{scheme}{slashes}xxxxx:xxxxx@{place}" if at else url
     masked = "xxxxx" if name else ""
     if colon:
         masked += ":xxxxx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_git_url, parse_git_url
 from lamina.engine.materials import redacted
 
@@ -135,7 +136,10 @@ def _private(name: str) -> bool:
 
 def _config_source(context: str, materials: Materials) -> ConfigSource:
     if is_git_url(context):
-        url = parse_git_url(context)
+        try:
+            url = parse_git_url(context)
+        except InvalidInput:  # of a call whose frontend looked at no such thing
+            return ConfigSource(redacted(context))
         ref = f"#{url.ref}" if url.ref else ""
         folder = f"{ref or '#'}:{url.folder}" if url.folder else ref
         for git in materials.git:
