@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,14 @@ from lamina.engine.result import FrontendCall
 from lamina.llb.op import Definition, Op, OpMetadata, SourceOp
 from lamina.llb.state import Vertex, marshal
 from lamina.sources.material import GitMaterial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from conftest import Bench
+
+    WithEngine = Callable[[Callable[[Bench], Any]], Any]
 
 SEED = FrontendCall("dockerfile.v0", {"target": "seed", "build-arg:A": "secret"})
 BASE = FrontendCall("dockerfile.v0", {"target": "base"}, {"seed": SEED})
@@ -137,3 +147,20 @@ def test_contexts_by_query() -> None:
     source = request_of(call, materials).source
     assert source.uri == "https://h/x.git#refs/heads/main:src"
     assert source.digest == {"sha256": "a" * 64}
+
+
+def test_builds_forget_what_was_made_for_them(with_engine: WithEngine) -> None:
+    made = definition("a")
+
+    def use(bench: Bench) -> list[bool]:
+        producers = bench.engine.producers
+        known = []
+        with bench.build() as build:
+            build.made_by(made, BASE)
+            known.append(bool(producers.of({"x": made})))
+        known.append(bool(producers.of({"x": made})))
+        build.made_by(made, BASE)  # a call that came late
+        known.append(bool(producers.of({"x": made})))
+        return known
+
+    assert with_engine(use) == [True, False, False]

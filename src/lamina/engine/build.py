@@ -73,7 +73,7 @@ class Build:
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
         self._renounced: set[str] = set()
-        self._made: list[tuple[str, FrontendCall]] = []
+        self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
         self._fresh = FreshMounts(engine.cache_mounts, cancel)
@@ -115,6 +115,8 @@ class Build:
     def made_by(self, definition: Definition | None, call: FrontendCall) -> None:
         """Remember what a definition came of, for provenance of calls that it is given to."""
         with self._noting:
+            if self._made is None:  # a frontend in a client that asks until the end
+                return
             if key := self.engine.producers.add(definition, call):
                 self._made.append((key, call))
 
@@ -234,7 +236,9 @@ class Build:
             if not failed:
                 raise
         finally:
-            self.engine.producers.drop(self._made)
+            with self._noting:
+                made, self._made = self._made or [], None
+            self.engine.producers.drop(made)
             self.engine.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:
