@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from daemon_process import DaemonProcess
 
+from daemon_process import DaemonProcess
 from lamina.api import content, control, health, history
 from lamina.api.message import receive, unary
 from lamina.base.errors import LaminaError

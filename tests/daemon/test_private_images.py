@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from daemon_client import solve
-from daemon_process import DaemonProcess
 
 from commands import Done, RemoteLamina
+from daemon_process import DaemonProcess
 from lamina.api.failures import from_status
 from lamina.base.errors import PermissionDenied
 from lamina.wire.contract import StatusError
