@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from lamina.cacheio.options import make_export
+from lamina.engine.caches import CacheWishes
+from lamina.engine.wire_result import read_result
 from lamina.llb.op import (
     NO_INPUT,
     NO_OUTPUT,
@@ -25,6 +28,7 @@ from lamina.llb.state import Edge, Vertex, marshal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import Bench
 
@@ -104,3 +108,22 @@ def test_the_second_output_alone_is_loaded_from_the_cache(with_engine: WithEngin
 
     first, second = with_engine(use), with_engine(use)
     assert first == second
+
+
+def test_a_cache_holds_steps_whose_files_were_never_laid_out(
+    with_engine: WithEngine, tmp_path: Path
+) -> None:
+    """A copy that nobody ran anything on, of a build without outputs."""
+    vertex = run("/busybox touch /file")
+    copy = CopyAction("/file", "/copy", mode=-1, timestamp=-1)
+    action = FileAction(NO_INPUT, 0, 0, copy=copy)
+    copied = marshal(Vertex(Op(file=FileOp((action,))), (vertex.output(),)).output())
+    export = make_export({"type": "local", "dest": str(tmp_path / "cache")})
+    wishes = CacheWishes(exports=(export,))
+
+    def use(bench: Bench) -> None:
+        with bench.build(TOOLS, wishes=wishes) as build:
+            build.finish(read_result(build.solvable(copied), None, {}), (), cast("Any", None))
+
+    with_engine(use)
+    assert os.listdir(tmp_path / "cache" / "blobs" / "sha256")

@@ -180,3 +180,28 @@ def test_metadata_goes_round(with_engine: WithEngine) -> None:
             return [part[:6] for part in made.parts] == [part[:6] for part in again.parts]
 
     assert with_engine(use)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "reason"),
+    [
+        ("refs.platforms", "null", "invalid empty platforms index"),
+        ("refs.platforms", '{"Platforms": [{}]}', "invalid empty platform key"),
+        ("refs.platforms", '{"Platforms": [{"ID": "x"}]}', "invalid platform value"),
+        ("refs.platforms", '{"Platforms": [3]}', "malformed refs.platforms"),
+        ("refs.platforms", "[", "malformed refs.platforms"),
+        ("containerimage.config", "null", "invalid null image config"),
+        ("containerimage.config", '{"os": "linux"}', "must be specified together"),
+        ("containerimage.config", '{"architecture": "amd64"}', "must be specified together"),
+        ("containerimage.config", "[]", "malformed image config"),
+    ],
+)
+def test_metadata_that_says_nothing_usable(
+    with_engine: WithEngine, key: str, text: str, reason: str
+) -> None:
+    def use(bench: Bench) -> None:
+        with bench.build() as build:
+            read_result(build.solvable(file("/a", b"")), None, {key: text.encode()})
+
+    with pytest.raises(LaminaError, match=reason):
+        with_engine(use)

@@ -46,7 +46,8 @@ class EngineSources:
         else:
             lent = session.folder(name, FolderRequest(), Cancellation())
             layout = FolderLayout(f"{lent.path}@{digest}" if digest else lent.path)
-        return LayoutSource(layout, name, platform, self._store.blobs, self._pool)
+        layers = attrs.get("oci.layerlimit", "")
+        return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
 
     def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource, http_file

@@ -106,20 +106,33 @@ def _platforms(metadata: Mapping[str, bytes]) -> dict[str, Platform]:
     if not text:
         return {}
     try:
-        listed: list[dict[str, Any]] = json.loads(text)["Platforms"] or []
-        return {
-            str(entry["ID"]): normalise(platform_from_json(entry["Platform"])) for entry in listed
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        document: dict[str, Any] | None = json.loads(text)
+        listed: list[dict[str, Any]] = (document or {}).get("Platforms") or []
+        found = {}
+        for entry in listed:
+            platform = entry.get("Platform") or {}
+            if not entry.get("ID"):
+                raise InvalidInput("invalid empty platform key for exporter")
+            if not platform.get("os") or not platform.get("architecture"):
+                raise InvalidInput(f"invalid platform value {json.dumps(platform)}")
+            found[str(entry["ID"])] = normalise(platform_from_json(platform))
+    except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(f"malformed {PLATFORMS} in a frontend's result: {error!r}") from error
+    if not found:
+        raise InvalidInput("invalid empty platforms index for exporter")
+    return found
 
 
 def _platform_of(config: bytes) -> Platform:
-    if config:
-        try:
-            platform = platform_from_json(json.loads(config))
-        except (ValueError, AttributeError) as error:
-            raise InvalidInput(f"malformed image config in a frontend's result: {error}") from error
-        if platform.architecture:
-            return normalise(platform)
-    return host_platform()
+    if not config:
+        return host_platform()
+    try:
+        document = json.loads(config)
+        if document is None:
+            raise InvalidInput("invalid null image config for export")
+        platform = platform_from_json(document)
+    except (ValueError, AttributeError) as error:
+        raise InvalidInput(f"malformed image config in a frontend's result: {error}") from error
+    if bool(platform.os) != bool(platform.architecture):
+        raise InvalidInput("invalid image config: os and architecture must be specified together")
+    return normalise(platform) if platform.architecture else host_platform()

@@ -174,8 +174,6 @@ def _form(attributes: _Attributes, *, untagged: bool = False, inline: bool = Fal
     inline = attributes.flag("attestation-inline", inline)
     attributes.flag("prefer-nondist-layers")  # layers keep the media type that they came with
     annotations = attributes.annotations()
-    if docker_types and compression.algorithm.value == "zstd":
-        raise InvalidInput("--output: compression=zstd conflicts with oci-mediatypes=false")
     if docker_types and annotations:
         raise InvalidInput("--output: annotations conflict with oci-mediatypes=false")
     if docker_types and artifact:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lamina.sources.image import ImageResolver
     from lamina.stores.cache_mounts import CacheMountStore
 
+LAYER_LIMIT = "image.layerlimit"
 RESOLVE_MODE = "image.resolvemode"
 
 
@@ -162,7 +163,8 @@ def _source(
             from lamina.sources.image import ImageSource
 
             resolver = workshop.resolver(ResolveMode.parse(attrs.get(RESOLVE_MODE, "")))
-            return ImageSource(parse_reference(rest), wanted, resolver, workshop.pool)
+            layers = attrs.get(LAYER_LIMIT, "")
+            return ImageSource(parse_reference(rest), wanted, resolver, workshop.pool, layers)
         case "oci-layout":
             return workshop.sources.layout(rest, attrs, wanted, session)
         case "http" | "https":

@@ -66,7 +66,7 @@ class RefResults:
 
     def peek(self, key: CacheKey, output: int) -> int | None:
         """The state that is remembered under a key, without using it."""
-        return self._table.find(key.id, output)[1]
+        return self._table.peek(key.id, output)
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[Ref]) -> None:
         rows = self._rows(keys)

@@ -92,8 +92,10 @@ class ImageResolver:
     ) -> ResolvedManifest:
         """Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
         name = str(reference)
-        if reference.digest is not None and self._blobs.has(reference.digest):
-            return self._read(reference.digest, reference, platform, cancel)
+        digest = reference.digest
+        # What another repository has is not this one's, though its content is the same.
+        if digest is not None and self._remembers and self._images.known(reference.name, digest):
+            return self._read(digest, reference, platform, cancel)
         local = self._images.get(name) if reference.digest is None else None
         known = self._images.pull(name, str(platform)) if self._remembers else None
         if self._mode is ResolveMode.LOCAL:
@@ -176,7 +178,10 @@ class ImageResolver:
 
 
 class ImageSource:
-    """One image of a definition, pinned by digest. Its layers stay where they are until used."""
+    """One image of a definition, pinned by digest. Its layers stay where they are until used.
+
+    `layers` says how many of them, from the lowest, are wanted; all if it is empty.
+    """
 
     def __init__(
         self,
@@ -184,15 +189,21 @@ class ImageSource:
         platform: Platform,
         resolver: ImageResolver,
         pool: RefPool,
+        layers: str = "",
     ) -> None:
         self._reference = reference
         self._platform = platform
         self._resolver = resolver
         self._pool = pool
+        self._layers = layers
         self._digest: Digest | None = None
 
-    def cache_map(self, context: OpContext) -> CacheMap:
+    def _resolve(self, context: OpContext) -> ResolvedManifest:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        return lowest_layers(resolved, self._layers)
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        resolved = self._resolve(context)
         self._digest = resolved.digest
         return CacheMap(source_digest(image_key(resolved, self._platform)))
 
@@ -204,8 +215,25 @@ class ImageSource:
         return ImageMaterial(str(self._reference), self._platform, self._digest)
 
     def fetch(self, context: OpContext) -> Ref:
-        resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        resolved = self._resolve(context)
         return image_ref(self._pool, resolved, str(self._reference))
+
+
+def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
+    """The image as if it had that many layers; itself if `limit` is empty. Raises InvalidInput."""
+    if not limit:
+        return resolved
+    layers = resolved.manifest.layers
+    if not limit.isascii() or not limit.isdecimal() or not 0 < int(limit[:9]) <= len(layers):
+        raise InvalidInput(f"invalid layer limit {limit}: the image has {len(layers)} layers")
+    count = int(limit)
+    document = load_json_object(resolved.config, "image configuration")
+    rootfs = document.get("rootfs") or {}
+    rootfs["diff_ids"] = (rootfs.get("diff_ids") or [])[:count]
+    config = encode({**document, "rootfs": rootfs})
+    return resolved._replace(
+        manifest=resolved.manifest._replace(layers=layers[:count]), config=config
+    )
 
 
 def image_key(resolved: ResolvedManifest, platform: Platform) -> str:

@@ -16,7 +16,7 @@ from lamina.base.oci import (
 )
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
-from lamina.sources.image import ResolvedManifest, image_key, image_ref
+from lamina.sources.image import ResolvedManifest, image_key, image_ref, lowest_layers
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
@@ -111,11 +111,17 @@ class LentLayout:
 class LayoutSource:
     """An image of a layout. What is needed is copied into the store, checked.
 
-    `name` is what the definition calls the layout.
+    `name` is what the definition calls the layout; `layers` is as for `ImageSource`.
     """
 
     def __init__(
-        self, layout: Layout, name: str, platform: Platform, blobs: BlobStore, pool: RefPool
+        self,
+        layout: Layout,
+        name: str,
+        platform: Platform,
+        blobs: BlobStore,
+        pool: RefPool,
+        layers: str = "",
     ) -> None:
         self._layout = layout
         self._name = name
@@ -123,6 +129,7 @@ class LayoutSource:
         self._platform = platform
         self._blobs = blobs
         self._pool = pool
+        self._layers = layers
 
     def resolve(self, cancel: Cancellation) -> ResolvedManifest:
         """Raises NotFound, Corrupt, Unsupported (platform)."""
@@ -139,7 +146,8 @@ class LayoutSource:
                 raise Corrupt(f"{self._layout}: an index within an index")
         config = self._read(document.config, cancel)
         self._found = target.digest
-        return ResolvedManifest(target.digest, document, config, own)
+        resolved = ResolvedManifest(target.digest, document, config, own)
+        return lowest_layers(resolved, self._layers)
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self.resolve(context.cancel)

@@ -84,6 +84,17 @@ class ImageTable:
         )
         return Pull(Digest(row[0]), Digest(row[1]), row[2]) if row else None
 
+    def known(self, repository: str, digest: Digest) -> bool:
+        """Whether this digest is known to be something of a repository's."""
+        row = self._database.row(
+            "SELECT 1 FROM (SELECT name, digest FROM images UNION SELECT name, digest FROM pulls"
+            " UNION SELECT name, manifest FROM pulls) WHERE digest = ?1 AND"
+            " substr(name, 1, length(?2) + 1) IN (?2 || ':', ?2 || '@') LIMIT 1",
+            digest,
+            repository,
+        )
+        return row is not None
+
     def record_pull(self, name: str, platform: str, digest: Digest, manifest: Digest) -> None:
         with self._database.write() as connection:
             connection.execute(

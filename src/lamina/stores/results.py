@@ -46,6 +46,13 @@ class ResultTable:
             return False, None
         return True, None if row[0] is None else int(row[0])
 
+    def peek(self, key_id: str, output: int) -> int | None:
+        """The snapshot of a result, though it may be a plan of a process that is gone."""
+        row = self._database.row(
+            "SELECT snapshot FROM results WHERE key = ? AND output = ?", key_id, output
+        )
+        return None if row is None or row[0] is None else int(row[0])
+
     def structures(self, key_id: str) -> list[KeyRow]:
         """The forms of a key: its own, and those of the keys that lead to it."""
         rows = self._database.rows(
