@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
 from lamina.cacheio.export import SolvedGraph
-from lamina.engine.anew import FreshMounts
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph, renounced_caches
@@ -76,7 +75,6 @@ class Build:
         self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
         self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
         self.results = self.caches.results()
-        self._fresh = FreshMounts(engine.cache_mounts, cancel)
         self._packing = EarlyPacking(engine.pool, events, cancel)
         self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
 
@@ -242,7 +240,6 @@ class Build:
             self.engine.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:
-        self._fresh.begin(graph)
         return self.engine.scheduler.solve(self.job, graph)
 
     def _attested(self, part: PlatformResult) -> Attested | None:
