@@ -491,3 +491,11 @@ def test_a_misspelt_platform_argument_is_recognised(
     with pytest.raises(InvalidInput) as caught:
         convert(f"FROM --platform={flag} base\n")
     assert caught.value.hint == f"did you mean {meant}?"
+
+
+def test_bytes_that_are_no_text_become_replacement_characters(convert: Convert) -> None:
+    made = convert("FROM base\nLABEL a=\udc8b<\nRUN echo \udcff\n")
+    assert made.settings["Labels"] == {"a": "\ufffd<"}
+    assert made.history[-1] == "RUN /bin/sh -c echo \ufffd # buildkit"
+    assert made.execs[0].meta is not None
+    assert made.execs[0].meta.args[-1] == "echo \udcff"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Corrupt
+from lamina.base.gojson import encode
 from lamina.base.oci import load_json_object, platform_from_json, platform_to_json
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ class ImageConfig:
         document["config"] = settings
         if self.history:
             document["history"] = self.history
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "surrogateescape")
+        # Bytes of the Dockerfile that are no UTF-8 become replacement characters, as in Go.
+        return encode(document)
 
 
 def _format_time(epoch: int) -> str:
