@@ -56,6 +56,9 @@ class Memory:
     def has(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
+    def knows(self, key: CacheKey, output: int) -> bool:
+        return key.id in self.kept
+
     def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
         for key in keys:
             self.kept[key.id] = tuple(results)
