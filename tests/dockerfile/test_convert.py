@@ -499,3 +499,14 @@ def test_bytes_that_are_no_text_become_replacement_characters(convert: Convert) 
     assert made.history[-1] == "RUN /bin/sh -c echo \ufffd # buildkit"
     assert made.execs[0].meta is not None
     assert made.execs[0].meta.args[-1] == "echo \udcff"
+
+
+def test_passwords_in_addresses_are_not_shown(convert: Convert) -> None:
+    made = convert(
+        "FROM base\nARG T=hush\nADD https://me:hush@h.example/x /\n"
+        "ADD https://$T@h.example/y.git#v1 /r\n"
+    )
+    assert "https://me:hush@h.example/x" in made.sources
+    shown = " ".join(made.names) + " ".join(made.history).replace("T=hush", "")
+    assert "xxxxx:xxxxx@h.example/x" in shown
+    assert "hush" not in shown

@@ -8,6 +8,7 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
+from lamina.base.redact import redacted
 from lamina.llb.codec import decode_op, encode_definition
 from lamina.llb.op import DESCRIPTION_NAME, NO_INPUT, MountType, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
@@ -142,7 +143,7 @@ def _place(place: SourceLocation, infos: Sequence[SourceInfo]) -> Location | Non
 
 def _name(op: Op) -> str:
     if op.source is not None:
-        return op.source.identifier
+        return redacted(op.source.identifier)
     if op.exec is not None and op.exec.meta is not None:
         return " ".join(op.exec.meta.args)
     for kind in ("file", "merge", "diff", "build"):

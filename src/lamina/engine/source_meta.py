@@ -16,6 +16,7 @@ from lamina.api.sourcemeta import (
 )
 from lamina.api.timestamp import at_nanoseconds
 from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.engine.steps import step
 from lamina.ops.resolve import RESOLVE_MODE, source_platform
@@ -37,7 +38,7 @@ def resolve_source_meta(
     if source is None:
         raise InvalidInput("source is required")
     scheme, _, place = source.identifier.partition("://")
-    name = request.log_name or f"resolve image config for {source.identifier}"
+    name = request.log_name or f"resolve image config for {redacted(source.identifier)}"
     match scheme:
         case "docker-image" | "oci-layout":
             with step(name, build.events):

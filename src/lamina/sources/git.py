@@ -96,7 +96,7 @@ class GitSource:
         from lamina.sources.material import GitMaterial
 
         ref = f"#{self._url.ref}" if self._url.ref else ""
-        return GitMaterial(self._url.remote + ref, self.remote.commit)
+        return GitMaterial(self.remote.shown + ref, self.remote.commit)
 
     def fetch(self, context: OpContext) -> Ref:
         remote = self.remote
