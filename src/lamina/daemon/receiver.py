@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api import filemode
 from lamina.api.filesync import Stat
-from lamina.base.errors import Unsupported
+from lamina.base.errors import AlreadyExists, Unsupported
 from lamina.session.sender import opener_of
 from lamina.session.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
@@ -37,8 +37,14 @@ class SessionReceiver:
         self._session = session
         self._cancel = cancel
 
-    def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
-        return self._session.open_file(int(output.dest), (), self._cancel)
+    @contextmanager
+    def file(self, output: ArchiveOutput | TarOutput, /) -> Iterator[ByteSink]:
+        # A client that has the output already says so, and need not be sent it.
+        with (
+            suppress(AlreadyExists),
+            self._session.open_file(int(output.dest), (), self._cancel) as sink,
+        ):
+            yield sink
 
     def layout(
         self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /

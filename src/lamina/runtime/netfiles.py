@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLV = "/etc/resolv.conf"
 _GRAIN = 10_000_000
-"""A folder's time may be a tick or two (ns) later than that of the file just made in it."""
+"""A folder's time may be a tick or two (ns) off that of the file just made in it."""
 _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
@@ -103,7 +103,8 @@ def _remove_stub(parent: int, stub: Stub) -> None:
     else:
         return
     if stub.times is not None:
-        changed_since = around.st_mtime_ns > status.st_mtime_ns + _GRAIN
+        # Back too: the step may have given its folders a time of old.
+        changed_since = abs(around.st_mtime_ns - status.st_mtime_ns) > _GRAIN
         kept = (around.st_atime_ns, around.st_mtime_ns) if changed_since else stub.times
         os.utime(parent, ns=kept)
 
