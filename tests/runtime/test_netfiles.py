@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamina.runtime.contract import TmpfsMount
 from lamina.runtime.netfiles import find_stubs, remove_stubs
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def test_a_folder_keeps_the_time_that_the_step_gave_it(tmp_path: Path, touched: 
     folder = tmp_path / "var"
     folder.mkdir()
     os.utime(folder, (BEFORE, BEFORE))
-    stubs = find_stubs(str(tmp_path), [TmpfsMount("/var/one", 0), TmpfsMount("/var/two", 0)], ())
+    stubs = find_stubs(str(tmp_path), ["/var/one", "/var/two"])
     (folder / "one").mkdir()
     (folder / "two").mkdir()
     if touched:

@@ -94,7 +94,7 @@ class ImageResolver:
         name = str(reference)
         digest = reference.digest
         # What another repository has is not this one's, though its content is the same.
-        if digest is not None and self._remembers and self._images.known(reference.name, digest):
+        if digest is not None and self._images.known(reference.name, digest):
             return self._read(digest, reference, platform, cancel)
         local = self._images.get(name) if reference.digest is None else None
         known = self._images.pull(name, str(platform)) if self._remembers else None
