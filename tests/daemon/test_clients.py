@@ -134,7 +134,7 @@ def test_a_step_lives_as_long_as_one_build_waits_for_it(
 def test_one_that_is_cancelled_leaves_the_other_its_result(
     client: RemoteLamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folder = context(SLOW)
+    folder = context(SLOW.replace("sleep 2", "sleep 8"))  # on a busy machine too
     with Watched(client, folder) as first, Watched(client, folder, "-o", f"{tmp_path}/o") as second:
         first.until("begun")
         second.until("begun")
