@@ -17,6 +17,7 @@ from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
+    from lamina.daemon.filters import Fields
     from lamina.stores.blobs import BlobStore
     from lamina.wire.contract import Handler, ServerCall
 
@@ -68,13 +69,12 @@ class ContentService:
         filters = parse_filters(request.filters)
         found: list[api.Info] = []
         for digest in self._blobs.digests():
-            values = {"digest": str(digest)}
             try:
                 info = self._info(digest)
             except StatusError:
                 continue  # it was removed meanwhile
-            values["size"] = str(info.size)
-            if filters.matches(lambda path, values=values: values.get(path[0])):  # type: ignore[misc]
+            values = {"digest": str(digest), "size": str(info.size)}
+            if filters.matches(_fields(values)):
                 found.append(info)
             if len(found) == _MANY:
                 call.send(encode(api.ListContentResponse(tuple(found)), api.SCHEMA))
@@ -108,3 +108,7 @@ def _digest(text: str) -> Digest:
 
 def _refuse(call: ServerCall) -> None:
     raise StatusError(Code.UNIMPLEMENTED, "this content store is only for reading")
+
+
+def _fields(values: dict[str, str]) -> Fields:
+    return lambda path: values.get(path[0])
