@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from lamina.base.digest import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lamina.base.digest import Digest
 
 # "user" with the password "secret"
 HTPASSWD = "user:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"
@@ -91,3 +97,27 @@ def make_certificates(folder: Path) -> None:
         *["x509", "-req", "-in", "req.pem", "-CA", "ca.pem", "-CAkey", "ca.key"],
         *["-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", "cert.pem"],
     )
+
+
+def put_blob(host: str, name: str, data: bytes) -> Digest:
+    """Upload bytes into a repository of a plain registry."""
+    with _request("POST", f"http://{host}/v2/{name}/blobs/uploads/") as answer:
+        place = answer.headers["Location"]
+    digest = digest_of(data)
+    mark = "&" if "?" in place else "?"
+    _request("PUT", f"{place}{mark}digest={digest}", data, "application/octet-stream").close()
+    return digest
+
+
+def put_manifest(host: str, name: str, document: dict[str, Any], tag: str = "") -> Digest:
+    """Upload a manifest or an index, by its digest if it has no tag."""
+    data = json.dumps(document).encode()
+    digest = digest_of(data)
+    url = f"http://{host}/v2/{name}/manifests/{tag or digest}"
+    _request("PUT", url, data, document["mediaType"]).close()
+    return digest
+
+
+def _request(method: str, url: str, data: bytes = b"", kind: str = "") -> Any:
+    headers = {"Content-Type": kind} if kind else {}
+    return urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method))

@@ -18,6 +18,7 @@ from lamina.base.git_url import GitUrl, parse_git_url
 from lamina.sources.git import git_access_of, git_url_of
 from lamina.sources.git_command import GitAccess
 from lamina.sources.git_remote import GitRemote
+from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -157,13 +158,14 @@ class Opened:
         self.kept = tmp_path / "kept"
         self.client = Client()
         self.count = 0
+        self.pins: BuildPins | None = None
         for folder in (self.scratch, self.kept):
             folder.mkdir()
 
     def remote(self, url: str | GitUrl, access: GitAccess | None = None) -> GitRemote:
         parsed = parse_git_url(url) if isinstance(url, str) else url
         where = (str(self.kept), str(self.scratch), self.client)
-        return GitRemote(parsed, *where, access or GitAccess())  # type: ignore[arg-type]
+        return GitRemote(parsed, *where, access or GitAccess(), self.pins)  # type: ignore[arg-type]
 
     def check_out(self, url: str | GitUrl) -> Path:
         from pathlib import Path
@@ -251,6 +253,39 @@ def test_a_moved_tag_and_a_ref_that_became_a_folder(
     git(folder, "update-server-info")
     assert (opened.check_out(f"{at}#light-one") / "file").read_text() == "three"
     assert (opened.check_out(f"{at}#both/deeper") / "file").read_text() == "two"
+
+
+def test_a_build_sees_one_commit_of_a_ref(tmp_path: Path, dumb: str, opened: Opened) -> None:
+    repository = make_repository(tmp_path / "served/x")
+    opened.pins = BuildPins()
+    urls = [f"{dumb}/x/.git{ref}" for ref in ("", "#light-one", "#heavy-one")]
+    before = [(opened.check_out(url) / "file").read_text() for url in urls]
+    (repository / "file").write_text("four")
+    git(repository, "commit", "-qam", "four")
+    git(repository, "tag", "-f", "light-one")
+    git(repository, "tag", "-f", "heavy-one")
+    git(repository, "update-server-info")
+    assert [(opened.check_out(url) / "file").read_text() for url in urls] == before
+    assert before == ["three", "one", "one"]
+    head = git(repository, "rev-parse", "HEAD")
+    moved = opened.remote(f"{urls[1]}?".replace("#light-one?", f"?checksum={head[:9]}#light-one"))
+    moved.resolve(Cancellation())
+    assert moved.commit == head
+    opened.pins = None  # the next build
+    assert [(opened.check_out(url) / "file").read_text() for url in urls] == ["four"] * 3
+
+
+def test_a_tag_that_moved_before_its_commit_was_fetched(
+    tmp_path: Path, dumb: str, opened: Opened
+) -> None:
+    repository = make_repository(tmp_path / "served/x")
+    remote = opened.remote(f"{dumb}/x/.git#heavy-one")
+    remote.resolve(Cancellation())
+    git(repository, "tag", "-f", "heavy-one")
+    git(repository, "update-server-info")
+    work = opened.scratch / "work"
+    remote.check_out(str(work), Cancellation())
+    assert (work / "file").read_text() == "one"
 
 
 def test_submodules_of_servers_that_cannot_cut(tmp_path: Path, dumb: str, opened: Opened) -> None:

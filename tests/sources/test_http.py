@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import threading
@@ -21,6 +22,7 @@ from lamina.base.errors import (
     Unsupported,
 )
 from lamina.sources.http import HttpFile, HttpSource, http_file
+from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -84,10 +86,14 @@ def server() -> Iterator[Server]:
 
 
 class Client:
+    """A build, and its client's session."""
+
     id = ""
 
-    def __init__(self, secrets: Mapping[str, bytes]) -> None:
+    def __init__(self, secrets: Mapping[str, bytes], pins: BuildPins | None = None) -> None:
         self._secrets = secrets
+        self.pins = pins or BuildPins()
+        self.session = self
 
     def secret(self, secret_id: str) -> bytes | None:
         return self._secrets.get(secret_id)
@@ -112,10 +118,11 @@ class Downloads:
         self.folder = folder
         self.secrets: dict[str, bytes] = {}
         self.pool = Pool()
+        self.pins: BuildPins | None = None
 
     def source(self, url: str, **attrs: str) -> HttpSource:
         named = {key.replace("_", "."): value for key, value in attrs.items()}
-        client: Any = Client(self.secrets)
+        client: Any = Client(self.secrets, self.pins)
         pool: Any = self.pool
         return HttpSource(url, http_file(named), str(self.folder), pool, client)
 
@@ -143,6 +150,37 @@ def test_what_has_not_changed_does_not_come_again(server: Server, downloads: Dow
         assert methods[:2] == ["GET", "HEAD"] if understands else ["HEAD", "GET"]
         assert downloads.text(url) == '"2"'
     assert all("buildkit/v" in headers["user-agent"] for _, _, headers in server.asked)
+
+
+def test_a_build_sees_one_content_of_a_url(server: Server, downloads: Downloads) -> None:
+    url = f"{server.url}/f"
+    digest = f"sha256:{hashlib.sha256(b'new').hexdigest()}"
+    downloads.pins = BuildPins()
+    server.pages["/f"] = Page(body=b"old")
+    assert downloads.text(url) == "old"
+    server.pages["/f"] = Page(body=b"new")
+    assert downloads.text(url) == "old"
+    assert len(server.asked) == 1
+    assert downloads.text(url, http_checksum=digest) == "new"
+    assert downloads.text(url) == "old"
+    downloads.pins = None  # the next build
+    assert downloads.text(url) == "new"
+
+
+def test_what_is_packed_for_the_way_is_unpacked(server: Server, downloads: Downloads) -> None:
+    text = "many words " * 100_000
+    packed = gzip.compress(text.encode())
+    server.pages["/f"] = Page(body=packed, headers={"Content-Encoding": "gzip", "ETag": "1"})
+    assert downloads.text(f"{server.url}/f") == text
+    downloads.text(f"{server.url}/f")
+    assert [(m, h["accept-encoding"]) for m, _, h in server.asked] == [
+        ("GET", "gzip"),
+        ("HEAD", "gzip"),
+    ]
+    server.pages["/g"] = Page(body=packed)  # a file that is gzip by itself
+    source = downloads.source(f"{server.url}/g")
+    with open(source.data(source.bring(Cancellation())), "rb") as file:
+        assert file.read() == packed
 
 
 def test_times_are_asked_for_where_there_is_no_tag(server: Server, downloads: Downloads) -> None:
@@ -271,6 +309,13 @@ def test_what_logs_in_stays_with_its_host(server: Server, downloads: Downloads) 
         (Page(500), Unavailable, "invalid response status 500"),
         (Page(304), Unavailable, "304"),
         (Page(headers={"Content-Length": "99"}), Unavailable, "127.0.0.1"),
+        (Page(404), NotFound, "not found .invalid response status 404"),
+        (Page(body=b"x", headers={"Content-Encoding": "gzip"}), Unavailable, "breaks off"),
+        (
+            Page(body=gzip.compress(b"x")[:-3], headers={"Content-Encoding": "gzip"}),
+            Unavailable,
+            "breaks off",
+        ),
     ],
 )
 def test_bad_answers(

@@ -15,6 +15,7 @@ from lamina.engine.graph import load_graph, renounced_caches
 from lamina.engine.registries import asked_by
 from lamina.engine.result import BuildResult, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
+from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class BuildOptions(NamedTuple):
 class Build:
     """Solves definitions and exports what comes of them. Use `Engine.open_build`.
 
-    Implements `lamina.engine.lenders.Lender`. Methods may be called from any thread.
+    Implements `lamina.engine.lenders.Lender` and `lamina.sources.contract.Asking`. Methods may
+    be called from any thread.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Build:
         self.engine = engine
         self.platform = host_platform()
         self.session = session
+        self.pins = BuildPins()
         self.options = options
         self.events = events
         self.cancel = cancel

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from lamina.base.errors import Cancelled, LaminaError
+from lamina.sources.pins import SharedPins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
     from lamina.session.contract import ContentStore, FolderRequest, LentFolder, Session
+    from lamina.sources.pins import Pins
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
 
@@ -26,6 +28,9 @@ class Lender(Protocol):
 
     @property
     def session(self) -> Session: ...
+
+    @property
+    def pins(self) -> Pins: ...
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what another machine's has; from where, if any."""
@@ -60,6 +65,10 @@ class Lenders:
     @property
     def session(self) -> Session:
         return self
+
+    @property
+    def pins(self) -> Pins:
+        return SharedPins(lambda: [lender.pins for lender in self._current()])
 
     @property
     def id(self) -> str:

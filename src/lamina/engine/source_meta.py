@@ -77,7 +77,7 @@ def _image(
 
 def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> ResolveSourceGitResponse:
     assert request.source is not None
-    source = build.engine.sources.git(place, dict(request.source.attrs), build.session)
+    source = build.engine.sources.git(place, dict(request.source.attrs), build)
     remote = source.remote
     remote.resolve(build.cancel)
     objects: tuple[bytes, bytes] = (b"", b"")
@@ -89,7 +89,7 @@ def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> Resolve
 def _http(
     build: Build, request: ResolveSourceMetaRequest, source: SourceOp
 ) -> ResolveSourceHTTPResponse:
-    found = build.engine.sources.http(source.identifier, dict(source.attrs), build.session)
+    found = build.engine.sources.http(source.identifier, dict(source.attrs), build)
     download = found.bring(build.cancel)
     modified = at_nanoseconds(download.modified_ns) if download.modified_ns else None
     wanted = request.http.checksum_request if request.http is not None else None

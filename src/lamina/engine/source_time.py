@@ -28,7 +28,7 @@ def source_time(build: Build, definition: Definition) -> int | None:
     source = found[0].source
     scheme, _, place = source.identifier.partition("://")
     if scheme == "git":
-        remote = build.engine.sources.git(place, dict(source.attrs), build.session).remote
+        remote = build.engine.sources.git(place, dict(source.attrs), build).remote
         with step("[internal] resolve SOURCE_DATE_EPOCH", build.events):
             remote.resolve(build.cancel)
             return remote.commit_time(build.cancel)

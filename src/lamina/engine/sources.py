@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
     from lamina.session.contract import Session
+    from lamina.sources.contract import Asking
     from lamina.sources.git import GitSource
     from lamina.sources.http import HttpSource
     from lamina.sources.layout import LayoutSource
@@ -49,20 +50,27 @@ class EngineSources:
         layers = attrs.get("oci.layerlimit", "")
         return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
 
-    def http(self, url: str, attrs: dict[str, str], session: Session) -> HttpSource:
+    def http(self, url: str, attrs: dict[str, str], asking: Asking) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource, http_file
 
         uploaded = url.startswith(f"http://{UPLOAD_HOST}/")
         kind = UploadSource if uploaded else HttpSource
-        return kind(url, http_file(attrs), self._folder("http"), self._pool, session)
+        return kind(url, http_file(attrs), self._folder("http"), self._pool, asking)
 
-    def git(self, place: str, attrs: dict[str, str], session: Session) -> GitSource:
+    def git(self, place: str, attrs: dict[str, str], asking: Asking) -> GitSource:
         from lamina.sources.git import GitSource, git_access_of, git_url_of
         from lamina.sources.git_remote import GitRemote
 
         scratch = self._store.scratch
         url = git_url_of(place, attrs)
-        remote = GitRemote(url, self._folder("git"), scratch, session, git_access_of(attrs))
+        remote = GitRemote(
+            url,
+            self._folder("git"),
+            scratch,
+            asking.session,
+            git_access_of(attrs),
+            asking.pins,
+        )
         return GitSource(url, remote, scratch, self._pool)
 
     def _folder(self, name: str) -> str:

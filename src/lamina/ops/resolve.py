@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.platform import Platform, normalise
 from lamina.base.reference import parse_reference
 from lamina.llb.codec import decode_op
 from lamina.llb.op import LinuxResources
 from lamina.ops.mounts import MountTable
+from lamina.sources.contract import Asking
 from lamina.sources.image import ResolveMode
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from lamina.sources.image import ImageResolver
     from lamina.stores.cache_mounts import CacheMountStore
 
+CHECKSUM = "image.checksum"
 LAYER_LIMIT = "image.layerlimit"
 RESOLVE_MODE = "image.resolvemode"
 
@@ -38,9 +41,9 @@ class SourceFactory(Protocol):
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
     ) -> Source: ...
 
-    def http(self, url: str, attrs: dict[str, str], session: Session) -> Source: ...
+    def http(self, url: str, attrs: dict[str, str], asking: Asking) -> Source: ...
 
-    def git(self, place: str, attrs: dict[str, str], session: Session) -> Source: ...
+    def git(self, place: str, attrs: dict[str, str], asking: Asking) -> Source: ...
 
 
 class Workshop(NamedTuple):
@@ -60,11 +63,8 @@ class Workshop(NamedTuple):
     tmpfs: str
 
 
-class Waiting(Protocol):
+class Waiting(Asking, Protocol):
     """Who waits for a vertex: what ops borrow from them."""
-
-    @property
-    def session(self) -> Session: ...
 
     @property
     def restore(self) -> Restore: ...
@@ -90,7 +90,7 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
         from lamina.ops.source import SourceOperation
 
         attrs = dict(op.source.attrs)
-        source = _source(op.source.identifier, attrs, op.platform, workshop, session)
+        source = _source(op.source.identifier, attrs, op.platform, workshop, waiting)
         return SourceOperation(source)
     if op.exec is not None:
         from lamina.ops.exec import ExecOperation
@@ -148,7 +148,7 @@ def _source(
     attrs: dict[str, str],
     platform: LLBPlatform | None,
     workshop: Workshop,
-    session: Session,
+    asking: Asking,
 ) -> Source:
     scheme, colon, rest = identifier.partition("://")
     if not colon:
@@ -158,18 +158,24 @@ def _source(
         case "local":
             from lamina.sources.local import LocalSource
 
-            return LocalSource(rest, attrs, session, workshop.contexts)
+            return LocalSource(rest, attrs, asking.session, workshop.contexts)
         case "docker-image":
             from lamina.sources.image import ImageSource
 
             resolver = workshop.resolver(ResolveMode.parse(attrs.get(RESOLVE_MODE, "")))
-            layers = attrs.get(LAYER_LIMIT, "")
-            return ImageSource(parse_reference(rest), wanted, resolver, workshop.pool, layers)
+            return ImageSource(
+                parse_reference(rest),
+                wanted,
+                resolver,
+                workshop.pool,
+                attrs.get(LAYER_LIMIT, ""),
+                parse_digest(checksum) if (checksum := attrs.get(CHECKSUM)) else None,
+            )
         case "oci-layout":
-            return workshop.sources.layout(rest, attrs, wanted, session)
+            return workshop.sources.layout(rest, attrs, wanted, asking.session)
         case "http" | "https":
-            return workshop.sources.http(identifier, attrs, session)
+            return workshop.sources.http(identifier, attrs, asking)
         case "git":
-            return workshop.sources.git(rest, attrs, session)
+            return workshop.sources.git(rest, attrs, asking)
         case _:
             raise Unsupported(f'sources of kind "{scheme}" are not supported yet')

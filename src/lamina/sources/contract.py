@@ -9,8 +9,10 @@ from lamina.base.digest import digest_of
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.refs.ref import Ref
+    from lamina.session.contract import Session
     from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.material import Material
+    from lamina.sources.pins import Pins
 
 
 class Source(Protocol):
@@ -24,6 +26,18 @@ class Source(Protocol):
 
     def fetch(self, context: OpContext) -> Ref:
         """Make a ref of exactly what `cache_map` found; lazily where it can."""
+        ...
+
+
+class Asking(Protocol):
+    """Who wants a source: a build, or those that share a step."""
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def pins(self) -> Pins:
+        """What their sources turned out to be before."""
         ...
 
 

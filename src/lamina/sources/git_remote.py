@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound
@@ -19,9 +19,22 @@ if TYPE_CHECKING:
 
     from lamina.base.git_url import GitUrl
     from lamina.session.contract import Session
+    from lamina.sources.pins import Pins
     from lamina.system.cancel import Cancellation
 
 _DEFAULT_ACCESS = GitAccess()
+
+
+class GitRef(NamedTuple):
+    """What a ref turned out to be, as the attributes of `GitRemote` tell it."""
+
+    name: str
+    commit: str
+    peeled: str = ""
+
+    def starts_with(self, commit: str) -> bool:
+        """Whether it is what `commit`, the start of a commit's name or "", asks for."""
+        return any(one and one.startswith(commit.lower()) for one in (self.commit, self.peeled))
 
 
 class GitRemote:
@@ -36,6 +49,7 @@ class GitRemote:
             remote, so that the next fetch brings only what is new.
         scratch: a folder of this process's own.
         session: lends the secrets and the agent that `access` names.
+        pins: what refs were earlier in the same build, if it is for a build.
     """
 
     def __init__(
@@ -45,11 +59,13 @@ class GitRemote:
         scratch: str,
         session: Session,
         access: GitAccess = _DEFAULT_ACCESS,
+        pins: Pins | None = None,
     ) -> None:
         self._url = url
         self._repositories = repositories
         self._scratch = scratch
         self._git = GitCommand(url.remote, access, scratch, session)
+        self._pins = pins
         self.commit = ""
         self.peeled = ""
         self.name = ""
@@ -74,14 +90,19 @@ class GitRemote:
             self.commit = self.name = url.ref
         elif url.by_commit:
             self._trust()
-        elif url.ref:
-            self._look_up(cancel)
-        else:
-            self._look_up_default(cancel)
-        found = [object_name for object_name in (self.commit, self.peeled) if object_name]
-        if url.commit and not any(name.startswith(url.commit.lower()) for name in found):
+        elif not self._recall():
+            if url.ref:
+                self._look_up(cancel)
+            else:
+                self._look_up_default(cancel)
+            if self._pins is not None:
+                found = GitRef(self.name, self.commit, self.peeled)
+                self._pins.keep((url.remote, url.ref), found)
+                self._recall()  # somebody else may have been earlier
+        if not GitRef(self.name, self.commit, self.peeled).starts_with(url.commit):
+            names = [name for name in (self.commit, self.peeled) if name]
             raise Corrupt(
-                f"{self.shown}: expected checksum to match {url.commit}, got {' or '.join(found)}",
+                f"{self.shown}: expected checksum to match {url.commit}, got {' or '.join(names)}",
                 hint="the ref has moved, or the checksum is of another commit",
             )
 
@@ -132,6 +153,16 @@ class GitRemote:
                 peel = ("rev-parse", self.commit + "^{commit}")
                 self.peeled = self._git.run(cancel, *peel, at=bare).strip()
         return commit.encode(errors="surrogateescape"), tag.encode(errors="surrogateescape")
+
+    def _recall(self) -> bool:
+        """Take the ref for what it was before, if the build has asked before."""
+        url = self._url
+        known = () if self._pins is None else self._pins.known(GitRef, (url.remote, url.ref))
+        for ref in known:
+            if ref.starts_with(url.commit):
+                self.name, self.commit, self.peeled = ref
+                return True
+        return False
 
     def _trust(self) -> None:
         """Take the URL's commit for what the ref is, without asking."""

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lamina.refs.pool import RefPool
-    from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
+    from lamina.sources.contract import Asking
     from lamina.sources.http_request import Answered
     from lamina.sources.material import Material
     from lamina.system.cancel import Cancellation
 
-_CHUNK = 1 << 18
 _HEADERS = ("Accept", "User-Agent")
 """The request headers that a definition may set."""
 
@@ -111,15 +110,16 @@ class HttpSource:
     """
 
     def __init__(
-        self, url: str, wanted: HttpFile, downloads: str, pool: RefPool, session: Session
+        self, url: str, wanted: HttpFile, downloads: str, pool: RefPool, asking: Asking
     ) -> None:
         self._url = url
         self._wanted = wanted
-        asked = json.dumps((wanted.headers, wanted.auth_secret))
-        key = url + (f"\0{asked}" if wanted.headers or wanted.auth_secret else "")
+        # What BuildKit keeps is another file, and asked for anew, with each name, mode and owner.
+        asked = wanted._replace(checksum=None)
+        key = url + (f"\0{json.dumps(asked)}" if asked != HttpFile() else "")
         self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
         self._pool = pool
-        self._session = session
+        self._asking = asking
         self._found: Download | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -180,14 +180,18 @@ class HttpSource:
         return f"{self._path}-{Digest(found.digest).hex[:32]}"
 
     def bring(self, cancel: Cancellation) -> Download:
-        """See that what the server has is here.
+        """See that what the server has is here, or had when this build asked first.
 
         Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
         """
         import fcntl
 
+        pins = self._asking.pins
         with open(self._path + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for pin in pins.known(Download, self._path):
+                if os.path.exists(self.data(pin)) and self._may_be(pin):
+                    return pin
             known = self._known()
             if known is not None and self._is_wanted(known):
                 return known
@@ -195,13 +199,18 @@ class HttpSource:
             with open(self._path + ".new", "w", encoding="utf-8") as file:
                 json.dump(found, file)
             os.rename(self._path + ".new", self._path)
-        if self._wanted.checksum is not None and not self._is_wanted(found):
-            raise Corrupt(
-                f"{self._shown()}: digest mismatch: the content is {found.digest}, "
-                f"not {self._wanted.checksum}",
-                hint="check --checksum, or whether the file has changed",
-            )
+            if not self._may_be(found):
+                raise Corrupt(
+                    f"{self._shown()}: digest mismatch: the content is {found.digest}, "
+                    f"not {self._wanted.checksum}",
+                    hint="check --checksum, or whether the file has changed",
+                )
+            pins.keep(self._path, found)
         return found
+
+    def _may_be(self, found: Download) -> bool:
+        """Whether the definition has nothing against it."""
+        return self._wanted.checksum is None or self._is_wanted(found)
 
     def _is_wanted(self, found: Download) -> bool:
         """Whether it is surely what the definition asks for."""
@@ -230,13 +239,11 @@ class HttpSource:
         return known if known.digest == f"sha256:{hashed}" else None
 
     def _download(self, cancel: Cancellation, known: Download | None) -> Download:
-        import http.client
-
-        from lamina.sources.http_request import HttpRequest, answered, is_same_tag
+        from lamina.sources.http_request import HttpRequest, answered, content_of, is_same_tag
 
         wanted = self._wanted
         request = HttpRequest(
-            self._url, self._session, headers=wanted.headers, auth_secret=wanted.auth_secret
+            self._url, self._asking.session, headers=wanted.headers, auth_secret=wanted.auth_secret
         )
         conditions = {}
         if known is not None and known.etag:
@@ -261,26 +268,18 @@ class HttpSource:
                 raise Unavailable(f"{request.shown}: not modified since never")
             return known
         with response:
-            try:
-                length, hashed = self._save(iter(lambda: response.read(_CHUNK), b""), cancel)
-            except (http.client.HTTPException, OSError) as error:
-                raise Unavailable(f"{request.shown}: the answer breaks off: {error!r}") from None
-            told = response.headers.get("Content-Length")
-            if told is not None and told.isdigit() and int(told) != length:
-                raise Unavailable(f"{request.shown}: {length} bytes came of {told}")
+            hashed = self._save(content_of(response, request.shown), cancel)
             return self._keep(hashed, answered(response.headers))
 
-    def _save(self, pieces: Iterable[bytes], cancel: Cancellation) -> tuple[int, str]:
-        """Write what comes; how much it was, and its SHA-256."""
+    def _save(self, pieces: Iterable[bytes], cancel: Cancellation) -> str:
+        """Write what comes; its SHA-256."""
         hashed = hashlib.sha256()
-        length = 0
         with open(self._path + ".part", "wb") as file:
             for piece in pieces:
                 cancel.check()
                 hashed.update(piece)
-                length += len(piece)
                 file.write(piece)
-        return length, hashed.hexdigest()
+        return hashed.hexdigest()
 
     def _keep(self, hashed: str, told: Answered | None) -> Download:
         found = Download(f"sha256:{hashed}", 0, "", "")
@@ -301,5 +300,5 @@ class UploadSource(HttpSource):
 
     def _download(self, cancel: Cancellation, known: Download | None) -> Download:
         host, slash, path = self._url.removeprefix("http://").partition("/")
-        _, hashed = self._save(self._session.upload(host, slash + path, cancel), cancel)
+        hashed = self._save(self._asking.session.upload(host, slash + path, cancel), cancel)
         return self._keep(hashed, None)

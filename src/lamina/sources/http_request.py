@@ -13,6 +13,7 @@ from lamina.base.likeness import USER_AGENT
 from lamina.base.redact import redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from http.client import HTTPMessage, HTTPResponse
     from typing import IO, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 60
 _UNCHANGED = 304
+_GZIP = "gzip"
+_CHUNK = 1 << 18
 
 
 class HttpRequest:
@@ -51,7 +54,8 @@ class HttpRequest:
         self._url = (
             urllib.parse.urlunsplit(parts._replace(netloc=place, fragment="")) if at else url
         )
-        self._headers = {"User-Agent": USER_AGENT, **dict(headers)}
+        # Tags may differ with what is accepted, so HEAD says the same as GET.
+        self._headers = {"User-Agent": USER_AGENT, "Accept-Encoding": _GZIP, **dict(headers)}
         self._authorization = _basic(userinfo) if at else _secret(session, host, auth_secret)
 
     def send(
@@ -78,7 +82,7 @@ class HttpRequest:
                 if error.code == _UNCHANGED and headers:
                     return None
             if error.code == 404:
-                raise NotFound(f"{self.shown}: not found (HTTP 404)") from None
+                raise NotFound(f"{self.shown}: not found (invalid response status 404)") from None
             raise Unavailable(f"{self.shown}: invalid response status {error.code}") from None
         except urllib.error.URLError as error:
             raise Unavailable(f"{self.shown}: {error.reason}") from None
@@ -134,6 +138,26 @@ def answered(headers: Any) -> Answered:
     told = (headers.get_filename("") or "") if "Content-Disposition" in headers else ""
     name = "" if told.endswith("/") else _last_part(told)
     return Answered(headers.get("ETag", ""), stamp, int(modified * 1e9), name)
+
+
+def content_of(answer: HTTPResponse, shown: str) -> Iterator[bytes]:
+    """What an answer holds, unpacked if the server packed it for the way.
+
+    Raises Unavailable: the answer, of what messages call `shown`, does not come whole.
+    """
+    import gzip
+    import http.client
+    import zlib
+
+    packed = answer.headers.get("Content-Encoding", "").strip().lower() == _GZIP
+    content = gzip.GzipFile(fileobj=answer, mode="rb") if packed else answer
+    try:
+        while piece := content.read(_CHUNK):
+            yield piece
+    except (http.client.HTTPException, OSError, EOFError, zlib.error) as error:
+        raise Unavailable(f"{shown}: the answer breaks off: {error!r}") from None
+    if answer.length:
+        raise Unavailable(f"{shown}: the answer breaks off {answer.length} bytes early")
 
 
 def is_same_tag(one: str, other: str) -> bool:

@@ -180,7 +180,8 @@ class ImageResolver:
 class ImageSource:
     """One image of a definition, pinned by digest. Its layers stay where they are until used.
 
-    `layers` says how many of them, from the lowest, are wanted; all if it is empty.
+    `layers` says how many of them, from the lowest, are wanted; all if it is empty. `checksum`
+    is what the name has to point to, whichever tag it is.
     """
 
     def __init__(
@@ -190,16 +191,24 @@ class ImageSource:
         resolver: ImageResolver,
         pool: RefPool,
         layers: str = "",
+        checksum: Digest | None = None,
     ) -> None:
         self._reference = reference
         self._platform = platform
         self._resolver = resolver
         self._pool = pool
         self._layers = layers
+        self._checksum = checksum
         self._digest: Digest | None = None
 
     def _resolve(self, context: OpContext) -> ResolvedManifest:
         resolved = self._resolver.resolve(self._reference, self._platform, context.cancel)
+        if self._checksum not in (None, resolved.digest):
+            raise Corrupt(
+                f"image digest {resolved.digest} for {self._reference}"
+                f" does not match expected checksum {self._checksum}",
+                hint="the tag has moved, or the checksum is of another image",
+            )
         return lowest_layers(resolved, self._layers)
 
     def cache_map(self, context: OpContext) -> CacheMap:
