@@ -130,7 +130,8 @@ def parse_context(text: str) -> NamedContext:
         )
     scheme, separator, rest = value.partition("://")
     if separator and scheme == "docker-image":
-        return NamedContext(name, scheme, str(parse_reference(rest)))
+        # No image is called scratch; frontends know it by this very word.
+        return NamedContext(name, scheme, rest if rest == "scratch" else str(parse_reference(rest)))
     if separator and scheme == "oci-layout":
         return NamedContext(name, scheme, os.path.abspath(rest))
     if is_remote(value):

@@ -131,9 +131,9 @@ class Bases:
         if context.kind == "local":
             stage.tree = self._named_local(stage, context, label)
         elif context.kind == "docker-image":
-            reference = parse_reference(context.value)
-            if reference.familiar.removesuffix(":latest") == SCRATCH:
+            if context.value == SCRATCH:
                 return
+            reference = parse_reference(context.value)
             key = (reference, platform)
             if key not in self._images:
                 self._images[key] = self._bridge.resolve_image(reference, platform)

@@ -97,12 +97,12 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
     for field in _fields(text):
         written, equals, value = field.partition("=")
         key = _SAME.get(written.lower(), written.lower())
-        if key not in _KEYS:
-            raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, _KEYS)
         if not equals and key not in _SWITCHES:
             raise InvalidInput(
                 f"invalid field '{field}' must be a key=value pair", hint=f"write {key}=value"
             )
+        if key not in _KEYS:
+            raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, _KEYS)
         values[key] = expand(value) if equals else "true"
         if key in ("readonly", "readwrite"):
             # They are one switch; what is written last holds.

@@ -129,12 +129,13 @@ class StageTable:
         return list(self._by_name)
 
     def target(self, name: str) -> Stage:
-        """The stage to build: the last, or the one of a name or number. Raises NotFound."""
+        """The stage to build: the last, or the one of a name. Raises NotFound.
+
+        Numbers are no names here, other than in `COPY --from`.
+        """
         if not name:
             return self.all[-1]
         found = self.find(name)
-        if found is None and name.isascii() and name.isdecimal() and len(name) < 6:
-            found = self.at(int(name))
         if found is None:
             from lamina.dockerfile.suggest import suggest
 

@@ -202,6 +202,7 @@ class Assembly:
                 ),
                 layer.diff_id,
                 self._pool.snapshots.created(state.id),
+                self._pool.snapshots.description(state.id),
             )
             for (state, layer), note in zip(packed, notes, strict=True)
         ]

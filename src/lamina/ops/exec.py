@@ -64,7 +64,6 @@ class ExecOperation:
         op: ExecOp,
         platform: LLBPlatform | None,
         inputs: int,
-        name: str,
         *,
         pool: RefPool,
         mounts: MountTable,
@@ -76,7 +75,6 @@ class ExecOperation:
         self._op = op
         self._platform = platform
         self._inputs = inputs
-        self._name = name
         self._pool = pool
         self._mounts = mounts
         self._runtime = runtime
@@ -154,7 +152,11 @@ class ExecOperation:
             if change.output < 0:
                 self._pool.discard(change.staged)
             else:
-                outputs[change.output] = self._pool.commit(change.staged, change.parent, self._name)
+                # BuildKit's words, for lists of what is stored, and for the history of images whose
+                # configuration does not tell of all layers.
+                args = " ".join(op.meta.args if op.meta else ())
+                made_by = f"mount {change.dest} from exec {args}"
+                outputs[change.output] = self._pool.commit(change.staged, change.parent, made_by)
         for mount in op.mounts:
             # A read-only root is handed on as it came.
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:

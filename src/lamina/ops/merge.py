@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 class MergeOperation:
     """Stacks the file systems of its inputs, later ones on top (`pb.MergeOp`)."""
 
-    def __init__(self, op: MergeOp, inputs: int, name: str, pool: RefPool) -> None:
+    def __init__(self, op: MergeOp, inputs: int, pool: RefPool) -> None:
         self._op = op
         self._inputs = inputs
-        self._name = name
         self._pool = pool
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -37,7 +36,7 @@ class MergeOperation:
             for entry in self._op.inputs
             if entry.input >= 0
         ]
-        return [self._pool.merge(refs, self._name, context.cancel)]
+        return [self._pool.merge(refs, context.cancel)]
 
 
 class DiffOperation:
@@ -65,7 +64,7 @@ class DiffOperation:
             return [self._pool.difference(lower, upper, self._name, context.cancel)]
         result = Ref()
         for state in between:
-            result = self._pool.restack(state, result, self._name, context.cancel)
+            result = self._pool.restack(state, result, context.cancel)
         return [result]
 
     @staticmethod

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """A mount that takes changes: which output they become (or NO_OUTPUT), and on top of what."""
+    """A mount that takes changes: where, which output they become (or NO_OUTPUT), and on top of
+    what."""
 
+    dest: str
     output: int
     staged: Staged
     parent: Ref
@@ -128,7 +130,7 @@ class MountTable:
             return tree.real(tree.resolve(mount.selector)) if mount.selector else tree.root
         ref = self._pool.owned(ref, cancel)
         path, staged = stack.enter_context(self._pool.writable(ref, cancel))
-        changes.append(Change(mount.output, staged, ref))
+        changes.append(Change(mount.dest, mount.output, staged, ref))
         if mount.selector.strip("/"):
             from lamina.refs.tree import Tree
 

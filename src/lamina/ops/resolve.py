@@ -99,7 +99,6 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
             op.exec,
             op.platform,
             inputs,
-            spec.name,
             pool=pool,
             mounts=MountTable(
                 pool, workshop.cache_mounts, session, workshop.tmpfs, waiting.restore
@@ -116,7 +115,7 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
     if op.merge is not None:
         from lamina.ops.merge import MergeOperation
 
-        return MergeOperation(op.merge, inputs, spec.name, pool)
+        return MergeOperation(op.merge, inputs, pool)
     if op.diff is not None:
         from lamina.ops.merge import DiffOperation
 

@@ -159,7 +159,7 @@ class RefPool:
         plan = FilePlan(None)
         for path, status in ref.local.walk(""):
             plan.entries[path] = plan_entry(ref.local, path, status)
-        return self.commit_plan(plan, Ref(), "copy of a client's folder")
+        return self.commit_plan(plan, Ref(), f"local source for {ref.local.name}")
 
     def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
         """The same as a state of this store, to build on."""
@@ -194,14 +194,14 @@ class RefPool:
 
         shutil.rmtree(staged.path, ignore_errors=True)
 
-    def merge(self, refs: Sequence[Ref], description: str, cancel: Cancellation) -> Ref:
+    def merge(self, refs: Sequence[Ref], cancel: Cancellation) -> Ref:
         """Stack the differences of all refs: later ones on top of earlier ones."""
         if any(ref.local is not None for ref in refs):
             raise Internal("a client's folder cannot be merged")
         result = refs[0] if refs else Ref()
         for ref in refs[1:]:
             for state in self.snapshots.stack(ref.snapshot):
-                result = self.restack(state, result, description, cancel)
+                result = self.restack(state, result, cancel)
         return result
 
     def is_ancestor(self, lower: Ref, upper: Ref) -> list[Snapshot] | None:
@@ -332,14 +332,15 @@ class RefPool:
         """See that a state and all below it have directories."""
         self._lowers(snapshot, cancel)
 
-    def restack(self, state: Snapshot, parent: Ref, description: str, cancel: Cancellation) -> Ref:
-        """The difference that a state is, on top of another parent."""
+    def restack(self, state: Snapshot, parent: Ref, cancel: Cancellation) -> Ref:
+        """The difference that a state is, on top of another parent. What made it is kept."""
         from lamina.layers.compression import Compression
 
         directory = self._shareable(state, parent)
         if not directory:
             self._pack_one(state, Compression(), cancel, False)
         copies = self.layers.of(state.id)
+        description = self.snapshots.description(state.id)
         new = self.snapshots.add(parent.snapshot, directory=directory, description=description)
         for layer in copies:
             self.layers.add(new, layer)

@@ -28,6 +28,7 @@ class Tree:
         owner: what every file's owner is taken to be (a build context belongs to 0:0), or None
             to keep what the file system says.
         cache: where digests are remembered between runs.
+        name: what the client calls the folder, "" if it is none of a client's.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Tree:
         excluded: Callable[[str, bool], tuple[bool, bool]] | None = None,
         owner: tuple[int, int] | None = None,
         cache: StatCache | None = None,
+        name: str = "",
     ) -> None:
         self.root = root
+        self.name = name
         self.owner = owner
         self._excluded = excluded
         self._cache = cache or StatCache("")

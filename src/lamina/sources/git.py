@@ -110,6 +110,7 @@ class GitSource:
                 for entry in os.listdir(source):
                     shutil.move(os.path.join(source, entry), os.path.join(path, entry))
                 os.utime(path, ns=(modified, modified))
-            return self._pool.commit(staged, Ref(), f"git {remote.shown}")
+            description = f"git snapshot for {remote.shown}#{self._url.ref}"
+            return self._pool.commit(staged, Ref(), description)
         finally:
             shutil.rmtree(work, ignore_errors=True)

@@ -160,7 +160,7 @@ class HttpSource:
         size = os.path.getsize(data)
         file = PlannedFile(mode, wanted.uid, wanted.gid, found.modified_ns, size=size, source=data)
         plan.put(self.name(None if wanted.checksum else found), file)
-        return self._pool.commit_plan(plan, Ref(), self._shown())
+        return self._pool.commit_plan(plan, Ref(), f"http url {self._shown()}")
 
     def name(self, found: Download | None) -> str:
         """What the file is called: as the definition says, else the server, else the URL."""

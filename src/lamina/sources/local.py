@@ -65,7 +65,9 @@ class LocalSource:
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         cache = StatCache(os.path.join(self._caches, name))
         excluded = None if lent.filtered else _excluded(self._wanted, path)
-        return Ref(local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache))
+        return Ref(
+            local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache, name=self._name)
+        )
 
 
 class _Transfer:

@@ -161,6 +161,13 @@ class SnapshotStore:
             raise NotFound(f"snapshot {snapshot_id} is not in the store")
         return float(row[0])
 
+    def description(self, snapshot_id: int) -> str:
+        """What made a state, for people to read. Raises NotFound."""
+        row = self._database.row("SELECT description FROM snapshots WHERE id = ?", snapshot_id)
+        if row is None:
+            raise NotFound(f"snapshot {snapshot_id} is not in the store")
+        return str(row[0])
+
     def stage(self) -> Staged:
         """Make an empty staged directory."""
         staged = Staged(os.path.join(self._store.scratch, os.urandom(4).hex()))
