@@ -38,7 +38,13 @@ from lamina.llb.op import (
 )
 from lamina.llb.state import Vertex, marshal
 from lamina.refs.tree import Tree
-from lamina.sources.material import GitMaterial, HttpMaterial, ImageMaterial, LocalMaterial
+from lamina.sources.material import (
+    BlobMaterial,
+    GitMaterial,
+    HttpMaterial,
+    ImageMaterial,
+    LocalMaterial,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +124,29 @@ def test_materials() -> None:
         complete=False,
     )
     assert materials_of([], [by_tag]).complete
+
+
+def test_blobs_and_bundles() -> None:
+    blob = BlobMaterial(f"localhost:5000/a/b@{ONE}", ONE)
+    bundle = BlobMaterial(f"docker.io/not/real@{TWO}", TWO, local=True)
+    git = GitMaterial("https://u:p@h/x.git#v1", COMMIT)
+    bundled = git._replace(bundle=bundle)
+    found = materials_of([], [blob, blob, bundled, git, bundled])
+    document = predicate(told(materials=found), ProvenanceOptions())
+    uri = "https://xxxxx:xxxxx@h/x.git#v1"
+    vcs = "https:%2F%2Fxxxxx:xxxxx@h%2Fx.git%23v1"
+    assert document["buildDefinition"]["resolvedDependencies"] == [
+        {
+            "uri": f"pkg:docker/localhost%3A5000/a/b?digest={ONE}&ref_type=blob",
+            "digest": {"sha256": ONE.hex},
+        },
+        {"uri": uri, "digest": {"sha1": COMMIT}},
+        {"uri": uri, "digest": {"sha1": COMMIT}},
+        {
+            "uri": f"pkg:oci/not/real@latest?ref_type=bundle&vcs_url={vcs}",
+            "digest": {"sha256": TWO.hex},
+        },
+    ]
 
 
 def test_images_of_other_platforms_are_left_out() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import LaminaError
+from lamina.base.errors import LaminaError, NotFound
 from lamina.base.oci import (
     OCI_CONFIG,
     OCI_LAYER,
@@ -20,8 +21,13 @@ from lamina.base.oci import (
     platform_to_json,
 )
 from lamina.base.platform import host_platform
+from lamina.client.contract import Lent
+from lamina.client.providers import EmbeddedSession
+from lamina.engine.build import BuildOptions
 from lamina.llb.op import Op, SourceOp
 from lamina.llb.state import Vertex, marshal
+from lamina.sources.contract import source_digest
+from lamina.system.cancel import Cancellation
 from real_registry import put_blob, put_manifest, running_registry
 
 if TYPE_CHECKING:
@@ -94,3 +100,98 @@ def test_a_checksum_is_what_a_tag_has_to_point_to(
     assert caught.value.reason == (
         f"image digest {two} for {repository.name}:v2 does not match expected checksum {one}"
     )
+
+
+class Lending(EmbeddedSession):
+    """Lends one store of blobs, `shop`."""
+
+    def __init__(self, *blobs: bytes) -> None:
+        super().__init__({}, Lent())
+        self.blobs = {digest_of(data): data for data in blobs}
+
+    def content(self, store: str) -> Any:
+        assert store == "oci:shop"
+        return self
+
+    def size(self, digest: Digest, cancel: Cancellation) -> int:
+        if digest not in self.blobs:
+            raise NotFound(f"no {digest}")
+        return len(self.blobs[digest])
+
+    def read(
+        self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
+    ) -> Iterator[bytes]:
+        yield self.blobs[digest][offset:]
+
+
+def entries(bench: Bench, session: EmbeddedSession, definition: Definition) -> dict[str, Any]:
+    """The files that a definition makes: text, mode, owner and time of each."""
+    with bench.engine.open_build(session, BuildOptions(), print, Cancellation()) as build:
+        tree = bench.engine.pool.tree(build.solvable(definition).ref(), build.cancel)
+        found = {}
+        for path, status in tree.children(""):
+            with open(tree.real(path), encoding="utf-8") as file:
+                owner = (status.st_uid, status.st_gid)
+                found[path] = (file.read(), status.st_mode & 0o7777, *owner, status.st_mtime)
+        return found
+
+
+def test_a_blob_is_a_file(with_engine: WithEngine, repository: Repository) -> None:
+    digest = repository.blob(b"some bytes").digest
+    blob = f"docker-image+blob://{repository.name}@{digest}"
+    looks = {"http_filename": "../x/name", "http_perm": "0741", "http_uid": "12", "http_gid": "13"}
+    for attrs, expected in (
+        ({}, {digest.hex: ("some bytes", 0o600, 0, 0, 0)}),
+        (looks, {"name": ("some bytes", 0o741, 12, 13, 0)}),
+        ({"http_filename": ".."}, {"download": ("some bytes", 0o600, 0, 0, 0)}),
+    ):
+        definition = source(blob, **attrs)
+        assert with_engine(partial(entries, session=Lending(), definition=definition)) == expected
+    manifest = repository.image("text")
+    blob = f"docker-image+blob://{repository.name}@{manifest}"
+    found = with_engine(lambda b: entries(b, Lending(), source(blob, http_filename="m")))
+    assert digest_of(found["m"][0].encode()) == manifest
+
+
+def test_a_blob_of_a_store_that_is_lent(with_engine: WithEngine) -> None:
+    blob = f"oci-layout+blob://not/real@{digest_of(b'lent')}"
+    definition = source(blob, http_filename="f", oci_store="shop")
+    found = with_engine(lambda b: entries(b, Lending(b"lent"), definition))
+    assert found == {"f": ("lent", 0o600, 0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("blob", "attrs", "said"),
+    [
+        ("docker-image+blob://{name}:tag", {}, "named by its digest"),
+        ("docker-image+blob://{name}@{none}", {}, "does not exist"),
+        ("docker-image+blob://{name}@sha256:1", {}, "sha256:1"),
+        ("oci-layout+blob://{name}@{none}", {}, "oci.store has to say"),
+        ("oci-layout+blob://{name}@{none}", {"oci_store": "shop"}, "no sha256:"),
+        ("oci-layout+blob://{name}@{false}", {"oci_store": "shop"}, "does not match its digest"),
+    ],
+)
+def test_blobs_that_are_not(
+    with_engine: WithEngine, repository: Repository, blob: str, attrs: dict[str, str], said: str
+) -> None:
+    false = digest_of(b"what it should be")
+    session = Lending()
+    session.blobs[false] = b"what it is"
+    named = blob.format(name=repository.name, none=digest_of(b"none"), false=false)
+    with pytest.raises(LaminaError, match=said):
+        with_engine(lambda bench: entries(bench, session, source(named, **attrs)))
+
+
+def test_the_key_of_a_blob_is_buildkits(with_engine: WithEngine) -> None:
+    digest = digest_of(b"lent")
+    wanted = f'{{"Digest":"{digest}","Filename":"f","Perm":384,"UID":1,"GID":2}}'.encode()
+    attrs = {"http.filename": "f", "http.perm": "0600", "http.uid": "1", "http.gid": "2"}
+
+    def key(bench: Bench) -> Any:
+        made = bench.engine.sources.blob(
+            "oci-layout+blob", f"a/b@{digest}", {**attrs, "oci.store": "shop"}, Lending()
+        )
+        context: Any = None
+        return made.cache_map(context).digest
+
+    assert with_engine(key) == source_digest(digest_of(wanted))

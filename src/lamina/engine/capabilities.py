@@ -16,7 +16,7 @@ LLB = (
     *("source.git.mountsshsock", "source.git.subdir", "source.git.checksum"),
     *("source.git.skipsubmodules", "source.git.mtime", "source.git.fetchbycommit"),
     *("source.http", "source.http.auth", "source.http.checksum", "source.http.perm"),
-    *("soruce.http.uidgid", "source.http.header", "source.ocilayout"),
+    *("soruce.http.uidgid", "source.http.header", "source.ocilayout", "source.imageblob"),
     *("source.buildop.llbfilename", "exec.meta.base", "exec.meta.cgroup.parent"),
     *("exec.meta.network", "exec.meta.proxyenv", "exec.meta.security"),
     *("exec.meta.setsdefaultpath", "exec.meta.ulimit", "exec.meta.cdi"),

@@ -102,7 +102,7 @@ class Engine:
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
-        self.sources = EngineSources(store, self.pool)
+        self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")
         os.makedirs(contexts, mode=0o700, exist_ok=True)
         self._workshop = Workshop(

@@ -8,7 +8,13 @@ from lamina.base.reference import parse_reference
 from lamina.engine.asked_op import AskedOp
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType, NetMode
-from lamina.sources.material import GitMaterial, HttpMaterial, ImageMaterial, LocalMaterial
+from lamina.sources.material import (
+    BlobMaterial,
+    GitMaterial,
+    HttpMaterial,
+    ImageMaterial,
+    LocalMaterial,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +33,7 @@ class Materials(NamedTuple):
     """
 
     images: tuple[ImageMaterial, ...] = ()
+    blobs: tuple[BlobMaterial, ...] = ()
     git: tuple[GitMaterial, ...] = ()
     http: tuple[HttpMaterial, ...] = ()
     folders: tuple[str, ...] = ()
@@ -62,7 +69,8 @@ def materials_of(nodes: Iterable[Node[Ref]], noted: Iterable[Material]) -> Mater
     images = dict.fromkeys(m for m in found if isinstance(m, ImageMaterial))
     return Materials(
         tuple(sorted(_without_twins(images), key=lambda image: image.name)),
-        tuple(sorted(git)),
+        tuple(sorted({m for m in found if isinstance(m, BlobMaterial)})),
+        tuple(sorted(git, key=lambda m: (m.url, m.commit, m.bundle or ()))),
         tuple(sorted(http)),
         tuple(sorted(folders)),
         tuple(sorted(secrets.items())),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.materials import Materials
     from lamina.engine.result import FrontendCall
+    from lamina.sources.material import BlobMaterial
 
 PREDICATE_TYPES = {
     "v1": "https://slsa.dev/provenance/v1",
@@ -142,12 +143,23 @@ def _dependencies(materials: Materials) -> list[dict[str, Any]]:
         }
         for image in materials.images
     ]
-    found += [{"uri": git.url, "digest": commit_digest(git.commit)} for git in materials.git]
+    found += [_blob(blob, ("ref_type", "blob")) for blob in materials.blobs]
+    for git in materials.git:
+        found.append({"uri": git.url, "digest": commit_digest(git.commit)})
+        if git.bundle is not None:
+            # BuildKit gives it by name alone.
+            bundle = git.bundle._replace(name=git.bundle.name.rpartition("@")[0])
+            found.append(_blob(bundle, ("ref_type", "bundle"), ("vcs_url", git.url)))
     found += [
         {"uri": http.url, "digest": {http.digest.algorithm: http.digest.hex}}
         for http in materials.http
     ]
     return found
+
+
+def _blob(blob: BlobMaterial, *qualifiers: tuple[str, str]) -> dict[str, Any]:
+    uri = image_purl(blob.name, None, "oci" if blob.local else "docker", qualifiers)
+    return {"uri": uri, "digest": {blob.digest.algorithm: blob.digest.hex}}
 
 
 def _sorted(value: Any) -> Any:

@@ -6,13 +6,18 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import parse_digest
+from lamina.base.errors import InvalidInput
 from lamina.session.contract import UPLOAD_HOST, FolderRequest
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
+    from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
+    from lamina.sources.blob import BlobName, BlobPlace, BlobSource
     from lamina.sources.contract import Asking
     from lamina.sources.git import GitSource
     from lamina.sources.http import HttpSource
@@ -21,11 +26,12 @@ if TYPE_CHECKING:
 
 
 class EngineSources:
-    """Implements `lamina.ops.resolve.SourceFactory`."""
+    """Implements `lamina.ops.resolve.SourceFactory`. `registry` is the client of whoever asks."""
 
-    def __init__(self, store: Store, pool: RefPool) -> None:
+    def __init__(self, store: Store, pool: RefPool, registry: Callable[[], RegistryClient]) -> None:
         self._store = store
         self._pool = pool
+        self._registry = registry
 
     def layout(
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
@@ -49,6 +55,24 @@ class EngineSources:
             layout = FolderLayout(f"{lent.path}@{digest}" if digest else lent.path)
         layers = attrs.get("oci.layerlimit", "")
         return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
+
+    def blob(self, scheme: str, place: str, attrs: dict[str, str], session: Session) -> BlobSource:
+        from lamina.sources.blob import BlobSource, parse_blob_name
+        from lamina.sources.http import http_file
+
+        name = parse_blob_name(scheme, place)
+        origin = self._blob_place(name, attrs, session)
+        return BlobSource(name, http_file(attrs), origin, self._store.blobs, self._pool)
+
+    def _blob_place(self, name: BlobName, attrs: dict[str, str], session: Session) -> BlobPlace:
+        from lamina.sources.blob import LentBlob, RegistryBlob
+
+        if not name.local:
+            return RegistryBlob(name.reference, self._registry)
+        store = attrs.get("oci.store")
+        if not store:
+            raise InvalidInput(f"{name}: oci.store has to say which store it is in")
+        return LentBlob(session.content(f"oci:{store}"))
 
     def http(self, url: str, attrs: dict[str, str], asking: Asking) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource, http_file

@@ -41,6 +41,8 @@ class SourceFactory(Protocol):
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
     ) -> Source: ...
 
+    def blob(self, scheme: str, place: str, attrs: dict[str, str], session: Session) -> Source: ...
+
     def http(self, url: str, attrs: dict[str, str], asking: Asking) -> Source: ...
 
     def git(self, place: str, attrs: dict[str, str], asking: Asking) -> Source: ...
@@ -172,6 +174,8 @@ def _source(
             )
         case "oci-layout":
             return workshop.sources.layout(rest, attrs, wanted, asking.session)
+        case "docker-image+blob" | "oci-layout+blob":
+            return workshop.sources.blob(scheme, rest, attrs, asking.session)
         case "http" | "https":
             return workshop.sources.http(identifier, attrs, asking)
         case "git":

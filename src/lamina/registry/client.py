@@ -85,6 +85,23 @@ class RegistryClient:
 
         return self._each(reference, cancel or Cancellation(), get)
 
+    def describe_blob(
+        self, reference: Reference, digest: Digest, cancel: Cancellation | None = None
+    ) -> Descriptor:
+        """How large a blob is; its type is not known. Raises as `resolve` does."""
+
+        def head(endpoint: Endpoint, reference: Reference, cancel: Cancellation) -> Descriptor:
+            path = f"/{reference.path}/blobs/{digest}"
+            with self._exchange.ask(Call("HEAD", endpoint, reference, path), cancel) as response:
+                if response.status != 200:
+                    raise refusal(response, f"blob {digest} of {reference.familiar}")
+                size = response.header("Content-Length")
+            if not size.isdigit():
+                raise Corrupt(f"{endpoint.host} does not say how large {digest} is")
+            return Descriptor("", digest, int(size))
+
+        return self._each(reference, cancel or Cancellation(), head)
+
     def blob(
         self,
         reference: Reference,

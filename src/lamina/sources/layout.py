@@ -100,12 +100,7 @@ class LentLayout:
         return Descriptor("", self._digest, size)
 
     def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
-        if blobs.has(descriptor.digest):
-            return
-        with blobs.ingest(descriptor, cancel) as writer:
-            for piece in self._content.read(descriptor.digest, cancel, offset=writer.offset):
-                writer.write(piece)
-            writer.commit()
+        copy_lent(self._content, descriptor, blobs, cancel)
 
 
 class LayoutSource:
@@ -186,6 +181,18 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
             writer.commit()
     except FileNotFoundError:
         raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
+
+
+def copy_lent(
+    content: ContentStore, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation
+) -> None:
+    """As `copy_blob`, of a store that a client lends. Raises also Unavailable."""
+    if blobs.has(descriptor.digest):
+        return
+    with blobs.ingest(descriptor, cancel) as writer:
+        for piece in content.read(descriptor.digest, cancel, offset=writer.offset):
+            writer.write(piece)
+        writer.commit()
 
 
 def parse_location(text: str) -> tuple[str, str, Digest | None]:

@@ -18,11 +18,21 @@ class ImageMaterial(NamedTuple):
     local: bool = False
 
 
+class BlobMaterial(NamedTuple):
+    """One blob of a repository of images, by `<name>@<digest>`, `local` if of an OCI layout."""
+
+    name: str
+    digest: Digest
+    local: bool = False
+
+
 class GitMaterial(NamedTuple):
-    """`url` is the remote, with `#ref` if one is asked for; `commit` its whole name."""
+    """`url` is the remote, with `#ref` if one is asked for; `commit` its whole name. `bundle` is
+    what it was read from instead of the remote."""
 
     url: str
     commit: str
+    bundle: BlobMaterial | None = None
 
 
 class HttpMaterial(NamedTuple):
@@ -36,4 +46,4 @@ class LocalMaterial(NamedTuple):
     name: str
 
 
-Material = ImageMaterial | GitMaterial | HttpMaterial | LocalMaterial
+Material = ImageMaterial | BlobMaterial | GitMaterial | HttpMaterial | LocalMaterial
