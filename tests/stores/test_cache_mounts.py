@@ -14,6 +14,7 @@ from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -82,3 +83,64 @@ def test_a_seed_runs_once_and_a_broken_one_leaves_nothing(mounts: CacheMountStor
             assert os.listdir(folder) == ["seed"]
             os.unlink(os.path.join(folder, "seed"))
             good(folder)
+
+
+def test_a_mount_that_is_given_up_begins_anew(mounts: CacheMountStore) -> None:
+    with mounts.shared("go", nothing) as old:
+        (open(os.path.join(old, "old"), "w")).close()
+    mounts.give_up("go")
+    assert not os.path.exists(old)
+    with mounts.locked("go", nothing, Cancellation()) as new:
+        assert os.listdir(new) == []
+
+
+@pytest.mark.parametrize("mode", ["shared", "locked", "private"])
+def test_who_uses_a_mount_that_is_given_up_keeps_it_until_he_leaves(
+    mounts: CacheMountStore, mode: str
+) -> None:
+    def use(mode: str) -> AbstractContextManager[str]:
+        if mode == "locked":
+            return mounts.locked("go", nothing, Cancellation())
+        return mounts.shared("go", nothing) if mode == "shared" else mounts.private("go", nothing)
+
+    with use(mode) as old:
+        mounts.give_up("go")
+        mounts.give_up("go")
+        with use("locked") as new:
+            assert new != old
+            assert os.path.isdir(old)
+            # Given up again, and again in use: three folders of one name.
+            mounts.give_up("go")
+            with use("private") as newest:
+                assert len({old, new, newest}) == 3
+        assert not os.path.exists(new)
+        with use("shared") as latest:
+            assert latest == newest
+    assert not os.path.exists(old)
+    assert [summary.folders for summary in mounts.summaries()] == [(newest,)]
+
+
+def test_the_last_of_several_users_removes_what_was_given_up(mounts: CacheMountStore) -> None:
+    with mounts.shared("go", nothing) as one:
+        with mounts.shared("go", nothing) as two:
+            mounts.give_up("go")
+        assert one == two
+        assert os.path.isdir(one)
+    assert not os.path.exists(one)
+
+
+def test_who_waits_for_a_mount_that_is_given_up_gets_the_new_one(mounts: CacheMountStore) -> None:
+    found: list[str] = []
+
+    def wait() -> None:
+        with mounts.locked("go", nothing, Cancellation()) as folder:
+            found.extend(os.listdir(folder))
+
+    with mounts.locked("go", nothing, Cancellation()) as old:
+        (open(os.path.join(old, "old"), "w")).close()
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        mounts.give_up("go")
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert found == []

@@ -133,7 +133,8 @@ class Build:
         return Solvable(definition, graph, self._solve)
 
     def _renounce(self, definition: Definition) -> None:
-        """Empty the cache mounts of steps that are to run without the cache, once in a build."""
+        """Have the cache mounts of steps that are to run without the cache begin anew, once in a
+        build."""
         caches = renounced_caches(definition)
         with self._noting:
             fresh = {name: above for name, above in caches.items() if name not in self._renounced}
@@ -144,7 +145,7 @@ class Build:
         for mount_id in mounts.names():
             base, _, state = mount_id.rpartition(":")
             if (fresh.get(base) is True and state.isdigit()) or fresh.get(mount_id) is False:
-                mounts.remove(mount_id, self.cancel)
+                mounts.give_up(mount_id)
 
     def dockerfile(self, requests: Sequence[FrontendRequest], bridge: Bridge) -> BuildResult:
         """Convert a Dockerfile for each of the platforms that the requests name."""

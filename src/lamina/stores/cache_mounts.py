@@ -3,6 +3,9 @@
 An id owns one folder, and more when `sharing=private` finds the first in use. Who uses a
 folder holds a lock on `mounts/<folder>.lock`: shared for `shared`, exclusive for the others, so
 the modes hold between processes too.
+
+A folder that is given up while somebody uses it gets a slot below zero, and goes when the last of
+its users leaves it. So whether a folder is still the id's is seen only once it is locked.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
+from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -56,12 +60,11 @@ class CacheMountStore:
     @contextmanager
     def shared(self, mount_id: str, seed: Seed) -> Iterator[str]:
         """A folder that others may use at the same time."""
-        folder = self._folder(mount_id, 0)
         while True:
+            folder = self._folder(mount_id, 0)
             with self._locked(folder, fcntl.LOCK_SH):
                 # A folder that is there may be in use for long; only a new one is made alone.
-                if os.path.isdir(folder):
-                    self._ensure(mount_id, 0, folder, seed)
+                if os.path.isdir(folder) and self._ensure(mount_id, 0, folder, seed):
                     yield folder
                     return
             try:
@@ -73,25 +76,28 @@ class CacheMountStore:
     @contextmanager
     def locked(self, mount_id: str, seed: Seed, cancel: Cancellation) -> Iterator[str]:
         """A folder that nobody else uses meanwhile; waits for whoever does."""
-        folder = self._folder(mount_id, 0)
-        with self._waited(folder, cancel):
-            self._ensure(mount_id, 0, folder, seed)
-            yield folder
+        while True:
+            folder = self._folder(mount_id, 0)
+            with self._waited(folder, cancel):
+                if self._ensure(mount_id, 0, folder, seed):
+                    yield folder
+                    return
 
     @contextmanager
     def private(self, mount_id: str, seed: Seed) -> Iterator[str]:
         """A folder that nobody else uses meanwhile: a free one, or a new one."""
         slot = 0
-        with ExitStack() as held:
-            while True:
-                folder = self._folder(mount_id, slot)
+        while True:
+            folder = self._folder(mount_id, slot)
+            with ExitStack() as held:
                 try:
                     held.enter_context(self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
-                    break
                 except BlockingIOError:
                     slot += 1
-            self._ensure(mount_id, slot, folder, seed)
-            yield folder
+                    continue
+                if self._ensure(mount_id, slot, folder, seed):
+                    yield folder
+                    return
 
     def names(self) -> list[str]:
         """The ids of all mounts, the latest used first."""
@@ -103,12 +109,15 @@ class CacheMountStore:
     @contextmanager
     def reading(self, mount_id: str, cancel: Cancellation) -> Iterator[str | None]:
         """A mount's folder while nobody has it alone; None if there is none."""
-        folder = self._folder(mount_id, 0)
-        if not os.path.isdir(folder):
-            yield None
-            return
-        with self._waited(folder, cancel, fcntl.LOCK_SH):
-            yield folder if os.path.isdir(folder) else None
+        while True:
+            folder = self._folder(mount_id, 0)
+            if not os.path.isdir(folder):
+                yield None
+                return
+            with self._waited(folder, cancel, fcntl.LOCK_SH):
+                if self._folder(mount_id, 0) == folder:
+                    yield folder if os.path.isdir(folder) else None
+                    return
 
     def keep_place(
         self, mount_id: str, place: str, paths: Iterable[str], *, imported: bool
@@ -172,44 +181,82 @@ class CacheMountStore:
             if origin is None:
                 return False
             self.remove(mount_id, cancel)
-            folder = self._folder(mount_id, 0)
 
             def move(empty: str) -> MountOrigin | None:
                 os.rmdir(empty)
                 os.rename(fresh, empty)
                 return origin
 
-            with self._waited(folder, cancel):
-                self._ensure(mount_id, 0, folder, move)
-            return True
+            with self.locked(mount_id, move, cancel):
+                return True
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
         """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
-        import shutil
+        directories = self._directories(mount_id)
+        for directory in directories:
+            with self._waited(self._store.path("mounts", directory), cancel):
+                doomed = self._take_away(directory)
+            _clear(doomed)
+        return bool(directories)
 
-        rows = self._store.database.rows(
-            "SELECT directory FROM cache_mounts WHERE id = ?", mount_id
-        )
-        for (directory,) in rows:
-            folder = self._store.path("mounts", directory)
-            with self._waited(folder, cancel):
-                # Renamed first: what is removed half is no cache.
-                doomed = os.path.join(self._store.scratch, os.urandom(4).hex())
-                if os.path.isdir(folder):
-                    os.rename(folder, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+    def give_up(self, mount_id: str) -> None:
+        """Have a mount begin anew. Who uses its folders keeps them until they are left."""
+        for directory in self._directories(mount_id):
+            with self._store.database.write() as connection:
+                connection.execute(
+                    "UPDATE cache_mounts SET slot ="
+                    " (SELECT MIN(MIN(slot), 0) - 1 FROM cache_mounts WHERE id = ?1)"
+                    " WHERE id = ?1 AND directory = ?2 AND slot >= 0",
+                    (mount_id, directory),
+                )
+                connection.execute("DELETE FROM mount_places WHERE mount = ?", (mount_id,))
+            with (
+                suppress(BlockingIOError),
+                self._locked(self._store.path("mounts", directory), fcntl.LOCK_EX | fcntl.LOCK_NB),
+            ):
+                pass  # if nobody uses it, this was the last to do so
+
+    def _directories(self, mount_id: str) -> list[str]:
+        query = "SELECT directory FROM cache_mounts WHERE id = ?"
+        return [row[0] for row in self._store.database.rows(query, mount_id)]
+
+    def _take_away(self, directory: str) -> str:
+        """Take a locked folder out of its place; returns where it is now.
+
+        It is renamed first: what is removed half is no cache.
+        """
+        doomed = os.path.join(self._store.scratch, os.urandom(4).hex())
         with self._store.database.write() as connection:
-            connection.execute("DELETE FROM cache_mounts WHERE id = ?", (mount_id,))
-            connection.execute("DELETE FROM mount_places WHERE mount = ?", (mount_id,))
-        return bool(rows)
+            connection.execute(
+                "DELETE FROM mount_places WHERE mount IN"
+                " (SELECT id FROM cache_mounts WHERE directory = ? AND slot = 0)",
+                (directory,),
+            )
+            connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (directory,))
+        with suppress(FileNotFoundError):
+            os.rename(self._store.path("mounts", directory), doomed)
+        return doomed
 
     def _folder(self, mount_id: str, slot: int) -> str:
-        name = sha256(mount_id.encode()).hexdigest()[:24]
-        return self._store.path("mounts", f"{name}-{slot}")
+        """The folder that a slot has, or is to get."""
+        database = self._store.database
+        row = database.row(
+            "SELECT directory FROM cache_mounts WHERE id = ? AND slot = ?", mount_id, slot
+        )
+        if row is not None:
+            return self._store.path("mounts", row[0])
+        # A name may belong to a folder that was given up and is in use.
+        taken = self._directories(mount_id)
+        first = f"{sha256(mount_id.encode()).hexdigest()[:24]}-{slot}"
+        names = chain((first,), (f"{first}.{number}" for number in count(1)))
+        return self._store.path("mounts", next(name for name in names if name not in taken))
 
-    def _ensure(self, mount_id: str, slot: int, folder: str, seed: Seed) -> None:
+    def _ensure(self, mount_id: str, slot: int, folder: str, seed: Seed) -> bool:
+        """See that a locked folder is there, and count its use; False if it is the id's no more."""
+        if self._folder(mount_id, slot) != folder:
+            return False
         now = time.time()
         if not os.path.isdir(folder):
             # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
@@ -224,19 +271,25 @@ class CacheMountStore:
                         self.keep_place(mount_id, *origin, imported=True)
             os.rename(fresh, folder)
         with self._store.database.write() as connection:
+            if self._folder(mount_id, slot) != folder:
+                return False
             connection.execute(
                 "INSERT INTO cache_mounts (id, slot, directory, created, used, uses)"
                 " VALUES (?, ?, ?, ?, ?, 1)"
                 " ON CONFLICT (id, slot) DO UPDATE SET used = ?, uses = uses + 1",
                 (mount_id, slot, os.path.basename(folder), now, now, now),
             )
+        return True
 
     @contextmanager
     def _locked(self, folder: str, operation: int) -> Iterator[None]:
         fd = os.open(folder + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, operation)
-            yield
+            try:
+                yield
+            finally:
+                self._leave(folder, fd)
         finally:
             os.close(fd)
 
@@ -244,15 +297,31 @@ class CacheMountStore:
     def _waited(
         self, folder: str, cancel: Cancellation, operation: int = fcntl.LOCK_EX
     ) -> Iterator[None]:
-        fd = os.open(folder + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        try:
-            while True:
-                try:
-                    fcntl.flock(fd, operation | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    cancel.wait(_POLL)
-                    cancel.check()
+        while True:
+            try:
+                # The user's own errors are not to be taken for a folder in use.
+                held = ExitStack()
+                held.enter_context(self._locked(folder, operation | fcntl.LOCK_NB))
+                break
+            except BlockingIOError:
+                cancel.wait(_POLL)
+                cancel.check()
+        with held:
             yield
-        finally:
-            os.close(fd)
+
+    def _leave(self, folder: str, fd: int) -> None:
+        """Remove a folder that was given up, if its lock's holder is the last to use it."""
+        directory = os.path.basename(folder)
+        query = "SELECT 1 FROM cache_mounts WHERE directory = ? AND slot < 0"
+        if self._store.database.row(query, directory) is None:
+            return
+        # Who cannot lock it alone lets go of it by trying: the last one can.
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear(self._take_away(directory))
+
+
+def _clear(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -93,7 +93,7 @@ CREATE TABLE pulls (             -- what a name meant when a registry was last a
 
 CREATE TABLE cache_mounts (
     id TEXT NOT NULL,            -- what the Dockerfile calls it, with its seed
-    slot INTEGER NOT NULL,       -- 0, and more for sharing=private
+    slot INTEGER NOT NULL,       -- 0, more for sharing=private, < 0 once given up
     directory TEXT NOT NULL,
     created REAL NOT NULL,
     used REAL NOT NULL,
