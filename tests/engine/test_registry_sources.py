@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from source_bench import Lending, Repository, entries, source
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import LaminaError, NotFound
-from lamina.base.oci import (
-    OCI_CONFIG,
-    OCI_LAYER,
-    OCI_MANIFEST,
-    Descriptor,
-    Manifest,
-    platform_to_json,
-)
-from lamina.base.platform import host_platform
-from lamina.client.contract import Lent
-from lamina.client.providers import EmbeddedSession
-from lamina.engine.build import BuildOptions
-from lamina.llb.op import Op, SourceOp
-from lamina.llb.state import Vertex, marshal
+from lamina.base.errors import LaminaError
 from lamina.sources.contract import source_digest
-from lamina.system.cancel import Cancellation
-from real_registry import put_blob, put_manifest, running_registry
+from real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Bench
-    from lamina.base.digest import Digest
-    from lamina.llb.op import Definition
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
-
-
-class Repository(NamedTuple):
-    """A repository of a registry that runs."""
-
-    host: str
-    path: str = "some/thing"
-
-    @property
-    def name(self) -> str:
-        return f"{self.host}/{self.path}"
-
-    def blob(self, data: bytes, kind: str = "application/octet-stream") -> Descriptor:
-        return Descriptor(kind, put_blob(self.host, self.path, data), len(data))
-
-    def image(self, text: str, tag: str = "") -> Digest:
-        """Upload an image with one file, `f`; the manifest's digest."""
-        held = io.BytesIO()
-        with tarfile.open(fileobj=held, mode="w") as archive:
-            entry = tarfile.TarInfo("f")
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text.encode()))
-        layer = self.blob(held.getvalue(), OCI_LAYER)
-        config = {
-            **platform_to_json(host_platform()),
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-        }
-        described = self.blob(json.dumps(config).encode(), OCI_CONFIG)
-        manifest = Manifest(OCI_MANIFEST, described, (layer,)).to_json()
-        return put_manifest(self.host, self.path, manifest, tag)
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +31,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def repository(registry: str, tmp_path: Path) -> Repository:
     return Repository(registry, f"test/{digest_of(str(tmp_path).encode()).hex[:12]}")
-
-
-def source(identifier: str, **attrs: str) -> Definition:
-    named = {key.replace("_", "."): value for key, value in attrs.items()}
-    return marshal(Vertex(Op(source=SourceOp(identifier, tuple(sorted(named.items()))))).output())
 
 
 def test_a_checksum_is_what_a_tag_has_to_point_to(
@@ -100,40 +46,6 @@ def test_a_checksum_is_what_a_tag_has_to_point_to(
     assert caught.value.reason == (
         f"image digest {two} for {repository.name}:v2 does not match expected checksum {one}"
     )
-
-
-class Lending(EmbeddedSession):
-    """Lends one store of blobs, `shop`."""
-
-    def __init__(self, *blobs: bytes) -> None:
-        super().__init__({}, Lent())
-        self.blobs = {digest_of(data): data for data in blobs}
-
-    def content(self, store: str) -> Any:
-        assert store == "oci:shop"
-        return self
-
-    def size(self, digest: Digest, cancel: Cancellation) -> int:
-        if digest not in self.blobs:
-            raise NotFound(f"no {digest}")
-        return len(self.blobs[digest])
-
-    def read(
-        self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
-    ) -> Iterator[bytes]:
-        yield self.blobs[digest][offset:]
-
-
-def entries(bench: Bench, session: EmbeddedSession, definition: Definition) -> dict[str, Any]:
-    """The files that a definition makes: text, mode, owner and time of each."""
-    with bench.engine.open_build(session, BuildOptions(), print, Cancellation()) as build:
-        tree = bench.engine.pool.tree(build.solvable(definition).ref(), build.cancel)
-        found = {}
-        for path, status in tree.children(""):
-            with open(tree.real(path), encoding="utf-8") as file:
-                owner = (status.st_uid, status.st_gid)
-                found[path] = (file.read(), status.st_mode & 0o7777, *owner, status.st_mtime)
-        return found
 
 
 def test_a_blob_is_a_file(with_engine: WithEngine, repository: Repository) -> None:

@@ -401,6 +401,14 @@ def test_attributes_of_definitions() -> None:
     assert url == GitUrl("git@h:o/x", "b", "s", "ab", True, False, "commit", by_commit=True)
     assert git_access_of(attrs) == GitAccess("t", "", "", "a")
     assert git_url_of("h/x", {}).remote == "https://h/x"
-    for key in ("git.bundle", "git.checkoutbundle", "git.sig.pubkey"):
+    for key in ("git.sig.pubkey", "git.sig.requiresignedtag"):
         with pytest.raises(Unsupported, match=key):
             git_url_of("h/x", {key: "true"})
+    for place, more, said in (
+        ("h/x", {"git.bundle": "b"}, "requires git.checksum"),
+        (f"h/x#{'a' * 40}", {"git.bundle": "b", "git.checksum": "b" * 40}, "expected checksum"),
+        ("h/x", {"git.checkoutbundle": "true", "git.keepgitdir": "true"}, "git.keepgitdir"),
+        ("h/x#main:folder", {"git.checkoutbundle": "true"}, "git.subdir"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            git_url_of(place, more)

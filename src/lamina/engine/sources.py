@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.sources.blob import BlobName, BlobPlace, BlobSource
     from lamina.sources.contract import Asking
     from lamina.sources.git import GitSource
+    from lamina.sources.git_bundle import GitBundle
     from lamina.sources.http import HttpSource
     from lamina.sources.layout import LayoutSource
     from lamina.stores.store import Store
@@ -82,7 +83,7 @@ class EngineSources:
         return kind(url, http_file(attrs), self._folder("http"), self._pool, asking)
 
     def git(self, place: str, attrs: dict[str, str], asking: Asking) -> GitSource:
-        from lamina.sources.git import GitSource, git_access_of, git_url_of
+        from lamina.sources.git import GitSource, git_access_of, git_url_of, is_bundle_wanted
         from lamina.sources.git_remote import GitRemote
 
         scratch = self._store.scratch
@@ -94,8 +95,20 @@ class EngineSources:
             asking.session,
             git_access_of(attrs),
             asking.pins,
+            self._bundle(attrs, asking.session) if attrs.get("git.bundle") else None,
         )
-        return GitSource(url, remote, scratch, self._pool)
+        as_bundle = is_bundle_wanted(attrs)
+        return GitSource(url, remote, scratch, self._pool, as_bundle=as_bundle)
+
+    def _bundle(self, attrs: dict[str, str], session: Session) -> GitBundle:
+        """A bundle of a layout is in the store that is called as the layout is, by default."""
+        from lamina.sources.git_bundle import GitBundle, parse_bundle_name
+
+        locator = attrs["git.bundle"]
+        name = parse_bundle_name(locator)
+        layout = locator.partition("://")[2].rpartition("@")[0]
+        place = self._blob_place(name, {"oci.store": layout, **attrs}, session)
+        return GitBundle(name, place, self._store.blobs)
 
     def _folder(self, name: str) -> str:
         path = self._store.path(name)

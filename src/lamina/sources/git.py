@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unsupported
+from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.git_url import GitUrl, is_commit
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from lamina.sources.git_remote import GitRemote
     from lamina.sources.material import Material
 
+_AS_BUNDLE = "git.checkoutbundle"
 _UNSUPPORTED = {
-    "git.bundle": "bundles of git repositories",
-    "git.checkoutbundle": "bundles of git repositories",
     "git.sig.pubkey": "signatures of git commits",
     "git.sig.requiresignedtag": "signatures of git commits",
 }
@@ -32,14 +31,15 @@ _UNSUPPORTED = {
 def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
     """A `git://` source of a definition: `place` is what follows the scheme.
 
-    Raises Unsupported for attributes that must not be passed over.
+    Raises Unsupported for attributes that must not be passed over, InvalidInput for those that
+    do not go together.
     """
     for key, what in _UNSUPPORTED.items():
         if attrs.get(key, "") not in ("", "false"):
             raise Unsupported(f"{what} ({key}) are not supported")
     address, _, fragment = place.partition("#")
     ref, _, folder = fragment.partition(":")
-    return GitUrl(
+    url = GitUrl(
         _with_scheme(attrs.get("git.fullurl") or address),
         ref,
         folder.strip("/"),
@@ -49,6 +49,16 @@ def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
         attrs.get("git.mtime", ""),
         attrs.get("git.fetchbycommit") == "true",
     )
+    if attrs.get("git.bundle"):
+        if not url.commit:
+            raise InvalidInput("git.bundle requires git.checksum to be set")
+        if is_commit(url.ref) and not url.ref.startswith(url.commit.lower()):
+            raise InvalidInput(f"expected checksum to match {url.commit}, got {url.ref}")
+    if is_bundle_wanted(attrs):
+        for other, is_set in (("keepgitdir", url.keep_git_dir), ("subdir", url.folder)):
+            if is_set:
+                raise InvalidInput(f"{_AS_BUNDLE} is incompatible with git.{other}")
+    return url
 
 
 def git_access_of(attrs: Mapping[str, str]) -> GitAccess:
@@ -65,14 +75,28 @@ def _with_scheme(address: str) -> str:
     return address if "://" in address or "@" in address.partition(":")[0] else f"https://{address}"
 
 
-class GitSource:
-    """One commit, keyed by its name."""
+def is_bundle_wanted(attrs: Mapping[str, str]) -> bool:
+    """Whether a `git://` source is to be a bundle of the commit's history, not its files."""
+    return attrs.get(_AS_BUNDLE) == "true"
 
-    def __init__(self, url: GitUrl, remote: GitRemote, scratch: str, pool: RefPool) -> None:
+
+class GitSource:
+    """One commit, keyed by its name: its files or, `as_bundle`, one file `bundle`."""
+
+    def __init__(
+        self,
+        url: GitUrl,
+        remote: GitRemote,
+        scratch: str,
+        pool: RefPool,
+        *,
+        as_bundle: bool = False,
+    ) -> None:
         self._url = url
         self.remote = remote
         self._scratch = scratch
         self._pool = pool
+        self._as_bundle = as_bundle
 
     def cache_map(self, context: OpContext) -> CacheMap:
         url, remote = self._url, self.remote
@@ -88,6 +112,8 @@ class GitSource:
             key += "(skip-submodules)"
         if url.mtime not in ("", "checkout"):
             key += f"(mtime={url.mtime})"
+        if self._as_bundle:
+            key += "(bundle)"
         return CacheMap(source_digest(key))
 
     def material(self) -> Material | None:
@@ -96,7 +122,9 @@ class GitSource:
         from lamina.sources.material import GitMaterial
 
         ref = f"#{self._url.ref}" if self._url.ref else ""
-        return GitMaterial(self.remote.shown + ref, self.remote.commit)
+        bundle = self.remote.bundle
+        read = None if bundle is None else bundle.material()
+        return GitMaterial(self.remote.shown + ref, self.remote.commit, read)
 
     def fetch(self, context: OpContext) -> Ref:
         remote = self.remote
@@ -104,6 +132,8 @@ class GitSource:
             remote.resolve(context.cancel)
         work = os.path.join(self._scratch, os.urandom(8).hex())
         try:
+            if self._as_bundle:
+                return self._bundle(work, context)
             source = remote.check_out(work, context.cancel)
             with self._pool.writable(Ref(), context.cancel) as (path, staged):
                 modified = os.stat(source).st_mtime_ns
@@ -114,3 +144,8 @@ class GitSource:
             return self._pool.commit(staged, Ref(), description)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _bundle(self, work: str, context: OpContext) -> Ref:
+        with self._pool.writable(Ref(), context.cancel) as (path, staged):
+            self.remote.write_bundle(os.path.join(path, "bundle"), work, context.cancel)
+        return self._pool.commit(staged, Ref(), f"git bundle of {self.remote.shown}")

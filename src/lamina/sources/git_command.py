@@ -125,6 +125,11 @@ class GitCommand:
             raise GitFailed(self.shown, redacted(complaint))
         return b"".join(out).decode(errors="surrogateescape")
 
+    def init_bare(self, path: str, kind: str, cancel: Cancellation) -> None:
+        """Make an empty bare repository, of `sha1` or `sha256`, that hands out all it has."""
+        self.run(cancel, "init", "-q", "--bare", f"--object-format={kind}", path)
+        self.run(cancel, "config", "uploadpack.allowAnySHA1InWant", "true", at=path)
+
     def shallow(self, cancel: Cancellation, *arguments: str, at: str) -> None:
         """Run git with `--depth=1` after the first two arguments; with all of the history if
         the server cannot do less.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lamina.base.git_url import GitUrl
     from lamina.session.contract import Session
+    from lamina.sources.git_bundle import GitBundle
     from lamina.sources.pins import Pins
     from lamina.system.cancel import Cancellation
 
@@ -50,6 +51,7 @@ class GitRemote:
         scratch: a folder of this process's own.
         session: lends the secrets and the agent that `access` names.
         pins: what refs were earlier in the same build, if it is for a build.
+        bundle: what is read instead of the remote. The URL must say which commit it wants.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class GitRemote:
         session: Session,
         access: GitAccess = _DEFAULT_ACCESS,
         pins: Pins | None = None,
+        bundle: GitBundle | None = None,
     ) -> None:
         self._url = url
         self._repositories = repositories
         self._scratch = scratch
         self._git = GitCommand(url.remote, access, scratch, session)
         self._pins = pins
+        self.bundle = bundle
         self.commit = ""
         self.peeled = ""
         self.name = ""
@@ -88,11 +92,13 @@ class GitRemote:
             )
         if is_commit(url.ref):
             self.commit = self.name = url.ref
+        elif self.bundle is not None:
+            self._look_into_bundle(cancel)
         elif url.by_commit:
             self._trust()
         elif not self._recall():
             if url.ref:
-                self._look_up(cancel)
+                self._look_up(cancel, self._git.remote)
             else:
                 self._look_up_default(cancel)
             if self._pins is not None:
@@ -113,7 +119,7 @@ class GitRemote:
         """
         url, git = self._url, self._git
         with self._brought(cancel) as bare:
-            git.run(cancel, "init", "-q", self._format(), work)
+            git.run(cancel, "init", "-q", f"--object-format={self._kind()}", work)
             into = f":{self.name}" if url.keep_git_dir and self.name != self.commit else ""
             fetch = ("fetch", "-q", "-u", "--no-tags", "--depth=1", "--", f"file://{bare}")
             git.run(cancel, *fetch, f"{self.commit}{into}", at=work, local=True)
@@ -131,6 +137,25 @@ class GitRemote:
         if url.mtime == "commit":
             _set_times(folder, self.commit_time(cancel))
         return folder
+
+    def write_bundle(self, path: str, work: str, cancel: Cancellation) -> None:
+        """Write the commit and its history as a git bundle, a new file at `path`; `work` is where
+        a repository for that may be made.
+
+        Raises NotFound, Unavailable.
+        """
+        from lamina.sources.git_bundle import write_bundle
+
+        git = self._git
+        git.init_bare(work, self._kind(), cancel)
+        if self.bundle is None:
+            self._bring(work, cancel, whole=True)  # what is kept of the remote may lack history
+        else:
+            with self._brought(cancel) as bare:
+                fetch = ("fetch", "-q", "--", f"file://{bare}", self.commit)
+                git.run(cancel, *fetch, at=work, local=True)
+        name = self.name if self._url.ref else ""
+        write_bundle(git, work, self.commit, name, path, cancel)
 
     def commit_time(self, cancel: Cancellation) -> int:
         """When the commit was made, in seconds since 1970."""
@@ -176,10 +201,30 @@ class GitRemote:
         if url.ref:
             self.name = url.ref if url.ref.startswith("refs/") else f"refs/heads/{url.ref}"
 
-    def _look_up(self, cancel: Cancellation) -> None:
+    def _look_into_bundle(self, cancel: Cancellation) -> None:
+        """A commit that is named in full needs no look."""
+        url = self._url
+        if not url.ref and is_commit(url.commit):
+            self.commit = self.name = url.commit
+            return
+        with self._repository(cancel) as bare:
+            if url.ref:
+                self._look_up(cancel, f"file://{bare}", local=True)
+                return
+            meant = ("rev-parse", "--verify", "--quiet", f"{url.commit}^{{commit}}")
+            try:
+                self.commit = self.name = self._git.run(cancel, *meant, at=bare).strip()
+            except GitFailed:
+                raise self._not_bundled(url.commit) from None
+
+    def _not_bundled(self, commit: str) -> NotFound:
+        assert self.bundle is not None
+        return NotFound(f"commit {commit} not found in bundle {self.bundle.name.reference}")
+
+    def _look_up(self, cancel: Cancellation, address: str, *, local: bool = False) -> None:
         wanted = self._url.ref
         listed = self._git.run(
-            cancel, "ls-remote", "--", self._git.remote, wanted, f"{wanted}^{{}}"
+            cancel, "ls-remote", "--", address, wanted, f"{wanted}^{{}}", local=local
         )
         pairs = (line.partition("\t") for line in listed.splitlines())
         names = {name: commit for commit, _, name in pairs}
@@ -214,23 +259,37 @@ class GitRemote:
     @contextmanager
     def _brought(self, cancel: Cancellation) -> Iterator[str]:
         """The remote's bare repository with the commit in it, held alone."""
+        with self._repository(cancel) as bare:
+            if not self._is_in(bare, cancel):
+                if self.bundle is not None:
+                    raise self._not_bundled(self.commit)
+                self._bring(bare, cancel)
+            yield bare
+
+    @contextmanager
+    def _repository(self, cancel: Cancellation) -> Iterator[str]:
+        """The bare repository of the remote, or of the bundle, held alone."""
         git = self._git
-        key = git.remote + self._format()
+        kind = self._kind()
+        key = (
+            f"{git.remote}--object-format={kind}"
+            if self.bundle is None
+            else str(self.bundle.name.digest)
+        )
         bare = os.path.join(self._repositories, digest_of(key.encode()).hex[:32])
         with open(bare + ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not os.path.isdir(bare):
                 fresh = os.path.join(self._scratch, os.urandom(8).hex())
-                git.run(cancel, "init", "-q", "--bare", self._format(), fresh)
-                git.run(cancel, "config", "uploadpack.allowAnySHA1InWant", "true", at=fresh)
+                if self.bundle is None:
+                    git.init_bare(fresh, kind, cancel)
+                else:
+                    self.bundle.unpack(git, fresh, cancel)
                 os.rename(fresh, bare)
-            if not self._is_in(bare, cancel):
-                self._bring(bare, cancel)
             yield bare
 
-    def _format(self) -> str:
-        kind = "sha256" if len(self.commit) == 64 else "sha1"
-        return f"--object-format={kind}"
+    def _kind(self) -> str:
+        return "sha256" if len(self.commit) == 64 else "sha1"
 
     def _is_in(self, bare: str, cancel: Cancellation) -> bool:
         try:
@@ -239,14 +298,15 @@ class GitRemote:
             return False
         return True
 
-    def _bring(self, bare: str, cancel: Cancellation) -> None:
-        """Fetch the commit alone; by its ref, or with all refs, from servers that insist."""
+    def _bring(self, bare: str, cancel: Cancellation, *, whole: bool = False) -> None:
+        """Fetch the commit alone, or with its `whole` history; by its ref, or with all refs, from
+        servers that insist."""
         git = self._git
         into = f"refs/lamina/{self.commit}"
         for wanted in dict.fromkeys((self.commit, self.name)):
             try:
                 fetch = ("fetch", "-q", "--no-tags", "--", git.remote, f"+{wanted}:{into}")
-                git.shallow(cancel, *fetch, at=bare)
+                (git.run if whole else git.shallow)(cancel, *fetch, at=bare)
             except GitFailed as failed:
                 if not failed.over_name:
                     raise

@@ -1,0 +1,100 @@
+"""Git bundles: a repository's history in one file, read from a blob or written as one.
+
+A bundle never changes, since it is named by its digest: it is unpacked once, into a repository
+of its own, and read from there like any other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Corrupt, InvalidInput
+from lamina.sources.blob import parse_blob_name
+from lamina.sources.git_command import GitFailed
+from lamina.sources.material import BlobMaterial
+
+if TYPE_CHECKING:
+    from lamina.sources.blob import BlobName, BlobPlace
+    from lamina.sources.git_command import GitCommand
+    from lamina.stores.blobs import BlobStore
+    from lamina.system.cancel import Cancellation
+
+_LINE = 4096
+_NAMELESS = "refs/heads/main"
+"""What a commit is called in a bundle if nobody called it anything."""
+
+
+def parse_bundle_name(locator: str) -> BlobName:
+    """`docker-image+blob://<name>@<digest>` or `oci-layout+blob://…`. Raises InvalidInput."""
+    scheme, mark, place = locator.partition("://")
+    if not mark:
+        raise InvalidInput(f'git.bundle: "{locator}" has no scheme')
+    name = parse_blob_name(scheme, place)
+    if name.digest.algorithm != "sha256":
+        raise InvalidInput(f"git.bundle: {locator}: the digest has to be a sha256")
+    return name
+
+
+class GitBundle:
+    """A bundle that is a blob somewhere."""
+
+    def __init__(self, name: BlobName, place: BlobPlace, blobs: BlobStore) -> None:
+        self.name = name
+        self._place = place
+        self._blobs = blobs
+
+    def material(self) -> BlobMaterial:
+        return BlobMaterial(str(self.name.reference), self.name.digest, self.name.local)
+
+    def unpack(self, git: GitCommand, bare: str, cancel: Cancellation) -> None:
+        """Make a bare repository, at a path where nothing is, of what the bundle holds.
+
+        Raises NotFound, Unavailable, Corrupt (no bundle, or one that lacks what it builds on).
+        """
+        self._place.bring(self.name.digest, self._blobs, cancel)
+        file = self._blobs.path(self.name.digest)
+        # Git itself would follow a file that names a repository of this machine.
+        kind = bundle_kind(file)
+        if not kind:
+            raise Corrupt(f"{self.name} is not a git bundle")
+        try:
+            git.init_bare(bare, kind, cancel)
+            git.run(cancel, "fetch", "-q", "--", file, "+refs/*:refs/*", at=bare, local=True)
+        except GitFailed as failed:
+            raise Corrupt(
+                f"{self.name}: {failed.complaint}",
+                hint="it may not build on commits that it does not hold",
+            ) from None
+
+
+def bundle_kind(file: str) -> str:
+    """`sha1` or `sha256` by a bundle's header (git's `gitformat-bundle`); "" if it has none."""
+    with open(file, "rb") as bundle:
+        signature = bundle.readline(32)
+        if signature == b"# v2 git bundle\n":
+            return "sha1"
+        if signature != b"# v3 git bundle\n":
+            return ""
+        while (line := bundle.readline(_LINE)).startswith(b"@"):
+            key, _, value = line.rstrip(b"\n").partition(b"=")
+            if key == b"@object-format":
+                return {b"sha1": "sha1", b"sha256": "sha256"}.get(value, "")
+    return "sha1"
+
+
+def write_bundle(
+    git: GitCommand, bare: str, commit: str, name: str, path: str, cancel: Cancellation
+) -> None:
+    """Write a commit, all of whose history `bare` has, to a new file `path`. The same history
+    gives the same file.
+
+    `name` is the ref that it gets, if it is one. A branch cannot be an annotated tag: it is what
+    the tag is of.
+    """
+    ref = name if name.startswith("refs/") else _NAMELESS
+    meant = commit if ref.startswith("refs/tags/") else f"{commit}^{{commit}}"
+    git.run(cancel, "update-ref", ref, meant, at=bare, local=True)
+    one_thread = ("-c", "pack.threads=1")
+    git.run(cancel, *one_thread, "bundle", "create", "-q", path, ref, at=bare, local=True)
+    os.chmod(path, 0o666)  # BuildKit's
