@@ -205,3 +205,45 @@ def test_unknown_questions_and_known_ones() -> None:
         ask("frontend.what", "FROM base\n")
     names = [r["name"] for r in json.loads(ask("frontend.subrequests.describe", "").json)]
     assert "frontend.lint" in names
+
+
+def test_conversion() -> None:
+    made = ask(
+        "frontend.convertllb",
+        "FROM base1\nRUN --mount=type=cache,target=/c,id=q --network=none true\n"
+        "COPY --from=base2 --chown=0:5 --chmod=600 /f /y\n",
+    )
+    assert made.metadata().keys() == {"result.json", "version"}
+    assert made.metadata()["version"] == b"0.1.0"
+    document = json.loads(made.json)
+    assert list(document["def"]) == sorted(document["def"])
+    ops = list(document["def"].values())
+    (last,) = (op for op in ops if op.keys() == {"inputs"})
+    assert all(op["constraints"] == {} for op in ops if op is not last)
+    (run,) = (op["exec"] for op in ops if "exec" in op)
+    assert run["network"] == "NONE"
+    assert run["mounts"] == [
+        {"dest": "/"},
+        {
+            "input": "-1",
+            "dest": "/c",
+            "output": "-1",
+            "mountType": "CACHE",
+            "cacheOpt": {"ID": "/q"},
+        },
+    ]
+    (file,) = (op["file"] for op in ops if "file" in op)
+    assert file["actions"][0].keys() == {"secondaryInput", "copy"}
+    assert file["actions"][0]["copy"]["mode"] == 0o600
+    assert file["actions"][0]["copy"]["timestamp"] == "-1"
+    # A member of a oneof is shown though it is zero.
+    assert file["actions"][0]["copy"]["owner"] == {"user": {"byID": 0}, "group": {"byID": 5}}
+    digest = last["inputs"][0]["digest"]
+    assert "COPY" in document["metadata"][digest]["description"]["llb.customname"]
+    assert document["source"]["locations"][digest]["locations"][0] == lines(3)
+    assert document["source"]["infos"][0]["language"] == "Dockerfile"
+
+
+def test_conversion_to_nothing() -> None:
+    made = ask("frontend.convertllb", "FROM scratch\n")
+    assert json.loads(made.json) == {"def": {}, "metadata": {}, "source": {}}

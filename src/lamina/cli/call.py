@@ -17,9 +17,10 @@ _METHODS = {
     "lint": "frontend.lint",
     "outline": "frontend.outline",
     "targets": "frontend.targets",
+    "convertllb": "frontend.convertllb",
     "subrequests.describe": "frontend.subrequests.describe",
 }
-_HINT = "choose from build, check, outline and targets; ,format=json may follow"
+_HINT = "choose from build, check, outline, targets and convertllb; ,format=json may follow"
 _BOOLS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -59,7 +60,7 @@ def show_answer(call: Call, answer: CallAnswer) -> int:
     """Print what was answered; the exit status."""
     lint = call.name == "frontend.lint"
     finds = len(json.loads(answer.json)["warnings"] or ()) if lint else 0
-    if call.as_json:
+    if call.as_json or answer.text is None:
         print(answer.json)
     else:
         if finds:

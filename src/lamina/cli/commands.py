@@ -75,7 +75,7 @@ _BUILD = (
     ),
     Flag(
         "call",
-        "Ask about the Dockerfile instead: check, outline or targets[,format=json]",
+        "Ask about the Dockerfile instead: check, outline, targets or convertllb[,format=json]",
         value="METHOD",
         default="build",
     ),

@@ -169,12 +169,13 @@ class BuildOutcome(NamedTuple):
 class CallAnswer(NamedTuple):
     """The answer to a question about a Dockerfile.
 
-    `json` is the document, `text` the same for people, `error` what stopped the conversion
-    (with its excerpt), `status` the exit status that a command should end with.
+    `json` is the document, `text` the same for people (None if there is nothing but the document),
+    `error` what stopped the conversion (with its excerpt), `status` the exit status that a command
+    should end with.
     """
 
     json: str
-    text: str
+    text: str | None
     status: int = 0
     error: str = ""
 

@@ -115,7 +115,8 @@ class EmbeddedBuilder:
         from lamina.dockerfile.calls import answer
 
         with self._build(request, events, cancel) as (_, bridge, _):
-            return CallAnswer(*answer(name, _frontend_requests(request)[0], bridge))
+            found = answer(name, _frontend_requests(request)[0], bridge)
+            return CallAnswer(found.json, found.text, found.status, found.error)
 
     @contextmanager
     def _build(

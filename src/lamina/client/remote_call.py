@@ -127,7 +127,8 @@ class _GatewayClient:
 def answer_of(question: str, metadata: dict[str, bytes]) -> CallAnswer:
     """What the frontend answered."""
     document = metadata.get("result.json", b"").decode("utf-8", "replace")
-    text = metadata.get("result.txt", b"").decode("utf-8", "surrogateescape")
+    people = metadata.get("result.txt")
+    text = None if people is None else people.decode("utf-8", "surrogateescape")
     status = metadata.get("result.statuscode", b"0")
     error = ""
     if question == "frontend.lint" and document:

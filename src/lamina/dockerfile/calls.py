@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import UnknownRequest
+from lamina.llb.op import Definition
 
 if TYPE_CHECKING:
     from typing import Any
@@ -16,44 +17,66 @@ if TYPE_CHECKING:
 
 VERSION = "1.0.0"
 _DESCRIBE = "frontend.subrequests.describe"
+_BOTH = ("result.json", "result.txt")
+
+
+class _Request(NamedTuple):
+    """A question, and how it is described to clients."""
+
+    name: str
+    about: str
+    options: tuple[tuple[str, str], ...] = ()
+    answers: tuple[str, ...] = _BOTH
+    version: str = VERSION
+
+
+_CONVERT = _Request(
+    "frontend.convertllb", "Convert Dockerfile to LLB", (), ("result.json",), "0.1.0"
+)
 _REQUESTS = (
-    ("frontend.lint", "Lint a Dockerfile", ()),
-    (
+    _CONVERT,
+    _Request("frontend.lint", "Lint a Dockerfile"),
+    _Request(
         "frontend.outline",
         "List all parameters current build target supports",
         (("target", "Target build stage"),),
     ),
-    ("frontend.targets", "List all targets current build supports", ()),
-    (_DESCRIBE, "List available subrequest types", ()),
+    _Request("frontend.targets", "List all targets current build supports"),
+    _Request(_DESCRIBE, "List available subrequest types"),
 )
 
 
 class Answer(NamedTuple):
-    """`status` is the exit status that a command should end with."""
+    """`text` is None where there is nothing but JSON; `status` is the exit status that a command
+    should end with."""
 
     json: str
-    text: str
+    text: str | None
     status: int = 0
     error: str = ""
+    version: str = VERSION
 
     def metadata(self) -> dict[str, bytes]:
         """As a frontend's result carries it."""
-        found = {
-            "result.json": self.json.encode(),
-            "result.txt": self.text.encode("utf-8", "surrogateescape"),
-            "version": VERSION.encode(),
-        }
+        found = {"result.json": self.json.encode(), "version": self.version.encode()}
+        if self.text is not None:
+            found["result.txt"] = self.text.encode("utf-8", "surrogateescape")
         if self.status:
             found["result.statuscode"] = b"%d" % self.status
         return found
 
 
 def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
-    """Answer `frontend.lint`, `frontend.outline`, `frontend.targets` or `…describe`.
+    """Answer `frontend.lint`, `…outline`, `…targets`, `…convertllb` or `…describe`.
 
-    Raises UnknownRequest for other names, and for an outline what a build raises.
+    Raises UnknownRequest for other names, and for an outline and a conversion what a build raises.
     """
     match name:
+        case "frontend.convertllb":
+            from lamina.dockerfile.build import build
+
+            (converted,) = build([request], bridge)
+            return Answer(_json(_llb(converted.definition)), None, version=_CONVERT.version)
         case "frontend.lint":
             from lamina.dockerfile.checks.report import check
 
@@ -77,7 +100,7 @@ def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
             return Answer(_json(targets.to_json()), targets.to_text())
         case "frontend.subrequests.describe":
             return _describe()
-    known = ", ".join(request[0] for request in _REQUESTS)
+    known = ", ".join(request.name for request in _REQUESTS)
     raise UnknownRequest(name, hint=f"known are {known}")
 
 
@@ -87,17 +110,33 @@ def _describe() -> Answer:
     requests = [
         {
             "name": name,
-            "version": VERSION,
+            "version": version,
             "type": "rpc",
             "description": about,
             "opts": [{"name": option, "description": text} for option, text in options],
-            "metadata": [{"name": "result.json"}, {"name": "result.txt"}],
+            "metadata": [{"name": answer} for answer in answers],
         }
-        for name, about, options in _REQUESTS
+        for name, about, options, answers, version in _REQUESTS
     ]
     rows = [("NAME", "VERSION", "DESCRIPTION")]
-    rows += [(name.removeprefix("frontend."), VERSION, about) for name, about, _ in _REQUESTS]
+    rows += [(r.name.removeprefix("frontend."), r.version, r.about) for r in _REQUESTS]
     return Answer(_json(requests), columns(rows, 1))
+
+
+def _llb(definition: Definition | None) -> dict[str, Any]:
+    """A definition with its ops in the open, by digest."""
+    from lamina.base.digest import digest_of
+    from lamina.llb.codec import decode_op
+    from lamina.llb.gojson import message
+    from lamina.llb.protojson import protojson
+
+    ops, metadata, source = definition or Definition()
+    found = {str(digest_of(data)): decode_op(data) for data in ops}
+    return {
+        "def": {digest: protojson(found[digest]) for digest in sorted(found)},
+        "metadata": {digest: message(of) for digest, of in sorted(metadata)},
+        "source": protojson(source) if source is not None else {},
+    }
 
 
 def _json(document: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lamina.llb import op
 
-_NAMES: dict[type, tuple[str, ...]] = {
+NAMES: dict[type, tuple[str, ...]] = {
     op.ExecOp: ("meta", "mounts", "network", "security", "secretenv", "cdiDevices"),
     op.ExecMeta: (
         *("args", "env", "cwd", "user", "proxy_env", "extraHosts", "hostname", "ulimit"),
@@ -93,7 +93,7 @@ def message(value: tuple[Any, ...]) -> dict[str, Any]:
     if isinstance(value, op.FileAction):
         return _file_action(value)
     document: dict[str, Any] = {}
-    for name, field in zip(_NAMES[type(value)], value, strict=True):
+    for name, field in zip(NAMES[type(value)], value, strict=True):
         if field is None or (field in (0, "", b"", ()) and not _is_message(field)):
             continue
         if (type(value), name) in _MAPS:
@@ -116,7 +116,7 @@ def _value(field: Any) -> Any:
 
 
 def _is_message(field: object) -> bool:
-    return type(field) in _NAMES or isinstance(field, (op.UserOpt, op.FileAction))
+    return type(field) in NAMES or isinstance(field, (op.UserOpt, op.FileAction))
 
 
 def _file_action(action: op.FileAction) -> dict[str, Any]:
