@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import urllib.request
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import NotFound
 from lamina.base.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
     OCI_CONFIG,
     OCI_LAYER,
     OCI_MANIFEST,
@@ -46,6 +49,17 @@ class Repository(NamedTuple):
 
     def blob(self, data: bytes, kind: str = "application/octet-stream") -> Descriptor:
         return Descriptor(kind, put_blob(self.host, self.path, data), len(data))
+
+    def manifest(self, document: dict[str, Any], tag: str = "") -> Descriptor:
+        digest = put_manifest(self.host, self.path, document, tag)
+        return Descriptor(document["mediaType"], digest, len(self.fetched(digest)))
+
+    def fetched(self, manifest: Digest) -> bytes:
+        """A manifest's bytes, by the registry itself."""
+        url = f"http://{self.host}/v2/{self.path}/manifests/{manifest}"
+        accept = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=accept)) as answer:
+            return bytes(answer.read())
 
     def image(self, text: str, tag: str = "") -> Digest:
         """Upload an image with one file, `f`; the manifest's digest."""

@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from source_bench import Lending, Repository, entries, source
 
+from lamina.api.sourcemeta import ResolveSourceImageRequest, ResolveSourceMetaRequest
 from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
+from lamina.base.oci import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+    platform_to_json,
+)
+from lamina.base.platform import host_platform
+from lamina.engine.source_meta import resolve_source_meta
+from lamina.llb.op import SourceOp
 from lamina.sources.contract import source_digest
 from real_registry import running_registry
 
@@ -107,3 +120,111 @@ def test_the_key_of_a_blob_is_buildkits(with_engine: WithEngine) -> None:
         return made.cache_map(context).digest
 
     assert with_engine(key) == source_digest(digest_of(wanted))
+
+
+def attested(repository: Repository) -> dict[str, Any]:
+    """Upload an index `:it` of an image with two attestations, signed twice; its parts."""
+    image = repository.image("attested")
+    platform = {"platform": platform_to_json(host_platform())}
+    layers = [
+        repository.blob(text, "application/vnd.in-toto+json")._replace(
+            annotations=(("in-toto.io/predicate-type", kind),)
+        )
+        for kind, text in (("slsa", b"how it was made"), ("spdx", b"what is in it"))
+    ]
+    config = repository.blob(b"{}", OCI_CONFIG)
+    attestations = repository.manifest(Manifest(OCI_MANIFEST, config, tuple(layers)).to_json())
+    signatures = {}
+    for kind in ("dev.cosign.artifact.sig.v1", "dev.sigstore.bundle.v0.3", "unknown"):
+        kind = f"application/vnd.{kind}+json"
+        layer = repository.blob(kind.encode(), kind)
+        signed = Manifest(OCI_MANIFEST, config, (layer,)).to_json()
+        signatures[kind] = (repository.manifest(signed), layer)
+    referring = [
+        {**found.to_json(), "artifactType": kind} for kind, (found, _) in signatures.items()
+    ]
+    tag = f"sha256-{attestations.digest.hex}"
+    repository.manifest({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": referring}, tag)
+    about = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": image,
+    }
+    other = {**about, "vnd.docker.reference.digest": digest_of(b"another")}
+    nowhere = {"platform": {"architecture": "unknown", "os": "unknown"}}
+    size = len(repository.fetched(image))
+    index = repository.manifest(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [
+                {**Descriptor(OCI_MANIFEST, image, size).to_json(), **platform},
+                {**config.to_json(), "annotations": other, **nowhere},
+                {**attestations.to_json(), "annotations": about, **nowhere},
+            ],
+        },
+        "it",
+    )
+    best = signatures["application/vnd.dev.sigstore.bundle.v0.3+json"]
+    return {
+        "index": index.digest,
+        "image": image,
+        "attestations": attestations.digest,
+        "slsa": layers[0].digest,
+        "signature": best[0].digest,
+        "signed": best[1].digest,
+    }
+
+
+def chain_of(bench: Bench, name: str, **wanted: Any) -> Any:
+    asked = ResolveSourceMetaRequest(
+        SourceOp(f"docker-image://{name}"), image=ResolveSourceImageRequest(True, **wanted)
+    )
+    with bench.build() as build:
+        found = resolve_source_meta(build, asked).image
+    assert found is not None
+    assert not found.config
+    return found.digest, found.attestation_chain
+
+
+def test_what_leads_to_attestations(with_engine: WithEngine, repository: Repository) -> None:
+    parts = attested(repository)
+
+    def use(bench: Bench) -> Any:
+        name = f"{repository.name}:it"
+        return (
+            chain_of(bench, name),
+            chain_of(bench, name, attestation_chain=True),
+            chain_of(bench, name, resolve_attestations=("slsa",)),
+            chain_of(bench, f"{repository.name}@{parts['image']}", attestation_chain=True),
+        )
+
+    bare, plain, resolved, alone = with_engine(use)
+    assert bare == (parts["index"], None)
+    assert alone == (parts["image"], None)
+    digest, chain = plain
+    assert digest == chain.root == parts["index"]
+    assert chain.image_manifest == parts["image"]
+    assert chain.attestation_manifest == parts["attestations"]
+    assert chain.signature_manifests == (parts["signature"],)
+    expected = {parts[name] for name in ("index", "attestations", "signature", "signed")}
+    assert {key for key, _ in chain.blobs} == expected
+    for key, blob in (*chain.blobs, *resolved[1].blobs):
+        assert key == blob.descriptor.digest == digest_of(blob.data)
+        assert blob.descriptor.size == len(blob.data)
+    assert {key for key, _ in resolved[1].blobs} == {*expected, parts["slsa"]}
+    told = dict(resolved[1].blobs)
+    assert told[parts["slsa"]].data == b"how it was made"
+    assert dict(told[parts["slsa"]].descriptor.annotations) == {"in-toto.io/predicate-type": "slsa"}
+    assert told[parts["index"]].descriptor.media_type == OCI_INDEX
+
+
+def test_an_index_that_attests_nothing(with_engine: WithEngine, repository: Repository) -> None:
+    image = repository.image("plain")
+    size = len(repository.fetched(image))
+    listed = Descriptor(OCI_MANIFEST, image, size, platform=host_platform())
+    index = repository.manifest(Index(OCI_INDEX, (listed,)).to_json(), "plain")
+    name = f"{repository.name}:plain"
+    _, chain = with_engine(lambda bench: chain_of(bench, name, attestation_chain=True))
+    assert (chain.root, chain.image_manifest) == (index.digest, image)
+    assert (chain.attestation_manifest, chain.signature_manifests) == ("", ())
+    assert [key for key, _ in chain.blobs] == [index.digest]

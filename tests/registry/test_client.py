@@ -13,7 +13,7 @@ import registry_server
 import real_registry
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled, Corrupt, NotFound, PermissionDenied, Unavailable
-from lamina.base.oci import OCI_MANIFEST, Descriptor
+from lamina.base.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
 from lamina.base.reference import parse_reference
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous, Credentials, DockerConfig
@@ -24,6 +24,8 @@ from lamina.system.cancel import Cancellation
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from registry_server import FaultProxy
 
     from lamina.registry.transport import Patience
 
@@ -391,3 +393,31 @@ def test_into_the_store(client: RegistryClient, registry: Any, tmp_path: Path) -
 def test_empty_blob(client: RegistryClient) -> None:
     nothing = Descriptor("x", Digest(digest_of(b"")), 0)
     assert list(client.blob(parse_reference("nowhere.invalid/x"), nothing)) == []
+
+
+def test_how_large_a_blob_is(client: RegistryClient, registry: Any) -> None:
+    host, image = registry
+    wanted = image.layer_descriptor
+    assert client.describe_blob(image.at(host), wanted.digest) == wanted._replace(media_type="")
+    with pytest.raises(NotFound):
+        client.describe_blob(image.at(host), digest_of(b"missing"))
+
+
+def test_referrers(client: RegistryClient, proxy: FaultProxy, registry: Any) -> None:
+    _, image = registry
+    reference, digest = image.at(proxy.host), image.descriptor.digest
+    assert client.referrers(reference, digest) == ()  # a registry that does not know of them
+    listed = Descriptor(OCI_MANIFEST, digest_of(b"s"), 1, (("a", "b"),), artifact_type="x/y")
+    index = json.dumps(Index(OCI_INDEX, (listed,)).to_json()).encode()
+    kind = {"Content-Type": OCI_INDEX}
+    proxy.fail("/referrers/", lambda handler: handler.reply(200, index, **kind))
+    assert client.referrers(reference, digest) == (listed,)
+    tag = f"/manifests/sha256-{digest.hex}"
+    proxy.fail(tag, lambda handler: handler.reply(200, index, **kind))
+    assert client.referrers(reference, digest) == (listed,)
+    proxy.fail("/referrers/", registry_server.status(403))
+    with pytest.raises(PermissionDenied):
+        client.referrers(reference, digest)
+    proxy.fail("/referrers/", lambda handler: handler.reply(200, b"[]", **kind))
+    with pytest.raises(Corrupt):
+        client.referrers(reference, digest)

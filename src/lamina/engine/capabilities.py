@@ -14,13 +14,8 @@ LLB = (
     *("source.git", "source.git.keepgitdir"),
     *("source.git.fullurl", "source.git.httpauth", "source.git.knownsshhosts"),
     *("source.git.mountsshsock", "source.git.subdir", "source.git.checksum"),
-    *(
-        "source.git.skipsubmodules",
-        "source.git.mtime",
-        "source.git.fetchbycommit",
-        "source.git.bundle",
-        "source.git.checkoutbundle",
-    ),
+    *("source.git.skipsubmodules", "source.git.mtime", "source.git.fetchbycommit"),
+    *("source.git.bundle", "source.git.checkoutbundle"),
     *("source.http", "source.http.auth", "source.http.checksum", "source.http.perm"),
     *("soruce.http.uidgid", "source.http.header", "source.ocilayout", "source.imageblob"),
     *("source.buildop.llbfilename", "exec.meta.base", "exec.meta.cgroup.parent"),
@@ -45,4 +40,5 @@ FRONTEND = (
     *("proto.refarray", "reference.output", "frontend.inputs", "gateway.solve.metadata"),
     *("frontend.caps", "gateway.solve.evaluate", "gateway.evaluate", "gateway.warnings"),
     *("reference.attestations", "source.metaresolver"),
+    *("source.metaresolver.image.attestations", "source.metaresolver.http.checksumrequest"),
 )

@@ -15,9 +15,10 @@ from lamina.api.sourcemeta import (
     ResolveSourceMetaResponse,
 )
 from lamina.api.timestamp import at_nanoseconds
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
+from lamina.engine.attestation_chain import attestation_chain
 from lamina.engine.steps import step
 from lamina.ops.resolve import RESOLVE_MODE, source_platform
 from lamina.sources.image import ResolveMode
@@ -60,19 +61,21 @@ def _image(
     attrs = dict(request.source.attrs)
     platform = source_platform(request.platform, build.platform)
     wanted = request.image
-    if wanted is not None and (wanted.attestation_chain or wanted.resolve_attestations):
-        raise Unsupported("attestation chains of images are not supported yet")
+    chain = None
     if scheme == "oci-layout":
         found = build.engine.sources.layout(place, attrs, platform, build.session).resolve(
             build.cancel
         )
     else:
         mode = request.resolve_mode or attrs.get(RESOLVE_MODE, "")
-        resolver = build.engine.resolver(ResolveMode.parse(mode))
-        found = resolver.resolve(parse_reference(place), platform, build.cancel)
+        resolver, reference = build.engine.resolver(ResolveMode.parse(mode)), parse_reference(place)
+        found = resolver.resolve(reference, platform, build.cancel)
+        if wanted is not None and (wanted.attestation_chain or wanted.resolve_attestations):
+            predicates = wanted.resolve_attestations
+            chain = attestation_chain(resolver, reference, found, predicates, build.cancel)
     build.note(ImageMaterial(place, platform, found.digest, local=scheme == "oci-layout"))
     config = b"" if wanted is not None and wanted.no_config else found.config
-    return ResolveSourceImageResponse(str(found.digest), config)
+    return ResolveSourceImageResponse(str(found.digest), config, chain)
 
 
 def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> ResolveSourceGitResponse:

@@ -7,8 +7,15 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from lamina.base.digest import Digest, digest_of, parse_digest
-from lamina.base.errors import Cancelled, Corrupt, LaminaError, Unavailable
-from lamina.base.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_manifest
+from lamina.base.errors import Cancelled, Corrupt, LaminaError, NotFound, Unavailable
+from lamina.base.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    Descriptor,
+    Index,
+    parse_manifest,
+)
 from lamina.registry.credentials import CredentialSource, DockerConfig
 from lamina.registry.exchange import Call, Exchange, refusal
 from lamina.registry.hosts import Endpoint, Hosts
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
 _CHUNK = 256 << 10
+_NOT_SERVED = (400, 404, 405, 501)
+"""How registries of before version 1.1 answer what they do not know."""
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES, "*/*"))
 # How far a broken transfer must have come for the next try not to count as one more failure.
 _PROGRESS = 64 << 10
@@ -84,6 +93,36 @@ class RegistryClient:
             return data
 
         return self._each(reference, cancel or Cancellation(), get)
+
+    def referrers(
+        self, reference: Reference, digest: Digest, cancel: Cancellation | None = None
+    ) -> tuple[Descriptor, ...]:
+        """The manifests that say that they are about another one: signatures and the like.
+
+        Where a registry does not know of these, they are in an index under a tag (spec,
+        "Referrers Tag Schema"). Raises as `resolve` does, but nothing if there are none.
+        """
+
+        def get(
+            endpoint: Endpoint, reference: Reference, cancel: Cancellation
+        ) -> tuple[Descriptor, ...]:
+            path = f"/{reference.path}/referrers/{digest}"
+            call = Call("GET", endpoint, reference, path, (("Accept", OCI_INDEX),))
+            with self._exchange.ask(call, cancel) as response:
+                if response.status == 200:
+                    data = response.read_all(_MANIFEST_LIMIT)
+                elif response.status not in _NOT_SERVED:
+                    raise refusal(response, f"what refers to {digest} of {reference.familiar}")
+                else:
+                    tag = f"{digest.algorithm}-{digest.hex}"
+                    data, _ = self._get_manifest(endpoint, reference, tag, cancel)
+            listed = parse_manifest(data, OCI_INDEX)
+            return listed.manifests if isinstance(listed, Index) else ()
+
+        try:
+            return self._each(reference, cancel or Cancellation(), get)
+        except NotFound:
+            return ()
 
     def describe_blob(
         self, reference: Reference, digest: Digest, cancel: Cancellation | None = None

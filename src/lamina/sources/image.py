@@ -136,11 +136,17 @@ class ImageResolver:
             fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel, progress)
             writer.commit()
 
+    def referrers(
+        self, reference: Reference, digest: Digest, cancel: Cancellation
+    ) -> Sequence[Descriptor]:
+        """What in its repository refers to a manifest. See `RegistryClient.referrers`."""
+        return self._registry().referrers(reference, digest, cancel)
+
     def _read(
         self, digest: Digest, reference: Reference, platform: Platform, cancel: Cancellation
     ) -> ResolvedManifest:
         own = digest
-        document = parse_manifest(self._document(digest, reference, cancel))
+        document = parse_manifest(self.document(digest, reference, cancel))
         if isinstance(document, Index):
             chosen = select_platform(document, platform)
             if chosen is None:
@@ -152,19 +158,23 @@ class ImageResolver:
                     hint=f"it is made for: {offered}" if offered else "",
                 )
             own = chosen.digest
-            document = parse_manifest(self._document(own, reference, cancel))
+            document = parse_manifest(self.document(own, reference, cancel))
             if isinstance(document, Index):
                 raise Corrupt(f"{reference.familiar}: an index within an index")
-        config = self._document(document.config.digest, reference, cancel, document.config)
+        config = self.document(document.config.digest, reference, cancel, document.config)
         return ResolvedManifest(digest, document, config, own)
 
-    def _document(
+    def document(
         self,
         digest: Digest,
         reference: Reference,
         cancel: Cancellation,
         descriptor: Descriptor | None = None,
     ) -> bytes:
+        """A manifest, or with its descriptor another small blob, of an image's repository.
+
+        Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
+        """
         if self._blobs.has(digest):
             return self._blobs.read(digest)
         if descriptor is None:
@@ -172,7 +182,7 @@ class ImageResolver:
         else:
             data = b"".join(self._registry().blob(reference, descriptor, cancel=cancel))
             if digest_of(data) != digest:
-                raise Corrupt(f"{reference.familiar}: its configuration does not match {digest}")
+                raise Corrupt(f"{reference.familiar}: other bytes came for {digest}")
         self._blobs.put(data)
         return data
 

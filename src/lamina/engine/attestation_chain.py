@@ -1,0 +1,104 @@
+"""What leads from an image to what is attested of it, and to who signed that.
+
+An image's index holds, beside the manifests of its platforms, manifests of attestations
+(BuildKit's `docs/attestations/attestation-storage.md`); signatures refer to those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api import descriptor as wire
+from lamina.api.sourcemeta import AttestationChain, Blob
+from lamina.base.errors import Unsupported
+from lamina.base.oci import Descriptor, Index, Manifest, parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lamina.base.digest import Digest
+    from lamina.base.reference import Reference
+    from lamina.sources.image import ImageResolver, ResolvedManifest
+    from lamina.system.cancel import Cancellation
+
+PREDICATE_TYPE = "in-toto.io/predicate-type"
+_KIND = "vnd.docker.reference.type"
+_SUBJECT = "vnd.docker.reference.digest"
+_ATTESTATIONS = "attestation-manifest"
+_SIGNATURES = (
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.dev.cosign.artifact.sig.v1+json",
+)
+"""Artifact types, the better first."""
+_LIMIT = 8 << 20
+"""Of one document, in bytes: all of them go into one message."""
+
+
+def attestation_chain(
+    resolver: ImageResolver,
+    reference: Reference,
+    image: ResolvedManifest,
+    predicates: Collection[str],
+    cancel: Cancellation,
+) -> AttestationChain | None:
+    """The chain of one platform's image, with the attestations of those predicate types.
+
+    None for an image without an index, which nothing can be attested in.
+
+    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Unsupported (one is too large),
+    Cancelled.
+    """
+    data = resolver.document(image.digest, reference, cancel)
+    index = parse_manifest(data)
+    if not isinstance(index, Index):
+        return None
+    chain = _Chain(resolver, reference, cancel)
+    chain.add(Descriptor(index.media_type, image.digest, len(data)), is_manifest=True)
+    found = AttestationChain(root=image.digest, image_manifest=image.own)
+    attested = next((d for d in index.manifests if _is_about(d, image.own)), None)
+    if attested is not None:
+        signature = chain.signature(attested.digest)
+        found = found._replace(
+            attestation_manifest=attested.digest,
+            signature_manifests=() if signature is None else (signature.digest,),
+        )
+        for layer in chain.layers(attested):
+            if dict(layer.annotations).get(PREDICATE_TYPE) in predicates:
+                chain.add(layer)
+        for layer in () if signature is None else chain.layers(signature):
+            chain.add(layer)
+    return found._replace(blobs=tuple(sorted(chain.blobs.items())))
+
+
+class _Chain:
+    """The blobs so far."""
+
+    def __init__(self, resolver: ImageResolver, reference: Reference, cancel: Cancellation) -> None:
+        self._resolver = resolver
+        self._reference = reference
+        self._cancel = cancel
+        self.blobs: dict[str, Blob] = {}
+
+    def add(self, one: Descriptor, *, is_manifest: bool = False) -> bytes:
+        if one.size > _LIMIT:
+            raise Unsupported(f"{self._reference.familiar}: {one.digest} is larger than {_LIMIT} B")
+        described = None if is_manifest else one
+        data = self._resolver.document(one.digest, self._reference, self._cancel, described)
+        told = wire.Descriptor(one.media_type, one.digest, one.size, one.annotations)
+        self.blobs[one.digest] = Blob(told, data)
+        return data
+
+    def layers(self, manifest: Descriptor) -> tuple[Descriptor, ...]:
+        """Adds a manifest; what is in it."""
+        document = parse_manifest(self.add(manifest, is_manifest=True), manifest.media_type)
+        return document.layers if isinstance(document, Manifest) else ()
+
+    def signature(self, digest: Digest) -> Descriptor | None:
+        found = self._resolver.referrers(self._reference, digest, self._cancel)
+        signed = [one for one in found if one.artifact_type in _SIGNATURES]
+        return min(signed, key=lambda one: _SIGNATURES.index(one.artifact_type), default=None)
+
+
+def _is_about(one: Descriptor, image: Digest) -> bool:
+    annotations = dict(one.annotations)
+    return annotations.get(_KIND) == _ATTESTATIONS and annotations.get(_SUBJECT) == image
