@@ -221,14 +221,18 @@ def test_an_annotated_tag_is_its_own_object(tmp_path: Path, dumb: str, opened: O
 def test_the_git_directory_as_it_is_kept(tmp_path: Path, dumb: str, opened: Opened) -> None:
     folder = make_repository(tmp_path / "served/x")
     at = dumb.replace("http://", "http://me:secret@") + "/x/.git"
-    for ref, kept in (
-        ("both", "refs/heads/both"),
-        ("heavy-two", "refs/tags/heavy-two"),
-        (git(folder, "rev-parse", "light-two"), ""),
-        ("", "refs/heads/main"),
+    for ref, kept, beside in (
+        ("both", "refs/heads/both", "refs/tags/both"),
+        ("heads/both", "refs/heads/both", "refs/tags/heads/both"),
+        ("light-two", "refs/tags/light-two", "refs/heads/light-two"),
+        ("refs/tags/light-two", "refs/tags/light-two", ""),
+        ("heavy-two", "refs/tags/heavy-two", ""),
+        (git(folder, "rev-parse", "light-two"), "", ""),
+        ("", "refs/heads/main", "refs/tags/main"),
     ):
         out = opened.check_out(GitUrl(at, ref, keep_git_dir=True))
-        assert git(out, "for-each-ref", "--format=%(refname)") == kept
+        names = git(out, "for-each-ref", "--format=%(refname)").split()
+        assert names == sorted(name for name in (kept, beside) if name)
         assert git(out, "rev-parse", "HEAD") == git(folder, "rev-parse", f"{kept or ref}^{{}}")
         assert git(out, "status", "--short") == ""
         assert git(out, "rev-list", "--count", "HEAD") == "1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -13,6 +12,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound
 from lamina.base.git_url import is_commit
 from lamina.sources.git_command import GitAccess, GitCommand, GitFailed
+from lamina.system.locks import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,9 +120,9 @@ class GitRemote:
         url, git = self._url, self._git
         with self._brought(cancel) as bare:
             git.run(cancel, "init", "-q", f"--object-format={self._kind()}", work)
-            into = f":{self.name}" if url.keep_git_dir and self.name != self.commit else ""
+            into = [f"{self.commit}:{name}" for name in self._kept_names()] or [self.commit]
             fetch = ("fetch", "-q", "-u", "--no-tags", "--depth=1", "--", f"file://{bare}")
-            git.run(cancel, *fetch, f"{self.commit}{into}", at=work, local=True)
+            git.run(cancel, *fetch, *into, at=work, local=True)
         git.run(cancel, "checkout", "-q", "--detach", self.commit, at=work, local=True)
         git.run(cancel, "remote", "add", "origin", git.remote, at=work)
         if url.submodules and os.path.exists(os.path.join(work, ".gitmodules")):
@@ -178,6 +178,23 @@ class GitRemote:
                 peel = ("rev-parse", self.commit + "^{commit}")
                 self.peeled = self._git.run(cancel, *peel, at=bare).strip()
         return commit.encode(errors="surrogateescape"), tag.encode(errors="surrogateescape")
+
+    def _kept_names(self) -> list[str]:
+        """The refs that a checkout with its `.git` has: the commit's own, and as BuildKit leaves
+        them there (`git describe --tags` tells of them) a tag that is called as the ref was written
+        and, of a tag that is no object, a branch of its name.
+        """
+        url = self._url
+        if not url.keep_git_dir or self.name == self.commit:
+            return []
+        names = [self.name]
+        if not self.peeled:
+            written = url.ref or self.name.removeprefix("refs/heads/")
+            if not written.startswith("refs/tags/"):
+                names.append(f"refs/tags/{written}")
+            if self.name == f"refs/tags/{written}":
+                names.append(f"refs/heads/{written}")
+        return list(dict.fromkeys(names))
 
     def _recall(self) -> bool:
         """Take the ref for what it was before, if the build has asked before."""
@@ -277,8 +294,7 @@ class GitRemote:
             else str(self.bundle.name.digest)
         )
         bare = os.path.join(self._repositories, digest_of(key.encode()).hex[:32])
-        with open(bare + ".lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(bare + ".lock", cancel):
             if not os.path.isdir(bare):
                 fresh = os.path.join(self._scratch, os.urandom(8).hex())
                 if self.bundle is None:

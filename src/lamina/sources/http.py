@@ -15,6 +15,7 @@ from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
+from lamina.system.locks import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -184,11 +185,8 @@ class HttpSource:
 
         Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
         """
-        import fcntl
-
         pins = self._asking.pins
-        with open(self._path + ".lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(self._path + ".lock", cancel):
             for pin in pins.known(Download, self._path):
                 if os.path.exists(self.data(pin)) and self._may_be(pin):
                     return pin

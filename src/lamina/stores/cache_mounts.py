@@ -18,6 +18,8 @@ from hashlib import sha256
 from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.system.locks import held
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -89,9 +91,9 @@ class CacheMountStore:
         slot = 0
         while True:
             folder = self._folder(mount_id, slot)
-            with ExitStack() as held:
+            with ExitStack() as locked:
                 try:
-                    held.enter_context(self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+                    locked.enter_context(self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
                 except BlockingIOError:
                     slot += 1
                     continue
@@ -297,17 +299,11 @@ class CacheMountStore:
     def _waited(
         self, folder: str, cancel: Cancellation, operation: int = fcntl.LOCK_EX
     ) -> Iterator[None]:
-        while True:
+        with held(folder + ".lock", cancel, operation) as fd:
             try:
-                # The user's own errors are not to be taken for a folder in use.
-                held = ExitStack()
-                held.enter_context(self._locked(folder, operation | fcntl.LOCK_NB))
-                break
-            except BlockingIOError:
-                cancel.wait(_POLL)
-                cancel.check()
-        with held:
-            yield
+                yield
+            finally:
+                self._leave(folder, fd)
 
     def _leave(self, folder: str, fd: int) -> None:
         """Remove a folder that was given up, if its lock's holder is the last to use it."""

@@ -1,0 +1,35 @@
+"""Locks on files that are waited for no longer than the build lasts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.system.cancel import Cancellation
+
+_POLL = 0.05  # seconds
+
+
+@contextmanager
+def held(path: str, cancel: Cancellation, operation: int = fcntl.LOCK_EX) -> Iterator[int]:
+    """Hold a file's lock, of threads and processes alike; the file is made if it is missing.
+
+    Yields the descriptor that the lock is on. Raises Cancelled while it waits.
+    """
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, operation | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                cancel.wait(_POLL)
+                cancel.check()
+        yield fd
+    finally:
+        os.close(fd)
