@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, PermissionDenied
-from lamina.engine.devices import DeviceGrant, lend_devices, read_grant
+from lamina.engine.devices import DeviceGrant, lend_devices, named_devices, read_grant
 from lamina.llb.op import CDIDevice
 from lamina.runtime.cdi import DeviceRegistry
 
@@ -63,6 +63,30 @@ def test_what_is_not(
 ) -> None:
     with pytest.raises(kind, match=said.replace("*", "[*]")):
         lend_devices(registry, read_grant(allowed), [CDIDevice(wanted)])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "wanted", "named"),
+    [
+        (["device"], [f"{GPU}=*", "?v.example/gone=x"], [f"{GPU}=*", "?v.example/gone=x"]),
+        ([f"device={GPU}=*"], [GPU], [f"{GPU}=0"]),
+        ([f"device={GPU}=*"], [f"?{GPU}=1", f"{GPU}=*"], [f"{GPU}=1", f"{GPU}=0"]),
+        (
+            [f"device={GPU}=1,alias=card"],
+            ["v.example/free=f", "?card"],
+            [f"?{GPU}=1", "v.example/free=f"],
+        ),
+        ([], ["?v.example/gone=x"], []),
+    ],
+)
+def test_what_a_step_is_remembered_by(
+    registry: DeviceRegistry, allowed: list[str], wanted: list[str], named: list[str]
+) -> None:
+    asked, own = (
+        [CDIDevice(name.lstrip("?"), name.startswith("?")) for name in names]
+        for names in (wanted, named)
+    )
+    assert named_devices(registry, read_grant(allowed), asked) == own
 
 
 def test_grants() -> None:

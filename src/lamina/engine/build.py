@@ -99,6 +99,11 @@ class Build:
         # What holds for all devices of a file is done once.
         return list(dict.fromkeys(edit for device in lent for edit in device.edits))
 
+    def named_devices(self, wanted: Sequence[CDIDevice]) -> list[CDIDevice]:
+        from lamina.engine.devices import named_devices, read_grant
+
+        return named_devices(self.engine.policy.devices, read_grant(self.options.allowed), wanted)
+
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied
+from lamina.llb.op import CDIDevice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lamina.llb.op import CDIDevice
     from lamina.runtime.cdi import Device, DeviceRegistry
 
 _ENTITLEMENT = "device"
@@ -88,3 +88,19 @@ def lend_devices(
             hint=f"allow it: --allow device={forbidden[0]}",
         )
     return list(found.values())
+
+
+def named_devices(
+    registry: DeviceRegistry, grant: DeviceGrant, wanted: Sequence[CDIDevice]
+) -> list[CDIDevice]:
+    """What a step wants under the devices' own names, as BuildKit keys it: those asked for by an
+    alias first, and nothing of what is missing. Who may have all devices names them as he likes.
+
+    Raises as `lend_devices`.
+    """
+    if grant.everything:
+        return list(wanted)
+    aliases = dict(grant.aliases)
+    by_alias = [one._replace(name=aliases[one.name]) for one in wanted if one.name in aliases]
+    others = [one for one in wanted if one.name not in aliases]
+    return by_alias + [CDIDevice(device.name) for device in lend_devices(registry, grant, others)]

@@ -38,6 +38,8 @@ class Lender(Protocol):
 
     def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]: ...
 
+    def named_devices(self, wanted: Sequence[CDIDevice]) -> Sequence[CDIDevice]: ...
+
     def solvable(self, definition: Definition) -> Solvable: ...
 
 
@@ -113,6 +115,11 @@ class Lenders:
     def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
         for lender in self._current():
             return lender.devices(wanted)
+        raise Cancelled("nobody waits for this any more")
+
+    def named_devices(self, wanted: Sequence[CDIDevice]) -> Sequence[CDIDevice]:
+        for lender in self._current():
+            return lender.named_devices(wanted)
         raise Cancelled("nobody waits for this any more")
 
     def solve(self, definition: Definition) -> Ref:

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.llb.op import CDIDevice, ExecOp, LinuxResources, ProxyEnv
+    from lamina.llb.op import ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.mounts import MountTable
+    from lamina.ops.resolve import DeviceLender
     from lamina.refs.pool import RefPool
-    from lamina.runtime.cdi import ContainerEdits
     from lamina.runtime.contract import ExitStatus, Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext, Result
@@ -70,7 +70,7 @@ class ExecOperation:
         runtime: Callable[[], Runtime],
         session: Session,
         resources: LinuxResources | None,
-        devices: Callable[[Sequence[CDIDevice]], Sequence[ContainerEdits]],
+        devices: DeviceLender,
     ) -> None:
         self._op = op
         self._platform = platform
@@ -94,6 +94,9 @@ class ExecOperation:
             ),
             mounts=tuple(_keyed_mount(mount) for mount in op.mounts),
         )
+        if op.cdi_devices:
+            # What a class or an alias stands for differs from machine to machine.
+            keyed = keyed._replace(cdi_devices=tuple(self._devices.named_devices(op.cdi_devices)))
         if len(keyed.mounts) == 1 and keyed.mounts[0]._replace(**_ANY) == Mount(dest="/"):
             # BuildKit once forgot mounts in its keys, and keeps to it where there are no others.
             keyed = keyed._replace(mounts=())
@@ -131,7 +134,9 @@ class ExecOperation:
                         rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
                         cgroup_parent=meta.cgroup_parent,
                         resources=Resources(*self._resources) if self._resources else Resources(),
-                        devices=tuple(self._devices(op.cdi_devices)) if op.cdi_devices else (),
+                        devices=tuple(self._devices.devices(op.cdi_devices))
+                        if op.cdi_devices
+                        else (),
                     ),
                     stdout=self._log(context, 1),
                     stderr=self._log(context, 2),

@@ -65,15 +65,23 @@ class Workshop(NamedTuple):
     tmpfs: str
 
 
-class Waiting(Asking, Protocol):
+class DeviceLender(Protocol):
+    """Who may have which devices. Raises NotFound, PermissionDenied."""
+
+    def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
+        """What makes devices present that a step wants."""
+        ...
+
+    def named_devices(self, wanted: Sequence[CDIDevice]) -> Sequence[CDIDevice]:
+        """The same devices by names of their own, which a step is remembered by."""
+        ...
+
+
+class Waiting(Asking, DeviceLender, Protocol):
     """Who waits for a vertex: what ops borrow from them."""
 
     @property
     def restore(self) -> Restore: ...
-
-    def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
-        """What makes devices present that a step wants. Raises NotFound, PermissionDenied."""
-        ...
 
     def solve(self, definition: Definition) -> Ref:
         """Make a definition's result for them."""
@@ -108,7 +116,7 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
             runtime=workshop.runtime,
             session=session,
             resources=spec.extra if isinstance(spec.extra, LinuxResources) else None,
-            devices=waiting.devices,
+            devices=waiting,
         )
     if op.file is not None:
         from lamina.ops.file import FileOperation
