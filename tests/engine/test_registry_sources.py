@@ -20,7 +20,7 @@ from lamina.base.oci import (
     Manifest,
     platform_to_json,
 )
-from lamina.base.platform import host_platform
+from lamina.base.platform import Platform, host_platform
 from lamina.engine.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.contract import source_digest
@@ -216,6 +216,42 @@ def test_what_leads_to_attestations(with_engine: WithEngine, repository: Reposit
     assert told[parts["slsa"]].data == b"how it was made"
     assert dict(told[parts["slsa"]].descriptor.annotations) == {"in-toto.io/predicate-type": "slsa"}
     assert told[parts["index"]].descriptor.media_type == OCI_INDEX
+
+
+@pytest.mark.parametrize(
+    ("layer_size", "manifest_size", "said"),
+    [
+        (9 << 20, None, "larger than"),
+        (5, None, "only 3 of 5 bytes"),
+        (3, 5, "bytes, not 5"),
+    ],
+)
+def test_attestations_that_are_not_as_described(
+    with_engine: WithEngine,
+    repository: Repository,
+    layer_size: int,
+    manifest_size: int | None,
+    said: str,
+) -> None:
+    image = repository.image("plain")
+    listed = Descriptor(OCI_MANIFEST, image, len(repository.fetched(image)))
+    layer = repository.blob(b"abc")._replace(
+        size=layer_size, annotations=(("in-toto.io/predicate-type", "slsa"),)
+    )
+    config = repository.blob(b"{}", OCI_CONFIG)
+    about = (
+        ("vnd.docker.reference.type", "attestation-manifest"),
+        ("vnd.docker.reference.digest", image),
+    )
+    manifest = repository.manifest(Manifest(OCI_MANIFEST, config, (layer,)).to_json())
+    attested = manifest._replace(annotations=about, platform=Platform("unknown", "unknown"))
+    if manifest_size is not None:
+        attested = attested._replace(size=manifest_size)
+    parts = (listed._replace(platform=host_platform()), attested)
+    repository.manifest(Index(OCI_INDEX, parts).to_json(), "bad")
+    name = f"{repository.name}:bad"
+    with pytest.raises(LaminaError, match=said):
+        with_engine(lambda bench: chain_of(bench, name, resolve_attestations=("slsa",)))
 
 
 def test_an_index_that_attests_nothing(with_engine: WithEngine, repository: Repository) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lamina.sources.git_bundle import bundle_kind
+from lamina.base.errors import LaminaError
+from lamina.sources.git_bundle import bundle_kind, parse_bundle_name
 
 V3 = b"# v3 git bundle\n"
 
@@ -45,3 +46,14 @@ def test_kinds(data: bytes, kind: str) -> None:
 def test_any_bytes(tail: bytes) -> None:
     assert kind_of(tail) == "" or tail.startswith(b"# v")
     assert kind_of(V3 + tail) in ("", "sha1", "sha256")
+
+
+@given(st.text())
+@example("docker-image+blob://a@sha256:" + "0" * 64)
+@example("oci-layout+blob://A@sha512:" + "0" * 128)
+def test_any_name_is_read_or_refused(text: str) -> None:
+    try:
+        name = parse_bundle_name(text)
+    except LaminaError:
+        return
+    assert parse_bundle_name(str(name)) == name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api import descriptor as wire
 from lamina.api.sourcemeta import AttestationChain, Blob
-from lamina.base.errors import Unsupported
+from lamina.base.errors import Corrupt, Unsupported
 from lamina.base.oci import Descriptor, Index, Manifest, parse_manifest
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SIGNATURES = (
 )
 """Artifact types, the better first."""
 _LIMIT = 8 << 20
-"""Of one document, in bytes: all of them go into one message."""
+"""Of all documents together, in bytes: they go into one message."""
 
 
 def attestation_chain(
@@ -45,7 +45,7 @@ def attestation_chain(
 
     None for an image without an index, which nothing can be attested in.
 
-    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Unsupported (one is too large),
+    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Unsupported (too large),
     Cancelled.
     """
     data = resolver.document(image.digest, reference, cancel)
@@ -77,13 +77,19 @@ class _Chain:
         self._resolver = resolver
         self._reference = reference
         self._cancel = cancel
+        self._left = _LIMIT
         self.blobs: dict[str, Blob] = {}
 
     def add(self, one: Descriptor, *, is_manifest: bool = False) -> bytes:
-        if one.size > _LIMIT:
-            raise Unsupported(f"{self._reference.familiar}: {one.digest} is larger than {_LIMIT} B")
+        name = self._reference.familiar
+        if one.digest not in self.blobs:
+            self._left -= max(one.size, 0)
+        if self._left < 0:
+            raise Unsupported(f"{name}: what is attested of it is larger than {_LIMIT} bytes")
         described = None if is_manifest else one
         data = self._resolver.document(one.digest, self._reference, self._cancel, described)
+        if len(data) != one.size:
+            raise Corrupt(f"{name}: {one.digest} has {len(data)} bytes, not {one.size}")
         told = wire.Descriptor(one.media_type, one.digest, one.size, one.annotations)
         self.blobs[one.digest] = Blob(told, data)
         return data

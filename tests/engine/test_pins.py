@@ -1,0 +1,84 @@
+"""What a frontend is told of a source is what the build then uses."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from source_bench import source
+
+from conftest import files_of
+from lamina.api.sourcemeta import ResolveSourceMetaRequest
+from lamina.base.digest import digest_of
+from lamina.engine.source_meta import resolve_source_meta
+from lamina.llb.op import SourceOp
+from lamina.sources.pins import BuildPins, SharedPins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Bench
+
+    WithEngine = Callable[[Callable[[Bench], Any]], Any]
+
+
+class Files(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """Of the folder `served`."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_was_told_is_what_is_built(with_engine: WithEngine, tmp_path: Path, url: str) -> None:
+    file = tmp_path / "served/f"
+    file.write_text("before")
+
+    def use(bench: Bench) -> list[dict[str, str]]:
+        found = []
+        with bench.build() as build, bench.build() as another:
+            asked = ResolveSourceMetaRequest(SourceOp(f"{url}/f"))
+            told = resolve_source_meta(build, asked).http
+            assert told is not None
+            assert told.checksum == digest_of(b"before")
+            file.write_text("and after")
+            os.utime(file, (2e9, 2e9))  # servers tell times in seconds
+            for each in (build, another):
+                made = each.solvable(source(f"{url}/f")).ref()
+                found.append(files_of(bench.engine.pool.tree(made, each.cancel).root))
+        return found
+
+    # Builds share a step while one of them has it; what the first was told holds for it.
+    assert with_engine(use) == [{"f": "before"}, {"f": "before"}]
+    assert with_engine(lambda bench: bench.tree(source(f"{url}/f"))) == {"f": "and after"}
+
+
+def test_pins_of_several_builds() -> None:
+    one, two = BuildPins(), BuildPins()
+    current = [one, two]
+    shared = SharedPins(lambda: current)
+    two.keep("a", 1)
+    assert shared.known(int, "a") == [1]
+    assert shared.known(str, "a") == shared.known(int, "b") == []
+    shared.keep("a", 2)
+    shared.keep("a", 2)
+    assert (one.known(int, "a"), two.known(int, "a")) == ([2], [1, 2])
+    assert shared.known(int, "a") == [2, 1]
+    current.clear()
+    shared.keep("a", 3)
+    assert shared.known(int, "a") == []
