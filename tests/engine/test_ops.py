@@ -34,6 +34,7 @@ from lamina.llb.state import Edge, Vertex, marshal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import Bench
 
@@ -190,3 +191,44 @@ def test_an_exec_with_two_outputs_one_after_the_other(with_engine: WithEngine) -
     assert with_engine(use) == [["b"], ["a"]]
     # The second time both come from the cache, the first one without the second at first.
     assert with_engine(use) == [["b"], ["a"]]
+
+
+def test_a_folder_that_is_the_result_keeps_its_hard_links(
+    with_engine: WithEngine, tmp_path: Path
+) -> None:
+    lent = tmp_path / "lent"
+    (lent / "d").mkdir(parents=True)
+    (lent / "hidden").write_text("x")
+    os.link(lent / "hidden", lent / "a")
+    os.link(lent / "hidden", lent / "d/b")
+    (lent / "alone").write_text("x")
+    attrs = (("local.excludepatterns", '["hidden"]'),)
+    local = Vertex(Op(source=SourceOp("local://it", attrs))).output()
+
+    def use(bench: Bench) -> Any:
+        with bench.build({"it": str(lent)}) as build:
+            pool = bench.engine.pool
+            ref = pool.owned(build.solvable(marshal(local)).ref(), build.cancel)
+            root = pool.tree(ref, build.cancel).root
+            inodes = [os.stat(os.path.join(root, path)).st_ino for path in ("a", "d/b", "alone")]
+            return sorted(os.listdir(root)), inodes[0] == inodes[1], inodes[0] == inodes[2]
+
+    assert with_engine(use) == (["a", "alone", "d"], True, False)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "reason"),
+    [
+        (
+            (("local.metadatatransfer", "maybe"),),
+            'invalid value for local.metadatatransfer "maybe"',
+        ),
+        ((("local.metadatatransfer", "true"),), "only a daemon makes a list of a folder"),
+    ],
+)
+def test_listings_of_folders_read_where_they_lie(
+    with_engine: WithEngine, tmp_path: Path, attrs: tuple[tuple[str, str], ...], reason: str
+) -> None:
+    local = Vertex(Op(source=SourceOp("local://it", attrs))).output()
+    with pytest.raises(LaminaError, match=reason):
+        with_engine(lambda bench: bench.tree(marshal(local), folders={"it": str(tmp_path)}))

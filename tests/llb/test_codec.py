@@ -19,21 +19,32 @@ from lamina.llb.op import (
     OpMetadata,
     SourceOp,
     UserOpt,
+    WorkerConstraints,
 )
 from lamina.llb.state import Vertex, marshal
 
 
-def test_an_image_source_has_the_bytes_protobuf_gives_it() -> None:
+def test_an_image_source_has_the_bytes_that_go_gives_it() -> None:
     op = Op(
         source=SourceOp("docker-image://docker.io/library/busybox:latest"),
         platform=LLBPlatform("amd64", "linux"),
     )
-    expected = (
-        b"\x1a\x31\x0a\x2fdocker-image://docker.io/library/busybox:latest"
-        b"\x52\x0e\x0a\x05amd64\x12\x05linux"
+    source = b"\x1a\x31\x0a\x2fdocker-image://docker.io/library/busybox:latest"
+    platform = b"\x52\x0e\x0a\x05amd64\x12\x05linux"
+    assert encode_op(op) == platform + source
+    assert decode_op(platform + source) == decode_op(source + platform) == op
+
+
+def test_a_vertex_has_the_digest_that_buildkit_gives_it() -> None:
+    digest = "sha256:396b9e6734ee8e9881ea0b10a4ddece91808a09dab0f6d5f2f11add20d4ee671"
+    op = Op(
+        source=SourceOp(f"docker-image://docker.io/library/busybox:latest@{digest}"),
+        platform=LLBPlatform("amd64", "linux"),
+        constraints=WorkerConstraints(),
     )
-    assert encode_op(op) == expected
-    assert decode_op(expected) == op
+    assert str(digest_of(encode_op(op))) == (
+        "sha256:38e6064024631cf9bd77366ec9e3639f8f6c7da326d2a018c26fd97aed481b33"
+    )
 
 
 def test_zero_values_are_left_out_and_negative_numbers_take_ten_bytes() -> None:

@@ -28,6 +28,7 @@ from lamina.api.filesync import (
     encode_stat,
 )
 from lamina.base.errors import Corrupt, LaminaError, PermissionDenied, Unavailable
+from lamina.session.listing import LISTING, Listing
 from lamina.session.receiver import MIRROR, Policy, Received, receive
 from lamina.session.selection import Selection
 from lamina.session.sender import opener_of, send
@@ -230,6 +231,40 @@ def test_only_what_is_selected_is_sent(
     os.symlink("b", source / "l")
     sync(connect, source, target, **selection)
     assert sorted(look(target)) == expected
+
+
+def test_a_listing_with_the_few_files_that_are_wanted(
+    connect: Connect, folders: tuple[Path, Path]
+) -> None:
+    source, target = folders
+    for path, text in (("a/b/c", "deep"), ("a/b/d", "no"), ("a/e/f", "no"), ("z", "last")):
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(text)
+    (source / LISTING).write_text("the client's own")
+    (target / LISTING).symlink_to("/etc/passwd")
+    for wanted, present in (((), []), (("**/c", "z"), ["a", "a/b", "a/b/c", "z"])):
+
+        def handler(call: ServerCall) -> None:
+            send(call, walk(str(source), Selection()), opener_of(str(source)))
+
+        with connect({METHOD: handler}).open(METHOD) as call:
+            receive(call, str(target), listing=Listing(wanted))
+            call.finish_sending()
+            assert call.receive() is None
+        listed = (target / LISTING).read_bytes()
+        told = []
+        while listed:
+            size = int.from_bytes(listed[:4], "little")
+            packet = decode_packet(b"\x12" + bytes((size,)) + listed[4 : 4 + size])
+            assert packet.stat is not None
+            told.append((packet.stat.path, packet.stat.size))
+            listed = listed[4 + size :]
+        files = [("a/b/c", 4), ("a/b/d", 2), ("a/e/f", 2), ("z", 4)]
+        assert [
+            entry for entry in told if entry[1] and entry[0] not in ("a", "a/b", "a/e")
+        ] == files
+        assert {path for path, _ in told} == {"a", "a/b", "a/e"} | {path for path, _ in files}
+        assert sorted(look(target)) == sorted([*present, LISTING])
 
 
 def test_a_hard_link_whose_first_name_is_not_sent(

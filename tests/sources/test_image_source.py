@@ -10,7 +10,8 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
 from lamina.base.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, Manifest
 from lamina.base.platform import host_platform
-from lamina.sources.image import ResolvedManifest, chain_ids, image_key, lowest_layers
+from lamina.sources.contract import source_digest
+from lamina.sources.image import ResolvedManifest, chain_ids, image_map, lowest_layers
 
 DIFF_IDS = [digest_of(bytes([n])) for n in range(3)]
 
@@ -27,7 +28,8 @@ def test_the_lowest_layers_are_an_image_of_their_own() -> None:
     for count in (1, 2, 3):
         part = lowest_layers(image(), str(count))
         assert [layer.digest for layer in part.manifest.layers] == DIFF_IDS[:count]
-        assert image_key(part, host_platform()) == chain_ids(DIFF_IDS)[count - 1]
+        mapped = image_map(part, host_platform(), str(count))
+        assert mapped.digest == source_digest(chain_ids(DIFF_IDS)[count - 1])
     assert lowest_layers(image(), "") == image()
 
 

@@ -88,7 +88,7 @@ _FIN = b"\x08\x03"
 
 def encode_stat(stat: Stat) -> bytes:
     """A STAT packet."""
-    body = _encode_stat(stat)
+    body = stat_bytes(stat)
     return b"\x12" + _varint(len(body)) + body
 
 
@@ -151,7 +151,8 @@ def decode_packet(message: bytes) -> Packet:
     return Packet(kind, stat, number, content)
 
 
-def _encode_stat(stat: Stat) -> bytes:
+def stat_bytes(stat: Stat) -> bytes:
+    """The message alone, not in a packet."""
     path, mode, uid, gid, size, mod_time, linkname, devmajor, devminor, xattrs = stat
     out = bytearray()
     if path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.reference import Reference, parse_reference
@@ -12,9 +13,6 @@ from lamina.layers.compression import Compression, parse_compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_TRUE = ("1", "t", "T", "true", "TRUE", "True", "")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 
 
 class Mounts(NamedTuple):
@@ -152,18 +150,18 @@ class _Pairs:
         value = self._pairs.pop(key, None)
         if value is None:
             return default
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        raise InvalidInput(f'{self._flag}: {key} is true or false, not "{value}"')
+        chosen = parse_bool(value or "true")
+        if chosen is None:
+            raise InvalidInput(f'{self._flag}: {key} is true or false, not "{value}"')
+        return chosen
 
     def mounts(self) -> Mounts:
         value = self._pairs.pop("mounts", None)
-        if value is None or value in _FALSE:
+        if value is None:
             return Mounts()
-        if value in _TRUE:
-            return Mounts(True)
+        every = parse_bool(value or "true")
+        if every is not None:
+            return Mounts(every)
         names = (name.strip().lstrip("/") for name in value.split(";"))
         return Mounts(False, tuple(filter(None, names)))
 

@@ -14,10 +14,10 @@ from lamina.engine.predicate import PREDICATE_TYPES
 from lamina.engine.provenance import with_provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult
+    from lamina.engine.result import BuildResult, Finished
     from lamina.exporters.destination import Output
 
 _IN_TOTO = "application/vnd.in-toto+json"
@@ -35,18 +35,18 @@ class Account(NamedTuple):
 def account_of(
     build: Build,
     result: BuildResult,
-    outputs: list[Output],
-    metadata: Mapping[str, Any],
+    outputs: Sequence[Output],
+    finished: Finished,
     options: ProvenanceOptions | None,
 ) -> Account:
     """Write the provenance of every part into the store, whether or not an output has it.
 
     Args:
-        metadata: the outputs'.
+        finished: what the outputs became.
         options: how the client wants builds to be told of, if it said.
     """
     chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
-    images = _images(outputs, metadata)
+    images = _images(outputs, finished)
     attested = {
         part.key: _stored(build, part.attestations[-1].predicate)
         for part in with_provenance(build, result, chosen).parts
@@ -65,17 +65,14 @@ def _stored(build: Build, predicate: Any) -> Descriptor:
     return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)
 
 
-def _images(
-    outputs: list[Output], metadata: Mapping[str, Any]
-) -> tuple[tuple[int, Descriptor], ...]:
-    """The image that the first of the outputs is which are images."""
+def _images(outputs: Sequence[Output], finished: Finished) -> tuple[tuple[int, Descriptor], ...]:
+    """The images among the outputs, by their places."""
     from lamina.exporters.destination import ArchiveOutput, ImageOutput, LoadOutput
 
-    document = metadata.get(_DESCRIPTOR)
-    if not isinstance(document, dict):
-        return ()
-    for number, output in enumerate(outputs):
-        if isinstance(output, ImageOutput | ArchiveOutput | LoadOutput):
-            found = Descriptor(document["mediaType"], document["digest"], document["size"])
-            return ((number, found),)
-    return ()
+    found = []
+    for number, (output, metadata) in enumerate(zip(outputs, finished.outputs, strict=True)):
+        document = metadata.get(_DESCRIPTOR)
+        if isinstance(output, ImageOutput | ArchiveOutput | LoadOutput) and document is not None:
+            target = Descriptor(document["mediaType"], document["digest"], document["size"])
+            found.append((number, target))
+    return tuple(found)

@@ -27,15 +27,22 @@ def outputs_of(request: SolveRequest) -> list[Output]:
 
     Raises InvalidInput, Unsupported.
     """
+    return [
+        output_of(request, exporter.type, exporter.attrs, number)
+        for number, exporter in enumerate(_exporters(request))
+    ]
+
+
+def output_of(
+    request: SolveRequest, kind: str, attrs: Iterable[tuple[str, str]], number: int
+) -> Output:
+    """One output of a request, in its place among them. Raises InvalidInput, Unsupported."""
     # One that is not a number stands for a time that only the frontend can find out.
     epoch = parse_epoch(dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", ""))
-    found = []
-    for number, exporter in enumerate(_exporters(request)):
-        pairs = dict(exporter.attrs)
-        if epoch is not None:
-            pairs.setdefault(_EPOCH, str(epoch))
-        found.append(wire_output(exporter.type, pairs, str(number)))
-    return found
+    pairs = dict(attrs)
+    if epoch is not None:
+        pairs.setdefault(_EPOCH, str(epoch))
+    return wire_output(kind, pairs, str(number))
 
 
 def wishes_of(cache: CacheOptions | None) -> CacheWishes:
@@ -54,14 +61,19 @@ def wishes_of(cache: CacheOptions | None) -> CacheWishes:
 
 def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:
     """What outputs became, and what the frontend wants the client to know, as texts."""
-    found = {
-        key: value if isinstance(value, str) else b64encode(json.dumps(value).encode()).decode()
-        for key, value in metadata.items()
-    }
+    found = wire_metadata(metadata)
     for key, data in frontend.items():
         if key.startswith("frontend."):
             found[key] = data.decode("utf-8", "replace")
     return found
+
+
+def wire_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What an output is, as texts: documents as JSON, in Base64."""
+    return {
+        key: value if isinstance(value, str) else b64encode(json.dumps(value).encode()).decode()
+        for key, value in metadata.items()
+    }
 
 
 def _exporters(request: SolveRequest) -> Sequence[Exporter]:

@@ -6,16 +6,17 @@ import os
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.api import filemode
 from lamina.api.filesync import Stat
 from lamina.base.errors import AlreadyExists, Unsupported
+from lamina.daemon.outputs import wire_metadata
 from lamina.session.sender import opener_of
 from lamina.session.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
@@ -38,11 +39,15 @@ class SessionReceiver:
         self._cancel = cancel
 
     @contextmanager
-    def file(self, output: ArchiveOutput | TarOutput, /) -> Iterator[ByteSink]:
+    def file(
+        self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
+    ) -> Iterator[ByteSink]:
         # A client that has the output already says so, and need not be sent it.
         with (
             suppress(AlreadyExists),
-            self._session.open_file(int(output.dest), (), self._cancel) as sink,
+            self._session.open_file(
+                int(output.dest), wire_metadata(metadata).items(), self._cancel
+            ) as sink,
         ):
             yield sink
 

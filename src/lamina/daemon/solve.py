@@ -10,12 +10,13 @@ from lamina.api.history import BuildHistoryRecord
 from lamina.api.message import request_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.daemon.accounts import Account, account_of
-from lamina.daemon.outputs import outputs_of, response_of, wishes_of
+from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
 from lamina.engine.frontends import run_frontend
 from lamina.engine.llbbridge import LlbBridge
+from lamina.engine.platform_check import check_platforms
 from lamina.engine.result import FrontendCall
 from lamina.engine.wire_result import read_result
 from lamina.sources.image import ResolveMode
@@ -25,6 +26,7 @@ from lamina.wire.protobuf import encode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lamina.api.exporter import FindExportersRequest
     from lamina.base.events import EventSink
     from lamina.daemon.gateway import GatewayService
     from lamina.daemon.history import History
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from lamina.engine.build import Build
     from lamina.engine.engine import Engine
     from lamina.engine.result import BuildResult
+    from lamina.exporters.destination import Output
+    from lamina.session.borrowed import BorrowedSession
     from lamina.session.table import SessionTable
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, ServerCall
@@ -100,27 +104,39 @@ class SolveService:
             self._sessions.lent(request.session, cancel) as session,
             self._engine.open_build(session, options, events, cancel) as build,
         ):
-            result = self._result(build, request)
-            metadata = build.finish(result, outputs, SessionReceiver(session, cancel), provenance)
+            bridge = self._bridge(build, request)
+            with self._gateway.registered(request.ref, bridge):
+                result = self._result(build, request, bridge)
+                check_platforms(dict(request.frontend_attrs).get("platform"), result, events)
+                if request.enable_session_exporter:
+                    outputs += _found_outputs(session, request, bridge.tell(result), cancel)
+                receiver = SessionReceiver(session, cancel)
+                finished = build.finish(result, outputs, receiver, provenance)
+            response = response_of(finished.metadata(), result.metadata)
+            if request.enable_session_exporter:
+                session.finalize_export(tuple(sorted(response.items())), cancel)
             account = Account()
             if not request.internal:
-                account = account_of(build, result, outputs, metadata, provenance)
-        return response_of(metadata, result.metadata), account
+                account = account_of(build, result, outputs, finished, provenance)
+        return response, account
 
-    def _result(self, build: Build, request: api.SolveRequest) -> BuildResult:
+    def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:
+        """What the client reaches its build through: to be its frontend, or to look at results."""
         inputs = dict(request.frontend_inputs)
+        producers = build.engine.producers.of(inputs)
+        call = FrontendCall(request.frontend, dict(request.frontend_attrs), producers)
+        return LlbBridge(build, call, inputs, (self._worker.record(),))
+
+    def _result(self, build: Build, request: api.SolveRequest, bridge: LlbBridge) -> BuildResult:
         given = request.definition is not None and bool(request.definition.ops)
         if request.frontend:
             if given:
                 raise InvalidInput("cannot solve with both a definition and a frontend")
+            inputs = dict(request.frontend_inputs)
             return run_frontend(build, request.frontend, dict(request.frontend_attrs), inputs)
         if request.definition is not None:
             return read_result(build.solvable(request.definition), None, {})
-        producers = build.engine.producers.of(inputs)
-        call = FrontendCall("", dict(request.frontend_attrs), producers)
-        bridge = LlbBridge(build, call, inputs, (self._worker.record(),))
-        with self._gateway.registered(request.ref, bridge):
-            return bridge.wait(build.cancel)
+        return bridge.wait(build.cancel)
 
     def _granted(self, wanted: tuple[str, ...]) -> frozenset[str]:
         for name in wanted:
@@ -131,3 +147,17 @@ class SolveService:
                     hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
                 )
         return frozenset(wanted)
+
+
+def _found_outputs(
+    session: BorrowedSession,
+    request: api.SolveRequest,
+    told: FindExportersRequest,
+    cancel: Cancellation,
+) -> list[Output]:
+    """Outputs that the client chooses when it knows the result."""
+    first = len(request.exporters)
+    return [
+        output_of(request, wanted.type, wanted.attrs, first + number)
+        for number, wanted in enumerate(session.find_exporters(told, cancel))
+    ]

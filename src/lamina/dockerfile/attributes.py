@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, MissingCapability
 from lamina.base.platform import host_platform, parse_platform
 from lamina.dockerfile.checks.rules import PUBLIC_PAGES
@@ -27,8 +28,6 @@ _CAPABILITIES = frozenset(
     f"moby.buildkit.frontend.{name}"
     for name in ("inputs", "subrequests", "contexts", "gitquerystring")
 )
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _NETWORKS = {"": "default", "sandbox": "default", "none": "none", "host": "host"}
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
 
@@ -111,7 +110,7 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         dockerfile_key=attrs.get("dockerfilekey", ""),
         context=attrs.get(attrs.get("contextkey", "context"), ""),
         context_subdir=attrs.get("contextsubdir", ""),
-        keep_git_dir=args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", "") in _TRUE,
+        keep_git_dir=bool(parse_bool(args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR", ""))),
         contexts=_prefixed(attrs, "context:"),
         shared_keys=_prefixed(attrs, "sharedkey:localdir:"),
         folder_sessions=_prefixed(attrs, "local-sessionid:"),
@@ -151,11 +150,10 @@ def _prefixed(attrs: Mapping[str, str], prefix: str) -> tuple[tuple[str, str], .
 
 
 def _boolean(name: str, text: str) -> bool:
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise InvalidInput(f"invalid boolean value for {name}: {text}")
+    chosen = parse_bool(text)
+    if chosen is None:
+        raise InvalidInput(f"invalid boolean value for {name}: {text}")
+    return chosen
 
 
 def _number(name: str, text: str) -> int:

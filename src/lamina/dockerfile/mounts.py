@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
 from lamina.dockerfile.instruction import Device
 
@@ -38,8 +39,6 @@ _KEYS = (
 _SAME = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 _SAME["rw"] = "readwrite"
 _SWITCHES = frozenset(("readonly", "readwrite", "required"))
-_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
-_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
 _UINT32 = 1 << 32
 
@@ -202,9 +201,10 @@ def _unexpected(reason: str, word: str, known: tuple[str, ...]) -> InvalidInput:
 
 
 def _switch(key: str, value: str) -> bool:
-    if value not in _TRUE and value not in _FALSE:
+    chosen = parse_bool(value)
+    if chosen is None:
         raise InvalidInput(f"invalid value for {key}: {value}", hint="use true or false")
-    return value in _TRUE
+    return chosen
 
 
 def _number(values: dict[str, str], key: str, base: int) -> int | None:

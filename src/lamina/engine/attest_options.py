@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIXES = ("attest:", "build-arg:BUILDKIT_ATTEST_")
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _VERSIONS = ("v1", "v0.2")
 _MODES = {"min": "min", "max": "max", "full": "max"}
 
@@ -77,7 +76,7 @@ def parse_provenance(text: str) -> ProvenanceOptions:
     return ProvenanceOptions(
         version,
         _MODES[mode],
-        pairs.get("inline-only", "") in _TRUE,
+        bool(parse_bool(pairs.get("inline-only", ""))),
         pairs.get("builder-id", ""),
         pairs.get("filename", "provenance.json"),
         _boolean(pairs, "reproducible"),
@@ -87,9 +86,10 @@ def parse_provenance(text: str) -> ProvenanceOptions:
 
 def _boolean(pairs: Mapping[str, str], key: str) -> bool:
     value = pairs.get(key, "false")
-    if value not in _TRUE + _FALSE:
+    chosen = parse_bool(value)
+    if chosen is None:
         raise InvalidInput(f'failed to parse {key} flag "{value}"', hint="it is true or false")
-    return value in _TRUE
+    return chosen
 
 
 def _fields(text: str) -> list[str]:

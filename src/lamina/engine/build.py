@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
@@ -13,7 +13,7 @@ from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph, renounced_caches
 from lamina.engine.registries import asked_by
-from lamina.engine.result import BuildResult, PlatformResult, Solvable
+from lamina.engine.result import BuildResult, Finished, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
 from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
@@ -175,9 +175,8 @@ class Build:
         outputs: Sequence[Output],
         receiver: Receiver,
         provenance: ProvenanceOptions | None = None,
-    ) -> dict[str, Any]:
-        """Make the result and every output, then write the caches. Returns the outputs' metadata
-        (`containerimage.digest`, …).
+    ) -> Finished:
+        """Make the result and every output, then write the caches.
 
         `provenance`: attest how it was made.
         """
@@ -218,11 +217,11 @@ class Build:
             self.events,
             cancel,
         )
-        metadata = exports.run(outputs, Made(tuple(made), result.several, result.metadata))
-        metadata.update(self.caches.export(graph))
+        exported = exports.run(outputs, Made(tuple(made), result.several, result.metadata))
+        finished = Finished(exported, self.caches.export(graph))
         for part in result.parts:
             self.caches.export_mounts(part.files.definition)
-        return metadata
+        return finished
 
     def close(self, *, failed: bool, alone: bool) -> None:
         """Keep what was made, and give up the claim on the graph. Called by the engine.

@@ -11,6 +11,7 @@ LLB = (
     *("source.image.checksum", "source.local", "source.local.unique", "source.local.sessionid"),
     *("source.local.includepatterns", "source.local.followpaths"),
     *("source.local.excludepatterns", "source.local.sharedkeyhint", "source.local.differ"),
+    *("source.local.metadatatransfer", "exporter.session"),
     *("source.git", "source.git.keepgitdir"),
     *("source.git.fullurl", "source.git.httpauth", "source.git.knownsshhosts"),
     *("source.git.mountsshsock", "source.git.subdir", "source.git.checksum"),

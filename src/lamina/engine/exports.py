@@ -64,25 +64,26 @@ class Exports:
         self._events = events
         self._cancel = cancel
 
-    def run(self, outputs: Sequence[Output], made: Made) -> dict[str, Any]:
-        """Make every output. Returns the metadata of the last image among them."""
+    def run(self, outputs: Sequence[Output], made: Made) -> tuple[dict[str, Any], ...]:
+        """Make every output. Returns the metadata of each, of those that are images."""
         assembly = Assembly(made, self._pool, self._inline, self._cancel)
-        metadata: dict[str, Any] = {}
-        for output in outputs:
-            match output:
-                case ImageOutput():
-                    metadata.update(self._to_store(output, assembly))
-                case ArchiveOutput():
-                    metadata.update(self._to_archive(output, made, assembly))
-                case LoadOutput():
-                    metadata.update(self._to_docker(output, assembly))
-                case LocalOutput():
-                    self._to_folder(output, made)
-                case TarOutput():
-                    self._to_tar(output, made)
-                case CacheOnlyOutput():
-                    continue
-        return metadata
+        return tuple(self._make(output, made, assembly) for output in outputs)
+
+    def _make(self, output: Output, made: Made, assembly: Assembly) -> dict[str, Any]:
+        match output:
+            case ImageOutput():
+                return self._to_store(output, assembly)
+            case ArchiveOutput():
+                return self._to_archive(output, made, assembly)
+            case LoadOutput():
+                return self._to_docker(output, assembly)
+            case LocalOutput():
+                self._to_folder(output, made)
+            case TarOutput():
+                self._to_tar(output, made)
+            case CacheOnlyOutput():
+                pass
+        return {}
 
     def _to_store(self, output: ImageOutput, assembly: Assembly) -> dict[str, Any]:
         with step("exporting to image", self._events) as shown:
@@ -131,7 +132,7 @@ class Exports:
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
                 if output.tar:
-                    with self._receiver.file(output) as sink:
+                    with self._receiver.file(output, artifact.metadata()) as sink:
                         write_archive(artifact, blobs, sink, self._cancel, docker=docker)
                 else:
                     self._receiver.layout(output, artifact, blobs, self._cancel)
@@ -180,7 +181,7 @@ class Exports:
 
         with step("exporting to client tarball", self._events) as shown:
             trees = exported_trees(made, output, self._pool, self._cancel)
-            with shown.doing("sending tarball"), self._receiver.file(output) as sink:
+            with shown.doing("sending tarball"), self._receiver.file(output, {}) as sink:
                 export_tar(trees, sink, self._cancel)
 
 

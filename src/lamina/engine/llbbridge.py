@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.api import filemode
 from lamina.api import gateway as api
 from lamina.api.caps import APICap
+from lamina.api.exporter import FindExportersRequest
 from lamina.api.failures import to_status
 from lamina.api.filesync import Stat
 from lamina.api.message import request_of
@@ -132,6 +133,13 @@ class LlbBridge:
     def end(self, error: StatusError) -> None:
         """The frontend is gone; an error unless it has returned."""
         self._settle(error)
+
+    def tell(self, result: BuildResult) -> FindExportersRequest:
+        """What there is to export, for who chooses outputs by it; its refs can be read here."""
+        refs = tuple(self._register(part.files).id for part in result.parts)
+        return FindExportersRequest(
+            tuple(sorted(result_metadata(result).items())), tuple(filter(None, refs))
+        )
 
     def ping(self, _: api.PingRequest) -> api.PongResponse:
         return api.PongResponse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,3 +115,20 @@ class BuildResult(NamedTuple):
     parts: tuple[PlatformResult, ...]
     several: bool = False
     metadata: Mapping[str, bytes] = {}
+
+
+class Finished(NamedTuple):
+    """What outputs and caches became, in the words of `--metadata-file` (`containerimage.digest`).
+
+    `outputs` has an entry for each that was asked for, in that order.
+    """
+
+    outputs: tuple[Mapping[str, Any], ...]
+    caches: Mapping[str, Any]
+
+    def metadata(self) -> dict[str, Any]:
+        """All of it; of several images, the last one's."""
+        found: dict[str, Any] = {}
+        for one in (*self.outputs, self.caches):
+            found.update(one)
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, NotFound, Unsupported
 from lamina.base.reference import parse_reference
 from lamina.exporters.annotations import parse_annotation
@@ -216,11 +217,10 @@ class _Attributes:
         value = self.pairs.pop(key, None)
         if value is None:
             return default
-        if value in ("1", "t", "T", "true", "TRUE", "True", ""):
-            return True
-        if value in ("0", "f", "F", "false", "FALSE", "False"):
-            return False
-        raise InvalidInput(f'--output: {key} is true or false, not "{value}"')
+        chosen = parse_bool(value or "true")
+        if chosen is None:
+            raise InvalidInput(f'--output: {key} is true or false, not "{value}"')
+        return chosen
 
     def choice(self, key: str) -> bool | None:
         """A flag that may be left open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.base.digest import Digest
@@ -121,8 +121,12 @@ class ExportedTree(NamedTuple):
 class Receiver(Protocol):
     """Who takes outputs that are files: this machine, or a client that asked for them."""
 
-    def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
+    def file(
+        self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
+    ) -> AbstractContextManager[ByteSink]:
         """Open an output that is one file. It counts as made when the block ends without error.
+
+        `metadata` says what it will be, for who decides by that where to put it.
 
         Raises InvalidInput, PermissionDenied, NotFound, Exhausted, Unavailable.
         """

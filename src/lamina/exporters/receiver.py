@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import from_os_error
 from lamina.exporters.file_sink import open_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class LocalReceiver:
     """Implements `lamina.exporters.contract.Receiver`: an output's `dest` is a path."""
 
-    def file(self, output: ArchiveOutput | TarOutput, /) -> AbstractContextManager[ByteSink]:
+    def file(
+        self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
+    ) -> AbstractContextManager[ByteSink]:
         return open_sink(output.dest)
 
     def layout(

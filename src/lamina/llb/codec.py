@@ -5,6 +5,7 @@ from __future__ import annotations
 from lamina.llb import op
 from lamina.wire.fields import (
     boolean,
+    choice,
     data,
     datas,
     integer,
@@ -20,13 +21,13 @@ from lamina.wire.protobuf import Field, Kind, Label, Schema, decode, encode
 SCHEMA: Schema = {
     op.Op: (
         many(1, "inputs", op.Input),
-        one(2, "exec", op.ExecOp),
-        one(3, "source", op.SourceOp),
-        one(4, "file", op.FileOp),
-        one(5, "build", op.BuildOp),
-        one(6, "merge", op.MergeOp),
-        one(7, "diff", op.DiffOp),
-        one(8, "passthrough", op.PassthroughOp),
+        choice(2, "exec", op.ExecOp),
+        choice(3, "source", op.SourceOp),
+        choice(4, "file", op.FileOp),
+        choice(5, "build", op.BuildOp),
+        choice(6, "merge", op.MergeOp),
+        choice(7, "diff", op.DiffOp),
+        choice(8, "passthrough", op.PassthroughOp),
         one(10, "platform", op.LLBPlatform),
         one(11, "constraints", op.WorkerConstraints),
     ),

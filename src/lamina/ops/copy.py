@@ -78,7 +78,10 @@ class Copier:
 
     def _copy_source(self, shown: str, real: str) -> None:
         action, plan = self._action, self._plan
-        found, status = self._source.find(real, follow=action.follow_symlink)
+        try:
+            found, status = self._source.find(real, follow=action.follow_symlink)
+        except NotFound as error:  # in the words that clients know from a step that has begun
+            raise NotFound(f"{error.reason}: lstat /{real}: no such file or directory") from error
         is_directory = stat.S_ISDIR(status.st_mode)
         ends_in_slash = action.dest.endswith("/") or action.dest.endswith("/.")
         destination = plan.resolve(action.dest)
@@ -183,7 +186,7 @@ class Copier:
         if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
             first = self._links.setdefault((status.st_dev, status.st_ino), destination)
             if first != destination and first in self._plan.entries:
-                planned = planned._replace(hard_link=first, source="", size=0, digest="")
+                planned = planned.linked(first)
         self._plan.put(destination, planned)
 
     def _replaceable(

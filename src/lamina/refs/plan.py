@@ -46,6 +46,10 @@ class PlannedFile(NamedTuple):
     def is_directory(self) -> bool:
         return stat.S_ISDIR(self.mode)
 
+    def linked(self, first: str) -> PlannedFile:
+        """The same file as another name of the entry at `first`."""
+        return self._replace(hard_link=first, source="", size=0, digest="")
+
 
 class FilePlan:
     """Changes on top of `base` (None: nothing below). Paths are relative, without a leading `/`.

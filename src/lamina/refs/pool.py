@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -157,8 +158,13 @@ class RefPool:
         """A state of this store with the content of a client's folder."""
         assert ref.local is not None
         plan = FilePlan(None)
+        links: dict[tuple[int, int], str] = {}
         for path, status in ref.local.walk(""):
-            plan.entries[path] = plan_entry(ref.local, path, status)
+            planned = plan_entry(ref.local, path, status)
+            first = path
+            if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+                first = links.setdefault((status.st_dev, status.st_ino), path)
+            plan.entries[path] = planned if first == path else planned.linked(first)
         return self.commit_plan(plan, Ref(), f"local source for {ref.local.name}")
 
     def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:

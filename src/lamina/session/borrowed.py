@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MAX_SECRET = 500 << 10
 _GONE = frozenset((Code.UNAVAILABLE, Code.CANCELLED))
+_NOT_OFFERED = frozenset((Code.UNAVAILABLE, Code.UNIMPLEMENTED))
 
 
 class Identity(NamedTuple):
@@ -277,21 +278,24 @@ class BorrowedSession:
     def find_exporters(
         self, request: exporter.FindExportersRequest, cancel: Cancellation
     ) -> tuple[exporter.ExporterRequest, ...]:
-        """The outputs that the client wants, now that it hears what there is."""
+        """The outputs that the client wants, now that it hears what there is; maybe none."""
         with asking("ask the client for outputs", cancel):
-            return unary(
-                self._channel,
-                exporter.FIND_EXPORTERS,
-                request,
-                exporter.FindExportersResponse,
-                exporter.SCHEMA,
-                cancel=cancel,
-            ).exporters
+            try:
+                return unary(
+                    self._channel,
+                    exporter.FIND_EXPORTERS,
+                    request,
+                    exporter.FindExportersResponse,
+                    exporter.SCHEMA,
+                    cancel=cancel,
+                ).exporters
+            except StatusError as error:
+                if error.code in _NOT_OFFERED:
+                    return ()
+                raise
 
     def finalize_export(self, response: tuple[tuple[str, str], ...], cancel: Cancellation) -> None:
         """Tell the client that its outputs are made, if it wants to know."""
-        if not self.supports(exporter.FINALIZE_EXPORT):
-            return
         with asking("tell the client of its outputs", cancel):
             try:
                 unary(
@@ -303,7 +307,7 @@ class BorrowedSession:
                     cancel=cancel,
                 )
             except StatusError as error:
-                if error.code is not Code.UNIMPLEMENTED:
+                if error.code not in _NOT_OFFERED:
                     raise
 
     @contextmanager

@@ -20,7 +20,8 @@ class FolderRequest(NamedTuple):
 
     `shared_key` tells this use of a folder from others, so that a copy that fits it is kept;
     `differ` of `none` has everything sent each time, also what seems unchanged. `session` is
-    whose folder it is, "" for the build's own.
+    whose folder it is, "" for the build's own. `listing`, if not None, are patterns of the only
+    files that are wanted; with a list of all (`session.listing`).
     """
 
     include_patterns: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class FolderRequest(NamedTuple):
     shared_key: str = ""
     differ: str = ""
     session: str = ""
+    listing: tuple[str, ...] | None = None
 
 
 class LentFolder(NamedTuple):

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus
 from lamina.api import filesync
 from lamina.session.contract import LentFolder
 from lamina.session.failure import asking
+from lamina.session.listing import Listing
 from lamina.session.mirrors import MirrorKey
 from lamina.session.receiver import Policy, receive
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def filters_of(wanted: FolderRequest) -> str:
     """What tells apart the files that requests want of one folder."""
     parts = [wanted.include_patterns, wanted.exclude_patterns, wanted.follow_paths]
+    if wanted.listing is not None:
+        parts.append(wanted.listing)
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -53,11 +56,12 @@ def fetch_folder(
         policy = Policy(trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain)
         mirror.change()
         metadata = _metadata(name, wanted)
+        listing = None if wanted.listing is None else Listing(wanted.listing)
         with (
             asking(f"transfer the folder {name}", cancel),
             channel.open(filesync.DIFF_COPY, metadata, cancel) as call,
         ):
-            received = receive(call, mirror.tree, policy, progress=progress)
+            received = receive(call, mirror.tree, policy, listing=listing, progress=progress)
             call.finish_sending()
             while call.receive() is not None:  # the status comes after it
                 continue

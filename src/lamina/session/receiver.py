@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.api.filesync import Packet
+    from lamina.session.listing import Listing
     from lamina.wire.contract import Call
 
 _OUTSTANDING = 512
@@ -77,11 +78,13 @@ def receive(
     root: str,
     policy: Policy = MIRROR,
     *,
+    listing: Listing | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Received:
     """Make the folder `root`, which exists, what the other side tells of.
 
     Args:
+        listing: says which files are wanted, and becomes one itself.
         progress: called with the bytes received so far, of stats too.
 
     Raises StatusError if the call ends before, Corrupt for what breaks the protocol, Unavailable
@@ -92,7 +95,7 @@ def receive(
             Landing(root, policy.owner, plain=policy.plain) as landing,
             Writers(root, policy.owner) as writers,
         ):
-            return _Receiving(call, landing, writers, policy, progress).run()
+            return _Receiving(call, landing, writers, policy, listing, progress).run()
     except StatusError:
         raise
     except OSError as error:
@@ -114,12 +117,14 @@ class _Receiving:
         landing: Landing,
         writers: Writers,
         policy: Policy,
+        listing: Listing | None,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._call = call
         self._landing = landing
         self._writers = writers
         self._policy = policy
+        self._listing = listing
         self._progress = progress
         self._order = _Order(landing, delete=policy.delete)
         self._pending: deque[tuple[int, Stat]] = deque()
@@ -165,16 +170,18 @@ class _Receiving:
             elif self._all_told:
                 raise Corrupt(f"a file was told of after the last one: {packet.stat.path}")
             else:
-                self._take_stat(packet.stat)
+                number = self._told
+                self._told += 1
+                wanted = [packet.stat] if self._listing is None else self._listing.take(packet.stat)
+                for stat in wanted:  # folders that lead to a file, and the file
+                    self._take_stat(number, stat)
         elif kind == PacketType.ERR:
             text = packet.data.decode("utf-8", "replace")
             raise Unavailable(f"the sender of the files failed: {text}")
         elif kind == PacketType.FIN:
             raise Unavailable("the sender of the files ended the transfer early")
 
-    def _take_stat(self, stat: Stat) -> None:
-        number = self._told
-        self._told += 1
+    def _take_stat(self, number: int, stat: Stat) -> None:
         if self._policy.owner is not None:
             uid, gid = self._policy.owner
             stat = stat._replace(uid=uid, gid=gid)
@@ -243,6 +250,8 @@ class _Receiving:
         self._writers.wait()
         for stat in self._links:
             self._landing.link(stat)
+        if self._listing is not None:
+            self._listing.write(self._landing.directory(""))
         for stat in reversed(self._folders):
             self._landing.stamp(stat)
 

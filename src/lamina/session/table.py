@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.api import health
 from lamina.api.message import first, unary, values
-from lamina.api.session import KEY_ID, KEY_METHOD, KEY_NAME, KEY_SHARED_KEY
+from lamina.api.session import (
+    KEY_HEALTH_TIMEOUT,
+    KEY_ID,
+    KEY_METHOD,
+    KEY_NAME,
+    KEY_SHARED_KEY,
+)
 from lamina.base.errors import NotFound
 from lamina.session.borrowed import BorrowedSession, Identity
 from lamina.session.nobody import NoChannel
@@ -26,9 +32,16 @@ if TYPE_CHECKING:
 
 _WAIT = 5.0
 """How long a build waits for its session: the client opens both at the same time (s)."""
-_CHECK_EVERY = 5.0
-_CHECK_TIMEOUT = 15.0
-_FAILURES = 2
+_SHORTEST = 1.0
+
+
+class Patience(NamedTuple):
+    """A client is asked `every` so many seconds whether it lives; it is taken for gone when it
+    has not answered within `timeout` seconds so many times (`failures`) in a row."""
+
+    every: float = 5.0
+    timeout: float = 15.0
+    failures: int = 2
 
 
 class SessionTable:
@@ -62,7 +75,7 @@ class SessionTable:
                 session.close()
                 raise
             try:
-                _watch(channel)
+                _watch(channel, patience_of(call.metadata))
             finally:
                 session.close()
                 self._remove(session)
@@ -136,12 +149,21 @@ def identity_of(metadata: Metadata) -> Identity:
     )
 
 
-def _watch(channel: GrpcChannel) -> None:
+def patience_of(metadata: Metadata) -> Patience:
+    """What a session's headers ask for; what makes no sense there is not heeded."""
+    text = first(metadata, KEY_HEALTH_TIMEOUT)
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        return Patience()
+    wanted = max(int(text) / 1000, _SHORTEST)
+    return Patience(wanted, wanted, 1)
+
+
+def _watch(channel: GrpcChannel, patience: Patience) -> None:
     """Wait until the connection ends, or the client answers no more."""
     failures = 0
-    while not channel.wait(_CHECK_EVERY):
+    while not channel.wait(patience.every):
         cancel = Cancellation()
-        timer = threading.Timer(_CHECK_TIMEOUT, cancel.cancel)
+        timer = threading.Timer(patience.timeout, cancel.cancel)
         timer.daemon = True
         timer.start()
         try:
@@ -160,5 +182,5 @@ def _watch(channel: GrpcChannel) -> None:
         finally:
             timer.cancel()
             timer.join()
-        if failures >= _FAILURES:
+        if failures >= patience.failures:
             return

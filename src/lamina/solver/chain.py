@@ -61,7 +61,7 @@ class _Chain:
     def __init__(self, store: KeyStructures) -> None:
         self._store = store
         self.records: list[ChainRecord] = []
-        self._made: dict[tuple[int, int], int | None] = {}
+        self._made: dict[tuple[int, int], tuple[int, ...]] = {}
         self._contents: dict[Digest, int] = {}
 
     def add(self, target: Node[Any], output: int) -> None:
@@ -81,28 +81,31 @@ class _Chain:
             if (id(node), wanted) not in self._made:
                 self._made[id(node), wanted] = self._add(node, wanted)
 
-    def _add(self, node: Node[Any], output: int) -> int | None:
+    def _add(self, node: Node[Any], output: int) -> tuple[int, ...]:
+        """The records that stand for an output: none, or one for each of its names."""
         mapped = node.cache_map
         if mapped is None or mapped.ephemeral or not node.keyed:
-            return None
+            return ()
         contents = self._content_records(node)
         inputs: list[tuple[ChainLink, ...]] = []
         for index, ((source, number), dependency) in enumerate(
             zip(node.inputs, mapped.dependencies, strict=True)
         ):
-            links = []
-            record = self._made[id(source), number]
-            if record is not None:
-                links.append(ChainLink(record, dependency.selector))
+            links = [
+                ChainLink(record, dependency.selector) for record in self._made[id(source), number]
+            ]
             # BuildKit links what was read without a selector.
             links += [ChainLink(content) for content in contents.get(index, ())]
             if not links:
-                return None
+                return ()
             inputs.append(tuple(links))
-        digest = record_digest(mapped.digest, output)
         key = node.key if node.inputs else None
-        self.records.append(ChainRecord(digest, tuple(inputs), key, output))
-        return len(self.records) - 1
+        made = []
+        for digest in (mapped.digest, *mapped.aliases):
+            record = ChainRecord(record_digest(digest, output), tuple(inputs), key, output)
+            made.append(len(self.records))
+            self.records.append(record)
+        return tuple(made)
 
     def _content_records(self, node: Node[Any]) -> dict[int, list[int]]:
         """By input: the records of the digests that keys of this node are made of."""

@@ -44,12 +44,14 @@ class Dependency(NamedTuple):
 class CacheMap(NamedTuple):
     """How an op is keyed: its own part, and one dependency per input.
 
-    `ephemeral` when the digest means nothing to another build.
+    `ephemeral` when the digest means nothing to another build. `aliases` are further digests that
+    an op without inputs is known by, in caches of machines that knew it otherwise.
     """
 
     digest: Digest
     dependencies: tuple[Dependency, ...] = ()
     ephemeral: bool = False
+    aliases: tuple[Digest, ...] = ()
 
 
 class OpContext(Protocol):

@@ -116,6 +116,14 @@ class Node(Generic[R]):
         return self.keys[0]
 
     @property
+    def forms(self) -> list[CacheKey]:
+        """Everything that its key may look like in caches that travel. Only when `keyed`."""
+        assert self.cache_map is not None
+        key = self.key
+        aliases = [key._replace(digest=digest) for digest in self.cache_map.aliases]
+        return [*(other._replace(id=key.id) for other in self.keys), *aliases]
+
+    @property
     def content_inputs(self) -> list[int]:
         """Indexes of the inputs that the op can digest the content of."""
         assert self.cache_map is not None

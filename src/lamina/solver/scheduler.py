@@ -26,7 +26,7 @@ from lamina.solver.node import Node, Phase
 from lamina.solver.twins import claim, follow, stop_following
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lamina.base.events import EventSink
     from lamina.solver.chain import ChainRecord, KeyStructures
@@ -151,6 +151,9 @@ class Scheduler(Generic[R]):
             job.claims.remove(node)
         else:
             node.jobs.append(job)
+        if node.keyed:
+            for form in node.forms:
+                job.store.note(form)
         if node.leader is not None:
             claim(job, node)
         shown = node.leader or node
@@ -314,10 +317,10 @@ class Scheduler(Generic[R]):
         ephemeral = node.cache_map.ephemeral or any(s.key.ephemeral for s, _ in node.inputs)
         fast = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
         found = self._hit(node, fast)
+        node.keys = (fast,) if found in (None, fast) else (found, fast)
+        self._note(node, node.forms)
         if found is not None:
-            node.keys = (found,) if found == fast else (found, fast)
             return Phase.KEYED
-        node.keys = (fast,)
         return Phase.CONTENT if node.content_inputs else self._missed(node)
 
     def _look_up_content(self, node: Node[R]) -> Phase:
@@ -334,7 +337,7 @@ class Scheduler(Generic[R]):
             else:
                 result = _result(source, output)
                 content = make_key(self._digest(dependency.content, result, node, index))
-                store.note(content)
+                self._note(node, [content])
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
         fast = node.keys[-1]
@@ -395,6 +398,13 @@ class Scheduler(Generic[R]):
         if not stores:
             raise Cancelled("nobody waits for this any more")
         return stores
+
+    def _note(self, node: Node[R], keys: Iterable[CacheKey]) -> None:
+        """Have every store that a node's users are looked up in know these forms."""
+        for store in self._stores(node):
+            for key in keys:
+                if not key.ephemeral:
+                    store.note(key)
 
     def _load(self, node: Node[R]) -> Phase:
         assert node.found_in is not None

@@ -224,7 +224,7 @@ class ImageSource:
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self._resolve(context)
         self._digest = resolved.digest
-        return CacheMap(source_digest(image_key(resolved, self._platform)))
+        return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:
         if self._digest is None:
@@ -255,16 +255,24 @@ def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
     )
 
 
-def image_key(resolved: ResolvedManifest, platform: Platform) -> str:
-    """What an image is known by: its layers, whatever else its configuration says."""
+def image_map(resolved: ResolvedManifest, platform: Platform, limit: str = "") -> CacheMap:
+    """What an image is known by: its layers, whatever else its configuration says.
+
+    Where nobody had looked at the configuration yet, BuildKit knows it by its manifest.
+    """
+    named = {"Digest": str(resolved.digest), "OS": platform.os, "Arch": platform.architecture}
+    optional = {"Variant": platform.variant, "OSVersion": platform.os_version}
+    document = {**named, **{key: value for key, value in optional.items() if value}}
+    if platform.os_features:
+        document["OSFeatures"] = list(platform.os_features)
+    if limit:
+        document["Limit"] = int(limit)
+    by_manifest = source_digest(str(digest_of(encode(document))))
     rootfs = load_json_object(resolved.config, "image configuration").get("rootfs") or {}
     diff_ids = [Digest(text) for text in rootfs.get("diff_ids") or ()]
-    if diff_ids and rootfs.get("type") == "layers":
-        return chain_ids(diff_ids)[-1]
-    named = {"Digest": str(resolved.digest), "OS": platform.os, "Arch": platform.architecture}
-    if platform.variant:
-        named["Variant"] = platform.variant
-    return str(digest_of(encode(named)))
+    if not diff_ids or rootfs.get("type") != "layers":
+        return CacheMap(by_manifest)
+    return CacheMap(source_digest(chain_ids(diff_ids)[-1]), aliases=(by_manifest,))
 
 
 def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:

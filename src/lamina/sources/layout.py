@@ -14,11 +14,10 @@ from lamina.base.oci import (
     parse_manifest,
     select_platform,
 )
-from lamina.solver.contract import CacheMap
-from lamina.sources.contract import source_digest
-from lamina.sources.image import ResolvedManifest, image_key, image_ref, lowest_layers
+from lamina.sources.image import ResolvedManifest, image_map, image_ref, lowest_layers
 
 if TYPE_CHECKING:
+    from lamina.solver.contract import CacheMap
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
@@ -146,7 +145,7 @@ class LayoutSource:
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self.resolve(context.cancel)
-        return CacheMap(source_digest(image_key(resolved, self._platform)))
+        return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:
         if self._found is None:

@@ -13,8 +13,9 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from lamina.base.booleans import parse_bool
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.events import StatusEvent
 from lamina.refs.ref import Ref
 from lamina.refs.stat_cache import StatCache
@@ -45,6 +46,7 @@ class LocalSource:
             attrs.get("local.sharedkeyhint", ""),
             attrs.get("local.differ", ""),
             attrs.get("local.session", ""),
+            _listing(attrs),
         )
         self._session = session
         self._caches = caches
@@ -62,6 +64,8 @@ class LocalSource:
         lent = self._session.folder(self._name, self._wanted, context.cancel, shown)
         shown.end()
         path = os.path.realpath(lent.path)
+        if self._wanted.listing is not None and not lent.filtered:
+            raise Unsupported("only a daemon makes a list of a folder (local.metadatatransfer)")
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         cache = StatCache(os.path.join(self._caches, name))
         excluded = None if lent.filtered else _excluded(self._wanted, path)
@@ -123,6 +127,14 @@ def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[b
         return not taken, not below
 
     return excluded
+
+
+def _listing(attrs: Mapping[str, str]) -> tuple[str, ...] | None:
+    text = attrs.get("local.metadatatransfer", "false")
+    wanted = parse_bool(text)
+    if wanted is None:
+        raise InvalidInput(f'invalid value for local.metadatatransfer "{text}"')
+    return _words(attrs, "local.metadatatransferexclude") if wanted else None
 
 
 def _words(attrs: Mapping[str, str], key: str) -> tuple[str, ...]:

@@ -39,6 +39,11 @@ def one(number: int, attribute: str, message: Any) -> Field:
     return Field(number, attribute, Kind.MESSAGE, Label.OPTIONAL, message)
 
 
+def choice(number: int, attribute: str, message: Any) -> Field:
+    """A member of a oneof."""
+    return Field(number, attribute, Kind.MESSAGE, Label.CHOICE, message)
+
+
 def many(number: int, attribute: str, message: Any) -> Field:
     return Field(number, attribute, Kind.MESSAGE, Label.REPEATED, message)
 

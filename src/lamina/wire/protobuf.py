@@ -40,7 +40,8 @@ class Label(Enum):
     """How often a field occurs, and what its absence means."""
 
     PLAIN = auto()  # zero value when absent
-    OPTIONAL = auto()  # None when absent (messages, members of a oneof)
+    OPTIONAL = auto()  # None when absent (messages)
+    CHOICE = auto()  # one of a oneof: None when absent, and Go writes it after all other fields
     REPEATED = auto()
     MAP = auto()  # string keys; `kind` is the value's
 
@@ -66,7 +67,10 @@ _SMALL = tuple(bytes((value,)) for value in range(0x80))
 
 
 def encode(message: Any, schema: Schema) -> bytes:
-    """Encode a message value canonically."""
+    """Encode a message value canonically: as Go's protobuf does when told to be deterministic.
+
+    Digests are over these bytes, so vertices have the same ones as BuildKit's.
+    """
     return _codecs(schema).encoder(type(message))(message)
 
 
@@ -83,6 +87,10 @@ class _Entry(NamedTuple):
 
 
 _ZERO = {Kind.STRING: "", Kind.BYTES: b"", Kind.BOOL: False, Kind.INT: 0}
+
+
+def _place(field: Field) -> tuple[bool, int]:
+    return field.label is Label.CHOICE, field.number
 
 
 class _Codecs:
@@ -104,9 +112,10 @@ class _Codecs:
 
     def _make_encoder(self, message_type: Any) -> Encode:
         puts: list[tuple[int, bool, Put]] = []
-        for field in sorted(self._schema[message_type], key=lambda field: field.number):
+        for field in sorted(self._schema[message_type], key=_place):
             index = message_type._fields.index(field.attribute)
-            puts.append((index, field.label is Label.OPTIONAL, self._make_put(field)))
+            optional = field.label in (Label.OPTIONAL, Label.CHOICE)
+            puts.append((index, optional, self._make_put(field)))
 
         def encode_fields(message: Any) -> bytes:
             out = bytearray()

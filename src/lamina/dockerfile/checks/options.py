@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
 
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _HINT = "write skip=Rule,Rule;experimental=Rule;error=true (or all in place of rules)"
 
 
@@ -54,11 +53,12 @@ def parse_check_options(text: str) -> CheckOptions:
             case "experimental":
                 options = options._replace(experimental=_names(value))
             case "error":
-                if value not in _TRUE and value not in _FALSE:
+                chosen = parse_bool(value)
+                if chosen is None:
                     raise InvalidInput(
                         f'failed to parse check option "{part}": invalid syntax', hint=_HINT
                     )
-                options = options._replace(error=value in _TRUE)
+                options = options._replace(error=chosen)
             case _:
                 raise InvalidInput(f'invalid check option "{key}"', hint=_HINT)
     return options

@@ -1,0 +1,58 @@
+"""A folder of which mostly the listing is wanted: `local.metadatatransfer` of LLB.
+
+The files that patterns name come as always; of all the others only what they are called, how
+large they are and so on, in one file at the top: for each the length of its stat in four bytes,
+lowest first, and the stat as in fsutil's protocol.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lamina.api import filemode
+from lamina.api.filesync import stat_bytes
+from lamina.base.patterns import PatternMatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.api.filesync import Stat
+
+LISTING = ".fsutil-metadata"
+_MODE = 0o644
+
+
+class Listing:
+    """Takes down what is told of, and says what of it is to be there in fact.
+
+    Args:
+        wanted: patterns of the files whose content is wanted. Raises InvalidInput for a
+            malformed one.
+    """
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self._wanted = PatternMatcher(wanted)
+        self._parents: list[Stat] = []  # not made yet
+        self._lines: list[bytes] = []
+
+    def take(self, stat: Stat) -> list[Stat]:
+        """What is to be made now: nothing, or a file and the folders that it needs first."""
+        if stat.path == LISTING:
+            return []  # the client's own would be taken for this one
+        line = stat_bytes(stat)
+        self._lines.append(len(line).to_bytes(4, "little") + line)
+        while self._parents and not stat.path.startswith(f"{self._parents[-1].path}/"):
+            self._parents.pop()
+        if self._wanted.matches(stat.path):
+            made, self._parents = [*self._parents, stat], []
+            return made
+        if stat.mode & filemode.DIRECTORY:
+            self._parents.append(stat)
+        return []
+
+    def write(self, folder: int) -> None:
+        """Make the file, in an open folder that has none by that name. Raises OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(LISTING, flags, _MODE, dir_fd=folder), "wb") as file:
+            file.writelines(self._lines)
