@@ -7,12 +7,15 @@ import pytest
 from lamina.base.platform import host_platform, parse_platform
 from lamina.engine.platform_check import check_platforms, platform_warnings
 from lamina.engine.result import BuildResult, PlatformResult, Solvable
+from lamina.solver.contract import Graph
 
-NOTHING = Solvable(None, None, lambda graph: pytest.fail("nothing is to be solved"))
+SOLVABLE = Solvable(None, Graph((), (0, 0)), lambda graph: pytest.fail("nothing is to be solved"))
+
+EMPTY = Solvable(None, None, lambda graph: pytest.fail("nothing is to be solved"))
 
 
 def result(*platforms: str, several: bool | None = None) -> BuildResult:
-    parts = tuple(PlatformResult(parse_platform(text), NOTHING) for text in platforms)
+    parts = tuple(PlatformResult(parse_platform(text), SOLVABLE) for text in platforms)
     return BuildResult(parts, len(parts) > 1 if several is None else several)
 
 
@@ -24,6 +27,7 @@ def result(*platforms: str, several: bool | None = None) -> BuildResult:
         ("linux/amd64,linux/arm64", result("linux/arm64", "linux/amd64")),
         ("windows/amd64", result("windows(10.0.1)/amd64")),
         ("linux/arm64", BuildResult(())),
+        ("linux/arm64,linux/amd64", BuildResult((PlatformResult(host_platform(), EMPTY),))),
         (None, result(str(host_platform()))),
     ],
 )

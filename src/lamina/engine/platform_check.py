@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput
 from lamina.base.platform import Platform, host_platform, normalise, parse_platform
 from lamina.engine.steps import step
+from lamina.engine.wire_result import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +28,8 @@ def check_platforms(requested: str | None, result: BuildResult, events: EventSin
 
 def platform_warnings(requested: str | None, result: BuildResult) -> list[str]:
     """What a person should know of it, in the words of BuildKit's `exporter/verifier`."""
-    if not result.parts:
-        return []
+    if PLATFORMS not in result.metadata and all(p.files.graph is None for p in result.parts):
+        return []  # an answer to a question, and no file system
     texts = [str(host_platform())] if requested is None else requested.split(",")
     wanted: list[Platform] = []
     warnings = []
