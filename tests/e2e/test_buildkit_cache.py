@@ -4,10 +4,15 @@
 
     buildctl build --frontend dockerfile.v0 --local context=C --local dockerfile=C \\
         --export-cache type=local,dest=OUT,mode=max
+
+and `data/buildkit-image-cache.tar.gz`, on top of the image that `make_base` makes, with
+
+        --oci-layout base=LAYOUT --opt context:base=oci-layout://base@DIGEST
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -18,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lamina.base.digest import digest_of
+
 if TYPE_CHECKING:
     from tests.conftest import Lamina
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the program is x86-64")
 
-EXPORTED = Path(__file__).parent / "data" / "buildkit-cache.tar.gz"
+DATA = Path(__file__).parent / "data"
 
 DOCKERFILE = """FROM scratch AS base
 COPY --chmod=755 make /make
@@ -50,6 +57,12 @@ COPY --from=base --link /t /linked
 COPY --from=base --parents /x1/*/e /fp/
 COPY --from=base /all/d* /fw/
 RUN --mount=from=base,source=/t,target=/t ["/make"]
+"""
+
+ON_AN_IMAGE = """FROM base
+RUN ["/make"]
+COPY . /x
+RUN --mount=type=bind,target=/c ["/make"]
 """
 
 
@@ -106,6 +119,40 @@ def make_context(folder: Path) -> Path:
     return folder
 
 
+def make_base(folder: Path) -> str:
+    """An OCI layout with an image of one layer, which holds the program; its manifest's digest."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        member = tarfile.TarInfo("make")
+        member.mode, member.size = 0o755, len(program())
+        archive.addfile(member, io.BytesIO(program()))
+    (folder / "blobs/sha256").mkdir(parents=True)
+
+    def put(data: bytes, kind: str) -> dict[str, Any]:
+        digest = digest_of(data)
+        (folder / "blobs/sha256" / digest.hex).write_bytes(data)
+        return {
+            "mediaType": f"application/vnd.oci.image.{kind}",
+            "digest": str(digest),
+            "size": len(data),
+        }
+
+    layer = put(buffer.getvalue(), "layer.v1.tar")
+    rootfs = {"type": "layers", "diff_ids": [layer["digest"]]}
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": put(json.dumps(config).encode(), "config.v1+json"),
+        "layers": [layer],
+    }
+    target = put(json.dumps(manifest).encode(), "manifest.v1+json")
+    index = {"schemaVersion": 2, "manifests": [target]}
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    return str(target["digest"])
+
+
 def records(folder: Path) -> list[Any]:
     index = json.loads((folder / "index.json").read_text())
     blobs = folder / "blobs/sha256"
@@ -137,11 +184,15 @@ def shape(found: list[Any]) -> set[str]:
     }
 
 
+def unpacked(name: str, folder: Path) -> Path:
+    with tarfile.open(DATA / name) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    with tarfile.open(EXPORTED) as archive:
-        archive.extractall(tmp_path / "exported", filter="data")
-    return tmp_path / "exported"
+    return unpacked("buildkit-cache.tar.gz", tmp_path / "exported")
 
 
 def test_every_step_is_found_in_buildkits_cache(
@@ -161,4 +212,17 @@ def test_lamina_exports_the_same_records(exported: Path, lamina: Lamina, tmp_pat
     folder = make_context(tmp_path / "context")
     to = f"type=local,dest={tmp_path}/cache,mode=max"
     lamina.build(folder, "--secret", "id=s,env=HOME", "--cache-to", to)
+    assert shape(records(tmp_path / "cache")) == shape(records(exported))
+
+
+def test_images_go_by_their_manifests_and_by_their_layers(lamina: Lamina, tmp_path: Path) -> None:
+    exported = unpacked("buildkit-image-cache.tar.gz", tmp_path / "exported")
+    folder = make_context(tmp_path / "context")
+    (folder / "Dockerfile").write_text(ON_AN_IMAGE)
+    digest = make_base(tmp_path / "layout")
+    base = ("--build-context", f"base=oci-layout://{tmp_path}/layout@{digest}")
+    log = lamina.build(folder, *base, "--cache-from", f"type=local,src={exported}")
+    assert log.count(" CACHED") >= 3
+    assert log.count("] RUN") == 2
+    lamina.build(folder, *base, "--cache-to", f"type=local,dest={tmp_path}/cache,mode=max")
     assert shape(records(tmp_path / "cache")) == shape(records(exported))

@@ -42,7 +42,7 @@ class Taker:
         self.taken = io.BytesIO()
 
     @contextmanager
-    def file(self, _: Any) -> Iterator[io.BytesIO]:
+    def file(self, *_: Any) -> Iterator[io.BytesIO]:
         yield self.taken
 
     def layout(self, *_: Any) -> None:
@@ -71,7 +71,7 @@ def export(
         output = wire_output(kind, attributes, "0")
         assert isinstance(output, ArchiveOutput)
         taker = Taker()
-        returned = build.finish(result, [output], taker)
+        returned = build.finish(result, [output], taker).metadata()
         return returned, taker.blobs()
 
 

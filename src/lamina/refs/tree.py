@@ -135,8 +135,8 @@ class Tree:
 
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
         """The digest of one entry: metadata and, for a file, content."""
-        if not path and self.owner is not None:
-            return digest_of(b"")  # the root of a context has no metadata of its own
+        if not path and self.name:
+            return digest_of(b"")  # no client tells of the root of a folder
         known = self._cache.get(path, status)
         if known is not None:
             return Digest(known)

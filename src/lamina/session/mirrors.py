@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ABANDONED = 3600.0  # seconds
+_MODE = 0o755  # of the root of a folder, of which no client tells
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -181,7 +182,8 @@ class Mirrors:
     def _make(self, key: MirrorKey) -> Mirror:
         folder = os.path.join(self._root, secrets.token_hex(12))
         hidden = os.path.join(self._root, f".new-{os.path.basename(folder)}")
-        os.makedirs(os.path.join(hidden, "tree"), mode=0o700)
+        os.makedirs(hidden, mode=0o700)
+        _make_tree(os.path.join(hidden, "tree"))
         info = {
             "key": key.shared_key,
             "name": key.name,
@@ -199,7 +201,7 @@ class Mirrors:
 
     def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
         shutil.rmtree(mirror.tree, ignore_errors=True)
-        os.mkdir(mirror.tree, 0o700)
+        _make_tree(mirror.tree)
         info = {**info, "boot": _boot(), "size": 0}
         _write_info(os.path.dirname(mirror.tree), info)
         mirror._info.update(info)
@@ -232,6 +234,11 @@ def _lock(folder: str) -> int | None:
         pass
     os.close(fd)
     return None
+
+
+def _make_tree(path: str) -> None:
+    os.mkdir(path)
+    os.chmod(path, _MODE)  # whatever this process's umask is: steps see it
 
 
 def _write_info(folder: str, info: dict[str, Any]) -> None:

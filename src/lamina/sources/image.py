@@ -260,13 +260,16 @@ def image_map(resolved: ResolvedManifest, platform: Platform, limit: str = "") -
 
     Where nobody had looked at the configuration yet, BuildKit knows it by its manifest.
     """
-    named = {"Digest": str(resolved.digest), "OS": platform.os, "Arch": platform.architecture}
-    optional = {"Variant": platform.variant, "OSVersion": platform.os_version}
-    document = {**named, **{key: value for key, value in optional.items() if value}}
-    if platform.os_features:
-        document["OSFeatures"] = list(platform.os_features)
-    if limit:
-        document["Limit"] = int(limit)
+    named = {
+        "Digest": str(resolved.digest),
+        "OS": platform.os,
+        "Arch": platform.architecture,
+        "Variant": platform.variant or None,
+        "OSVersion": platform.os_version or None,
+        "OSFeatures": list(platform.os_features) or None,
+        "Limit": int(limit) if limit else None,
+    }
+    document = {name: value for name, value in named.items() if value is not None}
     by_manifest = source_digest(str(digest_of(encode(document))))
     rootfs = load_json_object(resolved.config, "image configuration").get("rootfs") or {}
     diff_ids = [Digest(text) for text in rootfs.get("diff_ids") or ()]

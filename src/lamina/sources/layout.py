@@ -17,13 +17,12 @@ from lamina.base.oci import (
 from lamina.sources.image import ResolvedManifest, image_map, image_ref, lowest_layers
 
 if TYPE_CHECKING:
-    from lamina.solver.contract import CacheMap
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.session.contract import ContentStore
-    from lamina.solver.contract import OpContext
+    from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.material import Material
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
