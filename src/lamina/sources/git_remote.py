@@ -118,7 +118,7 @@ class GitRemote:
         Raises NotFound, Unavailable, InvalidInput (a folder that leads outside).
         """
         url, git = self._url, self._git
-        with self._brought(cancel) as bare:
+        with self._brought(cancel, or_peeled=not url.keep_git_dir) as bare:
             git.run(cancel, "init", "-q", f"--object-format={self._kind()}", work)
             into = [f"{self.commit}:{name}" for name in self._kept_names()] or [self.commit]
             fetch = ("fetch", "-q", "-u", "--no-tags", "--depth=1", "--", f"file://{bare}")
@@ -274,13 +274,21 @@ class GitRemote:
         self.name = self.name or self.commit
 
     @contextmanager
-    def _brought(self, cancel: Cancellation) -> Iterator[str]:
-        """The remote's bare repository with the commit in it, held alone."""
+    def _brought(self, cancel: Cancellation, *, or_peeled: bool = False) -> Iterator[str]:
+        """The remote's bare repository with the commit in it, held alone; with `or_peeled` that
+        commit counts which a tag was of, if the tag itself is no more: then it is `commit`."""
         with self._repository(cancel) as bare:
             if not self._is_in(bare, cancel):
                 if self.bundle is not None:
                     raise self._not_bundled(self.commit)
-                self._bring(bare, cancel)
+                try:
+                    self._bring(bare, cancel)
+                except NotFound:
+                    if not (or_peeled and self.peeled):
+                        raise
+                    self.commit, self.peeled = self.peeled, ""
+                    if not self._is_in(bare, cancel):
+                        raise
             yield bare
 
     @contextmanager
