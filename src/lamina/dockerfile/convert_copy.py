@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.stage import Stage, Task
 
 _OCTAL = re.compile(r"[0-7]{1,12}", re.ASCII)
-_SYMBOLIC = re.compile(
-    r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*"
-)
+_SYMBOLIC = re.compile(r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*")
 
 
 def convert_copy(

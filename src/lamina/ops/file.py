@@ -240,11 +240,10 @@ class FileOperation:
         if user is None:
             return 0, 0
         if user.by_name is None:
-            number = user.by_id or 0
+            # The highest number means nobody (chown leaves an owner as he is): the owner is root.
+            number = 0 if user.by_id in (None, 0xFFFFFFFF) else user.by_id
             return number, number if database == "passwd" else 0
         name = user.by_name.name
-        if name.isdecimal():
-            return int(name), int(name)
         if not 0 <= user.by_name.input < len(inputs):
             what = "user" if database == "passwd" else "group"
             raise InvalidInput(

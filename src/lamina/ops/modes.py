@@ -1,4 +1,9 @@
-"""Permission bits to be: octal, or chmod's symbolic form (POSIX `chmod`)."""
+"""Permission bits to be: octal, or chmod's symbolic form as BSD reads it (`setmode(3)`).
+
+What is BSD's own: `X` looks at the bits that a file had at first, `u`, `g` and `o` may stand among
+other letters and leave set-id bits alone, and `t` goes for nobody but the sticky bit where a clause
+does not say for whom it is.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,13 @@ from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXst]*|[-+=][ugo])+)\Z")
-_ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])")
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
+_ACTION = re.compile(r"([-+=])([rwxXstugo]*)")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
+_WHO = {"u": 0o4700, "g": 0o2070, "o": 0o0007, "a": 0o6777}
+_BITS = {"r": 0o444, "w": 0o222, "x": 0o111, "X": 0o111, "s": 0o6000, "t": 0o1000}
+_ALL = 0o7777
+_STICKY = 0o1000
 
 
 class ModeChange(NamedTuple):
@@ -22,10 +31,17 @@ class ModeChange(NamedTuple):
     def apply(self, mode: int) -> int:
         """The permission bits that a file of this `st_mode` gets."""
         if self.octal >= 0:
-            return self.octal & 0o7777
+            return self.octal & _ALL
         bits = stat.S_IMODE(mode)
+        runs = stat.S_ISDIR(mode) or bool(bits & 0o111)
         for clause in self.text.split(","):
-            bits = _apply_clause(clause, bits, is_directory=stat.S_ISDIR(mode))
+            match = _CLAUSE.match(clause)
+            assert match is not None
+            who = 0
+            for letter in match[1]:
+                who |= _WHO[letter]
+            for operator, letters in _ACTION.findall(match[2]):
+                bits = _act(operator, letters, who, bits, runs=runs)
         return bits
 
 
@@ -41,34 +57,42 @@ def parse_mode_change(octal: int, text: str) -> ModeChange | None:
     return None if octal < 0 else ModeChange(octal)
 
 
-def _apply_clause(clause: str, bits: int, *, is_directory: bool) -> int:
-    match = _CLAUSE.match(clause)
-    if match is None:
-        raise InvalidInput(f'invalid chmod "{clause}"')
-    who = match[1].replace("a", "ugo") or "ugo"
-    for operator, permissions in _ACTION.findall(match[2]):
-        value = 0
-        for letter in permissions:
-            if letter in "ugo":
-                value |= bits >> _SHIFT[letter] & 7
-            elif letter in "rwx":
-                value |= {"r": 4, "w": 2, "x": 1}[letter]
-            elif letter == "X" and (is_directory or bits & 0o111):
-                value |= 1
-        mask = 0
-        change = 0
-        for letter in dict.fromkeys(who):
-            mask |= 7 << _SHIFT[letter]
-            change |= value << _SHIFT[letter]
-        if "s" in permissions:
-            change |= (0o4000 if "u" in who else 0) | (0o2000 if "g" in who else 0)
-        if "t" in permissions:
-            change |= 0o1000
-        if operator == "+":
-            bits |= change
-        elif operator == "-":
-            bits &= ~change
-        else:
-            special = (0o4000 if "u" in who else 0) | (0o2000 if "g" in who else 0)
-            bits = bits & ~(mask | special) | change
+def _act(operator: str, letters: str, who: int, bits: int, *, runs: bool) -> int:
+    """One operator and its letters. `who` 0 is everybody; `runs` is whether `X` counts."""
+    given = conditional = 0
+    emptied = operator != "="
+    for letter in letters:
+        if letter in _SHIFT:
+            if given:
+                bits = _change(operator, given, who, bits)
+            bits = _copy(operator, letter, who, bits | conditional & (who or _ALL))
+            given = conditional = 0
+            emptied = True
+        elif letter == "X" and operator != "-":
+            conditional = _BITS["X"] if runs else 0
+        elif letter not in "st" or who != _WHO["o"]:  # others have no such bits
+            given |= _BITS[letter]
+            who |= _STICKY if letter == "t" else 0
+    if given or not emptied:
+        bits = _change(operator, given, who, bits)
+    return bits | conditional & (who or _ALL)
+
+
+def _change(operator: str, given: int, who: int, bits: int) -> int:
+    given &= who or _ALL
+    if operator == "-":
+        return bits & ~given
+    if operator == "=":
+        bits &= ~(who or _WHO["a"])
+    return bits | given
+
+
+def _copy(operator: str, source: str, who: int, bits: int) -> int:
+    """Give those of `who` what one of the three has."""
+    value = bits >> _SHIFT[source] & 7
+    for letter, shift in _SHIFT.items():
+        if not who or who & _WHO[letter] & 0o777:
+            if operator == "=":
+                bits &= ~(7 << shift)
+            bits = bits & ~(value << shift) if operator == "-" else bits | value << shift
     return bits

@@ -74,6 +74,9 @@ def _unpack(
         allow_wildcard=False,
         dir_copy_contents=True,
         attempt_unpack=False,
+        # Patterns choose among files of the source; of an archive all is taken.
+        include_patterns=(),
+        exclude_patterns=(),
         always_replace=True,  # unlike a copy, an archive puts folders in the place of files
         dest=action.dest.rstrip("/") + "/",
     )
