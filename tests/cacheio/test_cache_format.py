@@ -120,11 +120,20 @@ def test_an_image_is_no_cache_but_may_carry_one() -> None:
     config, layers = find_config(json.dumps(manifest.to_json()).encode())
     assert config is None
     records = [{"digest": digest("01"), "layers": [{"layer": 1, "createdAt": "t"}]}]
-    image = {INLINE_KEY: b64encode(json.dumps(records).encode()).decode()}
+    image = {
+        INLINE_KEY: b64encode(json.dumps(records).encode()).decode(),
+        "history": [{"created": "now", "created_by": "RUN x"}, {"empty_layer": True}, {}],
+    }
     diff_ids = [digest("11"), digest("12"), digest("13")]
     found = decode_inline(image, layers, diff_ids)
     assert found is not None
     assert found.parents == (-1, 0, 1)
+    assert found.layers[0].annotations == (
+        ("containerd.io/uncompressed", diff_ids[0]),
+        ("buildkit/createdat", "now"),
+        ("buildkit/description", "RUN x"),
+    )
+    assert [len(layer.annotations) for layer in found.layers] == [3, 1, 1]
     assert found.records == (Record(digest("01"), (), (Result((0, 1), "t"),)),)
     assert dict(found.layers[1].annotations)[UNCOMPRESSED] == digest("12")
     assert decode_inline({}, layers, diff_ids) is None

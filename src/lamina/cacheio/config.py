@@ -25,6 +25,7 @@ MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 INLINE_KEY = "moby.buildkit.cache.v0"
 UNCOMPRESSED = "containerd.io/uncompressed"
 CREATED_AT = "buildkit/createdat"
+DESCRIPTION = "buildkit/description"
 
 
 class Link(NamedTuple):
@@ -51,19 +52,25 @@ class Record(NamedTuple):
 
 def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
     """The same records, without loops, in the one order that does not depend on how a build
-    came by them: an image that carries them has the same digest when it is built again."""
+    came by them: an image that carries them has the same digest when it is built again.
+
+    By their digests first, as in BuildKit.
+    """
     names: dict[int, str] = {}
 
     def name(number: int) -> str:
         if number not in names:
             record = records[number]
             inputs = [sorted((name(at), by) for at, by in links) for links in record.inputs]
-            names[number] = str(digest_of(repr((record.digest, inputs, record.results)).encode()))
+            names[number] = str(digest_of(repr((record.digest, inputs)).encode()))
         return names[number]
 
     for number in sorted(range(len(records)), key=lambda number: bool(records[number].inputs)):
         name(number)  # sources come before their users, but for contents: nothing recurses deep
-    order = sorted(range(len(records)), key=name)
+    order = sorted(
+        range(len(records)),
+        key=lambda number: (records[number].digest, name(number), records[number].results),
+    )
     moved = {number: place for place, number in enumerate(order)}
     return tuple(
         records[number]._replace(
@@ -185,15 +192,18 @@ def decode_inline(
 
     if INLINE_KEY not in config or len(diff_ids) != len(layers):
         return None
-    times = [
-        str(entry.get("created") or "")
+    told = [
+        {
+            CREATED_AT: str(entry.get("created") or ""),
+            DESCRIPTION: str(entry.get("created_by") or ""),
+        }
         for entry in config.get("history") or ()
         if not entry.get("empty_layer")
     ]
-    times += [""] * (len(layers) - len(times))
+    told += [{}] * (len(layers) - len(told))
     entries: list[tuple[Descriptor | None, int]] = []
-    for index, (layer, diff_id, created) in enumerate(zip(layers, diff_ids, times, strict=False)):
-        notes = ((UNCOMPRESSED, diff_id), *(((CREATED_AT, created),) if created else ()))
+    for index, (layer, diff_id, known) in enumerate(zip(layers, diff_ids, told, strict=False)):
+        notes = ((UNCOMPRESSED, diff_id), *((key, value) for key, value in known.items() if value))
         entries.append((layer._replace(annotations=notes), index - 1))
     try:
         return _decode(entries, json.loads(b64decode(config[INLINE_KEY])))

@@ -43,6 +43,8 @@ class KnownResults(Protocol):
 
     def peek(self, key: CacheKey, output: int) -> int | None: ...
 
+    def can_be_had(self, snapshot: int) -> bool: ...
+
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]: ...
 
 
@@ -60,10 +62,11 @@ class SolvedGraph:
         self._results = results
 
     def snapshot(self, record: ChainRecord) -> int | None:
-        """The state that a record's result is, if it has one."""
+        """The state that a record's result is, if it has one that can be had."""
         if record.key is None:
             return None
-        return self._results.peek(record.key, record.output)
+        found = self._results.peek(record.key, record.output)
+        return found if found is not None and self._results.can_be_had(found) else None
 
     def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
         """Contents that other machines found to stand for the record's inputs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest
-from lamina.cacheio.config import CREATED_AT, UNCOMPRESSED
+from lamina.cacheio.config import CREATED_AT, DESCRIPTION, UNCOMPRESSED
 from lamina.solver.key import CONTENT_OUTPUT, record_digest
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 class ImportedLayer(NamedTuple):
-    """A blob that lies elsewhere; `made` in RFC 3339, "" if nobody wrote it down."""
+    """A blob that lies elsewhere; `made` in RFC 3339, `description` says by what: "" if nobody
+    wrote it down."""
 
     descriptor: Descriptor
     diff_id: Digest
     made: str
+    description: str
 
 
 class ImportedCache:
@@ -70,7 +72,10 @@ class ImportedCache:
         notes = dict(descriptor.annotations)
         diff_id = Digest(notes.get(UNCOMPRESSED, ""))
         return ImportedLayer(
-            descriptor._replace(annotations=()), diff_id, notes.get(CREATED_AT, "")
+            descriptor._replace(annotations=()),
+            diff_id,
+            notes.get(CREATED_AT, ""),
+            notes.get(DESCRIPTION, ""),
         )
 
 

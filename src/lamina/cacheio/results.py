@@ -73,9 +73,14 @@ class SharedResults(RefResults):
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found = super().load(key, output)
-        if found is None or found.snapshot is None:
+        if found is None or found.snapshot is None or self.can_be_had(found.snapshot):
             return found
-        missing = self._missing(found.snapshot)
+        self._table.forget(found.snapshot)
+        return None
+
+    def can_be_had(self, snapshot: int) -> bool:
+        """Whether every layer of a state is here, or still where it was imported from."""
+        missing = self._missing(snapshot)
         gone: list[Layer] = []
 
         def look(layer: Layer, cancel: Cancellation) -> None:
@@ -86,10 +91,7 @@ class SharedResults(RefResults):
 
         if missing:
             in_parallel(missing, look, _PROBES, self._cancel)
-        if gone:
-            self._table.forget(found.snapshot)
-            return None
-        return found
+        return not gone
 
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
         """What imported caches know of the contents of a result's inputs, as records' digests."""
@@ -124,7 +126,7 @@ class SharedResults(RefResults):
         snapshot: int | None = None
         chain = ""
         with self._database.write():
-            for descriptor, diff_id, made in layers:
+            for descriptor, diff_id, made, description in layers:
                 joined = f"{chain} {diff_id}".encode()
                 chain = f"sha256:{sha256(joined).hexdigest()}" if chain else str(diff_id)
                 known = snapshots.by_chain(chain)
@@ -133,7 +135,7 @@ class SharedResults(RefResults):
                     known = snapshots.add(
                         snapshot,
                         chain=chain,
-                        description=f"imported from {origin.partition(':')[2]}",
+                        description=description or f"imported from {origin.partition(':')[2]}",
                         made=parse_time(made),
                     )
                     self._pool.layers.add(known, layer)
