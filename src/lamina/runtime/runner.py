@@ -27,7 +27,13 @@ from lamina.runtime.cgroups import (
     sweep_cgroups,
 )
 from lamina.runtime.contract import ExitStatus
-from lamina.runtime.netfiles import find_stubs, remove_stubs, write_network_files
+from lamina.runtime.netfiles import (
+    above,
+    find_stubs,
+    make_folders,
+    remove_stubs,
+    write_network_files,
+)
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.seccomp_filter import filter_of
 from lamina.runtime.spec import make_spec
@@ -41,7 +47,8 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
     from lamina.system.cancel import Cancellation
 
-_MOUNT_POINTS = ("/proc", "/sys", "/dev")
+# Mount points that stay where a command has run, as with BuildKit.
+_OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
 _SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
 _TOOLS = ("setpriv", "unshare", "sh")
 _STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
@@ -248,7 +255,7 @@ class _Bundle:
         )
         if annotations:
             spec["annotations"] = annotations
-        places = [*(mount.target for mount in (*files, *sandbox.mounts)), *_MOUNT_POINTS]
+        places = [mount.target for mount in (*files, *sandbox.mounts)]
         if sandbox.devices:
             from lamina.runtime.cdi_edits import apply_edits, places_of
 
@@ -262,7 +269,9 @@ class _Bundle:
             file.write(json.dumps(spec))
         self._rootfs = sandbox.rootfs
         self._memory = sandbox.resources.memory
+        make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
         self._stubs = find_stubs(sandbox.rootfs, places)
+        make_folders(sandbox.rootfs, above(self._stubs))
 
     def __enter__(self) -> _Bundle:
         return self
