@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lamina.llb.op import Definition
 from lamina.wire.contract import Code, StatusError, call_unary
 from lamina.wire.protobuf import Schema, decode, encode
 
@@ -46,6 +47,24 @@ def request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
     if request is None:
         raise StatusError(Code.INVALID_ARGUMENT, f"{call.method} was called without a request")
     return request
+
+
+def text_request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
+    """The one request of a call whose texts go into records, and so must be UTF-8.
+
+    Raises StatusError.
+    """
+    request = request_of(call, message, schema)
+    if not _is_text(request):
+        raise StatusError(Code.INVALID_ARGUMENT, f"a request of {call.method} is not UTF-8")
+    return request
+
+
+def _is_text(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    # Files' names are any bytes, and definitions have some.
+    return not isinstance(value, tuple) or type(value) is Definition or all(map(_is_text, value))
 
 
 def values(metadata: Metadata, name: str) -> list[str]:

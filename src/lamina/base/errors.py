@@ -204,6 +204,8 @@ def from_os_error(error: OSError, doing: str) -> LaminaError:
             )
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
             return Exhausted(reason)
+        case errno.ENAMETOOLONG | errno.ELOOP:
+            return InvalidInput(reason)
         case errno.ECONNREFUSED | errno.ETIMEDOUT | errno.EHOSTUNREACH | errno.ENETUNREACH:
             return Unavailable(reason)
         case _:

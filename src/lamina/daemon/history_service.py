@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.api import control, history
-from lamina.api.message import request_of
+from lamina.api.message import text_request_of
 from lamina.base.errors import InvalidInput
 from lamina.daemon.history_filter import parse_history_filters
 from lamina.wire.fields import data, integer
@@ -49,13 +49,13 @@ class HistoryService:
         }
 
     def status(self, call: ServerCall) -> None:
-        request = request_of(call, control.StatusRequest, control.SCHEMA)
+        request = text_request_of(call, control.StatusRequest, control.SCHEMA)
         _tell_time(call)
         for message in self._history.status(request.ref, call.cancel):
             call.send(message)
 
     def listen(self, call: ServerCall) -> None:
-        request = request_of(call, history.BuildHistoryRequest, history.SCHEMA)
+        request = text_request_of(call, history.BuildHistoryRequest, history.SCHEMA)
         if request.limit < 0:
             raise InvalidInput(f"invalid limit {request.limit}")
         matches = parse_history_filters(request.filter)
@@ -82,7 +82,7 @@ class HistoryService:
     def update(self, call: ServerCall) -> None:
         """Delete a record, or set whether it is pinned; to finalize there is nothing: a record
         is whole when it appears."""
-        request = request_of(call, history.UpdateBuildHistoryRequest, history.SCHEMA)
+        request = text_request_of(call, history.UpdateBuildHistoryRequest, history.SCHEMA)
         if request.delete:
             self._history.delete(request.ref)
         elif not request.finalize:

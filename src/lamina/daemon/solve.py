@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.api import control as api
 from lamina.api.failures import to_status
 from lamina.api.history import BuildHistoryRecord
-from lamina.api.message import request_of
+from lamina.api.message import text_request_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.daemon.accounts import Account, account_of
 from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
@@ -71,7 +71,7 @@ class SolveService:
         return {api.SOLVE: self.solve}
 
     def solve(self, call: ServerCall) -> None:
-        request = request_of(call, api.SolveRequest, api.SCHEMA)
+        request = text_request_of(call, api.SolveRequest, api.SCHEMA)
         if not request.ref:
             raise StatusError(Code.INVALID_ARGUMENT, "a build needs a ref")
         record = BuildHistoryRecord(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.api import control as api
-from lamina.api.message import request_of
+from lamina.api.message import text_request_of
 from lamina.api.timestamp import at_seconds
 from lamina.daemon.filters import parse_filters
 from lamina.daemon.gc import SizedPolicy, prune_rule, record_matches
@@ -32,7 +32,7 @@ class UsageService:
         return {api.DISK_USAGE: self.disk_usage, api.PRUNE: self.prune}
 
     def disk_usage(self, call: ServerCall) -> None:
-        request = request_of(call, api.DiskUsageRequest, api.SCHEMA)
+        request = text_request_of(call, api.DiskUsageRequest, api.SCHEMA)
         filters = parse_filters(request.filter)
         age = request.age_limit / _SECOND
         records = tuple(
@@ -44,7 +44,7 @@ class UsageService:
 
     def prune(self, call: ServerCall) -> None:
         """Tells of every record as it goes. A client that leaves stops it."""
-        request = request_of(call, api.PruneRequest, api.SCHEMA)
+        request = text_request_of(call, api.PruneRequest, api.SCHEMA)
         rule = prune_rule(
             SizedPolicy(
                 request.all,

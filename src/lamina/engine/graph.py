@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
+from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
 from lamina.base.redact import redacted
+from lamina.engine.capabilities import LLB
+from lamina.llb.check import check_op
 from lamina.llb.codec import decode_op, encode_definition
 from lamina.llb.op import DESCRIPTION_NAME, NO_INPUT, MountType, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from lamina.llb.op import (
         CDIDevice,
         Definition,
         ExecOp,
+        Input,
         Op,
         SourceInfo,
         SourceLocation,
@@ -38,44 +42,92 @@ def load_graph(
             was allowed once is not allowed for good, so this comes before the cache is asked.
         devices: raises if a step cannot have the devices that it wants.
 
-    Raises InvalidInput, Corrupt, PermissionDenied.
+    Raises InvalidInput, Corrupt, PermissionDenied, Unsupported (capabilities).
     """
-    metadata = dict(definition.metadata)
-    locations = _locations(definition)
-    indexes: dict[str, int] = {}
-    vertices: list[VertexSpec] = []
     if not definition.ops:
         raise InvalidInput("an empty definition")
-    for data in definition.ops[:-1]:
-        digest = digest_of(data)
-        op = decode_op(data)
-        extra = metadata.get(str(digest), OpMetadata())
-        location = locations.get(str(digest))
-        if op.exec is not None:
-            _check_entitlements(op.exec, allowed, location)
-            if op.exec.cdi_devices:
-                try:
+    encoded = {str(digest_of(data)): data for data in definition.ops[:-1]}
+    target = _target(decode_op(definition.ops[-1]))
+    ops = _needed(encoded, target.digest)
+    metadata = dict(definition.metadata)
+    locations = _locations(definition, ops.keys())
+    indexes: dict[str, int] = {}
+    vertices: list[VertexSpec] = []
+    for digest in _in_order(encoded, ops):
+        op = ops[digest]
+        extra = metadata.get(digest, OpMetadata())
+        location = locations.get(digest)
+        try:
+            check_op(op)
+            _check_caps(extra)
+            if op.exec is not None:
+                _check_entitlements(op.exec, allowed)
+                if op.exec.cdi_devices:
                     devices(op.exec.cdi_devices)
-                except LaminaError as error:
-                    raise error.at(location) from None
+        except LaminaError as error:
+            raise error.at(location) from None
         group = extra.progress_group
+        indexes[digest] = len(vertices)
         vertices.append(
             VertexSpec(
-                digest=digest,
+                digest=Digest(digest),
                 name=dict(extra.description).get(DESCRIPTION_NAME) or _name(op),
-                inputs=_inputs(op, indexes),
-                data=data,
+                inputs=tuple((indexes[entry.digest], entry.output) for entry in op.inputs),
+                data=encoded[digest],
                 ignore_cache=extra.ignore_cache,
                 location=location,
                 group=ProgressGroup(*group) if group is not None else None,
                 extra=extra.linux_resources,
             )
         )
-        indexes[str(digest)] = len(vertices) - 1
-    target = _inputs(decode_op(definition.ops[-1]), indexes)
-    if len(target) != 1:
+    return Graph(tuple(vertices), (indexes[target.digest], target.output))
+
+
+def _target(last: Op) -> Input:
+    """What a definition's last op says that the result is."""
+    if any(kind is not None for kind in last[1:8]) or len(last.inputs) != 1:
         raise InvalidInput("a definition must end in one result")
-    return Graph(tuple(vertices), target[0])
+    target = last.inputs[0]
+    if target.output < 0:
+        raise InvalidInput(f"a definition's result has the output index {target.output}")
+    return target
+
+
+def _needed(encoded: Mapping[str, bytes], target: str) -> dict[str, Op]:
+    """The ops that the target is made of; nobody looks at others that a definition may have."""
+    found: dict[str, Op] = {}
+    wanted = [target]
+    while wanted:
+        digest = wanted.pop()
+        if digest in found:
+            continue
+        if digest not in encoded:
+            raise InvalidInput(f"a definition refers to {digest}, which is not in it")
+        found[digest] = op = decode_op(encoded[digest])
+        wanted.extend(entry.digest for entry in op.inputs)
+    return found
+
+
+def _in_order(encoded: Iterable[str], ops: Mapping[str, Op]) -> list[str]:
+    """The ops, inputs before users: as they are listed, if they are listed so.
+
+    An op cannot be below itself, as it would have to hold its own digest.
+    """
+    placed: dict[str, None] = {}
+    for first in encoded:
+        if first not in ops or first in placed:
+            continue
+        # A stack of its own: graphs are deeper than Python's.
+        stack = [(first, iter(ops[first].inputs))]
+        while stack:
+            digest, inputs = stack[-1]
+            below = next((e.digest for e in inputs if e.digest not in placed), None)
+            if below is not None:
+                stack.append((below, iter(ops[below].inputs)))
+                continue
+            placed[digest] = None
+            stack.pop()
+    return list(placed)
 
 
 def renounced_caches(definition: Definition) -> dict[str, bool]:
@@ -93,7 +145,13 @@ def renounced_caches(definition: Definition) -> dict[str, bool]:
     return found
 
 
-def _check_entitlements(op: ExecOp, allowed: frozenset[str], location: Location | None) -> None:
+def _check_caps(extra: OpMetadata) -> None:
+    for name, needed in extra.caps:
+        if needed and name not in LLB:
+            raise Unsupported(f"unknown API capability {name}", hint="the client wants it")
+
+
+def _check_entitlements(op: ExecOp, allowed: frozenset[str]) -> None:
     for needed, entitlement in (
         (op.security is SecurityMode.INSECURE, "security.insecure"),
         (op.network is NetMode.HOST, "network.host"),
@@ -102,43 +160,46 @@ def _check_entitlements(op: ExecOp, allowed: frozenset[str], location: Location 
             raise PermissionDenied(
                 f"{entitlement} is not allowed",
                 hint=f"allow it: --allow {entitlement}",
-                location=location,
             )
 
 
-def _inputs(op: Op, indexes: dict[str, int]) -> tuple[tuple[int, int], ...]:
-    found = []
-    for entry in op.inputs:
-        if entry.digest not in indexes:
-            raise InvalidInput(f"a definition refers to {entry.digest}, which is not before it")
-        found.append((indexes[entry.digest], entry.output))
-    return tuple(found)
-
-
-def _locations(definition: Definition) -> dict[str, Location]:
+def _locations(definition: Definition, needed: AbstractSet[str]) -> dict[str, Location]:
     if definition.source is None:
         return {}
+    texts = _Texts(definition.source.infos)
     found: dict[str, Location] = {}
     for digest, entry in definition.source.locations:
-        places = [_place(place, definition.source.infos) for place in entry.locations]
+        if digest not in needed:
+            continue
+        places = [texts.place(place) for place in entry.locations]
         known = [place for place in places if place is not None]
         if known:
             found[digest] = known[0]._replace(others=tuple(known[1:]))
     return found
 
 
-def _place(place: SourceLocation, infos: Sequence[SourceInfo]) -> Location | None:
-    if not 0 <= place.source_index < len(infos) or not place.ranges:
-        return None
-    info = infos[place.source_index]
-    first, last = place.ranges[0].start, place.ranges[-1].end or place.ranges[-1].start
-    if first is None or last is None:
-        return None
-    text = info.data.decode("utf-8", "surrogateescape")
-    origin = encode_definition(info.definition) if info.definition else b""
-    return Location(
-        info.filename, first.line, last.line, text, origin, info.language, first.character
-    )
+class _Texts:
+    """The texts that a definition's ops come from, each read once however many come of it."""
+
+    def __init__(self, infos: Sequence[SourceInfo]) -> None:
+        self._infos = infos
+        self._read: dict[int, tuple[str, bytes]] = {}
+
+    def place(self, place: SourceLocation) -> Location | None:
+        index = place.source_index
+        if not 0 <= index < len(self._infos) or not place.ranges:
+            return None
+        first, last = place.ranges[0].start, place.ranges[-1].end or place.ranges[-1].start
+        if first is None or last is None:
+            return None
+        info = self._infos[index]
+        if index not in self._read:
+            origin = encode_definition(info.definition) if info.definition else b""
+            self._read[index] = info.data.decode("utf-8", "surrogateescape"), origin
+        text, origin = self._read[index]
+        return Location(
+            info.filename, first.line, last.line, text, origin, info.language, first.character
+        )
 
 
 def _name(op: Op) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
@@ -24,6 +25,8 @@ _INPUT = "buildkit.llb.definition"
 _FILENAME = "llbbuild.filename"
 _DEFAULT_FILE = _INPUT
 _LIMIT = 256 << 20
+_DEEPEST = 100  # each waits in a thread for the next
+_depth = ContextVar("depth of build ops", default=0)
 
 
 class BuildOperation:
@@ -67,4 +70,11 @@ class BuildOperation:
             raise InvalidInput(f"{name} is larger than {_LIMIT >> 20} MiB")
         with open(tree.real(path), "rb") as file:
             definition = decode_definition(file.read())
-        return [self._solve(definition)]
+        depth = _depth.get() + 1
+        if depth > _DEEPEST:
+            raise InvalidInput(f"build ops are nested more than {_DEEPEST} deep")
+        within = _depth.set(depth)
+        try:
+            return [self._solve(definition)]
+        finally:
+            _depth.reset(within)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import digest_of
 from lamina.base.errors import FailedStep, InvalidInput, LaminaError, NotFound
 from lamina.base.gojson import encode
+from lamina.llb.check import action_order
 from lamina.llb.gojson import message
 from lamina.ops.copy import Copier, Owner
 from lamina.ops.modes import parse_mode_change
@@ -97,12 +98,11 @@ class FileOperation:
         outputs: dict[int, tuple[FilePlan, Ref]] = {}
         count = len(inputs)
         shared = _shared(self._op.actions, count)
-        for position, action in enumerate(self._op.actions):
+        for position in action_order(self._op, count):
+            action = self._op.actions[position]
             context.cancel.check()
             state = states.get(action.input)
             if state is None:
-                if action.input >= count:
-                    raise InvalidInput(f"action {position} has no input {action.input}")
                 parent = inputs[action.input] if action.input >= 0 else Ref()
                 parent = self._pool.owned(parent, context.cancel)
                 state = (self._pool.plan(parent), parent)
@@ -130,8 +130,6 @@ class FileOperation:
             plan, parent = states[index]
             made = self._pool.commit_plan(plan.copy(), parent, self._name)
             return self._pool.tree(made, context.cancel)
-        if index >= len(inputs):
-            raise InvalidInput("a copy without a source")
         return self._pool.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
 
     def _apply(
@@ -169,7 +167,7 @@ class FileOperation:
             path = plan.resolve(mkfile.path)
             self._parent_exists(plan, path)
             existing = plan.lookup(path)
-            if existing is not None and existing.is_directory:
+            if not path or (existing is not None and existing.is_directory):
                 raise InvalidInput(f"/{path} is a directory")
             owner = self._owner(mkfile.owner, inputs) or Owner(0, 0)
             plan.put(
@@ -186,7 +184,7 @@ class FileOperation:
             link = action.symlink
             path = plan.resolve(link.new_path, follow_last=False)
             self._parent_exists(plan, path)
-            if plan.lookup(path) is not None:
+            if not path or plan.lookup(path) is not None:
                 raise InvalidInput(f"/{path} exists already")
             owner = self._owner(link.owner, inputs) or Owner(0, 0)
             plan.put(

@@ -137,14 +137,17 @@ class FilePlan:
 
         Raises InvalidInput if something on the way is not a directory.
         """
-        if not path:
-            return
-        existing = self.lookup(path)
-        if existing is None:
-            self.make_directories(path.rpartition("/")[0], template)
+        missing = []
+        while path:
+            existing = self.lookup(path)
+            if existing is not None:
+                if not existing.is_directory:
+                    raise InvalidInput(f"/{path} is not a directory")
+                break
+            missing.append(path)
+            path = path.rpartition("/")[0]
+        for path in reversed(missing):
             self.put(path, template)
-        elif not existing.is_directory:
-            raise InvalidInput(f"/{path} is not a directory")
 
     def names_below(self, path: str) -> set[str]:
         """Names of what is in a directory of the planned tree."""

@@ -7,6 +7,7 @@ node; actions (asking an op for its key, looking up, executing) run in the pool 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Generic, cast
 
 from lamina.base.digest import Digest, digest_of
@@ -53,6 +54,8 @@ class Scheduler(Generic[R]):
         self._pool = pool
         self._changed = threading.Condition()
         self._nodes: dict[tuple[Digest, bool], Node[R]] = {}
+        self._due: deque[Node[R]] = deque()  # nodes to advance
+        self._advancing = False
         self._making: dict[Digest, Node[R]] = {}  # nodes that run, by their keys
 
     def open_job(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> Job[R]:
@@ -92,7 +95,7 @@ class Scheduler(Generic[R]):
         Several threads may solve for one job; what failed for it stays failed. Raises the error
         of the vertex that failed, with its place in the text.
         """
-        with self._changed:
+        with self._pool.waiting(), self._changed:
             nodes = self._join(job, graph)
             index, output = graph.target
             target = nodes[index]
@@ -176,6 +179,18 @@ class Scheduler(Generic[R]):
         return node
 
     def _advance(self, node: Node[R]) -> None:
+        """Do what is to be done next for a node, and for those below that this is wanted of."""
+        self._due.append(node)
+        if self._advancing:
+            return  # its turn comes: graphs are deeper than Python's stack
+        self._advancing = True
+        try:
+            while self._due:
+                self._take_step(self._due.popleft())
+        finally:
+            self._advancing = False
+
+    def _take_step(self, node: Node[R]) -> None:
         if node.busy or node.settled:
             return
         match node.phase:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class WorkerPool:
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False
+        self._own = threading.local()
 
     def submit(self, work: Callable[[], None]) -> None:
         """Have it done, in the context (`contextvars`) of whoever submits it."""
@@ -40,14 +42,35 @@ class WorkerPool:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             self._queue.append(work)
-            if self._idle >= len(self._queue):
-                self._changed.notify()
-            elif len(self._threads) < self._limit:
-                thread = threading.Thread(
-                    target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+            self._call_for_threads()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For work that waits for other work of this pool: another thread may take the place of
+        its own during the block. Whoever is no thread of the pool just waits."""
+        if not getattr(self._own, "serves", False):
+            yield
+            return
+        with self._changed:
+            self._limit += 1
+            self._call_for_threads()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._limit -= 1
+                self._changed.notify()  # a thread that has become one too many ends
+
+    def _call_for_threads(self) -> None:
+        """See that somebody does what was queued last. Called with the lock held."""
+        if self._idle >= len(self._queue):
+            self._changed.notify()
+        elif len(self._threads) < self._limit:
+            thread = threading.Thread(
+                target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -74,14 +97,21 @@ class WorkerPool:
             thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in others)
 
+    @property
+    def _too_many(self) -> bool:
+        return len(self._threads) > self._limit
+
     def _serve(self) -> None:
+        self._own.serves = True
         while True:
             with self._changed:
                 self._idle += 1
-                while not self._queue and not self._closed:
+                while not (self._queue or self._closed or self._too_many):
                     self._changed.wait()
                 self._idle -= 1
                 if not self._queue:
+                    if not self._closed:
+                        self._threads.remove(threading.current_thread())
                     return
                 work = self._queue.popleft()
             work()

@@ -329,7 +329,7 @@ def _put_each(put: Put, out: bytearray, value: Any) -> None:
 
 
 def _put_map(tag: bytes, put: Put, out: bytearray, value: Any) -> None:
-    for key, item in sorted(value, key=lambda pair: pair[0].encode()):
+    for key, item in sorted(value, key=lambda pair: pair[0].encode("utf-8", "surrogateescape")):
         entry = bytearray()
         _put_string(b"\x0a", entry, key)
         put(entry, item)
