@@ -98,6 +98,7 @@ class EmbeddedBuilder:
                 result = _run_frontend(frontend, request, build, session)
             else:
                 result = build.dockerfile(_frontend_requests(request), bridge)
+                result = result._replace(several=_is_several(request))
             if provenance is not None:
                 from lamina.client.frontend_call import told_of
 
@@ -369,6 +370,15 @@ def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
 def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
     """`--network host` on the command line is the user's own leave."""
     return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))
+
+
+def _is_several(request: BuildRequest) -> bool:
+    platforms, arguments = len(request.frontend.platforms), request.frontend.build_args
+    if not any(name == "BUILDKIT_MULTI_PLATFORM" for name, _ in arguments):
+        return platforms > 1
+    from lamina.dockerfile.attributes import is_several
+
+    return is_several(platforms, arguments)
 
 
 def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:

@@ -20,7 +20,7 @@ from lamina.dockerfile.contract import FrontendRequest
 from lamina.llb.op import CDIDevice, LinuxResources, Ulimit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lamina.base.platform import Platform
 
@@ -63,21 +63,26 @@ class DockerfileOptions(NamedTuple):
         return tuple(self.request._replace(platform=platform) for platform in self.platforms)
 
 
+def is_several(
+    platforms: int, build_args: Iterable[tuple[str, str]], multi_platform: str = ""
+) -> bool:
+    """Whether a result is one of several platforms, even if it has but one. Raises InvalidInput."""
+    wanted = dict(build_args).get("BUILDKIT_MULTI_PLATFORM") or multi_platform
+    if not wanted:
+        return platforms > 1
+    chosen = _boolean("multi-platform", wanted)
+    if platforms > 1 and not chosen:
+        raise InvalidInput("conflicting config: returning multiple target platforms is not allowed")
+    return chosen
+
+
 def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
     """Raises InvalidInput, Unsupported, MissingCapability."""
     _check_capabilities(attrs.get("frontend.caps", ""))
     build_args = _prefixed(attrs, "build-arg:")
     args = dict(build_args)
     platforms = tuple(map(parse_platform, filter(None, attrs.get("platform", "").split(","))))
-    several = len(platforms) > 1
-    wanted = args.get("BUILDKIT_MULTI_PLATFORM") or attrs.get("multi-platform", "")
-    if wanted:
-        chosen = _boolean("multi-platform", wanted)
-        if several and not chosen:
-            raise InvalidInput(
-                "conflicting config: returning multiple target platforms is not allowed"
-            )
-        several = chosen
+    several = is_several(len(platforms), build_args, attrs.get("multi-platform", ""))
     here = host_platform()
     no_cache = attrs.get("no-cache")
     request = FrontendRequest(

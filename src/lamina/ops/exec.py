@@ -203,13 +203,13 @@ class ExecOperation:
         entries = []
         for secret in self._op.secret_env:
             value = self._session.secret(secret.id)
-            if value is not None:
-                entries.append(f"{secret.name}={value.decode('utf-8', 'surrogateescape')}")
-            elif not secret.optional:
+            if value is None and not secret.optional:
                 raise NotFound(
                     f'secret "{secret.id}" is not known',
                     hint=f"pass it: --secret id={secret.id},src=FILE or env=VAR",
                 )
+            # As with BuildKit, one that is not given is empty, not absent.
+            entries.append(f"{secret.name}={(value or b'').decode('utf-8', 'surrogateescape')}")
         return tuple(entries)
 
     def _accept(self, status: ExitStatus, rootfs: str) -> None:

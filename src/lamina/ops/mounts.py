@@ -102,7 +102,11 @@ class MountTable:
                         mounts.append(BindMount(source, mount.dest, mount.readonly))
                     case MountType.TMPFS:
                         mounts.append(
-                            TmpfsMount(mount.dest, mount.tmpfs.size if mount.tmpfs else 0)
+                            TmpfsMount(
+                                mount.dest,
+                                mount.tmpfs.size if mount.tmpfs else 0,
+                                mount.readonly,
+                            )
                         )
                     case MountType.SECRET:
                         bound = self._secret(mount, stack)

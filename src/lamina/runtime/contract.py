@@ -42,6 +42,7 @@ class TmpfsMount(NamedTuple):
 
     target: str
     size: int = 0
+    readonly: bool = False
 
 
 class Rlimit(NamedTuple):

@@ -1,4 +1,4 @@
-"""resolv.conf, hosts and hostname: supplied to a step, never left in its layer."""
+"""resolv.conf and hosts: supplied to a step, never left in its layer."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
 def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
-    """Write the three files into `folder` and say where they go."""
+    """Write the two files into `folder` and say where they go."""
     hostname = sandbox.hostname or "buildkitsandbox"
     hosts = [
-        "127.0.0.1\tlocalhost",
+        f"127.0.0.1\tlocalhost {hostname}",
         "::1\tlocalhost ip6-localhost ip6-loopback",
         *(f"{address}\t{name}" for name, address in sandbox.extra_hosts),
-        f"127.0.1.1\t{hostname}",
     ]
     contents = (
         (_RESOLV, _resolv_conf(sandbox.dns)),
         ("/etc/hosts", "\n".join(hosts) + "\n"),
-        ("/etc/hostname", hostname + "\n"),
     )
     mounts = []
     for target, text in contents:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from lamina.runtime.contract import BindMount, Network, TmpfsMount
 from lamina.runtime.seccomp import default_profile
+from lamina.runtime.users import beneath
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
@@ -132,7 +134,7 @@ def make_spec(
     """The spec as a JSON object.
 
     Args:
-        files: resolv.conf, hosts and hostname, bound read-only.
+        files: resolv.conf and hosts, bound read-only.
         cgroup: the container's cgroup path, beginning with `/`.
     """
     capabilities = _held(_ALL_CAPABILITIES if sandbox.insecure else _CAPABILITIES)
@@ -188,7 +190,10 @@ def make_spec(
             "noNewPrivileges": False,
             **apparmor,
         },
-        "mounts": [*_system_mounts(sandbox), *map(_mount, files), *map(_mount, sandbox.mounts)],
+        "mounts": [
+            *_system_mounts(sandbox),
+            *(_mount(mount, sandbox.rootfs) for mount in (*files, *sandbox.mounts)),
+        ],
         "linux": linux,
     }
 
@@ -237,11 +242,13 @@ def _system_mounts(sandbox: Sandbox) -> list[dict[str, Any]]:
     ]
 
 
-def _mount(mount: BindMount | TmpfsMount) -> dict[str, Any]:
+def _mount(mount: BindMount | TmpfsMount, rootfs: str) -> dict[str, Any]:
     if isinstance(mount, TmpfsMount):
-        options = ["nosuid", "nodev", "mode=1777"]
+        options = ["nosuid", "nodev", f"mode={_tmpfs_mode(mount, rootfs):o}"]
         if mount.size:
             options.append(f"size={mount.size}")
+        if mount.readonly:
+            options.append("ro")
         return {
             "destination": mount.target,
             "type": "tmpfs",
@@ -254,6 +261,14 @@ def _mount(mount: BindMount | TmpfsMount) -> dict[str, Any]:
         "source": mount.source,
         "options": ["rbind", "ro" if mount.readonly else "rw"],
     }
+
+
+def _tmpfs_mode(mount: TmpfsMount, rootfs: str) -> int:
+    """That of the folder in whose place it comes, if there is one, as runc has it."""
+    try:
+        return stat.S_IMODE(os.lstat(beneath(rootfs, mount.target)).st_mode)
+    except OSError:
+        return 0o1777
 
 
 def _resources(sandbox: Sandbox) -> dict[str, Any]:
