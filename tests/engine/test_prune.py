@@ -214,3 +214,79 @@ def test_pruning_while_a_build_runs(lamina: Lamina, context: Callable[..., Path]
     assert "#" in (log := lamina.build(folder))
     assert "CACHED" in log
     lamina.build(folder, "--target=old")
+
+
+def test_images_without_a_name_go_and_named_ones_stay(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    folder = context("COPY file /\n", {"file": "1"})
+    lamina.build(folder, "-t", "local/app:1")
+    old = digests(lamina)
+    (folder / "file").write_text("2")
+    lamina.build(folder, "-t", "local/app:1")  # takes the name of the one before
+    (folder / "file").write_text("3")
+    lamina.build(folder)
+    names = lamina("images").out
+    assert "local/app" in names
+    assert "<none>" in names
+    listed = lamina("du", "--verbose").out
+    assert listed.count("image without a name") == 1
+    done = lamina("prune", "-f", "--filter", "type=image", "--verbose")
+    assert "image without a name" in done.out
+    assert "<none>" not in lamina("images").out
+    assert len(digests(lamina)) == 1
+    assert not digests(lamina) & old
+    assert lamina("prune", "-af").code == 0
+    assert "local/app" in lamina("images").out
+    target = folder.parent / "out.tar"
+    request = folder.parent / "from"
+    request.mkdir()
+    (request / "Dockerfile").write_text("FROM local/app:1\nCOPY --from=local/app:1 /file /again\n")
+    assert lamina.build(request, "-o", f"type=tar,dest={target}")
+    assert target.stat().st_size
+    assert lamina("rmi", "local/app:1").code == 0
+    assert lamina("prune", "-af").code == 0
+    assert not digests(lamina)
+    assert not any(name for _, _, names in os.walk(lamina.root / "blobs") for name in names)
+
+
+def digests(lamina: Lamina) -> set[str]:
+    """The images' configurations and manifests among the blobs: all that is JSON of an image."""
+    found = set()
+    folder = lamina.root / "blobs/sha256"
+    for blob in folder.iterdir():
+        with blob.open("rb") as file:
+            if b'"architecture"' in file.read(4096):
+                found.add(blob.name)
+    return found
+
+
+def test_the_database_does_not_grow_with_what_is_built_and_pruned(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    from lamina.stores.database import Database
+
+    folder = context("COPY file /\nRUN cat /file > /other\nFROM base\nCOPY --from=0 /other /\n")
+    sizes = []
+    for number in range(4):
+        (folder / "file").write_text(str(number))
+        lamina.build(folder)
+        assert lamina("prune", "-af").code == 0
+        database = Database(str(lamina.root / "meta.db"))
+        tables = ("cache_keys", "aliases", "results", "snapshots", "layers", "images", "leases")
+        sizes.append([database.row(f"SELECT COUNT(*) FROM {table}") for table in tables])
+        database.close()
+    assert sizes[1:] == sizes[:-1]
+    assert set(sizes[-1]) == {(0,)}
+
+
+def test_pruning_keeps_the_hits_that_remain(lamina: Lamina, context: Callable[..., Path]) -> None:
+    folder = context("COPY file /\nRUN cat /file > /other\n", {"file": "1"})
+    lamina.build(folder)
+    (folder / "file").write_text("2")
+    lamina.build(folder)
+    assert lamina("prune", "-f", "--filter", "type=none").code == 0  # sweeps alone
+    for content in ("1", "2"):
+        (folder / "file").write_text(content)
+        log = lamina.build(folder)
+        assert log.count("CACHED") >= 3, log

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 class CacheRecord(NamedTuple):
     """One thing on disk. `type` as BuildKit names it: `regular`, `source.local`,
-    `exec.cachemount`, `internal`, `frontend`, `source.git.checkout`.
+    `exec.cachemount`, `internal`, `frontend`, `source.git.checkout`; `image` is lamina's own.
 
     `size` is in bytes, times are seconds since the epoch; `last_used` of None is never. What is
     not `reclaimable` is in use by a running build.
@@ -28,7 +28,7 @@ class CacheRecord(NamedTuple):
     @property
     def mutable(self) -> bool:
         """Whether it is written to again and again, rather than a result."""
-        return self.type not in ("regular", "internal", "frontend")
+        return self.type not in ("regular", "internal", "frontend", "image")
 
     def unused_for(self, seconds: float) -> bool:
         """Whether it was not used for that long."""

@@ -30,6 +30,7 @@ from lamina.exporters.attributes import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
 from lamina.sources.layout import parse_location
+from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _IGNORE_LIMIT = 1 << 20
-_NONE = "<none>@"
 
 
 @contextmanager
@@ -183,7 +183,7 @@ class EmbeddedBuilder:
         from lamina.client.stored import describe
 
         image = self._find(name)
-        shown = "" if image.name.startswith(_NONE) else image.name
+        shown = "" if image.name.startswith(NAMELESS) else image.name
         return {"name": shown, **describe(self._store.blobs, image.target.digest)}
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
@@ -271,7 +271,7 @@ class EmbeddedBuilder:
         from lamina.client.stored import own_digest, platforms_of, total_size
 
         blobs, digest = self._store.blobs, image.target.digest
-        name = "" if image.name.startswith(_NONE) else image.name
+        name = "" if image.name.startswith(NAMELESS) else image.name
         return ImageSummary(
             name,
             str(own_digest(blobs, digest)),

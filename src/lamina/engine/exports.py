@@ -19,6 +19,7 @@ from lamina.exporters.destination import (
     Output,
     TarOutput,
 )
+from lamina.stores.images import NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,7 +196,7 @@ def _with_dangling_name(output: ImageOutput, artifact: Artifact) -> Artifact:
 def _stored_names(output: ImageOutput, artifact: Artifact) -> list[str]:
     digest = artifact.target.digest
     if not artifact.names:
-        return [f"<none>@{digest}"]
+        return [f"{NAMELESS}{digest}"]
     plain = [name for name in artifact.names if "@" not in name]
     if output.by_digest:
         plain = []

@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Unavailable
-from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.engine.usage import (
     CACHE_MOUNT,
     GIT,
+    IMAGE,
     LOCAL,
     STATE,
     cache_records,
     mirrors_of,
+    reachable,
     unused,
 )
+from lamina.stores.images import ImageTable
+from lamina.stores.results import ResultTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -143,6 +146,8 @@ def _remove(store: Store, record: CacheRecord) -> int | None:
         return record.size if _remove_mount(store, record.id) else None
     if record.type == LOCAL:
         return record.size if mirrors_of(store).remove(record.id) else None
+    if record.type == IMAGE:  # what it takes are blobs
+        return 0 if ImageTable(store.database).remove_nameless(record.id) else None
     return record.size if _remove_download(store, record) else None
 
 
@@ -211,6 +216,7 @@ def _sweep(store: Store, *, everything: bool) -> int:
     try:
         with store.exclusive(wait=False):
             _sweep_directories(store)
+            ResultTable(store.database).sweep(everything=everything)
             return _sweep_blobs(store, everything=everything)
     except Unavailable:
         return 0
@@ -236,24 +242,10 @@ def _sweep_blobs(store: Store, *, everything: bool) -> int:
             connection.execute("DELETE FROM pulls")  # their manifests are about to go
     pulls = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM pulls")]
     for digest in (*images, *pulls):
-        needed.update(_reachable(store, digest))
+        needed.update(reachable(store.blobs, digest))
     freed = 0
     for digest in list(store.blobs.digests()):
         if digest not in needed:
             freed += store.blobs.size(digest)
             store.blobs.remove(digest)
     return freed
-
-
-def _reachable(store: Store, digest: Digest) -> set[str]:
-    if not store.blobs.has(digest):
-        return set()
-    found = {str(digest)}
-    document = parse_manifest(store.blobs.read(digest))
-    if isinstance(document, Index):
-        for entry in document.manifests:
-            found |= _reachable(store, entry.digest)
-    elif isinstance(document, Manifest):
-        found.add(document.config.digest)
-        found.update(layer.digest for layer in document.layers)
-    return found

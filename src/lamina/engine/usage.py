@@ -7,12 +7,16 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.base.digest import Digest
+from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.base.usage import CacheRecord
+from lamina.stores.images import NAMELESS, ImageTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.session.mirrors import Mirrors
+    from lamina.stores.blobs import BlobStore
     from lamina.stores.store import Store
 
 STATE = "regular"
@@ -20,6 +24,8 @@ CACHE_MOUNT = "exec.cachemount"
 GIT = "source.git.checkout"
 HTTP = "source.http"
 LOCAL = "source.local"
+IMAGE = "image"
+"""An image without a name; BuildKit has no such thing."""
 
 
 def cache_records(store: Store) -> list[CacheRecord]:
@@ -30,6 +36,7 @@ def cache_records(store: Store) -> list[CacheRecord]:
         *_mirrors(store),
         *_repositories(store),
         *_downloads(store),
+        *_nameless_images(store),
     ]
 
 
@@ -203,6 +210,44 @@ def _downloads(store: Store) -> list[CacheRecord]:
                 description="downloaded file",
             )
         )
+    return found
+
+
+def _nameless_images(store: Store) -> list[CacheRecord]:
+    """Images that can only be had by their digest. Named ones are what the user keeps."""
+    images = [i for i in ImageTable(store.database).all() if i.name.startswith(NAMELESS)]
+    if not images:
+        return []
+    cached = {row[0] for row in store.database.rows("SELECT digest FROM layers")}
+    return [
+        CacheRecord(
+            id=image.target.digest,
+            type=IMAGE,
+            size=sum(
+                store.blobs.size(Digest(blob))
+                for blob in reachable(store.blobs, image.target.digest) - cached
+                if store.blobs.has(Digest(blob))
+            ),
+            created=image.created,
+            last_used=image.created,
+            description="image without a name",
+        )
+        for image in images
+    ]
+
+
+def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
+    """The blobs that a manifest or index leads to, itself too; none if it is not there."""
+    if not blobs.has(digest):
+        return set()
+    found = {str(digest)}
+    document = parse_manifest(blobs.read(digest))
+    if isinstance(document, Index):
+        for entry in document.manifests:
+            found |= reachable(blobs, entry.digest)
+    elif isinstance(document, Manifest):
+        found.add(document.config.digest)
+        found.update(layer.digest for layer in document.layers)
     return found
 
 

@@ -12,6 +12,9 @@ from lamina.base.oci import Descriptor
 if TYPE_CHECKING:
     from lamina.stores.database import Database
 
+NAMELESS = "<none>@"
+"""What the names of images begin with that have none; their digest follows."""
+
 
 class StoredImage(NamedTuple):
     """`name` is a full reference, or `<none>@sha256:…` for an image without one."""
@@ -70,6 +73,12 @@ class ImageTable:
         with self._database.write() as connection:
             if not connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
+
+    def remove_nameless(self, digest: str) -> bool:
+        """Forget an image that has no name; whether it was there. Others of it stay."""
+        with self._database.write() as connection:
+            name = f"{NAMELESS}{digest}"
+            return connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount > 0
 
     def clear(self) -> None:
         """Forget every image; what they are made of goes with the next prune."""

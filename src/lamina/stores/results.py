@@ -109,3 +109,36 @@ class ResultTable:
                 "INSERT OR REPLACE INTO aliases (key, canonical) VALUES (?, ?)",
                 [(key.id, canonical.id) for key in keys[1:] if key.id != canonical.id],
             )
+
+    def sweep(self, *, everything: bool) -> None:
+        """Forget the keys that lead to no result, and of which none is made that does.
+
+        Nobody may be building: a build links keys that it has only heard of. `everything`:
+        forget too that something came to nothing, which no state's removal takes along.
+        """
+        with self._database.write() as connection:
+            if everything:
+                connection.execute("DELETE FROM results WHERE snapshot IS NULL")
+            connection.execute(
+                "DELETE FROM aliases WHERE NOT EXISTS"
+                " (SELECT 1 FROM results WHERE results.key = aliases.canonical)"
+            )
+            known: dict[str, str] = dict(connection.execute("SELECT id, inputs FROM cache_keys"))
+            wanted = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT key FROM results UNION SELECT key FROM aliases"
+                )
+            }
+            needed: set[str] = set()
+            while wanted:
+                key_id = wanted.pop()
+                inputs = known.get(key_id)
+                if inputs is None or key_id in needed:
+                    continue
+                needed.add(key_id)
+                wanted.update(line.partition(" ")[0] for line in inputs.split("\n") if line)
+            connection.executemany(
+                "DELETE FROM cache_keys WHERE id = ?",
+                [(key_id,) for key_id in known if key_id not in needed],
+            )

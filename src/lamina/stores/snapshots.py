@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
 
 _PARTIAL = "partial"
+_STACKS = 4096  # of how many states is remembered what they stand on
 
 
 class Snapshot(NamedTuple):
@@ -106,6 +107,8 @@ class SnapshotStore:
         if not rows or rows[0][1] is not None:
             raise NotFound(f"snapshot {snapshot_id} is not in the store")
         stack = tuple(Snapshot(i, p, d or "", c or "") for i, p, d, c in rows)
+        if len(self._stacks) >= _STACKS:
+            self._stacks.clear()
         self._stacks[snapshot_id] = stack
         return stack
 
