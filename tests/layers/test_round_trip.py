@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
 import stat
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lamina.base.errors import Corrupt
 from lamina.layers.apply import Whiteouts, apply_layer
-from lamina.layers.compression import Algorithm, Compression, decompressed
+from lamina.layers.compression import Algorithm, Compression, decompressed, parse_compression
 from lamina.layers.diff import (
     changed_members,
     drop_unchanged,
@@ -28,6 +30,7 @@ from lamina.layers.writer import END, header
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -293,3 +296,37 @@ def test_truncated_compressed_layers_are_corrupt(tmp_path: Path) -> None:
                 Whiteouts.OVERLAY,
                 Cancellation(),
             )
+
+
+class _Full:
+    """A place with room for so many writes."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def write(self, chunk: bytes) -> None:
+        self._room -= 1
+        if self._room < 0:
+            raise OSError(errno.ENOSPC, "no room")
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd", "uncompressed"])
+@pytest.mark.parametrize("room", [0, 1])
+def test_whatever_stops_a_packing_ends_its_threads(name: str, room: int) -> None:
+    before = threading.active_count()
+    noise = os.urandom(30 << 20)
+    members = [(Entry("a", stat.S_IFREG | 0o644, size=len(noise)), noise)]
+    with pytest.raises(OSError, match="no room"):
+        pack(members, _Full(room), parse_compression(name), Cancellation())
+    assert threading.active_count() == before
+
+
+def test_members_that_fail_end_the_threads_too() -> None:
+    def members() -> Iterator[tuple[Entry, bytes]]:
+        yield Entry("a", stat.S_IFREG | 0o644, size=4 << 20), bytes(4 << 20)
+        raise KeyError("gone")
+
+    before = threading.active_count()
+    with pytest.raises(KeyError):
+        pack(members(), _Full(1000), parse_compression("gzip"), Cancellation())
+    assert threading.active_count() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -10,6 +11,9 @@ from lamina.base.errors import Corrupt, InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from lamina.layers.reader import ByteReader
+
+
+_THREADS = 4
 
 
 class Algorithm(Enum):
@@ -117,7 +121,10 @@ def make_compressor(compression: Compression) -> Compressor:
         return _Gzip(level)
     import zstandard
 
-    return zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    # By threads of its own, whose number (if there are any) does not show in the bytes.
+    threads = min(_THREADS, len(os.sched_getaffinity(0)))
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=threads)
+    return compressor.compressobj()
 
 
 def decompressed(stream: ByteReader) -> ByteReader:

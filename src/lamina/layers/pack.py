@@ -64,8 +64,8 @@ def pack(
 ) -> Packed:
     """Write a layer of `members`, in their order, to `sink`.
 
-    This thread reads files and builds the tar; a second one hashes and compresses, so that
-    reading, SHA-256 and deflate overlap.
+    This thread reads files, builds the tar and hashes it; a second one compresses, and a third
+    one hashes and writes what comes of it, so that all this overlaps.
     """
     pipeline = _Pipeline(sink, compression)
     with pipeline:
@@ -150,32 +150,37 @@ def _append_file(
 
 
 class _Pipeline:
-    """The second half of packing, in a thread of its own."""
+    """The later parts of packing: compressing, and what is done with what comes of it."""
 
     def __init__(self, sink: BlobSink, compression: Compression) -> None:
         self._sink = sink
         self._compressor = make_compressor(compression)
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
         self._plain = sha256()
         self._packed = sha256()
         self._plain_size = 0
         self._size = 0
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="pack", daemon=True)
+        self._writing = _Stage("write a layer", self._write)
+        self._compressing = _Stage("compress a layer", self._compress)
 
     def __enter__(self) -> None:
-        self._thread.start()
+        self._writing.start()
+        self._compressing.start()
 
     def __exit__(self, *exception: object) -> None:
-        self._queue.put(None)
-        self._thread.join()
-        if self._failure is not None and exception[0] is None:
-            raise self._failure
+        self._compressing.end()
+        try:
+            if exception[0] is None and self._compressing.failure is None:
+                self._write_on(self._compressor.flush())
+        finally:
+            self._writing.end()
+        failure = self._compressing.failure or self._writing.failure
+        if failure is not None and exception[0] is None:
+            raise failure
 
     def feed(self, data: bytes) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._queue.put(data)
+        self._compressing.take(data)
+        self._plain.update(data)
+        self._plain_size += len(data)
 
     def packed(self) -> Packed:
         return Packed(
@@ -185,24 +190,46 @@ class _Pipeline:
             self._plain_size,
         )
 
-    def _work(self) -> None:
-        while (data := self._queue.get()) is not None:
-            if self._failure is not None:
-                continue  # keep the feeder from blocking; it will see the failure
-            try:
-                self._plain.update(data)
-                self._plain_size += len(data)
-                self._put(self._compressor.compress(data))
-            except BaseException as error:
-                self._failure = error
-        if self._failure is None:
-            try:
-                self._put(self._compressor.flush())
-            except BaseException as error:
-                self._failure = error
+    def _compress(self, data: bytes) -> None:
+        self._write_on(self._compressor.compress(data))
 
-    def _put(self, data: bytes) -> None:
+    def _write_on(self, data: bytes) -> None:
         if data:
-            self._packed.update(data)
-            self._size += len(data)
-            self._sink.write(data)
+            self._writing.take(data)
+
+    def _write(self, data: bytes) -> None:
+        self._packed.update(data)
+        self._size += len(data)
+        self._sink.write(data)
+
+
+class _Stage:
+    """A thread that does one thing to each piece, in order. What stops it, `take` raises."""
+
+    def __init__(self, name: str, work: Callable[[bytes], None]) -> None:
+        self.failure: BaseException | None = None
+        self._work = work
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_DEPTH)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self, data: bytes) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self._queue.put(data)
+
+    def end(self) -> None:
+        """Wait until everything is done, or nothing more will be."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (data := self._queue.get()) is not None:
+                self._work(data)
+        except BaseException as error:
+            self.failure = error
+            while self._queue.get() is not None:
+                continue  # keep the feeder from blocking; it will see the failure
