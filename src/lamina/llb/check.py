@@ -123,7 +123,8 @@ def _check_exec(op: ExecOp, count: int) -> None:
     outputs: set[int] = set()
     for mount in op.mounts:
         _check_mount(mount, count)
-        if mount.output == NO_OUTPUT:
+        # Secrets and agents have no outputs, and clients leave the field at 0.
+        if mount.output == NO_OUTPUT or mount.mount_type is not MountType.BIND:
             continue
         if not 0 <= mount.output < len(op.mounts):
             raise InvalidInput(f"the mount at {mount.dest} has the output index {mount.output}")
