@@ -127,3 +127,12 @@ def test_anything_is_read_or_refused_with_a_place(text: str) -> None:
         parse(text)
     except LaminaError as error:
         assert error.location is not None
+
+
+def test_lines_have_a_limit_in_bytes() -> None:
+    line = "ENV A=" + "ä" * 32764
+    assert len(parse_document(f"FROM x\n{line}\\\n{line}a\n", "Dockerfile").nodes) == 2
+    with pytest.raises(InvalidInput, match="65535") as caught:
+        parse_document(f"FROM x\n{line}aa\n", "Dockerfile")
+    assert caught.value.location is not None
+    assert caught.value.location.start == 2

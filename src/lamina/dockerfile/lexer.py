@@ -11,6 +11,7 @@ from lamina.dockerfile.words import BLANKS, json_words, markers, split_line
 
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
 _HEREDOC_KEYWORDS = frozenset(("ADD", "COPY", "RUN"))
+_LONGEST = (1 << 16) - 1  # bytes of a line, as with BuildKit
 _DIRECTIVES = frozenset(("syntax", "escape", "check"))
 
 
@@ -83,6 +84,7 @@ class _Lexer:
         if not self._lines[-1]:
             self._lines.pop()
         self._at = 0
+        self._check_length()
         self._directives = self._read_directives()
         self._escape = dict(self._directives).get("escape", "\\")
         if self._escape not in ("\\", "`"):
@@ -94,6 +96,17 @@ class _Lexer:
         # A doubled escape character at the end is itself, not a continuation.
         self._continued = re.compile(rf"(?:(?<=[^{mark}])|\A){mark}[ \t]*\Z")
         self._blank: list[Location] = []
+
+    def _check_length(self) -> None:
+        if len(self._text) * 4 <= _LONGEST:  # a letter has four bytes at most
+            return
+        for number, line in enumerate(self._lines, 1):
+            if len(line.encode("utf-8", "surrogateescape")) > _LONGEST:
+                raise InvalidInput(
+                    f"dockerfile line greater than max allowed size of {_LONGEST}",
+                    hint="break it with a continuation, or COPY a file",
+                    location=self._place(number),
+                )
 
     def run(self) -> Document:
         nodes: list[Node] = []
