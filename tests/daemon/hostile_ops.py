@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lamina.base.digest import digest_of
 from lamina.llb import op
 from lamina.llb.codec import SCHEMA, encode_op
-from lamina.wire.protobuf import Field, Kind, Label
+from lamina.wire.protobuf import Field, Kind, Label, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,14 +41,14 @@ def definition(*ops: op.Op) -> op.Definition:
     return op.Definition((*encoded, encode_op(last)))
 
 
-def messages(message: type) -> SearchStrategy[Any]:
-    """Values of one of LLB's messages."""
+def messages(message: type, schema: Schema = SCHEMA) -> SearchStrategy[Any]:
+    """Values of a message of a schema, by default LLB's."""
     if message is op.SourceOp:
         attributes = st.lists(st.tuples(st.sampled_from(TEXTS), st.sampled_from(TEXTS)), max_size=2)
         return st.builds(op.SourceOp, st.sampled_from(IDENTIFIERS), attributes.map(_entries))
     if message is op.Definition:
         return st.just(op.Definition())
-    fields = {field.attribute: _values(field) for field in SCHEMA[message]}
+    fields = {field.attribute: _values(field, schema) for field in schema[message]}
     return st.builds(message, **fields)
 
 
@@ -97,7 +97,7 @@ def _mended_action(action: op.FileAction) -> op.FileAction:
     return op.FileAction(0, -1, -1, rm=op.RmAction("/none", allow_not_found=True))
 
 
-def _values(field: Field) -> SearchStrategy[Any]:
+def _values(field: Field, schema: Schema) -> SearchStrategy[Any]:
     one: SearchStrategy[Any]
     match field.kind:
         case Kind.STRING:
@@ -111,7 +111,7 @@ def _values(field: Field) -> SearchStrategy[Any]:
         case Kind.INT:
             one = st.sampled_from(NUMBERS)
         case Kind.MESSAGE:
-            one = st.deferred(lambda: messages(field.type))
+            one = st.deferred(lambda: messages(field.type, schema))
     match field.label:
         case Label.OPTIONAL:
             return st.none() | one
