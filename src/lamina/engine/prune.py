@@ -60,6 +60,16 @@ def prune(
     removed: Callable[[CacheRecord], object],
 ) -> int:
     """Apply rules one after the other; `removed` hears of every record. Returns bytes freed."""
+    with store.making_room():
+        return _prune(store, rules, cancel, removed)
+
+
+def _prune(
+    store: Store,
+    rules: Iterable[PruneRule],
+    cancel: Cancellation,
+    removed: Callable[[CacheRecord], object],
+) -> int:
     every = cache_records(store)
     freed = 0
     everything = False

@@ -6,6 +6,7 @@
     meta.db             SQLite
     tmp/<process>/      what a living process is making; its lock is tmp/<process>.lock
     lock                held shared by builds, exclusively by whoever removes blobs
+    reserve             nothing, but of a size: room to work in for a prune of a full disk
 
 A process that dies leaves only its folder in tmp/, which the next one removes because nobody
 holds the lock any more.
@@ -17,7 +18,7 @@ import fcntl
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Unavailable, from_os_error
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SETTLE_AFTER = 60.0
+_RESERVE = 4 << 20
+_SCANT = 1 << 20  # bytes: with fewer left the reserve is used
 _FOLDERS = ("blobs/sha256", "snapshots", "mounts", "tmp")
 
 
@@ -47,6 +50,15 @@ class Store:
 
     def path(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)
+
+    @contextmanager
+    def making_room(self) -> Iterator[None]:
+        """For whoever removes things, which takes a little room at first: the reserve is theirs."""
+        _spend_reserve(self.root)
+        try:
+            yield
+        finally:
+            _keep_reserve(self.root)
 
     @contextmanager
     def exclusive(self, *, wait: bool = True) -> Iterator[None]:
@@ -98,6 +110,7 @@ def open_store(root: str) -> Iterator[Store]:
                 os.makedirs(os.path.join(root, folder), mode=0o711, exist_ok=True)
             os.close(os.open(os.path.join(root, "lock"), os.O_CREAT | os.O_RDWR, 0o600))
         os.chmod(root, 0o711)
+        _spend_reserve(root)
         scratch, claim = _claim(os.path.join(root, "tmp"))
     except OSError as error:
         raise from_os_error(error, "open the store") from error
@@ -106,6 +119,7 @@ def open_store(root: str) -> Iterator[Store]:
         try:
             store = Store(root, database, scratch)
             settle(store)
+            _keep_reserve(root)
             yield store
         finally:
             database.close()
@@ -113,6 +127,30 @@ def open_store(root: str) -> Iterator[Store]:
         shutil.rmtree(scratch, ignore_errors=True)
         os.unlink(scratch + ".lock")
         os.close(claim)
+
+
+def _spend_reserve(root: str) -> None:
+    """Give the reserve back to a disk that has hardly any room left."""
+    if _free(root) < _SCANT:
+        with suppress(OSError):
+            os.unlink(os.path.join(root, "reserve"))
+
+
+def _keep_reserve(root: str) -> None:
+    """Have a reserve, as large as there is room for."""
+    path = os.path.join(root, "reserve")
+    with suppress(OSError):
+        if not os.path.exists(path) and (size := min(_RESERVE, _free(root) - _SCANT // 4)) > 0:
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
+
+
+def _free(path: str) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def settle(store: Store) -> None:
