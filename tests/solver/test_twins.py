@@ -81,6 +81,7 @@ class Step:
     def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
         bench = self._bench
         bench.runs.append(context.digest)
+        context.emit(LogEvent(context.digest, 1, b"begun", 0.0))
         bench.running.release()
         with context.cancel.calling(bench.gate.set):
             bench.gate.wait(20)
@@ -184,6 +185,28 @@ def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
     second.close()
     assert result is not None
     assert result.handles == 0
+
+
+@pytest.mark.parametrize("name", ["first", "second"], ids=["the same vertex", "a twin"])
+def test_who_comes_late_hears_the_step_from_its_beginning(bench: Bench, name: str) -> None:
+    first = Building(bench, "first")
+    assert bench.running.acquire(timeout=20)
+    late = Building(bench, name)
+    for _ in range(2000):
+        if late.hears():
+            break
+        threading.Event().wait(0.005)
+    bench.gate.set()
+    first.end()
+    late.end()
+    assert bench.runs == [first.digest]
+    for build in (first, late):
+        said = [event.data for event in build.events if isinstance(event, LogEvent)]
+        assert said == [b"begun", b"said"]
+        logs = [number for number, e in enumerate(build.events) if isinstance(e, LogEvent)]
+        assert any(isinstance(event, VertexEvent) for event in build.events[: logs[0]])
+    first.close()
+    late.close()
 
 
 def test_the_one_that_runs_is_cancelled_and_the_other_gets_its_result(bench: Bench) -> None:

@@ -49,12 +49,28 @@ class NodeContext(Generic[R]):
 
     def emit(self, event: Event) -> None:
         node = self._node
-        for job in tuple(node.jobs):
-            alias = node.aliases.get(job, node)
-            if alias is node:
-                job.sink(event)
-            elif alias is not None and not alias.spec.hidden:
-                job.sink(_renamed(event, alias))
+        with node.past.lock:
+            node.past.add(event)
+            jobs = [(job, node.aliases.get(job, node)) for job in node.jobs]
+        for job, alias in jobs:
+            _tell(job, event, node, alias)
+
+
+def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
+    """Let a job hear of a node as if it were `alias` (None: not at all), from its beginning."""
+    with node.past.lock:
+        if alias is not node:
+            node.aliases[job] = alias
+        for event in node.past.events():
+            _tell(job, event, node, alias)
+        node.jobs.append(job)
+
+
+def leave(job: Job[R], node: Node[R]) -> None:
+    """The job hears of the node no more."""
+    with node.past.lock:
+        node.jobs.remove(job)
+        node.aliases.pop(job, None)
 
 
 def announce(node: Node[R], *, completed: bool) -> None:
@@ -81,6 +97,13 @@ def announce(node: Node[R], *, completed: bool) -> None:
             group=node.spec.group,
         )
     )
+
+
+def _tell(job: Job[R], event: Event, node: Node[R], alias: Node[R] | None) -> None:
+    if alias is node:
+        job.sink(event)
+    elif alias is not None and not alias.spec.hidden:
+        job.sink(_renamed(event, alias))
 
 
 def _inputs(node: Node[R]) -> tuple[Digest, ...]:

@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Generic
 
 from lamina.solver.contract import R
+from lamina.solver.past import Past
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Node(Generic[R]):
         "novel",
         "op",
         "outputs",
+        "past",
         "phase",
         "results",
         "spec",
@@ -85,6 +87,7 @@ class Node(Generic[R]):
         self.followers: list[Node[R]] = []
         # What jobs that only claim this node know it as: their own node, or (None) not at all.
         self.aliases: dict[Job[R], Node[R] | None] = {}
+        self.past = Past()  # its lock guards `jobs` and `aliases` too
 
     @property
     def keyed(self) -> bool:

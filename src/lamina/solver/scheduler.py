@@ -21,7 +21,7 @@ from lamina.base.errors import (
 )
 from lamina.solver.chain import chain_records
 from lamina.solver.contract import R
-from lamina.solver.job import Job, NodeContext, announce
+from lamina.solver.job import Job, NodeContext, announce, join, leave
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
 from lamina.solver.twins import claim, follow, stop_following
@@ -66,8 +66,7 @@ class Scheduler(Generic[R]):
         abandoned: list[Node[R]] = []
         with self._changed:
             for node in (*job.nodes.values(), *job.claims):
-                node.jobs.remove(job)
-                node.aliases.pop(job, None)
+                leave(job, node)
                 if not node.jobs:
                     abandoned.append(node)
                     stop_following(node)
@@ -150,22 +149,18 @@ class Scheduler(Generic[R]):
     def _share(job: Job[R], node: Node[R]) -> None:
         """Let a job have a node that others have already."""
         if job in node.jobs:  # by a claim
-            node.aliases.pop(job)
+            leave(job, node)
             job.claims.remove(node)
-        else:
-            node.jobs.append(job)
+        join(job, node, node)
         if node.keyed:
             for form in node.forms:
                 job.store.note(form)
         if node.leader is not None:
             claim(job, node)
-        shown = node.leader or node
-        if shown.started is not None:
-            announce(shown, completed=shown.settled)
 
     def _node(self, job: Job[R], spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> Node[R]:
         node = Node(spec, inputs)
-        node.jobs.append(job)
+        join(job, node, node)
         try:
             node.op = self._resolve(spec, lambda: tuple(node.jobs))
         except LaminaError as error:
@@ -219,7 +214,6 @@ class Scheduler(Generic[R]):
         leader = None if node.key.ephemeral else self._making.get(node.key.id)
         if leader is not None and not leader.cancel.cancelled:
             follow(node, leader)
-            announce(leader, completed=False)
             return
         self._making[node.key.id] = node
         self._start(node, self._execute)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.solver.job import join
+
 if TYPE_CHECKING:
     from lamina.solver.contract import R
     from lamina.solver.job import Job
@@ -29,7 +31,7 @@ def follow(node: Node[R], leader: Node[R]) -> None:
 
 def claim(job: Job[R], node: Node[R]) -> None:
     """Keep what a node follows for a job: it hears of the leader as if that were its own node,
-    and of nothing that was before."""
+    from the leader's beginning."""
     leader = node.leader
     assert leader is not None
     _claim(job, leader, node)
@@ -46,6 +48,5 @@ def stop_following(node: Node[R]) -> None:
 
 def _claim(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
     if job not in node.jobs:
-        node.jobs.append(job)
-        node.aliases[job] = alias
+        join(job, node, alias)
         job.claims.append(node)

@@ -1,0 +1,60 @@
+"""What late comers to a step are told."""
+
+from __future__ import annotations
+
+from lamina.base.digest import digest_of
+from lamina.base.events import LogEvent, StatusEvent, VertexEvent, WarningEvent
+from lamina.solver.past import Past
+
+_VERTEX = digest_of(b"vertex")
+_KEPT = 1 << 20
+
+
+def log(data: bytes) -> LogEvent:
+    return LogEvent(_VERTEX, 1, data, 0.0)
+
+
+def told(past: Past) -> bytes:
+    return b"".join(event.data for event in past.events() if isinstance(event, LogEvent))
+
+
+def test_the_vertex_comes_first_and_each_line_once_as_it_is_now() -> None:
+    past = Past()
+    running = VertexEvent(_VERTEX, "a step", started=1.0)
+    past.add(running)
+    past.add(StatusEvent(_VERTEX, "a", 1.0, 1, 9))
+    past.add(log(b"said"))
+    past.add(WarningEvent(_VERTEX, "beware"))
+    past.add(StatusEvent(_VERTEX, "a", 2.0, 9, 9))
+    done = running._replace(completed=3.0)
+    past.add(done)
+    assert list(past.events()) == [
+        done,
+        StatusEvent(_VERTEX, "a", 2.0, 9, 9),
+        WarningEvent(_VERTEX, "beware"),
+        log(b"said"),
+    ]
+
+
+def test_of_a_long_output_the_beginning_and_the_latest_are_kept() -> None:
+    past = Past()
+    pieces = [b"%07d\n" % number * 1000 for number in range(1000)]  # 8 MB
+    for piece in pieces:
+        past.add(log(piece))
+    whole = b"".join(pieces)
+    kept = told(past)
+    first, _, rest = kept.partition(b"\n[")
+    count, _, latest = rest.partition(b" bytes are left out here]\n")
+    assert whole.startswith(first)
+    assert whole.endswith(latest)
+    assert len(first) + int(count) + len(latest) == len(whole)
+    assert len(kept) < 2 * _KEPT + 100
+
+
+def test_one_huge_piece_is_kept_whole_while_it_is_the_latest() -> None:
+    past = Past()
+    past.add(log(b"a" * 10))
+    past.add(log(b"b" * (3 << 20)))
+    assert told(past) == b"a" * 10 + b"b" * (3 << 20)
+    past.add(log(b"c"))
+    assert told(past).endswith(b"\n[3145728 bytes are left out here]\nc")
