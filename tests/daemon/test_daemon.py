@@ -92,7 +92,8 @@ def test_usage_and_pruning(
     request = control.DiskUsageRequest()
     with daemon.dial() as channel:
         everything = ask(channel, control.DISK_USAGE, request, control.DiskUsageResponse).record
-        assert {record.record_type for record in everything} == {"regular", "exec.cachemount"}
+        types = {record.record_type for record in everything}
+        assert types == {"regular", "exec.cachemount", "image"}
         mounts = control.DiskUsageRequest(("type==exec.cachemount",))
         (mount,) = ask(channel, control.DISK_USAGE, mounts, control.DiskUsageResponse).record
         assert mount.mutable

@@ -23,7 +23,7 @@ def test_a_digest_is_known_in_the_repositories_that_have_it(tmp_path: Path) -> N
         for digest, owner in ((index, "one"), (manifest, "one"), (built, "two")):
             for name in ("one", "two", "on", "one/more"):
                 assert images.known(f"example.org/{name}", digest) is (name == owner)
-        images.clear()
+        images.forget_names()
         assert not images.known("example.org/two", built)
         assert images.all() == []
     finally:

@@ -58,7 +58,7 @@ class UsageService:
 
         if request == api.PruneRequest(all=True):
             # The API has no images apart from the cache: who asks for all the room gets theirs too.
-            ImageTable(self._store.database).clear()
+            ImageTable(self._store.database).forget_names()
 
         def removed(record: CacheRecord) -> None:
             call.send(encode(usage_record(record), api.SCHEMA))

@@ -80,10 +80,12 @@ class ImageTable:
             name = f"{NAMELESS}{digest}"
             return connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount > 0
 
-    def clear(self) -> None:
-        """Forget every image; what they are made of goes with the next prune."""
+    def forget_names(self) -> None:
+        """Let every named image go; what they are made of goes with the next prune."""
         with self._database.write() as connection:
-            connection.execute("DELETE FROM images")
+            connection.execute(
+                "DELETE FROM images WHERE substr(name, 1, ?) != ?", (len(NAMELESS), NAMELESS)
+            )
 
     def pull(self, name: str, platform: str) -> Pull | None:
         row = self._database.row(
