@@ -11,6 +11,7 @@ import base64
 import json
 from typing import Any, NamedTuple
 
+from lamina.api.sourcepolicy import PolicyAction
 from lamina.llb.gojson import message
 from lamina.llb.op import Definition, Op, Position, Range, SourceInfo
 from lamina.wire.contract import Detail, StatusError
@@ -77,6 +78,12 @@ class ProvenanceMaterialsIncomplete(NamedTuple):
     incomplete: tuple[tuple[str, str], ...] = ()
 
 
+class SourceDecision(NamedTuple):
+    """What a client that judges sources said when it denied one."""
+
+    messages: tuple[str, ...] = ()
+
+
 class Exit(NamedTuple):
     """A command's exit status."""
 
@@ -107,6 +114,7 @@ TypedError = (
     | Subrequest
     | Solve
     | ProvenanceMaterialsIncomplete
+    | SourceDecision
     | Exit
     | Stack
 )
@@ -119,6 +127,7 @@ _URLS: dict[type, str] = {
     Subrequest: _PREFIX + "errdefs.Subrequest+json",
     Solve: _PREFIX + "errdefs.Solve+json",
     ProvenanceMaterialsIncomplete: _PREFIX + "errdefs.ProvenanceMaterialsIncomplete+json",
+    SourceDecision: _PREFIX + "policysession.DecisionResponse+json",
     Exit: _PREFIX + "gatewayapi.ExitMessage+json",
     Stack: _PREFIX + "stack.Stack+json",
 }
@@ -170,6 +179,11 @@ def _to_json(error: TypedError) -> dict[str, Any]:
             )
         case ProvenanceMaterialsIncomplete(incomplete):
             return _present(incomplete=[_present(name=n, reason=why) for n, why in incomplete])
+        case SourceDecision(messages):
+            return _present(
+                action=int(PolicyAction.DENY),
+                denyMessages=[_present(message=text) for text in messages],
+            )
         case Exit(code):
             return _present(Code=code)
         case Stack(frames, cmdline, pid, version, revision):
@@ -204,6 +218,9 @@ def _from_json(kind: type, value: dict[str, Any]) -> TypedError:
                 for item in value.get("incomplete") or ()
             )
         )
+    if kind is SourceDecision:
+        told = value.get("denyMessages") or ()
+        return SourceDecision(tuple(str(item.get("message", "")) for item in told))
     if kind is Exit:
         return Exit(int(value.get("Code", 0)))
     if kind is Stack:

@@ -95,6 +95,8 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
             yield typed.ProvenanceMaterialsIncomplete(
                 tuple((name, "local_source") for name in error.folders)
             )
+        case errors.SourceDenied() if error.messages:
+            yield typed.SourceDecision(error.messages)
         case errors.UnknownRequest():
             yield typed.Subrequest(error.name)
     step = error.step

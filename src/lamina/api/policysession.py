@@ -26,7 +26,7 @@ class DenyMessage(NamedTuple):
 
 
 class DecisionResponse(NamedTuple):
-    action: PolicyAction = PolicyAction.ALLOW
+    action: int = PolicyAction.ALLOW
     deny_messages: tuple[DenyMessage, ...] = ()
     update: SourceOp | None = None
 
@@ -46,7 +46,7 @@ SCHEMA: Schema = sourcemeta.SCHEMA | {
     ),
     DenyMessage: (string(1, "message"),),
     DecisionResponse: (
-        integer(1, "action", PolicyAction),
+        integer(1, "action"),
         many(2, "deny_messages", DenyMessage),
         one(3, "update", SourceOp),
     ),

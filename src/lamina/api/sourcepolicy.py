@@ -1,4 +1,7 @@
-"""Rules about sources (BuildKit's `sourcepolicy/pb/policy.proto`)."""
+"""Rules about sources (BuildKit's `sourcepolicy/pb/policy.proto`).
+
+Enums are read as numbers: what is unknown is an error of the policy, not of the message.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ class AttrMatch(IntEnum):
 class AttrConstraint(NamedTuple):
     key: str = ""
     value: str = ""
-    condition: AttrMatch = AttrMatch.EQUAL
+    condition: int = AttrMatch.EQUAL
 
 
 class Selector(NamedTuple):
     identifier: str = ""
-    match_type: MatchType = MatchType.WILDCARD
+    match_type: int = MatchType.WILDCARD
     constraints: tuple[AttrConstraint, ...] = ()
 
 
@@ -49,7 +52,7 @@ class Update(NamedTuple):
 
 
 class Rule(NamedTuple):
-    action: PolicyAction = PolicyAction.ALLOW
+    action: int = PolicyAction.ALLOW
     selector: Selector | None = None
     updates: Update | None = None
 
@@ -62,15 +65,15 @@ class Policy(NamedTuple):
 
 
 SCHEMA: Schema = {
-    AttrConstraint: (string(1, "key"), string(2, "value"), integer(3, "condition", AttrMatch)),
+    AttrConstraint: (string(1, "key"), string(2, "value"), integer(3, "condition")),
     Selector: (
         string(1, "identifier"),
-        integer(2, "match_type", MatchType),
+        integer(2, "match_type"),
         many(3, "constraints", AttrConstraint),
     ),
     Update: (string(1, "identifier"), mapping(2, "attrs")),
     Rule: (
-        integer(1, "action", PolicyAction),
+        integer(1, "action"),
         one(2, "selector", Selector),
         one(3, "updates", Update),
     ),

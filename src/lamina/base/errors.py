@@ -124,6 +124,14 @@ class PermissionDenied(LaminaError):
     kind = "permission denied"
 
 
+class SourceDenied(PermissionDenied):
+    """A client that judges sources denies one; `messages` are its own words."""
+
+    def __init__(self, reason: str, messages: tuple[str, ...] = ()) -> None:
+        super().__init__(reason, hint="; ".join(messages))
+        self.messages = messages
+
+
 class Unavailable(LaminaError):
     kind = "unavailable"
     retryable = True

@@ -8,7 +8,7 @@ from lamina.api import control as api
 from lamina.api.failures import to_status
 from lamina.api.history import BuildHistoryRecord
 from lamina.api.message import text_request_of
-from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
 from lamina.daemon.accounts import Account, account_of
 from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
@@ -95,11 +95,16 @@ class SolveService:
     ) -> tuple[dict[str, str], Account]:
         outputs = outputs_of(request)
         provenance = wanted_attestations(dict(request.frontend_attrs))
+        verifier = None
+        if request.source_policy_session:
+            verifier = self._sessions.get(request.source_policy_session, cancel)
         options = BuildOptions(
-            ResolveMode.REMOTE, self._granted(request.entitlements), wishes_of(request.cache)
+            ResolveMode.REMOTE,
+            self._granted(request.entitlements),
+            wishes_of(request.cache),
+            () if request.source_policy is None else (request.source_policy,),
+            verifier,
         )
-        if request.source_policy is not None and request.source_policy.rules:
-            raise Unsupported("source policies are not supported yet")
         with (
             self._sessions.lent(request.session, cancel) as session,
             self._engine.open_build(session, options, events, cancel) as build,

@@ -95,7 +95,7 @@ class Bases:
         stage.platform = platform
         if not _has_layers(resolved.config, stage.config):
             return
-        pinned = reference._replace(digest=resolved.digest)
+        pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
         stage.tree = self._image_step(
             f"docker-image://{pinned}",
             platform,
@@ -138,7 +138,7 @@ class Bases:
             if key not in self._images:
                 self._images[key] = self._bridge.resolve_image(reference, platform)
             resolved = self._images[key]
-            pinned = reference._replace(digest=resolved.digest)
+            pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
             stage.base_config = resolved.config
             stage.config = ImageConfig.parse(resolved.config)
             name = f"{label} {pinned.familiar}"

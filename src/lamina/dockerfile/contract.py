@@ -29,13 +29,15 @@ class DockerfileText(NamedTuple):
 
 
 class ResolvedImage(NamedTuple):
-    """What an image name stands for. `config` is the image configuration's JSON.
+    """What an image name stands for. `config` is the image configuration's JSON. `reference` is
+    what the name has become by policies, None if it is a layout's.
 
     Of a layout, `store` is the name that its source op goes by ("": the context's), with `attrs`.
     """
 
     digest: Digest
     config: bytes
+    reference: Reference | None = None
     store: str = ""
     attrs: Pairs = ()
 

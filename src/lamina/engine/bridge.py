@@ -85,10 +85,11 @@ class DockerfileBridge:
         return DockerfileText(name, data, ignore)
 
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        reference = self._build.judge().judge_image(reference, platform)
         with step(f"[internal] load metadata for {reference}", self._events):
             resolved = self._images.resolve(reference, platform, self._cancel)
         self._build.note(ImageMaterial(str(reference), platform, resolved.digest))
-        return ResolvedImage(resolved.digest, resolved.config)
+        return ResolvedImage(resolved.digest, resolved.config, reference)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
         source = self._engine.sources.layout(location, {}, platform, self._session)

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
+    from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
     from lamina.dockerfile.contract import Bridge, FrontendRequest
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.attestations import Attested
     from lamina.engine.engine import Engine
+    from lamina.engine.judging import Judge, Verifier
     from lamina.engine.result import FrontendCall
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
@@ -42,11 +44,13 @@ if TYPE_CHECKING:
 
 class BuildOptions(NamedTuple):
     """`resolve` is whom to believe about base images' tags, `allowed` the entitlements that the
-    user granted, `wishes` the caches to read and write."""
+    user granted, `wishes` the caches to read and write; `policies` and `verifier` judge sources."""
 
     resolve: ResolveMode = ResolveMode.LOCAL
     allowed: frozenset[str] = frozenset()
     wishes: CacheWishes = CacheWishes()
+    policies: tuple[Policy, ...] = ()
+    verifier: Verifier | None = None
 
 
 class Build:
@@ -126,14 +130,23 @@ class Build:
             if key := self.engine.producers.add(definition, call):
                 self._made.append((key, call))
 
-    def solvable(self, definition: Definition | None) -> Solvable:
+    def judge(self, further: Sequence[Policy] = ()) -> Judge:
+        """Who judges sources: the build's policies, and those of the frontend that asks."""
+        from lamina.engine.judging import Judge
+
+        return Judge(self, further)
+
+    def solvable(self, definition: Definition | None, policies: Sequence[Policy] = ()) -> Solvable:
         """Take a definition without making anything yet. None is an empty file system.
 
-        Raises InvalidInput, Corrupt, PermissionDenied (entitlements).
+        `policies` are a frontend's, on top of the build's own. Raises InvalidInput, Corrupt,
+        PermissionDenied (entitlements, policies).
         """
         graph = None
         if definition is not None and definition.ops:
-            graph = load_graph(definition, self.options.allowed, self.devices)
+            judge = self.judge(policies)
+            judged = None if judge.idle else judge.judge_all
+            graph = load_graph(definition, self.options.allowed, self.devices, judged)
             self._renounce(definition)
         return Solvable(definition, graph, self._solve)
 

@@ -110,10 +110,11 @@ class ContextBridge:
         return self._text
 
     def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+        reference = self._build.judge().judge_image(reference, platform)
         with step(f"[internal] load metadata for {reference}", self._build.events):
             found = self._images.resolve(reference, platform, self._build.cancel)
         self._build.note(ImageMaterial(str(reference), platform, found.digest))
-        return ResolvedImage(found.digest, found.config)
+        return ResolvedImage(found.digest, found.config, reference)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
         place, _, digest = location.partition("@")
@@ -125,7 +126,7 @@ class ContextBridge:
         )
         with step(f"[context {name}] load metadata for {shown}@{digest}", self._build.events):
             found = source.resolve(self._build.cancel)
-        return ResolvedImage(found.digest, found.config, str(shown), attrs)
+        return ResolvedImage(found.digest, found.config, store=str(shown), attrs=attrs)
 
     def made_at(self, source: Definition) -> int | None:
         from lamina.engine.source_time import source_time

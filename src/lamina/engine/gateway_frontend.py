@@ -165,7 +165,7 @@ def _image(
         source = context.value
     elif context is not None:
         raise Unsupported(f"a frontend from a context of kind {context.kind}")
-    reference = parse_reference(source)
+    reference = build.judge().judge_image(parse_reference(source), build.platform)
     name = f"resolve image config for docker-image://{reference}"
     resolver = build.engine.resolver(build.options.resolve)
     with step(name, build.events):

@@ -11,7 +11,7 @@ from lamina.base.location import Location
 from lamina.base.redact import redacted
 from lamina.engine.capabilities import LLB
 from lamina.llb.check import check_op
-from lamina.llb.codec import decode_op, encode_definition
+from lamina.llb.codec import decode_op, encode_definition, encode_op
 from lamina.llb.op import DESCRIPTION_NAME, NO_INPUT, MountType, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
@@ -34,6 +34,7 @@ def load_graph(
     definition: Definition,
     allowed: frozenset[str],
     devices: Callable[[Sequence[CDIDevice]], object],
+    judged: Callable[[Mapping[str, Op]], Mapping[str, Op]] | None = None,
 ) -> Graph:
     """Check a definition and make it solvable.
 
@@ -41,6 +42,9 @@ def load_graph(
         allowed: entitlements that the user granted (`security.insecure`, `network.host`). What
             was allowed once is not allowed for good, so this comes before the cache is asked.
         devices: raises if a step cannot have the devices that it wants.
+        judged: what sources become by policies, by the digests that they have here. What is on
+            top of one that changes has another digest then, as it must not be taken for what it
+            is without them.
 
     Raises InvalidInput, Corrupt, PermissionDenied, Unsupported (capabilities).
     """
@@ -53,6 +57,8 @@ def load_graph(
     locations = _locations(definition, ops.keys())
     indexes: dict[str, int] = {}
     vertices: list[VertexSpec] = []
+    changed = {} if judged is None else judged({d: op for d, op in ops.items() if op.source})
+    renamed: dict[str, str] = {}
     for digest in _in_order(encoded, ops):
         op = ops[digest]
         extra = metadata.get(digest, OpMetadata())
@@ -60,6 +66,11 @@ def load_graph(
         try:
             check_op(op)
             _check_caps(extra)
+            data = encoded[digest]
+            op = _renamed(changed.get(digest, op), renamed)
+            if op != ops[digest]:
+                data = encode_op(op)
+                renamed[digest] = str(digest_of(data))
             if op.exec is not None:
                 _check_entitlements(op.exec, allowed)
                 if op.exec.cdi_devices:
@@ -70,10 +81,10 @@ def load_graph(
         indexes[digest] = len(vertices)
         vertices.append(
             VertexSpec(
-                digest=Digest(digest),
+                digest=Digest(renamed.get(digest, digest)),
                 name=dict(extra.description).get(DESCRIPTION_NAME) or _name(op),
-                inputs=tuple((indexes[entry.digest], entry.output) for entry in op.inputs),
-                data=encoded[digest],
+                inputs=tuple((indexes[e.digest], e.output) for e in ops[digest].inputs),
+                data=data,
                 ignore_cache=extra.ignore_cache,
                 location=location,
                 group=ProgressGroup(*group) if group is not None else None,
@@ -81,6 +92,13 @@ def load_graph(
             )
         )
     return Graph(tuple(vertices), (indexes[target.digest], target.output))
+
+
+def _renamed(op: Op, renamed: Mapping[str, str]) -> Op:
+    if not any(entry.digest in renamed for entry in op.inputs):
+        return op
+    inputs = (e._replace(digest=renamed.get(e.digest, e.digest)) for e in op.inputs)
+    return op._replace(inputs=tuple(inputs))
 
 
 def _target(last: Op) -> Input:

@@ -25,7 +25,7 @@ from lamina.api.sourcemeta import (
 )
 from lamina.api.status import error_of
 from lamina.base.digest import parse_digest
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
@@ -37,6 +37,7 @@ from lamina.engine.result import Attestation, AttestationKind, BuildResult
 from lamina.engine.steps import step
 from lamina.engine.wire_result import read_result, result_metadata
 from lamina.exporters.attestation import Subject, SubjectKind
+from lamina.llb.op import Op
 from lamina.ops.resolve import source_platform
 from lamina.sources.image import ResolveMode
 from lamina.sources.material import ImageMaterial
@@ -149,8 +150,6 @@ class LlbBridge:
         )
 
     def solve(self, request: api.SolveRequest) -> api.SolveResponse:
-        if request.source_policies:
-            raise Unsupported("source policies are not supported yet")
         build = self._build
         build.caches.add(
             [lent_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
@@ -162,7 +161,8 @@ class LlbBridge:
             attrs = dict(request.frontend_opt)
             result = run_frontend(build, request.frontend, attrs, inputs, self._call)
         elif request.definition is not None and request.definition.ops:
-            result = read_result(build.solvable(request.definition), None, {})
+            files = build.solvable(request.definition, request.source_policies)
+            result = read_result(files, None, {})
             result = result._replace(metadata={})
             if self._call.frontend:
                 build.made_by(request.definition, self._call)
@@ -180,22 +180,30 @@ class LlbBridge:
         platform = source_platform(request.platform, build.platform)
         name = request.log_name or f"resolve image config for {request.ref}"
         reference = parse_reference(request.ref)
+        ref = request.ref
         if request.resolver_type == _OCI_LAYOUT:
             attrs = {"oci.session": request.session_id, "oci.store": request.store_id}
             source = build.engine.sources.layout(request.ref, attrs, platform, build.session)
             with step(name, build.events):
                 found = source.resolve(build.cancel)
         else:
+            judged = build.judge(request.source_policies).judge_image(reference, platform)
+            if judged != reference:
+                reference, ref = judged, str(judged)
             resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
             with step(name, build.events):
                 found = resolver.resolve(reference, platform, build.cancel)
         local = request.resolver_type == _OCI_LAYOUT
-        build.note(ImageMaterial(request.ref, platform, found.digest, local))
-        return ResolveImageConfigResponse(str(found.digest), found.config, request.ref)
+        build.note(ImageMaterial(ref, platform, found.digest, local))
+        return ResolveImageConfigResponse(str(found.digest), found.config, ref)
 
     def resolve_source_meta(self, request: ResolveSourceMetaRequest) -> Any:
         from lamina.engine.source_meta import resolve_source_meta
 
+        judge = self._build.judge(request.source_policies)
+        if request.source is not None:
+            op = judge.judge(Op(source=request.source, platform=request.platform))
+            request = request._replace(source=op.source)
         return resolve_source_meta(self._build, request)
 
     def read_file(self, request: api.ReadFileRequest) -> api.ReadFileResponse:

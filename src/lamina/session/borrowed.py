@@ -6,7 +6,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.api import auth, exporter, filesync, secrets, ssh, upload
+from lamina.api import auth, exporter, filesync, policysession, secrets, ssh, upload
 from lamina.api.message import unary
 from lamina.api.stream import chunks
 from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
@@ -309,6 +309,19 @@ class BorrowedSession:
             except StatusError as error:
                 if error.code not in _NOT_OFFERED:
                     raise
+
+    def check_policy(
+        self, request: policysession.CheckPolicyRequest, /
+    ) -> policysession.CheckPolicyResponse:
+        """What the client says of a source that a build wants."""
+        with asking("ask the client about a source"):
+            return unary(
+                self._channel,
+                policysession.CHECK_POLICY,
+                request,
+                policysession.CheckPolicyResponse,
+                policysession.SCHEMA,
+            )
 
     @contextmanager
     def held(self) -> Iterator[BorrowedSession]:

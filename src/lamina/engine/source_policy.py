@@ -1,0 +1,166 @@
+"""Rules by which sources are allowed, denied, or become others (BuildKit's `sourcepolicy`).
+
+Patterns of clients are matched by RE2, as in BuildKit: they cannot keep a daemon busy.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lamina.api.sourcepolicy import AttrMatch, MatchType, PolicyAction
+from lamina.base.errors import InvalidInput, PermissionDenied
+from lamina.base.redact import redacted
+from lamina.llb.op import SourceOp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lamina.api.sourcepolicy import AttrConstraint, Policy, Rule, Selector
+
+_MOST_CHANGES = 20
+_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
+
+
+class SourcePolicies:
+    """Policies, which a source goes through in order. Raises InvalidInput for malformed ones."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        for policy in policies:
+            for rule in policy.rules:
+                if rule.selector is None:
+                    raise InvalidInput("invalid nil selector in policy")
+        self._policies = [
+            [_Rule(rule, rule.selector) for rule in p.rules if rule.selector] for p in policies
+        ]
+
+    def judge(self, source: SourceOp) -> SourceOp:
+        """What a source becomes; mostly itself.
+
+        Raises PermissionDenied (a rule denies it), InvalidInput (a rule makes no sense).
+        """
+        for _ in range(_MOST_CHANGES + 1):
+            changed = self._once(source)
+            if changed is None:
+                return source
+            source = changed
+        raise InvalidInput(
+            f"too many mutations on a single source: {source.identifier}",
+            hint="rules that convert sources go round in a circle",
+        )
+
+    def _once(self, source: SourceOp) -> SourceOp | None:
+        """What the first rule to change a source makes of it."""
+        for rules in self._policies:
+            denied = False
+            for rule in rules:
+                if not rule.matches(source):
+                    continue
+                if rule.action is PolicyAction.CONVERT:
+                    changed = rule.convert(source)
+                    if changed != source:
+                        return changed
+                else:
+                    denied = rule.action is PolicyAction.DENY
+            if denied:
+                raise PermissionDenied(f"source denied by policy: {redacted(source.identifier)}")
+        return None
+
+
+class _Rule:
+    def __init__(self, rule: Rule, selector: Selector) -> None:
+        self._selector = selector
+        self._updates = rule.updates
+        self._action = rule.action
+
+    @property
+    def action(self) -> PolicyAction:
+        try:
+            return PolicyAction(self._action)
+        except ValueError:
+            name = self._selector.identifier
+            raise InvalidInput(f"source policy: rule {name}: unknown type {self._action}") from None
+
+    def matches(self, source: SourceOp) -> bool:
+        attrs = dict(source.attrs)
+        if not all(_holds(constraint, attrs) for constraint in self._selector.constraints):
+            return False
+        if self._selector.identifier == source.identifier:
+            return True
+        return self._pattern is not None and self._pattern.search(source.identifier) is not None
+
+    def convert(self, source: SourceOp) -> SourceOp:
+        updates = self._updates
+        if updates is None:
+            raise InvalidInput("missing destination for convert rule")
+        target = self._formatted(source.identifier, updates.identifier or self._selector.identifier)
+        attrs = {**dict(source.attrs), **dict(updates.attrs)}
+        return SourceOp(target or source.identifier, tuple(sorted(attrs.items())))
+
+    @cached_property
+    def _pattern(self) -> Any:
+        """What the selector stands for, None if it stands for its own text alone."""
+        text = self._selector.identifier
+        match self._selector.match_type:
+            case MatchType.EXACT:
+                return None
+            case MatchType.REGEX:
+                return _compiled(text)
+            case MatchType.WILDCARD:
+                if "**" in text:
+                    raise InvalidInput(f'invalid wildcard "{text}": "**"')
+                return _compiled("^" + re.escape(text).replace(r"\*", "(.*)") + "$")
+        raise InvalidInput(f"unknown match type: {self._selector.match_type}")
+
+    def _formatted(self, identifier: str, template: str) -> str:
+        if self._pattern is None:
+            return template
+        found = self._pattern.search(identifier)
+        if self._selector.match_type == MatchType.WILDCARD:
+            return identifier if found is None else _expanded(template, found)
+        parts = []
+        at = 0
+        for match in self._pattern.finditer(identifier):
+            parts += [identifier[at : match.start()], _expanded(template, match)]
+            at = match.end()
+        return "".join([*parts, identifier[at:]])
+
+
+def _holds(constraint: AttrConstraint, attrs: Mapping[str, str]) -> bool:
+    value = attrs.get(constraint.key, "")
+    match constraint.condition:
+        case AttrMatch.EQUAL:
+            return value == constraint.value
+        case AttrMatch.NOT_EQUAL:
+            return value != constraint.value
+        case AttrMatch.MATCHES:
+            return _compiled(constraint.value).search(value) is not None
+    raise InvalidInput(f"unknown attr condition: {constraint.condition}")
+
+
+def _compiled(pattern: str) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace") if error.args else "malformed"
+        raise InvalidInput(f'invalid regex "{pattern}": {why}') from error
+
+
+def _expanded(template: str, match: Any) -> str:
+    """Go's `Regexp.Expand`: `$1`, `${name}`, `$$`; a group that is not there is empty."""
+
+    def group(reference: re.Match[str]) -> str:
+        name = reference[1] or reference[2]
+        if name is None:
+            return "$"
+        try:
+            return match.group(int(name) if name.isdigit() else name) or ""
+        except (IndexError, KeyError):
+            return ""
+
+    return _REFERENCE.sub(group, template)
