@@ -133,7 +133,7 @@ class Judge:
 
 
 def _normalised(source: SourceOp) -> SourceOp:
-    """With an image's name whole and a repository's folder clean, as rules are written for those."""
+    """With an image's name whole and a repository's folder clean: rules are for those."""
     scheme, _, place = source.identifier.partition("://")
     if scheme == "docker-image":
         return source._replace(identifier=f"{_IMAGE}{parse_reference(place)}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import AttrConstraint, Policy, Rule, Selector
 
 _MOST_CHANGES = 20
+_LONGEST = 4096  # of a source's name: each rule may make it longer
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 
 
@@ -88,7 +89,8 @@ class _Rule:
             return False
         if self._selector.identifier == source.identifier:
             return True
-        return self._pattern is not None and self._pattern.search(source.identifier) is not None
+        name = _searchable(source.identifier)
+        return self._pattern is not None and self._pattern.search(name) is not None
 
     def convert(self, source: SourceOp) -> SourceOp:
         updates = self._updates
@@ -116,15 +118,18 @@ class _Rule:
     def _formatted(self, identifier: str, template: str) -> str:
         if self._pattern is None:
             return template
+        _check_length(template)
+        identifier = _searchable(identifier)
         found = self._pattern.search(identifier)
         if self._selector.match_type == MatchType.WILDCARD:
-            return identifier if found is None else _expanded(template, found)
-        parts = []
+            return identifier if found is None else _check_length(_expanded(template, found))
+        made = ""
         at = 0
         for match in self._pattern.finditer(identifier):
-            parts += [identifier[at : match.start()], _expanded(template, match)]
+            made += identifier[at : match.start()] + _expanded(template, match)
             at = match.end()
-        return "".join([*parts, identifier[at:]])
+            _check_length(made)
+        return _check_length(made + identifier[at:])
 
 
 def _holds(constraint: AttrConstraint, attrs: Mapping[str, str]) -> bool:
@@ -135,7 +140,7 @@ def _holds(constraint: AttrConstraint, attrs: Mapping[str, str]) -> bool:
         case AttrMatch.NOT_EQUAL:
             return value != constraint.value
         case AttrMatch.MATCHES:
-            return _compiled(constraint.value).search(value) is not None
+            return _compiled(constraint.value).search(_searchable(value)) is not None
     raise InvalidInput(f"unknown attr condition: {constraint.condition}")
 
 
@@ -145,10 +150,21 @@ def _compiled(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(pattern, options)
+        return re2.compile(_searchable(pattern), options)
     except re2.error as error:
         why = error.args[0].decode("utf-8", "replace") if error.args else "malformed"
         raise InvalidInput(f'invalid regex "{pattern}": {why}') from error
+
+
+def _check_length(name: str) -> str:
+    if len(name) > _LONGEST:
+        raise InvalidInput(f"a policy makes a source's name longer than {_LONGEST} characters")
+    return name
+
+
+def _searchable(text: str) -> str:
+    """Without bytes that are no text, which no pattern can name."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _expanded(template: str, match: Any) -> str:
