@@ -48,13 +48,15 @@ class MemoryBridge:
         self._images = {"base": image_config(), **images}
         self._ignore = ignore
         self.asked: list[tuple[str, Platform]] = []
+        self.titles: list[str] = []
         self.warnings: list[Warned] = []
 
     def read_dockerfile(self) -> DockerfileText:
         data = self._text.encode("utf-8", "surrogateescape")
         return DockerfileText("Dockerfile", data, self._ignore)
 
-    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+    def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
+        self.titles.append(title)
         name = reference.familiar.removesuffix(":latest")
         self.asked.append((name, platform))
         if name not in self._images:

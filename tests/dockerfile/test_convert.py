@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_bridge import AMD64, BASE_ENV, image_config, run_conversion
 
+from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
-from lamina.base.platform import parse_platform
+from lamina.base.platform import Platform, parse_platform
 from lamina.dockerfile.contract import NamedContext
 
 if TYPE_CHECKING:
@@ -511,3 +513,41 @@ def test_passwords_in_addresses_are_not_shown(convert: Convert) -> None:
     shown = " ".join(made.names) + " ".join(made.history).replace("T=hush", "")
     assert "xxxxx:xxxxx@h.example/x" in shown
     assert "hush" not in shown
+
+
+def test_steps_of_several_platforms_say_which_they_are_for() -> None:
+    text = """
+        FROM --platform=linux/amd64 base AS build
+        RUN before
+        ARG TARGETARCH
+        ARG TARGETVARIANT
+        RUN after
+        FROM scratch
+        COPY --from=build /x /
+    """
+    arm = Platform("linux", "arm", "v7")
+    found = run_conversion(textwrap.dedent(text), platform=arm, several=True)
+    assert [name for name in found.names if name.startswith("[")] == [
+        f"[linux/amd64 build 1/3] FROM docker.io/library/base:latest@{digest_of(b'base')}",
+        "[linux/amd64 build 2/3] RUN before",
+        "[linux/amd64->arm/v7 build 3/3] RUN after",
+        "[linux/arm/v7 stage-1 1/1] COPY --from=build /x /",
+    ]
+    assert found.bridge.titles == [
+        "[linux/amd64 internal] load metadata for docker.io/library/base:latest"
+    ]
+
+
+def test_images_of_named_contexts_are_called_as_they_were_given() -> None:
+    context = NamedContext("other", "docker-image", "base")
+    found = run_conversion("FROM other\nCOPY a /", named_contexts=(context,))
+    assert found.bridge.titles == ["[context other] load metadata for base"]
+    assert "[context other] base" in found.names
+
+
+def test_an_image_that_is_not_there_is_named_as_it_was_written() -> None:
+    with pytest.raises(NotFound) as caught:
+        run_conversion("FROM nowhere:1")
+    assert caught.value.during == (
+        "nowhere:1: failed to resolve source metadata for docker.io/library/nowhere:1"
+    )

@@ -42,6 +42,17 @@ def session(connect: Connect, tmp_path: Path, targets: dict[int, Target]) -> Bor
     return BorrowedSession(identity, connect(handlers), Mirrors(str(tmp_path / "m")), str(tmp_path))
 
 
+class Shown:
+    """What transfers told of their progress, by their names."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[str, list[int]] = {}
+
+    @contextmanager
+    def __call__(self, text: str, /) -> Iterator[Callable[[int], None]]:
+        yield self.sizes.setdefault(text, []).append
+
+
 def result(tmp_path: Path, name: str, **files: str) -> str:
     root = tmp_path / name
     (root / "d").mkdir(parents=True)
@@ -58,12 +69,15 @@ def test_a_folder_lands_beside_what_is_there(connect: Connect, tmp_path: Path) -
     borrowed = session(connect, tmp_path, {3: FolderTarget(str(out))})
     tree = ExportedTree("", result(tmp_path, "r", new="new"), epoch=7)
     receiver = SessionReceiver(borrowed, Cancellation())
-    receiver.folder(LocalOutput("3"), (tree,), Cancellation())
+    shown = Shown()
+    receiver.folder(LocalOutput("3"), (tree,), shown, Cancellation())
+    assert list(shown.sizes) == ["copying files"]
+    assert shown.sizes["copying files"][-1] > len("new")
     assert sorted(look(out)) == ["d", "d/new", "d/old", "l"]
     assert os.lstat(out / "d/new").st_mtime == 7
     assert os.lstat(out / "d").st_mtime == 7
     with pytest.raises(NotFound, match="no output 4"):
-        receiver.folder(LocalOutput("4"), (tree,), Cancellation())
+        receiver.folder(LocalOutput("4"), (tree,), Shown(), Cancellation())
 
 
 def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path) -> None:
@@ -79,10 +93,24 @@ def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path
         ExportedTree("linux_c", None),
     )
     receiver = SessionReceiver(borrowed, Cancellation())
-    receiver.folder(LocalOutput("0", delete=True), trees, Cancellation())
+    receiver.folder(LocalOutput("0", delete=True), trees, Shown(), Cancellation())
     assert sorted(os.listdir(out)) == ["linux_a", "linux_b", "linux_c"]
     assert look(out / "linux_a") == look(tmp_path / "q")
     assert os.path.samefile(out / "linux_b/d/a", out / "linux_b/d/b")
+
+
+def test_each_platform_is_shown_by_its_name(connect: Connect, tmp_path: Path) -> None:
+    borrowed = session(connect, tmp_path, {0: FolderTarget(str(tmp_path / "out"))})
+    trees = (
+        ExportedTree("linux_a", result(tmp_path, "r", a="a"), platform="linux/a"),
+        ExportedTree("linux_b", result(tmp_path, "q", b="bb"), platform="linux/b"),
+    )
+    shown = Shown()
+    receiver = SessionReceiver(borrowed, Cancellation())
+    receiver.folder(LocalOutput("0"), trees, shown, Cancellation())
+    assert sorted(os.listdir(tmp_path / "out")) == ["linux_a", "linux_b"]
+    assert list(shown.sizes) == ["copying files linux/a", "copying files linux/b"]
+    assert all(sizes == sorted(sizes) for sizes in shown.sizes.values())
 
 
 def test_a_daemon_that_would_delete_its_own_files_is_refused(

@@ -404,6 +404,7 @@ def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
         ),
         platform_given=bool(options.platforms),
         context=MainContext(made_at=request.context.made_at),
+        several=_is_several(request),
     )
     platforms = [parse_platform(text) for text in options.platforms] or [here]
     return [general._replace(platform=platform) for platform in platforms]

@@ -12,13 +12,14 @@ from lamina.api import filemode
 from lamina.api.filesync import Stat
 from lamina.base.errors import AlreadyExists, Unsupported
 from lamina.daemon.outputs import wire_metadata
+from lamina.exporters.receiver import copying
 from lamina.session.sender import opener_of
 from lamina.session.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
+    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree, Shown
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.session.borrowed import BorrowedSession
@@ -65,21 +66,31 @@ class SessionReceiver:
             store.write(descriptor.digest, descriptor.size, (document.data,), cancel)
 
     def folder(
-        self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
+        self,
+        output: LocalOutput,
+        trees: Sequence[ExportedTree],
+        show: Shown,
+        cancel: Cancellation,
+        /,
     ) -> None:
         number = int(output.dest)
-        if all(tree.name for tree in trees) or len(trees) == 1:
-            self._send(number, sorted(trees, key=lambda tree: os.fsencode(tree.name)), cancel)
+        if not output.delete or len(trees) == 1:
+            for tree in trees:
+                with show(copying(tree.platform)) as progress:
+                    self._send(number, (tree,), progress, cancel)
             return
-        if output.delete:
+        if not all(tree.name for tree in trees):
             raise Unsupported("mode=delete with several platforms in one folder")
-        for tree in trees:
-            self._send(number, (tree,), cancel)
+        # In one go: what one of them does not have would be removed of the others.
+        ordered = sorted(trees, key=lambda tree: os.fsencode(tree.name))
+        with show(copying("")) as progress:
+            self._send(number, ordered, progress, cancel)
 
     def _send(
         self,
         number: int,
         trees: Sequence[ExportedTree],
+        progress: Callable[[int], None],
         cancel: Cancellation,
     ) -> None:
         named = {tree.name: tree for tree in trees}
@@ -94,7 +105,7 @@ class SessionReceiver:
                 raise FileNotFoundError(path)
             return opener_of(root)(rest)
 
-        self._session.send_folder(number, _stats(trees), open_file, cancel)
+        self._session.send_folder(number, _stats(trees), open_file, progress, cancel)
 
 
 def _in_memory(added: AddedFile) -> int:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina import __version__
 from lamina.api.worker import BuildkitVersion, CDIDevice, GCPolicy, WorkerRecord
 from lamina.base.likeness import BUILDKIT_VERSION
-from lamina.base.platform import host_platform, parse_platform
+from lamina.base.platform import parse_platform
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
 from lamina.llb.op import LLBPlatform
 from lamina.runtime.cdi import DeviceRegistry
+from lamina.runtime.emulation import platforms_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def describe_worker(
     if config.apparmor_profile:
         labels[f"{_LABELS}apparmor.profile"] = config.apparmor_profile
     labels.update(config.labels)
-    platforms = tuple(map(parse_platform, config.platforms)) or (host_platform(),)
+    platforms = tuple(map(parse_platform, config.platforms)) or platforms_here()
     return Worker(worker_id(root), tuple(labels.items()), platforms, tuple(policies), devices)
 
 

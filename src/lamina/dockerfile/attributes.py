@@ -103,6 +103,7 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         devices=tuple(CDIDevice(name) for name in _fields(attrs.get("devices", ""))),
         resources=_resources(attrs),
         rule_pages=PUBLIC_PAGES,
+        several=several,
     )
     mode = attrs.get("image-resolve-mode", "") or "default"
     if mode not in ("default", "pull", "local"):

@@ -112,8 +112,13 @@ class Bases:
         key = (reference, platform)
         if key not in self._images:
             try:
-                self._images[key] = self._bridge.resolve_image(reference, platform)
+                self._images[key] = self._bridge.resolve_image(
+                    reference, platform, self._title(reference, platform)
+                )
             except LaminaError as error:
+                error.during = error.during or (
+                    f"{stage.image}: failed to resolve source metadata for {reference}"
+                )
                 from lamina.dockerfile.suggest import suggest
 
                 near = suggest(stage.image, table.names())
@@ -123,6 +128,10 @@ class Bases:
                     error.hint = suggest(stage.image, _COMMON_IMAGES) or error.hint
                 raise
         return self._images[key]
+
+    def _title(self, reference: Reference, platform: Platform) -> str:
+        prefix = f"{platform} " if self._request.several else ""
+        return f"[{prefix}internal] load metadata for {reference}"
 
     def _take_context(self, stage: Stage, context: NamedContext, platform: Platform) -> None:
         stage.platform = platform
@@ -136,12 +145,13 @@ class Bases:
             reference = parse_reference(context.value)
             key = (reference, platform)
             if key not in self._images:
-                self._images[key] = self._bridge.resolve_image(reference, platform)
+                title = f"{label} load metadata for {context.value}"
+                self._images[key] = self._bridge.resolve_image(reference, platform, title)
             resolved = self._images[key]
             pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
             stage.base_config = resolved.config
             stage.config = ImageConfig.parse(resolved.config)
-            name = f"{label} {pinned.familiar}"
+            name = f"{label} {context.value}"
             stage.tree = self._image_step(f"docker-image://{pinned}", platform, name, stage)
         elif context.kind == "oci-layout":
             resolved = self._bridge.resolve_layout(context.name, context.value, platform)

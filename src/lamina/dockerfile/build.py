@@ -210,6 +210,7 @@ class DockerfileConverter:
                 head.name, stage.platform or self._request.platform
             )
         names = [name.lower() for name in self._request.no_cache_stages]
+        stage.several = self._request.several
         stage.ignore_cache = self._request.no_cache or (
             head.name in names if head.name else str(number) in names
         )

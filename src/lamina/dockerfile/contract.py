@@ -66,8 +66,9 @@ class Bridge(Protocol):
 
     def read_dockerfile(self) -> DockerfileText: ...
 
-    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
-        """Raises NotFound, Unavailable, Unsupported (platform)."""
+    def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
+        """`title` is what the step is called. Raises NotFound, Unavailable, Unsupported
+        (platform)."""
         ...
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
@@ -119,7 +120,7 @@ class FrontendRequest(NamedTuple):
 
     `no_cache` ignores the cache of every step, `no_cache_stages` of those stages. `network` is
     `default`, `none` or `host`. `platform_given` says that the user chose `platform`; then the
-    image bears it whatever its base is for.
+    image bears it whatever its base is for. `several` has steps say which platform they are for.
     """
 
     target: str
@@ -141,6 +142,7 @@ class FrontendRequest(NamedTuple):
     devices: tuple[CDIDevice, ...] = ()
     resources: LinuxResources | None = None
     rule_pages: str = OUR_PAGES
+    several: bool = False
 
 
 class FrontendResult(NamedTuple):

@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, LaminaError
+from lamina.base.gotext import listed, quoted
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.args import SILENT_ARGS
 from lamina.dockerfile.checks.steps import StepChecks
 from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.gotext import listed, quoted
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.image_config import DEFAULT_PATH, ImageConfig
 from lamina.llb.op import (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.platform import normalise, parse_platform
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.checks.text import check_description, check_node
 from lamina.dockerfile.parse import parse_instruction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lamina.base.location import Location
     from lamina.base.platform import Platform
@@ -75,6 +76,7 @@ class Stage:
         self.triggers_read = False
         self.position = 0
         self.ignore_cache = False
+        self.several = False
         self.tree: Step | None = None
         self.config: ImageConfig | None = None
         self.base_config = b""
@@ -92,14 +94,39 @@ class Stage:
         self.env[name] = value
 
     def step_name(self, text: str, *, triggered: bool = False) -> str:
-        """The next step's display name: `[builder 3/7] RUN …`."""
+        """The next step's display name: `[builder 3/7] RUN …`; one of several platforms is named:
+        `[linux/amd64->arm64 builder 3/7] RUN …`."""
         if not self.total:
             return text
         self.position += 1
         width = len(str(self.total))
         label = f"{self.label} " if self.label else ""
+        if self.several and self.platform is not None:
+            label = f"{self.platform}{_made_for(self.platform, self.env)} {label}"
         on_build = "ONBUILD " if triggered else ""
         return f"[{label}{self.position:>{width}}/{self.total}] {on_build}{text}"
+
+
+def _made_for(platform: Platform, env: Mapping[str, str]) -> str:
+    """The platform that a stage compiles for, as far as its arguments tell of another one."""
+    whole = env.get("TARGETPLATFORM")
+    try:
+        target = parse_platform(whole) if whole else None
+    except InvalidInput:
+        target = None
+    if target is None:
+        target = normalise(
+            platform._replace(
+                os=env.get("TARGETOS") or platform.os,
+                architecture=env.get("TARGETARCH") or platform.architecture,
+                variant=env.get("TARGETVARIANT", ""),
+            )
+        )
+    if target.os != platform.os:
+        return f"->{target}"
+    if target.architecture == platform.architecture:
+        return ""
+    return "->" + "/".join(filter(None, (target.architecture, target.variant)))
 
 
 class StageTable:

@@ -121,6 +121,13 @@ class Assembly:
             descriptor_annotations=of_index(annotations, Level.INDEX_DESCRIPTOR),
         )
 
+    def said(self, form: ImageForm) -> tuple[str, ...]:
+        """The names of the image as they were written, or as the frontend returned them."""
+        if form.names != (FROM_RESULT,):
+            return form.said
+        metadata = {**self._made.metadata, **form.metadata}
+        return (metadata.get(IMAGE_NAME, b"").decode(errors="replace"),)
+
     def image(self, form: ImageForm, shown: Step) -> ExportedImage:
         """The one image, without attestations. Raises as `artifact` does."""
         alone = Made(

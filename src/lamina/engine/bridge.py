@@ -84,9 +84,9 @@ class DockerfileBridge:
             shown.status(f"transferring context: {len(ignore or b'')}B")
         return DockerfileText(name, data, ignore)
 
-    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+    def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
         reference = self._build.judge().judge_image(reference, platform)
-        with step(f"[internal] load metadata for {reference}", self._events):
+        with step(title, self._events):
             resolved = self._images.resolve(reference, platform, self._cancel)
         self._build.note(ImageMaterial(str(reference), platform, resolved.digest))
         return ResolvedImage(resolved.digest, resolved.config, reference)

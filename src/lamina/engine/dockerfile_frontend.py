@@ -109,9 +109,9 @@ class ContextBridge:
             self._text = self._read()
         return self._text
 
-    def resolve_image(self, reference: Reference, platform: Platform) -> ResolvedImage:
+    def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
         reference = self._build.judge().judge_image(reference, platform)
-        with step(f"[internal] load metadata for {reference}", self._build.events):
+        with step(title, self._build.events):
             found = self._images.resolve(reference, platform, self._build.cancel)
         self._build.note(ImageMaterial(str(reference), platform, found.digest))
         return ResolvedImage(found.digest, found.config, reference)

@@ -116,10 +116,10 @@ class Exports:
                     shown,
                     self._cancel,
                 )
-        return artifact.metadata()
+        return _said_names(output, artifact, assembly)
 
     def _to_archive(self, output: ArchiveOutput, made: Made, assembly: Assembly) -> dict[str, Any]:
-        from lamina.exporters.archive import write_archive
+        from lamina.exporters.archive import dated, write_archive
 
         docker = output.kind == "docker"
         if docker and made.several:
@@ -128,7 +128,7 @@ class Exports:
                 hint="build one platform, or use type=oci or type=image",
             )
         with step(f"exporting to {output.kind} image format", self._events) as shown:
-            artifact = assembly.artifact(output.form, shown)
+            artifact = dated(assembly.artifact(output.form, shown))
             self._pool.bring(artifact.layers(), self._cancel)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
@@ -173,8 +173,7 @@ class Exports:
 
         with step("exporting to client directory", self._events) as shown:
             trees = exported_trees(made, output, self._pool, self._cancel)
-            with shown.doing("copying files"):
-                self._receiver.folder(output, trees, self._cancel)
+            self._receiver.folder(output, trees, shown.transferring, self._cancel)
 
     def _to_tar(self, output: TarOutput, made: Made) -> None:
         from lamina.engine.trees import exported_trees
@@ -191,6 +190,16 @@ def _with_dangling_name(output: ImageOutput, artifact: Artifact) -> Artifact:
         return artifact
     name = f"{output.dangling}@{artifact.target.digest}"
     return artifact._replace(names=(*artifact.names, name))
+
+
+def _said_names(output: ImageOutput, artifact: Artifact, assembly: Assembly) -> dict[str, Any]:
+    """An image's metadata, in which it is called as whoever asked for it did."""
+    metadata = artifact.metadata()
+    said = list(assembly.said(output.form))
+    said += [name for name in artifact.names if name.startswith(f"{output.dangling}@")]
+    if said:
+        metadata["image.name"] = ",".join(said)
+    return metadata
 
 
 def _stored_names(output: ImageOutput, artifact: Artifact) -> list[str]:

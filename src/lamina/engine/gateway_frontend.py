@@ -18,6 +18,7 @@ from lamina.base.errors import (
     MissingCapability,
     Unsupported,
 )
+from lamina.base.gotext import quote
 from lamina.base.oci import load_json_object
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
@@ -122,8 +123,8 @@ class _Frontend:
                 )
                 if status.code:
                     said = self._tail.decode("utf-8", "replace").strip()
-                    command = " ".join(process.args)
-                    reason = f'process "{command}" did not complete successfully: '
+                    command = quote(" ".join(process.args))
+                    reason = f"process {command} did not complete successfully: "
                     failure.append(
                         CommandFailed(
                             f"{reason}exit code: {status.code}{': ' + said if said else ''}",

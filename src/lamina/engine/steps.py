@@ -12,7 +12,7 @@ from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
 from lamina.engine.graph import internal_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lamina.base.digest import Digest
     from lamina.base.events import EventSink
@@ -51,6 +51,32 @@ class Step:
         yield
         now = time.time()
         self._events(StatusEvent(self.digest, text, now, started=started, completed=now))
+
+    @contextmanager
+    def transferring(self, text: str) -> Iterator[Callable[[int], None]]:
+        """Show a transfer; what the block is given is called with the bytes so far."""
+        started = told = time.time()
+        so_far = 0
+
+        def tell(now: float, completed: float | None) -> None:
+            self._events(
+                StatusEvent(
+                    self.digest, text, now, so_far, 0, started, completed, name="transferring"
+                )
+            )
+
+        def progress(sent: int) -> None:
+            nonlocal so_far, told
+            so_far = sent
+            now = time.time()
+            if now - told >= _PERIOD:
+                told = now
+                tell(now, None)
+
+        tell(started, None)
+        yield progress
+        now = time.time()
+        tell(now, now)
 
 
 class Meter:

@@ -49,7 +49,11 @@ def exported_trees(
                     )
                 taken[path] = platform
         epoch = epoch_of(output.epoch, part.epoch)
-        trees.append(ExportedTree(name if apart else "", root, added, epoch))
+        trees.append(
+            ExportedTree(name, root, added, epoch, platform)
+            if apart
+            else ExportedTree("", root, added, epoch)
+        )
     return trees
 
 

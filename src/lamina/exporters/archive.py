@@ -109,12 +109,17 @@ def _add_to_index(folder: str, new: list[Descriptor]) -> None:
     _replace(index_path, _writer_of(_index([*kept, *new])))
 
 
-def index_entries(artifact: Artifact) -> list[Descriptor]:
-    """The artifact's entries in `index.json`: one a name, or one alone without a name."""
+def dated(artifact: Artifact) -> Artifact:
+    """The artifact, its descriptor saying when it was made."""
     annotations = dict(artifact.target.annotations)
     annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(artifact.images[0].created))
     target = artifact.target._replace(annotations=tuple(annotations.items()))
-    return _entries(target, artifact.names)
+    return artifact._replace(target=target)
+
+
+def index_entries(artifact: Artifact) -> list[Descriptor]:
+    """The artifact's entries in `index.json`: one a name, or one alone without a name."""
+    return _entries(dated(artifact).target, artifact.names)
 
 
 def _entries(target: Descriptor, names: Sequence[str]) -> list[Descriptor]:

@@ -189,6 +189,7 @@ def _form(attributes: _Attributes, *, untagged: bool = False, inline: bool = Fal
         attributes.epoch(),
         inline,
         artifact,
+        said=names,
     )
 
 

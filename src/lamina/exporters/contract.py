@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.base.digest import Digest
@@ -110,12 +110,21 @@ class AddedFile(NamedTuple):
 
 class ExportedTree(NamedTuple):
     """A result's files: those below `root` (None: none), to lie in the folder `name` ("": at the
-    destination itself), and `added` beside them. `epoch`, in seconds, is the time of them all."""
+    destination itself), and `added` beside them. `epoch`, in seconds, is the time of them all.
+    `platform` is told if the trees are kept apart by theirs."""
 
     name: str
     root: str | None
     added: tuple[AddedFile, ...] = ()
     epoch: int | None = None
+    platform: str = ""
+
+
+class Shown(Protocol):
+    """Shows a transfer by its name for the length of a block, which tells how many bytes it has
+    come to."""
+
+    def __call__(self, text: str, /) -> AbstractContextManager[Callable[[int], None]]: ...
 
 
 class Receiver(Protocol):
@@ -139,7 +148,12 @@ class Receiver(Protocol):
         ...
 
     def folder(
-        self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
+        self,
+        output: LocalOutput,
+        trees: Sequence[ExportedTree],
+        show: Shown,
+        cancel: Cancellation,
+        /,
     ) -> None:
         """Copy trees into an output that is a folder. Raises as `file` does, and Cancelled."""
         ...

@@ -36,7 +36,7 @@ class ImageForm(NamedTuple):
     `inline_attestations`: those that are for images alone (`inline-only`) are reason enough to
     make an index. `artifact` is the form of attestation manifests, see `attestation_manifest`;
     None: the one that goes with the media types. `metadata` counts before what the frontend
-    returned under the same keys.
+    returned under the same keys. `said` are the names as they were written.
     """
 
     names: tuple[str, ...] = ()
@@ -49,6 +49,7 @@ class ImageForm(NamedTuple):
     inline_attestations: bool = False
     artifact: bool | None = None
     metadata: Mapping[str, bytes] = {}
+    said: tuple[str, ...] = ()
 
 
 class ImageOutput(NamedTuple):

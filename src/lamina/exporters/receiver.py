@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree
+    from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree, Shown
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
@@ -34,15 +34,33 @@ class LocalReceiver:
         write_layout(artifact, blobs, output.dest, cancel)
 
     def folder(
-        self, output: LocalOutput, trees: Sequence[ExportedTree], cancel: Cancellation, /
+        self,
+        output: LocalOutput,
+        trees: Sequence[ExportedTree],
+        show: Shown,
+        cancel: Cancellation,
+        /,
     ) -> None:
         from lamina.exporters.directory import export_directory
 
         for tree in trees:
             folder = os.path.join(output.dest, tree.name) if tree.name else output.dest
-            export_directory(tree.root, folder, cancel, epoch=tree.epoch, delete=output.delete)
+            with show(copying(tree.platform)) as progress:
+                export_directory(
+                    tree.root,
+                    folder,
+                    cancel,
+                    epoch=tree.epoch,
+                    delete=output.delete,
+                    progress=progress,
+                )
             for added in tree.added:
                 _add(folder, added, tree.epoch)
+
+
+def copying(platform: str) -> str:
+    """What the copying of a tree is called."""
+    return f"copying files {platform}".rstrip()
 
 
 def _add(folder: str, added: AddedFile, epoch: int | None) -> None:

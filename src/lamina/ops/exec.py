@@ -11,6 +11,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import CommandFailed, NotFound, Unsupported
 from lamina.base.events import LogEvent
 from lamina.base.gojson import encode
+from lamina.base.gotext import quote
 from lamina.llb.gojson import message
 from lamina.llb.op import (
     NO_OUTPUT,
@@ -217,8 +218,8 @@ class ExecOperation:
         assert meta is not None
         if status.code in (meta.valid_exit_codes or (0,)):
             return
-        command = " ".join(meta.args)
-        reason = f'process "{command}" did not complete successfully: exit code: {status.code}'
+        command = quote(" ".join(meta.args))
+        reason = f"process {command} did not complete successfully: exit code: {status.code}"
         hint = ""
         if status.out_of_memory:
             reason += " (out of memory)"

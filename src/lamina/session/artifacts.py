@@ -12,7 +12,7 @@ from lamina.session.folders import encoded_values
 from lamina.session.sender import send
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lamina.api.filesync import Stat
     from lamina.session.sender import Opener
@@ -23,9 +23,14 @@ _PIECE = 256 << 10
 
 
 def send_folder(
-    channel: Channel, number: int, stats: Iterable[Stat], open_file: Opener, cancel: Cancellation
+    channel: Channel,
+    number: int,
+    stats: Iterable[Stat],
+    open_file: Opener,
+    progress: Callable[[int], None],
+    cancel: Cancellation,
 ) -> None:
-    """Send a tree into the folder of output `number`.
+    """Send a tree into the folder of output `number`; `progress` hears of the bytes sent so far.
 
     Raises NotFound (the client expects no such output), Unavailable, Cancelled, and what reading
     the files raises.
@@ -38,7 +43,7 @@ def send_folder(
         asking("send the output's files", cancel),
         channel.open(filesync.SEND_DIFF_COPY, metadata, cancel) as call,
     ):
-        send(call, stats, open_file)
+        send(call, stats, open_file, progress)
         _await_end(call)
 
 

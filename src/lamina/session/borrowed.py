@@ -258,13 +258,18 @@ class BorrowedSession:
         return RemoteContent(self._channel, store_id)
 
     def send_folder(
-        self, number: int, stats: Iterable[Stat], open_file: Opener, cancel: Cancellation
+        self,
+        number: int,
+        stats: Iterable[Stat],
+        open_file: Opener,
+        progress: Callable[[int], None],
+        cancel: Cancellation,
     ) -> None:
         """Send a tree to where the client wants output `number`. See `artifacts`."""
         from lamina.session.artifacts import send_folder
 
         self._check_takes_files()
-        send_folder(self._channel, number, stats, open_file, cancel)
+        send_folder(self._channel, number, stats, open_file, progress, cancel)
 
     def open_file(
         self, number: int, metadata: Iterable[tuple[str, str]], cancel: Cancellation

@@ -29,7 +29,7 @@ from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lamina.api.filesync import Packet, Stat
     from lamina.wire.contract import Call
@@ -54,13 +54,19 @@ def opener_of(root: str) -> Opener:
     return open_file
 
 
-def send(call: Call, stats: Iterable[Stat], open_file: Opener) -> None:
-    """Send what `stats` tells of, until the receiver says that it has all it wants.
+def send(
+    call: Call,
+    stats: Iterable[Stat],
+    open_file: Opener,
+    progress: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Send what `stats` tells of, until the receiver says that it has all it wants. `progress`
+    hears of the bytes of all messages so far.
 
     Raises StatusError if the call ends before, LaminaError if a file cannot be read (the
     receiver has been told), Unavailable with what the receiver complained of.
     """
-    sending = _Sending(call, open_file)
+    sending = _Sending(call, open_file, progress)
     threads = [
         threading.Thread(target=sending.tell, args=(stats,), name="send-stats", daemon=True),
         *(
@@ -85,9 +91,11 @@ def send(call: Call, stats: Iterable[Stat], open_file: Opener) -> None:
 class _Sending:
     """What the threads of one transfer share."""
 
-    def __init__(self, call: Call, open_file: Opener) -> None:
+    def __init__(self, call: Call, open_file: Opener, progress: Callable[[int], None]) -> None:
         self._call = call
         self._open_file = open_file
+        self._progress = progress
+        self._sent = 0
         self._lock = threading.Lock()  # one message at a time
         self._files: dict[int, str] = {}
         self._wanted: SimpleQueue[tuple[int, str] | None] = SimpleQueue()
@@ -178,6 +186,8 @@ class _Sending:
     def _send(self, message: bytes) -> None:
         with self._lock:
             self._call.send(message)
+            self._sent += len(message)
+            self._progress(self._sent)
 
     def _fail(self, error: BaseException) -> None:
         """Remember the first failure, tell the receiver, and have `obey` end."""

@@ -1,4 +1,4 @@
-"""Values as Go's `fmt` prints them: history entries are compared byte by byte."""
+"""Values as Go's `fmt` prints them: people and programs compare what BuildKit writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESCAPES = {
 
 def quoted(words: Sequence[str]) -> str:
     """`%q` of strings: `["a" "b"]`."""
-    return "[" + " ".join(map(_quote, words)) + "]"
+    return "[" + " ".join(map(quote, words)) + "]"
 
 
 def listed(words: Sequence[str]) -> str:
@@ -30,7 +30,8 @@ def listed(words: Sequence[str]) -> str:
     return "[" + " ".join(words) + "]"
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """`%q` of a string."""
     if text.isprintable() and "\\" not in text and '"' not in text:
         return f'"{text}"'
     return '"' + "".join(map(_character, text)) + '"'
