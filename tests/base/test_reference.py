@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.base.reference import parse_reference
+from lamina.base.reference import full_name, parse_reference
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,16 @@ def test_any_text_parses_to_a_fixed_point_or_is_refused(text: str) -> None:
     except LaminaError:
         return
     assert parse_reference(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("a", "docker.io/library/a"),
+        ("a:1", "docker.io/library/a:1"),
+        ("localhost:5000/a", "localhost:5000/a"),
+        ("localhost:5000/a:latest", "localhost:5000/a:latest"),
+    ],
+)
+def test_a_full_name_has_no_tag_that_was_not_written(text: str, full: str) -> None:
+    assert full_name(text) == full

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -303,3 +304,28 @@ def test_ten_thousand_records(store: Store, history: History) -> None:
     assert len(found(history)) == 10_000
     make(store, HistoryConfig(0.0, 100))
     assert len(found(history)) == 100
+
+
+def test_what_tells_of_an_image_stays_with_its_record(store: Store, history: History) -> None:
+    """Clients export records: an image's documents are part of them, its layers are not."""
+    config, layer, statement = (store.blobs.put(data) for data in (b"{}", b"layer", b"{ }"))
+    entries = [
+        {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": layer, "size": 5},
+        {"mediaType": "application/vnd.in-toto+json", "digest": statement, "size": 3},
+    ]
+    told = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2}
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    document = {"schemaVersion": 2, "mediaType": kind, "config": told, "layers": entries}
+    data = json.dumps(document).encode()
+    manifest = store.blobs.put(data)
+    with history.begin(BuildHistoryRecord("one")) as running:
+        running.finish(result=Result(((0, Descriptor(kind, manifest, len(data))),)))
+    prune(store, [PruneRule(lambda record: True, all=True)], NEVER, lambda record: None)
+    left = set(store.blobs.digests())
+    assert left >= {manifest, config, statement}
+    assert layer not in left
+    again = make(store)
+    assert found(again) == ["one"]
+    again.delete("one")
+    prune(store, [PruneRule(lambda record: True, all=True)], NEVER, lambda record: None)
+    assert list(store.blobs.digests()) == []

@@ -81,6 +81,13 @@ def parse_reference(text: str) -> Reference:
     return Reference(domain, path, tag, digest)
 
 
+def full_name(text: str) -> str:
+    """A name with its registry, and no tag but the one that was written. Raises InvalidInput."""
+    reference = parse_reference(text)
+    written = ":" in text.partition("@")[0].rpartition("/")[2]
+    return str(reference if written else reference._replace(tag=""))
+
+
 def _invalid(text: str, why: str) -> InvalidInput:
     return InvalidInput(
         f'invalid reference format: "{text}": {why}',

@@ -10,7 +10,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
-from lamina.base.reference import parse_reference
+from lamina.base.reference import full_name, parse_reference
 from lamina.client.contract import (
     BuildOutcome,
     CallAnswer,
@@ -327,7 +327,7 @@ def _whole_trees(root: str) -> WarningEvent:
 
 
 def _outputs(request: BuildRequest) -> list[Output]:
-    names = request.tags
+    names = [full_name(tag) for tag in request.tags]
     args = dict(request.frontend.build_args)
     epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
     dated = {} if epoch is None else {"source-date-epoch": str(epoch)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api.control import Exporter
 from lamina.base.errors import InvalidInput, LaminaError
+from lamina.base.reference import full_name
 from lamina.dockerfile.args import parse_epoch
 from lamina.exporters.attributes import make_output
 from lamina.exporters.destination import (
@@ -121,7 +122,7 @@ def _wanted(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
         pairs = {} if epoch is None else {"source-date-epoch": str(epoch)}
         pairs |= dict(output.attributes)
         if request.tags and output.type in _IMAGES and "name" not in pairs:
-            pairs["name"] = ",".join(request.tags)
+            pairs["name"] = ",".join(map(full_name, request.tags))
         yield output.type, pairs
 
 

@@ -67,7 +67,7 @@ class History:
     def __init__(
         self, store: Store, config: HistoryConfig, log: Log, removed: Callable[[], None]
     ) -> None:
-        self.records = HistoryStore(store.database)
+        self.records = HistoryStore(store.database, store.blobs)
         self._store = store
         self._config = config
         self._log = log
@@ -75,7 +75,7 @@ class History:
         self._changed = threading.Condition()
         self._running: dict[str, RunningRecord] = {}
         self._listeners: list[deque[HistoryEvent]] = []
-        for ref in self.records.drop_orphans(store.blobs):
+        for ref in self.records.drop_orphans():
             log.warn(f"deleting build record {ref} due to missing blobs")
         self._expire()
 

@@ -6,13 +6,16 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.api.history import SCHEMA, BuildHistoryRecord
-from lamina.base.digest import Digest
+from lamina.base.digest import Digest, parse_digest
+from lamina.base.errors import LaminaError
 from lamina.daemon.history_filter import HistoryRow
+from lamina.engine.usage import documents
 from lamina.wire.protobuf import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lamina.api.descriptor import Descriptor
     from lamina.api.timestamp import Timestamp
     from lamina.stores.blobs import BlobStore
     from lamina.stores.database import Database
@@ -24,8 +27,9 @@ _AT_A_TIME = 200
 class HistoryStore:
     """Records of finished builds, by ref. Usable from any thread."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
+        self._blobs = blobs
 
     def get(self, ref: str) -> BuildHistoryRecord | None:
         row = self._database.row("SELECT record FROM builds WHERE ref = ?", ref)
@@ -55,7 +59,7 @@ class HistoryStore:
             connection.execute("DELETE FROM build_blobs WHERE ref = ?", (record.ref,))
             connection.executemany(
                 "INSERT OR IGNORE INTO build_blobs (ref, digest) VALUES (?, ?)",
-                [(record.ref, digest) for digest in _blobs(record)],
+                [(record.ref, digest) for digest in self._needed(record)],
             )
 
     def delete(self, ref: str) -> bool:
@@ -63,10 +67,10 @@ class HistoryStore:
         with self._database.write() as connection:
             return bool(connection.execute("DELETE FROM builds WHERE ref = ?", (ref,)).rowcount)
 
-    def drop_orphans(self, blobs: BlobStore) -> set[str]:
+    def drop_orphans(self) -> set[str]:
         """Forget records whose blobs were lost, as a power cut may do; their refs."""
         rows = self._database.rows("SELECT ref, digest FROM build_blobs")
-        refs = {ref for ref, digest in rows if not blobs.has(Digest(digest))}
+        refs = {ref for ref, digest in rows if not self._blobs.has(Digest(digest))}
         for ref in refs:
             self.delete(ref)
         return refs
@@ -108,6 +112,25 @@ class HistoryStore:
             refs = refs[:limit]
         for at in range(0, len(refs), _AT_A_TIME):
             yield from self._records(refs[at : at + _AT_A_TIME])
+
+    def _needed(self, record: BuildHistoryRecord) -> set[str]:
+        """The blobs that a record refers to, and what tells of its images: not their layers."""
+        found = [record.logs, record.trace, record.external_error]
+        images: set[str] = set()
+        for result in (record.result, *(result for _, result in record.results)):
+            if result is not None:
+                found += result.attestations
+                for made in result.results:
+                    images |= self._documents(made.descriptor)
+        return images | {descriptor.digest for descriptor in found if descriptor is not None}
+
+    def _documents(self, descriptor: Descriptor | None) -> set[str]:
+        if descriptor is None:
+            return set()
+        try:
+            return documents(self._blobs, parse_digest(descriptor.digest))
+        except LaminaError:
+            return set()  # whatever it is, it is nothing that tells of other blobs
 
     def _refs(
         self,
@@ -151,13 +174,3 @@ def repository_of(record: BuildHistoryRecord) -> str:
 
 def _seconds(moment: Timestamp | None) -> float:
     return 0.0 if moment is None else moment.nanoseconds / 1_000_000_000
-
-
-def _blobs(record: BuildHistoryRecord) -> set[str]:
-    """What a record needs of the store. Results that are images may be gone: they are the
-    image store's."""
-    found = [record.logs, record.trace, record.external_error]
-    for result in (record.result, *(result for _, result in record.results)):
-        if result is not None:
-            found += result.attestations
-    return {descriptor.digest for descriptor in found if descriptor is not None}

@@ -132,6 +132,8 @@ class Exports:
             self._pool.bring(artifact.layers(), self._cancel)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
+                for document in artifact.documents:  # the history of builds shows them
+                    blobs.put(document.data)
                 if output.tar:
                     with self._receiver.file(output, artifact.metadata()) as sink:
                         write_archive(artifact, blobs, sink, self._cancel, docker=docker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ HTTP = "source.http"
 LOCAL = "source.local"
 IMAGE = "image"
 """An image without a name; BuildKit has no such thing."""
+_LAYER = re.compile(r"image\.(layer|rootfs)\.")
 
 
 def cache_records(store: Store) -> list[CacheRecord]:
@@ -248,6 +250,22 @@ def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
     elif isinstance(document, Manifest):
         found.add(document.config.digest)
         found.update(layer.digest for layer in document.layers)
+    return found
+
+
+def documents(blobs: BlobStore, digest: Digest) -> set[str]:
+    """Those of `reachable` that are here and are no layers of files: manifests, configurations,
+    attestations."""
+    if not blobs.has(digest):
+        return set()
+    found = {str(digest)}
+    document = parse_manifest(blobs.read(digest))
+    if isinstance(document, Index):
+        for entry in document.manifests:
+            found |= documents(blobs, entry.digest)
+    elif isinstance(document, Manifest):
+        told = [document.config, *(e for e in document.layers if not _LAYER.search(e.media_type))]
+        found.update(entry.digest for entry in told if blobs.has(entry.digest))
     return found
 
 
