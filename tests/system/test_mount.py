@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lamina.system.mount import ShortNames
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -45,11 +47,14 @@ def test_many_layers(tmp_path: Path, count: int, writable: bool) -> None:
     script = """
 base, writable, *lowers = sys.argv[1:]
 upper, work = (base + "/upper", base + "/work") if writable == "yes" else (None, None)
-with mounted_overlay(lowers, upper, work, base + "/target") as target:
+names = ShortNames(base + "/names")
+with mounted_overlay(lowers, upper, work, base + "/target", names) as target:
     print(len(os.listdir(target)), open(target + "/same").read(), os.getcwd())
     if upper:
         open(target + "/new", "w").close()
 print(os.listdir(base + "/target"))
+with mounted_overlay(lowers, upper, work, base + "/target", names) as target:
+    assert open(target + "/same").read() == "0"
 """
     shown = in_namespace(script, str(base), "yes" if writable else "no", *map(str, lowers))
     assert shown == f"{count + 1} 0 /\n[]\n"
@@ -59,7 +64,8 @@ print(os.listdir(base + "/target"))
 def test_too_many_layers_are_said_so(tmp_path: Path) -> None:
     script = """
 try:
-    mount_overlay([f"/long/name/of/a/layer/{n}" for n in range(501)], None, None, sys.argv[1])
+    lowers = [f"/long/name/of/a/layer/{n}" for n in range(501)]
+    mount_overlay(lowers, None, None, sys.argv[1], ShortNames(""))
 except LaminaError as error:
     print(error.kind)
 """
@@ -97,3 +103,20 @@ def test_mounts_die_with_their_process(tmp_path: Path) -> None:
 def test_whether_overlay_works(tmp_path: Path) -> None:
     assert in_namespace("print(overlay_works(sys.argv[1]))", str(tmp_path)) == "True\n"
     assert os.listdir(tmp_path) == []
+
+
+def test_short_names_are_made_once_and_not_kept_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamina.system.mount._MAX_NAMES", 3)
+    names = ShortNames(str(tmp_path / "names"))
+    paths = [f"/layer/{number}" for number in range(4)]
+    with names.naming(paths[:2]) as (folder, first):
+        assert [os.readlink(os.path.join(folder, name)) for name in first] == paths[:2]
+    with names.naming(paths) as (folder, second):
+        assert second[:2] == first
+        assert [os.readlink(os.path.join(folder, name)) for name in second] == paths
+    with names.naming(paths[3:]) as (later, third):
+        assert os.readlink(os.path.join(later, third[0])) == paths[3]
+        assert os.listdir(later) == third
+    assert os.listdir(tmp_path / "names") == [os.path.basename(later)]

@@ -29,6 +29,7 @@ from lamina.stores.layers import LayerTable
 from lamina.stores.native import NativeSnapshotter
 from lamina.stores.overlay import OverlaySnapshotter
 from lamina.stores.snapshots import SnapshotStore
+from lamina.system.mount import ShortNames
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class Engine:
         self._runtime: Runtime | None = None
         self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
-        snapshotter = OverlaySnapshotter() if overlay else NativeSnapshotter()
+        names = ShortNames(os.path.join(store.scratch, "layers"))
+        snapshotter = OverlaySnapshotter(names) if overlay else NativeSnapshotter()
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
         self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")

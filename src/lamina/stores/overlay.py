@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 class OverlaySnapshotter:
+    """`names` is for stacks of many layers."""
+
     kind = "overlay"
+
+    def __init__(self, names: mount.ShortNames) -> None:
+        self._names = names
 
     def view(self, lowers: Sequence[str], target: str) -> str:
         if len(lowers) == 1:
             return lowers[0]
         if lowers:
-            mount.mount_overlay(tuple(reversed(lowers)), None, None, target)
+            mount.mount_overlay(tuple(reversed(lowers)), None, None, target, self._names)
         return target
 
     def drop(self, view: str) -> None:
@@ -44,7 +49,8 @@ class OverlaySnapshotter:
         if not lowers:
             yield staged.files
             return
-        mount.mount_overlay(tuple(reversed(lowers)), staged.files, staged.work, target)
+        upper, work = staged.files, staged.work
+        mount.mount_overlay(tuple(reversed(lowers)), upper, work, target, self._names)
         try:
             yield target
         finally:

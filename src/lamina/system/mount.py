@@ -27,6 +27,7 @@ CLONE_NEWNS = 0x00020000
 
 _PAGE = 4096
 _MAX_LAYERS = 500
+_MAX_NAMES = 20_000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,12 +65,56 @@ def unmount(target: str) -> None:
     _call("unmount", _libc.umount2(os.fsencode(target), MNT_DETACH), target)
 
 
-def mount_overlay(lowers: Sequence[str], upper: str | None, work: str | None, target: str) -> None:
+class ShortNames:
+    """Short links to folders, each made once: with 500 layers to name, options must be short.
+
+    Making them anew for each mount would take a chain of steps quadratic time, most of it.
+    Threads share it.
+
+    Args:
+        folder: where the links are put, made when first needed; whoever gives it removes it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._names: dict[str, str] = {}
+        self._links = ""
+        self._generations = 0
+
+    @contextmanager
+    def naming(self, paths: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        """A folder, and what the paths are called in it for the length of the block."""
+        with self._lock:
+            if not self._links or len(self._names) > _MAX_NAMES:
+                self._begin()
+            yield self._links, [self._names.get(path) or self._add(path) for path in paths]
+
+    def _begin(self) -> None:
+        import shutil
+
+        if self._links:
+            shutil.rmtree(self._links, ignore_errors=True)
+        self._names.clear()
+        self._generations += 1
+        links = os.path.join(self._folder, str(self._generations))
+        os.makedirs(links, mode=0o700)
+        self._links = links
+
+    def _add(self, path: str) -> str:
+        name = f"{len(self._names):x}"
+        os.symlink(path, os.path.join(self._links, name))
+        self._names[path] = name
+        return name
+
+
+def mount_overlay(
+    lowers: Sequence[str], upper: str | None, work: str | None, target: str, names: ShortNames
+) -> None:
     """Mount overlayfs of `lowers` (uppermost first) and, if writable, `upper` with `work`.
 
-    All paths are absolute. The options of mount(2) must fit a page, so many layers are named by
-    short links in a temporary folder: the kernel's own limit of 500 is reached on any version.
-    Raises Unsupported beyond it.
+    All paths are absolute. The options of mount(2) must fit a page, so many layers go by `names`:
+    the kernel's own limit of 500 is reached on any version. Raises Unsupported beyond it.
     """
     options = _overlay_options(lowers, upper, work)
     if len(os.fsencode(options)) < _PAGE:
@@ -80,21 +125,9 @@ def mount_overlay(lowers: Sequence[str], upper: str | None, work: str | None, ta
             f"{len(lowers)} layers are more than overlayfs can stack ({_MAX_LAYERS})",
             hint="merge RUN and COPY instructions, or start from a flattened image",
         )
-    import shutil
-    import tempfile
-
-    folder = tempfile.mkdtemp(prefix="lamina-")
-    try:
-        names = []
-        for index, lower in enumerate(lowers):
-            names.append(f"{index:x}")
-            os.symlink(lower, os.path.join(folder, names[-1]))
-        _in_folder(
-            folder,
-            lambda: mount("overlay", target, "overlay", 0, _overlay_options(names, upper, work)),
-        )
-    finally:
-        shutil.rmtree(folder)
+    with names.naming(lowers) as (folder, short):
+        options = _overlay_options(short, upper, work)
+        _in_folder(folder, lambda: mount("overlay", target, "overlay", 0, options))
 
 
 def _in_folder(folder: str, work: Callable[[], None]) -> None:
@@ -118,10 +151,10 @@ def _in_folder(folder: str, work: Callable[[], None]) -> None:
 
 @contextmanager
 def mounted_overlay(
-    lowers: Sequence[str], upper: str | None, work: str | None, target: str
+    lowers: Sequence[str], upper: str | None, work: str | None, target: str, names: ShortNames
 ) -> Iterator[str]:
     """`mount_overlay` for the length of the block."""
-    mount_overlay(lowers, upper, work, target)
+    mount_overlay(lowers, upper, work, target, names)
     try:
         yield target
     finally:
@@ -135,7 +168,7 @@ def overlay_works(folder: str) -> bool:
     for name in names:
         os.makedirs(name)
     try:
-        with mounted_overlay([names[0]], names[1], names[2], names[3]):
+        with mounted_overlay([names[0]], names[1], names[2], names[3], ShortNames(base)):
             os.close(os.open(os.path.join(names[3], "file"), os.O_CREAT | os.O_WRONLY))
         return os.path.exists(os.path.join(names[1], "file"))
     except Exception:
