@@ -69,7 +69,7 @@ def served(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.02)
         yield f"git://127.0.0.1:{port}"
     finally:
-        daemon.kill()
+        daemon.terminate()  # a killed wrapper leaves the daemon itself behind
         daemon.wait()
 
 
