@@ -76,7 +76,7 @@ def test_every_kind_of_event(tmp_path: Path) -> None:
         2,
     )
     assert warning.info is not None
-    assert warning.info.data == b"x\ny\nz"
+    assert (warning.info.data, warning.info.language) == (b"x\ny\nz", "Dockerfile")
     assert warning.ranges[0] == ((2, 0), (3, 0))
     assert log.steps == (1, 1, 1, 1)
     data = (tmp_path / "log").read_bytes()

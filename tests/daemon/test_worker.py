@@ -1,4 +1,4 @@
-"""What the daemon tells of itself: the devices that builds may ask for."""
+"""What the daemon tells of itself: platforms, and the devices that builds may ask for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from lamina.api.worker import CDIDevice
-from lamina.daemon.worker import Worker
+from lamina.base.platform import host_platform
+from lamina.daemon.config import WorkerConfig
+from lamina.daemon.worker import Worker, describe_worker
 from lamina.runtime.cdi import DeviceRegistry
+from lamina.runtime.emulation import platforms_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,3 +26,19 @@ def test_devices_are_told_as_they_are_now(tmp_path: Path) -> None:
         CDIDevice("v.example/c=a", True, tuple(free.items())),
         CDIDevice("v.example/c=b"),
     )
+
+
+def test_platforms_are_those_that_run_here_unless_they_are_configured(tmp_path: Path) -> None:
+    def told(*configured: str) -> list[str]:
+        config = WorkerConfig(platforms=configured)
+        worker = describe_worker(
+            str(tmp_path), config, (), overlay=True, devices=DeviceRegistry(())
+        )
+        return list(map(str, worker.platforms))
+
+    here = list(map(str, platforms_here()))
+    own = str(host_platform())
+    levels = [one for one in here if one.startswith(f"{own}/")]
+    assert told() == here
+    assert told("linux/s390x") == ["linux/s390x"]
+    assert told(own, "linux/s390x", own) == [own, "linux/s390x", *levels]

@@ -277,7 +277,11 @@ def _warning(event: WarningEvent) -> VertexWarning:
     if place is None:
         return warning
     return warning._replace(
-        info=SourceInfo(place.filename, place.text.encode("utf-8", "surrogateescape")),
+        info=SourceInfo(
+            place.filename,
+            place.text.encode("utf-8", "surrogateescape"),
+            language=place.language,
+        ),
         ranges=(Range(Position(place.start), Position(place.end)),),
     )
 

@@ -91,8 +91,19 @@ def describe_worker(
     if config.apparmor_profile:
         labels[f"{_LABELS}apparmor.profile"] = config.apparmor_profile
     labels.update(config.labels)
-    platforms = tuple(map(parse_platform, config.platforms)) or platforms_here()
+    platforms = _platforms(config.platforms)
     return Worker(worker_id(root), tuple(labels.items()), platforms, tuple(policies), devices)
+
+
+def _platforms(configured: Sequence[str]) -> tuple[Platform, ...]:
+    """Those that are configured, and whatever this machine's own comes in; all that run here if
+    none are."""
+    here = platforms_here()
+    given = tuple(dict.fromkeys(map(parse_platform, configured)))
+    if here[0] not in given:
+        return given or here
+    levels = (p for p in here if p.architecture == here[0].architecture and p not in given)
+    return (*given, *levels)
 
 
 def worker_id(root: str) -> str:

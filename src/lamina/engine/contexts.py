@@ -143,7 +143,8 @@ class Contexts:
             return NamedContext(name, "definition", value, None, self._inputs[value], config)
         if is_git_url(text):
             op = git_source(parse_git_url(text))
-            return NamedContext(name, "definition", text, None, define(op, redacted(text)))
+            source = define(op, f"[internal] load git source {redacted(text)}")
+            return NamedContext(name, "definition", text, None, source)
         if kind in ("http", "https"):
             source = define(http_source(text, "context"), f"[context {name}] {redacted(text)}")
             return NamedContext(name, "definition", text, None, source)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError, NotFound
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
@@ -120,6 +120,8 @@ class ContextBridge:
         place, _, digest = location.partition("@")
         store = place.partition(":")[0]  # the tag is for people
         attrs = (("oci.session", self._build.session.id), ("oci.store", store))
+        if not digest:
+            raise InvalidInput(f'oci-layout reference "{location}" has no digest')
         shown = parse_reference(name)._replace(tag="")
         source = self._build.engine.sources.layout(
             f"{shown}@{digest}", dict(attrs), platform, self._build.session

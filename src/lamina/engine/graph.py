@@ -8,10 +8,10 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
-from lamina.base.redact import redacted
 from lamina.engine.capabilities import LLB
 from lamina.llb.check import check_op
 from lamina.llb.codec import decode_op, encode_definition, encode_op
+from lamina.llb.names import op_name
 from lamina.llb.op import DESCRIPTION_NAME, NO_INPUT, MountType, NetMode, OpMetadata, SecurityMode
 from lamina.solver.contract import Graph, VertexSpec
 
@@ -78,12 +78,14 @@ def load_graph(
         except LaminaError as error:
             raise error.at(location) from None
         group = extra.progress_group
+        inputs = tuple((indexes[e.digest], e.output) for e in ops[digest].inputs)
         indexes[digest] = len(vertices)
         vertices.append(
             VertexSpec(
                 digest=Digest(renamed.get(digest, digest)),
-                name=dict(extra.description).get(DESCRIPTION_NAME) or _name(op),
-                inputs=tuple((indexes[e.digest], e.output) for e in ops[digest].inputs),
+                name=dict(extra.description).get(DESCRIPTION_NAME)
+                or op_name(op, [vertices[index].name for index, _ in inputs]),
+                inputs=inputs,
                 data=data,
                 ignore_cache=extra.ignore_cache,
                 location=location,
@@ -218,17 +220,6 @@ class _Texts:
         return Location(
             info.filename, first.line, last.line, text, origin, info.language, first.character
         )
-
-
-def _name(op: Op) -> str:
-    if op.source is not None:
-        return redacted(op.source.identifier)
-    if op.exec is not None and op.exec.meta is not None:
-        return " ".join(op.exec.meta.args)
-    for kind in ("file", "merge", "diff", "build"):
-        if getattr(op, kind) is not None:
-            return kind
-    return "op"
 
 
 def internal_digest(name: str) -> Digest:

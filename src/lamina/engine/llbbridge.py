@@ -231,7 +231,9 @@ class LlbBridge:
             lines = [(r.start.line, r.end.line) for r in request.ranges if r.start and r.end]
             first, last = (lines[0][0], lines[-1][1]) if lines else (0, 0)
             text = request.info.data.decode("utf-8", "surrogateescape")
-            location = Location(request.info.filename, first, last, text)
+            location = Location(
+                request.info.filename, first, last, text, language=request.info.language
+            )
         self._build.events(
             WarningEvent(
                 parse_digest(request.digest),

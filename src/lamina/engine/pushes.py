@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import LaminaError
 from lamina.registry.upload import Upload
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ def push(
         if domain not in clients:
             clients[domain] = client_of(domain)
         upload = Upload(clients[domain], reference, target, content, mirrors=done)
-        if not any(other.name == reference.name for other in done):
-            with shown.doing("pushing layers"):
-                upload.blobs(cancel, shown.meter("pushing"))
-        canonical = reference._replace(digest=target.digest)
-        with shown.doing(f"pushing manifest for {canonical}"):
-            upload.manifests(cancel)
+        try:
+            if not any(other.name == reference.name for other in done):
+                with shown.doing("pushing layers"):
+                    upload.blobs(cancel, shown.meter("pushing"))
+            canonical = reference._replace(digest=target.digest)
+            with shown.doing(f"pushing manifest for {canonical}"):
+                upload.manifests(cancel)
+        except LaminaError as error:
+            error.during = error.during or f"failed to push {reference}"
+            raise
         done.append(reference)
