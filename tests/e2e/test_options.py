@@ -223,3 +223,29 @@ def test_bad_options_are_told(
     assert failed.code == 1
     assert said in failed.err
     assert "Traceback" not in failed.err
+
+
+def test_a_policy_says_which_sources_a_build_may_have(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A name that no registry has becomes an image of the store; a folder is denied."""
+    lamina.build(context("FROM base\nRUN echo mine > /mark\n"), "-t", "mine:1")
+    converts = {
+        "action": "CONVERT",
+        "selector": {"identifier": "docker-image://registry.invalid/*:*"},
+        "updates": {"identifier": "docker-image://docker.io/library/$1:1"},
+    }
+    denies = {"action": "DENY", "selector": {"identifier": "local://context"}}
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"rules": [converts]}))
+    folder = tmp_path / "judged"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM registry.invalid/mine:latest\nCOPY a /\n")
+    (folder / "a").write_text("a")
+    option = f"--source-policy-file={policy}"
+    lamina.build(folder, option, "-o", str(tmp_path / "out"))
+    assert (tmp_path / "out/mark").read_text() == "mine\n"
+    policy.write_text(json.dumps({"rules": [converts, denies]}))
+    failed = lamina("build", option, str(folder))
+    assert failed.code == 1
+    assert "source denied by policy: local://context" in failed.err

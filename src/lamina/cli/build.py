@@ -17,12 +17,14 @@ from lamina.cli.units import parse_size
 from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions, Lent, OutputSpec
 
 if TYPE_CHECKING:
+    from lamina.api.sourcepolicy import Policy
     from lamina.base.events import Event
     from lamina.cli.flags import Parsed
     from lamina.cli.progress.choose import Display
     from lamina.client.contract import BuildOutcome
 
 _STDERR = 2
+_POLICY_FILE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 
 def run(parsed: Parsed) -> int:
@@ -125,7 +127,18 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
             parsed.all("attest"),
             {kind: parsed.text(kind) for kind in ("provenance", "sbom") if parsed.given(kind)},
         ),
+        policy=_policy(parsed),
     )
+
+
+def _policy(parsed: Parsed) -> Policy | None:
+    """`--source-policy-file`, or the file that buildx would take."""
+    path = parsed.text("source-policy-file") or os.environ.get(_POLICY_FILE, "")
+    if not path:
+        return None
+    from lamina.cli.policy_file import read_policy
+
+    return read_policy(path)
 
 
 def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:

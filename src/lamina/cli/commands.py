@@ -134,6 +134,12 @@ _BUILD = (
     Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
     Flag("secret", "Lend a secret: id=…[,src=FILE|,env=NAME]", value="SECRET", repeat=True),
     Flag("shm-size", "The size of /dev/shm in RUN steps", value="BYTES"),
+    Flag(
+        "source-policy-file",
+        "Rules about sources, as JSON",
+        value="FILE",
+        complete="file",
+    ),
     Flag("ssh", "Lend an SSH agent: default or id=SOCKET", value="AGENT", repeat=True),
     Flag("tag", "Name the image", short="t", value="NAME[:TAG]", repeat=True),
     Flag("target", "The stage to build", value="STAGE"),

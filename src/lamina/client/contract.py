@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
+    from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
     from lamina.system.cancel import Cancellation
 
@@ -141,7 +142,7 @@ class BuildRequest(NamedTuple):
 
     `tags` are image names as written; each output that has no `name` of its own gets them.
     `attests` are (type, attributes) of what is to be attested: `provenance` or `sbom`, and
-    `mode=max,…`.
+    `mode=max,…`. `policy` says which sources it may have.
     """
 
     context: ContextSpec
@@ -152,6 +153,7 @@ class BuildRequest(NamedTuple):
     cache_from: tuple[CacheSpec, ...] = ()
     cache_to: tuple[CacheSpec, ...] = ()
     attests: Pairs = ()
+    policy: Policy | None = None
 
 
 class BuildOutcome(NamedTuple):

@@ -130,6 +130,7 @@ class EmbeddedBuilder:
             ResolveMode.PULL if frontend.pull else ResolveMode.LOCAL,
             _allowed(frontend.allow, frontend.network),
             _wishes(request),
+            () if request.policy is None else (request.policy,),
         )
         engine = self.engine
         if not self._place.overlay:

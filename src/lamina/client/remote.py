@@ -86,6 +86,7 @@ class RemoteBuilder:
                 cache=caches.options(),
                 entitlements=entitlements(request.frontend),
                 exporters=tuple(outputs.exporters),
+                source_policy=request.policy,
             )
             response = self._ask(api.SOLVE, wish, api.SolveResponse, cancel)
         metadata = _metadata(response.exporter_response)
@@ -114,6 +115,7 @@ class RemoteBuilder:
                 session=session,
                 frontend_attrs=tuple(sorted(attributes.items())),
                 entitlements=entitlements(request.frontend),
+                source_policy=request.policy,
                 internal=True,
             )
             metadata = ask_frontend(self._channel, wish, name, cancel)
