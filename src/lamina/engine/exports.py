@@ -129,6 +129,8 @@ class Exports:
             )
         with step(f"exporting to {output.kind} image format", self._events) as shown:
             artifact = dated(assembly.artifact(output.form, shown))
+            if artifact.single is None:
+                shown.status(f"exporting manifest list {artifact.target.digest}")
             self._pool.bring(artifact.layers(), self._cancel)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
