@@ -7,10 +7,13 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.client.logins import ConfiguredLogins
+from lamina.client.logins import ConfiguredLogins, ConfiguredTokens
 from lamina.client.providers import EmbeddedSession
+from lamina.client.token_seeds import TokenSeeds
 from lamina.registry.credentials import DockerConfig
+from lamina.registry.hosts import configured_hosts
 from lamina.session.lent import answer_health, lend, lend_logins
+from lamina.session.tokens import lend_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +60,7 @@ def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) ->
         session = owned.enter_context(closing(EmbeddedSession(places.folders, request.lent)))
         handlers = {
             **lend(session),
-            **lend_logins(ConfiguredLogins(DockerConfig())),
+            **_logins(),
             **answer_health(),
             **outputs.handlers(),
         }
@@ -86,6 +89,12 @@ def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lendi
         contexts = tuple((named.name, places.named(named)) for named in request.context.named)
         session.lend(places.folders)
         yield Lending({}, filename, context, key, contexts)
+
+
+def _logins() -> dict[str, Handler]:
+    config = DockerConfig()
+    tokens = ConfiguredTokens(config, TokenSeeds(config.folder), configured_hosts)
+    return {**lend_logins(ConfiguredLogins(config)), **lend_tokens(tokens)}
 
 
 class _Places:

@@ -1,20 +1,31 @@
-"""What a client tells a daemon of its registry credentials."""
+"""What a client tells a daemon of its registry credentials, and the tokens it fetches with them."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from lamina.base.booleans import parse_bool
+
 if TYPE_CHECKING:
-    from lamina.registry.credentials import CredentialSource
-    from lamina.session.borrowed import Login
+    from collections.abc import Callable
+
+    from lamina.api.auth import FetchTokenRequest
+    from lamina.client.token_seeds import TokenSeeds
+    from lamina.registry.credentials import Credentials, CredentialSource
+    from lamina.registry.hosts import Hosts
+    from lamina.session.borrowed import Login, Token
+    from lamina.system.cancel import Cancellation
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+_READY_LIFE = 60.0
+_NO_TOKENS = "BUILDKIT_NO_CLIENT_TOKEN"
 
 
 class ConfiguredLogins:
     """Implements `lamina.session.lent.Logins` from Docker's configuration (or another source).
 
-    A ready bearer token cannot be lent: the protocol has no place for it.
+    A ready bearer token cannot be lent so, but is a token (`ConfiguredTokens`).
     """
 
     def __init__(self, source: CredentialSource) -> None:
@@ -23,9 +34,65 @@ class ConfiguredLogins:
     def __call__(self, host: str, /) -> Login | None:
         from lamina.session.borrowed import Login
 
-        found = self._source.lookup(_HUB if host == _HUB_HOST else host)
+        found = _lookup(self._source, host)
         if found is None:
             return None
         if found.identity_token:
             return Login("", found.identity_token)
         return Login(found.username, found.password) if found.username else None
+
+
+class ConfiguredTokens:
+    """Implements `lamina.session.tokens.Tokens` from the same.
+
+    Tokens are not kept here: a daemon keeps them, and asks again when a registry takes one no
+    more. With `BUILDKIT_NO_CLIENT_TOKEN` set there are none.
+
+    Args:
+        hosts: how registries are reached, and the services for tokens that are at one with them.
+    """
+
+    def __init__(
+        self, source: CredentialSource, seeds: TokenSeeds, hosts: Callable[[], Hosts]
+    ) -> None:
+        self._source = source
+        self._seeds = seeds
+        self._hosts = hosts
+
+    def seed(self, host: str, /) -> bytes | None:
+        """None also for who has no login: a daemon can fetch what anybody gets by itself."""
+        if parse_bool(os.environ.get(_NO_TOKENS, "")):
+            return None
+        found = _lookup(self._source, host)
+        if found is None:
+            return None
+        # With the login: tokens of who one was before are not to be used for who one is now.
+        login = (part.encode("utf-8", "surrogatepass") for part in found)
+        return b"\0".join((self._seeds.of(host), *login))
+
+    def fetch(self, request: FetchTokenRequest, cancel: Cancellation, /) -> Token:
+        from lamina.registry.auth import check_realm, fetch_token
+        from lamina.registry.credentials import BearerRequest
+        from lamina.registry.transport import Transport
+        from lamina.registry.url import make_url, parse_url
+        from lamina.session.borrowed import Token
+
+        found = _lookup(self._source, request.host)
+        if found is not None and found.registry_token:
+            return Token(found.registry_token, _READY_LIFE)
+        endpoint = self._hosts().endpoints(_domain(request.host))[-1]
+        registry = make_url(endpoint.schemes[-1], endpoint.host, "/")
+        wanted = BearerRequest(parse_url(request.realm), request.service, " ".join(request.scopes))
+        if found is not None:
+            check_realm(wanted.realm, registry)
+        with Transport() as transport:
+            token = fetch_token(transport, registry, wanted, found, endpoint.tls, cancel)
+        return Token(token.value, token.life)
+
+
+def _lookup(source: CredentialSource, host: str) -> Credentials | None:
+    return source.lookup(_domain(host))
+
+
+def _domain(host: str) -> str:
+    return _HUB if host == _HUB_HOST else host

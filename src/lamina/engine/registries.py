@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from lamina.base.errors import LaminaError
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from lamina.registry.client import RegistryClient
-    from lamina.registry.credentials import Credentials, CredentialSource
+    from lamina.registry.credentials import BearerRequest, BearerToken, Credentials, Logins
     from lamina.registry.hosts import Hosts
     from lamina.session.contract import Session
+    from lamina.system.cancel import Cancellation
+
+_T = TypeVar("_T")
 
 
 class Asker(Protocol):
@@ -42,7 +45,7 @@ class Asker(Protocol):
 class LoginsOf(Protocol):
     """Finds the logins of a session's client."""
 
-    def __call__(self, session: Session, /) -> CredentialSource: ...
+    def __call__(self, session: Session, /) -> Logins: ...
 
 
 _ASKING: ContextVar[Callable[[], Sequence[Asker]]] = ContextVar("asking", default=tuple)
@@ -111,20 +114,27 @@ class Registries:
             hosts = hosts.trusting(domain)
         if self._logins is None:
             return RegistryClient(hosts)
-        return RegistryClient(hosts, _Logins(list(map(self._logins, sessions))))
+        logins = _Logins(list(map(self._logins, sessions)))
+        return RegistryClient(hosts, logins, tokens=logins)
 
 
 class _Logins:
     """The first login that one of several clients has."""
 
-    def __init__(self, sources: Sequence[CredentialSource]) -> None:
+    def __init__(self, sources: Sequence[Logins]) -> None:
         self._sources = sources
 
     def lookup(self, domain: str) -> Credentials | None:
+        return self._first(lambda source: source.lookup(domain))
+
+    def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
+        return self._first(lambda source: source.token(domain, wanted, cancel))
+
+    def _first(self, ask: Callable[[Logins], _T | None]) -> _T | None:
         failure: LaminaError | None = None
         for source in self._sources:
             try:
-                found = source.lookup(domain)
+                found = ask(source)
             except LaminaError as error:
                 failure = failure or error
                 continue

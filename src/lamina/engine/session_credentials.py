@@ -1,17 +1,21 @@
-"""Credentials for registries from a client's session."""
+"""Credentials for registries from a client's session, or better: tokens that it fetches."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
-from lamina.registry.credentials import Anonymous, Credentials
+from lamina.registry.credentials import Anonymous, BearerToken, Credentials
 
 if TYPE_CHECKING:
-    from lamina.registry.credentials import CredentialSource
-    from lamina.session.borrowed import Login
+    from lamina.api.auth import FetchTokenRequest
+    from lamina.registry.credentials import BearerRequest, Logins
+    from lamina.session.borrowed import Login, Token
     from lamina.session.contract import Session
+    from lamina.system.cancel import Cancellation
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+_CLIENT_ID = "buildkit-client"
 
 
 class Lender(Protocol):
@@ -19,8 +23,12 @@ class Lender(Protocol):
 
     def login(self, host: str) -> Login | None: ...
 
+    def token_authority(self, host: str, salt: bytes) -> bytes | None: ...
 
-def session_logins(session: Session) -> CredentialSource:
+    def token(self, request: FetchTokenRequest, cancel: Cancellation) -> Token | None: ...
+
+
+def session_logins(session: Session) -> Logins:
     """The logins of a session's client: none if it is not one that lends any."""
     from lamina.session.borrowed import BorrowedSession
 
@@ -28,17 +36,39 @@ def session_logins(session: Session) -> CredentialSource:
 
 
 class SessionCredentials:
-    """Implements `lamina.registry.credentials.CredentialSource`. Asks anew each time: the
-    client decides, and may have something to say about it."""
+    """Implements `lamina.registry.credentials.Logins`. Asks anew each time: the client decides,
+    and may have something to say about it."""
 
     def __init__(self, session: Lender) -> None:
         self._session = session
+        # Tokens are kept for one session alone, so no key has to be known again.
+        self._salt = os.urandom(32)
 
     def lookup(self, domain: str) -> Credentials | None:
         """None: go anonymously. Raises PermissionDenied, Unavailable (the client has gone)."""
-        login = self._session.login(_HUB_HOST if domain == _HUB else domain)
+        login = self._session.login(_host(domain))
         if login is None:
             return None
         if not login.username:
             return Credentials(identity_token=login.secret)
         return Credentials(login.username, login.secret)
+
+    def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
+        """None as well for a client without a login: what anybody gets, it need not fetch, and
+        another one that waits for the same may have one."""
+        from lamina.api.auth import FetchTokenRequest
+        from lamina.session.tokens import is_nobodys
+
+        host = _host(domain)
+        key = self._session.token_authority(host, self._salt)
+        if key is None or is_nobodys(key, self._salt):
+            return None
+        request = FetchTokenRequest(
+            _CLIENT_ID, host, str(wanted.realm), wanted.service, tuple(wanted.scope.split())
+        )
+        token = self._session.token(request, cancel)
+        return None if token is None else BearerToken(token.value, token.life)
+
+
+def _host(domain: str) -> str:
+    return _HUB_HOST if domain == _HUB else domain

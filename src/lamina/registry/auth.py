@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
 from lamina.base.oci import load_json_object
+from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Transport
 from lamina.registry.url import Url, parse_url
@@ -15,11 +16,12 @@ from lamina.registry.url import Url, parse_url
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lamina.registry.credentials import Credentials, CredentialSource
+    from lamina.registry.credentials import Credentials, CredentialSource, TokenSource
     from lamina.system.cancel import Cancellation
 
 _TOKEN_LIMIT = 1 << 20
 _DEFAULT_LIFE = 60.0
+_LONGEST_LIFE = 3600.0 * 24 * 366
 _SEPARATORS = frozenset(' \t",=')
 
 
@@ -84,11 +86,18 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 class Authorizer:
-    """Remembers what each origin wanted, and the tokens got. Threads share it."""
+    """Remembers what each origin wanted, and the tokens got. Threads share it.
 
-    def __init__(self, transport: Transport, source: CredentialSource) -> None:
+    Args:
+        tokens: asked for tokens before `source` is for credentials.
+    """
+
+    def __init__(
+        self, transport: Transport, source: CredentialSource, tokens: TokenSource | None = None
+    ) -> None:
         self._transport = transport
         self._source = source
+        self._tokens = tokens
         self._lock = threading.Lock()
         self._headers: dict[tuple[object, ...], tuple[str, float]] = {}
 
@@ -109,14 +118,22 @@ class Authorizer:
     ) -> str:
         """Get what a 401 from `url` asks for. Raises PermissionDenied, Unavailable."""
         offered = [c for text in challenges for c in parse_challenges(text)]
-        credentials = self._source.lookup(domain)
         for challenge in offered:
             if challenge.scheme == "bearer":
-                value, life = self._token(challenge, url, scope, credentials, tls, cancel)
+                wanted = BearerRequest(
+                    parse_url(challenge.get("realm"), url),
+                    challenge.get("service"),
+                    challenge.get("scope") or scope,
+                )
+                token = self._token(wanted, url, domain, tls, cancel)
+                # Not used in its last moments, so that it is still good when it arrives.
+                value, life = "Bearer " + token.value, max(token.life * 0.9 - 2.0, 5.0)
                 break
-            if challenge.scheme == "basic" and credentials is not None and credentials.username:
-                value, life = basic(credentials), float("inf")
-                break
+            if challenge.scheme == "basic":
+                credentials = self._source.lookup(domain)
+                if credentials is not None and credentials.username:
+                    value, life = basic(credentials), float("inf")
+                    break
         else:
             raise denied(domain, "it wants a login")
         with self._lock:
@@ -124,50 +141,70 @@ class Authorizer:
         return value
 
     def _token(
-        self,
-        challenge: Challenge,
-        url: Url,
-        scope: str,
-        credentials: Credentials | None,
-        tls: Tls,
-        cancel: Cancellation,
-    ) -> tuple[str, float]:
-        if credentials is not None and credentials.registry_token:
-            return "Bearer " + credentials.registry_token, float("inf")
-        realm = parse_url(challenge.get("realm"), url)
-        if credentials is not None and realm.scheme == "http" and url.scheme == "https":
-            raise PermissionDenied(
-                f"{url.authority} wants the login sent to {realm} without encryption; it was not"
-            )
-        same_host = realm.host == url.host
-        request = token_request(
-            realm,
-            challenge.get("service"),
-            challenge.get("scope") or scope,
-            credentials,
-            tls if same_host else Tls(),
+        self, wanted: BearerRequest, url: Url, domain: str, tls: Tls, cancel: Cancellation
+    ) -> BearerToken:
+        if self._tokens is not None and not _downgrades(wanted.realm, url):
+            lent = self._tokens.token(domain, wanted, cancel)
+            if lent is not None:
+                return lent
+        credentials = self._source.lookup(domain)
+        if credentials is not None:
+            if credentials.registry_token:
+                return BearerToken(credentials.registry_token, float("inf"))
+            check_realm(wanted.realm, url)
+        return fetch_token(self._transport, url, wanted, credentials, tls, cancel)
+
+
+def check_realm(realm: Url, registry: Url) -> None:
+    """Raises PermissionDenied if a login were to go without encryption, unlike the registry."""
+    if _downgrades(realm, registry):
+        host = registry.authority
+        raise PermissionDenied(
+            f"{host} wants the login sent to {realm} without encryption; it was not",
+            hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
         )
-        with self._transport.send(request, cancel) as response:
-            data = response.read_all(_TOKEN_LIMIT)
-            status = response.status
-        if status in (400, 401, 403, 404):
-            raise denied(url.authority, f"its token service {realm.authority} refused")
-        if status != 200:
-            raise Unavailable(f"the token service {realm.authority} answered {status}")
-        document = load_json_object(data, f"answer of the token service {realm.authority}")
-        return _read_token(document, realm)
 
 
-def _read_token(document: dict[str, Any], realm: Url) -> tuple[str, float]:
+def _downgrades(realm: Url, registry: Url) -> bool:
+    return realm.scheme == "http" and registry.scheme == "https"
+
+
+def fetch_token(
+    transport: Transport,
+    registry: Url,
+    wanted: BearerRequest,
+    credentials: Credentials | None,
+    tls: Tls,
+    cancel: Cancellation,
+) -> BearerToken:
+    """Ask a registry's service for tokens; `tls` is the registry's, for a service on its host.
+
+    Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
+    """
+    realm = wanted.realm
+    tls = tls if realm.host == registry.host else Tls()
+    request = token_request(realm, wanted.service, wanted.scope, credentials, tls)
+    with transport.send(request, cancel) as response:
+        data = response.read_all(_TOKEN_LIMIT)
+        status = response.status
+    if status in (400, 401, 403, 404):
+        whom = "" if credentials is None else " the login"
+        raise denied(registry.authority, f"its token service {realm.authority} refused{whom}")
+    if status != 200:
+        raise Unavailable(f"the token service {realm.authority} answered {status}")
+    document = load_json_object(data, f"answer of the token service {realm.authority}")
+    return _read_token(document, realm)
+
+
+def _read_token(document: dict[str, Any], realm: Url) -> BearerToken:
     token = document.get("token") or document.get("access_token")
-    if not isinstance(token, str) or not token.isprintable():
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise Corrupt(f"the token service {realm.authority} gave no token")
     try:
         life = float(document.get("expires_in") or _DEFAULT_LIFE)
     except (TypeError, ValueError):
         life = _DEFAULT_LIFE
-    # Not used in its last moments, so that it is still good when it arrives.
-    return "Bearer " + token, max(life * 0.9 - 2.0, 5.0)
+    return BearerToken(token, life if 0 < life < _LONGEST_LIFE else _DEFAULT_LIFE)
 
 
 def token_request(

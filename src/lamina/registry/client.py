@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lamina.base.reference import Reference
+    from lamina.registry.credentials import TokenSource
 
 _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
@@ -44,6 +45,7 @@ class RegistryClient:
         hosts: mirrors, schemes and TLS by registry name.
         credentials: who we are; `docker login`'s file unless said otherwise.
         patience: time-outs and tries.
+        tokens: who fetches tokens for us, where somebody does.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class RegistryClient:
         hosts: Hosts = Hosts(),  # noqa: B008 -- immutable
         credentials: CredentialSource | None = None,
         patience: Patience = Patience(),  # noqa: B008 -- immutable
+        tokens: TokenSource | None = None,
     ) -> None:
         self._hosts = hosts
         self._transport = Transport(patience)
-        self._exchange = Exchange(self._transport, credentials or DockerConfig())
+        self._exchange = Exchange(self._transport, credentials or DockerConfig(), tokens)
         self._lock = threading.Lock()
         self._manifests: dict[Digest, bytes] = {}
 

@@ -10,6 +10,9 @@ from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, from_os
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.registry.url import Url
+    from lamina.system.cancel import Cancellation
+
 HUB_KEY = "https://index.docker.io/v1/"
 
 
@@ -33,10 +36,45 @@ class CredentialSource(Protocol):
         ...
 
 
+class BearerRequest(NamedTuple):
+    """What a Bearer challenge wants a token for; `scope` has the scopes with spaces between."""
+
+    realm: Url
+    service: str
+    scope: str
+
+
+class BearerToken(NamedTuple):
+    """`life` in seconds."""
+
+    value: str
+    life: float
+
+    def __repr__(self) -> str:
+        return f"BearerToken(…, {self.life})"
+
+
+class TokenSource(Protocol):
+    """Somebody who fetches tokens, so that nobody else has to know the login."""
+
+    def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
+        """None if it does not for this registry. Raises PermissionDenied, Unavailable, Cancelled.
+
+        `domain` is as in `CredentialSource`.
+        """
+
+
+class Logins(CredentialSource, TokenSource, Protocol):
+    """Somebody's credentials, or the tokens that he fetches with them."""
+
+
 class Anonymous:
     """Knows nobody."""
 
     def lookup(self, domain: str) -> Credentials | None:
+        return None
+
+    def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
         return None
 
 
@@ -49,6 +87,10 @@ class DockerConfig:
     def __init__(self, path: str | None = None) -> None:
         self._path = path or config_path()
         self._document: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self._path)
 
     def lookup(self, domain: str) -> Credentials | None:
         document = self._load()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from lamina.base.reference import Reference
-    from lamina.registry.credentials import CredentialSource
+    from lamina.registry.credentials import CredentialSource, TokenSource
     from lamina.registry.hosts import Endpoint
     from lamina.system.cancel import Cancellation
 
@@ -61,9 +61,14 @@ class Call(NamedTuple):
 class Exchange:
     """Remembers which scheme works for which host, and the logins. Threads share it."""
 
-    def __init__(self, transport: Transport, credentials: CredentialSource) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: CredentialSource,
+        tokens: TokenSource | None = None,
+    ) -> None:
         self._transport = transport
-        self._auth = Authorizer(transport, credentials)
+        self._auth = Authorizer(transport, credentials, tokens)
         self._schemes: dict[str, str] = {}
 
     def ask(self, call: Call, cancel: Cancellation) -> Response:

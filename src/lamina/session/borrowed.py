@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.api import auth, exporter, filesync, policysession, secrets, ssh, upload
 from lamina.api.message import unary
 from lamina.api.stream import chunks
-from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, from_os_error
 from lamina.session.failure import ABSENT, asking
 from lamina.session.folders import fetch_folder, filters_of
 from lamina.system.flight import Flights
@@ -186,7 +186,7 @@ class BorrowedSession:
     def token(self, request: auth.FetchTokenRequest, cancel: Cancellation) -> Token | None:
         """A token that the client fetches itself; None if it does not do such things.
 
-        Raises PermissionDenied, Unavailable, Cancelled.
+        Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
         with asking(f"have the client fetch a token for {request.host}", cancel):
             try:
@@ -202,6 +202,9 @@ class BorrowedSession:
                 if error.code is Code.UNIMPLEMENTED:
                     return None
                 raise
+        # It goes into a header.
+        if not response.token or not response.token.isascii() or not response.token.isprintable():
+            raise Corrupt(f"what the client fetched for {request.host} is no token")
         return Token(response.token, float(response.expires_in or 60))
 
     def token_authority(self, host: str, salt: bytes) -> bytes | None:
@@ -225,18 +228,6 @@ class BorrowedSession:
                     return None
                 raise
         return response.public_key if len(response.public_key) == 32 else None
-
-    def signed(self, host: str, salt: bytes, payload: bytes) -> bytes:
-        """`payload` signed with that key: 64 bytes of signature, then the payload."""
-        with asking(f"have the client prove its key for {host}"):
-            response = unary(
-                self._channel,
-                auth.VERIFY_TOKEN_AUTHORITY,
-                auth.VerifyTokenAuthorityRequest(host, payload, salt),
-                auth.VerifyTokenAuthorityResponse,
-                auth.SCHEMA,
-            )
-        return response.signed
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
         """The stream that `http://<host><path>` stands for (a context on standard input).

@@ -47,10 +47,8 @@ def lend(session: Session) -> dict[str, Handler]:
 
 
 def lend_logins(logins: Logins) -> dict[str, Handler]:
-    """The service for registry credentials.
-
-    There is no `FetchToken`: a daemon that is told so asks for the credentials instead.
-    """
+    """The service for registry credentials. Daemons that know of tokens (`tokens.lend_tokens`)
+    prefer those."""
 
     def credentials(call: ServerCall) -> None:
         request = request_of(call, auth.CredentialsRequest, auth.SCHEMA)

@@ -1,0 +1,95 @@
+"""Tokens for registries that a client fetches, so that its passwords stay with it.
+
+The client shows the daemon a key (Ed25519) for each registry that it knows a login for; a daemon
+that is shown the same key again, and has it proved, may use tokens of before. Keys come of the
+daemon's salt and of what nobody but the client knows, so no two daemons are shown the same.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.api import auth
+from lamina.api.message import text_request_of
+from lamina.base.errors import LaminaError
+from lamina.wire.contract import Code, StatusError
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    from lamina.session.borrowed import Token
+    from lamina.system.cancel import Cancellation
+    from lamina.wire.contract import Handler, ServerCall
+
+
+class Tokens(Protocol):
+    """Fetches tokens as whoever the client is."""
+
+    def seed(self, host: str, /) -> bytes | None:
+        """What nobody else knows and only changes with the login; None if it fetches none."""
+
+    def fetch(self, request: auth.FetchTokenRequest, cancel: Cancellation, /) -> Token:
+        """Raises PermissionDenied, Unavailable, InvalidInput, Corrupt, Cancelled."""
+
+
+def lend_tokens(tokens: Tokens) -> dict[str, Handler]:
+    """The service for tokens, beside that for credentials (`lent.lend_logins`)."""
+    lent = _Lent(tokens)
+    return {
+        auth.GET_TOKEN_AUTHORITY: lent.authority,
+        auth.VERIFY_TOKEN_AUTHORITY: lent.verify,
+        auth.FETCH_TOKEN: lent.fetch,
+    }
+
+
+def is_nobodys(key: bytes, salt: bytes) -> bool:
+    """Whether a key is the one that all clients without a login show (so do buildx, buildctl)."""
+    from lamina.session.ed25519 import public_key
+
+    return key == public_key(_key(salt, b""))
+
+
+class _Lent:
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def authority(self, call: ServerCall) -> None:
+        from lamina.session.ed25519 import public_key
+
+        request = text_request_of(call, auth.GetTokenAuthorityRequest, auth.SCHEMA)
+        key = public_key(self._key(request.host, request.salt))
+        call.send(encode(auth.GetTokenAuthorityResponse(key), auth.SCHEMA))
+
+    def verify(self, call: ServerCall) -> None:
+        from lamina.session.ed25519 import sign
+
+        request = text_request_of(call, auth.VerifyTokenAuthorityRequest, auth.SCHEMA)
+        signature = sign(self._key(request.host, request.salt), request.payload)
+        response = auth.VerifyTokenAuthorityResponse(signature + request.payload)
+        call.send(encode(response, auth.SCHEMA))
+
+    def fetch(self, call: ServerCall) -> None:
+        request = text_request_of(call, auth.FetchTokenRequest, auth.SCHEMA)
+        try:
+            token = self._tokens.fetch(request, call.cancel)
+        except LaminaError as error:
+            if not error.hint:
+                raise
+            # Only the reason travels; and it is the client's user who can help it.
+            told = error.again()
+            told.reason = f"{error.reason} ({error.hint})"
+            raise told from error
+        # Made just now, by whichever clock.
+        response = auth.FetchTokenResponse(token.value, max(1, int(token.life)))
+        call.send(encode(response, auth.SCHEMA))
+
+    def _key(self, host: str, salt: bytes) -> bytes:
+        seed = self._tokens.seed(host)
+        if seed is None:
+            # By this code a daemon is told to go on with `Credentials`.
+            raise StatusError(Code.UNAVAILABLE, f"the client fetches no tokens for {host}")
+        return _key(salt, seed)
+
+
+def _key(salt: bytes, seed: bytes) -> bytes:
+    return hmac.digest(salt, seed, "sha256")

@@ -1,0 +1,119 @@
+"""Registries that want tokens: the client fetches them, and the daemon never hears its password."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from commands import RemoteLamina
+from daemon_process import DaemonProcess
+from token_registry import TokenService, running_token_registry, write_login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[tuple[str, TokenService]]:
+    with running_token_registry(tmp_path / "registry") as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    with DaemonProcess(tmp_path / "store") as daemon:
+        yield daemon
+
+
+class Client(RemoteLamina):
+    """The command with a login of its own."""
+
+    def __init__(
+        self, root: Path, daemon: DaemonProcess, host: str, password: str = "secret", **entry: str
+    ) -> None:
+        config = write_login(root / "docker", host, password, **entry)
+        super().__init__(root, daemon.address, DOCKER_CONFIG=str(config))
+
+
+@pytest.mark.parametrize("entry", [{}, {"identitytoken": "identity"}])
+def test_the_password_stays_with_the_client(
+    registry: tuple[str, TokenService],
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    tmp_path: Path,
+    entry: dict[str, str],
+) -> None:
+    host, service = registry
+    client = Client(tmp_path, daemon, host, **entry)
+    client.build(context("RUN echo mine > /file\n"), "-t", f"{host}/team/app", "--push")
+    assert any("repository:team/app:pull,push" in asked.scopes for asked in service.asked)
+    with DaemonProcess(tmp_path / "elsewhere", socket_name="e.sock") as other:
+        client.address = other.address
+        using = tmp_path / "using"
+        using.mkdir()
+        (using / "Dockerfile").write_text(f"FROM {host}/team/app\nRUN cp /file /copy\n")
+        client.build(using, "-o", str(tmp_path / "out"))
+        assert (tmp_path / "out/copy").read_text() == "mine\n"
+        daemons = {daemon.process.pid, other.process.pid}
+        assert service.asked
+        for asked in service.asked:
+            assert asked.who == (entry.get("identitytoken") or "user:secret")
+            assert asked.pids
+            assert not asked.pids & daemons
+
+
+def test_a_client_without_tokens_lends_its_password(
+    registry: tuple[str, TokenService],
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    host, service = registry
+    client = Client(tmp_path, daemon, host)
+    build = ("build", "-t", f"{host}/app", "--push", str(context("RUN echo > /file\n")))
+    done = client(*build, env={"BUILDKIT_NO_CLIENT_TOKEN": "1"})
+    assert done.code == 0, done.err
+    assert all(daemon.process.pid in asked.pids for asked in service.asked)
+
+
+def test_who_has_no_login_is_nobody(
+    registry: tuple[str, TokenService],
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    host, service = registry
+    client = Client(tmp_path, daemon, "other.example")
+    done = client("build", "-t", f"{host}/app", "--push", str(context("RUN echo > /file\n")))
+    assert done.code == 1
+    assert f"{host} denied access: its token service" in done.err
+    assert {asked.who for asked in service.asked} == {"nobody"}
+
+
+def test_what_goes_wrong_is_told(
+    registry: tuple[str, TokenService],
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    host, service = registry
+    build = ("build", "-t", f"{host}/app", "--push", str(context("RUN echo > /file\n")))
+    wrong = Client(tmp_path, daemon, host, "guess")(*build)
+    assert wrong.code == 1
+    assert f"{host} denied access: its token service" in wrong.err
+    assert "refused the login" in wrong.err
+    assert "guess" not in wrong.err
+    client = Client(tmp_path, daemon, host)
+    service.valid = -3600
+    old = client(*build)
+    assert old.code == 1
+    assert f"{host} denied access" in old.err
+    service.valid = 300
+    service.stop()
+    down = client(*build)
+    assert down.code == 1
+    assert f"have the client fetch a token for {host}: cannot talk to 127.0.0.1" in down.err
+    service.start()
+    assert client(*build).code == 0

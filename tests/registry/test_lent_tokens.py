@@ -1,0 +1,90 @@
+"""Tokens that somebody else fetches, at a registry that takes nothing else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.base.errors import NotFound, PermissionDenied, Unavailable
+from lamina.base.reference import parse_reference
+from lamina.registry.client import RegistryClient
+from lamina.registry.credentials import Anonymous, BearerRequest, BearerToken
+from token_registry import TokenService, running_token_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.registry.transport import Patience
+    from lamina.system.cancel import Cancellation
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, TokenService]]:
+    with running_token_registry(tmp_path_factory.mktemp("tokens") / "registry") as running:
+        yield running
+
+
+class Somebody:
+    """Implements `TokenSource`. Fetches as often as it is asked."""
+
+    def __init__(self, service: TokenService, error: Exception | None = None) -> None:
+        self.service = service
+        self.error = error
+        self.asked: list[tuple[str, BearerRequest]] = []
+
+    def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
+        self.asked.append((domain, wanted))
+        if self.error is not None:
+            raise self.error
+        return BearerToken(self.service.token(tuple(wanted.scope.split())), 300)
+
+
+def test_a_token_that_is_over_early_is_fetched_anew(
+    registry: tuple[str, TokenService], patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, service = registry
+    somebody = Somebody(service)
+    reference = parse_reference(f"{host}/team/none:1")
+    with RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client:
+        # The registry bears with clocks that are a minute off.
+        monkeypatch.setattr(service, "valid", -57)
+        for _ in range(2):
+            with pytest.raises(NotFound):
+                client.resolve(reference)
+        assert [(domain, str(asked.realm)) for domain, asked in somebody.asked] == [
+            (host, service.realm)
+        ]
+        assert somebody.asked[0][1][1:] == ("here", "repository:team/none:pull")
+        time.sleep(4)
+        monkeypatch.setattr(service, "valid", 300)
+        with pytest.raises(NotFound):
+            client.resolve(reference)
+        assert len(somebody.asked) == 2
+        # The registry itself is nobody's to ask for tokens: somebody does.
+        assert not service.asked
+
+
+def test_a_token_that_the_registry_does_not_take_is_refused_once(
+    registry: tuple[str, TokenService], patience: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, service = registry
+    monkeypatch.setattr(service, "valid", -3600)
+    somebody = Somebody(service)
+    with (
+        RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client,
+        pytest.raises(PermissionDenied, match=f"{host} denied access"),
+    ):
+        client.resolve(parse_reference(f"{host}/team/none:1"))
+    assert len(somebody.asked) == 1
+
+
+def test_who_cannot_fetch_says_so(registry: tuple[str, TokenService], patience: Patience) -> None:
+    host, service = registry
+    somebody = Somebody(service, Unavailable("the client has gone"))
+    with (
+        RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client,
+        pytest.raises(Unavailable, match="the client has gone"),
+    ):
+        client.resolve(parse_reference(f"{host}/team/none:1"))
