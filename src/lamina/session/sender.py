@@ -61,7 +61,7 @@ def send(
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Send what `stats` tells of, until the receiver says that it has all it wants. `progress`
-    hears of the bytes of all messages so far.
+    hears of the bytes so far, of stats and of content as they are sent.
 
     Raises StatusError if the call ends before, LaminaError if a file cannot be read (the
     receiver has been told), Unavailable with what the receiver complained of.
@@ -110,7 +110,7 @@ class _Sending:
                     return
                 if not stat.mode & filemode.TYPE:
                     self._files[number] = stat.path
-                self._send(encode_stat(stat))
+                self._send_counted(encode_stat(stat))
             self._send(encode_last_stat())
         except Exception as error:
             self._fail(error)
@@ -176,7 +176,7 @@ class _Sending:
             while chunk := os.read(fd, _CHUNK):
                 if self._stopped:
                     return
-                self._send(encode_data(number, chunk))
+                self._send_counted(encode_data(number, chunk))
             self._send(encode_data(number, b""))
         except OSError as error:
             raise from_os_error(error, f"read the file {path}") from error
@@ -184,6 +184,11 @@ class _Sending:
             os.close(fd)
 
     def _send(self, message: bytes) -> None:
+        with self._lock:
+            self._call.send(message)
+
+    def _send_counted(self, message: bytes) -> None:
+        """Send what is part of the files: what only ends things is not counted, as in fsutil."""
         with self._lock:
             self._call.send(message)
             self._sent += len(message)
