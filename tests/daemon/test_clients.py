@@ -111,6 +111,20 @@ def test_a_step_of_two_builds_runs_once(
     assert (tmp_path / "two/log").read_text() == "run\n"
 
 
+def test_who_comes_late_sees_the_step_from_its_beginning(
+    client: RemoteLamina, context: Callable[..., Path]
+) -> None:
+    folder = context(SLOW.replace("sleep 2", "sleep 8"))
+    said = " begun\n"  # by the step, not in its name
+    with Watched(client, folder) as first:
+        first.until(said)
+        with Watched(client, folder) as second:
+            second.until(said)
+            assert first.process.poll() is None
+            assert (first.end(), second.end()) == (0, 0), first.log + second.log
+            assert second.log.count(said) == 1
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_step_lives_as_long_as_one_build_waits_for_it(
     client: RemoteLamina, context: Callable[..., Path], how: signal.Signals
