@@ -210,6 +210,7 @@ def test_ssh_agents_and_keys_are_lent(
         (["--output", "type=nope"], "nope"),
         (["--build-context", "x=oci-layout:///nowhere"], "/nowhere"),
         (["-f", "absent"], "absent"),
+        (["-o", "type=oci,dest=/absent/x.tar"], "--output /absent/x.tar: there is no folder"),
         (["--secret", "id=x,src=/absent"], "/absent"),
         (["--ulimit", "nofile=x"], "ulimit"),
         (["--nope"], "--nope"),

@@ -17,6 +17,8 @@ from lamina.cli.units import parse_size
 from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions, Lent, OutputSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import Event
     from lamina.cli.flags import Parsed
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import BuildOutcome
 
 _STDERR = 2
+_ARCHIVES = ("tar", "oci", "docker")
 _POLICY_FILE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 
@@ -37,7 +40,7 @@ def run(parsed: Parsed) -> int:
         call = parse_call(parsed)
     request = request_without_context(parsed)
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
-    _prepare_files(iid_file, metadata_file)
+    _prepare_files(request.outputs, iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
     fetched = not builder_address(parsed)  # a daemon fetches by itself what is elsewhere
@@ -175,9 +178,13 @@ def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
     return output._replace(attributes=tuple({**dict(pairs), **dict(output.attributes)}.items()))
 
 
-def _prepare_files(iid_file: str, metadata_file: str) -> None:
+def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: str) -> None:
     from lamina.cli.atomic import check_folder
 
+    for output in outputs:
+        dest = dict(output.attributes).get("dest", "")
+        if output.type in _ARCHIVES and dest not in ("", "-"):
+            check_folder(dest, "output")
     if metadata_file:
         check_folder(metadata_file, "metadata-file")
     if iid_file:
