@@ -120,7 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if known else 401)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(OSError):  # who asked may have gone
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -88,3 +90,23 @@ def test_who_cannot_fetch_says_so(registry: tuple[str, TokenService], patience: 
         pytest.raises(Unavailable, match="the client has gone"),
     ):
         client.resolve(parse_reference(f"{host}/team/none:1"))
+
+
+def test_what_many_want_at_once_is_fetched_once(
+    registry: tuple[str, TokenService], patience: Patience
+) -> None:
+    host, service = registry
+    somebody = Somebody(service)
+    reference = parse_reference(f"{host}/team/none:1")
+    together = threading.Barrier(8)
+    with RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client:
+
+        def ask(_: int) -> type[Exception]:
+            together.wait()
+            with pytest.raises(NotFound) as failed:
+                client.resolve(reference)
+            return failed.type
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(8))) == {NotFound}
+    assert len(somebody.asked) == 1

@@ -12,6 +12,7 @@ from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Transport
 from lamina.registry.url import Url, parse_url
+from lamina.system.flight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +101,7 @@ class Authorizer:
         self._tokens = tokens
         self._lock = threading.Lock()
         self._headers: dict[tuple[object, ...], tuple[str, float]] = {}
+        self._answering: Flights[str] = Flights()
 
     def header(self, url: Url, scope: str) -> str:
         """The Authorization to send with a request, "" for none (yet)."""
@@ -115,8 +117,31 @@ class Authorizer:
         domain: str,
         tls: Tls,
         cancel: Cancellation,
+        sent: str,
     ) -> str:
-        """Get what a 401 from `url` asks for. Raises PermissionDenied, Unavailable."""
+        """Get what a 401 from `url` asks for, when `sent` is what it does not take.
+
+        Raises PermissionDenied, Unavailable.
+        """
+
+        def answer() -> str:
+            # Many are refused at once, but what the first of them gets is good for all.
+            known = self.header(url, scope)
+            if known and known != sent:
+                return known
+            return self._answer(url, challenges, scope, domain, tls, cancel)
+
+        return self._answering.run((*url.origin, scope, sent), answer)
+
+    def _answer(
+        self,
+        url: Url,
+        challenges: Sequence[str],
+        scope: str,
+        domain: str,
+        tls: Tls,
+        cancel: Cancellation,
+    ) -> str:
         offered = [c for text in challenges for c in parse_challenges(text)]
         for challenge in offered:
             if challenge.scheme == "bearer":
@@ -188,8 +213,11 @@ def fetch_token(
         data = response.read_all(_TOKEN_LIMIT)
         status = response.status
     if status in (400, 401, 403, 404):
-        whom = "" if credentials is None else " the login"
-        raise denied(registry.authority, f"its token service {realm.authority} refused{whom}")
+        refusal = denied(registry.authority, f"its token service {realm.authority} refused")
+        if credentials is not None:
+            refusal.reason += " the login"
+            refusal.hint = f"if it is old or wrong, `docker login {registry.authority}` again"
+        raise refusal
     if status != 200:
         raise Unavailable(f"the token service {realm.authority} answered {status}")
     document = load_json_object(data, f"answer of the token service {realm.authority}")

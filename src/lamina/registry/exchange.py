@@ -126,7 +126,7 @@ class Exchange:
                     raise denied(domain, f"no access to {call.reference.path or 'it'}")
                 tried = True
                 authorization = self._auth.answer(
-                    url, challenges, scope, domain, endpoint.tls, cancel
+                    url, challenges, scope, domain, endpoint.tls, cancel, authorization
                 )
             else:
                 return response
