@@ -105,6 +105,29 @@ def test_what_a_frontend_says_of_an_image(with_engine: WithEngine) -> None:
     assert config["history"][0]["created"] == "2001-09-09T01:46:40Z"
 
 
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({"name": "host:1/a"}, "host:1/a"),
+        ({"name": "a:1, host:1/b"}, "a:1,host:1/b"),
+        ({"name": "*"}, "chosen"),
+        ({}, None),
+    ],
+)
+def test_images_are_called_as_who_asked_called_them(
+    with_engine: WithEngine, attributes: dict[str, str], told: str | None
+) -> None:
+    def make(bench: Bench, returned: dict[str, bytes]) -> Any:
+        with bench.build() as build:
+            result = read_result(build.solvable(file("/a", b"a")), None, returned, {})
+            output = wire_output("image", attributes, "0")
+            return build.finish(result, [output], Taker()).metadata().get("image.name")
+
+    assert with_engine(lambda bench: make(bench, {"image.name": b"chosen"})) == told
+    if attributes.get("name") == "*":
+        assert with_engine(lambda bench: make(bench, {})) is None
+
+
 def test_a_configuration_from_the_client(with_engine: WithEngine) -> None:
     attributes = {"containerimage.config": CONFIG.decode(), "source-date-epoch": "5"}
     _, blobs = with_engine(lambda bench: export(bench, {}, attributes))

@@ -126,7 +126,8 @@ class Assembly:
         if form.names != (FROM_RESULT,):
             return form.said
         metadata = {**self._made.metadata, **form.metadata}
-        return (metadata.get(IMAGE_NAME, b"").decode(errors="replace"),)
+        returned = metadata.get(IMAGE_NAME, b"").decode(errors="replace")
+        return (returned,) if returned else ()
 
     def image(self, form: ImageForm, shown: Step) -> ExportedImage:
         """The one image, without attestations. Raises as `artifact` does."""
