@@ -79,6 +79,19 @@ class CacheImport(NamedTuple):
     mounts: Mounts = Mounts()
 
 
+class RefusedImport(NamedTuple):
+    """A cache that was wanted and cannot even be looked for; `reason` is why not."""
+
+    name: str
+    reason: str
+
+
+IMPORT_KEYS = frozenset(
+    ("type", "mounts", "ref", "registry.insecure", "src", "digest", "tag"),
+)
+"""What a `--cache-from` can say, of whatever type."""
+
+
 def make_export(pairs: Mapping[str, str]) -> CacheExport:
     """Read one `--cache-to`. Raises InvalidInput, Unsupported."""
     left = _Pairs("--cache-to", pairs)

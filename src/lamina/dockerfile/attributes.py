@@ -136,7 +136,10 @@ def _cache_imports(attrs: Mapping[str, str]) -> tuple[dict[str, str], ...]:
     if text:
         try:
             for entry in json.loads(text):
-                found.append({"type": str(entry["Type"]), **(entry.get("Attrs") or {})})
+                pairs = {"type": entry["Type"], **(entry.get("Attrs") or {})}
+                if not all(isinstance(value, str) for value in pairs.values()):
+                    raise TypeError("a value is not text")
+                found.append(pairs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"failed to unmarshal cache-imports ({text}): {error}") from error
     return tuple(found)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import Cancelled, LaminaError, NotFound
-from lamina.cacheio.options import FolderPlace, InlinePlace, LentPlace, RegistryPlace
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
+from lamina.cacheio.options import (
+    FolderPlace,
+    InlinePlace,
+    LentPlace,
+    RefusedImport,
+    RegistryPlace,
+)
 from lamina.cacheio.results import SharedResults
 from lamina.engine.mount_caches import MountCaches
 from lamina.engine.steps import step
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
 class CacheWishes(NamedTuple):
     """`--cache-from` and `--cache-to`, read."""
 
-    imports: tuple[CacheImport, ...] = ()
+    imports: tuple[CacheImport | RefusedImport, ...] = ()
     exports: tuple[CacheExport, ...] = ()
 
 
@@ -58,6 +65,7 @@ class BuildCaches:
         self._lock = threading.Lock()
         self.trusted: frozenset[str] = frozenset()
         self._imports: list[CacheImport] = []
+        self._refused: set[RefusedImport] = set()
         self._loader: CacheLoader | None = None
         self.add(wishes.imports)
 
@@ -78,14 +86,26 @@ class BuildCaches:
             engine.store.database, engine.pool, self._imported, self._probe, self._cancel
         )
 
-    def add(self, imports: Sequence[CacheImport]) -> None:
-        """Read further caches from now on: frontends may name some."""
+    def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
+        """Read further caches from now on: frontends may name some. A refused one is a warning."""
         with self._lock:
             for wish in imports:
-                if wish not in self._imports:
+                if isinstance(wish, RefusedImport):
+                    if wish not in self._refused:
+                        self._refused.add(wish)
+                        self._refuse(wish)
+                elif wish not in self._imports:
                     if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
                         self.trusted |= {wish.place.reference.domain}
                     self._imports.append(wish)
+
+    def _refuse(self, wish: RefusedImport) -> None:
+        with (
+            suppress(InvalidInput),
+            self._step(f"importing cache manifest from {wish.name}") as shown,
+        ):
+            shown.warn(f"the cache {wish.name} is not used: {wish.reason}")
+            raise InvalidInput(wish.reason)
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what an imported cache has of it."""
@@ -209,11 +229,19 @@ class BuildCaches:
         return step(name, self._events)
 
 
-def lent_import(pairs: Mapping[str, str]) -> CacheImport:
-    """A cache that a client of the daemon wants read. Raises InvalidInput, Unsupported."""
-    from lamina.cacheio.options import make_import
+def lent_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
+    """A cache that a client of the daemon wants read.
 
-    wish = make_import(pairs)
+    What is said of it beyond what is known here is passed over, as by BuildKit.
+    """
+    from lamina.cacheio.options import IMPORT_KEYS, make_import
+
+    known = {key: value for key, value in pairs.items() if key in IMPORT_KEYS}
+    try:
+        wish = make_import(known)
+    except LaminaError as error:
+        name = known.get("ref") or known.get("src") or known.get("type", "")
+        return RefusedImport(name, error.reason)
     if isinstance(wish.place, FolderPlace):
         # The client's own folder, which it lends as a store of blobs under this name.
         return wish._replace(place=LentPlace(f"local:{pairs['src']}", wish.place.digest))
