@@ -80,7 +80,7 @@ def running_registry(folder: Path, extra: str = "", tls: str = "") -> Iterator[s
 
 
 def make_certificates(folder: Path) -> None:
-    """`ca.pem`, and a server's `cert.pem` and `key.pem` for 127.0.0.1 signed by it."""
+    """`ca.pem`, and `cert.pem` and `key.pem` of a server at 127.0.0.1, signed by it."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def openssl(*args: str) -> None:
@@ -92,7 +92,7 @@ def make_certificates(folder: Path) -> None:
         *["-subj", "/CN=Test CA", "-addext", "keyUsage=critical,keyCertSign"],
     )
     openssl("req", *key, "-keyout", "key.pem", "-out", "req.pem", "-subj", "/CN=127.0.0.1")
-    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
     openssl(
         *["x509", "-req", "-in", "req.pem", "-CA", "ca.pem", "-CAkey", "ca.key"],
         *["-CAcreateserial", "-days", "2", "-extfile", "ext", "-out", "cert.pem"],

@@ -2,17 +2,26 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.base.errors import InvalidInput, PermissionDenied
-from lamina.registry.auth import parse_challenges
-from lamina.registry.credentials import Credentials, DockerConfig
+from lamina.base.errors import InvalidInput, PermissionDenied, Unavailable
+from lamina.registry.auth import fetch_token, parse_challenges
+from lamina.registry.credentials import BearerRequest, BearerToken, Credentials, DockerConfig
+from lamina.registry.hosts import Tls
+from lamina.registry.transport import Transport
+from lamina.registry.url import make_url, parse_url
+from lamina.system.cancel import Cancellation
+from real_registry import make_certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -101,3 +110,42 @@ def test_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         found.lookup("failing.example")
     with pytest.raises(InvalidInput):
         found.lookup("a.example")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[int]:
+    """The port of a service for tokens at `localhost`, with a certificate of `ca.pem`'s."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"token": "sesame", "expires_in": 1e999}')
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_who_vouches_for_a_registry_vouches_for_its_tokens(service: int, tmp_path: Path) -> None:
+    registry = make_url("https", "127.0.0.1:1", "/")
+    wanted = BearerRequest(parse_url(f"https://localhost:{service}/token"), "here", "")
+
+    def fetch(tls: Tls) -> BearerToken:
+        return fetch_token(transport, registry, wanted, None, tls, Cancellation())
+
+    with Transport() as transport:
+        assert fetch(Tls((str(tmp_path / "ca.pem"),))) == BearerToken("sesame", 60)
+        for tls in (Tls(), Tls(verify=False)):
+            with pytest.raises(Unavailable, match="certificate of localhost"):
+                fetch(tls)

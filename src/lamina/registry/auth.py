@@ -202,12 +202,15 @@ def fetch_token(
     tls: Tls,
     cancel: Cancellation,
 ) -> BearerToken:
-    """Ask a registry's service for tokens; `tls` is the registry's, for a service on its host.
+    """Ask a registry's service for tokens; `tls` is the registry's.
+
+    On another host, who vouches for the registry vouches for the service as well; but the client's
+    own certificates are not shown there, and those of the service are checked in any case.
 
     Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
     realm = wanted.realm
-    tls = tls if realm.host == registry.host else Tls()
+    tls = tls if realm.host == registry.host else Tls(tls.ca)
     request = token_request(realm, wanted.service, wanted.scope, credentials, tls)
     with transport.send(request, cancel) as response:
         data = response.read_all(_TOKEN_LIMIT)
