@@ -101,6 +101,18 @@ def test_a_policy_denies_sources(folder: Path) -> None:
     assert expected in caught.value.message
 
 
+def test_a_policy_turns_images_into_folders(folder: Path) -> None:
+    (folder / "Dockerfile").write_text(
+        "FROM registry.invalid/x AS x\nFROM scratch\nCOPY --from=x a /\n"
+    )
+    to_other = Rule(
+        PolicyAction.CONVERT,
+        Selector("docker-image://registry.invalid/x:latest"),
+        Update("local://other"),
+    )
+    assert build(folder, None, to_other) == "other"
+
+
 def test_a_client_is_asked_about_every_source(folder: Path) -> None:
     asked: list[str] = []
 

@@ -93,7 +93,7 @@ class Bases:
         stage.base_config = resolved.config
         stage.config = ImageConfig.parse(resolved.config)
         stage.platform = platform
-        if not _has_layers(resolved.config, stage.config):
+        if resolved.digest is not None and not _has_layers(resolved.config, stage.config):
             return
         pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
         stage.tree = self._image_step(

@@ -30,12 +30,13 @@ class DockerfileText(NamedTuple):
 
 class ResolvedImage(NamedTuple):
     """What an image name stands for. `config` is the image configuration's JSON. `reference` is
-    what the name has become by policies, None if it is a layout's.
+    what the name has become by policies, None if it is a layout's. Without `digest` it is no
+    image any more, but a folder, say.
 
     Of a layout, `store` is the name that its source op goes by ("": the context's), with `attrs`.
     """
 
-    digest: Digest
+    digest: Digest | None
     config: bytes
     reference: Reference | None = None
     store: str = ""

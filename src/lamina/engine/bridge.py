@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound, from_os_error
 from lamina.base.events import WarningEvent
+from lamina.base.gojson import encode
 from lamina.dockerfile.contract import DockerfileText, ResolvedImage
 from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
@@ -85,7 +86,11 @@ class DockerfileBridge:
         return DockerfileText(name, data, ignore)
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        reference = self._build.judge().judge_image(reference, platform)
+        judged = self._build.judge().judge_image(reference, platform)
+        if judged is None:
+            config = encode({"architecture": platform.architecture, "os": platform.os})
+            return ResolvedImage(None, config, reference)
+        reference = judged
         with step(title, self._events):
             resolved = self._images.resolve(reference, platform, self._cancel)
         self._build.note(ImageMaterial(str(reference), platform, resolved.digest))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
+from lamina.base.gojson import encode
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
@@ -110,7 +111,11 @@ class ContextBridge:
         return self._text
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        reference = self._build.judge().judge_image(reference, platform)
+        judged = self._build.judge().judge_image(reference, platform)
+        if judged is None:
+            config = encode({"architecture": platform.architecture, "os": platform.os})
+            return ResolvedImage(None, config, reference)
+        reference = judged
         with step(title, self._build.events):
             found = self._images.resolve(reference, platform, self._build.cancel)
         self._build.note(ImageMaterial(str(reference), platform, found.digest))

@@ -167,6 +167,8 @@ def _image(
     elif context is not None:
         raise Unsupported(f"a frontend from a context of kind {context.kind}")
     reference = build.judge().judge_image(parse_reference(source), build.platform)
+    if reference is None:
+        raise InvalidInput(f"a policy makes something else of the frontend {source} than an image")
     name = f"resolve image config for docker-image://{reference}"
     resolver = build.engine.resolver(build.options.resolve)
     with step(name, build.events):

@@ -74,8 +74,9 @@ class Judge:
         in_parallel(list(ops), judge, _AT_ONCE, self._build.cancel)
         return found
 
-    def judge_image(self, reference: Reference, platform: Platform) -> Reference:
-        """What an image's name becomes for a frontend that is about to look at it."""
+    def judge_image(self, reference: Reference, platform: Platform) -> Reference | None:
+        """What an image's name becomes for a frontend that is about to look at it; None if it is
+        no image any more."""
         if self.idle:
             return reference
         source = SourceOp(f"{_IMAGE}{reference}")
@@ -84,7 +85,7 @@ class Judge:
         if judged.identifier == source.identifier:
             return reference
         if not judged.identifier.startswith(_IMAGE):
-            raise InvalidInput(f"a policy makes {judged.identifier} of an image, which is none")
+            return None
         return parse_reference(judged.identifier.removeprefix(_IMAGE))
 
     def _judge(self, op: Op, source: SourceOp, questions: int) -> Op:

@@ -188,6 +188,8 @@ class LlbBridge:
                 found = source.resolve(build.cancel)
         else:
             judged = build.judge(request.source_policies).judge_image(reference, platform)
+            if judged is None:
+                raise InvalidInput(f"a policy makes something else of {reference} than an image")
             if judged != reference:
                 reference, ref = judged, str(judged)
             resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
