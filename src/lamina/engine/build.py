@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
     from lamina.dockerfile.contract import Bridge, FrontendRequest
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.attestations import Attested
@@ -130,11 +132,21 @@ class Build:
             if key := self.engine.producers.add(definition, call):
                 self._made.append((key, call))
 
-    def judge(self, further: Sequence[Policy] = ()) -> Judge:
-        """Who judges sources: the build's policies, and those of the frontend that asks."""
+    def judge(self, further: Sequence[Policy] = ()) -> Judge | None:
+        """Who judges sources: the build's policies, and those of the frontend that asks. None if
+        there are none."""
+        if not (further or self.options.policies or self.options.verifier):
+            return None
         from lamina.engine.judging import Judge
 
         return Judge(self, further)
+
+    def judged_image(
+        self, reference: Reference, platform: Platform, further: Sequence[Policy] = ()
+    ) -> Reference | None:
+        """What an image's name becomes by policies; None if it is no image any more."""
+        judge = self.judge(further)
+        return reference if judge is None else judge.judge_image(reference, platform)
 
     def solvable(self, definition: Definition | None, policies: Sequence[Policy] = ()) -> Solvable:
         """Take a definition without making anything yet. None is an empty file system.
@@ -145,7 +157,7 @@ class Build:
         graph = None
         if definition is not None and definition.ops:
             judge = self.judge(policies)
-            judged = None if judge.idle else judge.judge_all
+            judged = None if judge is None else judge.judge_all
             graph = load_graph(definition, self.options.allowed, self.devices, judged)
             self._renounce(definition)
         return Solvable(definition, graph, self._solve)

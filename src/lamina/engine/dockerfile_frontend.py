@@ -111,7 +111,7 @@ class ContextBridge:
         return self._text
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        judged = self._build.judge().judge_image(reference, platform)
+        judged = self._build.judged_image(reference, platform)
         if judged is None:
             config = encode({"architecture": platform.architecture, "os": platform.os})
             return ResolvedImage(None, config, reference)

@@ -166,7 +166,7 @@ def _image(
         source = context.value
     elif context is not None:
         raise Unsupported(f"a frontend from a context of kind {context.kind}")
-    reference = build.judge().judge_image(parse_reference(source), build.platform)
+    reference = build.judged_image(parse_reference(source), build.platform)
     if reference is None:
         raise InvalidInput(f"a policy makes something else of the frontend {source} than an image")
     name = f"resolve image config for docker-image://{reference}"

@@ -52,11 +52,10 @@ class Judge:
         options = build.options
         self._policies = SourcePolicies([*options.policies, *further])
         self._verifier = options.verifier
-        self.idle = not (options.policies or further) and options.verifier is None
 
     def judge(self, op: Op) -> Op:
         """What an op becomes. Raises PermissionDenied, InvalidInput, Unavailable."""
-        if op.source is None or self.idle:
+        if op.source is None:
             return op
         try:
             return self._judge(op, op.source, _QUESTIONS)
@@ -77,8 +76,6 @@ class Judge:
     def judge_image(self, reference: Reference, platform: Platform) -> Reference | None:
         """What an image's name becomes for a frontend that is about to look at it; None if it is
         no image any more."""
-        if self.idle:
-            return reference
         source = SourceOp(f"{_IMAGE}{reference}")
         judged = self.judge(Op(source=source, platform=llb_platform(platform))).source
         assert judged is not None

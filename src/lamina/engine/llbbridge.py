@@ -187,7 +187,7 @@ class LlbBridge:
             with step(name, build.events):
                 found = source.resolve(build.cancel)
         else:
-            judged = build.judge(request.source_policies).judge_image(reference, platform)
+            judged = build.judged_image(reference, platform, request.source_policies)
             if judged is None:
                 raise InvalidInput(f"a policy makes something else of {reference} than an image")
             if judged != reference:
@@ -203,7 +203,7 @@ class LlbBridge:
         from lamina.engine.source_meta import resolve_source_meta
 
         judge = self._build.judge(request.source_policies)
-        if request.source is not None:
+        if judge is not None and request.source is not None:
             op = judge.judge(Op(source=request.source, platform=request.platform))
             request = request._replace(source=op.source)
         return resolve_source_meta(self._build, request)
