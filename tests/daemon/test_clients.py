@@ -201,11 +201,31 @@ def test_a_session_that_never_answers(
     client.build(context("RUN true\n"))
 
 
-def test_a_session_that_is_not_there(daemon: DaemonProcess) -> None:
-    request = control.SolveRequest("r", session="nowhere", frontend="dockerfile.v0")
-    with daemon.dial() as channel, pytest.raises(StatusError) as refused:
-        unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
-    assert "no active session for nowhere" in refused.value.message
+def test_a_session_that_is_not_there_fails_who_needs_it(daemon: DaemonProcess) -> None:
+    files = FileOp((FileAction(NO_INPUT, NO_INPUT, 0, mkdir=MkDirAction("/a", 0o755)),))
+    alone = marshal(Vertex(Op(file=files)).output())
+    local = marshal(Vertex(Op(source=SourceOp("local://context"))).output())
+    requests = [
+        control.SolveRequest("r1", frontend="dockerfile.v0"),
+        control.SolveRequest("r2", definition=local),
+        control.SolveRequest("r3", definition=alone, exporters=(control.Exporter("local"),)),
+    ]
+    with daemon.dial() as channel:
+
+        def solve(request: control.SolveRequest) -> None:
+            request = request._replace(session="nowhere")
+            unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
+
+        def refused(request: control.SolveRequest) -> str:
+            with pytest.raises(StatusError) as failed:
+                solve(request)
+            return failed.value.message
+
+        with ThreadPoolExecutor() as pool:
+            others = pool.submit(solve, control.SolveRequest("r4", definition=alone))
+            for message in pool.map(refused, requests):
+                assert "no active session for nowhere" in message
+            others.result()
 
 
 BAD = {

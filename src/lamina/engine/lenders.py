@@ -95,18 +95,10 @@ class Lenders:
         return self._first(lambda session: session.content(store))
 
     def secret(self, secret_id: str) -> bytes | None:
-        for session in self._sessions():
-            value = session.secret(secret_id)
-            if value is not None:
-                return value
-        return None
+        return self._known(lambda session: session.secret(secret_id))
 
     def ssh_socket(self, agent_id: str) -> str | None:
-        for session in self._sessions():
-            socket = session.ssh_socket(agent_id)
-            if socket is not None:
-                return socket
-        return None
+        return self._known(lambda session: session.ssh_socket(agent_id))
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         origins = (lender.restore(name, folder, cancel) for lender in self._current())
@@ -135,6 +127,21 @@ class Lenders:
             except LaminaError as error:
                 failure = failure or error
         raise failure or Cancelled("nobody waits for this any more")
+
+    def _known(self, ask: Callable[[Session], T | None]) -> T | None:
+        """What one has, whatever is the matter with the others."""
+        failure: LaminaError | None = None
+        for session in self._sessions():
+            try:
+                found = ask(session)
+            except LaminaError as error:
+                failure = failure or error
+                continue
+            if found is not None:
+                return found
+        if failure is not None:
+            raise failure
+        return None
 
     def _sessions(self) -> Iterator[Session]:
         return (lender.session for lender in self._current())

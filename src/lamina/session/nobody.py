@@ -1,12 +1,15 @@
-"""A session of nobody: what a build without one borrows from."""
+"""Sessions of nobody: what a build without one borrows from, or one whose client did not come."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.session.borrowed import BorrowedSession, Identity
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
+    from lamina.base.errors import NotFound
+    from lamina.session.mirrors import Mirrors
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import ClientCall, Metadata
 
@@ -23,3 +26,24 @@ class NoChannel:
 
     def close(self) -> None:
         return
+
+
+class AbsentSession(BorrowedSession):
+    """A session that is not open: only a build that needs it fails, by `why`."""
+
+    def __init__(self, session_id: str, why: NotFound, mirrors: Mirrors, scratch: str) -> None:
+        super().__init__(Identity(session_id), _AbsentChannel(why), mirrors, scratch)
+        self._why = why
+
+    def supports(self, method: str) -> bool:
+        raise self._why.again()
+
+
+class _AbsentChannel(NoChannel):
+    def __init__(self, why: NotFound) -> None:
+        self._why = why
+
+    def open(
+        self, method: str, metadata: Metadata = (), cancel: Cancellation | None = None
+    ) -> ClientCall:
+        raise self._why.again()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.api import health
@@ -18,7 +18,7 @@ from lamina.api.session import (
 )
 from lamina.base.errors import NotFound
 from lamina.session.borrowed import BorrowedSession, Identity
-from lamina.session.nobody import NoChannel
+from lamina.session.nobody import AbsentSession, NoChannel
 from lamina.system.cancel import Cancellation
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import Code, StatusError
@@ -26,6 +26,7 @@ from lamina.wire.transport import TunnelTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from lamina.session.mirrors import Mirrors
     from lamina.wire.contract import Metadata, ServerCall
@@ -110,12 +111,19 @@ class SessionTable:
     def lent(self, session_id: str, cancel: Cancellation) -> Iterator[BorrowedSession]:
         """A session for the length of a build; with "" one that lends nothing.
 
-        Raises NotFound, Unavailable, Cancelled.
+        One that does not open fails the build as soon as it is needed, and not before.
+
+        Raises Unavailable, Cancelled.
         """
         if not session_id:
             yield BorrowedSession(Identity(""), NoChannel(), self._mirrors, self._scratch)
             return
-        with self.get(session_id, cancel).held() as session:
+        found: AbstractContextManager[BorrowedSession]
+        try:
+            found = self.get(session_id, cancel).held()
+        except NotFound as error:
+            found = nullcontext(AbsentSession(session_id, error, self._mirrors, self._scratch))
+        with found as session:
             yield session
 
     def ids(self) -> list[str]:

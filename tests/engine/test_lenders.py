@@ -1,0 +1,60 @@
+"""One step, several clients: whatever is the matter with one, another may have what is wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import pytest
+
+from lamina.base.errors import NotFound
+from lamina.client.contract import Lent, SecretSpec
+from lamina.client.providers import EmbeddedSession
+from lamina.engine.lenders import Lender, Lenders
+from lamina.session.contract import FolderRequest
+from lamina.session.mirrors import Mirrors
+from lamina.session.nobody import AbsentSession
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lamina.session.contract import Session
+
+
+class Waiting(NamedTuple):
+    session: Session
+
+
+def of(*sessions: Session) -> Lenders:
+    waiting = [cast("Lender", Waiting(session)) for session in sessions]
+    return Lenders(lambda: waiting)
+
+
+@pytest.fixture
+def absent(tmp_path: Path) -> AbsentSession:
+    mirrors = Mirrors(str(tmp_path / "mirrors"))
+    return AbsentSession("a", NotFound("no active session for a"), mirrors, str(tmp_path))
+
+
+def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"value")
+    lent = Lent(secrets=(SecretSpec("s", path=str(tmp_path / "secret")),))
+    present = EmbeddedSession({"context": str(tmp_path)}, lent)
+    for both in (of(absent, present), of(present, absent)):
+        assert both.secret("s") == b"value"
+        assert both.folder("context", FolderRequest(), Cancellation()).path == str(tmp_path)
+
+
+ASKS: dict[str, Callable[[Lenders], object]] = {
+    "secret": lambda lenders: lenders.secret("s"),
+    "agent": lambda lenders: lenders.ssh_socket("default"),
+    "folder": lambda lenders: lenders.folder("context", FolderRequest(), Cancellation()),
+    "upload": lambda lenders: list(lenders.upload("h", "/p", Cancellation())),
+}
+
+
+@pytest.mark.parametrize("what", list(ASKS))
+def test_where_nobody_else_is_it_is_told(absent: AbsentSession, what: str) -> None:
+    with pytest.raises(NotFound, match="no active session for a"):
+        ASKS[what](of(absent, absent))
