@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -11,9 +10,6 @@ from lamina.base.errors import Corrupt, InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     from lamina.layers.reader import ByteReader
-
-
-_THREADS = 4
 
 
 class Algorithm(Enum):
@@ -121,10 +117,7 @@ def make_compressor(compression: Compression) -> Compressor:
         return _Gzip(level)
     import zstandard
 
-    # By threads of its own, whose number (if there are any) does not show in the bytes.
-    threads = min(_THREADS, len(os.sched_getaffinity(0)))
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True, threads=threads)
-    return compressor.compressobj()
+    return zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
 
 
 def decompressed(stream: ByteReader) -> ByteReader:
