@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from lamina.refs.tree import Tree
 
 
+_LARGE = 4 << 20
+_AT_ONCE = 4
+
+
 class Selector(NamedTuple):
     """What is read below `path`: it, what its wildcards match, or what patterns let through."""
 
@@ -55,9 +59,33 @@ class Filter:
 
 def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
     """The digest of everything that the selectors name. Raises NotFound."""
-    digests = [_digest_one(tree, selector) for selector in selectors or (Selector("/"),)]
+    chosen = selectors or (Selector("/"),)
+    known = _digest_large(tree, [one for one in chosen if _is_large(tree, one)])
+    digests = [known.get(selector) or _digest_one(tree, selector) for selector in chosen]
     tree.save_digests()
     return digest_of(b"\0".join(digest.encode() for digest in digests))
+
+
+def _is_large(tree: Tree, selector: Selector) -> bool:
+    """Whether it is one file which takes longer to hash than a thread to start."""
+    if not selector.plain:
+        return False
+    status = tree.lstat(tree.resolve(selector.path, follow_last=selector.follow_links))
+    return status is not None and stat.S_ISREG(status.st_mode) and status.st_size >= _LARGE
+
+
+def _digest_large(tree: Tree, selectors: Sequence[Selector]) -> dict[Selector, Digest]:
+    """The digests of several large files, hashed at the same time."""
+    found: dict[Selector, Digest] = {}
+    if len(selectors) > 1:
+        from lamina.system.cancel import Cancellation
+        from lamina.system.threads import in_parallel
+
+        def digest(selector: Selector, _: Cancellation) -> None:
+            found[selector] = _digest_one(tree, selector)
+
+        in_parallel(selectors, digest, _AT_ONCE, Cancellation())
+    return found
 
 
 def _digest_one(tree: Tree, selector: Selector) -> Digest:
