@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound, from_os_error
 from lamina.base.events import WarningEvent
-from lamina.base.gojson import encode
 from lamina.dockerfile.contract import DockerfileText, ResolvedImage
+from lamina.engine.base_image import resolve_base
 from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
 from lamina.session.contract import FolderRequest
-from lamina.sources.material import ImageMaterial, LocalMaterial
+from lamina.sources.material import LocalMaterial
 
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
@@ -86,15 +86,7 @@ class DockerfileBridge:
         return DockerfileText(name, data, ignore)
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        judged = self._build.judged_image(reference, platform)
-        if judged is None:
-            config = encode({"architecture": platform.architecture, "os": platform.os})
-            return ResolvedImage(None, config, reference)
-        reference = judged
-        with step(title, self._events):
-            resolved = self._images.resolve(reference, platform, self._cancel)
-        self._build.note(ImageMaterial(str(reference), platform, resolved.digest))
-        return ResolvedImage(resolved.digest, resolved.config, reference)
+        return resolve_base(self._build, self._images, reference, platform, title)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
         source = self._engine.sources.layout(location, {}, platform, self._session)

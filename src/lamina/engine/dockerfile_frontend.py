@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
-from lamina.base.gojson import encode
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
+from lamina.engine.base_image import resolve_base
 from lamina.engine.caches import lent_import
 from lamina.engine.contexts import Contexts, define, read_if_there
 from lamina.engine.graph import internal_digest
@@ -26,7 +26,6 @@ from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
 from lamina.sources.image import ResolveMode
-from lamina.sources.material import ImageMaterial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,15 +110,7 @@ class ContextBridge:
         return self._text
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        judged = self._build.judged_image(reference, platform)
-        if judged is None:
-            config = encode({"architecture": platform.architecture, "os": platform.os})
-            return ResolvedImage(None, config, reference)
-        reference = judged
-        with step(title, self._build.events):
-            found = self._images.resolve(reference, platform, self._build.cancel)
-        self._build.note(ImageMaterial(str(reference), platform, found.digest))
-        return ResolvedImage(found.digest, found.config, reference)
+        return resolve_base(self._build, self._images, reference, platform, title)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
         place, _, digest = location.partition("@")

@@ -86,9 +86,11 @@ class Judge:
         return parse_reference(judged.identifier.removeprefix(_IMAGE))
 
     def _judge(self, op: Op, source: SourceOp, questions: int) -> Op:
-        judged = self._policies.judge(_normalised(source))
+        whole = _normalised(source)
+        judged = self._policies.judge(whole)
+        allowed = op if judged == whole else op._replace(source=judged)
         if self._verifier is None:
-            return op if judged == _normalised(source) else op._replace(source=judged)
+            return allowed
         known = ResolveSourceMetaResponse(judged)
         while questions > 0:
             questions -= 1
@@ -110,7 +112,7 @@ class Judge:
                     f"{_action_name(decision.action)}",
                     messages,
                 )
-            return op if judged == _normalised(source) else op._replace(source=judged)
+            return allowed
         raise InvalidInput("too many policy requests")
 
     def _look_up(

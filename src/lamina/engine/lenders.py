@@ -8,7 +8,7 @@ from lamina.base.errors import Cancelled, LaminaError
 from lamina.sources.pins import SharedPins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lamina.engine.result import Solvable
     from lamina.llb.op import CDIDevice, Definition
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -95,10 +96,10 @@ class Lenders:
         return self._first(lambda session: session.content(store))
 
     def secret(self, secret_id: str) -> bytes | None:
-        return self._known(lambda session: session.secret(secret_id))
+        return first_known(self._sessions(), lambda session: session.secret(secret_id))
 
     def ssh_socket(self, agent_id: str) -> str | None:
-        return self._known(lambda session: session.ssh_socket(agent_id))
+        return first_known(self._sessions(), lambda session: session.ssh_socket(agent_id))
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         origins = (lender.restore(name, folder, cancel) for lender in self._current())
@@ -128,20 +129,24 @@ class Lenders:
                 failure = failure or error
         raise failure or Cancelled("nobody waits for this any more")
 
-    def _known(self, ask: Callable[[Session], T | None]) -> T | None:
-        """What one has, whatever is the matter with the others."""
-        failure: LaminaError | None = None
-        for session in self._sessions():
-            try:
-                found = ask(session)
-            except LaminaError as error:
-                failure = failure or error
-                continue
-            if found is not None:
-                return found
-        if failure is not None:
-            raise failure
-        return None
-
     def _sessions(self) -> Iterator[Session]:
         return (lender.session for lender in self._current())
+
+
+def first_known(ones: Iterable[S], ask: Callable[[S], T | None]) -> T | None:
+    """What the first has who has anything, whatever is the matter with the others.
+
+    Raises what the first to fail did, if nobody has anything; None if nobody failed either.
+    """
+    failure: LaminaError | None = None
+    for one in ones:
+        try:
+            found = ask(one)
+        except LaminaError as error:
+            failure = failure or error
+            continue
+        if found is not None:
+            return found
+    if failure is not None:
+        raise failure
+    return None

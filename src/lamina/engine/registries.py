@@ -14,9 +14,9 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lamina.base.errors import LaminaError
+from lamina.engine.lenders import first_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from lamina.registry.hosts import Hosts
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
-
-_T = TypeVar("_T")
 
 
 class Asker(Protocol):
@@ -125,21 +123,7 @@ class _Logins:
         self._sources = sources
 
     def lookup(self, domain: str) -> Credentials | None:
-        return self._first(lambda source: source.lookup(domain))
+        return first_known(self._sources, lambda source: source.lookup(domain))
 
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
-        return self._first(lambda source: source.token(domain, wanted, cancel))
-
-    def _first(self, ask: Callable[[Logins], _T | None]) -> _T | None:
-        failure: LaminaError | None = None
-        for source in self._sources:
-            try:
-                found = ask(source)
-            except LaminaError as error:
-                failure = failure or error
-                continue
-            if found is not None:
-                return found
-        if failure is not None:
-            raise failure
-        return None
+        return first_known(self._sources, lambda source: source.token(domain, wanted, cancel))

@@ -240,33 +240,39 @@ def _nameless_images(store: Store) -> list[CacheRecord]:
 
 def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
     """The blobs that a manifest or index leads to, itself too; none if it is not there."""
-    if not blobs.has(digest):
-        return set()
-    found = {str(digest)}
-    document = parse_manifest(blobs.read(digest))
-    if isinstance(document, Index):
-        for entry in document.manifests:
-            found |= reachable(blobs, entry.digest)
-    elif isinstance(document, Manifest):
-        found.add(document.config.digest)
-        found.update(layer.digest for layer in document.layers)
+    found: set[str] = set()
+    for name, manifest in _below(blobs, digest):
+        found.add(name)
+        if manifest is not None:
+            found.add(manifest.config.digest)
+            found.update(layer.digest for layer in manifest.layers)
     return found
 
 
 def documents(blobs: BlobStore, digest: Digest) -> set[str]:
     """Those of `reachable` that are here and are no layers of files: manifests, configurations,
     attestations."""
+    found: set[str] = set()
+    for name, manifest in _below(blobs, digest):
+        found.add(name)
+        if manifest is not None:
+            small = (e for e in manifest.layers if not _LAYER.search(e.media_type))
+            told = (manifest.config, *small)
+            found.update(entry.digest for entry in told if blobs.has(entry.digest))
+    return found
+
+
+def _below(blobs: BlobStore, digest: Digest) -> Iterator[tuple[str, Manifest | None]]:
+    """A manifest, or an index (None) and all below it: those that are here, by their digests."""
     if not blobs.has(digest):
-        return set()
-    found = {str(digest)}
+        return
     document = parse_manifest(blobs.read(digest))
     if isinstance(document, Index):
+        yield str(digest), None
         for entry in document.manifests:
-            found |= documents(blobs, entry.digest)
-    elif isinstance(document, Manifest):
-        told = [document.config, *(e for e in document.layers if not _LAYER.search(e.media_type))]
-        found.update(entry.digest for entry in told if blobs.has(entry.digest))
-    return found
+            yield from _below(blobs, entry.digest)
+    else:
+        yield str(digest), document
 
 
 def tree_size(path: str) -> int:

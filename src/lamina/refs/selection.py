@@ -60,7 +60,7 @@ class Filter:
 def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
     """The digest of everything that the selectors name. Raises NotFound."""
     chosen = selectors or (Selector("/"),)
-    known = _digest_large(tree, [one for one in chosen if _is_large(tree, one)])
+    known = _digest_large(tree, chosen) if len(chosen) > 1 else {}
     digests = [known.get(selector) or _digest_one(tree, selector) for selector in chosen]
     tree.save_digests()
     return digest_of(b"\0".join(digest.encode() for digest in digests))
@@ -75,16 +75,17 @@ def _is_large(tree: Tree, selector: Selector) -> bool:
 
 
 def _digest_large(tree: Tree, selectors: Sequence[Selector]) -> dict[Selector, Digest]:
-    """The digests of several large files, hashed at the same time."""
+    """The digests of the large files among them, hashed at the same time, if there are several."""
     found: dict[Selector, Digest] = {}
-    if len(selectors) > 1:
+    large = [selector for selector in selectors if _is_large(tree, selector)]
+    if len(large) > 1:
         from lamina.system.cancel import Cancellation
         from lamina.system.threads import in_parallel
 
         def digest(selector: Selector, _: Cancellation) -> None:
             found[selector] = _digest_one(tree, selector)
 
-        in_parallel(selectors, digest, _AT_ONCE, Cancellation())
+        in_parallel(large, digest, _AT_ONCE, Cancellation())
     return found
 
 

@@ -1,0 +1,33 @@
+"""A base image as a Dockerfile's frontend sees it, wherever that frontend has its text from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.gojson import encode
+from lamina.dockerfile.contract import ResolvedImage
+from lamina.engine.steps import step
+from lamina.sources.material import ImageMaterial
+
+if TYPE_CHECKING:
+    from lamina.base.platform import Platform
+    from lamina.base.reference import Reference
+    from lamina.engine.build import Build
+    from lamina.sources.image import ImageResolver
+
+
+def resolve_base(
+    build: Build, images: ImageResolver, reference: Reference, platform: Platform, title: str
+) -> ResolvedImage:
+    """What a name stands for, in a step called `title`; policies may make another one of it.
+
+    Raises NotFound, PermissionDenied, Unavailable, Unsupported (platform), Cancelled.
+    """
+    judged = build.judged_image(reference, platform)
+    if judged is None:
+        config = encode({"architecture": platform.architecture, "os": platform.os})
+        return ResolvedImage(None, config, reference)
+    with step(title, build.events):
+        found = images.resolve(judged, platform, build.cancel)
+    build.note(ImageMaterial(str(judged), platform, found.digest))
+    return ResolvedImage(found.digest, found.config, judged)
