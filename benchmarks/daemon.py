@@ -123,12 +123,12 @@ def measure(work: Path) -> list[Row]:
         for client, build in clients.items():
             for daemon in daemons:
                 build(daemon, cached)
-                runs = repeat(11, lambda _, b=build, d=daemon: b(d, cached))  # type: ignore[misc]
+                runs = repeat(11, lambda _, b=build, d=daemon: b(d, cached))  # type: ignore[misc]  # bound now, not when called
                 rows.append(row(f"{daemon.name} by {client}: fully cached, 12 steps", runs, 0.2))
         for daemon in daemons:
             rows.append(row(f"{daemon.name}: 20,000 files, cold", [daemon.build(large)], 12))
             rows.append(
-                row(f"{daemon.name}: unchanged", repeat(3, lambda _, d=daemon: d.build(large)), 2)  # type: ignore[misc]
+                row(f"{daemon.name}: unchanged", repeat(3, lambda _, d=daemon: d.build(large)), 2)  # type: ignore[misc]  # bound now, not when called
             )
 
             def changed(number: int, daemon: Daemon = daemon) -> Run:

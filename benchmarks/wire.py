@@ -131,7 +131,7 @@ def serve_grpcio(path: str) -> None:
         return (bytes(size) for _ in range(amount))
 
     def totalling(requests: object, _: object) -> bytes:
-        return b"%d" % sum(map(len, requests))  # type: ignore[call-overload]
+        return b"%d" % sum(map(len, requests))  # type: ignore[call-overload]  # of bytes
 
     handlers = {
         "Count": grpc.unary_stream_rpc_method_handler(counting),

@@ -41,7 +41,7 @@ class Lamina:
 
     def build(self, context: Path, *args: str, **options: dict[str, str]) -> str:
         """Build with plain progress; the log. Fails the test if the build does."""
-        done = self("build", "--progress=plain", *args, str(context), **options)  # type: ignore[arg-type]
+        done = self("build", "--progress=plain", *args, str(context), **options)  # type: ignore[arg-type]  # options of subprocess
         assert done.code == 0, done.err
         return done.err
 

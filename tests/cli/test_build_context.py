@@ -25,7 +25,7 @@ def spec(path: str, file: str = "", stdin: bytes = b"") -> ContextSpec:
 
 def archive(*names: str, mode: str = "w") -> bytes:
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=data, mode=mode) as tar:  # type: ignore[call-overload]  # the mode is a parameter
         for name in names:
             info = tarfile.TarInfo(name)
             info.size = len(name)

@@ -345,7 +345,7 @@ def test_a_frontend_that_hangs_ends_with_its_client(
 ) -> None:
     length = f"9{os.getpid()}"
     *options, folder = _frontend(client, context, tmp_path, f"exec sleep {length}")
-    with Watched(client, folder, *options) as build:  # type: ignore[arg-type]
+    with Watched(client, folder, *options) as build:  # type: ignore[arg-type]  # options by position
         deadline = time.monotonic() + 30
         while not running(f"sleep {length}"):
             assert time.monotonic() < deadline

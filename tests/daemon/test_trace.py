@@ -35,8 +35,8 @@ def test_a_span_for_the_build_and_each_step() -> None:
     ]
     context = root["SpanContext"]
     assert [span["Parent"] for span in inner] == [context, context]
-    assert {"Key": "vertex", "Value": {"Type": "STRING", "Value": ONE}} in inner[0]["Attributes"]  # type: ignore[operator]
-    assert {"Key": "cached", "Value": {"Type": "BOOL", "Value": True}} in inner[0]["Attributes"]  # type: ignore[operator]
+    assert {"Key": "vertex", "Value": {"Type": "STRING", "Value": ONE}} in inner[0]["Attributes"]  # type: ignore[operator]  # JSON
+    assert {"Key": "cached", "Value": {"Type": "BOOL", "Value": True}} in inner[0]["Attributes"]  # type: ignore[operator]  # JSON
     assert len({str(span["SpanContext"]) for span in (root, *inner)}) == 3
 
 

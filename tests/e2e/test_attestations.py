@@ -189,7 +189,7 @@ def test_archives(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
     assert len(index["manifests"]) == 2
     with tarfile.open(tmp_path / "b.tar") as tar:
         digest = index["manifests"][1]["digest"].partition(":")[2]
-        manifest = json.load(tar.extractfile(f"blobs/sha256/{digest}"))  # type: ignore[arg-type]
+        manifest = json.load(tar.extractfile(f"blobs/sha256/{digest}"))  # type: ignore[arg-type]  # the member is a file
     assert "subject" not in manifest
     assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
     lamina.build(

@@ -127,7 +127,7 @@ def test_add_unpacks_archives_and_fetches(
 
     folder = context("")
     for name, mode in (("a.tar", "w"), ("b.tgz", "w:gz"), ("c.tar.xz", "w:xz"), ("d.tbz", "w:bz2")):
-        with tarfile.open(folder / name, mode) as archive:  # type: ignore[call-overload]
+        with tarfile.open(folder / name, mode) as archive:  # type: ignore[call-overload]  # the mode is a parameter
             archive.add(folder / "busybox", f"from-{name}")
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

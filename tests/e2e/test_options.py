@@ -45,7 +45,7 @@ def test_a_dockerfile_from_standard_input(
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
 def test_a_context_as_a_tar_on_standard_input(lamina: Lamina, tmp_path: Path, mode: str) -> None:
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]  # the mode is a parameter
         for name, text in (("Dockerfile", "FROM scratch\nCOPY d /d\n"), ("d/file", "in a tar")):
             info = tarfile.TarInfo(name)
             info.size = len(text)

@@ -249,7 +249,7 @@ def test_a_slow_link(
                 def flush(self) -> None:
                     wfile.flush()
 
-            handler.wfile = Slow()  # type: ignore[assignment]
+            handler.wfile = Slow()  # type: ignore[assignment]  # a line that is slow
             try:
                 handler.forward()
             finally:

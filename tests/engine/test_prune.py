@@ -141,7 +141,7 @@ def test_the_oldest_go_first_until_few_enough_are_left(store: Store) -> None:
 
 def test_limits(store: Store) -> None:
     def limit(**sizes: int) -> int | None:
-        return _limit(store, PruneRule(lambda record: True, **sizes), 100)  # type: ignore[arg-type]
+        return _limit(store, PruneRule(lambda record: True, **sizes), 100)  # type: ignore[arg-type]  # sizes by name
 
     assert limit() is None
     assert limit(reserved=7) == 7

@@ -54,7 +54,7 @@ class Taker:
     def blobs(self) -> dict[str, bytes]:
         self.taken.seek(0)
         with tarfile.open(fileobj=self.taken) as tar:
-            return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]
+            return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}  # type: ignore[union-attr]  # a file
 
 
 def export(
@@ -181,7 +181,7 @@ def test_what_cannot_be(with_engine: WithEngine) -> None:
     for metadata, attributes, words in bad:
         with pytest.raises(LaminaError, match=words):
             with_engine(
-                lambda bench, m=metadata, a=attributes: export(bench, m, a)  # type: ignore[misc]
+                lambda bench, m=metadata, a=attributes: export(bench, m, a)  # type: ignore[misc]  # bound now, not when called
             )
 
 

@@ -151,7 +151,7 @@ def test_scratch_has_no_layers() -> None:
         (b"{", Corrupt),
         (b"{}", InvalidInput),
         (b'{"os": "linux"}', InvalidInput),
-        (config_of(["x"]), InvalidInput),  # type: ignore[list-item]
+        (config_of(["x"]), InvalidInput),  # type: ignore[list-item]  # not a configuration: that is the case
     ],
 )
 def test_bad_configs(config: bytes, kind: type[Exception]) -> None:

@@ -85,7 +85,7 @@ def test_an_archive_of_an_index(images: list[ExportedImage], packed: Packed) -> 
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         members = set(tar.getnames())
-        (entry,) = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]
+        (entry,) = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]  # the member is a file
     assert entry["digest"] == artifact.target.digest
     blobs = [document.descriptor.digest for document in artifact.documents]
     blobs += [layer.digest for layer in artifact.layers()]

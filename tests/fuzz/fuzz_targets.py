@@ -97,7 +97,7 @@ class _Bounded:
     """No more than a little of what a compressed stream may become."""
 
     def __init__(self, stream: object) -> None:
-        self._read = stream.read  # type: ignore[attr-defined]
+        self._read = stream.read  # type: ignore[attr-defined]  # as much of a stream as is read
         self._left = 1 << 22
 
     def read(self, size: int, /) -> bytes:

@@ -133,7 +133,7 @@ class FaultProxy:
 
         self.server = ThreadingHTTPServer((bind, 0), Bound)
         self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # quiet
         self.host = f"{bind}:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
 

@@ -213,7 +213,7 @@ def test_connections_are_kept(
         original(handler)
 
     handler_class = proxy.server.RequestHandlerClass
-    handler_class.setup = setup  # type: ignore[method-assign]
+    handler_class.setup = setup  # type: ignore[method-assign]  # to count connections
     for _ in range(3):
         client.resolve(image.at(proxy.host))
         client.manifest(image.at(proxy.host), image.descriptor.digest)

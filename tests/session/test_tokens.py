@@ -100,7 +100,7 @@ def test_a_key_is_proved(connect: Connect, tmp_path: Path) -> None:
 def test_names_that_are_not_text_are_refused(connect: Connect) -> None:
     channel = connect(lend_tokens(Client()))
     raw: Schema = {auth.FetchTokenRequest: (Field(2, "host", Kind.BYTES),)}
-    request = encode(auth.FetchTokenRequest(host=b"\xff"), raw)  # type: ignore[arg-type]
+    request = encode(auth.FetchTokenRequest(host=b"\xff"), raw)  # type: ignore[arg-type]  # no text: that is the case
     with pytest.raises(StatusError) as failed:
         call_unary(channel, auth.FETCH_TOKEN, request)
     assert failed.value.code is Code.INVALID_ARGUMENT

@@ -165,7 +165,7 @@ class Opened:
     def remote(self, url: str | GitUrl, access: GitAccess | None = None) -> GitRemote:
         parsed = parse_git_url(url) if isinstance(url, str) else url
         where = (str(self.kept), str(self.scratch), self.client)
-        return GitRemote(parsed, *where, access or GitAccess(), self.pins)  # type: ignore[arg-type]
+        return GitRemote(parsed, *where, access or GitAccess(), self.pins)  # type: ignore[arg-type]  # the rest by position
 
     def check_out(self, url: str | GitUrl) -> Path:
         from pathlib import Path

@@ -73,7 +73,7 @@ def test_the_patterns_of_an_op(
     encoded = {key: json.dumps(value) for key, value in attrs.items()}
     session = Client(LentFolder(str(root), filtered))
     source = LocalSource("context", encoded, session, str(tmp_path / "caches"))
-    fetched = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]
+    fetched = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]  # as much as a folder needs
     assert isinstance(fetched, Ref)
     assert fetched.local is not None
     found = [path for path, _ in fetched.local.walk("")]

@@ -129,7 +129,7 @@ def _proxy_for(url: Url) -> tuple[str, int, str] | None:
     if not text or is_local(url.host) or url.host == "::1":
         return None
     from urllib.parse import unquote, urlsplit
-    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # the stubs leave it out
 
     if proxy_bypass_environment(f"{url.host}:{url.port}"):
         return None
