@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode, encode_indented
 from lamina.llb import op
 from lamina.llb.gojson import message
 
@@ -32,6 +32,20 @@ def test_strings(text: str, expected: bytes) -> None:
 @given(st.text())
 def test_any_text_is_read_back(text: str) -> None:
     assert json.loads(encode([text]))[0] == text
+
+
+_DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(_DOCUMENTS)
+def test_indentation_is_that_of_json(document: object) -> None:
+    plain = json.dumps(document, ensure_ascii=False, indent=2)
+    for character in "<>&\u2028\u2029":
+        plain = plain.replace(character, f"\\u{ord(character):04x}")
+    assert encode_indented(document) == plain.encode("utf-8")
 
 
 def test_zero_is_left_out_and_empty_messages_are_not() -> None:

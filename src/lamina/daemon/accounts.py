@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.api.descriptor import Descriptor
 from lamina.base.digest import digest_of
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode_indented
 from lamina.daemon.history import Result
 from lamina.engine.attest_options import ProvenanceOptions
 from lamina.engine.predicate import PREDICATE_TYPES
@@ -59,7 +59,7 @@ def account_of(
 
 
 def _stored(build: Build, predicate: Any) -> Descriptor:
-    data = encode(json.loads(predicate()), indent=2)  # clients show it as it is
+    data = encode_indented(json.loads(predicate()))  # clients show it as it is
     build.engine.store.blobs.put(data)
     annotations = ((_PREDICATE, PREDICATE_TYPES["v1"]),)
     return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)

@@ -39,6 +39,7 @@ _CHUNK = 256 << 10
 _BATCH = 1 << 20  # as in BuildKit: no message gets larger but for one piece of log
 _PIECE = 1 << 20
 _LENGTH = 4
+_GATHERING = 0.02  # seconds in which a message to a reader fills: one per event costs more
 
 
 class Steps(NamedTuple):
@@ -70,7 +71,9 @@ class ProgressLog:
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._over = threading.Condition(self._lock)
         self._hash = sha256()
         self._size = 0
         self._ended = False
@@ -110,13 +113,13 @@ class ProgressLog:
         """No more comes; readers end when they have read it all."""
         with self._changed:
             self._ended = True
-            self._changed.notify_all()
+            self._wake_all()
             return Written(self._path, Digest(f"sha256:{self._hash.hexdigest()}"), self._size)
 
     def close(self) -> None:
         with self._changed:
             self._ended = self._closed = True
-            self._changed.notify_all()
+            self._wake_all()
             self._free()
         try:
             os.unlink(self._path)
@@ -158,13 +161,19 @@ class ProgressLog:
         with self._changed:
             while at >= self._size and not self._ended and not cancel.cancelled:
                 self._changed.wait()
+            if not self._ended and not cancel.cancelled:
+                self._over.wait(_GATHERING)
             cancel.check()
             there = self._size - at
         return os.pread(self._fd, min(there, _CHUNK), at) if there > 0 else b""
 
     def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._changed.notify_all()
+        self._over.notify_all()
 
     def _free(self) -> None:
         if self._closed and not self._readers and self._fd >= 0:

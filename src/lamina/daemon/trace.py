@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina import __version__
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode_indented
 from lamina.base.times import format_time
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def trace_of(build: BuildSpan, vertices: Iterable[VertexEvent]) -> bytes:
         "Resource": _attributes({"service.name": "lamina", "service.version": __version__}),
         "InstrumentationLibrary": {"Name": "lamina", "Version": __version__, "SchemaURL": ""},
     }
-    return b"".join(encode({**span, **ending}, indent=2) + b"\n" for span in spans)
+    return b"".join(encode_indented({**span, **ending}) + b"\n" for span in spans)
 
 
 def _span(trace: str, span: str, parent: str, name: str, kind: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ read from their results.
 from __future__ import annotations
 
 import posixpath
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
@@ -26,6 +27,8 @@ from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
 from lamina.sources.image import ResolveMode
+from lamina.sources.local import folder_request
+from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
     from lamina.engine.result import FrontendCall
-    from lamina.llb.op import Definition
+    from lamina.llb.op import Definition, Op
 
 
 def run_dockerfile(
@@ -156,7 +159,10 @@ class ContextBridge:
             op = local_source(local, local, session=session, followed=wanted, differ="none")
             source = define(op, f"[internal] load build definition from {name}")
             self._reading = Vertex(op).digest
-        tree = contexts.tree(source)
+        with WorkerPool(1, "ahead") as ahead:
+            if contexts.main is None:
+                ahead.submit(self._ask_for_ignore)
+            tree = contexts.tree(source)
         data = read_if_there(tree, name)
         if data is None and default:
             data = read_if_there(tree, lower)
@@ -170,17 +176,29 @@ class ContextBridge:
             ignore = self._ignore()
         return DockerfileText(name, data, ignore, source)
 
+    def _ask_for_ignore(self) -> None:
+        """Have the client send it while it sends the Dockerfile: most builds want both."""
+        asked = self._ignore_source.source
+        if asked is not None:
+            with suppress(LaminaError):  # it may never be wanted
+                self._build.session.folder(
+                    "context", folder_request(dict(asked.attrs)), self._build.cancel
+                )
+
     def _ignore(self) -> bytes | None:
-        op = local_source(
+        source = define(self._ignore_source, "[internal] load .dockerignore")
+        try:
+            tree = self.contexts.tree(source)
+        except NotFound:
+            return None  # no context is lent: a Dockerfile may do without
+        return read_if_there(tree, ".dockerignore")
+
+    @property
+    def _ignore_source(self) -> Op:
+        return local_source(
             "context",
             "context-.dockerignore",
             session=self.contexts.session_of("context"),
             followed=[".dockerignore"],
             differ="none",
         )
-        source = define(op, "[internal] load .dockerignore")
-        try:
-            tree = self.contexts.tree(source)
-        except NotFound:
-            return None  # no context is lent: a Dockerfile may do without
-        return read_if_there(tree, ".dockerignore")

@@ -81,7 +81,7 @@ def _attestations(
     part: MadePart, root: str | None, prefix: str, label: str, cancel: Cancellation
 ) -> tuple[AddedFile, ...]:
     """A file for each statement, about every file of the part; `label` goes before the suffix."""
-    from lamina.base.gojson import encode
+    from lamina.base.gojson import encode_indented
     from lamina.exporters.attestation import Named
 
     assert part.attested is not None
@@ -102,5 +102,5 @@ def _attestations(
             raise InvalidInput(f"duplicate attestation path name {name}")
         if not name or "/" in name or name in (".", ".."):
             raise InvalidInput(f'"{name}" is no name for an attestation\'s file')
-        added[name] = AddedFile(name, encode(statement.to_json(exported), indent=2))
+        added[name] = AddedFile(name, encode_indented(statement.to_json(exported)))
     return tuple(added.values())

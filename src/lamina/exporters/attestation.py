@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode, encode_indented
 from lamina.base.oci import Descriptor
 from lamina.base.platform import Platform
 from lamina.exporters.contract import Document
@@ -116,7 +116,7 @@ def attestation_manifest(
     if artifact:
         plain = target._replace(annotations=(), platform=None)
         document["subject"] = plain.to_json()
-    data = encode(document, indent=2)
+    data = encode_indented(document)
     about = ((REFERENCE_DIGEST, str(target.digest)), (REFERENCE_TYPE, "attestation-manifest"))
     descriptor = Descriptor(
         oci.OCI_MANIFEST, digest_of(data), len(data), annotations=about, platform=_NOWHERE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, Unsupported
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode, encode_indented
 from lamina.base.oci import Descriptor, load_json_object, platform_from_json
 from lamina.base.platform import normalise
 from lamina.base.times import format_time, is_after
@@ -106,7 +106,7 @@ def _manifest(
     config_kind = oci.DOCKER_CONFIG if docker_types else oci.OCI_CONFIG
     config_descriptor = Descriptor(config_kind, digest_of(config), len(config))
     manifest = oci.Manifest(kind, config_descriptor, layers, annotations)
-    data = encode(manifest.to_json(), indent=2)
+    data = encode_indented(manifest.to_json())
     target = Descriptor(
         kind, digest_of(data), len(data), annotations=descriptor_annotations, platform=platform
     )

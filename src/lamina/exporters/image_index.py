@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode_indented
 from lamina.base.oci import Descriptor, Index
 from lamina.exporters.contract import Artifact, Document
 
@@ -40,7 +40,7 @@ def make_index(
     kind = oci.DOCKER_INDEX if docker_types else oci.OCI_INDEX
     entries = [image.target for image in images]
     entries += [documents[-1].descriptor for documents in attestations]
-    data = encode(Index(kind, tuple(entries), annotations).to_json(), indent=2)
+    data = encode_indented(Index(kind, tuple(entries), annotations).to_json())
     target = Descriptor(kind, digest_of(data), len(data), descriptor_annotations)
     inner = {
         document.descriptor.digest: document

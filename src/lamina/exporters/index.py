@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.base.gojson import encode
+from lamina.base.gojson import encode_indented
 from lamina.base.oci import Descriptor, Index, load_json_object, parse_manifest
 from lamina.base.platform import normalise
 
@@ -80,7 +80,7 @@ def combine(
     every = {**dict(kept), **dict(annotations)}
     kind = oci.DOCKER_INDEX if docker and not every else oci.OCI_INDEX
     index = Index(kind, tuple(merged), tuple(sorted(every.items())))
-    data = encode(index.to_json(), indent=2)
+    data = encode_indented(index.to_json())
     return Combined(Descriptor(kind, digest_of(data), len(data)), data, homes)
 
 

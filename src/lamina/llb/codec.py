@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from lamina.llb import op
 from lamina.wire.fields import (
     boolean,
@@ -219,8 +221,17 @@ def encode_op(value: op.Op) -> bytes:
 
 def decode_op(encoded: bytes) -> op.Op:
     """Raises Corrupt."""
+    return _decode_op(encoded) if len(encoded) > _SMALL else _decode_again(encoded)
+
+
+def _decode_op(encoded: bytes) -> op.Op:
     decoded: op.Op = decode(encoded, op.Op, SCHEMA)
     return decoded
+
+
+# A build decodes its ops several times, and the next build has the same ones.
+_decode_again = lru_cache(1024)(_decode_op)
+_SMALL = 2048  # bytes
 
 
 def encode_definition(value: op.Definition) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Generic, cast
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeAlias, cast
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import (
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from lamina.system.threads import WorkerPool
 
 
+Action: TypeAlias = "tuple[Node[R], Callable[[Node[R]], Phase]]"
+
+
 class Scheduler(Generic[R]):
     """The shared graph of all builds in this process.
 
@@ -56,6 +60,7 @@ class Scheduler(Generic[R]):
         self._nodes: dict[tuple[Digest, bool], Node[R]] = {}
         self._due: deque[Node[R]] = deque()  # nodes to advance
         self._advancing = False
+        self._ready: deque[Action[R]] = deque()  # to be started once the nodes are advanced
         self._making: dict[Digest, Node[R]] = {}  # nodes that run, by their keys
 
     def open_job(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> Job[R]:
@@ -102,6 +107,7 @@ class Scheduler(Generic[R]):
             target.want(output)
             for node in nodes:
                 self._advance(node)
+            self._submit()
             with job.cancel.calling(self._wake):
                 while not target.settled and not job.cancel.cancelled:
                     self._changed.wait()
@@ -269,9 +275,20 @@ class Scheduler(Generic[R]):
 
     def _start(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
         node.busy = True
-        self._pool.submit(lambda: self._act(node, action))
+        self._ready.append((node, action))
 
-    def _act(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
+    def _submit(self) -> None:
+        while self._ready:
+            self._pool.submit(partial(self._work, *self._ready.popleft()))
+
+    def _work(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
+        """In a thread of the pool: act, and go on with what that has made possible."""
+        following: Action[R] | None = (node, action)
+        while following is not None:
+            following = self._act(*following)
+
+    def _act(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> Action[R] | None:
+        """Returns what this thread is to do next."""
         error: LaminaError | None = None
         phase = node.phase
         try:
@@ -306,6 +323,12 @@ class Scheduler(Generic[R]):
             for other in (*node.users, *node.followers):
                 self._advance(other)
             self._changed.notify_all()
+            following = None
+            # What takes long goes through the queue, where others wait.
+            if self._ready and self._ready[0][1] != self._execute:
+                following = self._ready.popleft()
+            self._submit()
+        return following
 
     def _made(self, node: Node[R]) -> None:
         if node.keys and self._making.get(node.key.id) is node:

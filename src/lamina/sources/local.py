@@ -39,15 +39,7 @@ class LocalSource:
 
     def __init__(self, name: str, attrs: Mapping[str, str], session: Session, caches: str) -> None:
         self._name = name
-        self._wanted = FolderRequest(
-            _words(attrs, "local.includepattern"),
-            _words(attrs, "local.excludepatterns"),
-            _words(attrs, "local.followpaths"),
-            attrs.get("local.sharedkeyhint", ""),
-            attrs.get("local.differ", ""),
-            attrs.get("local.session", ""),
-            _listing(attrs),
-        )
+        self._wanted = folder_request(attrs)
         self._session = session
         self._caches = caches
 
@@ -72,6 +64,19 @@ class LocalSource:
         return Ref(
             local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache, name=self._name)
         )
+
+
+def folder_request(attrs: Mapping[str, str]) -> FolderRequest:
+    """What a source's attributes ask the client for. Raises InvalidInput."""
+    return FolderRequest(
+        _words(attrs, "local.includepattern"),
+        _words(attrs, "local.excludepatterns"),
+        _words(attrs, "local.followpaths"),
+        attrs.get("local.sharedkeyhint", ""),
+        attrs.get("local.differ", ""),
+        attrs.get("local.session", ""),
+        _listing(attrs),
+    )
 
 
 class _Transfer:

@@ -32,17 +32,25 @@ class WorkerPool:
         self._queue: deque[Callable[[], None]] = deque()
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._called = False  # whether a thread is on its way to the queue
         self._closed = False
         self._own = threading.local()
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have it done, in the context (`contextvars`) of whoever submits it."""
+        """Have it done, in the context (`contextvars`) of whoever submits it.
+
+        Raises RuntimeError if the pool is closed, or the system gives it no thread at all.
+        """
         work = partial(copy_context().run, work)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             self._queue.append(work)
-            self._call_for_threads()
+            try:
+                self._call_a_thread()
+            except RuntimeError:
+                self._queue.pop()
+                raise
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -53,7 +61,7 @@ class WorkerPool:
             return
         with self._changed:
             self._limit += 1
-            self._call_for_threads()
+            self._call_a_thread()
         try:
             yield
         finally:
@@ -61,16 +69,29 @@ class WorkerPool:
                 self._limit -= 1
                 self._changed.notify()  # a thread that has become one too many ends
 
-    def _call_for_threads(self) -> None:
-        """See that somebody does what was queued last. Called with the lock held."""
-        if self._idle >= len(self._queue):
+    def _call_a_thread(self) -> None:
+        """See that somebody does what is queued. Called with the lock held.
+
+        One is called at a time, and calls the next when it has taken its work: many small pieces
+        of work are done by few threads, and what blocks still gets as many as there may be.
+        """
+        if self._called or not self._queue:
+            return
+        if self._idle:
+            self._called = True
             self._changed.notify()
         elif len(self._threads) < self._limit:
             thread = threading.Thread(
                 target=self._serve, name=f"{self._name}-{len(self._threads)}", daemon=True
             )
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more; those that there are must do
+                if not self._threads:
+                    raise
+            else:
+                self._called = True
+                self._threads.append(thread)
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -114,6 +135,8 @@ class WorkerPool:
                         self._threads.remove(threading.current_thread())
                     return
                 work = self._queue.popleft()
+                self._called = False
+                self._call_a_thread()
             work()
 
 

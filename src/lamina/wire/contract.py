@@ -72,6 +72,13 @@ class Transport(Protocol):
         """Send all. Raises OSError if it breaks."""
         ...
 
+    def send_some(self, data: bytes) -> int:
+        """Send as much as goes out without waiting; how much that was, 0 if it is broken.
+
+        Never while another thread is in `send`.
+        """
+        ...
+
     def close(self) -> None:
         """End both ways; whoever waits in `receive` or `send` is woken. May be called twice."""
         ...

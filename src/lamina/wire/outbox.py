@@ -1,7 +1,8 @@
 """What a connection has yet to send, and the thread that sends it.
 
-Whoever has something to say appends frames under the connection's lock; the thread takes all
-that has gathered and sends it at once. So many small messages share one system call, and the
+Whoever has something to say does so under the connection's lock. What is short and goes out
+without waiting is sent then and there, as waking a thread takes longer; anything else gathers for
+the thread, which sends all of it at once. So many small messages share one system call, and the
 thread that reads never waits for a peer that does not.
 """
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Transport
 
 _FULL = 1 << 20  # bytes waiting; senders of messages wait for room above it
+_SHORT = 16 << 10  # bytes sent by whoever has them
 _FLOODED = 4 * _FULL  # answers to a peer that asks and does not read
 
 
@@ -51,8 +53,15 @@ class Outbox:
         if self._size > _FLOODED:
             self._closing = True
             self._transport.close()
+        size = sum(map(len, parts))
+        if self._idle and size <= _SHORT:
+            data = b"".join(parts)
+            sent = self._transport.send_some(data)
+            if sent == size:
+                return
+            parts, size = (data[sent:],), size - sent
         self._pending += parts
-        self._size += sum(map(len, parts))
+        self._size += size
         if self._idle:
             self._idle = False
             self._filled.notify()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lamina.wire.contract import Call
 
+_MSG_DONTWAIT = 0x40  # `socket` has it too, and takes long to import
 _PIECE = 256 << 10  # bytes of a tunnel's message
 
 
@@ -38,6 +39,13 @@ class SocketTransport:
     def send(self, data: bytes) -> None:
         with self._use:
             self._socket.sendall(data)
+
+    def send_some(self, data: bytes) -> int:
+        try:
+            with self._use:
+                return self._socket.send(data, _MSG_DONTWAIT)
+        except OSError:
+            return 0
 
     def close(self) -> None:
         import socket
@@ -81,6 +89,13 @@ class PipeTransport:
                 except BlockingIOError:
                     if not self._ready(self._write_fd, select.POLLOUT):
                         raise BrokenPipeError("the transport is closed") from None
+
+    def send_some(self, data: bytes) -> int:
+        try:
+            with self._use:
+                return os.write(self._write_fd, data)
+        except OSError:
+            return 0
 
     def close(self) -> None:
         if self._use.end():
@@ -158,6 +173,9 @@ class TunnelTransport:
                 self._call.send(_wrap(data[at : at + _PIECE]))
         except StatusError as error:
             raise ConnectionAbortedError(f"the tunnel ended: {error}") from error
+
+    def send_some(self, data: bytes) -> int:
+        return 0  # the call might have to wait for room
 
     def close(self) -> None:
         self._call.hang_up()

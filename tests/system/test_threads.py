@@ -1,0 +1,94 @@
+"""The pool of threads: all work is done, as much of it at once as may be."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from lamina.system.threads import WorkerPool
+
+SOON = 20.0
+
+
+def test_what_blocks_gets_as_many_threads_as_there_may_be() -> None:
+    together = threading.Barrier(7)  # six threads of the pool, and this one
+    with WorkerPool(6) as pool:
+        for _ in range(12):
+            pool.submit(partial(together.wait, SOON))
+        for _ in range(2):
+            together.wait(SOON)
+
+
+def test_all_that_is_submitted_is_done_also_by_work_itself() -> None:
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        if number % 3 == 0:
+            time.sleep(0.0001)
+        if number < 3000:
+            pool.submit(partial(work, number + 1000))
+
+    submitters = 4
+    with WorkerPool(5) as pool:
+
+        def submit(first: int) -> None:
+            for number in range(first, 1000, submitters):
+                pool.submit(partial(work, number))
+
+        threads = [threading.Thread(target=submit, args=(i,)) for i in range(submitters)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        deadline = time.monotonic() + SOON
+        while len(done) < 4000 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert sorted(done) == list(range(4000))
+
+
+def test_who_waits_for_other_work_gives_up_the_place() -> None:
+    inner = threading.Event()
+
+    def outer() -> None:
+        pool.submit(inner.set)
+        with pool.waiting():
+            assert inner.wait(SOON)
+
+    with WorkerPool(1) as pool:
+        pool.submit(outer)
+        assert inner.wait(SOON)
+
+
+def test_it_does_with_what_threads_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+    done: list[int] = []
+    with WorkerPool(4) as pool:
+        pool.submit(partial(released.wait, SOON))
+        with monkeypatch.context() as refusing:
+            refusing.setattr(threading.Thread, "start", refuse)
+            for number in range(3):
+                pool.submit(partial(done.append, number))
+            released.set()
+            deadline = time.monotonic() + SOON
+            while len(done) < 3 and time.monotonic() < deadline:
+                time.sleep(0.001)
+    assert done == [0, 1, 2]
+
+
+def test_without_any_thread_the_submitter_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    with WorkerPool(2) as pool:
+        with monkeypatch.context() as refusing:
+            refusing.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="no thread"):
+                pool.submit(lambda: done.append(0))
+        pool.submit(lambda: done.append(1))
+    assert done == [1]
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("no thread")
