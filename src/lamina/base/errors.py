@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from lamina.base.location import Location
 
 
+FREE_SOME = "free some disk space: `lamina prune` drops unused build cache"
+
+
 class FailedStep(NamedTuple):
     """An op, and what of it failed, where that is known.
 
@@ -207,9 +210,7 @@ def from_os_error(error: OSError, doing: str) -> LaminaError:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return PermissionDenied(reason)
         case errno.ENOSPC | errno.EDQUOT:
-            return Exhausted(
-                reason, hint="free some disk space: `lamina prune` drops unused build cache"
-            )
+            return Exhausted(reason, hint=FREE_SOME)
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
             return Exhausted(reason)
         case errno.ENAMETOOLONG | errno.ELOOP:

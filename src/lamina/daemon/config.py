@@ -50,10 +50,15 @@ class DiskSpace(NamedTuple):
     percent: int = 0
 
     def of(self, total: int) -> int:
-        """In bytes, on a file system of `total` bytes; percentages come out as whole gigabytes."""
+        """In bytes, on a file system of `total` bytes.
+
+        Percentages come out as whole gigabytes, as buildkitd's do, but what is less than one: a
+        small disk would never be collected.
+        """
         if self.size or not self.percent:
             return self.size
-        return (total * self.percent // 100 // (1 << 30) + 1) * 1_000_000_000
+        share = total * self.percent // 100
+        return share if share < 1 << 30 else (share // (1 << 30) + 1) * 1_000_000_000
 
 
 class GcPolicy(NamedTuple):

@@ -14,6 +14,7 @@ from lamina.base.errors import LaminaError
 from lamina.daemon.config import DiskSpace, GcConfig, GcPolicy
 from lamina.daemon.filters import parse_filters
 from lamina.engine.prune import PruneRule, prune
+from lamina.engine.usage import cache_records
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -143,16 +144,29 @@ class Collector:
         self._rules = [prune_rule(policy) for policy in policies]
         self._log = log
         self._cancel = Cancellation()
-        self._wanted = threading.Event()
+        self._changed = threading.Condition()
+        self._due: float | None = None  # by the monotonic clock; None: nothing to do
+        self._began = -_BETWEEN  # of the last collection
+        self._short = False
         self._thread = threading.Thread(target=self._run, name="gc", daemon=True)
 
     def wake(self) -> None:
         """A build has ended: there may be something to collect."""
-        self._wanted.set()
+        with self._changed:
+            if self._due is None:
+                self._due = max(time.monotonic() + _AFTER_BUILD, self._began + _BETWEEN)
+                self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """A build has run out of room: the next one needs some now."""
+        with self._changed:
+            self._short = True
+            self._due = max(time.monotonic(), self._began + _AFTER_BUILD)
+            self._changed.notify_all()
 
     def collect(self) -> int:
         """Apply the policies now. Returns the bytes freed."""
-        return prune(self._store, self._rules, self._cancel, lambda record: None)
+        return self._prune(self._rules)
 
     def __enter__(self) -> Collector:
         if self._rules:
@@ -166,22 +180,40 @@ class Collector:
         trace: TracebackType | None,
     ) -> None:
         self._cancel.cancel("the daemon ends")
-        self._wanted.set()
+        with self._changed:
+            self._changed.notify_all()
         if self._rules:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            self._wanted.wait()
-            if self._cancel.wait(_AFTER_BUILD):
-                return
-            self._wanted.clear()
-            began = time.monotonic()
+        while self._wait():
+            short, self._short = self._short, False
             try:
-                if freed := self.collect():
+                freed = self.collect()
+                if short and not freed:
+                    freed = self._halve()
+                if freed:
                     self._log.debug(f"gc cleaned up {freed} bytes")
-            except LaminaError as error:
+            except (LaminaError, OSError) as error:
                 if not self._cancel.cancelled:
                     self._log.error(f"gc: {error}")
-            if self._cancel.wait(max(0.0, began + _BETWEEN - time.monotonic())):
-                return
+
+    def _halve(self) -> int:
+        """What the policies leave free was not enough for a build. What they reserve stays."""
+        used = sum(record.size for record in cache_records(self._store))
+        return self._prune([self._rules[-1]._replace(max_used=used // 2, min_free=0)])
+
+    def _prune(self, rules: Sequence[PruneRule]) -> int:
+        return prune(self._store, rules, self._cancel, lambda record: None)
+
+    def _wait(self) -> bool:
+        """Until a collection is due; False when there will be none any more."""
+        with self._changed:
+            while not self._cancel.cancelled:
+                now = time.monotonic()
+                if self._due is not None and self._due <= now:
+                    self._due = None
+                    self._began = now
+                    return True
+                self._changed.wait(None if self._due is None else self._due - now)
+            return False

@@ -20,7 +20,14 @@ from lamina.api.status import SCHEMA as STATUS_SCHEMA
 from lamina.api.status import status_of
 from lamina.api.timestamp import at_seconds
 from lamina.base.digest import parse_digest
-from lamina.base.errors import AlreadyExists, Exhausted, Internal, LaminaError, NotFound
+from lamina.base.errors import (
+    AlreadyExists,
+    Exhausted,
+    Internal,
+    LaminaError,
+    NotFound,
+    from_os_error,
+)
 from lamina.daemon.history_store import HistoryStore
 from lamina.daemon.status import MEDIA_TYPE, ProgressLog, replay
 from lamina.daemon.trace import MEDIA_TYPE as TRACE_MEDIA_TYPE
@@ -339,6 +346,8 @@ class RunningRecord:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, OSError):
+            error = from_os_error(error, "build")
         if isinstance(error, StatusError | LaminaError):
             self.finish(error=error)
         else:

@@ -93,7 +93,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         gateway = GatewayService()
         # Devices are allowed one by one, by clients and by what describes them.
         allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
-        solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector.wake)
+        solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector)
         handlers: dict[str, Handler] = {
             SESSION: sessions.serve,
             **solve.handlers(),

@@ -8,7 +8,13 @@ from lamina.api import control as api
 from lamina.api.failures import to_status
 from lamina.api.history import BuildHistoryRecord
 from lamina.api.message import text_request_of
-from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
+from lamina.base.errors import (
+    Exhausted,
+    InvalidInput,
+    LaminaError,
+    PermissionDenied,
+    from_os_error,
+)
 from lamina.daemon.accounts import Account, account_of
 from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
@@ -24,11 +30,10 @@ from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lamina.api.exporter import FindExportersRequest
     from lamina.base.events import EventSink
     from lamina.daemon.gateway import GatewayService
+    from lamina.daemon.gc import Collector
     from lamina.daemon.history import History
     from lamina.daemon.worker import Worker
     from lamina.engine.build import Build
@@ -46,7 +51,7 @@ class SolveService:
 
     Args:
         entitlements: what the daemon's configuration lets clients grant.
-        ended: called after every build.
+        collector: hears of every build's end.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class SolveService:
         gateway: GatewayService,
         history: History,
         entitlements: frozenset[str],
-        ended: Callable[[], None],
+        collector: Collector,
     ) -> None:
         self._engine = engine
         self._worker = worker
@@ -65,7 +70,7 @@ class SolveService:
         self._gateway = gateway
         self._history = history
         self._entitlements = entitlements
-        self._ended = ended
+        self._collector = collector
 
     def handlers(self) -> dict[str, Handler]:
         return {api.SOLVE: self.solve}
@@ -84,10 +89,13 @@ class SolveService:
             with self._history.begin(record, kept=not request.internal) as running:
                 response, account = self._build(request, running.event_sink, call.cancel)
                 running.finish(sorted(response.items()), *account)
-        except LaminaError as error:
-            raise to_status(error) from error
+        except (LaminaError, OSError) as error:
+            failure = from_os_error(error, "build") if isinstance(error, OSError) else error
+            if isinstance(failure, Exhausted):
+                self._collector.hurry()
+            raise to_status(failure) from error
         finally:
-            self._ended()
+            self._collector.wake()
         call.send(encode(api.SolveResponse(tuple(sorted(response.items()))), api.SCHEMA))
 
     def _build(

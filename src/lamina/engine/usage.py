@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
+from lamina.base.errors import Exhausted
 from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.base.usage import CacheRecord
 from lamina.stores.images import NAMELESS, ImageTable
@@ -50,7 +51,7 @@ def held_states(store: Store) -> set[int]:
     living = store.living()
     dead = {process for process, _ in leases} - living
     if dead:
-        with store.database.write() as connection:
+        with suppress(Exhausted), store.database.write() as connection:
             connection.executemany(
                 "DELETE FROM leases WHERE process = ?", [(process,) for process in dead]
             )
@@ -112,7 +113,7 @@ def _states(store: Store) -> list[CacheRecord]:
             )
         )
     if measured:  # a committed directory never changes: once is enough
-        with store.database.write() as connection:
+        with suppress(Exhausted), store.database.write() as connection:
             connection.executemany("UPDATE snapshots SET size = ? WHERE id = ?", measured)
     return found
 

@@ -244,9 +244,12 @@ def _make_tree(path: str) -> None:
 def _write_info(folder: str, info: dict[str, Any]) -> None:
     path = os.path.join(folder, "info")
     fresh = f"{path}.new"
-    with open(fresh, "w", encoding="utf-8") as file:
-        json.dump(info, file)
-    os.rename(fresh, path)
+    try:
+        with open(fresh, "w", encoding="utf-8") as file:
+            json.dump(info, file)
+        os.rename(fresh, path)
+    except OSError as error:
+        raise from_os_error(error, "record the copy of the client's folder") from error
 
 
 def _boot() -> str:

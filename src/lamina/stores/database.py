@@ -14,7 +14,14 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import Corrupt, Exhausted, LaminaError, PermissionDenied, Unavailable
+from lamina.base.errors import (
+    FREE_SOME,
+    Corrupt,
+    Exhausted,
+    LaminaError,
+    PermissionDenied,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,7 +250,7 @@ def translated() -> Iterator[None]:
 def _translate(error: sqlite3.Error) -> LaminaError:
     text = str(error)
     if "full" in text:
-        return Exhausted(f"write the store's database: {text}", hint="free some disk space")
+        return Exhausted(f"write the store's database: {text}", hint=FREE_SOME)
     if "locked" in text or "busy" in text:
         return Unavailable(
             f"the store's database is busy: {text}", hint="another lamina holds it; try again"

@@ -1,0 +1,151 @@
+"""A daemon whose disk is full: builds say so, room is made, and the next ones work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from commands import RemoteLamina
+from daemon_process import DaemonProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SIZE = 40 << 20
+LARGE = (
+    "ARG N\n"
+    "RUN echo $N; head -c 6000000 /dev/urandom > /x; sha256sum /x > /y\n"
+    "RUN sha256sum -c /y\n"
+)
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small file system."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if request.param == "tmpfs":
+        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
+    else:
+        with open(tmp_path / "image", "wb") as file:
+            file.truncate(SIZE * 3 // 2)
+        subprocess.run(["mkfs.ext4", "-q", "-m0", str(tmp_path / "image")], check=True)
+        command = ["mount", "-o", "loop", str(tmp_path / "image"), str(disk)]
+    subprocess.run(command, check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def free(disk: Path) -> int:
+    status = os.statvfs(disk)
+    return status.f_bavail * status.f_frsize
+
+
+def fill(disk: Path) -> Path:
+    """Take all that is left, by a file beside the daemon's."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 10, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                pass
+    return disk / "filler"
+
+
+def until_full(client: RemoteLamina, folder: Path) -> str:
+    """Build more and more; how the first one failed that had no room."""
+    for number in range(20):
+        done = client("build", "--progress=plain", f"--build-arg=N={number}", str(folder))
+        if done.code:
+            return done.err
+    raise AssertionError("it never gets full")
+
+
+def whole(client: RemoteLamina, folder: Path) -> None:
+    """What the daemon builds, and what it remembers of it, has its content."""
+    out = folder.parent / "out"
+    for _ in range(2):
+        client.build(folder, "--build-arg=N=end", "-o", str(out))
+        digest = hashlib.sha256((out / "x").read_bytes()).hexdigest()
+        assert (out / "y").read_text() == f"{digest}  /x\n"
+
+
+def wait_for_room(disk: Path, size: int) -> None:
+    deadline = time.monotonic() + 30
+    while free(disk) < size:
+        assert time.monotonic() < deadline, free(disk)
+        time.sleep(0.05)
+
+
+def test_room_is_made_after_a_build_that_had_none(
+    disk: Path, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context(LARGE)
+    with DaemonProcess(disk) as daemon:
+        client = RemoteLamina(tmp_path, daemon.address)
+        time.sleep(1.2)  # the collection at the start, so that the next is a minute away
+        for _ in range(2):
+            log = until_full(client, folder)
+            assert "RESOURCE_EXHAUSTED" in daemon.read_log()
+            assert "lamina prune" in log
+            wait_for_room(disk, SIZE // 4)
+            whole(client, folder)
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log
+
+
+def test_a_full_disk_without_collections_is_pruned_by_hand(
+    disk: Path, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context(LARGE)
+    config = tmp_path / "config.toml"
+    config.write_text("[worker.oci]\ngc = false\n")
+    with DaemonProcess(disk, "--config", str(config)) as daemon:
+        client = RemoteLamina(tmp_path, daemon.address)
+        client.build(folder, "--build-arg=N=0")
+        filler = fill(disk)
+        for number in range(3):
+            failed = client("build", f"--build-arg=N={number}", str(folder))
+            assert failed.code == 1, failed.err
+            assert "lamina prune" in failed.err
+        assert client("du").code == 0
+        daemon.kill()
+    with DaemonProcess(disk, "--config", str(config)) as daemon:
+        assert client("build", "--build-arg=N=1", str(folder)).code == 1
+        pruned = client("prune", "-af")
+        assert pruned.code == 0, pruned.err
+        wait_for_room(disk, 6_000_000)
+        filler.unlink()
+        whole(client, folder)
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log
+
+
+def test_a_folder_that_had_no_room_is_sent_again(
+    disk: Path, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context("COPY large /large\nRUN sha256sum /large\n")
+    with DaemonProcess(disk) as daemon:
+        client = RemoteLamina(tmp_path, daemon.address)
+        for size in (5 << 20, 80 << 20, 6 << 20):
+            data = os.urandom(size)
+            (folder / "large").write_bytes(data)
+            done = client("build", "--progress=plain", "-o", f"{tmp_path}/out", str(folder))
+            if size > SIZE:
+                assert done.code == 1
+                assert "No space left" in done.err
+                wait_for_room(disk, SIZE // 4)
+            else:
+                assert done.code == 0, done.err
+                assert (tmp_path / "out/large").read_bytes() == data
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log
