@@ -1,7 +1,5 @@
 """`python -m lamina`."""
 
-import sys
+from lamina.cli.main import entry
 
-from lamina.cli.main import main
-
-sys.exit(main())
+entry()

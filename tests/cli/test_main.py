@@ -148,3 +148,54 @@ def test_unexpected_failures_are_short(
 
     monkeypatch.setattr(cli, "_handler", interrupted)
     assert cli.main(["version"]) == 130
+
+
+def test_named_tuples_of_the_process_are_like_any_others() -> None:
+    """`entry` spares them the compiling of annotations; what else typing does stays."""
+    code = (
+        "from __future__ import annotations\n"
+        "import typing\n"
+        "from lamina.cli.main import _leave_annotations_alone\n"
+        "_leave_annotations_alone()\n"
+        "class Pair(typing.NamedTuple):\n"
+        "    left: int\n"
+        "    right: Pair | None = None\n"
+        "assert typing.get_type_hints(Pair) == {'left': int, 'right': Pair | None}\n"
+        "assert Pair(1, right=Pair(2))._replace(left=3) == (3, (2, None))\n"
+        "assert typing.Optional['Pair'].__args__[0] == typing.ForwardRef('Pair')\n"
+        "try:\n"
+        "    typing.NamedTuple('Wrong', [('field', (int, str))])\n"
+        "except TypeError as error:\n"
+        "    assert 'field annotation must be a type' in str(error)\n"
+        "else:\n"
+        "    raise AssertionError('no type')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_was_said_before_a_failure_is_not_lost() -> None:
+    code = (
+        "from lamina.base.errors import NotFound\n"
+        "from lamina.cli import main\n"
+        "def broken(parsed):\n"
+        "    print('one line')\n"
+        "    raise NotFound('the second')\n"
+        "main._handler = lambda name: broken\n"
+        "import sys\n"
+        "sys.argv = ['lamina', 'version']\n"
+        "main.entry()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "one line\n")
+    assert done.stderr.startswith("ERROR: ")
+
+
+def test_a_process_without_standard_output() -> None:
+    def closed(word: str) -> subprocess.CompletedProcess[bytes]:
+        command = f'exec "$0" -m lamina {word} >&-'
+        return subprocess.run(["sh", "-c", command, sys.executable], capture_output=True)
+
+    assert closed("version").returncode == 0
+    assert closed("nonsense").returncode == 1
+    assert b"unknown command" in closed("nonsense").stderr

@@ -32,11 +32,36 @@ def entry() -> NoReturn:
     """
     import gc
 
-    gc.set_threshold(20_000, 10, 10)
+    gc.set_threshold(100_000, 10, 10)
+    _leave_annotations_alone()
     status = main()
-    with contextlib.suppress(OSError):
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.flush()
     os._exit(status)
+
+
+def _leave_annotations_alone() -> None:
+    """Keep `NamedTuple` from compiling its annotations, as Python does by itself from 3.14 on.
+
+    All of lamina's are strings, as only type checkers read them; compiling a thousand of them and
+    comparing each with what no annotation may be takes a tenth of a cached build. What stays a
+    string is the same to `typing.get_type_hints`. A `typing` that works in another way is left
+    as it is.
+    """
+    import typing
+
+    check = getattr(typing, "_type_check", None)
+    if sys.version_info >= (3, 14) or check is None:
+        return
+
+    def check_others(annotation: object, message: str, *rest: object, **more: object) -> object:
+        if type(annotation) is str and message.startswith("field "):
+            return annotation
+        return check(annotation, message, *rest, **more)
+
+    setattr(typing, "_type_check", check_others)  # noqa: B010 - a name that is not typing's own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-            sys.stdout.flush()
+            if sys.stdout is not None:  # its descriptor may be closed
+                sys.stdout.flush()
             return status
         except BrokenPipeError:
             # Whoever read our output has seen enough. Point the stream somewhere harmless, or
