@@ -50,6 +50,29 @@ def test_all_that_is_submitted_is_done_also_by_work_itself() -> None:
     assert sorted(done) == list(range(4000))
 
 
+def test_leaving_waits_for_all_of_it() -> None:
+    for amount in range(1, 40):
+        done: list[int] = []
+
+        def work(number: int, done: list[int] = done) -> None:
+            time.sleep(0.0005 * (number % 3))
+            done.append(number)
+
+        with WorkerPool(amount) as pool:
+            for number in range(amount):
+                pool.submit(partial(work, number))
+        assert len(done) == amount
+
+
+def test_closing_in_time_says_whether_all_has_ended() -> None:
+    held = threading.Event()
+    pool = WorkerPool(2)
+    pool.submit(partial(held.wait, SOON))
+    assert not pool.close(0.01)
+    held.set()
+    assert pool.close(SOON)
+
+
 def test_who_waits_for_other_work_gives_up_the_place() -> None:
     inner = threading.Event()
 

@@ -113,10 +113,18 @@ class WorkerPool:
             self._closed = True
             self._changed.notify_all()
         deadline = None if seconds is None else time.monotonic() + seconds
-        others = [thread for thread in self._threads if thread is not threading.current_thread()]
-        for thread in others:
-            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in others)
+        while others := self._others():
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            others[0].join(left)
+            if left == 0.0:
+                return not self._others()
+        return True
+
+    def _others(self) -> list[threading.Thread]:
+        """The threads that run, but for the current one; each may still call another."""
+        with self._changed:
+            own = threading.current_thread()
+            return [thread for thread in self._threads if thread.is_alive() and thread is not own]
 
     @property
     def _too_many(self) -> bool:
