@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, LaminaError
@@ -31,48 +31,11 @@ if TYPE_CHECKING:
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.options import CacheExport
+    from lamina.cacheio.solved import SolvedGraph
     from lamina.refs.pool import RefPool
     from lamina.registry.upload import Content
     from lamina.solver.chain import ChainRecord
-    from lamina.solver.key import CacheKey
     from lamina.system.cancel import Cancellation
-
-
-class KnownResults(Protocol):
-    """What is remembered under keys. `SharedResults` is one."""
-
-    def peek(self, key: CacheKey, output: int) -> int | None: ...
-
-    def can_be_had(self, snapshot: int) -> bool: ...
-
-    def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]: ...
-
-
-class SolvedGraph:
-    """What a build leaves for its caches: the chain, the states under its keys, the targets."""
-
-    def __init__(
-        self,
-        chain: Sequence[ChainRecord],
-        results: KnownResults,
-        targets: Sequence[int | None],
-    ) -> None:
-        self.chain = chain
-        self.targets = targets
-        self._results = results
-
-    def snapshot(self, record: ChainRecord) -> int | None:
-        """The state that a record's result is, if it has one that can be had."""
-        if record.key is None:
-            return None
-        found = self._results.peek(record.key, record.output)
-        return found if found is not None and self._results.can_be_had(found) else None
-
-    def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
-        """Contents that other machines found to stand for the record's inputs."""
-        if record.key is None:
-            return {}
-        return self._results.contents(record.key, record.output)
 
 
 class MadeContent:

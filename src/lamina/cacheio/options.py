@@ -71,6 +71,11 @@ class CacheExport(NamedTuple):
     must_succeed: bool = False
     reset: bool = False
 
+    @property
+    def inline(self) -> bool:
+        """Whether the image itself carries it."""
+        return isinstance(self.place, InlinePlace)
+
 
 class CacheImport(NamedTuple):
     """One `--cache-from`."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamina.base.platform import Platform
-    from lamina.cacheio.export import SolvedGraph
+    from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.attestations import Attested
     from lamina.engine.steps import Step
     from lamina.exporters.annotations import Annotation

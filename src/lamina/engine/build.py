@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
-from lamina.cacheio.export import SolvedGraph
+from lamina.cacheio.solved import SolvedGraph
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph, renounced_caches
@@ -101,14 +101,14 @@ class Build:
         from lamina.engine.devices import lend_devices, read_grant
 
         grant = read_grant(self.options.allowed)
-        lent = lend_devices(self.engine.policy.devices, grant, wanted)
+        lent = lend_devices(self.engine.devices(), grant, wanted)
         # What holds for all devices of a file is done once.
         return list(dict.fromkeys(edit for device in lent for edit in device.edits))
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> list[CDIDevice]:
         from lamina.engine.devices import named_devices, read_grant
 
-        return named_devices(self.engine.policy.devices, read_grant(self.options.allowed), wanted)
+        return named_devices(self.engine.devices(), read_grant(self.options.allowed), wanted)
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)

@@ -7,15 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
-from lamina.cacheio.options import (
-    FolderPlace,
-    InlinePlace,
-    LentPlace,
-    RefusedImport,
-    RegistryPlace,
-)
 from lamina.cacheio.results import SharedResults
-from lamina.engine.mount_caches import MountCaches
 from lamina.engine.steps import step
 from lamina.stores.layers import FOLDER, LENT
 
@@ -25,11 +17,19 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
-    from lamina.cacheio.export import SolvedGraph
     from lamina.cacheio.imported import ImportedCache
     from lamina.cacheio.load import CacheLoader
-    from lamina.cacheio.options import CacheExport, CacheImport
+    from lamina.cacheio.options import (
+        CacheExport,
+        CacheImport,
+        FolderPlace,
+        LentPlace,
+        RefusedImport,
+        RegistryPlace,
+    )
+    from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.engine import Engine
+    from lamina.engine.mount_caches import MountCaches
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
     from lamina.session.contract import Session
@@ -61,7 +61,6 @@ class BuildCaches:
         self._wishes = wishes
         self._events = events
         self._cancel = cancel
-        self._mounts = MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, events)
         self._lock = threading.Lock()
         self.trusted: frozenset[str] = frozenset()
         self._imports: list[CacheImport] = []
@@ -77,7 +76,7 @@ class BuildCaches:
     @property
     def inline(self) -> bool:
         """Whether images are to carry their own cache."""
-        return any(isinstance(wish.place, InlinePlace) for wish in self._wishes.exports)
+        return any(wish.inline for wish in self._wishes.exports)
 
     def results(self) -> SharedResults:
         """This store's results, and those of the imported caches."""
@@ -88,6 +87,10 @@ class BuildCaches:
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
         """Read further caches from now on: frontends may name some. A refused one is a warning."""
+        if not imports:
+            return
+        from lamina.cacheio.options import RefusedImport, RegistryPlace
+
         with self._lock:
             for wish in imports:
                 if isinstance(wish, RefusedImport):
@@ -109,24 +112,33 @@ class BuildCaches:
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what an imported cache has of it."""
-        return self._mounts.restore(self._imports, mount_id, folder, cancel)
+        return self._mounts().restore(self._imports, mount_id, folder, cancel)
 
     def export_mounts(self, definition: Definition | None) -> None:
         """Send the build's cache mounts to the caches that want them."""
         for wish in self._wishes.exports:
             if wish.mounts and definition is not None:
-                self._mounts.export(wish, definition, self._cancel)
+                self._mounts().export(wish, definition, self._cancel)
+
+    def _mounts(self) -> MountCaches:
+        from lamina.engine.mount_caches import MountCaches
+
+        engine = self._engine
+        return MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, self._events)
 
     def export(self, graph: SolvedGraph) -> dict[str, str]:
         """Write every cache. One that cannot be written is a warning, unless it must be.
 
         Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON.
         """
+        told: dict[str, str] = {}
+        if not self._wishes.exports:
+            return told
         import json
 
         from lamina.cacheio.export import export_cache
+        from lamina.cacheio.options import InlinePlace, RegistryPlace
 
-        told: dict[str, str] = {}
         for wish in self._wishes.exports:
             if isinstance(wish.place, InlinePlace):
                 continue
@@ -177,6 +189,7 @@ class BuildCaches:
     def backend(self, place: RegistryPlace | FolderPlace | LentPlace) -> Backend:
         """Open a place that keeps caches."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
+        from lamina.cacheio.options import FolderPlace, LentPlace
 
         if isinstance(place, LentPlace):
             from lamina.cacheio.lent_backend import LentBackend
@@ -234,7 +247,13 @@ def lent_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
 
     What is said of it beyond what is known here is passed over, as by BuildKit.
     """
-    from lamina.cacheio.options import IMPORT_KEYS, make_import
+    from lamina.cacheio.options import (
+        IMPORT_KEYS,
+        FolderPlace,
+        LentPlace,
+        RefusedImport,
+        make_import,
+    )
 
     known = {key: value for key, value in pairs.items() if key in IMPORT_KEYS}
     try:

@@ -17,19 +17,14 @@ from lamina.engine.pulls import Pulls
 from lamina.engine.registries import Registries
 from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
-from lamina.refs.packing import LayerUnpacker
 from lamina.refs.pool import RefPool
-from lamina.runtime.cdi import DeviceRegistry
-from lamina.runtime.contract import RuntimeSettings
+from lamina.refs.unpacker import LayerUnpacker
 from lamina.solver.scheduler import Scheduler
 from lamina.sources.image import ImageResolver, ResolveMode
 from lamina.stores.cache_mounts import CacheMountStore
 from lamina.stores.images import ImageTable
 from lamina.stores.layers import LayerTable
-from lamina.stores.native import NativeSnapshotter
-from lamina.stores.overlay import OverlaySnapshotter
 from lamina.stores.snapshots import SnapshotStore
-from lamina.system.mount import ShortNames
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -42,10 +37,12 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
-    from lamina.runtime.contract import Runtime
+    from lamina.runtime.cdi import DeviceRegistry
+    from lamina.runtime.contract import Runtime, RuntimeSettings
     from lamina.session.contract import Session
     from lamina.solver.contract import Op, VertexSpec
     from lamina.solver.job import Job
+    from lamina.stores.snapshots import Snapshotter
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
@@ -59,16 +56,16 @@ class EnginePolicy(NamedTuple):
     if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
     clients that builds name, `logins` whom registries know a session's client as; None: everybody
     is whom this machine's files say. `provenance` is JSON that all provenance tells of this
-    builder. `devices` are those of the machine.
+    builder. `devices` are those of the machine; None: what its files say.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
     frontends: tuple[str, ...] = ()
-    runtime: RuntimeSettings = RuntimeSettings()
+    runtime: RuntimeSettings | None = None
     find_session: SessionFinder | None = None
     logins: LoginsOf | None = None
     provenance: Mapping[str, Any] = {}
-    devices: DeviceRegistry = DeviceRegistry()
+    devices: DeviceRegistry | None = None
 
 
 class Engine:
@@ -101,8 +98,7 @@ class Engine:
         self._runtime: Runtime | None = None
         self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
-        names = ShortNames(os.path.join(store.scratch, "layers"))
-        snapshotter = OverlaySnapshotter(names) if overlay else NativeSnapshotter()
+        snapshotter = _snapshotter(store, overlay=overlay)
         self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
         self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")
@@ -161,10 +157,11 @@ class Engine:
         with self._making:  # steps ask for it at the same time
             if self._runtime is None:
                 from lamina.runtime.cgroups import hide_hybrid_hierarchy
+                from lamina.runtime.contract import RuntimeSettings
                 from lamina.runtime.runner import OciRunner, find_runtime
 
                 hide_hybrid_hierarchy()
-                settings = self.policy.runtime
+                settings = self.policy.runtime or RuntimeSettings()
                 binary = find_runtime(settings.binary)
                 runner = OciRunner(binary, self.store.scratch, self.store.root)
                 self._runtime = runner
@@ -173,6 +170,12 @@ class Engine:
 
                     self._runtime = ConfiguredRuntime(runner, settings)
             return self._runtime
+
+    def devices(self) -> DeviceRegistry:
+        """The machine's devices."""
+        from lamina.runtime.cdi import DeviceRegistry
+
+        return DeviceRegistry() if self.policy.devices is None else self.policy.devices
 
     def registry(self) -> RegistryClient:
         """The client for registries of whoever asks at the moment (see `registries`)."""
@@ -210,3 +213,14 @@ class Engine:
 
         lenders = Lenders(current, self.policy.find_session)
         return AskedOp(resolve_op(spec, self._workshop, lenders), current)
+
+
+def _snapshotter(store: Store, *, overlay: bool) -> Snapshotter:
+    if overlay:
+        from lamina.stores.overlay import OverlaySnapshotter
+        from lamina.system.mount import ShortNames
+
+        return OverlaySnapshotter(ShortNames(os.path.join(store.scratch, "layers")))
+    from lamina.stores.native import NativeSnapshotter
+
+    return NativeSnapshotter()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.base.reference import Reference
-    from lamina.cacheio.export import SolvedGraph
+    from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.assembly import Made
     from lamina.exporters.contract import Artifact, Receiver
     from lamina.refs.pool import RefPool

@@ -27,27 +27,19 @@ from lamina.llb.op import (
 from lamina.ops.mounts import is_change
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, digest_selection, outermost
-from lamina.runtime.contract import Network, Process, Resources, Rlimit, Sandbox
 from lamina.solver.contract import CacheMap, Dependency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.llb.op import ExecOp, LinuxResources, ProxyEnv
-    from lamina.ops.mounts import MountTable
+    from lamina.llb.op import ExecMeta, ExecOp, LinuxResources, ProxyEnv
+    from lamina.ops.mounts import MountTable, Prepared
     from lamina.ops.resolve import DeviceLender
     from lamina.refs.pool import RefPool
-    from lamina.runtime.contract import ExitStatus, Runtime
+    from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext, Result
-
-_NETWORKS = {
-    NetMode.UNSET: Network.DEFAULT,
-    NetMode.HOST: Network.HOST,
-    NetMode.NONE: Network.NONE,
-}
-
 
 _FULL = 1 << 20
 _ANY: dict[str, Any] = {
@@ -115,6 +107,8 @@ class ExecOperation:
         return CacheMap(digest, tuple(self._dependency(i) for i in range(self._inputs)))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        from lamina.runtime.contract import Process
+
         op = self._op
         meta = op.meta
         assert meta is not None
@@ -124,21 +118,7 @@ class ExecOperation:
             try:
                 status = self._runtime().run(
                     Process(meta.args, env, meta.cwd or "/", meta.user),
-                    Sandbox(
-                        rootfs=prepared.rootfs,
-                        mounts=prepared.mounts,
-                        readonly=prepared.readonly,
-                        hostname=meta.hostname,
-                        extra_hosts=tuple((host.host, host.ip) for host in meta.extra_hosts),
-                        network=_NETWORKS[op.network],
-                        insecure=op.security is SecurityMode.INSECURE,
-                        rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
-                        cgroup_parent=meta.cgroup_parent,
-                        resources=Resources(*self._resources) if self._resources else Resources(),
-                        devices=tuple(self._devices.devices(op.cdi_devices))
-                        if op.cdi_devices
-                        else (),
-                    ),
+                    self._sandbox(meta, prepared),
                     stdout=self._log(context, 1),
                     stderr=self._log(context, 2),
                     cancel=context.cancel,
@@ -168,6 +148,29 @@ class ExecOperation:
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
                 outputs.setdefault(mount.output, inputs[mount.input])
         return [outputs.get(index, Ref()) for index in range(max(outputs, default=-1) + 1)]
+
+    def _sandbox(self, meta: ExecMeta, prepared: Prepared) -> Sandbox:
+        from lamina.runtime.contract import Network, Resources, Rlimit, Sandbox
+
+        op = self._op
+        networks = {
+            NetMode.UNSET: Network.DEFAULT,
+            NetMode.HOST: Network.HOST,
+            NetMode.NONE: Network.NONE,
+        }
+        return Sandbox(
+            rootfs=prepared.rootfs,
+            mounts=prepared.mounts,
+            readonly=prepared.readonly,
+            hostname=meta.hostname,
+            extra_hosts=tuple((host.host, host.ip) for host in meta.extra_hosts),
+            network=networks[op.network],
+            insecure=op.security is SecurityMode.INSECURE,
+            rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
+            cgroup_parent=meta.cgroup_parent,
+            resources=Resources(*self._resources) if self._resources else Resources(),
+            devices=tuple(self._devices.devices(op.cdi_devices)) if op.cdi_devices else (),
+        )
 
     def _foreign(self) -> str:
         """Why the command may not have run at all on this machine, "" if it should."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.llb.op import NO_INPUT, NO_OUTPUT, CacheSharing, MountType
 from lamina.refs.ref import Ref
-from lamina.runtime.contract import BindMount, TmpfsMount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from lamina.llb.op import ExecOp, Mount
     from lamina.refs.pool import RefPool
+    from lamina.runtime.contract import BindMount, TmpfsMount
     from lamina.session.contract import Session
     from lamina.stores.cache_mounts import CacheMountStore, MountOrigin, Seed
     from lamina.stores.snapshots import Staged
@@ -77,6 +77,8 @@ class MountTable:
         self, op: ExecOp, inputs: Sequence[Ref], cancel: Cancellation
     ) -> Iterator[Prepared]:
         """Mount all that an exec needs. The staged directories outlive the block."""
+        from lamina.runtime.contract import BindMount, TmpfsMount
+
         with ExitStack() as stack:
             changes: list[Change] = []
             mounts: list[BindMount | TmpfsMount] = []
@@ -190,6 +192,8 @@ class MountTable:
         return seed
 
     def _secret(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+        from lamina.runtime.contract import BindMount
+
         secret = mount.secret
         assert secret is not None
         value = self._session.secret(secret.id)
@@ -213,6 +217,8 @@ class MountTable:
         return BindMount(path, mount.dest, readonly=True)
 
     def _ssh(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+        from lamina.runtime.contract import BindMount
+
         ssh = mount.ssh
         assert ssh is not None
         socket = self._session.ssh_socket(ssh.id or "default")

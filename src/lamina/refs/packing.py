@@ -1,4 +1,4 @@
-"""Between packed layers, plans and files: unpacking, laying out, packing."""
+"""Layers from plans, files and other layers."""
 
 from __future__ import annotations
 
@@ -7,77 +7,24 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Corrupt, Unavailable
+from lamina.base.errors import Unavailable
 from lamina.base.oci import Descriptor
-from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.compression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
-from lamina.layers.reader import HashingReader
 from lamina.refs.filehash import header_hash, read_xattrs
 from lamina.stores.layers import Layer, dated_recipe
-from lamina.system.clone import clone_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from hashlib import _Hash
 
     from lamina.layers.compression import Compression
     from lamina.layers.pack import Member
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.stores.blobs import BlobStore
-    from lamina.stores.snapshots import Staged
     from lamina.system.cancel import Cancellation
-
-
-class LayerUnpacker:
-    """Implements `Unpacker`: see `lamina.refs.pool`.
-
-    Args:
-        fetch: brings blobs that the store lacks, from where their layers came.
-        overlay: whether directories hold differences (else whole trees).
-    """
-
-    def __init__(
-        self,
-        blobs: BlobStore,
-        fetch: Callable[[Sequence[Layer], Cancellation], None],
-        *,
-        overlay: bool,
-    ) -> None:
-        self._blobs = blobs
-        self._fetch = fetch
-        self._overlay = overlay
-
-    def bring(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
-        missing = [layer for layer in layers if not self._blobs.has(layer.descriptor.digest)]
-        if missing:
-            self._fetch(missing, cancel)
-
-    def unpack(
-        self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
-    ) -> None:
-        self.bring([layer], cancel)
-        style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
-        with self._blobs.open(layer.descriptor.digest) as file:
-            below = lowers if self._overlay else None
-            plain = HashingReader(decompressed(file))
-            applied = apply_layer(plain, staged.files, style, cancel, below)
-            plain.drain()
-        if not applied.whole:
-            staged.mark_partial()
-        if plain.digest() != layer.diff_id:
-            raise Corrupt(
-                f"layer {layer.descriptor.digest} of {layer.origin or 'this store'} holds "
-                f"{plain.digest()}, but its image says {layer.diff_id}",
-                hint="the image is broken; build or push it again",
-            )
-
-    def lay_out(
-        self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation
-    ) -> None:
-        _Layout(plan, staged.files, cancel, overlay=self._overlay).run()
 
 
 def pack_plan(
@@ -234,96 +181,3 @@ def _changed(planned: PlannedFile) -> Unavailable:
     return Unavailable(
         f"{planned.source} changed while the build was reading it", hint="build again"
     )
-
-
-class _Layout:
-    """Makes a plan's entries in a directory: an overlay difference, or a copied whole tree."""
-
-    def __init__(self, plan: FilePlan, root: str, cancel: Cancellation, *, overlay: bool) -> None:
-        self._plan = plan
-        self._root = root
-        self._cancel = cancel
-        self._overlay = overlay
-
-    def run(self) -> None:
-        import shutil
-
-        if not self._overlay:
-            for path in (*self._plan.removed, *self._plan.opaque):
-                target = self._target(path)
-                if os.path.isdir(target) and not os.path.islink(target):
-                    shutil.rmtree(target)
-                elif os.path.lexists(target):
-                    os.unlink(target)
-        entries = list(self._plan.in_order())
-        for path, planned in entries:
-            self._cancel.check()
-            self._make(path, planned)
-        if self._overlay:
-            for path in self._plan.removed:
-                os.mknod(self._target(path), stat.S_IFCHR, os.makedev(0, 0))
-            for path in self._plan.opaque:
-                os.setxattr(self._target(path), "trusted.overlay.opaque", b"y")
-        for path, planned in reversed(entries):
-            if planned.is_directory:
-                times = (planned.mtime_ns, planned.mtime_ns)
-                os.utime(self._target(path), ns=times)
-
-    def _make(self, path: str, planned: PlannedFile) -> None:
-        target = self._target(path)
-        if planned.is_directory:
-            if not os.path.isdir(target) or os.path.islink(target):
-                if os.path.lexists(target):
-                    os.unlink(target)
-                os.mkdir(target, 0o700)
-            self._dress(target, planned)
-            return
-        if not self._overlay and os.path.lexists(target):
-            os.unlink(target)
-        if planned.hard_link:
-            os.link(self._target(planned.hard_link), target, follow_symlinks=False)
-            return
-        if stat.S_ISREG(planned.mode):
-            self._make_file(target, planned)
-            return
-        if stat.S_ISLNK(planned.mode):
-            os.symlink(planned.link, target)
-        elif stat.S_ISSOCK(planned.mode):
-            return
-        else:
-            os.mknod(target, planned.mode, planned.rdev)
-        self._dress(target, planned)
-        times = (planned.mtime_ns, planned.mtime_ns)
-        os.utime(target, ns=times, follow_symlinks=False)
-
-    def _make_file(self, target: str, planned: PlannedFile) -> None:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        writer = os.open(target, flags, 0o600)
-        try:
-            if planned.data is not None:
-                view = memoryview(planned.data)
-                while view:
-                    view = view[os.write(writer, view) :]
-            else:
-                reader = os.open(planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-                try:
-                    status = os.fstat(reader)
-                    clone_bytes(reader, writer)
-                    if planned.digest:
-                        verify_content(planned, target, status)
-                finally:
-                    os.close(reader)
-        finally:
-            os.close(writer)
-        self._dress(target, planned)
-        os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
-
-    def _dress(self, target: str, planned: PlannedFile) -> None:
-        os.chown(target, planned.uid, planned.gid, follow_symlinks=False)
-        for name, value in planned.xattrs:
-            os.setxattr(target, name, value, follow_symlinks=False)
-        if not stat.S_ISLNK(planned.mode):
-            os.chmod(target, stat.S_IMODE(planned.mode))
-
-    def _target(self, path: str) -> str:
-        return os.path.join(self._root, path)

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from lamina.base.errors import Internal, NotFound
-from lamina.refs.plan import FilePlan, plan_entry
 from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
 from lamina.system.cancel import Cancellation
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.layers.compression import Compression
+    from lamina.refs.plan import FilePlan
     from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
@@ -114,6 +114,8 @@ class RefPool:
 
     def plan(self, ref: Ref) -> FilePlan:
         """An empty plan of changes on top of a ref."""
+        from lamina.refs.plan import FilePlan
+
         return FilePlan(None if ref.snapshot is None else self.tree(ref))
 
     def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
@@ -156,6 +158,8 @@ class RefPool:
 
     def copied(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
         """A state of this store with the content of a client's folder."""
+        from lamina.refs.plan import FilePlan, plan_entry
+
         assert ref.local is not None
         plan = FilePlan(None)
         links: dict[tuple[int, int], str] = {}

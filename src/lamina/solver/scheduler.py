@@ -20,7 +20,6 @@ from lamina.base.errors import (
     LaminaError,
     from_os_error,
 )
-from lamina.solver.chain import chain_records
 from lamina.solver.contract import R
 from lamina.solver.job import Job, NodeContext, announce, join, leave
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
@@ -121,6 +120,8 @@ class Scheduler(Generic[R]):
         self, job: Job[R], graphs: Sequence[Graph], store: KeyStructures
     ) -> list[ChainRecord]:
         """The keys of everything that solved targets were made of, as caches carry them."""
+        from lamina.solver.chain import chain_records
+
         targets = []
         with self._changed:
             for graph in graphs:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -124,7 +123,7 @@ def open_store(root: str) -> Iterator[Store]:
         finally:
             database.close()
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
         os.unlink(scratch + ".lock")
         os.close(claim)
 
@@ -244,9 +243,19 @@ def _reap(tmp: str, lock_name: str) -> None:
         return
     else:
         folder = path.removesuffix(".lock")
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         # What a dying container still has mounted goes the next time.
         if not os.path.exists(folder) and os.path.exists(path):
             os.unlink(path)
     finally:
         os.close(fd)
+
+
+def _remove(folder: str) -> None:
+    """Remove a process's folder, as far as that is possible. Most leave an empty one."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)

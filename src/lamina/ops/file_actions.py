@@ -1,0 +1,214 @@
+"""Doing what a file op says: its actions become plans on top of a base."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import FailedStep, InvalidInput, LaminaError, NotFound
+from lamina.llb.check import action_order
+from lamina.ops.copy import Copier, Owner
+from lamina.ops.modes import parse_mode_change
+from lamina.refs.plan import FilePlan, PlannedFile
+from lamina.refs.ref import Ref
+from lamina.refs.selection import contains_wildcard, expand_wildcard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
+    from lamina.refs.pool import RefPool
+    from lamina.refs.tree import Tree
+    from lamina.solver.contract import OpContext
+
+
+class FileActions:
+    """The actions of one op. `name` describes the states that come of them."""
+
+    def __init__(self, op: FileOp, name: str, pool: RefPool) -> None:
+        self._op = op
+        self._name = name
+        self._pool = pool
+
+    def run(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
+        """The op's outputs. Raises InvalidInput, NotFound: they say which action it was."""
+        states: dict[int, tuple[FilePlan, Ref]] = {}
+        outputs: dict[int, tuple[FilePlan, Ref]] = {}
+        count = len(inputs)
+        shared = _shared(self._op.actions, count)
+        for position in action_order(self._op, count):
+            action = self._op.actions[position]
+            context.cancel.check()
+            state = states.get(action.input)
+            if state is None:
+                parent = inputs[action.input] if action.input >= 0 else Ref()
+                parent = self._pool.owned(parent, context.cancel)
+                state = (self._pool.plan(parent), parent)
+            elif action.input in shared:
+                state = (state[0].copy(), state[1])
+            try:
+                self._apply(action, state[0], inputs, states, context)
+            except LaminaError as error:
+                error.step = error.step or FailedStep(str(context.digest), action=position)
+                raise
+            states[count + position] = state
+            if action.output >= 0:
+                outputs[action.output] = state
+        return [self._pool.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
+
+    def _source(
+        self,
+        index: int,
+        inputs: Sequence[Ref],
+        states: dict[int, tuple[FilePlan, Ref]],
+        context: OpContext,
+    ) -> Tree:
+        """What a copy reads: an input, or the result of an earlier action."""
+        if index in states:
+            plan, parent = states[index]
+            made = self._pool.commit_plan(plan.copy(), parent, self._name)
+            return self._pool.tree(made, context.cancel)
+        return self._pool.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
+
+    def _apply(
+        self,
+        action: FileAction,
+        plan: FilePlan,
+        inputs: Sequence[Ref],
+        states: dict[int, tuple[FilePlan, Ref]],
+        context: OpContext,
+    ) -> None:
+        if action.copy is not None:
+            copy = action.copy
+            source = self._source(action.secondary_input, inputs, states, context)
+            owner = self._owner(copy.owner, inputs)
+            change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
+            if copy.attempt_unpack:
+                from lamina.ops.unpack import unpack_archives
+
+                if unpack_archives(self._pool, source, plan, copy, owner, change, context):
+                    return
+            Copier(source, plan, copy, owner=owner, change=change, cancel=context.cancel).run()
+        elif action.mkdir is not None:
+            mkdir = action.mkdir
+            path = plan.resolve(mkdir.path)
+            owner = self._owner(mkdir.owner, inputs) or Owner(0, 0)
+            entry = PlannedFile(stat.S_IFDIR | mkdir.mode & 0o7777, *owner, _time(mkdir.timestamp))
+            if mkdir.make_parents:
+                plan.make_directories(path, entry)
+            else:
+                self._parent_exists(plan, path)
+                if plan.lookup(path) is None:  # what is there stays as it is
+                    plan.put(path, entry)
+        elif action.mkfile is not None:
+            mkfile = action.mkfile
+            path = plan.resolve(mkfile.path)
+            self._parent_exists(plan, path)
+            existing = plan.lookup(path)
+            if not path or (existing is not None and existing.is_directory):
+                raise InvalidInput(f"/{path} is a directory")
+            owner = self._owner(mkfile.owner, inputs) or Owner(0, 0)
+            plan.put(
+                path,
+                PlannedFile(
+                    stat.S_IFREG | mkfile.mode & 0o7777,
+                    *owner,
+                    _time(mkfile.timestamp),
+                    size=len(mkfile.data),
+                    data=mkfile.data,
+                ),
+            )
+        elif action.symlink is not None:
+            link = action.symlink
+            path = plan.resolve(link.new_path, follow_last=False)
+            self._parent_exists(plan, path)
+            if not path or plan.lookup(path) is not None:
+                raise InvalidInput(f"/{path} exists already")
+            owner = self._owner(link.owner, inputs) or Owner(0, 0)
+            plan.put(
+                path,
+                PlannedFile(
+                    stat.S_IFLNK | 0o777, *owner, _time(link.timestamp), link=link.old_path
+                ),
+            )
+        elif action.rm is not None:
+            self._remove(plan, action)
+
+    def _remove(self, plan: FilePlan, action: FileAction) -> None:
+        assert action.rm is not None
+        paths = [action.rm.path.strip("/")]
+        if action.rm.allow_wildcard and contains_wildcard(paths[0]) and plan.base is not None:
+            paths = [real for _, real in expand_wildcard(plan.base, paths[0])]
+        for path in paths:
+            resolved = plan.resolve(path, follow_last=False)
+            if not resolved:
+                raise InvalidInput("the root of a file system cannot be removed")
+            if plan.lookup(resolved) is None:
+                if not action.rm.allow_not_found:
+                    raise NotFound(f'"/{path}": not found')
+                continue
+            plan.remove(resolved)
+
+    def _parent_exists(self, plan: FilePlan, path: str) -> None:
+        parent = path.rpartition("/")[0]
+        found = plan.lookup(parent) if parent else None
+        if parent and (found is None or not found.is_directory):
+            raise NotFound(f'"/{parent}": the folder does not exist')
+
+    def _owner(self, chown: ChownOpt | None, inputs: Sequence[Ref]) -> Owner | None:
+        if chown is None or (chown.user is None and chown.group is None):
+            return None
+        # A name that is not there is root, or the user's own group: BuildKit has it so, and
+        # Dockerfiles that rely on it must build.
+        uid, gid = self._look_up(chown.user, inputs, "passwd") or (0, 0)
+        if chown.group is not None:
+            found = self._look_up(chown.group, inputs, "group")
+            gid = gid if found is None else found[0]
+        return Owner(uid, gid)
+
+    def _look_up(
+        self, user: UserOpt | None, inputs: Sequence[Ref], database: str
+    ) -> tuple[int, int] | None:
+        """The id behind a name or number, and the user's group; None if nobody has the name.
+
+        Raises InvalidInput if there is no file system to look it up in.
+        """
+        if user is None:
+            return 0, 0
+        if user.by_name is None:
+            # The highest number means nobody (chown leaves an owner as he is): the owner is root.
+            number = 0 if user.by_id in (None, 0xFFFFFFFF) else user.by_id
+            return number, number if database == "passwd" else 0
+        name = user.by_name.name
+        if not 0 <= user.by_name.input < len(inputs):
+            what = "user" if database == "passwd" else "group"
+            raise InvalidInput(
+                f'--chown: no {what} can be named "{name}" on an empty file system',
+                hint="use a number",
+            )
+        tree = self._pool.tree(inputs[user.by_name.input])
+        path = tree.resolve(f"etc/{database}")
+        if tree.lstat(path) is not None:
+            with open(tree.real(path), encoding="utf-8", errors="surrogateescape") as file:
+                for line in file:
+                    fields = line.rstrip("\n").split(":")
+                    if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
+                        group = fields[3] if len(fields) > 3 and fields[3].isdecimal() else "0"
+                        return int(fields[2]), int(group)
+        return None
+
+
+def _shared(actions: Sequence[FileAction], inputs: int) -> set[int]:
+    """The actions' results that more than one thing is made of: each goes on with a copy."""
+    uses: Counter[int] = Counter()
+    for position, action in enumerate(actions):
+        uses[action.input] += 1
+        uses[inputs + position] += action.output >= 0
+    return {index for index, count in uses.items() if count > 1 and index >= inputs}
+
+
+def _time(timestamp: int) -> int:
+    """Nanoseconds: the op's own, or now (LLB's 0 and -1 both mean that)."""
+    return timestamp if timestamp > 0 else time.time_ns()

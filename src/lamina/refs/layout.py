@@ -1,0 +1,106 @@
+"""A plan laid out as files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from lamina.refs.packing import verify_content
+from lamina.system.clone import clone_bytes
+
+if TYPE_CHECKING:
+    from lamina.refs.plan import FilePlan, PlannedFile
+    from lamina.system.cancel import Cancellation
+
+
+class Layout:
+    """Makes a plan's entries in a directory: an overlay difference, or a copied whole tree."""
+
+    def __init__(self, plan: FilePlan, root: str, cancel: Cancellation, *, overlay: bool) -> None:
+        self._plan = plan
+        self._root = root
+        self._cancel = cancel
+        self._overlay = overlay
+
+    def run(self) -> None:
+        if not self._overlay:
+            for path in (*self._plan.removed, *self._plan.opaque):
+                target = self._target(path)
+                if os.path.isdir(target) and not os.path.islink(target):
+                    shutil.rmtree(target)
+                elif os.path.lexists(target):
+                    os.unlink(target)
+        entries = list(self._plan.in_order())
+        for path, planned in entries:
+            self._cancel.check()
+            self._make(path, planned)
+        if self._overlay:
+            for path in self._plan.removed:
+                os.mknod(self._target(path), stat.S_IFCHR, os.makedev(0, 0))
+            for path in self._plan.opaque:
+                os.setxattr(self._target(path), "trusted.overlay.opaque", b"y")
+        for path, planned in reversed(entries):
+            if planned.is_directory:
+                times = (planned.mtime_ns, planned.mtime_ns)
+                os.utime(self._target(path), ns=times)
+
+    def _make(self, path: str, planned: PlannedFile) -> None:
+        target = self._target(path)
+        if planned.is_directory:
+            if not os.path.isdir(target) or os.path.islink(target):
+                if os.path.lexists(target):
+                    os.unlink(target)
+                os.mkdir(target, 0o700)
+            self._dress(target, planned)
+            return
+        if not self._overlay and os.path.lexists(target):
+            os.unlink(target)
+        if planned.hard_link:
+            os.link(self._target(planned.hard_link), target, follow_symlinks=False)
+            return
+        if stat.S_ISREG(planned.mode):
+            self._make_file(target, planned)
+            return
+        if stat.S_ISLNK(planned.mode):
+            os.symlink(planned.link, target)
+        elif stat.S_ISSOCK(planned.mode):
+            return
+        else:
+            os.mknod(target, planned.mode, planned.rdev)
+        self._dress(target, planned)
+        times = (planned.mtime_ns, planned.mtime_ns)
+        os.utime(target, ns=times, follow_symlinks=False)
+
+    def _make_file(self, target: str, planned: PlannedFile) -> None:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        writer = os.open(target, flags, 0o600)
+        try:
+            if planned.data is not None:
+                view = memoryview(planned.data)
+                while view:
+                    view = view[os.write(writer, view) :]
+            else:
+                reader = os.open(planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    status = os.fstat(reader)
+                    clone_bytes(reader, writer)
+                    if planned.digest:
+                        verify_content(planned, target, status)
+                finally:
+                    os.close(reader)
+        finally:
+            os.close(writer)
+        self._dress(target, planned)
+        os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
+
+    def _dress(self, target: str, planned: PlannedFile) -> None:
+        os.chown(target, planned.uid, planned.gid, follow_symlinks=False)
+        for name, value in planned.xattrs:
+            os.setxattr(target, name, value, follow_symlinks=False)
+        if not stat.S_ISLNK(planned.mode):
+            os.chmod(target, stat.S_IMODE(planned.mode))
+
+    def _target(self, path: str) -> str:
+        return os.path.join(self._root, path)
