@@ -14,7 +14,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.redact import redacted
 
 _HOSTED = re.compile(r"[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _SHORT = "github.com/"
 _SWITCHES = ("keep-git-dir", "submodules", "fetch-by-commit")
 _TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
@@ -60,7 +60,7 @@ def is_ssh(remote: str) -> bool:
 
 def is_commit(ref: str) -> bool:
     """Whether a ref is a whole commit name, SHA-1 or SHA-256."""
-    return _COMMIT.fullmatch(ref) is not None
+    return re.fullmatch(_COMMIT, ref) is not None
 
 
 def parse_git_url(text: str) -> GitUrl:

@@ -7,9 +7,7 @@ import time
 
 from lamina.base.errors import InvalidInput
 
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII
-)
+_RFC3339 = r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)\Z"
 
 
 def format_time(seconds: float) -> str:
@@ -26,7 +24,7 @@ def is_after(text: str, epoch: int) -> bool:
     """Whether a time is later than `epoch` (seconds). Raises InvalidInput."""
     from datetime import datetime
 
-    matched = _RFC3339.match(text)
+    matched = re.match(_RFC3339, text, re.ASCII)
     if matched is None:
         raise InvalidInput(f'"{text}" in the image config is not a time')
     head, fraction, zone = matched.groups(default="")

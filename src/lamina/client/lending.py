@@ -11,7 +11,6 @@ from lamina.client.logins import ConfiguredLogins, ConfiguredTokens
 from lamina.client.providers import EmbeddedSession
 from lamina.client.token_seeds import TokenSeeds
 from lamina.registry.credentials import DockerConfig
-from lamina.registry.hosts import configured_hosts
 from lamina.session.lent import answer_health, lend, lend_logins
 from lamina.session.tokens import lend_tokens
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import BuildRequest, ContextSpec, NamedContext
     from lamina.client.remote_caches import RemoteCaches
     from lamina.client.remote_outputs import RemoteOutputs
+    from lamina.registry.hosts import Hosts
     from lamina.wire.contract import Handler
 
 _CONTEXT, _DOCKERFILE = "context", "dockerfile"
@@ -93,8 +93,14 @@ def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lendi
 
 def _logins() -> dict[str, Handler]:
     config = DockerConfig()
-    tokens = ConfiguredTokens(config, TokenSeeds(config.folder), configured_hosts)
+    tokens = ConfiguredTokens(config, TokenSeeds(config.folder), _hosts)
     return {**lend_logins(ConfiguredLogins(config)), **lend_tokens(tokens)}
+
+
+def _hosts() -> Hosts:
+    from lamina.registry.hosts import configured_hosts
+
+    return configured_hosts()
 
 
 class _Places:

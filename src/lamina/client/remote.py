@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lamina.api import control as api
-from lamina.api.failures import from_status
 from lamina.api.message import unary
 from lamina.base.errors import Unavailable, Unsupported
 from lamina.client.contract import BuildOutcome
@@ -192,6 +191,8 @@ class RemoteBuilder:
         try:
             yield
         except StatusError as error:
+            from lamina.api.failures import from_status
+
             if cancel is not None:
                 cancel.check()
             if outputs is not None and outputs.failure is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-from base64 import b64decode, b64encode
 from typing import Any
 
 _LENGTH = 16
@@ -33,6 +32,8 @@ class TokenSeeds:
             return self._known[host]
 
     def _kept(self, host: str, new: bytes) -> bytes:
+        from base64 import b64encode
+
         from lamina.system.cancel import Cancellation
         from lamina.system.locks import held
 
@@ -53,6 +54,8 @@ class TokenSeeds:
 def _seed(entry: object) -> bytes | None:
     if not isinstance(entry, dict):
         return None
+    from base64 import b64decode
+
     try:
         return b64decode(str(entry.get("Seed") or ""), validate=True) or None
     except ValueError:

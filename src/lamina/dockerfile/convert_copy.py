@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from lamina.dockerfile.instruction import Copy
     from lamina.dockerfile.stage import Stage, Task
 
-_OCTAL = re.compile(r"[0-7]{1,12}", re.ASCII)
-_SYMBOLIC = re.compile(r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*")
+_OCTAL = r"[0-7]{1,12}"
+_SYMBOLIC = r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*"
 
 
 def convert_copy(
@@ -261,9 +261,9 @@ def _mode(text: str) -> tuple[int, str]:
     """(the mode, or -1 to keep the source's, or 0 with a symbolic mode; that mode)."""
     if not text:
         return -1, ""
-    if _OCTAL.fullmatch(text) is not None and int(text, 8) <= 0o7777:
+    if re.fullmatch(_OCTAL, text) is not None and int(text, 8) <= 0o7777:
         return int(text, 8), ""
-    if _SYMBOLIC.fullmatch(text) is None:
+    if re.fullmatch(_SYMBOLIC, text) is None:
         raise InvalidInput(
             f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777",
             hint="write 755, or u=rwX,go=rX",

@@ -39,7 +39,7 @@ _KEYS = (
 _SAME = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 _SAME["rw"] = "readwrite"
 _SWITCHES = frozenset(("readonly", "readwrite", "required"))
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?"
 _UINT32 = 1 << 32
 
 
@@ -219,7 +219,7 @@ def _number(values: dict[str, str], key: str, base: int) -> int | None:
 
 def _size(text: str) -> int:
     """Bytes of `64m`, `1GB`, `1.5g`, `1024`."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match is None or len(match[1]) > 20:
         raise InvalidInput(f"invalid value for size: {text}", hint="a size looks like 64m or 1g")
     power = " kmgtp".index(match[2].lower() or " ")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Pairs = tuple[tuple[str, str], ...]
 
-_KEY = re.compile(r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)\Z")
+_KEY = r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)\Z"
 
 
 class Level(Enum):
@@ -40,7 +40,7 @@ def parse_annotation(attribute: str, value: str) -> Annotation | None:
 
     Raises InvalidInput.
     """
-    matched = _KEY.match(attribute)
+    matched = re.match(_KEY, attribute)
     if matched is None:
         return None
     kind, platform, key = matched.groups()

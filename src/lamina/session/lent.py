@@ -7,13 +7,11 @@ import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import unquote_plus
 
 from lamina.api import auth, filesync, health, secrets, ssh, upload
 from lamina.api.message import first, request_of, values
 from lamina.api.stream import CHUNK, encode_bytes
 from lamina.base.errors import LaminaError, NotFound
-from lamina.session.agent_socket import forward
 from lamina.session.contract import FolderRequest
 from lamina.session.selection import Selection
 from lamina.session.sender import opener_of, send
@@ -121,6 +119,8 @@ class _Lent:
         call.send(encode(ssh.CheckAgentResponse(), ssh.SCHEMA))
 
     def forward_agent(self, call: ServerCall) -> None:
+        from lamina.session.agent_socket import forward
+
         path = self._agent(first(call.metadata, ssh.KEY_ID))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
             try:
@@ -155,4 +155,6 @@ def decoded_values(metadata: Metadata, key: str) -> list[str]:
     texts = values(metadata, key)
     if first(metadata, f"{key}-encoded") not in ("1", "true"):
         return texts
+    from urllib.parse import unquote_plus
+
     return [unquote_plus(text, errors="surrogateescape") for text in texts]

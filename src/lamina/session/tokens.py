@@ -7,7 +7,6 @@ daemon's salt and of what nobody but the client knows, so no two daemons are sho
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.api import auth
@@ -92,4 +91,6 @@ class _Lent:
 
 
 def _key(salt: bytes, seed: bytes) -> bytes:
+    import hmac
+
     return hmac.digest(salt, seed, "sha256")

@@ -11,7 +11,7 @@ OUR_PAGES = "docs/reference/checks.md#{anchor}"
 PUBLIC_PAGES = "https://docs.docker.com/go/dockerfile/rule/{slug}/"
 """Where the public's is: for clients that know nothing of this project's files."""
 
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=JSON)(?=A)")
+_WORD = r"(?<=[a-z])(?=[A-Z])|(?<=JSON)(?=A)"
 
 
 class Rule(NamedTuple):
@@ -26,7 +26,7 @@ class Rule(NamedTuple):
         """The page about it: `OUR_PAGES`, or "" if the `PUBLIC_PAGES` have none."""
         if pages == PUBLIC_PAGES and not self.published:
             return ""
-        return pages.format(anchor=self.name.lower(), slug=_WORD.sub("-", self.name).lower())
+        return pages.format(anchor=self.name.lower(), slug=re.sub(_WORD, "-", self.name).lower())
 
 
 STAGE_NAME_CASING = Rule("StageNameCasing", "Stage names should be lowercase")
