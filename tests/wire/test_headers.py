@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hpack import Encoder
+from hpack import Decoder, Encoder, HPACKError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +51,45 @@ def test_garbage_blocks(data: bytes) -> None:
         BlockDecoder(1 << 16).decode(data)
     except ConnectionFault as fault:
         assert fault.code in (ErrorCode.COMPRESSION_ERROR, ErrorCode.ENHANCE_YOUR_CALM)
+
+
+def test_plain_blocks_between_those_that_change_the_table() -> None:
+    encoder, decoder = Encoder(), BlockDecoder(1 << 20)
+    plain: Fields = [(b":status", b"200"), (b"x", b"y" * 500)]
+    for fields in ([(b"a", b"b")], [(b"c", b"d"), (b"a", b"b")]):
+        assert decoder.decode(encode_block(plain)) == plain
+        assert decoder.decode(encoder.encode(fields)) == fields
+
+
+def strings(data: bytes) -> st.SearchStrategy[bytes]:
+    """A string as it may be written: its length right, too long, or with many bytes."""
+    long = bytes([127, *[128 | (len(data) - 127) & 127] * (len(data) >= 127), 0x80, 0x00])
+    return st.sampled_from(
+        [bytes([min(len(data), 126)]) + data, b"\x7e" + data, long + data, b"\x82" + data]
+    )
+
+
+PARTS = st.one_of(
+    st.sampled_from([b"\x83", b"\x84", b"\x86", b"\x88", b"\xbe", b"\x82", b"\x3f", b"\x20"]),
+    st.tuples(
+        st.sampled_from([b"\x00", b"\x10", b"\x40", b"\x0f", b"\x11"]),
+        st.binary(max_size=150).flatmap(strings),
+        st.binary(max_size=150).flatmap(strings),
+    ).map(b"".join),
+)
+
+
+@given(
+    st.lists(st.one_of(PARTS, st.binary(max_size=3)), max_size=6).map(b"".join), st.integers(0, 400)
+)
+def test_any_block_is_what_the_library_makes_of_it(block: bytes, limit: int) -> None:
+    try:
+        expected = [tuple(field) for field in Decoder(limit).decode(block, raw=True)]
+    except (HPACKError, IndexError):
+        with pytest.raises(ConnectionFault):
+            BlockDecoder(limit).decode(block)
+    else:
+        assert BlockDecoder(limit).decode(block) == expected
 
 
 def test_a_small_block_that_unpacks_to_a_large_list() -> None:

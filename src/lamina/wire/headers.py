@@ -1,7 +1,8 @@
 """Header blocks: fields to bytes and back (RFC 7541).
 
 Encoding uses literals that are never indexed: no state to keep in step with the order of
-sending, and no secret in a compression table. Decoding is the hpack library's.
+sending, and no secret in a compression table. What is written so is read here; whatever else a
+peer may send is for the hpack library, which takes longer to import than a call takes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from lamina.wire.frames import ConnectionFault, ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hpack import Decoder
+
 Fields = list[tuple[bytes, bytes]]
 
 # The static table's whole fields (RFC 7541, appendix A), those that gRPC sends.
@@ -23,6 +26,10 @@ _INDEXED = {
     (b":scheme", b"https"): b"\x87",
     (b":status", b"200"): b"\x88",
 }
+_BY_INDEX = {code[0]: field for field, code in _INDEXED.items()}
+_LITERALS = (0x00, 0x10)  # with a name of its own, not to be indexed (now, or ever)
+_LONG = 127  # a string's first byte, if the rest of its length follows
+_LENGTH_BYTES = 3
 _FIELD_OVERHEAD = 32  # what a field costs besides its bytes (RFC 7541, section 4.1)
 
 
@@ -48,11 +55,11 @@ def list_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
 
 def _put_string(out: bytearray, data: bytes) -> None:
     length = len(data)
-    if length < 127:
+    if length < _LONG:
         out.append(length)
     else:
-        out.append(127)
-        length -= 127
+        out.append(_LONG)
+        length -= _LONG
         while length >= 128:
             out.append(length & 127 | 128)
             length >>= 7
@@ -64,14 +71,18 @@ class BlockDecoder:
     """Decodes the header blocks of one connection, in the order of their arrival."""
 
     def __init__(self, max_list_size: int) -> None:
-        from hpack import Decoder
-
-        self._decoder = Decoder(max_header_list_size=max_list_size)
+        self._max_list_size = max_list_size
+        self._decoder: Decoder | None = None
 
     def decode(self, block: bytes) -> Fields:
         """Decode a block. Raises ConnectionFault: the state is lost with one bad block."""
-        from hpack import HPACKError, OversizedHeaderListError
+        fields = _plain_fields(block)  # they neither need the table nor change it
+        if fields is not None and list_size(fields) <= self._max_list_size:
+            return fields
+        from hpack import Decoder, HPACKError, OversizedHeaderListError
 
+        if self._decoder is None:
+            self._decoder = Decoder(max_header_list_size=self._max_list_size)
         try:
             return [(name, value) for name, value in self._decoder.decode(block, raw=True)]
         except OversizedHeaderListError as error:
@@ -79,6 +90,44 @@ class BlockDecoder:
         except (HPACKError, UnicodeError, IndexError) as error:
             reason = "a header block does not decode"
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, reason) from error
+
+
+def _plain_fields(block: bytes) -> Fields | None:
+    """The fields of a block in which there is nothing but what `encode_block` writes, else None."""
+    fields: Fields = []
+    at, end = 0, len(block)
+    while at < end:
+        first = block[at]
+        at += 1
+        indexed = _BY_INDEX.get(first)
+        if indexed is not None:
+            fields.append(indexed)
+            continue
+        if first not in _LITERALS:
+            return None
+        start, at = _string_span(block, at)
+        name = block[start:at]
+        start, at = _string_span(block, at)
+        if not name or at > end:
+            return None
+        fields.append((name, block[start:at]))
+    return fields
+
+
+def _string_span(block: bytes, at: int) -> tuple[int, int]:
+    """Where a string's bytes begin and end; the end is past the block's if it is not plain."""
+    nowhere = len(block) + 1
+    if at >= len(block) or block[at] > _LONG:  # past the end, or in Huffman's code
+        return nowhere, nowhere
+    length = block[at]
+    at += 1
+    if length < _LONG:
+        return at, at + length
+    for shift, byte in enumerate(block[at : at + _LENGTH_BYTES]):
+        length += (byte & 127) << 7 * shift
+        if byte < 128:
+            return at + shift + 1, at + shift + 1 + length
+    return nowhere, nowhere
 
 
 REQUEST = frozenset((b":method", b":scheme", b":path"))
