@@ -41,7 +41,7 @@ class GatewayService:
 
     @contextmanager
     def registered(self, ref: str, bridge: LlbBridge) -> Iterator[None]:
-        """Let calls reach a build for the length of the block."""
+        """Let calls reach a build for the length of the block, and end them with it."""
         with self._changed:
             self._bridges[ref] = bridge.handlers()
             self._changed.notify_all()
@@ -50,6 +50,7 @@ class GatewayService:
         finally:
             with self._changed:
                 del self._bridges[ref]
+            bridge.close()
 
     def _forward(self, method: str, call: ServerCall) -> None:
         build = first(call.metadata, _BUILD_ID)

@@ -125,12 +125,12 @@ class SolveService:
                     outputs += _found_outputs(session, request, bridge.tell(result), cancel)
                 receiver = SessionReceiver(session, cancel)
                 finished = build.finish(result, outputs, receiver, provenance)
-            response = response_of(finished.metadata(), result.metadata)
-            if request.enable_session_exporter:
-                session.finalize_export(tuple(sorted(response.items())), cancel)
-            account = Account()
-            if not request.internal:
-                account = account_of(build, result, outputs, finished, provenance)
+                response = response_of(finished.metadata(), result.metadata)
+                if request.enable_session_exporter:
+                    session.finalize_export(tuple(sorted(response.items())), cancel)
+                account = Account()
+                if not request.internal:
+                    account = account_of(build, result, outputs, finished, provenance)
         return response, account
 
     def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:

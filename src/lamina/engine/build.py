@@ -76,7 +76,8 @@ class Build:
         self.pins = BuildPins()
         self.options = options
         self.events = events
-        self.cancel = cancel
+        self._asked = cancel
+        self.cancel = cancel = Cancellation(cancel)  # also the end of all that is still asked
         self.started = time.time()
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
@@ -248,11 +249,16 @@ class Build:
             self.caches.export_mounts(part.files.definition)
         return finished
 
+    def end(self) -> None:
+        """End what is still asked of it."""
+        self.cancel.cancel("the build is over")
+
     def close(self, *, failed: bool, alone: bool) -> None:
         """Keep what was made, and give up the claim on the graph. Called by the engine.
 
         `alone`: no other build may be using it.
         """
+        self.end()
         states = {
             result.snapshot
             for node in list(self.job.nodes.values())
@@ -260,7 +266,7 @@ class Build:
             if result.snapshot is not None
         }
         try:
-            if not (self.cancel.cancelled and alone):
+            if not (self._asked.cancelled and alone):
                 self.engine.pool.settle(states, Cancellation())
                 self.engine.snapshots.touch(sorted(self.results.served))
         except LaminaError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lamina.api.worker import WorkerRecord
     from lamina.engine.build import Build
@@ -83,6 +84,8 @@ class LlbBridge:
         self._refs: dict[str, Solvable] = {}
         self._outcome: BuildResult | StatusError | None = None
         self._returned = False
+        self._answering = 0
+        self._closed = False
 
     def handlers(self) -> dict[str, Handler]:
         """The service's methods; calls to others are UNIMPLEMENTED."""
@@ -107,11 +110,36 @@ class LlbBridge:
     def _serve(self, request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
         asked: Any = request_of(call, request, api.SCHEMA)
         try:
-            with self._build.asking():
+            with self._answered(), self._build.asking():
                 answered = answer(asked)
         except LaminaError as error:
             raise to_status(error) from error
         call.send(encode(answered, api.SCHEMA))
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise NotFound("the build is over")
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering -= 1
+                self._lock.notify_all()
+
+    def close(self) -> None:
+        """The build has all that it wants of the frontend: calls that are not answered yet fail,
+        and nothing is done for them any more when this returns."""
+        with self._lock:
+            self._closed = True
+            answering = self._answering > 0
+        if answering:
+            self._build.end()
+        with self._lock:
+            while self._answering:
+                self._lock.wait()
 
     def wait(self, cancel: Cancellation) -> BuildResult:
         """What the frontend returns. Raises StatusError (its own error), Cancelled."""
@@ -254,6 +282,8 @@ class LlbBridge:
         else:
             outcome = self._read(request.result or api.Result())
         with self._lock:
+            if self._returned:
+                raise InvalidInput("the frontend has returned already")
             self._returned = True
         self._settle(outcome)
         return api.ReturnResponse()

@@ -66,7 +66,10 @@ class Scheduler(Generic[R]):
         return Job(sink, cancel, store)
 
     def close_job(self, job: Job[R]) -> None:
-        """Give up the job's claim: work that nobody else waits for is cancelled and awaited."""
+        """Give up the job's claim: work that nobody else waits for is cancelled and awaited.
+
+        Whoever may still solve for the job is to be stopped before, by its cancellation.
+        """
         abandoned: list[Node[R]] = []
         with self._changed:
             for node in (*job.nodes.values(), *job.claims):
@@ -99,6 +102,7 @@ class Scheduler(Generic[R]):
         of the vertex that failed, with its place in the text.
         """
         with self._pool.waiting(), self._changed:
+            job.cancel.check()  # whoever comes after the end must not join
             nodes = self._join(job, graph)
             index, output = graph.target
             target = nodes[index]
