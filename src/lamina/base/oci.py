@@ -34,6 +34,9 @@ ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
 ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 
+INLINE_KEY = "moby.buildkit.cache.v0"
+"""The member of a configuration in which BuildKit keeps an image's own cache."""
+
 
 class Descriptor(NamedTuple):
     """Names a blob: what it is, which bytes, how many (OCI image spec, `descriptor.md`)."""

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, LaminaError
-from lamina.base.oci import Descriptor, load_json_object
+from lamina.base.oci import INLINE_KEY, Descriptor, load_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
-INLINE_KEY = "moby.buildkit.cache.v0"
 UNCOMPRESSED = "containerd.io/uncompressed"
 CREATED_AT = "buildkit/createdat"
 DESCRIPTION = "buildkit/description"

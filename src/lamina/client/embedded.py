@@ -29,7 +29,6 @@ from lamina.engine.workplace import Workplace
 from lamina.exporters.attributes import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
-from lamina.sources.layout import parse_location
 from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
 
@@ -417,6 +416,8 @@ def _session(request: BuildRequest) -> EmbeddedSession:
         if named.kind == "local":
             folders[named.name] = named.value
         elif named.kind == "oci-layout":
+            from lamina.sources.layout import parse_location
+
             folders[named.name] = parse_location(named.value)[0]
     return EmbeddedSession(folders, request.lent)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import Descriptor, load_json_object, platform_to_json
+from lamina.base.oci import INLINE_KEY, Descriptor, load_json_object, platform_to_json
 from lamina.exporters.annotations import (
     Level,
     check_platforms,
@@ -231,8 +231,6 @@ class Assembly:
 
     def _with_cache(self, config: bytes, states: list[int], shown: Step) -> bytes:
         """The image's config with its own cache in it, and no other image's."""
-        from lamina.cacheio.config import INLINE_KEY
-
         if self._inline is None and INLINE_KEY.encode() not in config:
             return config
         from base64 import b64encode
