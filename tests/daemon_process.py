@@ -21,21 +21,28 @@ class DaemonProcess:
     """Starts at once and is ready when the constructor returns. Use it in a `with` block.
 
     `log` is what it has written since.
+
+    Args:
+        within: a command that becomes it, as `unshare` does.
     """
 
     def __init__(
-        self, root: Path, *args: str, env: dict[str, str] | None = None, socket_name: str = "d.sock"
+        self,
+        root: Path,
+        *args: str,
+        env: dict[str, str] | None = None,
+        socket_name: str = "d.sock",
+        within: tuple[str, ...] = (),
     ) -> None:
         self.root = root
         self.address = f"unix://{root.parent}/{socket_name}"
         self.log = ""
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.bind(f"\0lamina-test-{os.urandom(8).hex()}")
+        path = f"{root.parent}/n-{os.urandom(4).hex()}"
+        notify.bind(path)
         notify.settimeout(0.2)
         self._notify = notify
-        name = notify.getsockname()
-        assert isinstance(name, bytes)
-        command = [sys.executable, "-m", "lamina", "daemon", "--root", str(root)]
+        command = [*within, sys.executable, "-m", "lamina", "daemon", "--root", str(root)]
         self._log_path = root.parent / f"log-{os.urandom(4).hex()}"
         with open(self._log_path, "w") as log:
             self.process = subprocess.Popen(
@@ -43,7 +50,7 @@ class DaemonProcess:
                 env={
                     **os.environ,
                     "LAMINA_CONFIG": os.devnull,
-                    "NOTIFY_SOCKET": "@" + name[1:].decode(),
+                    "NOTIFY_SOCKET": path,
                     **(env or {}),
                 },
                 stderr=log,

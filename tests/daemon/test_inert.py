@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import pytest
-
-from lamina.base.errors import Unsupported
 from lamina.daemon.config import (
     DaemonConfig,
     GrpcConfig,
-    NetworkConfig,
     SystemConfig,
     WorkerConfig,
 )
@@ -19,9 +15,7 @@ def test_what_is_obeyed_needs_no_warning() -> None:
 
 
 def test_what_is_not_is_named() -> None:
-    worker = WorkerConfig(
-        rootless=True, no_process_sandbox=True, selinux=True, network=NetworkConfig("bridge")
-    )
+    worker = WorkerConfig(rootless=True, no_process_sandbox=True, selinux=True)
     config = DaemonConfig(
         proxy_network=True,
         worker=worker,
@@ -29,11 +23,6 @@ def test_what_is_not_is_named() -> None:
         grpc=GrpcConfig(debug_address=":1"),
     )
     text = "\n".join(inert_settings(config))
-    for name in ("bridge", "proxyNetwork", "rootless", "noProcessSandbox", "SELinux"):
+    for name in ("proxyNetwork", "rootless", "noProcessSandbox", "SELinux"):
         assert name in text
-    assert len(text.splitlines()) == 7
-
-
-def test_no_network_is_not_quietly_a_network() -> None:
-    with pytest.raises(Unsupported):
-        list(inert_settings(DaemonConfig(worker=WorkerConfig(network=NetworkConfig("none")))))
+    assert len(text.splitlines()) == 6

@@ -32,7 +32,7 @@ def test_platforms_are_those_that_run_here_unless_they_are_configured(tmp_path: 
     def told(*configured: str) -> list[str]:
         config = WorkerConfig(platforms=configured)
         worker = describe_worker(
-            str(tmp_path), config, (), overlay=True, devices=DeviceRegistry(())
+            str(tmp_path), config, (), network="host", overlay=True, devices=DeviceRegistry(())
         )
         return list(map(str, worker.platforms))
 

@@ -83,6 +83,11 @@ class GcConfig(NamedTuple):
 
 
 class NetworkConfig(NamedTuple):
+    """What network steps get that do not ask for one; "" are the defaults of `daemon.networks`.
+
+    `cni_pool` is how many to keep ready.
+    """
+
     mode: str = "auto"
     cni_config: str = ""
     cni_binaries: str = ""

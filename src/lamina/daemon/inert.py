@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unsupported
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,15 +11,8 @@ if TYPE_CHECKING:
 
 
 def inert_settings(config: DaemonConfig) -> Iterator[str]:
-    """A warning for each. Raises Unsupported where going on would be worse than not starting."""
+    """A warning for each."""
     worker = config.worker
-    if worker.network.mode == "none":
-        raise Unsupported(
-            "worker network mode none is not supported: steps would have the machine's network",
-            hint="builds can ask for it themselves: --network=none",
-        )
-    if worker.network.mode in ("bridge", "cni"):
-        yield f"network mode {worker.network.mode} is not supported: steps share this machine's"
     if config.proxy_network:
         yield "proxyNetwork is not supported: nothing enforces a proxy"
     if worker.rootless:

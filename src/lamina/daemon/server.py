@@ -17,6 +17,7 @@ from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.logged import logged
+from lamina.daemon.networks import step_network
 from lamina.daemon.notify import Supervisor, forget_passed_sockets
 from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.signals import taken
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
+    from lamina.daemon.networks import StepNetwork
     from lamina.daemon.signals import Signals
     from lamina.wire.contract import Handler
 
@@ -67,8 +69,16 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         devices = DeviceRegistry(
             () if config.cdi.disabled else config.cdi.spec_dirs, config.cdi.auto_allowed
         )
+        steps = owned.enter_context(
+            step_network(config.worker.network, store.path("networks"), log)
+        )
         worker = describe_worker(
-            store.root, config.worker, policies, overlay=place.overlay, devices=devices
+            store.root,
+            config.worker,
+            policies,
+            network=steps.mode,
+            overlay=place.overlay,
+            devices=devices,
         )
         sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
         engine = Engine(
@@ -79,7 +89,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
             policy=EnginePolicy(
                 (worker.record(),),
                 config.frontends.gateway_repositories,
-                _runtime(config),
+                _runtime(config, steps),
                 sessions.get,
                 session_logins,
                 load_provenance_env(config.provenance_env_dir),
@@ -121,7 +131,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
     return 0
 
 
-def _runtime(config: DaemonConfig) -> RuntimeSettings:
+def _runtime(config: DaemonConfig, steps: StepNetwork) -> RuntimeSettings:
     worker, dns = config.worker, config.dns
     return RuntimeSettings(
         worker.binary,
@@ -129,6 +139,8 @@ def _runtime(config: DaemonConfig) -> RuntimeSettings:
         worker.cgroup_parent,
         worker.apparmor_profile,
         worker.max_parallelism,
+        steps.network,
+        steps.networks,
     )
 
 

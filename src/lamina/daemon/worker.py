@@ -75,15 +75,15 @@ def describe_worker(
     config: WorkerConfig,
     policies: Sequence[SizedPolicy],
     *,
+    network: str,
     overlay: bool,
     devices: DeviceRegistry,
 ) -> Worker:
     """The worker of the store at `root`. Raises InvalidInput (platforms)."""
-    network = config.network.mode
     labels = {
         f"{_LABELS}executor": "oci",
         f"{_LABELS}hostname": os.uname().nodename,
-        f"{_LABELS}network": "host" if network == "auto" else network,
+        f"{_LABELS}network": network,
         f"{_LABELS}oci.process-mode": "no-sandbox" if config.no_process_sandbox else "sandbox",
         f"{_LABELS}selinux.enabled": str(config.selinux).lower(),
         f"{_LABELS}snapshotter": "overlayfs" if overlay else "native",

@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.runtime.contract import Network
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -34,10 +36,8 @@ class ConfiguredRuntime:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        with self._place(cancel):
-            return self._inner.run(
-                process, self._within(sandbox), stdout=stdout, stderr=stderr, cancel=cancel
-            )
+        with self._place(cancel), self._within(sandbox) as inside:
+            return self._inner.run(process, inside, stdout=stdout, stderr=stderr, cancel=cancel)
 
     def connect(
         self,
@@ -49,22 +49,28 @@ class ConfiguredRuntime:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        return self._inner.connect(
-            process,
-            self._within(sandbox),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            cancel=cancel,
-        )
+        with self._within(sandbox) as inside:
+            return self._inner.connect(
+                process, inside, stdin=stdin, stdout=stdout, stderr=stderr, cancel=cancel
+            )
 
-    def _within(self, sandbox: Sandbox) -> Sandbox:
+    @contextmanager
+    def _within(self, sandbox: Sandbox) -> Iterator[Sandbox]:
         settings = self._settings
-        return sandbox._replace(
+        network = sandbox.network
+        if network is Network.DEFAULT:
+            network = settings.network
+        inside = sandbox._replace(
             dns=settings.dns,
             cgroup_parent=sandbox.cgroup_parent or settings.cgroup_parent,
             apparmor_profile="" if sandbox.insecure else settings.apparmor_profile,
+            network=network,
         )
+        if network is not Network.DEFAULT or settings.networks is None:
+            yield inside
+            return
+        with settings.networks.lend(sandbox.hostname, insecure=sandbox.insecure) as path:
+            yield inside._replace(namespace=path)
 
     @contextmanager
     def _place(self, cancel: Cancellation) -> Iterator[None]:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from lamina.runtime.cdi import ContainerEdits
     from lamina.system.cancel import Cancellation
 
 
 class Network(Enum):
-    """DEFAULT and HOST share the machine's network; NONE has a loopback device alone."""
+    """DEFAULT is what the machine was set up to give to steps, its own network if nothing else;
+    HOST is that in any case; NONE has a loopback device alone."""
 
     DEFAULT = "default"
     HOST = "host"
@@ -61,12 +63,29 @@ class Dns(NamedTuple):
     search: tuple[str, ...] = ()
 
 
+class Networks(Protocol):
+    """Gives steps networks of their own. Methods are called from many threads."""
+
+    def lend(self, hostname: str, *, insecure: bool) -> AbstractContextManager[str]:
+        """A connected network namespace, during the block: its path.
+
+        Args:
+            hostname: what the step wants to be called there, "" if it does not care.
+            insecure: whether the step may change it.
+
+        Raises Unavailable.
+        """
+        ...
+
+
 class RuntimeSettings(NamedTuple):
     """What whoever runs the machine decided for all steps.
 
     `binary` is the OCI runtime, "" for crun or runc. `dns` is what resolv.conf says instead of
     the machine's own. `cgroup_parent` is where steps go that do not ask for another place.
-    `parallelism` is how many steps may run at the same time, 0 for any number.
+    `parallelism` is how many steps may run at the same time, 0 for any number. `network` is what
+    those get that do not ask for one, and if it is DEFAULT, `networks` where it is from: None is
+    the machine's.
     """
 
     binary: str = ""
@@ -74,6 +93,8 @@ class RuntimeSettings(NamedTuple):
     cgroup_parent: str = ""
     apparmor_profile: str = ""
     parallelism: int = 0
+    network: Network = Network.DEFAULT
+    networks: Networks | None = None
 
 
 class Resources(NamedTuple):
@@ -92,8 +113,9 @@ class Sandbox(NamedTuple):
     """What surrounds a process.
 
     `rootfs` is a mounted, writable tree (unless `readonly`). `insecure` lifts every
-    confinement but the namespaces. `extra_hosts` are (name, address). `devices` is what changes
-    so that devices are there.
+    confinement but the namespaces. `namespace` is the path of the network namespace that the
+    DEFAULT network is, "" for the machine's. `extra_hosts` are (name, address). `devices` is what
+    changes so that devices are there.
     """
 
     rootfs: str
@@ -102,6 +124,7 @@ class Sandbox(NamedTuple):
     hostname: str = ""
     extra_hosts: tuple[tuple[str, str], ...] = ()
     network: Network = Network.DEFAULT
+    namespace: str = ""
     insecure: bool = False
     rlimits: tuple[Rlimit, ...] = ()
     shm_size: int = 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.runtime.contract import BindMount
+from lamina.runtime.contract import BindMount, Network
 from lamina.runtime.users import beneath
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESOLV = "/etc/resolv.conf"
 _GRAIN = 10_000_000
 """A folder's time may be a tick or two (ns) off that of the file just made in it."""
+_LOCAL_SERVER = re.compile(r"nameserver\s+(127\.|::1\b)")
 _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
@@ -31,7 +33,7 @@ def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
         *(f"{address}\t{name}" for name, address in sandbox.extra_hosts),
     ]
     contents = (
-        (_RESOLV, _resolv_conf(sandbox.dns)),
+        (_RESOLV, _resolv_conf(sandbox.dns, shared=_shares_network(sandbox))),
         ("/etc/hosts", "\n".join(hosts) + "\n"),
     )
     mounts = []
@@ -137,10 +139,18 @@ def _open_folder(rootfs: str, parts: tuple[str, ...]) -> int:
     return fd
 
 
-def _resolv_conf(dns: Dns) -> str:
-    """The host's own (its loopback servers can be reached, as its network is shared), but for
-    what was configured."""
+def _shares_network(sandbox: Sandbox) -> bool:
+    return sandbox.network is not Network.NONE and not sandbox.namespace
+
+
+def _resolv_conf(dns: Dns, *, shared: bool) -> str:
+    """The host's own, but for what was configured, and for servers of its loopback device if its
+    network is not `shared`."""
     lines = _host_resolv_conf().splitlines()
+    if not shared:
+        lines = [line for line in lines if not _LOCAL_SERVER.match(line)]
+        if not any(line.startswith("nameserver") for line in lines):
+            lines += _FALLBACK.splitlines()
     wanted = {
         "nameserver": [f"nameserver {address}" for address in dns.nameservers],
         "search": ["search " + " ".join(dns.search)] if dns.search else [],

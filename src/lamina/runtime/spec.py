@@ -143,6 +143,8 @@ def make_spec(
     namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
     if sandbox.network is Network.NONE:
         namespaces.append({"type": "network"})
+    elif sandbox.network is Network.DEFAULT and sandbox.namespace:
+        namespaces.append({"type": "network", "path": sandbox.namespace})
     env = list(process.env)
     if not any(entry.startswith("HOME=") for entry in env):
         env.append(f"HOME={identity.home}")

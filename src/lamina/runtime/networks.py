@@ -1,0 +1,168 @@
+"""Network namespaces for steps, connected by CNI plugins.
+
+Connecting one takes longer than a short step, so some are kept ready, and one that a step leaves
+is given to the next: what ran in it is gone, and no step may change it but those that may do
+anything, which are not lent one twice.
+
+Every namespace is a file in a folder, mounted there, beside another that says what it was given.
+When lamina is killed the kernel takes the namespaces back, and what it left of the second kind is
+given back by the next to open the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.errors import LaminaError, Unavailable
+from lamina.runtime.cni import Attachment
+from lamina.system.mount import unmount
+from lamina.system.process import spawn
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.runtime.cni import CniPlugins
+
+_IDLE = 300.0  # seconds that more than wanted are kept
+
+
+class _Ready(NamedTuple):
+    attachment: Attachment
+    since: float
+
+
+class PluginNetworks:
+    """Implements `contract.Networks`. `close` it when no step runs any more.
+
+    Args:
+        folder: is there; for this process alone.
+        wanted: how many to keep ready.
+        warn: told why one could not be made ahead of time.
+
+    Raises Unavailable if the plugins cannot connect anything.
+    """
+
+    def __init__(
+        self, plugins: CniPlugins, folder: str, wanted: int, warn: Callable[[str], None]
+    ) -> None:
+        self._plugins = plugins
+        self._folder = folder
+        self._wanted = wanted
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._ready: deque[_Ready] = deque()
+        self._closed = False
+        self._give_back_left()
+        self._filling = WorkerPool(1, "networks")
+        self._keep(self._open())
+        self._filling.submit(self._fill)
+
+    @contextmanager
+    def lend(self, hostname: str, *, insecure: bool) -> Iterator[str]:
+        with self._lock:
+            known = self._ready.pop() if self._ready and not hostname else None
+        attachment = known.attachment if known is not None else self._open(hostname)
+        try:
+            yield attachment.path
+        finally:
+            if hostname or insecure:
+                self._give_back(attachment)
+            else:
+                self._keep(attachment)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self._filling.close()
+        while self._ready:
+            self._give_back(self._ready.pop().attachment)
+
+    def _fill(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed or len(self._ready) >= self._wanted:
+                    return
+            try:
+                self._keep(self._open())
+            except LaminaError as error:
+                self._warn(f"cannot keep networks ready: {error}")
+                return
+
+    def _keep(self, attachment: Attachment) -> None:
+        """Have one ready for the next step, and give back what nobody has wanted for long."""
+        old = []
+        now = time.monotonic()
+        with self._lock:
+            if self._closed:
+                old.append(attachment)
+            else:
+                self._ready.append(_Ready(attachment, now))
+            while len(self._ready) > self._wanted and now - self._ready[0].since > _IDLE:
+                old.append(self._ready.popleft().attachment)
+        for each in old:
+            self._give_back(each)
+
+    def _open(self, hostname: str = "") -> Attachment:
+        made = os.urandom(8).hex()
+        path = os.path.join(self._folder, made)
+        # As pods tell plugins that hand out names; others are to ignore it.
+        arguments = (("K8S_POD_NAME", hostname), ("IgnoreUnknown", "1")) if hostname else ()
+        attachment = Attachment(made, path, arguments)
+        self._record(attachment)
+        try:
+            _make_namespace(path)
+            attachment = self._plugins.connect(attachment)
+            self._record(attachment)
+        except BaseException:
+            self._remove(attachment)
+            raise
+        return attachment
+
+    def _give_back(self, attachment: Attachment) -> None:
+        self._plugins.disconnect(attachment)
+        self._remove(attachment)
+
+    def _remove(self, attachment: Attachment) -> None:
+        with suppress(LaminaError):
+            unmount(attachment.path)
+        for path in (attachment.path, f"{attachment.path}.json"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _record(self, attachment: Attachment) -> None:
+        with open(f"{attachment.path}.json", "w", encoding="utf-8") as file:
+            json.dump(attachment._replace(path="")._asdict(), file)
+
+    def _give_back_left(self) -> None:
+        for name in os.listdir(self._folder):
+            if not name.endswith(".json"):
+                continue
+            path = os.path.join(self._folder, name.removesuffix(".json"))
+            with suppress(ValueError, TypeError, KeyError):
+                with open(f"{path}.json", encoding="utf-8") as file:
+                    told = json.load(file)
+                arguments = tuple((key, value) for key, value in told["arguments"])
+                left = Attachment(told["id"], "", arguments, dict(told["result"]))
+                self._plugins.disconnect(left)
+            self._remove(Attachment("", path))
+
+
+def _make_namespace(path: str) -> None:
+    with open(path, "xb"):
+        pass
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        command = ["unshare", f"--net={path}", "true"]
+        with spawn(command, stdin=null, stdout=null, stderr=null) as child:
+            code = child.wait()
+    finally:
+        os.close(null)
+    if code:
+        raise Unavailable(f"cannot make a network namespace: unshare ended with {code}")
