@@ -161,7 +161,7 @@ class ProgressLog:
         with self._changed:
             while at >= self._size and not self._ended and not cancel.cancelled:
                 self._changed.wait()
-            if not self._ended and not cancel.cancelled:
+            if self._size - at < _CHUNK and not self._ended and not cancel.cancelled:
                 self._over.wait(_GATHERING)
             cancel.check()
             there = self._size - at
