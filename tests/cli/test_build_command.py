@@ -37,6 +37,7 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
         *("--build-arg", "X=1", "--label", "l=v", "--label", "empty", "--label", "l=w"),
         *("--no-cache", "--no-cache-filter", "one,two", "--no-cache-filter=three", "--pull"),
         *("--network", "none", "--add-host", "db:10.0.0.7", "--shm-size", "64m"),
+        *("--cgroup-parent", "mine"),
         *("--ulimit", "nofile=5", "--secret", "id=TOKEN", "--allow", "security.insecure"),
         *("-o", f"type=oci,dest={tmp_path}/x.tar"),
     )
@@ -51,6 +52,7 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert frontend.network == "none"
     assert frontend.extra_hosts == (("db", "10.0.0.7"),)
     assert frontend.shm_size == 64 << 20
+    assert frontend.cgroup_parent == "mine"
     assert frontend.ulimits == (Ulimit("nofile", 5, 5),)
     assert frontend.allow == ("security.insecure",)
     assert built.lent.secrets[0].env == "TOKEN"

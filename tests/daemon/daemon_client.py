@@ -53,16 +53,18 @@ def output(progress: control.StatusResponse) -> bytes:
 class SolvingThread:
     """A build under way, on a connection of its own. `error` is what stopped it, after `join`."""
 
-    def __init__(self, channel: GrpcChannel, folder: Path, ref: str) -> None:
+    def __init__(self, channel: GrpcChannel, folder: Path, ref: str, **attributes: str) -> None:
         self.error: BaseException | None = None
         self.channel = channel
-        self._thread = threading.Thread(target=self._run, args=(folder, ref), daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(folder, ref, attributes), daemon=True
+        )
         self._thread.start()
 
-    def _run(self, folder: Path, ref: str) -> None:
+    def _run(self, folder: Path, ref: str, attributes: dict[str, str]) -> None:
         try:
             with self.channel:
-                solve(self.channel, folder, ref)
+                solve(self.channel, folder, ref, **attributes)
         except BaseException as error:
             self.error = error
 

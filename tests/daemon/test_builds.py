@@ -314,3 +314,25 @@ def test_commands_and_the_daemon_share_what_was_built(
     with daemon.dial() as channel:
         solve(channel, folder, "one")
         assert output(progress(channel, "one")) == b""
+
+
+def test_steps_run_below_the_group_that_was_asked_for(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    parent = f"lamina-test-{os.urandom(4).hex()}"
+    folder = context("FROM base\nRUN echo begun; sleep 1000\n")
+    build = SolvingThread(daemon.dial(), folder, "one", **{"cgroup-parent": f"{parent}/below"})
+    build.wait_for_output("one", b"begun")
+    groups = glob.glob(f"/sys/fs/cgroup/**/{parent}/below/*/run", recursive=True)
+    members = []
+    for group in groups:
+        with open(f"{group}/cgroup.procs") as file:
+            members += file.read().split()
+    assert members
+    build.channel.close()
+    build.join()
+    assert daemon.stop() == 0
+    assert glob.glob(f"/sys/fs/cgroup/**/{parent}/below/*-*", recursive=True) == []
+    for group in glob.glob(f"/sys/fs/cgroup/**/{parent}", recursive=True):
+        os.rmdir(f"{group}/below")
+        os.rmdir(group)

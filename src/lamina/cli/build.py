@@ -111,6 +111,7 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
         extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
         shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,
         ulimits=tuple(map(values.parse_ulimit, parsed.all("ulimit"))),
+        cgroup_parent=parsed.text("cgroup-parent"),
         allow=tuple(dict.fromkeys(map(values.parse_entitlement, parsed.all("allow")))),
     )
     return BuildRequest(

@@ -79,6 +79,7 @@ _BUILD = (
         value="METHOD",
         default="build",
     ),
+    Flag("cgroup-parent", "The control group that RUN steps run below", value="PATH"),
     Flag("check", "Only check the Dockerfile: --call=check"),
     Flag(
         "cache-from",

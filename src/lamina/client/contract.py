@@ -76,7 +76,8 @@ class FrontendOptions(NamedTuple):
 
     `no_cache` ignores the cache of every step, `no_cache_filter` that of the named stages.
     `platforms` are what to build for, none for this machine; `network` is `default`, `none` or
-    `host`; `shm_size` is in bytes, 0 for the default; `extra_hosts` are (name, address); `allow`
+    `host`; `shm_size` is in bytes, 0 for the default; `extra_hosts` are (name, address);
+    `cgroup_parent` is the control group that steps run below, "" for the builder's own; `allow`
     holds entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`).
     """
 
@@ -91,6 +92,7 @@ class FrontendOptions(NamedTuple):
     extra_hosts: Pairs = ()
     shm_size: int = 0
     ulimits: tuple[Ulimit, ...] = ()
+    cgroup_parent: str = ""
     allow: tuple[str, ...] = ()
 
 

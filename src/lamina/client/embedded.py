@@ -397,6 +397,7 @@ def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
         extra_hosts=options.extra_hosts,
         shm_size=options.shm_size,
         ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
+        cgroup_parent=options.cgroup_parent,
         named_contexts=tuple(
             # A folder goes by its name in the session.
             NamedContext(c.name, c.kind, c.name if c.kind == "local" else c.value, _ignore_file(c))

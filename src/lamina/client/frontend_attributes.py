@@ -36,6 +36,7 @@ def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, st
         "add-hosts": _row(f"{name}={address}" for name, address in options.extra_hosts),
         "shm-size": str(options.shm_size or ""),
         "ulimit": _row(f"{limit.name}={limit.soft}:{limit.hard}" for limit in options.ulimits),
+        "cgroup-parent": options.cgroup_parent,
         "no-cache": ",".join(options.no_cache_filter),
         "frontend.caps": _CONTEXTS if lending.contexts else "",
     }

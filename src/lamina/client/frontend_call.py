@@ -34,6 +34,8 @@ def told_of(request: BuildRequest) -> FrontendCall:
         attrs["shm-size"] = str(options.shm_size)
     if options.ulimits:
         attrs["ulimit"] = ",".join(f"{u.name}={u.soft}:{u.hard}" for u in options.ulimits)
+    if options.cgroup_parent:
+        attrs["cgroup-parent"] = options.cgroup_parent
     for named in context.named:
         local = named.kind == "local"
         value = f"local:{named.name}" if local else f"{named.kind}://{named.value}"

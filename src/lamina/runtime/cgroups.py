@@ -10,8 +10,11 @@ there that version 2 still tells of processes killed for want of memory.
 from __future__ import annotations
 
 import os
+import posixpath
 import signal
 import time
+
+from lamina.base.errors import InvalidInput
 
 PARENT = "/lamina"
 _ROOT = "/sys/fs/cgroup"
@@ -31,6 +34,25 @@ def hide_hybrid_hierarchy() -> None:
 
         unmount(unified)
         mount("tmpfs", unified, "tmpfs", 0, "size=1m")
+
+
+def group_below(parent: str) -> str:
+    """A new group's path below `parent`, "" for lamina's own. Raises InvalidInput."""
+    return posixpath.join(_place(parent), owned_name())
+
+
+def _place(parent: str) -> str:
+    """Where a parent is; what would be above the root is the root.
+
+    `a-b.slice:c:` is how systemd is asked for a group in a slice: its own folder is meant.
+    """
+    if "\0" in parent:
+        raise InvalidInput("a cgroup parent with a null byte in it")
+    slice_name, colon, _ = parent.partition(":")
+    if colon and slice_name.endswith(".slice"):
+        parts = slice_name.removesuffix(".slice").split("-")
+        parent = "/".join(f"{'-'.join(parts[: n + 1])}.slice" for n in range(len(parts)))
+    return "/" + posixpath.normpath(f"/{parent or PARENT}").lstrip("/")
 
 
 def owned_name() -> str:
@@ -70,12 +92,13 @@ def remove_cgroup(path: str) -> None:
             shutil.rmtree(hierarchy + path, ignore_errors=True)
 
 
-def sweep_cgroups(parent: str = PARENT) -> None:
-    """End and remove what dead lamina processes left below `parent`."""
+def sweep_cgroups(parent: str = "") -> None:
+    """End and remove what dead lamina processes left below `parent`, "" for lamina's own."""
+    place = _place(parent)
     namespace = _pid_namespace()
     for hierarchy in _hierarchies():
         try:
-            names = os.listdir(hierarchy + parent)
+            names = os.listdir(hierarchy + place)
         except OSError:
             continue
         for name in names:
@@ -83,7 +106,7 @@ def sweep_cgroups(parent: str = PARENT) -> None:
             if len(owner) != 4 or owner[0] != namespace or not owner[1].isdecimal():
                 continue
             if _start_time(int(owner[1])) != owner[2]:
-                _remove(f"{hierarchy}{parent}/{name}")
+                _remove(f"{hierarchy}{place}/{name}")
 
 
 def _hierarchies() -> list[str]:

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied, Unsupported
 from lamina.runtime.cgroups import (
-    PARENT,
+    group_below,
     killed_for_memory,
-    owned_name,
     remove_cgroup,
     sweep_cgroups,
 )
@@ -82,7 +81,8 @@ class OciRunner:
         self._cache = cache or scratch
         self._lock = threading.Lock()
         self._filter: str | None = None
-        sweep_cgroups()
+        self._swept: set[str] = set()
+        self._sweep("")
         for tool in _TOOLS:
             if not _which(tool):
                 raise NotFound(f"{tool} is not on PATH", hint="install util-linux, which brings it")
@@ -160,7 +160,16 @@ class OciRunner:
             with _killed_at_the_end(guard), _forwarding(guard):
                 return bundle.outcome(guard.wait())
 
+    def _sweep(self, parent: str) -> None:
+        """Once for each parent: dead processes may have left groups there."""
+        with self._lock:
+            known = parent in self._swept
+            self._swept.add(parent)
+        if not known:
+            sweep_cgroups(parent)
+
     def _bundle(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> _Bundle:
+        self._sweep(sandbox.cgroup_parent)
         annotations = {}
         if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
             annotations = self._seccomp_annotation()
@@ -241,7 +250,7 @@ class _Bundle:
         self._folder = os.path.join(scratch, self._id)
         self._state = os.path.join(scratch, "runtime")
         self._process = process
-        self._cgroup = f"/{sandbox.cgroup_parent.strip('/') or PARENT[1:]}/{owned_name()}"
+        self._cgroup = group_below(sandbox.cgroup_parent)
         identity = find_identity(sandbox.rootfs, process.user)
         os.mkdir(self._folder, 0o711)
         files = write_network_files(self._folder, sandbox)
