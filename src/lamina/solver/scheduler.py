@@ -21,6 +21,7 @@ from lamina.base.errors import (
     from_os_error,
 )
 from lamina.solver.contract import R
+from lamina.solver.failure import of_twin, place
 from lamina.solver.job import Job, NodeContext, announce, join, leave
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
@@ -175,7 +176,7 @@ class Scheduler(Generic[R]):
         try:
             node.op = self._resolve(spec, lambda: tuple(node.jobs))
         except LaminaError as error:
-            _place(error, spec)
+            place(error, spec)
             raise
         for source, output in inputs:
             source.users.append(node)
@@ -234,7 +235,7 @@ class Scheduler(Generic[R]):
             self._start(node, self._take_over)
         elif leader.phase is Phase.FAILED:
             assert leader.error is not None
-            self._fail(node, _of_twin(leader.error, leader.spec, node.spec))
+            self._fail(node, of_twin(leader.error, leader.spec, node.spec))
 
     def _expect_miss(self, node: Node[R]) -> None:
         """Make ahead of time what a node will digest, if its key cannot be known yet.
@@ -308,7 +309,7 @@ class Scheduler(Generic[R]):
             error = Internal(f"{node.spec.name}: {type(caught).__name__}: {caught}")
             error.__cause__ = caught
         if error is not None:
-            _place(error, node.spec)
+            place(error, node.spec)
             if not isinstance(error, Cancelled):
                 node.error = error
                 announce(node, completed=True)
@@ -488,21 +489,3 @@ def _result(node: Node[R], output: int) -> R:
     if node.results is None or output not in node.results:
         raise InvalidInput(f"{node.spec.name} has no output {output}")
     return node.results[output]
-
-
-def _place(error: LaminaError, spec: VertexSpec) -> None:
-    """Say which step failed, unless one within it has said so."""
-    error.at(spec.location)
-    step = error.step or FailedStep(str(spec.digest))
-    if step.digest == spec.digest:
-        error.step = step._replace(data=spec.data)
-
-
-def _of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
-    """The error of another vertex as this one's, which stands elsewhere in another text."""
-    twin = error.again()
-    if twin.step is not None and twin.step.digest == leader.digest:
-        twin.step = twin.step._replace(digest=str(spec.digest), data=spec.data)
-    if twin.location == leader.location:
-        twin.location = spec.location
-    return twin
