@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+from daemon_client import SolvingThread
 
 from commands import Lamina, RemoteLamina
 from daemon_process import DaemonProcess
@@ -128,3 +132,29 @@ def test_a_full_disk_can_be_pruned(tmp_path: Path, context: Callable[..., Path])
         whole(disk / "store")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_dead_keys_go_while_a_build_runs(tmp_path: Path, context: Callable[..., Path]) -> None:
+    folder = context(NUMBERED)
+    with DaemonProcess(tmp_path / "store") as daemon:
+
+        def keys() -> int:
+            with sqlite3.connect(daemon.root / "meta.db") as database:
+                row = database.execute("SELECT COUNT(*) FROM cache_keys").fetchone()
+            return int(row[0])
+
+        for number in range(6):
+            built(daemon.address, folder, number)
+        other = context("FROM base\nRUN echo begun; sleep 1000\n")
+        running = SolvingThread(daemon.dial(), other, "endless")
+        running.wait_for_output("endless", b"begun")
+        many = keys()
+        pruned(daemon)  # what the one that runs has not touched
+        assert keys() < many - 10
+        running.channel.close()
+        running.join()
+        deadline = time.monotonic() + 20
+        while keys():  # it is still ending
+            pruned(daemon)
+            assert time.monotonic() < deadline
+        assert built(daemon.address, context(NUMBERED), 7) == "7\n"

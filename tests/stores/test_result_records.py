@@ -40,7 +40,10 @@ def test_keys_that_lead_to_results_stay_with_all_that_they_are_made_of(store: St
     table.save([key("source")], [gone])
     table.save([key("lost", "source")], [gone])
     # A copy: found by content, which an alias by its definition leads to.
-    table.save([key("copy", "content"), key("fast", "source")], [state], [key("content")])
+    noted = {"content": [key("content")]}
+    table.save(
+        [key("copy", "content"), key("fast", "source")], [state], lambda name: noted.get(name, [])
+    )
     table.save([key("nothing")], [None])
     table.forget(gone)
     table.sweep(everything=False)
@@ -54,6 +57,19 @@ def test_keys_that_lead_to_results_stay_with_all_that_they_are_made_of(store: St
     assert table.canonical("fast") is None
     table.sweep(everything=True)
     assert keys(store) == set()
+
+
+def test_a_build_that_runs_tells_again_of_what_was_swept(store: Store) -> None:
+    table = ResultTable(store.database)
+    noted = {name: [key(name, *parts)] for name, *parts in (("a",), ("b", "a"), ("c", "b"))}
+    for rows in noted.values():
+        table.link(rows)
+    table.sweep(everything=False)
+    assert keys(store) == set()
+    table.save([key("d", "c")], [None], lambda name: noted.get(name, []))
+    assert keys(store) == {"a", "b", "c", "d"}
+    table.sweep(everything=False)
+    assert keys(store) == {"a", "b", "c", "d"}
 
 
 def test_a_hundred_thousand_keys(store: Store) -> None:

@@ -222,11 +222,12 @@ def _remove_download(store: Store, record: CacheRecord) -> bool:
 
 
 def _sweep(store: Store, *, everything: bool) -> int:
-    """Remove blobs that neither an image nor a state refers to; returns their bytes."""
+    """Forget keys that lead to nothing, and remove blobs that neither an image nor a state refers
+    to. Returns the bytes of the blobs."""
+    ResultTable(store.database).sweep(everything=everything)
     try:
         with store.exclusive(wait=False):
             _sweep_directories(store)
-            ResultTable(store.database).sweep(everything=everything)
             return _sweep_blobs(store, everything=everything)
     except Unavailable:
         return 0

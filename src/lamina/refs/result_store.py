@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
 from lamina.refs.ref import Ref
-from lamina.solver.key import CONTENT_OUTPUT, CacheKey, KeyInput
+from lamina.solver.key import CacheKey, KeyInput
 from lamina.stores.results import KeyRow, ResultTable
 
 if TYPE_CHECKING:
@@ -76,21 +76,20 @@ class RefResults:
         if canonical.inputs:  # else the step was told to ignore what it has been before
             for key in keys[1:]:
                 self.note(key._replace(id=canonical.id))
-        self._table.save(rows, [result.snapshot for result in results], self._contents(keys))
+        self._table.save(rows, [result.snapshot for result in results], self._parts)
 
     def link(self, keys: Sequence[CacheKey]) -> None:
         rows = self._rows(keys)
         if len(rows) > 1:
-            self._table.link(rows, self._contents(keys))
+            self._table.link(rows, self._parts)
 
     @staticmethod
     def _rows(keys: Sequence[CacheKey]) -> list[KeyRow]:
         return [_to_row(key) for key in keys if not key.ephemeral]
 
-    def _contents(self, keys: Sequence[CacheKey]) -> list[KeyRow]:
-        """The rows of the content digests that these keys are made of."""
-        parts = {part.key for key in keys for part in key.inputs if part.output == CONTENT_OUTPUT}
-        return [_to_row(key) for part in parts for key in self._noted.get(part, ())]
+    def _parts(self, key_id: str) -> list[KeyRow]:
+        """The forms of a key that others are made of, as far as this build knows."""
+        return self._rows(list(self._noted.get(Digest(key_id), ())))
 
 
 def _to_row(key: CacheKey) -> KeyRow:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lamina.stores.database import Database
+
+    Forms = Callable[[str], Sequence["KeyRow"]]
 
 
 class KeyRow:
@@ -19,6 +21,19 @@ class KeyRow:
         self.id = key_id
         self.digest = digest
         self.inputs = inputs
+
+    @property
+    def parts(self) -> list[str]:
+        """The ids of the keys that it is made of."""
+        return _parts(self.inputs)
+
+
+def _parts(inputs: str) -> list[str]:
+    return [line.partition(" ")[0] for line in inputs.split("\n") if line]
+
+
+def _none(key_id: str) -> Sequence[KeyRow]:
+    return ()
 
 
 class ResultTable:
@@ -81,7 +96,7 @@ class ResultTable:
         self,
         keys: Sequence[KeyRow],
         snapshots: Sequence[int | None],
-        contents: Sequence[KeyRow] = (),
+        noted: Forms = _none,
     ) -> None:
         """Remember the states (by output) under the first key, and the others as its aliases."""
         with self._database.write() as connection:
@@ -92,29 +107,40 @@ class ResultTable:
                     (canonical.id, output, snapshot),
                 )
             connection.execute("DELETE FROM aliases WHERE key = ?", (canonical.id,))
-            self.link(keys, contents)
+            self.link(keys, noted)
 
-    def link(self, keys: Sequence[KeyRow], contents: Sequence[KeyRow] = ()) -> None:
+    def link(self, keys: Sequence[KeyRow], noted: Forms = _none) -> None:
         """Remember the keys' structure, and that all but the first lead to the first.
 
-        `contents` are further keys to know the structure of, those of content digests.
+        `noted` gives the forms of a key that these are made of: what of them is not remembered
+        (any more) is too, and so on, so that no key is left without those that it is made of.
         """
         canonical = keys[0]
         with self._database.write() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO cache_keys (id, digest, inputs) VALUES (?, ?, ?)",
-                [(key.id, key.digest, key.inputs) for key in (*keys, *contents)],
-            )
+            added = list(keys)
+            while added:
+                connection.executemany(
+                    "INSERT OR IGNORE INTO cache_keys (id, digest, inputs) VALUES (?, ?, ?)",
+                    [(key.id, key.digest, key.inputs) for key in added],
+                )
+                parts = {part for key in added for part in key.parts}
+                added = [row for part in parts - self._known(parts) for row in noted(part)]
             connection.executemany(
                 "INSERT OR REPLACE INTO aliases (key, canonical) VALUES (?, ?)",
                 [(key.id, canonical.id) for key in keys[1:] if key.id != canonical.id],
             )
 
+    def _known(self, key_ids: Iterable[str]) -> set[str]:
+        """Those of them whose structure is remembered."""
+        sql = "SELECT 1 FROM cache_keys WHERE id = ?"
+        return {key_id for key_id in key_ids if self._database.row(sql, key_id)}
+
     def sweep(self, *, everything: bool) -> None:
         """Forget the keys that lead to no result, and of which none is made that does.
 
-        Nobody may be building: a build links keys that it has only heard of. `everything`:
-        forget too that something came to nothing, which no state's removal takes along.
+        Builds may run: one that makes keys of a forgotten one tells of that again (`link`).
+        `everything`: forget too that something came to nothing, which no state's removal takes
+        along.
         """
         with self._database.write() as connection:
             if everything:
@@ -137,7 +163,7 @@ class ResultTable:
                 if inputs is None or key_id in needed:
                     continue
                 needed.add(key_id)
-                wanted.update(line.partition(" ")[0] for line in inputs.split("\n") if line)
+                wanted.update(_parts(inputs))
             connection.executemany(
                 "DELETE FROM cache_keys WHERE id = ?",
                 [(key_id,) for key_id in known if key_id not in needed],
