@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,3 +120,29 @@ def test_what_goes_wrong_is_told(
     assert f"have the client fetch a token for {host}: cannot talk to 127.0.0.1" in down.err
     service.start()
     assert client(*build).code == 0
+
+
+def test_a_ready_token_is_a_login(
+    registry: tuple[str, TokenService],
+    daemon: DaemonProcess,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    host, service = registry
+    ready = service.token(("repository:app:pull,push",))
+    client = Client(tmp_path, daemon, host, registrytoken=ready)
+    folder = context("RUN echo > /file\n")
+    client.build(folder, "-t", f"{host}/app", "--push")
+    assert service.asked == []
+    # As buildx and buildctl have it: they show nobody's key, and give the token all the same.
+    nobodys = tmp_path / "nobodys"
+    nobodys.mkdir()
+    (nobodys / "sitecustomize.py").write_text(
+        "import lamina.session.tokens as tokens\n"
+        "real = tokens._key\n"
+        "tokens._key = lambda salt, seed: real(salt, b'')\n"
+    )
+    path = f"{nobodys}:{os.environ.get('PYTHONPATH', '')}"
+    done = client(*("build", "-t", f"{host}/app", "--push", str(folder)), env={"PYTHONPATH": path})
+    assert done.code == 0, done.err
+    assert service.asked == []

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from lamina.registry.client import RegistryClient
-    from lamina.registry.credentials import BearerRequest, BearerToken, Credentials, Logins
+    from lamina.registry.credentials import (
+        BearerRequest,
+        BearerToken,
+        Credentials,
+        SessionLogins,
+    )
     from lamina.registry.hosts import Hosts
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
@@ -43,7 +48,7 @@ class Asker(Protocol):
 class LoginsOf(Protocol):
     """Finds the logins of a session's client."""
 
-    def __call__(self, session: Session, /) -> Logins: ...
+    def __call__(self, session: Session, /) -> SessionLogins: ...
 
 
 _ASKING: ContextVar[Callable[[], Sequence[Asker]]] = ContextVar("asking", default=tuple)
@@ -119,11 +124,14 @@ class Registries:
 class _Logins:
     """The first login that one of several clients has."""
 
-    def __init__(self, sources: Sequence[Logins]) -> None:
+    def __init__(self, sources: Sequence[SessionLogins]) -> None:
         self._sources = sources
 
     def lookup(self, domain: str) -> Credentials | None:
         return first_known(self._sources, lambda source: source.lookup(domain))
 
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
-        return first_known(self._sources, lambda source: source.token(domain, wanted, cancel))
+        found = first_known(self._sources, lambda source: source.token(domain, wanted, cancel))
+        if found is None and self.lookup(domain) is None:
+            found = first_known(self._sources, lambda one: one.spare_token(domain, wanted, cancel))
+        return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
 from lamina.registry.credentials import Anonymous, BearerToken, Credentials
 
 if TYPE_CHECKING:
     from lamina.api.auth import FetchTokenRequest
-    from lamina.registry.credentials import BearerRequest, Logins
+    from lamina.registry.credentials import BearerRequest, SessionLogins
     from lamina.session.borrowed import Login, Token
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
@@ -28,7 +29,7 @@ class Lender(Protocol):
     def token(self, request: FetchTokenRequest, cancel: Cancellation) -> Token | None: ...
 
 
-def session_logins(session: Session) -> Logins:
+def session_logins(session: Session) -> SessionLogins:
     """The logins of a session's client: none if it is not one that lends any."""
     from lamina.session.borrowed import BorrowedSession
 
@@ -56,13 +57,32 @@ class SessionCredentials:
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
         """None as well for a client without a login: what anybody gets, it need not fetch, and
         another one that waits for the same may have one."""
-        from lamina.api.auth import FetchTokenRequest
+        host = _host(domain)
+        return self._fetch(host, wanted, cancel) if self._shows_key(host) else None
+
+    def spare_token(
+        self, domain: str, wanted: BearerRequest, cancel: Cancellation
+    ) -> BearerToken | None:
+        """Of a client that shows the key of all without a login: a ready token (`registrytoken`
+        of Docker's configuration) is none to buildx and buildctl, but they give it when asked."""
+        host = _host(domain)
+        if self._shows_key(host) is not False:
+            return None
+        try:
+            return self._fetch(host, wanted, cancel)
+        except (PermissionDenied, Unavailable, Corrupt):
+            return None  # what anybody gets can be had without it
+
+    def _shows_key(self, host: str) -> bool | None:
+        """Whether the client proves a login: False if it shows nobody's key, None if none."""
         from lamina.session.tokens import is_nobodys
 
-        host = _host(domain)
         key = self._session.token_authority(host, self._salt)
-        if key is None or is_nobodys(key, self._salt):
-            return None
+        return None if key is None else not is_nobodys(key, self._salt)
+
+    def _fetch(self, host: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
+        from lamina.api.auth import FetchTokenRequest
+
         request = FetchTokenRequest(
             _CLIENT_ID, host, str(wanted.realm), wanted.service, tuple(wanted.scope.split())
         )

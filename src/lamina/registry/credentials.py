@@ -68,6 +68,15 @@ class Logins(CredentialSource, TokenSource, Protocol):
     """Somebody's credentials, or the tokens that he fetches with them."""
 
 
+class SessionLogins(Logins, Protocol):
+    """The logins of a session's client."""
+
+    def spare_token(
+        self, domain: str, wanted: BearerRequest, cancel: Cancellation
+    ) -> BearerToken | None:
+        """One for when nobody who waits has a login; None if there is none to be had."""
+
+
 class Anonymous:
     """Knows nobody."""
 
@@ -76,6 +85,8 @@ class Anonymous:
 
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
         return None
+
+    spare_token = token
 
 
 class DockerConfig:
