@@ -27,6 +27,7 @@ from lamina.llb.op import (
     MkFileAction,
     Mount,
     Op,
+    PassthroughOp,
     RmAction,
     SourceOp,
 )
@@ -232,3 +233,23 @@ def test_listings_of_folders_read_where_they_lie(
     local = Vertex(Op(source=SourceOp("local://it", attrs))).output()
     with pytest.raises(LaminaError, match=reason):
         with_engine(lambda bench: bench.tree(marshal(local), folders={"it": str(tmp_path)}))
+
+
+def test_a_passthrough_gives_some_and_waits_for_all(with_engine: WithEngine) -> None:
+    inputs = file("/one", "1"), file("/two", "2"), removed("/nothing", file("/three", "3"))
+
+    def through(*given: Edge) -> Vertex:
+        return Vertex(Op(passthrough=PassthroughOp("requires", (1, 0, 1))), given)
+
+    works = through(*inputs[:2])
+    for output, expected in enumerate(({"two": "2"}, {"one": "1"}, {"two": "2"})):
+        wanted = marshal(works.output(output))
+        # Once more, now that it is remembered.
+        assert with_engine(lambda bench, w=wanted: (bench.tree(w), bench.tree(w))) == (
+            expected,
+            expected,
+        )
+    above = marshal(file("/more", "m", works.output(1)))
+    assert with_engine(lambda bench: bench.tree(above)) == {"one": "1", "more": "m"}
+    with pytest.raises(LaminaError, match="nothing"):
+        with_engine(lambda bench: bench.tree(marshal(through(*inputs).output(0))))

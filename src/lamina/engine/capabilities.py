@@ -32,7 +32,8 @@ LLB = (
     *("file.copy.requiredpaths", "file.rm.nofollowsymlink"),
     *("file.copy.alwaysreplaceexistingdestpaths", "file.copy.modestring", "file.symlink.create"),
     *("constraints", "platform", "meta.ignorecache", "meta.description", "meta.exportcache"),
-    *("mergeop", "diffop", "exporter.image.annotations", "exporter.image.attestations"),
+    *("mergeop", "diffop", "passthroughop"),
+    *("exporter.image.annotations", "exporter.image.attestations"),
     *("exporter.sourcedateepoch", "exporter.multiple", "gc.freespacefilter", "history.filter"),
 )
 

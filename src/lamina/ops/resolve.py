@@ -134,6 +134,10 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
         from lamina.ops.build import BuildOperation
 
         return BuildOperation(op.build, inputs, pool, waiting.solve)
+    if op.passthrough is not None:
+        from lamina.ops.passthrough import PassthroughOperation
+
+        return PassthroughOperation(op.passthrough, inputs)
     raise Unsupported(f"{spec.name}: an op of a kind that lamina does not run yet")
 
 
