@@ -146,3 +146,23 @@ def test_a_ready_token_is_a_login(
     done = client(*("build", "-t", f"{host}/app", "--push", str(folder)), env={"PYTHONPATH": path})
     assert done.code == 0, done.err
     assert service.asked == []
+
+
+def test_one_blob_at_a_time(
+    registry: tuple[str, TokenService], context: Callable[..., Path], tmp_path: Path
+) -> None:
+    host, _ = registry
+    config = tmp_path / "config.toml"
+    config.write_text("[system]\nmaxRegistryConcurrency = 1\n")
+    folder = context("FROM base\nRUN echo 1 > /1\nRUN echo 2 > /2\n")
+    with DaemonProcess(tmp_path / "store", "--config", str(config)) as daemon:
+        client = Client(tmp_path, daemon, host)
+        client.build(folder, "-t", f"{host}/app", "--push")
+        client("prune", "-af")
+        (folder / "Dockerfile").write_text(f"FROM {host}/app\nRUN cat /1 /2 > /both\n")
+        client.build(folder, "-t", f"{host}/other", "--push")
+        client.build(folder, "-o", str(tmp_path / "out"))
+        assert (tmp_path / "out/both").read_text() == "1\n2\n"
+        (folder / "Dockerfile").write_text(f"FROM {host}/app\nLABEL a=b\n")
+        client("prune", "-af")
+        client.build(folder, "-t", f"{host}/copied", "--push")

@@ -3,7 +3,6 @@ from __future__ import annotations
 from lamina.daemon.config import (
     DaemonConfig,
     GrpcConfig,
-    SystemConfig,
     WorkerConfig,
 )
 from lamina.daemon.inert import inert_settings
@@ -19,10 +18,9 @@ def test_what_is_not_is_named() -> None:
     config = DaemonConfig(
         proxy_network=True,
         worker=worker,
-        system=SystemConfig(registry_connections=3),
         grpc=GrpcConfig(debug_address=":1"),
     )
     text = "\n".join(inert_settings(config))
     for name in ("proxyNetwork", "rootless", "noProcessSandbox", "SELinux"):
         assert name in text
-    assert len(text.splitlines()) == 6
+    assert len(text.splitlines()) == 5

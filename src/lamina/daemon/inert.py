@@ -21,7 +21,5 @@ def inert_settings(config: DaemonConfig) -> Iterator[str]:
         yield "noProcessSandbox is not supported: steps always have processes of their own"
     if worker.selinux:
         yield "SELinux labels are not supported"
-    if config.system.registry_connections:
-        yield "maxRegistryConcurrency is not supported"
     if config.grpc.debug_address:
         yield "debugAddress is not supported: there are no Go profiles to serve"

@@ -94,6 +94,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
                 session_logins,
                 load_provenance_env(config.provenance_env_dir),
                 devices,
+                config.system.registry_connections,
             ),
         )
         owned.callback(engine.close)

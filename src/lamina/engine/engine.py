@@ -56,7 +56,8 @@ class EnginePolicy(NamedTuple):
     if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
     clients that builds name, `logins` whom registries know a session's client as; None: everybody
     is whom this machine's files say. `provenance` is JSON that all provenance tells of this
-    builder. `devices` are those of the machine; None: what its files say.
+    builder. `devices` are those of the machine; None: what its files say. `transfers` is how many
+    blobs may travel from and to one registry at a time, 0 as many as there are.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
@@ -66,6 +67,7 @@ class EnginePolicy(NamedTuple):
     logins: LoginsOf | None = None
     provenance: Mapping[str, Any] = {}
     devices: DeviceRegistry | None = None
+    transfers: int = 0
 
 
 class Engine:
@@ -94,7 +96,7 @@ class Engine:
         self.cache_mounts = CacheMountStore(store)
         self._hosts = hosts
         self._making = threading.Lock()
-        self.registries = Registries(self.hosts, policy.logins)
+        self.registries = Registries(self.hosts, policy.logins, policy.transfers)
         self._runtime: Runtime | None = None
         self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)

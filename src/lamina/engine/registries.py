@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SessionLogins,
     )
     from lamina.registry.hosts import Hosts
+    from lamina.registry.places import Places
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
 
@@ -75,9 +76,17 @@ class Registries:
     Args:
         hosts: how registries are reached.
         logins: finds those of a session; None: everybody has the machine's.
+        transfers: how many blobs may travel from and to one registry at a time; 0 for any number.
     """
 
-    def __init__(self, hosts: Callable[[], Hosts], logins: LoginsOf | None) -> None:
+    def __init__(
+        self, hosts: Callable[[], Hosts], logins: LoginsOf | None, transfers: int = 0
+    ) -> None:
+        self._places: Places | None = None
+        if transfers:
+            from lamina.registry.places import Places
+
+            self._places = Places(transfers)
         self._hosts = hosts
         self._logins = logins
         self._lock = threading.Lock()
@@ -116,9 +125,9 @@ class Registries:
         for domain in trusted:
             hosts = hosts.trusting(domain)
         if self._logins is None:
-            return RegistryClient(hosts)
+            return RegistryClient(hosts, places=self._places)
         logins = _Logins(list(map(self._logins, sessions)))
-        return RegistryClient(hosts, logins, tokens=logins)
+        return RegistryClient(hosts, logins, tokens=logins, places=self._places)
 
 
 class _Logins:

@@ -82,6 +82,10 @@ class BlobUpload:
 
     def send(self, mount_from: str = "") -> bool:
         """Whether bytes were sent: the registry may have mounted the blob instead."""
+        with self._client.place(self._reference, self._cancel):
+            return self._send(mount_from)
+
+    def _send(self, mount_from: str) -> bool:
         chunked = self._descriptor.size > self._chunk
         while True:
             session = self._begin(mount_from)

@@ -24,9 +24,11 @@ from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from lamina.base.reference import Reference
     from lamina.registry.credentials import TokenSource
+    from lamina.registry.places import Places
 
 _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
@@ -46,6 +48,7 @@ class RegistryClient:
         credentials: who we are; `docker login`'s file unless said otherwise.
         patience: time-outs and tries.
         tokens: who fetches tokens for us, where somebody does.
+        places: how many blobs may travel at a time; None: as many as are asked for.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class RegistryClient:
         credentials: CredentialSource | None = None,
         patience: Patience = Patience(),  # noqa: B008 -- immutable
         tokens: TokenSource | None = None,
+        places: Places | None = None,
     ) -> None:
         self._hosts = hosts
+        self._places = places
         self._transport = Transport(patience)
         self._exchange = Exchange(self._transport, credentials or DockerConfig(), tokens)
         self._lock = threading.Lock()
@@ -160,21 +165,22 @@ class RegistryClient:
         position = offset
         while position < descriptor.size:
             start = position
-            # The transport tries that often enough; here only what breaks half-way is continued.
-            response = self._open_blob(reference, descriptor, position, cancel)
-            try:
-                for chunk in _body(response, descriptor, position):
-                    cancel.check()
-                    position += len(chunk)
-                    yield chunk
-            except Unavailable:
-                failures = 1 if position - start >= _PROGRESS else failures + 1
-                patience = self._transport.patience
-                if failures >= patience.attempts:
-                    raise
-                if cancel.wait(patience.pause * 2.0**failures):
-                    cancel.check()
-                continue
+            with self.place(reference, cancel):
+                # The transport tries that often enough; here only what breaks half-way goes on.
+                response = self._open_blob(reference, descriptor, position, cancel)
+                try:
+                    for chunk in _body(response, descriptor, position):
+                        cancel.check()
+                        position += len(chunk)
+                        yield chunk
+                except Unavailable:
+                    failures = 1 if position - start >= _PROGRESS else failures + 1
+                    patience = self._transport.patience
+                    if failures >= patience.attempts:
+                        raise
+                    if cancel.wait(patience.pause * 2.0**failures):
+                        cancel.check()
+                    continue
             if position < descriptor.size:
                 raise Corrupt(
                     f"{reference.domain} sent only {position} of {descriptor.size} bytes"
@@ -184,6 +190,14 @@ class RegistryClient:
     def push_target(self, reference: Reference) -> Endpoint:
         """The endpoint that takes what is pushed to a name: never a mirror."""
         return self._hosts.endpoints(reference.domain)[-1]
+
+    def place(self, reference: Reference, cancel: Cancellation) -> AbstractContextManager[None]:
+        """One of those that blobs of a registry travel in."""
+        from contextlib import nullcontext
+
+        if self._places is None:
+            return nullcontext()
+        return self._places.taken(reference.domain, cancel)
 
     @property
     def exchange(self) -> Exchange:

@@ -1,0 +1,49 @@
+"""How many blobs may travel from and to one registry at a time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.system.cancel import Cancellation
+
+_POLL = 0.05
+
+
+class Places:
+    """So many for each registry. Threads share it.
+
+    A thread that has one already needs no other: what is sent on while it is received would
+    wait for itself.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._lock = threading.Lock()
+        self._free: dict[str, threading.Semaphore] = {}
+        self._holders: set[int] = set()
+
+    @contextmanager
+    def taken(self, domain: str, cancel: Cancellation) -> Iterator[None]:
+        """Have a place for the length of the block. Raises Cancelled."""
+        thread = threading.get_ident()
+        with self._lock:
+            nested = thread in self._holders
+            free = self._free.setdefault(domain, threading.Semaphore(self._count))
+        if nested:
+            yield
+            return
+        while not free.acquire(timeout=_POLL):
+            cancel.check()
+        with self._lock:
+            self._holders.add(thread)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders.discard(thread)
+            free.release()
