@@ -158,3 +158,31 @@ def test_dead_keys_go_while_a_build_runs(tmp_path: Path, context: Callable[..., 
             pruned(daemon)
             assert time.monotonic() < deadline
         assert built(daemon.address, context(NUMBERED), 7) == "7\n"
+
+
+def test_a_daemon_that_is_never_idle_lets_go(tmp_path: Path, context: Callable[..., Path]) -> None:
+    with DaemonProcess(tmp_path / "store") as daemon:
+
+        def begun(ref: str) -> SolvingThread:
+            folder = context(f"FROM base\nRUN echo begun; sleep 1000; : {ref}\n")
+            build = SolvingThread(daemon.dial(), folder, ref)
+            build.wait_for_output(ref, b"begun")
+            return build
+
+        def states() -> int:
+            return len(list((daemon.root / "snapshots").iterdir()))
+
+        first = begun("first")
+        built(daemon.address, context(NUMBERED), 0)
+        second = begun("second")
+        built(daemon.address, context(NUMBERED), 1)
+        pruned(daemon)
+        held = states()
+        first.channel.close()
+        first.join()
+        pruned(daemon)
+        assert states() <= held - 2  # those that only the first builds have used
+        assert built(daemon.address, context(NUMBERED), 0) == "0\n"
+        second.channel.close()
+        second.join()
+    whole(daemon.root)

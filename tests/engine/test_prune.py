@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +85,33 @@ def test_a_process_lets_go_when_no_build_of_it_runs(store: Store) -> None:
             state = add_state(store)
         assert held_states(store) == {state}
     assert held_states(store) == set()
+
+
+def test_what_only_builds_that_are_over_have_used_is_let_go(store: Store) -> None:
+    snapshots = SnapshotStore(store)
+    with ExitStack() as first, ExitStack() as second, store.shared():
+        first.enter_context(store.shared())
+        early, passed_on = add_state(store), add_state(store)
+        second.enter_context(store.shared())
+        late = add_state(store)
+        assert snapshots.hold(passed_on)
+        first.close()
+        assert held_states(store) == {early, passed_on, late}  # one still runs from before
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(store.shared())
+        early, passed_on = add_state(store), add_state(store)
+        second.enter_context(store.shared())
+        late = add_state(store)
+        assert snapshots.hold(passed_on)
+        first.close()
+        assert held_states(store) == {passed_on, late}
+        assert str(early) in everything_pruned(store)
+        assert not snapshots.hold(early)
+        with store.shared():
+            second.close()
+            assert held_states(store) == set()
+            assert snapshots.hold(late)
+            assert str(late) not in everything_pruned(store)
 
 
 def test_the_leases_of_the_dead_count_for_nothing(store: Store) -> None:

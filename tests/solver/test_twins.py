@@ -43,6 +43,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.kept: dict[Digest, tuple[Value, ...]] = {}
+        self.held: list[Value] = []
+        self.lost: list[bool] = []  # what becomes of the next to be held, last first
 
     def note(self, key: CacheKey) -> None:
         return
@@ -62,6 +64,10 @@ class Memory:
     def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
         for key in keys:
             self.kept[key.id] = tuple(results)
+
+    def hold(self, result: Value) -> bool:
+        self.held.append(result)
+        return not self.lost or not self.lost.pop()
 
     def link(self, keys: Sequence[CacheKey]) -> None:
         for key in keys[1:]:
@@ -278,3 +284,32 @@ def test_what_was_made_meanwhile_is_found(bench: Bench) -> None:
     assert any(isinstance(e, VertexEvent) and e.cached for e in second.events)
     first.close()
     second.close()
+
+
+def test_what_a_build_comes_by_is_held_again(bench: Bench) -> None:
+    first = Building(bench, "vertex")
+    bench.gate.set()
+    first.end()
+    assert bench.memory.held == [first.result]
+    second = Building(bench, "vertex")
+    second.end()
+    assert second.result is first.result
+    assert bench.memory.held == [first.result] * 2
+    first.close()
+    second.close()
+
+
+def test_what_was_removed_before_it_was_held_is_made_again(bench: Bench) -> None:
+    bench.memory.lost = [False, True]
+    bench.memory.kept = Forgetful()
+    bench.gate.set()
+    build = Building(bench, "vertex")
+    build.end()
+    assert build.result is not None
+    assert bench.runs == [build.digest] * 2
+    build.close()
+
+
+class Forgetful(dict[Digest, tuple[Value, ...]]):
+    def __setitem__(self, key: Digest, value: tuple[Value, ...]) -> None:
+        return

@@ -12,7 +12,7 @@ class Ref:
     """One file-system state: a snapshot in the store, or a folder lent by the client.
 
     `snapshot` None and `local` None is the empty file system (`scratch`). States cannot vanish
-    under a build, which holds the store's shared lock, so a handle needs no counting of its own.
+    under a build that holds them (`lamina.stores.leases`): handles need no counting of their own.
     """
 
     __slots__ = ("local", "snapshot")

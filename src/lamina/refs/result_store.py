@@ -78,6 +78,9 @@ class RefResults:
                 self.note(key._replace(id=canonical.id))
         self._table.save(rows, [result.snapshot for result in results], self._parts)
 
+    def hold(self, result: Ref) -> bool:
+        return result.snapshot is None or self._snapshots.hold(result.snapshot)
+
     def link(self, keys: Sequence[CacheKey]) -> None:
         rows = self._rows(keys)
         if len(rows) > 1:

@@ -126,6 +126,10 @@ class ResultStore(Protocol[R]):
         """Remember `results` (by output) under the first of `keys`, the others leading to it."""
         ...
 
+    def hold(self, result: R) -> bool:
+        """Keep a result for all builds that run now; whether it is still there to be kept."""
+        ...
+
     def link(self, keys: Sequence[CacheKey]) -> None:
         """Remember that the first key, which has results, is what the others lead to."""
         ...

@@ -57,13 +57,16 @@ class NodeContext(Generic[R]):
 
 
 def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
-    """Let a job hear of a node as if it were `alias` (None: not at all), from its beginning."""
+    """Let a job have a node, and hear of it as if it were `alias` (None: not at all), from its
+    beginning."""
     with node.past.lock:
         if alias is not node:
             node.aliases[job] = alias
         for event in node.past.events():
             _tell(job, event, node, alias)
         node.jobs.append(job)
+    for result in (node.results or {}).values():
+        job.store.hold(result)  # as whoever has made it may be over before this job is
 
 
 def leave(job: Job[R], node: Node[R]) -> None:

@@ -224,7 +224,7 @@ class Scheduler(Generic[R]):
     def _make(self, node: Node[R]) -> None:
         """Run a node, unless one that makes the same runs: then follow that."""
         leader = None if node.key.ephemeral else self._making.get(node.key.id)
-        if leader is not None and not leader.cancel.cancelled:
+        if leader not in (None, node) and not leader.cancel.cancelled:
             follow(node, leader)
             return
         self._making[node.key.id] = node
@@ -299,7 +299,7 @@ class Scheduler(Generic[R]):
         phase = node.phase
         try:
             node.cancel.check()
-            phase = action(node)
+            phase = self._kept(node, action(node))
         except LaminaError as caught:
             error = caught
         except OSError as caught:
@@ -335,6 +335,17 @@ class Scheduler(Generic[R]):
                 following = self._ready.popleft()
             self._submit()
         return following
+
+    def _kept(self, node: Node[R], phase: Phase) -> Phase:
+        """Keep what a node has for all builds that run by now, which may be others than when it
+        was made. What somebody removed in between is made again."""
+        if phase is not Phase.DONE:
+            return phase
+        store = self._stores(node)[0]
+        if all(store.hold(result) for result in (node.results or {}).values()):
+            return phase
+        node.results, node.cached = None, False
+        return Phase.KEYED
 
     def _made(self, node: Node[R]) -> None:
         if node.keys and self._making.get(node.key.id) is node:

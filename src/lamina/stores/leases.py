@@ -5,9 +5,10 @@ found, in one step with seeing that it is still there; whoever removes a state d
 transaction that first looks for leases. So of the two one always sees the other, in whatever
 process each of them runs.
 
-A process lets go of everything when none of its builds runs. What it holds in between is more
-than it needs, never less: states pass from one build to another through the shared graph. The
-leases of a process that died count for nothing, as its `tmp/<process>.lock` is free.
+A process lets go of a state when all builds have ended that ran when it was used last. What it
+holds is more than it needs, never less: any of those may have come by it through the shared graph.
+A build that comes by it later, from one that still runs, holds it again. The leases of a process
+that died count for nothing, as its `tmp/<process>.lock` is free.
 """
 
 from __future__ import annotations
@@ -28,32 +29,40 @@ class Leases:
         self._database = database
         self._process = process
         self._lock = threading.Lock()
-        self._held: set[int] = set()
-        self._builds = 0
+        self._begun = 0  # builds so far; a build is known by its number
+        self._running: set[int] = set()
+        self._used: dict[int, int] = {}  # by state: the newest build when it was used last
+        self._held: set[int] = set()  # those whose lease is certain to be there
 
-    def enter(self) -> None:
-        """A build begins."""
+    def enter(self) -> int:
+        """A build begins; its number."""
         with self._lock:
-            self._builds += 1
+            self._begun += 1
+            self._running.add(self._begun)
+            return self._begun
 
-    def leave(self) -> None:
-        """A build has ended; with the last one everything is let go."""
+    def leave(self, build: int) -> None:
+        """A build has ended; what only builds that are over have used is let go."""
         with self._lock:
-            self._builds -= 1
-            if self._builds:
+            self._running.remove(build)
+            if not self._unused():
                 return
-            self._held.clear()
-        if self._database.row("SELECT 1 FROM leases WHERE process = ? LIMIT 1", self._process):
-            with self._database.write() as connection, self._lock:
-                if not self._builds:  # else another began meanwhile, and may hold some of them
-                    connection.execute("DELETE FROM leases WHERE process = ?", (self._process,))
+        with self._database.write() as connection, self._lock:
+            unused = self._unused()  # less, if it is used again meanwhile
+            connection.executemany(
+                "DELETE FROM leases WHERE process = ? AND snapshot = ?",
+                [(self._process, snapshot) for snapshot in unused],
+            )
+            for snapshot in unused:
+                del self._used[snapshot]
+                self._held.discard(snapshot)
 
     def hold(self, snapshot: int) -> bool:
         """Keep a state from being removed; whether it is still there to be kept."""
         with self._lock:
             if snapshot in self._held:
+                self._used[snapshot] = self._begun
                 return True
-        certain = not self._database.writing  # else only once that is committed
         with self._database.write() as connection:
             there = connection.execute(
                 "SELECT 1 FROM snapshots WHERE id = ?", (snapshot,)
@@ -61,14 +70,26 @@ class Leases:
             if there is None:
                 return False
             self.note(connection, snapshot)
-        if certain:
-            with self._lock:
-                self._held.add(snapshot)
+        self.noted(snapshot)
         return True
 
     def note(self, connection: sqlite3.Connection, snapshot: int) -> None:
         """Lease a state that is made in this transaction."""
+        with self._lock:
+            self._used[snapshot] = self._begun
         connection.execute(
             "INSERT OR IGNORE INTO leases (process, snapshot) VALUES (?, ?)",
             (self._process, snapshot),
         )
+
+    def noted(self, snapshot: int) -> None:
+        """The transaction is over, unless it is part of another one."""
+        if self._database.writing:
+            return
+        with self._lock:
+            if snapshot in self._used:
+                self._held.add(snapshot)
+
+    def _unused(self) -> list[int]:
+        oldest = min(self._running, default=self._begun + 1)
+        return [snapshot for snapshot, newest in self._used.items() if newest < oldest]

@@ -118,7 +118,7 @@ class SnapshotStore:
         return int(row[0]) if row and self.hold(row[0]) else None
 
     def hold(self, snapshot_id: int) -> bool:
-        """Keep a state while this process builds; whether it is still there."""
+        """Keep a state for all builds that run now; whether it is still there."""
         return self._store.leases.hold(snapshot_id)
 
     def add(
@@ -151,9 +151,11 @@ class SnapshotStore:
                     made,
                 ),
             )
-            assert cursor.lastrowid is not None
-            self._store.leases.note(connection, cursor.lastrowid)
-            return cursor.lastrowid
+            made_id = cursor.lastrowid
+            assert made_id is not None
+            self._store.leases.note(connection, made_id)
+        self._store.leases.noted(made_id)
+        return made_id
 
     def created(self, snapshot_id: int) -> float:
         """When a state was made, in seconds since the epoch. Raises NotFound."""

@@ -81,11 +81,11 @@ class Store:
         fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
-            self.leases.enter()
+            build = self.leases.enter()
             try:
                 yield
             finally:
-                self.leases.leave()
+                self.leases.leave(build)
         finally:
             os.close(fd)
 
