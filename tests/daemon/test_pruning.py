@@ -180,8 +180,10 @@ def test_a_daemon_that_is_never_idle_lets_go(tmp_path: Path, context: Callable[.
         held = states()
         first.channel.close()
         first.join()
-        pruned(daemon)
-        assert states() <= held - 2  # those that only the first builds have used
+        deadline = time.monotonic() + 20
+        while states() > held - 2:  # those that only the first builds have used; one is ending
+            pruned(daemon)
+            assert time.monotonic() < deadline
         assert built(daemon.address, context(NUMBERED), 0) == "0\n"
         second.channel.close()
         second.join()
