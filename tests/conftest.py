@@ -6,12 +6,17 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from commands import Lamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+# How fast an example is depends on what else the machine does, which no test is about.
+settings.register_profile("lamina", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lamina")
 
 
 @pytest.fixture

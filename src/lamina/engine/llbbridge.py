@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler, ServerCall
 
 _OCI_LAYOUT = 1
+_PATIENCE = 1.0  # seconds that what is still asked has to end
 
 
 class LlbBridge:
@@ -131,15 +132,15 @@ class LlbBridge:
 
     def close(self) -> None:
         """The build has all that it wants of the frontend: calls that are not answered yet fail,
-        and nothing is done for them any more when this returns."""
+        and nothing is done for them any more when this returns, unless a client that was asked
+        something for one of them does not say anything: that ends with its session."""
         with self._lock:
             self._closed = True
             answering = self._answering > 0
         if answering:
             self._build.end()
         with self._lock:
-            while self._answering:
-                self._lock.wait()
+            self._lock.wait_for(lambda: not self._answering, _PATIENCE)
 
     def wait(self, cancel: Cancellation) -> BuildResult:
         """What the frontend returns. Raises StatusError (its own error), Cancelled."""
