@@ -89,21 +89,23 @@ def test_a_process_lets_go_when_no_build_of_it_runs(store: Store) -> None:
 
 def test_what_only_builds_that_are_over_have_used_is_let_go(store: Store) -> None:
     snapshots = SnapshotStore(store)
-    with ExitStack() as first, ExitStack() as second, store.shared():
+
+    def overlapping(first: ExitStack, second: ExitStack) -> tuple[int, int, int]:
+        """States that the first of two builds made, one of which the second holds too, and one
+        that the second made; the first is over."""
         first.enter_context(store.shared())
         early, passed_on = add_state(store), add_state(store)
         second.enter_context(store.shared())
         late = add_state(store)
         assert snapshots.hold(passed_on)
         first.close()
+        return early, passed_on, late
+
+    with ExitStack() as first, ExitStack() as second, store.shared():
+        early, passed_on, late = overlapping(first, second)
         assert held_states(store) == {early, passed_on, late}  # one still runs from before
     with ExitStack() as first, ExitStack() as second:
-        first.enter_context(store.shared())
-        early, passed_on = add_state(store), add_state(store)
-        second.enter_context(store.shared())
-        late = add_state(store)
-        assert snapshots.hold(passed_on)
-        first.close()
+        early, passed_on, late = overlapping(first, second)
         assert held_states(store) == {passed_on, late}
         assert str(early) in everything_pruned(store)
         assert not snapshots.hold(early)

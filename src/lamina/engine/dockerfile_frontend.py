@@ -160,7 +160,7 @@ class ContextBridge:
             source = define(op, f"[internal] load build definition from {name}")
             self._reading = Vertex(op).digest
         with WorkerPool(1, "ahead") as ahead:
-            if contexts.main is None:
+            if contexts.main is None and contexts.session_of("context") == self._build.session.id:
                 ahead.submit(self._ask_for_ignore)
             tree = contexts.tree(source)
         data = read_if_there(tree, name)
@@ -180,7 +180,7 @@ class ContextBridge:
         """Have the client send it while it sends the Dockerfile: most builds want both."""
         asked = self._ignore_source.source
         if asked is not None:
-            with suppress(LaminaError):  # it may never be wanted
+            with suppress(LaminaError, OSError):  # it may never be wanted
                 self._build.session.folder(
                     "context", folder_request(dict(asked.attrs)), self._build.cancel
                 )

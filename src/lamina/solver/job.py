@@ -65,8 +65,12 @@ def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
         for event in node.past.events():
             _tell(job, event, node, alias)
         node.jobs.append(job)
-    for result in (node.results or {}).values():
-        job.store.hold(result)  # as whoever has made it may be over before this job is
+    hold(job.store, node)  # as whoever has made it may be over before this job is
+
+
+def hold(store: ResultStore[R], node: Node[R]) -> bool:
+    """Keep what a node has for all builds that run now; whether all of it is still there."""
+    return all(store.hold(result) for result in (node.results or {}).values())
 
 
 def leave(job: Job[R], node: Node[R]) -> None:

@@ -22,7 +22,7 @@ from lamina.base.errors import (
 )
 from lamina.solver.contract import R
 from lamina.solver.failure import of_twin, place
-from lamina.solver.job import Job, NodeContext, announce, join, leave
+from lamina.solver.job import Job, NodeContext, announce, hold, join, leave
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
 from lamina.solver.twins import claim, follow, stop_following
@@ -339,10 +339,7 @@ class Scheduler(Generic[R]):
     def _kept(self, node: Node[R], phase: Phase) -> Phase:
         """Keep what a node has for all builds that run by now, which may be others than when it
         was made. What somebody removed in between is made again."""
-        if phase is not Phase.DONE:
-            return phase
-        store = self._stores(node)[0]
-        if all(store.hold(result) for result in (node.results or {}).values()):
+        if phase is not Phase.DONE or hold(self._stores(node)[0], node):
             return phase
         node.results, node.cached = None, False
         return Phase.KEYED
