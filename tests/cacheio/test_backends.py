@@ -23,9 +23,10 @@ from lamina.system.cancel import Cancellation
 from real_registry import running_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from lamina.base.reference import Reference
     from lamina.cacheio.backend import Backend
     from lamina.registry.upload import Content
 
@@ -74,8 +75,8 @@ class _Nothing:
     ) -> Iterator[bytes]:
         raise NotFound("nothing")
 
-    def origin(self, descriptor: Descriptor) -> str:
-        return ""
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
+        return ()
 
 
 def test_an_empty_place_has_nothing(backend: Backend) -> None:

@@ -27,6 +27,7 @@ def test_databases_of_older_laminas_are_brought_along(tmp_path: Path) -> None:
     connection = sqlite3.connect(old)
     connection.executescript(database._SCHEMA)
     connection.execute("ALTER TABLE snapshots DROP COLUMN made")
+    connection.execute("ALTER TABLE layers ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()

@@ -21,7 +21,7 @@ from lamina.base.oci import (
 )
 from lamina.registry.blob_upload import has_blob
 from lamina.registry.upload import Upload
-from lamina.stores.layers import CACHE, FOLDER
+from lamina.stores.origins import Origin, OriginKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,8 +45,8 @@ class Backend(Protocol):
         """What people call the place."""
 
     @property
-    def origin(self) -> str:
-        """How layers say that they can be had here."""
+    def origin(self) -> Origin:
+        """This place as an origin of layers."""
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         """What the name of a part stands for."""
@@ -93,8 +93,8 @@ class RegistryBackend:
         return self._reference.familiar
 
     @property
-    def origin(self) -> str:
-        return CACHE + str(self._reference)
+    def origin(self) -> Origin:
+        return Origin(OriginKind.CACHE, str(self._reference))
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         name = self._name(part)
@@ -143,8 +143,8 @@ class FolderBackend:
         return self._place.path
 
     @property
-    def origin(self) -> str:
-        return FOLDER + self._place.path
+    def origin(self) -> Origin:
+        return Origin(OriginKind.LAYOUT, self._place.path)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         if self._place.digest is not None and not part:

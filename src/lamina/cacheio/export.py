@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.base.digest import Digest
+    from lamina.base.reference import Reference
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.options import CacheExport
@@ -57,8 +58,9 @@ class MadeContent:
             return self._content.chunks(descriptor, cancel, offset)
         return iter((made[offset:],))
 
-    def origin(self, descriptor: Descriptor) -> str:
-        return "" if descriptor.digest in self._made else self._content.origin(descriptor)
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
+        made = descriptor.digest in self._made
+        return () if made else self._content.repositories(descriptor)
 
 
 def export_cache(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.config import CacheConfig
     from lamina.solver.chain import KeyStructures
     from lamina.solver.key import CacheKey
+    from lamina.stores.origins import Origin
 
 
 class ImportedLayer(NamedTuple):
@@ -26,9 +27,9 @@ class ImportedLayer(NamedTuple):
 
 
 class ImportedCache:
-    """One cache config, and where its blobs are (an `origin` as `stores.layers` has it)."""
+    """One cache config, and where its blobs are."""
 
-    def __init__(self, config: CacheConfig, origin: str) -> None:
+    def __init__(self, config: CacheConfig, origin: Origin) -> None:
         self._config = config
         self.origin = origin
         self._by_digest: dict[Digest, list[int]] = {}

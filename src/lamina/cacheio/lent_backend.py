@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound, Unsupported
-from lamina.stores.layers import LENT
+from lamina.stores.origins import Origin, OriginKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +34,8 @@ class LentBackend:
         return self._place.store.partition(":")[2] or self._place.store
 
     @property
-    def origin(self) -> str:
-        return LENT + self._place.store
+    def origin(self) -> Origin:
+        return Origin(OriginKind.CLIENT, self._place.store)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         digest = self._place.digest

@@ -35,10 +35,11 @@ from lamina.cacheio.mount_scan import described
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
+    from lamina.base.reference import Reference
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.mount_index import MountIndex
@@ -230,5 +231,5 @@ class _PackContent:
         made = self._made.get(descriptor.digest)
         yield (self._blobs.read(descriptor.digest) if made is None else made)[offset:]
 
-    def origin(self, descriptor: Descriptor) -> str:
-        return ""
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
+        return ()

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from lamina.base.times import parse_time
 from lamina.refs.result_store import RefResults
-from lamina.stores.layers import CACHE, FOLDER, LENT, Layer
+from lamina.stores.layers import Layer
+from lamina.stores.origins import OriginKind
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
     from lamina.cacheio.imported import ImportedCache, ImportedLayer
     from lamina.refs.pool import RefPool
     from lamina.refs.ref import Ref
     from lamina.solver.key import CacheKey
     from lamina.stores.database import Database
+    from lamina.stores.origins import Origin
     from lamina.system.cancel import Cancellation
 
 _PROBES = 8
@@ -33,7 +36,7 @@ class SharedResults(RefResults):
 
     Args:
         caches: the caches that are imported by now.
-        probe: whether a layer that lies in a cache can still be had from there.
+        available: whether a layer's blob can still be fetched.
     """
 
     def __init__(
@@ -41,14 +44,14 @@ class SharedResults(RefResults):
         database: Database,
         pool: RefPool,
         caches: Callable[[], Sequence[ImportedCache]],
-        probe: Callable[[Layer, Cancellation], bool],
+        available: Callable[[Descriptor, Cancellation], bool],
         cancel: Cancellation,
     ) -> None:
         super().__init__(database, pool.snapshots)
         self._database = database
         self._pool = pool
         self._caches = caches
-        self._probe = probe
+        self._available = available
         self._cancel = cancel
         self._lock = threading.Lock()
         self._present: set[Digest] = set()
@@ -58,13 +61,7 @@ class SharedResults(RefResults):
             return True
         if key.ephemeral:
             return False
-        for cache in self._caches():
-            layers = cache.find(key, output, self)
-            if layers is not None:
-                with self._lock:
-                    self._adopt(key, output, layers, cache.origin)
-                return super().has(key, output)
-        return False
+        return self._import(key, output) and super().has(key, output)
 
     def knows(self, key: CacheKey, output: int) -> bool:
         return super().knows(key, output) or (
@@ -73,21 +70,38 @@ class SharedResults(RefResults):
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found = super().load(key, output)
-        if found is None or found.snapshot is None or self.can_be_had(found.snapshot):
+        if self._usable(found):
             return found
-        self._table.forget(found.snapshot)
+        # The caches of this build may have the same layers elsewhere.
+        if self._import(key, output) and self._usable(found := super().load(key, output)):
+            return found
+        if found is not None and found.snapshot is not None:
+            self._table.forget(found.snapshot)
         return None
 
-    def can_be_had(self, snapshot: int) -> bool:
-        """Whether every layer of a state is here, or still where it was imported from."""
-        missing = self._missing(snapshot)
-        gone: list[Layer] = []
+    def _usable(self, found: Ref | None) -> bool:
+        return found is None or found.snapshot is None or self.can_be_had(found.snapshot)
 
-        def look(layer: Layer, cancel: Cancellation) -> None:
-            if self._probe(layer, cancel):
-                self._present.add(layer.descriptor.digest)
+    def _import(self, key: CacheKey, output: int) -> bool:
+        """Record what the first imported cache that knows the result has of it."""
+        for cache in self._caches():
+            layers = cache.find(key, output, self)
+            if layers is not None:
+                with self._lock:
+                    self._adopt(key, output, layers, cache.origin)
+                return True
+        return False
+
+    def can_be_had(self, snapshot: int) -> bool:
+        """Whether every layer of a state is here, or can be fetched."""
+        missing = self._missing(snapshot)
+        gone: list[Descriptor] = []
+
+        def look(blob: Descriptor, cancel: Cancellation) -> None:
+            if self._available(blob, cancel):
+                self._present.add(blob.digest)
             else:
-                gone.append(layer)
+                gone.append(blob)
 
         if missing:
             in_parallel(missing, look, _PROBES, self._cancel)
@@ -101,26 +115,24 @@ class SharedResults(RefResults):
                 found.setdefault(index, set()).update(digests)
         return found
 
-    def _missing(self, snapshot: int) -> list[Layer]:
-        """The layers of a state that are nowhere but in a cache."""
-        blobs = self._pool.blobs
+    def _missing(self, snapshot: int) -> list[Descriptor]:
+        """The layers of a state that are not here, and that no image of this build promises."""
+        blobs, origins = self._pool.blobs, self._pool.origins
         found = []
         for state in self._pool.snapshots.stack(snapshot):
             if state.directory:
                 continue
-            forms = self._pool.layers.of(state.id)
-            travelled = [layer for layer in forms if layer.origin.startswith((CACHE, FOLDER, LENT))]
-            if travelled and len(travelled) == len(forms):
-                here = any(
-                    layer.descriptor.digest in self._present or blobs.has(layer.descriptor.digest)
-                    for layer in forms
-                )
-                if not here:
-                    found.append(travelled[0])
+            forms = [layer for layer in self._pool.layers.of(state.id) if not layer.recipe]
+            digests = [layer.descriptor.digest for layer in forms]
+            if not forms or any(d in self._present or blobs.has(d) for d in digests):
+                continue
+            kinds = {origin.kind for digest in digests for origin in origins.of(digest)}
+            if OriginKind.IMAGE not in kinds:
+                found.append(forms[0].descriptor)
         return found
 
     def _adopt(
-        self, key: CacheKey, output: int, layers: tuple[ImportedLayer, ...], origin: str
+        self, key: CacheKey, output: int, layers: tuple[ImportedLayer, ...], origin: Origin
     ) -> None:
         snapshots = self._pool.snapshots
         snapshot: int | None = None
@@ -130,12 +142,12 @@ class SharedResults(RefResults):
                 joined = f"{chain} {diff_id}".encode()
                 chain = f"sha256:{sha256(joined).hexdigest()}" if chain else str(diff_id)
                 known = snapshots.by_chain(chain)
-                layer = Layer(descriptor, diff_id, "", origin)
+                layer = Layer(descriptor, diff_id)
                 if known is None:
                     known = snapshots.add(
                         snapshot,
                         chain=chain,
-                        description=description or f"imported from {origin.partition(':')[2]}",
+                        description=description or f"imported from {origin.location}",
                         made=parse_time(made),
                     )
                     self._pool.layers.add(known, layer)
@@ -144,3 +156,4 @@ class SharedResults(RefResults):
                 snapshot = known
             for row in self._rows([key]):
                 self._table.adopt(row, output, snapshot)
+        self._pool.origins.add([layer.descriptor.digest for layer in layers], origin)

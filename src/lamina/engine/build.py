@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
+from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph
+from lamina.engine.asked_op import AskedOp
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.early_packing import EarlyPacking
 from lamina.engine.graph import load_graph, renounced_caches
@@ -97,6 +99,16 @@ class Build:
     def trusted(self) -> AbstractSet[str]:
         """Registries that may be plain HTTP or of an unknown certificate, by domain."""
         return self.caches.trusted
+
+    @property
+    def repositories(self) -> AbstractSet[str]:
+        """Those of its image sources, of images that frontends looked at, and of its caches."""
+        from lamina.sources.material import ImageMaterial
+
+        nodes = list(self.job.nodes.values())
+        sources = [node.op.material() for node in nodes if isinstance(node.op, AskedOp)]
+        named = [m.name for m in (*sources, *self.noted) if isinstance(m, ImageMaterial)]
+        return {parse_reference(name).name for name in named} | self.caches.repositories
 
     def devices(self, wanted: Sequence[CDIDevice]) -> list[ContainerEdits]:
         from lamina.engine.devices import lend_devices, read_grant

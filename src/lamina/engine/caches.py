@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
 from lamina.cacheio.results import SharedResults
 from lamina.engine.steps import step
-from lamina.stores.layers import FOLDER, LENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
     from lamina.base.events import EventSink
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lamina.llb.op import Definition
     from lamina.session.contract import Session
     from lamina.stores.cache_mounts import MountOrigin
-    from lamina.stores.layers import Layer
     from lamina.system.cancel import Cancellation
 
 
@@ -82,8 +81,17 @@ class BuildCaches:
         """This store's results, and those of the imported caches."""
         engine = self._engine
         return SharedResults(
-            engine.store.database, engine.pool, self._imported, self._probe, self._cancel
+            engine.store.database, engine.pool, self._imported, engine.pulls.available, self._cancel
         )
+
+    @property
+    def repositories(self) -> AbstractSet[str]:
+        """The repositories of the imported caches, as `domain/path`."""
+        from lamina.cacheio.options import RegistryPlace
+
+        with self._lock:
+            places = [wish.place for wish in self._imports]
+        return {place.reference.name for place in places if isinstance(place, RegistryPlace)}
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
         """Read further caches from now on: frontends may name some. A refused one is a warning."""
@@ -202,41 +210,6 @@ class BuildCaches:
         domain = place.reference.domain
         client = self._engine.registry_of(domain, insecure=place.insecure)
         return RegistryBackend(client, place.reference)
-
-    def _probe(self, layer: Layer, cancel: Cancellation) -> bool:
-        """Whether a layer can still be had; one of a folder is brought here at once."""
-        try:
-            if layer.origin.startswith(FOLDER):
-                self._engine.pool.bring([layer.descriptor], cancel)
-                return True
-            if layer.origin.startswith(LENT):
-                return self._borrow(layer, cancel)
-            from lamina.base.reference import parse_reference
-            from lamina.registry.blob_upload import has_blob
-
-            reference = parse_reference(layer.home)
-            return has_blob(self._engine.registry(), reference, layer.descriptor, cancel, "pull")
-        except Cancelled:
-            raise
-        except LaminaError:
-            return False
-
-    def _borrow(self, layer: Layer, cancel: Cancellation) -> bool:
-        """Bring a layer here that a client has only as long as it is there."""
-        for wish in tuple(self._imports):
-            backend = self.backend(wish.place)
-            if backend.origin == layer.origin:
-                blobs = self._engine.store.blobs
-                if blobs.has(layer.descriptor.digest):
-                    return True
-                with blobs.ingest(layer.descriptor, cancel) as writer:
-                    skip = writer.offset
-                    for piece in backend.blob(layer.descriptor, cancel):
-                        writer.write(piece[skip:])
-                        skip = max(0, skip - len(piece))
-                    writer.commit()
-                return True
-        return False
 
     def _step(self, name: str) -> AbstractContextManager[Step]:
         return step(name, self._events)

@@ -11,10 +11,11 @@ from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.asked_op import AskedOp
 from lamina.engine.build import Build, BuildOptions
+from lamina.engine.layer_fetcher import LayerFetcher
 from lamina.engine.lenders import Lenders
 from lamina.engine.producers import Producers
 from lamina.engine.pulls import Pulls
-from lamina.engine.registries import Registries
+from lamina.engine.registries import Registries, asking
 from lamina.engine.sources import EngineSources
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.pool import RefPool
@@ -24,6 +25,7 @@ from lamina.sources.image import ImageResolver, ResolveMode
 from lamina.stores.cache_mounts import CacheMountStore
 from lamina.stores.images import ImageTable
 from lamina.stores.layers import LayerTable
+from lamina.stores.origins import OriginTable
 from lamina.stores.snapshots import SnapshotStore
 from lamina.system.threads import WorkerPool
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
+    from lamina.engine.client_origins import ClientOrigins
     from lamina.engine.lenders import SessionFinder
     from lamina.engine.registries import LoginsOf
     from lamina.refs.ref import Ref
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from lamina.session.contract import Session
     from lamina.solver.contract import Op, VertexSpec
     from lamina.solver.job import Job
+    from lamina.stores.origins import LayerOrigins
     from lamina.stores.snapshots import Snapshotter
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -98,10 +102,19 @@ class Engine:
         self._making = threading.Lock()
         self.registries = Registries(self.hosts, policy.logins, policy.transfers)
         self._runtime: Runtime | None = None
-        self.pulls = Pulls(self.resolver(ResolveMode.LOCAL))
+        origins: LayerOrigins = OriginTable(store.database)
+        self._client_origins: ClientOrigins | None = None
+        if not self.registries.shared:
+            from lamina.engine.client_origins import ClientOrigins
+
+            origins = self._client_origins = ClientOrigins(origins)
+        fetcher = LayerFetcher(
+            store.blobs, self.registry, lambda: [asker.session for asker in asking()]
+        )
+        self.pulls = Pulls(store.blobs, origins, fetcher)
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = _snapshotter(store, overlay=overlay)
-        self.pool = RefPool(store, self.snapshots, self.layers, snapshotter, unpacker)
+        self.pool = RefPool(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
         self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")
         os.makedirs(contexts, mode=0o700, exist_ok=True)
@@ -152,6 +165,8 @@ class Engine:
                         last = all(b.session is not session for b in self._builds.values())
                     if last:
                         self.registries.forget(session)
+                        if self._client_origins is not None:
+                            self._client_origins.forget(session)
                     self.pool.leave(build)
 
     def runtime(self) -> Runtime:

@@ -106,12 +106,12 @@ class MountCaches:
                         with self._mounts.reading(local, cancel) as folder:
                             if folder is None:
                                 continue
-                            common = self._mounts.in_common(local, backend.origin)
+                            common = self._mounts.in_common(local, backend.origin.text)
                             sent = export_mount(
                                 folder, name, common, backend, self._blobs, shown, cancel
                             )
                             self._mounts.keep_place(
-                                local, backend.origin, sent.paths, imported=False
+                                local, backend.origin.text, sent.paths, imported=False
                             )
                         done.append((name, sent))
                         shown.status(f"{sent.files} files", sent.size, sent.size)
@@ -160,7 +160,7 @@ class MountCaches:
             _empty(folder)
             raise
         shown.status(f"{len(index.entries)} entries", index.size, index.size)
-        return MountOrigin(backend.origin, tuple(entry.path for entry in index.entries))
+        return MountOrigin(backend.origin.text, tuple(entry.path for entry in index.entries))
 
     def _local_id(self, mount_id: str) -> str | None:
         """What this store calls a mount, the latest used of them."""

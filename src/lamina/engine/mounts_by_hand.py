@@ -11,7 +11,7 @@ from lamina.cacheio.options import CacheImport, Mounts, RegistryPlace
 from lamina.engine.caches import BuildCaches, CacheWishes
 from lamina.engine.mount_caches import MountCaches
 from lamina.engine.usage import tree_size
-from lamina.stores.layers import CACHE, FOLDER
+from lamina.stores.origins import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def list_mounts(engine: Engine) -> list[MountListing]:
             mount.created,
             mount.used,
             mount.uses,
-            mount.came_from.removeprefix(CACHE).removeprefix(FOLDER),
+            origin.location if (origin := parse_origin(mount.came_from)) else mount.came_from,
         )
         for mount in known
     ]

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
+from lamina.base.errors import Corrupt, LaminaError, NotFound, PermissionDenied, Unavailable
 from lamina.base.events import StatusEvent
 from lamina.engine.steps import step
-from lamina.stores.layers import CACHE, FOLDER
 from lamina.system.flight import Flights
 from lamina.system.threads import WorkerPool
 
@@ -19,23 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lamina.base.events import Event, EventSink
+    from lamina.base.oci import Descriptor
+    from lamina.engine.layer_fetcher import LayerFetcher
     from lamina.engine.steps import Step
-    from lamina.sources.image import ImageResolver
-    from lamina.stores.layers import Layer
+    from lamina.stores.blobs import BlobStore
+    from lamina.stores.origins import LayerOrigins, Origin
     from lamina.system.cancel import Cancellation
 
 _AT_ONCE = 4
 _PERIOD = 0.1
+_ORIGIN_ERRORS = (NotFound, PermissionDenied, Unavailable, Corrupt)
 
 
 class Pulls:
-    """Fetches the layers that images named.
+    """Fetches layers, each from the first of its origins that has it.
 
     A layer that several builds wait for is fetched once, and shown to all that are under way.
     """
 
-    def __init__(self, resolver: ImageResolver) -> None:
-        self._resolver = resolver
+    def __init__(self, blobs: BlobStore, origins: LayerOrigins, fetcher: LayerFetcher) -> None:
+        self._blobs = blobs
+        self._origins = origins
+        self._fetcher = fetcher
+        # Not by digest alone: two clients may have to fetch one blob from different repositories.
         self._flights: Flights[None] = Flights()
         self._lock = threading.Lock()
         self._watching: list[EventSink] = []
@@ -51,29 +56,79 @@ class Pulls:
             with self._lock:
                 self._watching.remove(events)
 
-    def fetch(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
-        """Bring layers' blobs into the store. Raises the first error, when all have ended."""
-        errors: list[LaminaError] = []
-        origins = dict.fromkeys(layer.origin for layer in layers)
-        for origin in origins:
-            wanted = [layer for layer in layers if layer.origin == origin]
-            with step(f"[internal] pull {_place(origin)}", self._emit) as shown:
-                with WorkerPool(_AT_ONCE, "pull") as pool:
-                    for layer in wanted:
-                        pool.submit(partial(self._try, layer, shown, errors, cancel))
-                if errors:
-                    raise errors[0]
+    def fetch(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
+        """Bring layers' blobs into the store.
+
+        Raises the error of the first origin of a blob that none of its origins delivers, when all
+        transfers have ended; NotFound if it has none.
+        """
+        failures: dict[Descriptor, LaminaError] = {}
+        waiting = list(dict.fromkeys(blobs))
+        while waiting:
+            by_origin: dict[Origin, list[Descriptor]] = {}
+            for blob in waiting:
+                by_origin.setdefault(self._next_origin(blob, failures), []).append(blob)
+            waiting = []
+            for origin, wanted in by_origin.items():
+                waiting += self._fetch_from(origin, wanted, failures, cancel)
+
+    def available(self, blob: Descriptor, cancel: Cancellation) -> bool:
+        """Whether a layer's blob is here or can be fetched. Raises Cancelled."""
+        return self._blobs.has(blob.digest) or any(
+            self._fetcher.available(blob, origin, cancel)
+            for origin in self._origins.of(blob.digest)
+        )
+
+    def _next_origin(self, blob: Descriptor, failures: dict[Descriptor, LaminaError]) -> Origin:
+        origins = self._origins.of(blob.digest)
+        if origins:
+            return origins[0]
+        raise failures.get(blob) or NotFound(
+            f"layer {blob.digest} is not in the store, and it is not known who has it",
+            hint="build with --pull, or pull the base image again",
+        )
+
+    def _fetch_from(
+        self,
+        origin: Origin,
+        blobs: Sequence[Descriptor],
+        failures: dict[Descriptor, LaminaError],
+        cancel: Cancellation,
+    ) -> list[Descriptor]:
+        """Fetch blobs from one origin. Returns those to be fetched from another one."""
+        failed: dict[Descriptor, LaminaError] = {}
+        with step(f"[internal] pull {origin}", self._emit) as shown:
+            with WorkerPool(_AT_ONCE, "pull") as pool:
+                for blob in blobs:
+                    pool.submit(partial(self._try, blob, origin, shown, failed, cancel))
+            for blob, error in failed.items():
+                if not isinstance(error, _ORIGIN_ERRORS):
+                    raise error
+                lacks = isinstance(error, NotFound | Corrupt)
+                self._origins.remove(blob.digest, origin, for_good=lacks)
+                failures.setdefault(blob, error)
+                if not self._origins.of(blob.digest):
+                    raise failures[blob]
+                shown.warn(f"layer {blob.digest} could not be pulled from {origin}: {error.reason}")
+        return list(failed)
 
     def _try(
-        self, layer: Layer, shown: Step, errors: list[LaminaError], cancel: Cancellation
+        self,
+        blob: Descriptor,
+        origin: Origin,
+        shown: Step,
+        failed: dict[Descriptor, LaminaError],
+        cancel: Cancellation,
     ) -> None:
         try:
-            self._flights.run(layer.descriptor.digest, lambda: self._pull(layer, shown, cancel))
+            self._flights.run(
+                (blob.digest, origin), lambda: self._pull(blob, origin, shown, cancel)
+            )
         except LaminaError as error:
-            errors.append(error)
+            failed[blob] = error
 
-    def _pull(self, layer: Layer, shown: Step, cancel: Cancellation) -> None:
-        name, total = str(layer.descriptor.digest), layer.descriptor.size
+    def _pull(self, blob: Descriptor, origin: Origin, shown: Step, cancel: Cancellation) -> None:
+        name, total = str(blob.digest), blob.size
         started = time.time()
         told = 0.0
 
@@ -84,7 +139,7 @@ class Pulls:
                 told = now
                 self._emit(StatusEvent(shown.digest, name, now, current, total, started))
 
-        self._resolver.fetch(layer, cancel, tell)
+        self._fetcher.fetch(blob, origin, cancel, tell)
         now = time.time()
         self._emit(StatusEvent(shown.digest, name, now, total, total, started, now))
 
@@ -93,7 +148,3 @@ class Pulls:
             watching = list(self._watching)
         for events in watching:
             events(event)
-
-
-def _place(origin: str) -> str:
-    return origin.removeprefix(CACHE).removeprefix(FOLDER).partition("@")[0]

@@ -45,6 +45,10 @@ class Asker(Protocol):
     def trusted(self) -> AbstractSet[str]:
         """Registries that may be plain HTTP or of an unknown certificate, by domain."""
 
+    @property
+    def repositories(self) -> AbstractSet[str]:
+        """The repositories that it reads images and caches from, as `domain/path`."""
+
 
 class LoginsOf(Protocol):
     """Finds the logins of a session's client."""
@@ -63,6 +67,11 @@ def asked_by(askers: Callable[[], Sequence[Asker]]) -> Iterator[None]:
         yield
     finally:
         _ASKING.reset(token)
+
+
+def asking() -> Sequence[Asker]:
+    """The builds that registries are asked for in this context."""
+    return _ASKING.get()()
 
 
 class _Who(NamedTuple):
@@ -99,7 +108,7 @@ class Registries:
 
     def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
         """The client of whoever asks; with `insecure` one that trusts `domain`."""
-        askers = _ASKING.get()()
+        askers = asking()
         trusted = frozenset().union(*(asker.trusted for asker in askers))
         if insecure:
             trusted |= {domain}

@@ -46,8 +46,8 @@ class EngineSources:
         name, _, digest = location.partition("@")
         layout: Layout
         if store := attrs.get("oci.store"):
-            content = session.content(f"oci:{store}")
-            layout = LentLayout(content, parse_digest(digest), location)
+            served = f"oci:{store}"
+            layout = LentLayout(session.content(served), served, parse_digest(digest), location)
         elif location.startswith("/"):
             layout = FolderLayout(location)
             name = os.path.basename(name.partition(":")[0])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.reference import parse_reference
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lamina.base.oci import Descriptor
+    from lamina.base.reference import Reference
     from lamina.refs.pool import RefPool
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
@@ -38,6 +41,6 @@ class StoreContent:
             while chunk := file.read(_CHUNK):
                 yield chunk
 
-    def origin(self, descriptor: Descriptor) -> str:
-        layer = self._pool.layers.by_digest(descriptor.digest)
-        return "" if layer is None else layer.home
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
+        origins = self._pool.origins.of(descriptor.digest)
+        return [parse_reference(origin.reference) for origin in origins if origin.reference]

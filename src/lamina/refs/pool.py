@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan
     from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer, LayerTable
+    from lamina.stores.origins import LayerOrigins
     from lamina.stores.snapshots import Snapshot, SnapshotStore, Snapshotter, Staged
     from lamina.stores.store import Store
 
@@ -45,8 +46,8 @@ class _Kept(Generic[T]):
 class Unpacker(Protocol):
     """Turns packed layers and plans into files."""
 
-    def bring(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
-        """Bring layers' blobs, if they are missing, into the store from where they came."""
+    def bring(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
+        """Fetch layers' blobs that the store lacks from their origins."""
         ...
 
     def unpack(
@@ -68,12 +69,14 @@ class RefPool:
         store: Store,
         snapshots: SnapshotStore,
         layers: LayerTable,
+        origins: LayerOrigins,
         snapshotter: Snapshotter,
         unpacker: Unpacker,
     ) -> None:
         self._store = store
         self.snapshots = snapshots
         self.layers = layers
+        self.origins = origins
         self._snapshotter = snapshotter
         self._unpacker = unpacker
         self._plans: dict[int, _Kept[FilePlan]] = {}
@@ -283,14 +286,7 @@ class RefPool:
 
     def bring(self, descriptors: Sequence[Descriptor], cancel: Cancellation) -> None:
         """See that the blobs of these layers are in the store."""
-        layers = []
-        for descriptor in descriptors:
-            if not self._store.blobs.has(descriptor.digest):
-                layer = self.layers.by_digest(descriptor.digest)
-                if layer is None:
-                    raise NotFound(f"layer {descriptor.digest} is not in the store any more")
-                layers.append(layer)
-        self._unpacker.bring(layers, cancel)
+        self._unpacker.bring(descriptors, cancel)
 
     def settle(self, states: Iterable[int], cancel: Cancellation) -> None:
         """Pack what of these states exists as plans alone, so that it outlives this process."""
@@ -410,7 +406,8 @@ class RefPool:
         """
         missing = [state.id for state in stack if not state.directory]
         packed = [self.layers.of(state) for state in missing if self.pending_plan(state) is None]
-        self._unpacker.bring([layers[0] for layers in packed if layers], cancel or Cancellation())
+        blobs = [layers[0].descriptor for layers in packed if layers]
+        self._unpacker.bring(blobs, cancel or Cancellation())
         for index, state in enumerate(stack):
             if not state.directory:
                 self._layouts.run(

@@ -9,6 +9,7 @@ from lamina.base.errors import Corrupt
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lamina.base.oci import Descriptor
     from lamina.refs.plan import FilePlan
     from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer
@@ -20,14 +21,14 @@ class LayerUnpacker:
     """Implements `Unpacker`: see `lamina.refs.pool`.
 
     Args:
-        fetch: brings blobs that the store lacks, from where their layers came.
+        fetch: brings layers' blobs that the store lacks.
         overlay: whether directories hold differences (else whole trees).
     """
 
     def __init__(
         self,
         blobs: BlobStore,
-        fetch: Callable[[Sequence[Layer], Cancellation], None],
+        fetch: Callable[[Sequence[Descriptor], Cancellation], None],
         *,
         overlay: bool,
     ) -> None:
@@ -35,8 +36,8 @@ class LayerUnpacker:
         self._fetch = fetch
         self._overlay = overlay
 
-    def bring(self, layers: Sequence[Layer], cancel: Cancellation) -> None:
-        missing = [layer for layer in layers if not self._blobs.has(layer.descriptor.digest)]
+    def bring(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
+        missing = [blob for blob in blobs if not self._blobs.has(blob.digest)]
         if missing:
             self._fetch(missing, cancel)
 
@@ -47,7 +48,7 @@ class LayerUnpacker:
         from lamina.layers.compression import decompressed
         from lamina.layers.reader import HashingReader
 
-        self.bring([layer], cancel)
+        self.bring([layer.descriptor], cancel)
         style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
         with self._blobs.open(layer.descriptor.digest) as file:
             below = lowers if self._overlay else None
@@ -58,8 +59,8 @@ class LayerUnpacker:
             staged.mark_partial()
         if plain.digest() != layer.diff_id:
             raise Corrupt(
-                f"layer {layer.descriptor.digest} of {layer.origin or 'this store'} holds "
-                f"{plain.digest()}, but its image says {layer.diff_id}",
+                f"layer {layer.descriptor.digest} holds {plain.digest()},"
+                f" but its image says {layer.diff_id}",
                 hint="the image is broken; build or push it again",
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -55,6 +55,6 @@ class RemoteContent:
     ) -> Iterator[bytes]:
         return self._client.blob(self._homes[descriptor.digest], descriptor, offset, cancel)
 
-    def origin(self, descriptor: Descriptor) -> str:
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
         home = self._homes.get(descriptor.digest)
-        return "" if home is None else str(home)
+        return () if home is None else (home,)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.errors import Unavailable
 from lamina.base.oci import INDEX_TYPES, MANIFEST_TYPES, Index, parse_manifest
-from lamina.base.reference import parse_reference
 from lamina.registry.push import push_blob, push_manifest
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -42,8 +41,8 @@ class Content(Protocol):
         """A blob's bytes from an offset on. Raises NotFound."""
         ...
 
-    def origin(self, descriptor: Descriptor) -> str:
-        """The name of an image in a registry that has the blob, "" if none is known."""
+    def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
+        """Repositories that probably have the blob, the most probable first."""
         ...
 
 
@@ -159,11 +158,9 @@ class Upload:
         yield _Document(descriptor, data)
 
     def _mount_source(self, blob: Descriptor) -> str:
-        name = self._content.origin(blob)
-        if name:
-            origin = parse_reference(name)
-            if origin.domain == self._reference.domain and origin.path != self._reference.path:
-                return origin.path
+        for other in self._content.repositories(blob):
+            if other.domain == self._reference.domain and other.path != self._reference.path:
+                return other.path
         return self._mirrors[0] if self._mirrors else ""
 
     def _counted(

@@ -11,11 +11,11 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
 from lamina.base.gojson import encode
 from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
-from lamina.base.reference import parse_reference
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
-from lamina.stores.layers import FOLDER, Layer
+from lamina.stores.layers import Layer
+from lamina.stores.origins import Origin, OriginKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lamina.registry.client import RegistryClient
     from lamina.solver.contract import OpContext
     from lamina.sources.material import Material
-    from lamina.stores.images import ImageTable
+    from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
@@ -56,12 +56,16 @@ class ResolveMode(Enum):
 
 
 class ResolvedManifest(NamedTuple):
-    """`digest` is what the name points to; `manifest` the platform's own, whose digest is `own`."""
+    """`digest` is what the name points to; `manifest` the platform's own, whose digest is `own`.
+
+    `origin` is where its layers can be fetched from; None if that is not known.
+    """
 
     digest: Digest
     manifest: Manifest
     config: bytes
     own: Digest
+    origin: Origin | None = None
 
 
 class ImageResolver:
@@ -100,7 +104,7 @@ class ImageResolver:
         known = self._images.pull(name, str(platform)) if self._remembers else None
         if self._mode is ResolveMode.LOCAL:
             if local is not None:
-                return self._read(local.target.digest, reference, platform, cancel)
+                return self._read_local(local, reference, platform, cancel)
             if known is not None and time.time() - known.checked < FRESH:
                 return self._read(known.digest, reference, platform, cancel)
         try:
@@ -109,7 +113,7 @@ class ImageResolver:
             if self._mode is ResolveMode.PULL:
                 raise
             if local is not None:
-                return self._read(local.target.digest, reference, platform, cancel)
+                return self._read_local(local, reference, platform, cancel)
             if known is None or isinstance(error, NotFound):
                 raise
             return self._read(known.digest, reference, platform, cancel)
@@ -117,30 +121,17 @@ class ImageResolver:
         self._images.record_pull(name, str(platform), target.digest, resolved.own)
         return resolved
 
-    def fetch(self, layer: Layer, cancel: Cancellation, progress: Callable[[int], None]) -> None:
-        """Bring a layer's blob into the store from the image that it belongs to.
-
-        `progress` is called with the bytes that are there so far.
-        """
-        from lamina.registry.pull import fetch_blob
-
-        if layer.origin.startswith(FOLDER):
-            from lamina.sources.layout import copy_blob
-
-            copy_blob(layer.origin.removeprefix(FOLDER), layer.descriptor, self._blobs, cancel)
-            return
-        if not layer.home:
-            raise NotFound(f"layer {layer.descriptor.digest} is not in the store any more")
-        reference = parse_reference(layer.home)
-        with self._blobs.ingest(layer.descriptor, cancel) as writer:
-            fetch_blob(self._registry(), reference, layer.descriptor, writer, cancel, progress)
-            writer.commit()
-
     def referrers(
         self, reference: Reference, digest: Digest, cancel: Cancellation
     ) -> Sequence[Descriptor]:
         """What in its repository refers to a manifest. See `RegistryClient.referrers`."""
         return self._registry().referrers(reference, digest, cancel)
+
+    def _read_local(
+        self, image: StoredImage, reference: Reference, platform: Platform, cancel: Cancellation
+    ) -> ResolvedManifest:
+        """An image of the local store, which its registry need not have."""
+        return self._read(image.target.digest, reference, platform, cancel)._replace(origin=None)
 
     def _read(
         self, digest: Digest, reference: Reference, platform: Platform, cancel: Cancellation
@@ -162,7 +153,8 @@ class ImageResolver:
             if isinstance(document, Index):
                 raise Corrupt(f"{reference.familiar}: an index within an index")
         config = self.document(document.config.digest, reference, cancel, document.config)
-        return ResolvedManifest(digest, document, config, own)
+        origin = Origin(OriginKind.IMAGE, str(reference))
+        return ResolvedManifest(digest, document, config, own, origin)
 
     def document(
         self,
@@ -224,6 +216,7 @@ class ImageSource:
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self._resolve(context)
         self._digest = resolved.digest
+        add_origin(self._pool, resolved)
         return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:
@@ -236,6 +229,12 @@ class ImageSource:
     def fetch(self, context: OpContext) -> Ref:
         resolved = self._resolve(context)
         return image_ref(self._pool, resolved, str(self._reference))
+
+
+def add_origin(pool: RefPool, resolved: ResolvedManifest) -> None:
+    """Record where the layers of an image that was just resolved can be fetched from."""
+    if resolved.origin is not None:
+        pool.origins.add([layer.digest for layer in resolved.manifest.layers], resolved.origin)
 
 
 def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
@@ -287,21 +286,23 @@ def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:
     return chains
 
 
-def image_ref(pool: RefPool, resolved: ResolvedManifest, origin: str) -> Ref:
+def image_ref(pool: RefPool, resolved: ResolvedManifest, name: str) -> Ref:
     """The state that an image's layers make; known layers are known states.
 
-    Raises Corrupt if the configuration and the manifest do not agree.
+    `name` is what messages and descriptions call the image. Raises Corrupt if the configuration
+    and the manifest do not agree.
     """
     document = load_json_object(resolved.config, "image configuration")
     diff_ids = [Digest(text) for text in (document.get("rootfs") or {}).get("diff_ids") or ()]
     layers = resolved.manifest.layers
     if len(diff_ids) != len(layers):
-        raise Corrupt(f"{origin}: {len(layers)} layers, but {len(diff_ids)} diff ids")
+        raise Corrupt(f"{name}: {len(layers)} layers, but {len(diff_ids)} diff ids")
     snapshot: int | None = None
     for descriptor, diff_id, chain in zip(layers, diff_ids, chain_ids(diff_ids), strict=True):
         known = pool.snapshots.by_chain(chain)
         if known is None:
-            known = pool.snapshots.add(snapshot, chain=chain, description=f"pulled from {origin}")
-            pool.layers.add(known, Layer(descriptor, diff_id, "", origin))
+            known = pool.snapshots.add(snapshot, chain=chain, description=f"pulled from {name}")
+            pool.layers.add(known, Layer(descriptor, diff_id))
         snapshot = known
+    add_origin(pool, resolved)
     return Ref(snapshot)

@@ -14,7 +14,14 @@ from lamina.base.oci import (
     parse_manifest,
     select_platform,
 )
-from lamina.sources.image import ResolvedManifest, image_map, image_ref, lowest_layers
+from lamina.sources.image import (
+    ResolvedManifest,
+    add_origin,
+    image_map,
+    image_ref,
+    lowest_layers,
+)
+from lamina.stores.origins import Origin, OriginKind
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
@@ -39,6 +46,11 @@ class Layout(Protocol):
         """Bring a blob into the store, checked. Raises NotFound, Corrupt, Cancelled."""
         ...
 
+    @property
+    def origin(self) -> Origin:
+        """This layout as an origin of layers."""
+        ...
+
     def __str__(self) -> str: ...
 
 
@@ -48,6 +60,10 @@ class FolderLayout:
     def __init__(self, location: str) -> None:
         self._folder, self._tag, self._digest = parse_location(location)
         self._location = location
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(OriginKind.LAYOUT, self._folder)
 
     def __str__(self) -> str:
         return self._location
@@ -83,12 +99,20 @@ class FolderLayout:
 
 
 class LentLayout:
-    """An image of a store that a client lends, by its digest; `shown` is its name in messages."""
+    """An image of a store that a client lends, by its digest.
 
-    def __init__(self, content: ContentStore, digest: Digest, shown: str) -> None:
+    `store` is the store's name in the session, `shown` the image's name in messages.
+    """
+
+    def __init__(self, content: ContentStore, store: str, digest: Digest, shown: str) -> None:
         self._content = content
+        self._store = store
         self._digest = digest
         self._shown = shown
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(OriginKind.CLIENT, self._store)
 
     def __str__(self) -> str:
         return self._shown
@@ -139,11 +163,12 @@ class LayoutSource:
                 raise Corrupt(f"{self._layout}: an index within an index")
         config = self._read(document.config, cancel)
         self._found = target.digest
-        resolved = ResolvedManifest(target.digest, document, config, own)
+        resolved = ResolvedManifest(target.digest, document, config, own, self._layout.origin)
         return lowest_layers(resolved, self._layers)
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self.resolve(context.cancel)
+        add_origin(self._pool, resolved)
         return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:

@@ -26,7 +26,7 @@ from lamina.base.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -54,7 +54,6 @@ CREATE TABLE layers (            -- packed forms of a state's difference from it
     size INTEGER NOT NULL,
     diff_id TEXT NOT NULL,
     recipe TEXT NOT NULL DEFAULT '',  -- compression and level that made it; '' as it came
-    origin TEXT NOT NULL DEFAULT '',  -- image name that can deliver the blob, if it is not here
     PRIMARY KEY (snapshot, digest)
 );
 CREATE INDEX layers_by_digest ON layers (digest);
@@ -148,8 +147,38 @@ CREATE TABLE mount_places (      -- caches elsewhere that a mount was imported f
 ) WITHOUT ROWID;
 """
 
+_ORIGINS = """
+CREATE TABLE layer_origins (     -- where a layer's blob can be fetched from
+    digest TEXT NOT NULL,
+    origin TEXT NOT NULL,        -- lamina.stores.origins.Origin.text
+    resolved REAL NOT NULL,
+    PRIMARY KEY (digest, origin)
+) WITHOUT ROWID;
+"""
+
+# Before version 5 a layer had one origin. Layouts were recorded as `folder:` and their path, or
+# by mistake as a path with tag and digest, which is dropped: the next build that uses the layout
+# records it again. A content store of a client (`lent:`) is gone with the client.
+_MOVE_ORIGINS = """
+INSERT OR IGNORE INTO layer_origins
+SELECT digest, CASE
+    WHEN origin LIKE 'cache:%' THEN origin
+    WHEN origin LIKE 'folder:%' THEN 'layout:' || substr(origin, 8)
+    ELSE 'image:' || origin
+END, 0 FROM layers
+WHERE origin != '' AND origin NOT LIKE 'lent:%' AND origin NOT LIKE '/%';
+ALTER TABLE layers DROP COLUMN origin;
+UPDATE OR REPLACE mount_places SET place = 'layout:' || substr(place, 8)
+WHERE place LIKE 'folder:%';
+"""
+
 # What brings a database of the version before to each version.
-_MIGRATIONS = {2: "ALTER TABLE snapshots ADD COLUMN made REAL", 3: _HISTORY, 4: _PLACES}
+_MIGRATIONS = {
+    2: "ALTER TABLE snapshots ADD COLUMN made REAL",
+    3: _HISTORY,
+    4: _PLACES,
+    5: _ORIGINS + _MOVE_ORIGINS,
+}
 
 
 class Database:
@@ -229,7 +258,7 @@ class Database:
         with self.write():
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                scripts = [_SCHEMA, _HISTORY, _PLACES]
+                scripts = [_SCHEMA, _HISTORY, _PLACES, _ORIGINS]
             else:
                 scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
             for statement in ";\n".join(scripts).split(";\n"):

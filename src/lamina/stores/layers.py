@@ -11,29 +11,16 @@ if TYPE_CHECKING:
     from lamina.stores.database import Database
 
 
-CACHE = "cache:"
-FOLDER = "folder:"
-LENT = "lent:"
-
-
 class Layer(NamedTuple):
     """One packed form.
 
     `recipe` names the compression and level that made it, empty for a blob that came from
-    outside; `origin` where the blob can be had if the store lacks it: an image's name, or
-    `cache:` and the name of a cache, or `folder:` and the path of an OCI layout, or `lent:` and
-    a store of the client's, which has it while the client is there.
+    outside. Where the blob can be fetched from is known to `lamina.stores.origins`.
     """
 
     descriptor: Descriptor
     diff_id: Digest
     recipe: str = ""
-    origin: str = ""
-
-    @property
-    def home(self) -> str:
-        """The name of something in a registry that has the blob, "" if none does."""
-        return "" if self.origin.startswith((FOLDER, LENT)) else self.origin.removeprefix(CACHE)
 
 
 _DATED = "@"
@@ -62,33 +49,20 @@ class LayerTable:
 
     def _all(self, snapshot: int) -> list[Layer]:
         rows = self._database.rows(
-            "SELECT media_type, digest, size, diff_id, recipe, origin FROM layers"
+            "SELECT media_type, digest, size, diff_id, recipe FROM layers"
             " WHERE snapshot = ? ORDER BY recipe, digest",
             snapshot,
         )
         return [
-            Layer(Descriptor(m, Digest(d), size), Digest(diff_id), recipe, origin)
-            for m, d, size, diff_id, recipe, origin in rows
+            Layer(Descriptor(m, Digest(d), size), Digest(diff_id), recipe)
+            for m, d, size, diff_id, recipe in rows
         ]
-
-    def by_digest(self, digest: Digest) -> Layer | None:
-        """Any record of a blob as a layer, one that can deliver it first."""
-        row = self._database.row(
-            "SELECT media_type, digest, size, diff_id, recipe, origin FROM layers"
-            " WHERE digest = ? ORDER BY origin DESC",
-            digest,
-        )
-        if row is None:
-            return None
-        media_type, name, size, diff_id, recipe, origin = row
-        return Layer(Descriptor(media_type, Digest(name), size), Digest(diff_id), recipe, origin)
 
     def add(self, snapshot: int, layer: Layer) -> None:
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO layers"
-                " (snapshot, media_type, digest, size, diff_id, recipe, origin)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " (snapshot, media_type, digest, size, diff_id, recipe) VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     snapshot,
                     layer.descriptor.media_type,
@@ -96,6 +70,5 @@ class LayerTable:
                     layer.descriptor.size,
                     layer.diff_id,
                     layer.recipe,
-                    layer.origin,
                 ),
             )
