@@ -122,3 +122,35 @@ def test_caches_need_their_own_clients_login(
     assert alice("prune", "-af").code == 0
     log = alice.build(folder, "--cache-from", cache)
     assert "CACHED" in log.partition("RUN echo 1")[2]
+
+
+def test_a_repository_of_another_client_is_never_asked(
+    alice: RemoteLamina,
+    bob: RemoteLamina,
+    registry: str,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    private = f"{registry}/private:1"
+    folder = context("RUN echo secret > /file\n")
+    with running_registry(tmp_path / "public", "") as public:
+        alice.build(folder, "-t", private, "--push")
+        alice.build(folder, "-t", f"{public}/same:1", "--push")
+        with DaemonProcess(tmp_path / "elsewhere", socket_name="e.sock") as other:
+            alice.address = bob.address = other.address
+            using = tmp_path / "using"
+            using.mkdir()
+            # Alice's build resolves the image, and fetches no layer.
+            (using / "Dockerfile").write_text(f"FROM {private}\nENV A=1\n")
+            alice.build(using)
+            (using / "Dockerfile").write_text(f"FROM {public}/same:1\nRUN cat /file\n")
+            for blob in (tmp_path / "public/data").rglob("sha256/*/*/data"):
+                if not blob.read_bytes().startswith(b"{"):
+                    blob.unlink()
+            failed = bob("build", "--progress=plain", str(using))
+            assert failed.code == 1
+            assert f"pull {public}/same:1" in failed.err
+            assert registry not in failed.err
+            # Who names the repository gets the layers from there.
+            (using / "Dockerfile").write_text(f"FROM {private}\nRUN cat /file\n")
+            assert f"pull {private}" in alice.build(using)
