@@ -68,7 +68,9 @@ class Pulls:
         self, layer: Layer, shown: Step, errors: list[LaminaError], cancel: Cancellation
     ) -> None:
         try:
-            self._flights.run(layer.descriptor.digest, lambda: self._pull(layer, shown, cancel))
+            self._flights.run(
+                layer.descriptor.digest, lambda: self._pull(layer, shown, cancel), cancel
+            )
         except LaminaError as error:
             errors.append(error)
 
