@@ -157,7 +157,7 @@ class Database:
     """Connections to `meta.db`. Every method may raise a LaminaError.
 
     A thread takes a connection for one statement or one transaction. Those that nobody uses are
-    kept for the next, a few of them, so their number does not grow with the threads that come and go.
+    kept for the next, a few of them: their number does not grow with that of the threads.
     """
 
     def __init__(self, path: str) -> None:
