@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from wire_service import HANDLERS
 
 from lamina.wire import frames as h2
 from lamina.wire.client import GrpcChannel
-from lamina.wire.contract import Code, Peer, StatusError, call_unary
+from lamina.wire.contract import Answered, Code, Peer, StatusError, call_unary, send_request
 from lamina.wire.frames import ErrorCode
 from lamina.wire.headers import Fields, encode_block
 from lamina.wire.server import GrpcServer
@@ -61,6 +62,19 @@ def ask(channel: GrpcChannel) -> bytes:
     return call_unary(channel, "/a.B/C", b"")
 
 
+def ask_late(channel: GrpcChannel) -> bytes:
+    """The same, with the whole answer there before anything is sent."""
+    with channel.open("/a.B/C") as call:
+        while not (call._stream.answered or call._stream._fault):
+            time.sleep(0.001)
+        time.sleep(0.01)  # and what follows it
+        send_request(call, b"")
+        response = call.receive()
+        assert call.receive() is None
+        return response or b""
+
+
+@pytest.mark.parametrize("asking", [ask, ask_late])
 @pytest.mark.parametrize(
     "frames",
     [
@@ -71,8 +85,23 @@ def ask(channel: GrpcChannel) -> bytes:
         h2.goaway_frame(1, ErrorCode.NO_ERROR) + block(GOOD) + data(ANSWER) + block(OK, end=True),
     ],
 )  # fmt: skip
-def test_good_answers(frames: bytes) -> None:
-    assert answered(frames, ask) == b"x"
+def test_good_answers(frames: bytes, asking: Callable[[GrpcChannel], bytes]) -> None:
+    assert answered(frames, asking) == b"x"
+
+
+def test_a_good_answer_of_a_server_that_leaves_at_once() -> None:
+    """The connection is gone by the time that the request is sent."""
+    ours, theirs = socket.socketpair()
+    with GrpcChannel(SocketTransport(ours)) as channel, channel.open("/a.B/C") as call:
+        theirs.sendall(HELLO + block(GOOD) + data(ANSWER) + block(OK, end=True))
+        theirs.shutdown(socket.SHUT_WR)
+        assert channel.wait(10)
+        with pytest.raises(Answered):
+            call.send(b"")
+        send_request(call, b"")
+        assert call.receive() == b"x"
+        assert call.receive() is None
+        theirs.close()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from lamina.api import control as api
 from lamina.api.message import receive
 from lamina.base.usage import CacheRecord
 from lamina.client.contract import PruneOutcome
+from lamina.wire.contract import send_request
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def prune(channel: Channel, request: PruneRequest, cancel: Cancellation) -> Prun
     )
     removed = []
     with channel.open(api.PRUNE, (), cancel) as call:
-        call.send(encode(wish, api.SCHEMA))
-        call.finish_sending()
+        send_request(call, encode(wish, api.SCHEMA))
         while (record := receive(call, api.UsageRecord, api.SCHEMA)) is not None:
             removed.append(record_of(record))
     return PruneOutcome(tuple(removed), sum(record.size for record in removed))

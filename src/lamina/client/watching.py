@@ -11,7 +11,7 @@ from lamina.base.digest import Digest
 from lamina.base.errors import LaminaError
 from lamina.base.events import LogEvent, ProgressGroup, StatusEvent, VertexEvent, WarningEvent
 from lamina.system.cancel import Cancellation
-from lamina.wire.contract import StatusError
+from lamina.wire.contract import StatusError, send_request
 from lamina.wire.protobuf import decode, encode
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class _Watch:
     def _run(self) -> None:
         try:
             with self._channel.open(STATUS, (), self._cancel) as call:
-                call.send(encode(StatusRequest(self._ref), SCHEMA))
-                call.finish_sending()
+                send_request(call, encode(StatusRequest(self._ref), SCHEMA))
                 while (message := call.receive()) is not None:
                     self._count += 1
                     for event in events_of(decode(message, StatusResponse, SCHEMA)):

@@ -122,7 +122,7 @@ class Pulls:
     ) -> None:
         try:
             self._flights.run(
-                (blob.digest, origin), lambda: self._pull(blob, origin, shown, cancel)
+                (blob.digest, origin), lambda: self._pull(blob, origin, shown, cancel), cancel
             )
         except LaminaError as error:
             failed[blob] = error

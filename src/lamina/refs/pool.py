@@ -151,7 +151,7 @@ class RefPool:
             if known is not None:
                 known.used = self._clock
                 return known.value
-        return self._views.run(ref.snapshot, lambda: self._view(ref, cancel))
+        return self._views.run(ref.snapshot, lambda: self._view(ref, cancel), cancel)
 
     def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
         """A view that can be shown inside a container, without what the client ignores."""
@@ -254,6 +254,7 @@ class RefPool:
             found[state.id] = self._layers.run(
                 (state.id, compression.recipe, force),
                 partial(self._pack_one, state, compression, cancel, force),
+                cancel,
             )
 
         if missing:
@@ -299,6 +300,7 @@ class RefPool:
                 self._layers.run(
                     (state.id, "", False),
                     partial(self._pack_one, state, Compression(), cancel, False),
+                    cancel,
                 )
 
     def _packed_layer(self, state: Snapshot, compression: Compression, force: bool) -> Layer | None:
@@ -411,7 +413,7 @@ class RefPool:
         for index, state in enumerate(stack):
             if not state.directory:
                 self._layouts.run(
-                    state.id, partial(self._lay_out_one, state, stack[:index], cancel)
+                    state.id, partial(self._lay_out_one, state, stack[:index], cancel), cancel
                 )
 
     def _lay_out_one(

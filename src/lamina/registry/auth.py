@@ -131,7 +131,7 @@ class Authorizer:
                 return known
             return self._answer(url, challenges, scope, domain, tls, cancel)
 
-        return self._answering.run((*url.origin, scope, sent), answer)
+        return self._answering.run((*url.origin, scope, sent), answer, cancel)
 
     def _answer(
         self,

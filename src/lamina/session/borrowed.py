@@ -121,7 +121,7 @@ class BorrowedSession:
         if not self.supports(filesync.DIFF_COPY):
             raise NotFound(f'the client lends no folders, and so not "{name}"')
         key = (name, filters_of(wanted), wanted.shared_key)
-        return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress))
+        return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress), cancel)
 
     def secret(self, secret_id: str) -> bytes | None:
         request = secrets.GetSecretRequest(secret_id)

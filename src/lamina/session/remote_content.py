@@ -12,6 +12,7 @@ from lamina.api import content as api
 from lamina.api.message import receive, unary
 from lamina.base.errors import AlreadyExists, Corrupt
 from lamina.session.failure import asking
+from lamina.wire.contract import send_request
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class RemoteContent:
             asking(f"read {digest}", cancel),
             self._channel.open(api.READ, self._metadata, cancel) as call,
         ):
-            call.send(encode(request, api.SCHEMA))
-            call.finish_sending()
+            send_request(call, encode(request, api.SCHEMA))
             at = offset
             while (piece := receive(call, api.ReadContentResponse, api.SCHEMA)) is not None:
                 if piece.offset != at:

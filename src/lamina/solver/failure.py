@@ -1,4 +1,8 @@
-"""Which step an error is of, and where in the text that is."""
+"""Which step an error is of, and where in the text of each client that is.
+
+Nodes are shared by builds whose texts differ. So the error that a node keeps names the step, and
+has no location: that is looked up in the build that the error is raised to (`located`).
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,52 @@ from lamina.base.errors import FailedStep
 
 if TYPE_CHECKING:
     from lamina.base.errors import LaminaError
-    from lamina.solver.contract import VertexSpec
+    from lamina.solver.contract import Graph, R, VertexSpec
+    from lamina.solver.job import Job
+    from lamina.solver.node import Node
 
 
-def place(error: LaminaError, spec: VertexSpec) -> None:
-    """Say which step failed, unless one within it has said so."""
-    error.at(spec.location)
-    step = error.step or FailedStep(str(spec.digest))
+def name_step(error: LaminaError, spec: VertexSpec) -> LaminaError:
+    """A copy that says which step failed, unless it does already, and nothing of a location."""
+    twin = error.again()
+    step = twin.step or FailedStep(str(spec.digest))
     if step.digest == spec.digest:
-        error.step = step._replace(data=spec.data)
+        step = step._replace(data=spec.data)
+    twin.step = step
+    twin.location = None
+    return twin
+
+
+def located(error: LaminaError, node: Node[R], job: Job[R], graph: Graph) -> LaminaError:
+    """A copy of the error of a node, with the location that the step has in a job's own text.
+
+    A step that the job does not have belongs to the definition that another step of the job made:
+    then it is the location of that one. Called with the scheduler's lock held.
+    """
+    twin = error.again()
+    digests = [twin.step.digest] if twin.step is not None else []
+    digests.append(str(_origin(node, error).spec.digest))
+    graph_specs = {str(spec.digest): spec for spec in graph.vertices}
+    for digest in digests:
+        spec = graph_specs.get(digest) or job.spec(digest)
+        if spec is not None and spec.location is not None:
+            twin.location = spec.location
+            break
+    return twin
+
+
+def _origin(node: Node[R], error: LaminaError) -> Node[R]:
+    """The node below, or `node` itself, whose action failed with an error."""
+    while True:
+        below = next((source for source, _ in node.inputs if source.error is error), None)
+        if below is None:
+            return node
+        node = below
 
 
 def of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
-    """The error of another vertex as this one's, which stands elsewhere in another text."""
+    """The error of another vertex as this one's."""
     twin = error.again()
     if twin.step is not None and twin.step.digest == leader.digest:
         twin.step = twin.step._replace(digest=str(spec.digest), data=spec.data)
-    if twin.location == leader.location:
-        twin.location = spec.location
     return twin

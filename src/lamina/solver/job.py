@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, TypeAlias
 
+from lamina.base.digest import Digest
 from lamina.solver.contract import R
 
 if TYPE_CHECKING:
-    from lamina.base.digest import Digest
+    from collections.abc import Mapping
+
+    from lamina.base.errors import LaminaError
     from lamina.base.events import Event, EventSink
-    from lamina.solver.contract import ResultStore
+    from lamina.solver.contract import ResultStore, VertexSpec
     from lamina.solver.node import Node
     from lamina.system.cancel import Cancellation
+
+Identity: TypeAlias = "tuple[Digest, bool]"
+"""What makes a vertex the same in all builds: its digest, and whether it ignores the cache."""
 
 
 class Job(Generic[R]):
     """Holds the nodes it needs until it is closed; events of those nodes reach its sink.
 
     `store` is where the job looks for results, beside those of jobs that share a node with it.
+    `specs` are its vertices in the words of its own definitions: a node that is shared has those
+    of the job that made it. `nodes` and `specs` are replaced with the scheduler's lock held, never
+    changed, so they may be read without it.
     """
 
-    __slots__ = ("cancel", "claims", "nodes", "sink", "store")
+    __slots__ = ("cancel", "claims", "nodes", "sink", "specs", "store")
 
     def __init__(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> None:
         self.sink = sink
         self.cancel = cancel
         self.store = store
-        self.nodes: dict[tuple[Digest, bool], Node[R]] = {}
+        self.nodes: Mapping[Identity, Node[R]] = {}
+        self.specs: Mapping[Identity, VertexSpec] = {}
         self.claims: list[Node[R]] = []  # of other jobs, which its own follow
+
+    def spec(self, digest: str) -> VertexSpec | None:
+        """The job's own vertex of a digest; None if it has none."""
+        known = Digest(digest)
+        return self.specs.get((known, False)) or self.specs.get((known, True))
 
 
 class NodeContext(Generic[R]):
@@ -64,7 +79,7 @@ def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
             node.aliases[job] = alias
         for event in node.past.events():
             _tell(job, event, node, alias)
-        node.jobs.append(job)
+        node.jobs = (*node.jobs, job)
     hold(job.store, node)  # as whoever has made it may be over before this job is
 
 
@@ -76,12 +91,12 @@ def hold(store: ResultStore[R], node: Node[R]) -> bool:
 def leave(job: Job[R], node: Node[R]) -> None:
     """The job hears of the node no more."""
     with node.past.lock:
-        node.jobs.remove(job)
+        node.jobs = tuple(other for other in node.jobs if other is not job)
         node.aliases.pop(job, None)
 
 
-def announce(node: Node[R], *, completed: bool) -> None:
-    """Tell every job of a node what state it is in now."""
+def announce(node: Node[R], *, completed: bool, error: LaminaError | None = None) -> None:
+    """Tell every job of a node what state it is in now. Called by who runs its action."""
     from lamina.base.events import VertexEvent
 
     if node.spec.hidden:
@@ -89,9 +104,6 @@ def announce(node: Node[R], *, completed: bool) -> None:
     now = time.time()
     if node.started is None:
         node.started = now
-    error = ""
-    if completed and node.error is not None:
-        error = node.error.reason
     NodeContext(node).emit(
         VertexEvent(
             digest=node.spec.digest,
@@ -100,30 +112,31 @@ def announce(node: Node[R], *, completed: bool) -> None:
             started=node.started,
             completed=now if completed else None,
             cached=node.cached,
-            error=error,
+            error="" if error is None else error.reason,
             group=node.spec.group,
         )
     )
 
 
 def _tell(job: Job[R], event: Event, node: Node[R], alias: Node[R] | None) -> None:
-    if alias is node:
+    """Tell a job of an event of `node`, which it knows as `alias`, in its own words."""
+    if alias is None:
+        return
+    spec = job.specs.get(alias.identity, alias.spec)
+    if alias is node and spec is node.spec:
         job.sink(event)
-    elif alias is not None and not alias.spec.hidden:
-        job.sink(_renamed(event, alias))
+    elif alias is node or not spec.hidden:
+        job.sink(_renamed(event, spec, _inputs(alias)))
 
 
 def _inputs(node: Node[R]) -> tuple[Digest, ...]:
     return tuple(dict.fromkeys(source.spec.digest for source, _ in node.inputs))
 
 
-def _renamed(event: Event, node: Node[R]) -> Event:
-    """An event of another node's, as one of this node's."""
+def _renamed(event: Event, spec: VertexSpec, inputs: tuple[Digest, ...]) -> Event:
+    """An event of another vertex as one of this one."""
     from lamina.base.events import VertexEvent
 
-    spec = node.spec
     if not isinstance(event, VertexEvent):
         return event._replace(vertex=spec.digest)
-    return event._replace(
-        digest=spec.digest, name=spec.name, inputs=_inputs(node), group=spec.group
-    )
+    return event._replace(digest=spec.digest, name=spec.name, inputs=inputs, group=spec.group)

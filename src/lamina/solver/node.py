@@ -22,7 +22,7 @@ from lamina.system.cancel import Cancellation
 if TYPE_CHECKING:
     from lamina.base.errors import LaminaError
     from lamina.solver.contract import CacheMap, Op, ResultStore, VertexSpec
-    from lamina.solver.job import Job
+    from lamina.solver.job import Identity, Job
     from lamina.solver.key import CacheKey
 
 
@@ -36,7 +36,18 @@ class Phase(Enum):
 
 
 class Node(Generic[R]):
-    """State of one vertex; every field is guarded by the scheduler's lock."""
+    """State of one vertex. Three groups of fields, by who may write them:
+
+    - `spec`, `inputs`, `op`, `cancel`, `past` are set once, before another thread sees the node.
+    - `cache_map`, `keys`, `novel`, `cached`, `found_in`, `results`, `started` belong to whoever
+      runs the node's action while `busy`, and to whoever holds the scheduler's lock while not.
+      Other threads read `keys`, `novel` and `cache_map` of a `keyed` node, where they are final.
+    - all others are written with the scheduler's lock held; `jobs` and `aliases` with that of
+      `past` as well.
+
+    Values are replaced and never changed, but for `users`, `followers` and `aliases`, which are
+    only read with a lock. So whoever reads one of the others without a lock sees a whole value.
+    """
 
     __slots__ = (
         "aliases",
@@ -69,8 +80,8 @@ class Node(Generic[R]):
         self.spec = spec
         self.inputs = inputs
         self.users: list[Node[R]] = []
-        self.jobs: list[Job[R]] = []
-        self.outputs: set[int] = set()
+        self.jobs: tuple[Job[R], ...] = ()
+        self.outputs: frozenset[int] = frozenset()
         self.phase = Phase.MAP
         self.busy = False
         self.wanted = False
@@ -87,7 +98,11 @@ class Node(Generic[R]):
         self.followers: list[Node[R]] = []
         # What jobs that only claim this node know it as: their own node, or (None) not at all.
         self.aliases: dict[Job[R], Node[R] | None] = {}
-        self.past = Past()  # its lock guards `jobs` and `aliases` too
+        self.past = Past()
+
+    @property
+    def identity(self) -> Identity:
+        return (self.spec.digest, self.spec.ignore_cache)
 
     @property
     def keyed(self) -> bool:
@@ -104,14 +119,19 @@ class Node(Generic[R]):
 
     def want(self, output: int) -> None:
         """Have one more output looked up and loaded; it may have been settled without."""
-        self.outputs.add(output)
+        self.outputs |= {output}
         if self.phase is Phase.DONE and self.lacking:
             self.phase = Phase.KEYED
 
     @property
-    def lacking(self) -> set[int]:
+    def sought(self) -> frozenset[int]:
+        """The outputs to look up: those that are wanted, the first if none is."""
+        return self.outputs or frozenset({0})
+
+    @property
+    def lacking(self) -> frozenset[int]:
         """The wanted outputs whose results are not there."""
-        return (self.outputs or {0}) - (self.results or {}).keys()
+        return self.sought - (self.results or {}).keys()
 
     @property
     def key(self) -> CacheKey:

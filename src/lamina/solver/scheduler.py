@@ -1,7 +1,9 @@
 """Drives nodes through their phases: everything that can run at once does, and runs once.
 
-All state changes happen in `_advance`, under one lock, which decides the next action of a
-node; actions (asking an op for its key, looking up, executing) run in the pool without it.
+`_advance` decides the next action of a node, with the scheduler's lock held, and marks the node
+`busy`. The action (asking an op for its key, looking up, executing) runs in the pool without the
+lock and writes what it finds out to fields that are its own meanwhile (`Node` lists them). `_act`
+takes the lock again, clears `busy`, and advances every node that may have waited for this.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from lamina.base.errors import (
     from_os_error,
 )
 from lamina.solver.contract import R
-from lamina.solver.failure import of_twin, place
+from lamina.solver.failure import located, name_step, of_twin
 from lamina.solver.job import Job, NodeContext, announce, hold, join, leave
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.solver.chain import ChainRecord, KeyStructures
     from lamina.solver.contract import Graph, Op, ResultStore, VertexSpec
+    from lamina.solver.job import Identity
     from lamina.system.cancel import Cancellation
     from lamina.system.threads import WorkerPool
 
@@ -57,7 +60,7 @@ class Scheduler(Generic[R]):
         self._resolve = resolve
         self._pool = pool
         self._changed = threading.Condition()
-        self._nodes: dict[tuple[Digest, bool], Node[R]] = {}
+        self._nodes: dict[Identity, Node[R]] = {}
         self._due: deque[Node[R]] = deque()  # nodes to advance
         self._advancing = False
         self._ready: deque[Action[R]] = deque()  # to be started once the nodes are advanced
@@ -78,9 +81,8 @@ class Scheduler(Generic[R]):
                 if not node.jobs:
                     abandoned.append(node)
                     stop_following(node)
-                    identity = (node.spec.digest, node.spec.ignore_cache)
-                    if self._nodes.get(identity) is node:
-                        del self._nodes[identity]
+                    if self._nodes.get(node.identity) is node:
+                        del self._nodes[node.identity]
         for node in abandoned:
             node.cancel.cancel()
         with self._changed:
@@ -93,14 +95,14 @@ class Scheduler(Generic[R]):
                 for result in (node.results or {}).values():
                     result.release()
                 node.results = None
-        job.nodes.clear()
-        job.claims.clear()
+            job.nodes, job.specs = {}, {}
+            job.claims.clear()
 
     def solve(self, job: Job[R], graph: Graph) -> R:
         """Make the graph's target and return a handle on it, which the caller releases.
 
         Several threads may solve for one job; what failed for it stays failed. Raises the error
-        of the vertex that failed, with its place in the text.
+        of the vertex that failed, with its location in the text that the graph was made of.
         """
         with self._pool.waiting(), self._changed:
             job.cancel.check()  # whoever comes after the end must not join
@@ -118,7 +120,7 @@ class Scheduler(Generic[R]):
             job.cancel.check()
             if target.results is None:
                 assert target.error is not None
-                raise target.error.again()
+                raise located(target.error, target, job, graph)
             return cast("R", _result(target, output).clone())
 
     def chain(
@@ -143,18 +145,24 @@ class Scheduler(Generic[R]):
     def _join(self, job: Job[R], graph: Graph) -> list[Node[R]]:
         """The graph's nodes, shared with other jobs where they are the same."""
         nodes: list[Node[R]] = []
-        for spec in graph.vertices:
-            identity = (spec.digest, spec.ignore_cache)
-            node = job.nodes.get(identity)
-            if node is None:
-                inputs = [(nodes[index], output) for index, output in spec.inputs]
-                node = self._nodes.get(identity)
-                if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
-                    node = self._nodes[identity] = self._node(job, spec, inputs)
-                else:
-                    self._share(job, node)
-                job.nodes[identity] = node
-            nodes.append(node)
+        known = dict(job.nodes)
+        specs = {(spec.digest, spec.ignore_cache): spec for spec in graph.vertices}
+        job.specs = {**specs, **job.specs}
+        try:
+            for spec in graph.vertices:
+                identity = (spec.digest, spec.ignore_cache)
+                node = known.get(identity)
+                if node is None:
+                    inputs = [(nodes[index], output) for index, output in spec.inputs]
+                    node = self._nodes.get(identity)
+                    if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
+                        node = self._nodes[identity] = self._node(job, spec, inputs)
+                    else:
+                        self._share(job, node)
+                    known[identity] = node
+                nodes.append(node)
+        finally:
+            job.nodes = known
         return nodes
 
     @staticmethod
@@ -174,10 +182,9 @@ class Scheduler(Generic[R]):
         node = Node(spec, inputs)
         join(job, node, node)
         try:
-            node.op = self._resolve(spec, lambda: tuple(node.jobs))
+            node.op = self._resolve(spec, lambda: node.jobs)
         except LaminaError as error:
-            place(error, spec)
-            raise
+            raise name_step(error, spec).at(spec.location) from error
         for source, output in inputs:
             source.users.append(node)
             source.want(output)
@@ -309,10 +316,9 @@ class Scheduler(Generic[R]):
             error = Internal(f"{node.spec.name}: {type(caught).__name__}: {caught}")
             error.__cause__ = caught
         if error is not None:
-            place(error, node.spec)
+            error = name_step(error, node.spec)
             if not isinstance(error, Cancelled):
-                node.error = error
-                announce(node, completed=True)
+                announce(node, completed=True, error=error)
         with self._changed:
             node.busy = False
             if phase is Phase.DONE and node.cached and node.lacking:
@@ -372,6 +378,9 @@ class Scheduler(Generic[R]):
     def _look_up_content(self, node: Node[R]) -> Phase:
         assert node.cache_map is not None
         store = self._stores(node)[0]
+        results = self._results(node, node.content_inputs)
+        if results is None:
+            return Phase.CONTENT
         parts: list[KeyInput] = []
         ephemeral = False
         for index, ((source, output), dependency) in enumerate(
@@ -381,8 +390,7 @@ class Scheduler(Generic[R]):
                 ephemeral = ephemeral or source.key.ephemeral
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
-                result = _result(source, output)
-                content = make_key(self._digest(dependency.content, result, node, index))
+                content = make_key(self._digest(dependency.content, results[index], node, index))
                 self._note(node, [content])
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
@@ -420,7 +428,7 @@ class Scheduler(Generic[R]):
         else:
             stores = self._stores(node)
             node.novel = not any(
-                store.knows(node.key, output) for store in stores for output in node.outputs or {0}
+                store.knows(node.key, output) for store in stores for output in node.sought
             )
         return Phase.KEYED
 
@@ -428,7 +436,7 @@ class Scheduler(Generic[R]):
         """The key under which one of the jobs' stores has all that is wanted of a node."""
         if key.ephemeral or node.spec.ignore_cache:
             return None
-        outputs = node.outputs or {0}
+        outputs = node.sought
         for store in self._stores(node):
             found = store.canonical(key)
             if all(store.has(found, output) for output in outputs):
@@ -438,9 +446,19 @@ class Scheduler(Generic[R]):
                 return found
         return None
 
-    def _stores(self, node: Node[R]) -> list[ResultStore[R]]:
+    def _results(self, node: Node[R], indexes: Iterable[int]) -> dict[int, R] | None:
+        """The results of these inputs, by index; None if one of them has to be loaded again.
+
+        That happens when another build wants more of an input after this node's action began.
+        """
         with self._changed:
-            stores = [job.store for job in node.jobs]
+            inputs = {index: node.inputs[index] for index in indexes}
+            if not all(source.phase is Phase.DONE for source, _ in inputs.values()):
+                return None
+            return {index: _result(source, output) for index, (source, output) in inputs.items()}
+
+    def _stores(self, node: Node[R]) -> list[ResultStore[R]]:
+        stores = [job.store for job in node.jobs]
         if not stores:
             raise Cancelled("nobody waits for this any more")
         return stores
@@ -483,9 +501,11 @@ class Scheduler(Generic[R]):
         # Another build, also of another process, may have made it since it was looked up.
         if self._hit(node, node.key) is not None and self._load(node) is Phase.DONE:
             return Phase.DONE
+        inputs = self._results(node, range(len(node.inputs)))
+        if inputs is None:
+            return Phase.KEYED
         announce(node, completed=False)
-        inputs = [_result(source, output) for source, output in node.inputs]
-        results = tuple(node.op.execute(NodeContext(node), inputs))
+        results = tuple(node.op.execute(NodeContext(node), list(inputs.values())))
         node.results = dict(enumerate(results))
         self._stores(node)[0].save(node.keys, results)
         announce(node, completed=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_VERSION = 5
+_MAX_IDLE = 16  # connections that are kept for the next user
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -182,71 +183,103 @@ _MIGRATIONS = {
 
 
 class Database:
-    """Connections to `meta.db`, one a thread. Every method may raise a LaminaError."""
+    """Connections to `meta.db`. Every method may raise a LaminaError.
+
+    A thread takes a connection for one statement or one transaction. Those that nobody uses are
+    kept for the next, a few of them: their number does not grow with that of the threads.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._local = threading.local()
+        self._transaction = threading.local()  # `connection` while the thread is in a `write`
         self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []  # the last to be used is taken first
+        self._closed = False
         self.boot = _boot_id()
         with translated():
             self._migrate()
 
     def close(self) -> None:
+        """Close every connection; one that is in use when its user is done with it."""
         with self._lock:
-            for connection in self._open:
-                connection.close()
-            self._open.clear()
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read. Sees what was committed, or what this thread's open `write` did."""
-        with translated():
-            return self._connection().execute(sql, values).fetchall()
+        with translated(), self._connection() as connection:
+            return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
-        with translated():
-            found: tuple[Any, ...] | None = self._connection().execute(sql, values).fetchone()
+        with translated(), self._connection() as connection:
+            found: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
             return found
 
     @property
     def writing(self) -> bool:
         """Whether this thread is in a `write`."""
-        return self._connection().in_transaction
+        return self._own is not None
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction; nested uses in one thread join the outermost."""
-        connection = self._connection()
         with translated():
-            if connection.in_transaction:
-                yield connection
+            if self._own is not None:
+                yield self._own
                 return
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+            with self._connection() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                self._transaction.connection = connection
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                finally:
+                    self._transaction.connection = None
+                connection.commit()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            with translated():
-                connection = sqlite3.connect(
-                    self._path, timeout=60, isolation_level=None, check_same_thread=False
-                )
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("PRAGMA foreign_keys = ON")
-            self._local.connection = connection
+    @property
+    def _own(self) -> sqlite3.Connection | None:
+        """The connection that this thread is in a `write` with."""
+        found: sqlite3.Connection | None = getattr(self._transaction, "connection", None)
+        return found
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection that no other thread uses during the block."""
+        if self._own is not None:
+            yield self._own
+            return
+        connection = self._take()
+        try:
+            yield connection
+        finally:
             with self._lock:
-                self._open.append(connection)
+                keep = not (self._closed or connection.in_transaction)
+                keep = keep and len(self._idle) < _MAX_IDLE
+                if keep:
+                    self._idle.append(connection)
+            if not keep:
+                connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the store's database was closed")
+            if self._idle:
+                return self._idle.pop()
+        connection = sqlite3.connect(
+            self._path, timeout=60, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
     def _migrate(self) -> None:
-        connection = self._connection()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        [(version,)] = self.rows("PRAGMA user_version")
         if version == SCHEMA_VERSION:
             return
         if version > SCHEMA_VERSION:
@@ -254,8 +287,8 @@ class Database:
                 f"{self._path} was written by a newer lamina (schema {version})",
                 hint="use that lamina, or another store with --root",
             )
-        connection.execute("PRAGMA journal_mode = WAL")
-        with self.write():
+        self.rows("PRAGMA journal_mode = WAL")
+        with self.write() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 scripts = [_SCHEMA, _HISTORY, _PLACES, _ORIGINS]

@@ -146,6 +146,7 @@ class WorkerPool:
                 self._called = False
                 self._call_a_thread()
             work()
+            del work  # or what it holds would stay until there is more to do
 
 
 def in_parallel(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled
 from lamina.wire.connection import Connection
-from lamina.wire.contract import Code, StatusError
+from lamina.wire.contract import Answered, Code, StatusError
 from lamina.wire.messages import MessageReader, send_message
 from lamina.wire.metadata import metadata_fields, read_metadata
 from lamina.wire.status import from_fault, read_status
@@ -152,4 +152,9 @@ class OpenCall:
 
     def _reason(self, ended: StreamEnded) -> StatusError:
         """Why the stream cannot be used: the peer's status, if it has sent one."""
-        return (ended.remote and self._end_status()) or from_fault(ended)
+        if ended.remote:
+            if (status := self._end_status()) is not None:
+                return status
+            if self._stream.answered:
+                return Answered()
+        return from_fault(ended)

@@ -6,6 +6,7 @@ gathered (`outbox`). The streams and their state are the `exchange`.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from lamina.wire import frames as h2
 from lamina.wire.exchange import Exchange
 from lamina.wire.frames import ConnectionFault, ErrorCode
-from lamina.wire.incoming import DRAIN_PING, Incoming
+from lamina.wire.incoming import DRAIN_PING, KEEPALIVE_PING, Incoming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ class Connection:
         self._exchange = Exchange(transport, server=accept is not None)
         self._incoming = Incoming(self._exchange, accept)
         self._ended = threading.Event()
+        self.last_received = time.monotonic()
         self._reader = threading.Thread(target=self._run, name="wire-reader", daemon=True)
 
     def start(self) -> None:
@@ -52,6 +54,25 @@ class Connection:
     def closed(self) -> bool:
         """Whether no stream can be opened any more."""
         return self._exchange.closed
+
+    @property
+    def ready(self) -> bool:
+        """Whether the peer's settings have come."""
+        return self._exchange.introduced
+
+    @property
+    def idle_since(self) -> float:
+        """Since when (`time.monotonic`) no stream has been open; infinity if one is."""
+        return math.inf if self._exchange.streams else self._exchange.idle_since
+
+    def ping(self) -> None:
+        """Have the peer send something."""
+        with self._exchange.lock:
+            self._exchange.outbox.put(h2.ping_frame(KEEPALIVE_PING))
+
+    def leave(self, reason: str) -> None:
+        """End every stream, and send a farewell at once or never."""
+        self._exchange.end(ErrorCode.NO_ERROR, reason)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end. Returns whether it came."""
@@ -102,6 +123,7 @@ class Connection:
         code, reason = ErrorCode.INTERNAL_ERROR, "the connection failed"
         try:
             while data := self._transport.receive(_READ):
+                self.last_received = time.monotonic()
                 self._incoming.feed(data)
             code, reason = ErrorCode.NO_ERROR, "the peer closed the connection"
         except ConnectionFault as fault:

@@ -7,6 +7,7 @@ names are lower-case; values of names that end in `-bin` are bytes, all others t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -61,6 +62,16 @@ class StatusError(Exception):
         return f"{self.code.name}: {self.message}"
 
 
+class Answered(StatusError):
+    """The peer has answered a call without taking all that is sent; `receive` has the answer.
+
+    It is what gRPC's libraries call EOF of sending, and no failure of the call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Code.CANCELLED, "the peer has answered, and takes no more")
+
+
 class Transport(Protocol):
     """Bytes both ways: a socket, TLS, a pair of pipes, a tunnel through another call."""
 
@@ -103,7 +114,10 @@ class Call(Protocol):
         ...
 
     def send(self, message: bytes) -> None:
-        """Send a message; waits for flow control. Raises StatusError if the call is over."""
+        """Send a message; waits for flow control.
+
+        Raises StatusError if the call is over; as a caller Answered if it ended in order.
+        """
         ...
 
     def hang_up(self) -> None:
@@ -179,6 +193,16 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
+def send_request(call: ClientCall, request: bytes) -> None:
+    """Send the one message of a call, and finish sending. Raises StatusError.
+
+    A peer may have answered by then: that is for `receive` to tell.
+    """
+    with suppress(Answered):
+        call.send(request)
+    call.finish_sending()
+
+
 def call_unary(
     channel: Channel,
     method: str,
@@ -189,8 +213,7 @@ def call_unary(
 ) -> bytes:
     """One request, one response. Raises StatusError."""
     with channel.open(method, metadata, cancel) as call:
-        call.send(request)
-        call.finish_sending()
+        send_request(call, request)
         response = call.receive()
         if response is None:
             raise StatusError(Code.INTERNAL, f"{method} ended without a response")

@@ -7,9 +7,11 @@ peer while holding it. Methods that begin with an underscore, and those marked s
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from lamina.wire import frames as h2
+from lamina.wire.budget import RECEIVED, ReceiveBudget
 from lamina.wire.frames import ErrorCode
 from lamina.wire.headers import Fields, encode_block, list_size
 from lamina.wire.outbox import Outbox
@@ -26,13 +28,16 @@ CONNECTION_WINDOW = 64 << 20  # and all streams of a connection together
 MAX_STREAMS = 512
 MAX_FRAME = 256 << 10
 MAX_HEADERS = 1 << 20  # filters of a context, details of an error: they travel in headers
+_HELD_STEP = 256 << 10  # bytes by which what is held changes before the budget hears of it
 _UNTOLD_STREAMS = 100  # how many a peer is taken to serve until its settings come
 
 
 class Exchange:
     """State, and the way out. (`incoming` is the way in.) `server` is the role of this end."""
 
-    def __init__(self, transport: Transport, *, server: bool) -> None:
+    def __init__(
+        self, transport: Transport, *, server: bool, budget: ReceiveBudget = RECEIVED
+    ) -> None:
         self.server = server
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)  # windows, room to send, streams, the end
@@ -46,14 +51,22 @@ class Exchange:
         self.peer_frame = h2.MIN_FRAME_SIZE
         self.peer_streams = _UNTOLD_STREAMS
         self.peer_headers = MAX_HEADERS
+        self.introduced = False  # the peer's settings have come
+        self.idle_since = time.monotonic()  # when the last stream ended
         self.draining = False
         self.why_ended = ""  # said once it has
         self._owed = 0  # bytes taken that the peer has not been told of
+        self._budget = budget
+        self._held = 0  # by all streams
+        self._reported = 0  # of that to the budget
 
     @property
     def closed(self) -> bool:
         """Whether no stream can be opened any more."""
         return self.draining or bool(self.why_ended)
+
+    def open_streams(self) -> list[Stream]:
+        return list(self.streams.values())
 
     def introduce(self) -> None:
         """Queue this end's first words."""
@@ -142,6 +155,7 @@ class Exchange:
             self.why_ended = reason
             last = self.last_stream if self.server else 0
             self.outbox.put(h2.goaway_frame(last, code, reason if code else ""))
+            self._report(0)
             fault = StreamEnded(None, reason, remote=True)
             watchers = [self.fail(stream, fault) for stream in list(self.streams.values())]
             self.changed.notify_all()
@@ -169,7 +183,36 @@ class Exchange:
             self.receive_window += self._owed
             self._owed = 0
 
+    def hold(self, stream: Stream, size: int) -> None:
+        """Count bytes that have come for a stream."""
+        if not stream.held:
+            stream.held_since = time.monotonic()
+        stream.held += size
+        self._held += size
+
+    def release(self, stream: Stream, size: int) -> None:
+        """A handler has taken so many bytes of a stream, or they were thrown away."""
+        if size > 0:  # less when it has been thrown away meanwhile
+            stream.held -= size
+            stream.held_since = time.monotonic()
+            self._held -= size
+            if self._reported - self._held >= _HELD_STEP:
+                self._report(self._held)
+
+    def too_much(self) -> Stream | None:
+        """The stream, of any connection, that must be reset for what peers have sent by now."""
+        if self.why_ended or self._held - self._reported < _HELD_STEP:
+            return None
+        return self._report(self._held)
+
+    def _report(self, held: int) -> Stream | None:
+        if self.why_ended:
+            held = 0
+        self._reported = held
+        return self._budget.update(self, held)
+
     def drop_unread(self, stream: Stream) -> None:
+        self.release(stream, stream.held)
         stream._inbox.clear()
         self.refund(stream._unread)
         stream._unread = 0
@@ -177,7 +220,7 @@ class Exchange:
     def fail(self, stream: Stream, fault: StreamEnded) -> Callable[[], None] | None:
         """End a stream with a fault; returns what to call when the lock is free."""
         stream._fault = fault
-        self.streams.pop(stream.number, None)
+        self._forget(stream)
         stream._readable.notify_all()
         self.changed.notify_all()
         watcher, stream._on_fault = stream._on_fault, None
@@ -189,10 +232,15 @@ class Exchange:
     def settle(self, stream: Stream) -> None:
         """One side has ended: forget the stream when both have."""
         if stream._local_ended and stream._remote_ended:
-            self.streams.pop(stream.number, None)
+            self._forget(stream)
             stream._on_fault = None
             self.changed.notify_all()
             self._finish_if_drained()
+
+    def _forget(self, stream: Stream) -> None:
+        self.streams.pop(stream.number, None)
+        if not self.streams:
+            self.idle_since = time.monotonic()
 
     def _finish_if_drained(self) -> None:
         """A client that its server has sent away leaves after its last call."""
@@ -200,12 +248,15 @@ class Exchange:
             self.outbox.finish()
 
     def _check_sending(self, stream: Stream) -> None:
-        if stream._fault is not None:
-            raise stream._fault
+        fault = stream._fault
+        answered = not self.server and stream._remote_ended and not stream._local_ended
+        if answered and (fault is None or fault.remote):
+            # A call is over with its answer, whatever becomes of the connection.
+            raise StreamEnded(ErrorCode.NO_ERROR, "the peer has ended the call", remote=True)
+        if fault is not None:
+            raise fault.again()
         if stream._local_ended:
             raise StreamEnded(None, "sending has been finished", remote=False)
-        if not self.server and stream._remote_ended:  # a call is over with its answer
-            raise StreamEnded(ErrorCode.NO_ERROR, "the peer has ended the call", remote=True)
 
     def _put_block(self, stream: Stream, block: bytes, *, end: bool) -> None:
         frames = h2.header_frames(stream.number, block, end=end, max_frame=self.peer_frame)

@@ -1,12 +1,14 @@
 """What each frame of the peer means (RFC 9113, sections 5 and 6).
 
-What a peer can make us keep is bounded: bytes by the windows, header blocks by their size, calls
-by the number of streams, answers by the outbox, and streams opened only to be reset by a count.
+What a peer can make us keep is bounded: bytes by the windows and the `budget`, header blocks by
+their size, calls by the number of streams, answers by the outbox, and streams opened only to be
+reset by a count.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.wire import frames as h2
@@ -19,6 +21,7 @@ from lamina.wire.headers import (
     BlockDecoder,
     Fields,
     check_fields,
+    list_size,
 )
 from lamina.wire.stream import Stream, StreamEnded
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from lamina.wire.exchange import Exchange
 
 DRAIN_PING = b"\x01lamina\x01"  # its answer says that no call is on its way any more
+KEEPALIVE_PING = b"\x02lamina\x02"  # any answer says that the peer is there
+_HELD = "unfinished messages of this and other calls take too much memory"
 _MISDEEDS = 1000  # resets and refused streams at once; and for ever this many a second:
 _MISDEEDS_A_SECOND = 50.0
 
@@ -67,6 +72,9 @@ class Incoming:
                         self._on_control(frame)
                 for stream in touched:  # once for all the frames that came together
                     stream._readable.notify()
+                excess = self._exchange.too_much()
+                if excess is not None:
+                    self._later.append(partial(excess.reset, ErrorCode.ENHANCE_YOUR_CALM, _HELD))
         finally:
             actions, self._later = self._later, []
             for action in actions:
@@ -175,6 +183,7 @@ class Incoming:
             return
         stream = Stream(exchange, frame.stream, exchange.peer_window, STREAM_WINDOW)
         stream._fields = fields
+        exchange.hold(stream, list_size(fields))
         stream._remote_ended = bool(frame.flags & h2.END_STREAM)
         exchange.streams[frame.stream] = stream
         self._later.append(lambda: accept(stream, fields))
@@ -192,6 +201,7 @@ class Incoming:
 
     def _on_settings(self, settings: dict[int, int]) -> None:
         exchange = self._exchange
+        exchange.introduced = True
         window = settings.get(Setting.INITIAL_WINDOW_SIZE, exchange.peer_window)
         for stream in exchange.streams.values():
             stream._send_window += window - exchange.peer_window

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import socket
 import struct
 import threading
-from contextlib import suppress
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import AlreadyExists, from_os_error
+from lamina.system.memory import trim
 from lamina.system.threads import WorkerPool
+from lamina.wire.accepted import Accepted
 from lamina.wire.address import split_address, split_host, tune
 from lamina.wire.contract import Peer
 from lamina.wire.server import GrpcServer
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512
 _BACKLOG = 128
 _CLOSERS = 32
+_PERIOD = 5.0  # seconds between looks at the connections
 _END = 10.0  # seconds in which `close` is over, whatever handlers do
 
 
@@ -52,7 +56,7 @@ class Listener:
         self._handlers = handlers
         self._tls = tls
         self._lock = threading.Lock()
-        self._connected: dict[socket.socket, GrpcServer | None] = {}  # None: shaking hands
+        self._connected: dict[socket.socket, Accepted] = {}
         self._stopped = False
         self._path: UnixPath | None = None
         self._socket = self._listen(group)
@@ -92,11 +96,11 @@ class Listener:
     def _open_servers(self) -> list[GrpcServer]:
         """What is served; connections that still shake hands are cut."""
         with self._lock:
-            for connected, server in self._connected.items():
-                if server is None:
-                    with suppress(OSError):
-                        connected.shutdown(socket.SHUT_RDWR)
-            return [server for server in self._connected.values() if server is not None]
+            for accepted in self._connected.values():
+                if accepted.server is None:
+                    accepted.end("the server is closing")
+            servers = [accepted.server for accepted in self._connected.values()]
+        return [server for server in servers if server is not None]
 
     def _listen(self, group: int | None) -> socket.socket:
         scheme, rest = split_address(self.address)
@@ -135,7 +139,7 @@ class Listener:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
-        while all(fd != self._wake_read for fd, _ in poll.poll()):
+        while all(fd != self._wake_read for fd, _ in poll.poll(self._check_all())):
             try:
                 connected, address = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -144,14 +148,32 @@ class Listener:
                 if select.select([self._wake_read], [], [], 0.1)[0]:
                     return
                 continue
-            with self._lock:
-                busy = len(self._connected) >= MAX_CONNECTIONS
-                if not busy:
-                    self._connected[connected] = None
-            if busy:
-                connected.close()
-            else:
+            if self._admit(connected):
                 self._pool.submit(partial(self._serve, connected, address))
+            else:
+                connected.close()
+
+    def _admit(self, connected: socket.socket) -> bool:
+        """Note a connection, if there may be one more. Else the one that has had no call for the
+        longest has to go; its thread is free for the new one a moment later."""
+        with self._lock:
+            staying = [accepted for accepted in self._connected.values() if not accepted.ended]
+            if len(staying) >= MAX_CONNECTIONS:
+                idlest = min(staying, key=lambda one: one.idle_since)
+                if math.isinf(idlest.idle_since):
+                    return False
+                idlest.end("the server has too many connections, and this one is not used")
+            self._connected[connected] = Accepted(connected)
+            return True
+
+    def _check_all(self) -> float | None:
+        """Look after the connections. Returns the milliseconds until that is due again."""
+        with self._lock:
+            all_accepted = list(self._connected.values())
+        now = time.monotonic()
+        for accepted in all_accepted:
+            accepted.check(now)
+        return _PERIOD * 1000 if all_accepted else None
 
     def _serve(self, connected: socket.socket, address: object) -> None:
         """In a thread of the pool: one connection, from its handshake to its end."""
@@ -159,7 +181,7 @@ class Listener:
             transport, peer = self._prepare(connected, address)
             with GrpcServer(transport, self._handlers, peer) as server:
                 with self._lock:
-                    self._connected[connected] = server
+                    self._connected[connected].server = server
                     stopped = self._stopped
                 if not stopped:
                     server.wait()
@@ -168,6 +190,8 @@ class Listener:
         finally:
             with self._lock:
                 del self._connected[connected]
+                last = not self._connected
+            trim(soon=last)
 
     def _prepare(self, connected: socket.socket, address: object) -> tuple[Transport, Peer]:
         connected.setblocking(True)

@@ -36,7 +36,7 @@ class MessageReader:
     def __init__(self, stream: Stream) -> None:
         self.encoding = "identity"
         self._stream = stream
-        self._ready: deque[bytes] = deque()
+        self._ready: deque[tuple[int, bytes]] = deque()  # whole messages, with their flags
         self._parts: list[bytes] = []  # of messages that are not whole yet
         self._size = 0
         self._wanted = _PREFIX_SIZE
@@ -47,11 +47,12 @@ class MessageReader:
             self._fill()
             if not self._ready:
                 return None
-        return self._ready.popleft()
+        compressed, message = self._ready.popleft()
+        return self._decompress(compressed, message) if compressed else message
 
     def _fill(self) -> None:
         while not self._ready:
-            chunks = self._stream.take()
+            chunks = self._stream.take(self._size)
             if chunks is None:
                 if self._size:
                     raise StatusError(Code.INTERNAL, "the stream ended within a message")
@@ -60,6 +61,7 @@ class MessageReader:
             self._size += sum(map(len, chunks))
             if self._size >= self._wanted:
                 self._cut(b"".join(self._parts))
+                self._stream.keep(self._size)
 
     def _cut(self, data: bytes) -> None:
         at, end, unpack, ready = 0, len(data), _PREFIX.unpack_from, self._ready
@@ -73,8 +75,7 @@ class MessageReader:
                 self._wanted = _PREFIX_SIZE + length
                 break
             at = start + length
-            message = data[start:at]
-            ready.append(message if not compressed else self._decompress(compressed, message))
+            ready.append((compressed, data[start:at]))  # one at a time is decompressed
         self._parts = [data[at:]] if at < end else []
         self._size = end - at
 

@@ -59,6 +59,29 @@ class GrpcServer:
         """Wait until the connection has ended. Returns whether it has."""
         return self._connection.wait(seconds)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the peer has sent HTTP/2's preface and its settings."""
+        return self._connection.ready
+
+    @property
+    def last_received(self) -> float:
+        """When (`time.monotonic`) the last bytes of the peer came."""
+        return self._connection.last_received
+
+    @property
+    def idle_since(self) -> float:
+        """Since when (`time.monotonic`) no call has been open; infinity if one is."""
+        return self._connection.idle_since
+
+    def ping(self) -> None:
+        """Have the peer send something."""
+        self._connection.ping()
+
+    def leave(self, reason: str) -> None:
+        """End every call and say goodbye, without waiting for anything. `close` is still due."""
+        self._connection.leave(reason)
+
     def drain(self, seconds: float) -> bool:
         """Take no more calls, wait for those that run, then close. Returns whether they ended."""
         ended = self._connection.drain(seconds)
@@ -108,7 +131,9 @@ class GrpcServer:
                     raise StatusError(Code.UNIMPLEMENTED, f"unknown method {call.method}")
                 handler(call)
         except StatusError as error:
-            status = error
+            # A copy: its traceback would refer to this frame, which refers to the status; and
+            # all that the call has received would wait for the garbage collector.
+            status = StatusError(error.code, error.message, error.details)
         except LaminaError as error:
             status = from_error(error)
         except BaseException as error:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from lamina.wire.budget import SMALL
 from lamina.wire.frames import ErrorCode
 
 if TYPE_CHECKING:
@@ -26,11 +27,17 @@ class StreamEnded(Exception):
         self.reason = reason
         self.remote = remote
 
+    def again(self) -> StreamEnded:
+        """A copy to be raised: with a traceback, what the stream keeps would keep the stream."""
+        return StreamEnded(self.code, self.reason, remote=self.remote)
+
 
 class Stream:
     """A stream as its user sees it; one thread may send while another receives.
 
-    Fields and methods with an underscore belong to the exchange, whose lock guards them.
+    Fields and methods with an underscore belong to the exchange, whose lock guards them. `held`
+    are the bytes of the peer that no handler has taken as whole messages, and `held_since` when
+    (`time.monotonic`) it took the last, or the first of them came.
     """
 
     __slots__ = (
@@ -48,6 +55,8 @@ class Stream:
         "_trailers",
         "_unread",
         "exchange",
+        "held",
+        "held_since",
         "number",
     )
 
@@ -56,6 +65,8 @@ class Stream:
     ) -> None:
         self.exchange = exchange
         self.number = number
+        self.held = 0
+        self.held_since = 0.0
         self._fields: Fields | None = None
         self._trailers: Fields | None = None
         self._inbox: deque[bytes] = deque()
@@ -75,7 +86,7 @@ class Stream:
         with self.exchange.lock:
             while self._fields is None:
                 if self._fault is not None:
-                    raise self._fault
+                    raise self._fault.again()
                 self._readable.wait()
             return self._fields
 
@@ -89,22 +100,30 @@ class Stream:
                 return self._trailers
             return self._fields
 
-    def take(self) -> deque[bytes] | None:
+    def take(self, kept: int = 0) -> deque[bytes] | None:
         """All bytes that have arrived, waiting for the first; None at the end.
 
-        Taking them is what lets the peer send more. Raises StreamEnded.
+        Taking them is what lets the peer send more. `kept` of what was taken before are part of a
+        message that is not whole yet. Raises StreamEnded.
         """
         with self.exchange.lock:
+            self.exchange.release(self, self.held - self._unread - kept)
             while not self._inbox:
                 if self._remote_ended or self._hung_up:
                     return None
                 if self._fault is not None:
-                    raise self._fault
+                    raise self._fault.again()
                 self._readable.wait()
             chunks, self._inbox = self._inbox, deque()
             credit, self._unread = self._unread, 0
             self.exchange.grant(self, credit)
             return chunks
+
+    def keep(self, size: int) -> None:
+        """Note that only so many of the bytes taken are still part of an unfinished message."""
+        if self.held > SMALL:  # else the next `take` is soon enough
+            with self.exchange.lock:
+                self.exchange.release(self, self.held - self._unread - size)
 
     def send(self, data: bytes) -> None:
         """Send bytes; waits for the peer's flow control. Raises StreamEnded."""
@@ -144,12 +163,19 @@ class Stream:
             on_fault(fault)
 
     @property
+    def answered(self) -> bool:
+        """Whether the peer has ended its side in order."""
+        return self._remote_ended
+
+    @property
     def over(self) -> bool:
         """Whether nothing more will come or go."""
         return self._fault is not None or (self._local_ended and self._remote_ended)
 
     def _put(self, chunk: bytes) -> None:
+        size = len(chunk)
         self._inbox.append(chunk)
-        self._unread += len(chunk)
+        self._unread += size
+        self.exchange.hold(self, size)
         if len(self._inbox) > _MANY:
             self._inbox = deque((b"".join(self._inbox),))

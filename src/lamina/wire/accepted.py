@@ -1,0 +1,69 @@
+"""One connection that a listener has accepted: when it is ended without having done wrong.
+
+The times are those of grpc-go's servers, which BuildKit does not change.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lamina.wire.server import GrpcServer
+
+HANDSHAKE = 120.0
+"""Seconds in which a peer has to finish TLS and send HTTP/2's preface and SETTINGS."""
+
+KEEPALIVE_TIME = 7200.0
+"""Seconds without a byte of the peer after which it is asked whether it is still there."""
+
+KEEPALIVE_TIMEOUT = 20.0
+"""Seconds in which it has to answer."""
+
+
+class Accepted:
+    """A connected socket, and its server once the peer may be served (`server` is None before)."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.server: GrpcServer | None = None
+        self.ended = False
+        self._socket = connected
+        self._accepted = time.monotonic()
+        self._asked = 0.0  # when the peer was asked whether it is there, 0 if it need not answer
+
+    @property
+    def ready(self) -> bool:
+        """Whether the peer has finished its part of the handshake."""
+        return self.server is not None and self.server.ready
+
+    @property
+    def idle_since(self) -> float:
+        """Since when (`time.monotonic`) no call has been open; infinity if one is."""
+        if self.server is None or not self.server.ready:
+            return self._accepted
+        return self.server.idle_since
+
+    def check(self, now: float) -> None:
+        """End the connection if its handshake takes too long, or the peer seems to be gone."""
+        if not self.ready:
+            if now - self._accepted >= HANDSHAKE:
+                self.end("the handshake took too long")
+            return
+        assert self.server is not None
+        heard = self.server.last_received
+        if self._asked > heard:
+            if now - self._asked >= KEEPALIVE_TIMEOUT:
+                self.end("the keepalive ping was not answered")
+        elif now - heard >= KEEPALIVE_TIME:
+            self._asked = now
+            self.server.ping()
+
+    def end(self, reason: str) -> None:
+        """Send a farewell, if that needs no waiting, and cut the connection. Never blocks."""
+        self.ended = True
+        if self.server is not None:
+            self.server.leave(reason)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,75 @@
+"""A daemon that has built much holds no more than one that has built little."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from daemon_client import solve
+
+from daemon_process import DaemonProcess
+from lamina.wire.address import dial
+from lamina.wire.contract import StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_WARM_UP = 20
+_BUILDS = 60
+_MORE_THREADS = 4  # pools start threads as they need them, up to a few a processor
+_MEMORY = 16 << 10  # KiB; with two database connections a build it grew by more than twice that
+
+
+class Held(NamedTuple):
+    """What a process holds: open files by what they are, threads."""
+
+    files: list[str]
+    threads: int
+
+
+def held(pid: int) -> Held:
+    files = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            files.append(os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0])
+    return Held(sorted(files), len(os.listdir(f"/proc/{pid}/task")))
+
+
+def memory(pid: int) -> int:
+    """In KiB."""
+    with open(f"/proc/{pid}/status") as status:
+        fields = dict(line.split(":", 1) for line in status)
+    return int(fields["VmRSS"].split()[0])
+
+
+def test_builds_leave_nothing_in_the_daemon(tmp_path: Path, context: Callable[..., Path]) -> None:
+    """Successful and failed ones, cached and not, each over a connection of its own."""
+    folder = context('FROM base\nARG N\nRUN echo "$N" > /n; test "$N" -lt 15\n')
+    with DaemonProcess(tmp_path / "store") as daemon:
+        pid = daemon.process.pid
+
+        def build(number: int) -> None:
+            n = number % 20
+            with dial(daemon.address) as channel:
+                if n < 15:
+                    solve(channel, folder, **{"build-arg:N": str(n)})
+                    return
+                with pytest.raises(StatusError, match="exit code: 1"):
+                    solve(channel, folder, **{"build-arg:N": str(n)})
+
+        for number in range(_WARM_UP):
+            build(number)
+        before, memory_before = held(pid), memory(pid)
+        for number in range(_BUILDS):
+            build(number)
+        assert memory(pid) - memory_before < _MEMORY
+        deadline = time.monotonic() + 20
+        while held(pid).files != before.files and time.monotonic() < deadline:
+            time.sleep(0.1)  # what ends with the last build may take a moment
+        after = held(pid)
+        assert after.files == before.files
+        assert after.threads <= before.threads + _MORE_THREADS

@@ -1,0 +1,234 @@
+"""What builds that share a vertex at the same time learn of each other: results alone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.base.digest import Digest, digest_of
+from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.events import VertexEvent
+from lamina.base.location import Location
+from lamina.solver.contract import CacheMap, Dependency, Graph, OpContext, VertexSpec
+from lamina.solver.scheduler import Scheduler
+from lamina.system.cancel import Cancellation
+from lamina.system.threads import WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lamina.base.events import Event
+    from lamina.solver.job import Job
+    from lamina.solver.key import CacheKey
+
+
+class Value:
+    """A result without a life of its own."""
+
+    def clone(self) -> Value:
+        return self
+
+    def release(self) -> None:
+        return
+
+
+class Store:
+    """Has every output of what `cached` names; `looked_up` is called at each look."""
+
+    def __init__(self) -> None:
+        self.cached = False
+        self.looked_up: Callable[[int], None] = lambda output: None
+
+    def note(self, key: CacheKey) -> None:
+        return
+
+    def canonical(self, key: CacheKey) -> CacheKey:
+        return key
+
+    def load(self, key: CacheKey, output: int) -> Value | None:
+        return Value() if self.cached else None
+
+    def has(self, key: CacheKey, output: int) -> bool:
+        self.looked_up(output)
+        return self.cached
+
+    def knows(self, key: CacheKey, output: int) -> bool:
+        self.looked_up(output)
+        return self.cached
+
+    def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
+        return
+
+    def hold(self, result: Value) -> bool:
+        return True
+
+    def link(self, keys: Sequence[CacheKey]) -> None:
+        return
+
+
+class Step:
+    """Makes two outputs, or fails once `fail` is set. `data` of its vertex is its cache key."""
+
+    def __init__(self, bench: Bench, spec: VertexSpec) -> None:
+        self._bench = bench
+        self._spec = spec
+
+    def cache_map(self, context: OpContext) -> CacheMap:
+        return CacheMap(digest_of(self._spec.data), tuple(Dependency() for _ in self._spec.inputs))
+
+    def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
+        self._bench.running.set()
+        assert self._bench.gate.wait(20)
+        if self._bench.fails:
+            raise Corrupt("the layer holds other bytes")
+        return (Value(), Value())
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.running = threading.Event()
+        self.gate = threading.Event()
+        self.fails = False
+        self.store = Store()
+        self._pool = WorkerPool(8)
+        self.scheduler: Scheduler[Value] = Scheduler(self._resolve, self._pool)
+
+    def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Step:
+        return Step(self, spec)
+
+    def close(self) -> None:
+        self.gate.set()
+        self._pool.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+class Building:
+    """A client that solves a graph in a thread, while the job stays open."""
+
+    def __init__(self, bench: Bench, graph: Graph) -> None:
+        self._bench = bench
+        self.events: list[Event] = []
+        self.error: LaminaError | None = None
+        self.job = bench.scheduler.open_job(self.events.append, Cancellation(), bench.store)
+        self._thread = threading.Thread(target=self._run, args=(graph,))
+        self._thread.start()
+
+    def _run(self, graph: Graph) -> None:
+        try:
+            self._bench.scheduler.solve(self.job, graph)
+        except LaminaError as error:
+            self.error = error
+
+    def end(self) -> LaminaError | None:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.error
+
+    def names(self) -> set[str]:
+        return {event.name for event in self.events if isinstance(event, VertexEvent)}
+
+
+def vertex(client: str, identity: str, line: int, *inputs: int, key: str = "") -> VertexSpec:
+    """A vertex that `client` wrote in line `line` of its own Dockerfile."""
+    return VertexSpec(
+        digest_of(identity.encode()),
+        f"line {line} of {client}",
+        tuple((index, 0) for index in inputs),
+        (key or identity).encode(),
+        location=Location(f"{client}/Dockerfile", line, line, f"# the secret of {client}"),
+    )
+
+
+def solve_both(bench: Bench, first: Graph, second: Graph) -> list[Building]:
+    builds = [Building(bench, first)]
+    assert bench.running.wait(20)
+    builds.append(Building(bench, second))
+    return builds
+
+
+def check_own_text(build: Building, client: str, line: int, digest: Digest) -> None:
+    error = build.end()
+    assert error is not None
+    assert error.location == Location(
+        f"{client}/Dockerfile", line, line, f"# the secret of {client}"
+    )
+    assert error.step is not None
+    assert error.step.digest == digest
+    other = "second" if client == "first" else "first"
+    assert not any(other in name for name in build.names())
+
+
+@pytest.mark.parametrize("second_failed_late", [False, True])
+def test_a_failed_vertex_that_two_clients_have_is_located_in_the_text_of_each(
+    bench: Bench, second_failed_late: bool
+) -> None:
+    bench.fails = True
+    first = Graph((vertex("first", "base", 1), vertex("first", "a", 4, 0)), (1, 0))
+    second = Graph((vertex("second", "base", 3), vertex("second", "b", 9, 0)), (1, 0))
+    if second_failed_late:
+        bench.gate.set()
+    builds = solve_both(bench, first, second)
+    bench.gate.set()
+    check_own_text(builds[0], "first", 1, digest_of(b"base"))
+    check_own_text(builds[1], "second", 3, digest_of(b"base"))
+
+
+def test_the_error_of_a_step_that_another_client_runs_is_located_in_the_own_text(
+    bench: Bench,
+) -> None:
+    """Different vertices with the same key: the second follows the first."""
+    bench.fails = True
+    builds = solve_both(
+        bench,
+        Graph((vertex("first", "a", 1, key="same"),), (0, 0)),
+        Graph((vertex("second", "b", 2, key="same"),), (0, 0)),
+    )
+    for _ in range(2000):
+        if builds[1].names():
+            break
+        threading.Event().wait(0.005)
+    bench.gate.set()
+    check_own_text(builds[0], "first", 1, digest_of(b"a"))
+    check_own_text(builds[1], "second", 2, digest_of(b"b"))
+
+
+def test_a_shared_vertex_is_shown_to_each_client_under_its_own_name(bench: Bench) -> None:
+    builds = solve_both(
+        bench,
+        Graph((vertex("first", "base", 1),), (0, 0)),
+        Graph((vertex("second", "base", 3),), (0, 0)),
+    )
+    bench.gate.set()
+    assert [build.end() for build in builds] == [None, None]
+    assert builds[0].names() == {"line 1 of first"}
+    assert builds[1].names() == {"line 3 of second"}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_second_output_is_asked_for_while_the_first_is_looked_up(
+    bench: Bench, cached: bool
+) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+
+    def look(output: int) -> None:
+        looking.set()
+        assert go_on.wait(20)
+
+    bench.store.cached, bench.store.looked_up = cached, look
+    bench.gate.set()
+    spec = vertex("first", "two outputs", 1)
+    first = Building(bench, Graph((spec,), (0, 0)))
+    assert looking.wait(20)
+    second = Building(bench, Graph((spec,), (0, 1)))
+    while len(next(iter(first.job.nodes.values())).outputs) < 2:
+        threading.Event().wait(0.001)
+    go_on.set()
+    assert [first.end(), second.end()] == [None, None]

@@ -1,0 +1,142 @@
+"""What callers of shared work get: one value, and errors that are their own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lamina.base.errors import Cancelled, Corrupt, LaminaError, PermissionDenied
+from lamina.base.location import Location
+from lamina.system.cancel import Cancellation
+from lamina.system.flight import Flights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_WAITERS = 4
+
+
+class Work:
+    """Runs when it is let; fails with each of `errors` in turn, then succeeds."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.runs = 0
+        self.started = threading.Event()
+        self.gate = threading.Event()
+        self._errors = list(errors)
+
+    def __call__(self) -> str:
+        self.runs += 1
+        self.started.set()
+        assert self.gate.wait(20)
+        if self._errors:
+            raise self._errors.pop(0)
+        return f"run {self.runs}"
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(_WAITERS + 1) as threads:
+        yield threads
+
+
+def start(
+    threads: ThreadPoolExecutor, work: Work, call: Callable[[], str]
+) -> tuple[Future[str], list[Future[str]]]:
+    """The first caller, whose work runs until `work.gate` is set, and those that wait for it."""
+    first = threads.submit(call)
+    assert work.started.wait(20)
+    waiting = [threads.submit(call) for _ in range(_WAITERS)]
+    time.sleep(0.05)  # they may come later: then they are no waiters, and the test shows less
+    return first, waiting
+
+
+def test_all_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> None:
+    flights, work = Flights[str](), Work()
+    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    work.gate.set()
+    assert {call.result(20) for call in (first, *waiting)} == {"run 1"}
+
+
+@pytest.mark.parametrize(
+    "error", [Corrupt("the layer holds other bytes"), OSError(5, "I/O error", "/blob")]
+)
+def test_what_one_caller_adds_to_an_error_no_other_sees(
+    threads: ThreadPoolExecutor, error: Exception
+) -> None:
+    """The first caller is done with the error before the others look at theirs."""
+    flights, work, text_of_error = Flights[str](), Work(error), str(error)
+    first_is_done = threading.Event()
+
+    def call(name: str) -> tuple[type, str, object, Exception]:
+        try:
+            flights.run("key", work)
+        except Exception as caught:
+            if name == "first":
+                if isinstance(caught, LaminaError):
+                    caught.at(Location("Dockerfile", 1, 1, "RUN secret-of-first"))
+                    caught.hint = "of the first"
+                caught.args = ("changed",)
+                first_is_done.set()
+            assert first_is_done.wait(20)
+            located = getattr(caught, "location", None), getattr(caught, "hint", "")
+            return type(caught), str(caught), located, caught
+        raise AssertionError("no error")
+
+    first = threads.submit(call, "first")
+    assert work.started.wait(20)
+    waiting = [threads.submit(call, f"waiter {n}") for n in range(_WAITERS)]
+    time.sleep(0.05)
+    work.gate.set()
+    found = [first.result(20), *(call.result(20) for call in waiting)]
+    assert work.runs == 1
+    assert len({id(caught) for *_, caught in found}) == len(found)
+    assert {(kind, text, located) for kind, text, located, _ in found[1:]} == {
+        (type(error), text_of_error, (None, ""))
+    }
+
+
+def test_an_error_that_cannot_be_copied_is_told_in_its_words(threads: ThreadPoolExecutor) -> None:
+    class Odd(Exception):
+        def __init__(self, one: int, two: int) -> None:
+            super().__init__(f"{one} and {two}")
+
+    flights, work = Flights[str](), Work(Odd(1, 2))
+    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    work.gate.set()
+    with pytest.raises(Odd, match="1 and 2"):
+        first.result(20)
+    for call in waiting:
+        with pytest.raises(LaminaError, match="Odd: 1 and 2"):
+            call.result(20)
+
+
+@pytest.mark.parametrize(
+    "error", [Cancelled("the first client left"), PermissionDenied("no login"), SystemExit(3)]
+)
+def test_what_concerns_the_first_alone_is_done_again(
+    threads: ThreadPoolExecutor, error: BaseException
+) -> None:
+    flights, work = Flights[str](), Work(error)
+    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    work.gate.set()
+    with pytest.raises(type(error)):
+        first.result(20)
+    assert {call.result(20) for call in waiting} <= {f"run {n}" for n in range(2, _WAITERS + 2)}
+
+
+def test_a_waiter_is_cancelled_while_the_first_goes_on(threads: ThreadPoolExecutor) -> None:
+    flights, work, cancel = Flights[str](), Work(), Cancellation()
+    first = threads.submit(flights.run, "key", work)
+    assert work.started.wait(20)
+    waiting = threads.submit(flights.run, "key", work, cancel)
+    cancel.cancel("interrupted")
+    with pytest.raises(Cancelled, match="interrupted"):
+        waiting.result(20)
+    assert not first.done()
+    work.gate.set()
+    assert first.result(20) == "run 1"
