@@ -20,6 +20,7 @@ from lamina.layers.entry import OPAQUE, WHITEOUT
 from lamina.layers.folders import Folders, clean_path
 from lamina.layers.reader import ByteReader, TarReader
 from lamina.layers.stack import Stack, is_whiteout
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -295,13 +296,11 @@ class _Unpacking:
         except OSError as error:
             if error.errno not in (errno.EISDIR, errno.EPERM):
                 raise
-            import shutil
-
             self._folders.forget(path)
             prefix = f"{path}/"
             for other in [p for p in self._directories if p == path or p.startswith(prefix)]:
                 del self._directories[other]
-            shutil.rmtree(name, dir_fd=folder)
+            remove_tree(name, dir_fd=folder)
         else:
             self._folders.forget_links()
 

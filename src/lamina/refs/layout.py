@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
 from lamina.refs.packing import verify_content
 from lamina.system.clone import clone_bytes
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
@@ -29,7 +29,7 @@ class Layout:
             for path in (*self._plan.removed, *self._plan.opaque):
                 target = self._target(path)
                 if os.path.isdir(target) and not os.path.islink(target):
-                    shutil.rmtree(target)
+                    remove_tree(target)
                 elif os.path.lexists(target):
                     os.unlink(target)
         entries = list(self._plan.in_order())

@@ -203,9 +203,9 @@ class RefPool:
         return Ref(self.snapshots.commit(staged, parent.snapshot, description))
 
     def discard(self, staged: Staged) -> None:
-        import shutil
+        from lamina.system.removal import discard_tree
 
-        shutil.rmtree(staged.path, ignore_errors=True)
+        discard_tree(staged.path)
 
     def merge(self, refs: Sequence[Ref], cancel: Cancellation) -> Ref:
         """Stack the differences of all refs: later ones on top of earlier ones."""

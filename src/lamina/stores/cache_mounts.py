@@ -174,8 +174,6 @@ class CacheMountStore:
 
         The old one stays until the new one is whole, and until nobody uses it any more.
         """
-        import shutil
-
         fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
         os.mkdir(fresh, 0o755)
         try:
@@ -192,7 +190,7 @@ class CacheMountStore:
             with self.locked(mount_id, move, cancel):
                 return True
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _clear(fresh)
 
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
         """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
@@ -318,6 +316,6 @@ class CacheMountStore:
 
 
 def _clear(folder: str) -> None:
-    import shutil
+    from lamina.system.removal import discard_tree
 
-    shutil.rmtree(folder, ignore_errors=True)
+    discard_tree(folder)

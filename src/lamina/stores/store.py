@@ -256,6 +256,6 @@ def _remove(folder: str) -> None:
     try:
         os.rmdir(folder)
     except OSError:
-        import shutil
+        from lamina.system.removal import discard_tree
 
-        shutil.rmtree(folder, ignore_errors=True)
+        discard_tree(folder)
