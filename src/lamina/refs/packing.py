@@ -7,9 +7,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Unavailable
+from lamina.base.errors import Unavailable, from_os_error
 from lamina.base.oci import Descriptor
-from lamina.layers.compression import decompressed
+from lamina.layers.decompression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
@@ -115,9 +115,12 @@ def plan_members(plan: FilePlan) -> Iterator[Member]:
 def _pack(
     members: Iterator[Member], blobs: BlobStore, compression: Compression, cancel: Cancellation
 ) -> Layer:
-    with blobs.create() as draft:
-        packed = pack(members, draft, compression, cancel)
-        draft.commit(packed.digest, packed.size)
+    try:
+        with blobs.create() as draft:
+            packed = pack(members, draft, compression, cancel)
+            draft.commit(packed.digest, packed.size)
+    except OSError as error:
+        raise from_os_error(error, "pack a layer") from error
     descriptor = Descriptor(compression.media_type(), packed.digest, packed.size)
     return Layer(descriptor, packed.diff_id, compression.recipe)
 

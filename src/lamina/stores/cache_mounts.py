@@ -18,6 +18,7 @@ from hashlib import sha256
 from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.system.directory import make_directory
 from lamina.system.locks import held
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class CacheMountStore:
         The old one stays until the new one is whole, and until nobody uses it any more.
         """
         fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
-        os.mkdir(fresh, 0o755)
+        make_directory(fresh)
         try:
             origin = seed(fresh)
             if origin is None:
@@ -261,7 +262,7 @@ class CacheMountStore:
         if not os.path.isdir(folder):
             # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
             fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
-            os.mkdir(fresh, 0o755)
+            make_directory(fresh)
             origin = seed(fresh)
             if slot == 0:
                 # Only what is recorded here is held against the copies elsewhere.
