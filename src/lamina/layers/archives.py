@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import LaminaError
 from lamina.layers.decompression import decompressed
 from lamina.layers.reader import TarReader
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -25,7 +26,7 @@ def plain(file: BinaryIO) -> ByteReader:
 def is_tar(path: str) -> bool:
     """Whether a file is an archive with something in it."""
     try:
-        with open(path, "rb") as file:
+        with open(open_regular(path), "rb") as file:
             for _ in TarReader(plain(file)):
                 return True
     except (LaminaError, OSError):

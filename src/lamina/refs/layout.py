@@ -6,13 +6,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.refs.packing import verify_content
+from lamina.refs.packing import source_changed, verify_content
 from lamina.system.clone import clone_bytes
 from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.system.cancel import Cancellation
+
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Layout:
@@ -82,9 +85,11 @@ class Layout:
                 while view:
                     view = view[os.write(writer, view) :]
             else:
-                reader = os.open(planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                reader = os.open(planned.source, _READ)
                 try:
                     status = os.fstat(reader)
+                    if not stat.S_ISREG(status.st_mode):
+                        raise source_changed(planned)
                     clone_bytes(reader, writer)
                     if planned.digest:
                         verify_content(planned, target, status)
