@@ -15,7 +15,8 @@ import pytest
 
 from lamina.base.errors import Corrupt
 from lamina.layers.apply import Whiteouts, apply_layer
-from lamina.layers.compression import Algorithm, Compression, decompressed, parse_compression
+from lamina.layers.compression import Algorithm, Compression, parse_compression
+from lamina.layers.decompression import decompressed
 from lamina.layers.diff import (
     changed_members,
     drop_unchanged,
@@ -247,10 +248,7 @@ def tar_of(*entries: Entry) -> io.BytesIO:
     [
         [Entry("../evil", stat.S_IFREG | 0o644)],
         [Entry("a/../../evil", stat.S_IFREG | 0o644)],
-        [
-            Entry("out", stat.S_IFLNK | 0o777, link="../.."),
-            Entry("out/evil", stat.S_IFREG | 0o644),
-        ],
+        [Entry("d/" * 3000 + "evil", stat.S_IFREG | 0o644)],
         [Entry("h", stat.S_IFREG | 0o644, hard_link="../../etc/passwd")],
     ],
 )
@@ -272,6 +270,39 @@ def test_a_link_as_a_parent_leads_inside(tmp_path: Path) -> None:
     apply_layer(tar_of(*entries), str(root), Whiteouts.OVERLAY, Cancellation())
     assert (root / str(tmp_path).strip("/") / "file").is_file()
     assert not (tmp_path / "file").exists()
+
+
+def test_a_link_that_climbs_out_leads_to_the_root(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "root"
+    root.mkdir(parents=True)
+    entries = [
+        Entry("out", stat.S_IFLNK | 0o777, link="../../.."),
+        Entry("out/etc/file", stat.S_IFREG | 0o644),
+    ]
+    apply_layer(tar_of(*entries), str(root), Whiteouts.OVERLAY, Cancellation())
+    assert (root / "etc" / "file").is_file()
+    assert not list((tmp_path / "deep").glob("etc"))
+
+
+def test_links_that_add_up_to_too_long_a_path_are_refused(tmp_path: Path) -> None:
+    far = "d/" * 1500
+    entries = [
+        Entry("far", stat.S_IFLNK | 0o777, link=far),
+        Entry(f"far/{far}file", stat.S_IFREG | 0o644),
+    ]
+    with pytest.raises(Corrupt, match="the path is too long"):
+        apply_layer(tar_of(*entries), str(tmp_path), Whiteouts.OVERLAY, Cancellation())
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_implied_folders_have_the_same_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        entries = [Entry("a/b/file", stat.S_IFREG | 0o644)]
+        apply_layer(tar_of(*entries), str(tmp_path), Whiteouts.OVERLAY, Cancellation())
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b")] == [0o755] * 2
 
 
 @pytest.mark.parametrize("cut", [100, 512, 700, 1024 + 100])

@@ -200,7 +200,7 @@ def from_os_error(error: OSError, doing: str) -> LaminaError:
     """Translate the system's refusal into the tree; `doing` is a phrase like "write blob"."""
     import errno
 
-    where = f" {error.filename}" if error.filename is not None else ""
+    where = "" if error.filename is None else f" {_shortened(str(error.filename))}"
     reason = f"{doing}{where}: {error.strerror or error}"
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR:
@@ -213,9 +213,16 @@ def from_os_error(error: OSError, doing: str) -> LaminaError:
             return Exhausted(reason, hint=FREE_SOME)
         case errno.EMFILE | errno.ENFILE | errno.ENOMEM:
             return Exhausted(reason)
-        case errno.ENAMETOOLONG | errno.ELOOP:
+        case errno.ENAMETOOLONG:
+            return InvalidInput(reason, hint="a path may have 4095 bytes, a name in it 255")
+        case errno.ELOOP:
             return InvalidInput(reason)
         case errno.ECONNREFUSED | errno.ETIMEDOUT | errno.EHOSTUNREACH | errno.ENETUNREACH:
             return Unavailable(reason)
         case _:
             return Internal(reason)
+
+
+def _shortened(path: str) -> str:
+    """Enough of a path to find it by."""
+    return path if len(path) <= 300 else f"{path[:200]}…"

@@ -22,6 +22,7 @@ from lamina.base.oci import (
 from lamina.registry.blob_upload import has_blob
 from lamina.registry.upload import Upload
 from lamina.stores.origins import Origin, OriginKind
+from lamina.system.regular import open_regular_beneath, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _CHUNK = 1 << 20
+_INDEX_LIMIT = 16 << 20
 
 
 class Backend(Protocol):
@@ -251,7 +253,8 @@ class FolderBackend:
 
     def _open(self, digest: Digest) -> BinaryIO:
         try:
-            return open(self.path_of(digest), "rb")
+            path = f"blobs/{digest.algorithm}/{digest.hex}"
+            return open(open_regular_beneath(self._place.path, path), "rb")
         except OSError as error:
             raise from_os_error(error, "read the cache") from error
 
@@ -267,12 +270,12 @@ class FolderBackend:
     def _entries(self) -> list[Descriptor]:
         path = os.path.join(self._place.path, "index.json")
         try:
-            with open(path, "rb") as file:
-                document = load_json_object(file.read(), path)
+            data = read_regular(path, _INDEX_LIMIT)
         except FileNotFoundError:
             raise NotFound(f"there is no cache in {self._place.path}") from None
         except OSError as error:
             raise from_os_error(error, "read the cache") from error
+        document = load_json_object(data, path)
         return [descriptor_from_json(entry) for entry in document.get("manifests") or ()]
 
     def _place_blob(self, digest: Digest, chunks: Iterable[bytes]) -> None:

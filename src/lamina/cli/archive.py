@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO
 
 from lamina.base.errors import Corrupt, from_os_error
-
-if TYPE_CHECKING:
-    from lamina.layers.reader import ByteReader
 
 BLOCK = 512
 _CHUNK = 1 << 16
@@ -38,20 +35,10 @@ def unpack(head: bytes, rest: IO[bytes], folder: str) -> None:
     Exhausted.
     """
     from lamina.layers.apply import Whiteouts, apply_layer
-    from lamina.layers.compression import decompressed
+    from lamina.layers.decompression import decompressed
     from lamina.system.cancel import Cancellation
 
-    stream: ByteReader = _Joined(head, rest)
-    if head.startswith(_BZIP2):
-        import bz2
-
-        stream = _Expanded(stream, bz2.BZ2Decompressor())
-    elif head.startswith(_XZ):
-        import lzma
-
-        stream = _Expanded(stream, lzma.LZMADecompressor())
-    else:
-        stream = decompressed(stream)
+    stream = decompressed(_Joined(head, rest))
     try:
         apply_layer(stream, folder, Whiteouts.REMOVE, Cancellation())
     except Corrupt as error:
@@ -72,34 +59,3 @@ class _Joined:
             return self._rest.read(size)
         data, self._head = self._head[:size], self._head[size:]
         return data
-
-
-class _Decompressor(Protocol):
-    """What `bz2`'s and `lzma`'s have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Expanded:
-    def __init__(self, stream: ByteReader, decompressor: _Decompressor) -> None:
-        self._stream = stream
-        self._decompressor = decompressor
-
-    def read(self, size: int, /) -> bytes:
-        while not self._decompressor.eof:
-            more = self._stream.read(_CHUNK) if self._decompressor.needs_input else b""
-            if not more and self._decompressor.needs_input:
-                raise Corrupt("the compressed data ends early")
-            try:
-                data = self._decompressor.decompress(more, size)
-            except Exception as error:  # OSError, ValueError, or lzma's own kind
-                raise Corrupt(f"bad compressed data: {error}") from error
-            if data:
-                return data
-        return b""

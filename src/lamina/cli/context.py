@@ -144,6 +144,9 @@ def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
         raise InvalidInput(f"--file {file} is a folder", hint="name the Dockerfile in it")
     if not os.path.exists(dockerfile):
         raise NotFound(f"--file {file}: no such file{_similar(dockerfile)}")
+    if not os.path.isfile(dockerfile):  # a pipe, as shells make them for `<(…)`
+        with open(dockerfile, "rb") as pipe:
+            return ContextSpec(folder, "Dockerfile", _read_dockerfile(pipe, b""))
     return ContextSpec(folder, dockerfile)
 
 

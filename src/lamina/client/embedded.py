@@ -31,6 +31,7 @@ from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
 from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -428,8 +429,8 @@ def _ignore_file(context: contract.NamedContext) -> bytes | None:
     if context.kind != "local":
         return None
     try:
-        with open(os.path.join(context.value, ".dockerignore"), "rb") as file:
-            return file.read(_IGNORE_LIMIT)
+        path = os.path.join(context.value, ".dockerignore")
+        return read_regular(path, _IGNORE_LIMIT, follow=True)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,7 @@ class KeyAgent:
         """End the agent."""
         self._agent.kill()
         self._agent.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        discard_tree(self._folder)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _START

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import stat
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.engine.result import AttestationKind
 from lamina.exporters.attestation import Statement, Subject, SubjectKind
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,15 +126,8 @@ def _parse_statement(data: bytes, path: str) -> Statement:
 
 
 def _file(tree: Tree, path: str) -> bytes:
-    found, status = tree.find(path, follow=True)
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidInput(f"{path} is not a regular file")
+    found, _ = tree.find(path, follow=True)
     try:
-        fd = os.open(tree.real(found), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            data = file.read(_LIMIT + 1)
+        return read_regular(tree.real(found), _LIMIT)
     except OSError as error:
         raise from_os_error(error, f"read the attestation {path}") from error
-    if len(data) > _LIMIT:
-        raise InvalidInput(f"{path} exceeds {_LIMIT} bytes")
-    return data

@@ -13,6 +13,7 @@ from lamina.engine.graph import internal_digest
 from lamina.engine.steps import step
 from lamina.session.contract import FolderRequest
 from lamina.sources.material import LocalMaterial
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
@@ -128,8 +129,7 @@ class DockerfileBridge:
 
 def _read(path: str, what: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read(_LIMIT)
+        return read_regular(path, _LIMIT, follow=True)
     except FileNotFoundError:
         return None
     except OSError as error:

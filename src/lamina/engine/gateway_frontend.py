@@ -28,6 +28,7 @@ from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.op import Op, SourceOp
 from lamina.runtime.contract import BindMount, Network, Process, Sandbox
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -212,6 +213,4 @@ def _environment(
 
 
 def _remove(folder: str) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
+    discard_tree(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError, from_os_error
@@ -13,6 +12,7 @@ from lamina.engine.steps import step
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType
 from lamina.stores.cache_mounts import MountOrigin
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -194,6 +194,6 @@ def _empty(folder: str) -> None:
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
+            discard_tree(path)
         else:
             os.unlink(path)

@@ -9,7 +9,6 @@ store, in whatever process: what such a moment is missing for stays until the ne
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,6 +28,7 @@ from lamina.engine.usage import (
 )
 from lamina.stores.images import ImageTable
 from lamina.stores.results import ResultTable
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -187,7 +187,7 @@ def _remove_state(store: Store, state: int, size: int) -> int | None:
             directory = None  # another state has the same difference
     if not directory:
         return 0  # what it takes are blobs
-    shutil.rmtree(store.path("snapshots", directory), ignore_errors=True)
+    discard_tree(store.path("snapshots", directory))
     return size
 
 
@@ -201,7 +201,7 @@ def _remove_mount(store: Store, directory: str) -> bool:
             connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (directory,))
         with suppress(FileNotFoundError):
             os.rename(folder, doomed)  # at once: what is removed half is no cache
-    shutil.rmtree(doomed, ignore_errors=True)
+    discard_tree(doomed)
     return True
 
 
@@ -210,7 +210,7 @@ def _remove_download(store: Store, record: CacheRecord) -> bool:
     try:
         with store.exclusive(wait=False):
             if record.type == GIT:
-                shutil.rmtree(store.path("git", record.id), ignore_errors=True)
+                discard_tree(store.path("git", record.id))
                 return True
             folder = store.path("http")
             for name in os.listdir(folder):
@@ -241,7 +241,7 @@ def _sweep_directories(store: Store) -> None:
     }
     for name in os.listdir(store.path("snapshots")):
         if not name.startswith(".") and name not in known:
-            shutil.rmtree(store.path("snapshots", name), ignore_errors=True)
+            discard_tree(store.path("snapshots", name))
 
 
 def _sweep_blobs(store: Store, *, everything: bool) -> int:

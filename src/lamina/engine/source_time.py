@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.engine.steps import step
 from lamina.llb.codec import decode_op
 from lamina.llb.state import Vertex, marshal
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from lamina.engine.build import Build
@@ -46,6 +47,6 @@ def _download_time(build: Build, op: Op) -> int | None:
     path, status = next(iter(tree.children("")))
     if status.st_mtime_ns > 0:
         return status.st_mtime_ns // _SECOND
-    with open(tree.real(path), "rb") as file:
+    with open(open_regular(tree.real(path)), "rb") as file:
         newest = newest_time(file)
     return None if newest is None else newest // _SECOND

@@ -12,6 +12,7 @@ from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
 from lamina.exporters.contract import AddedFile, ExportedTree
 from lamina.exporters.destination import epoch_of
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def _attestations(
     for path, regular in sorted(_files(root)):
         cancel.check()
         if regular:
-            with open(f"{root}/{path}", "rb") as file:
+            with open(open_regular(f"{root}/{path}"), "rb") as file:
                 hashed = hashlib.file_digest(file, "sha256").hexdigest()
             exported.append(Named(path, Digest(f"sha256:{hashed}")))
     added: dict[str, AddedFile] = {}

@@ -13,6 +13,7 @@ from lamina.base.errors import Exhausted
 from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.base.usage import CacheRecord
 from lamina.stores.images import NAMELESS, ImageTable
+from lamina.system.descent import walk_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -277,16 +278,9 @@ def _below(blobs: BlobStore, digest: Digest) -> Iterator[tuple[str, Manifest | N
 
 
 def tree_size(path: str) -> int:
-    """The bytes that a folder's files occupy on disk."""
+    """The bytes that a folder's files occupy on disk, of what can be read of it."""
     total = 0
-    stack = [path]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
-            continue
+    with suppress(OSError):
+        for visit in walk_tree(path):
+            total += visit.status.st_blocks * 512
     return total

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.system.clone import clone_bytes
+from lamina.system.descent import Descent
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lamina.system.cancel import Cancellation
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOREIGN_XATTRS = ("trusted.overlay.", "security.selinux")
 
 
@@ -49,19 +49,13 @@ def export_directory(
     copy = _Copy(cancel, epoch, delete, progress)
     try:
         os.makedirs(dest, mode=0o755, exist_ok=True)
-        target = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with Descent(dest, follow=True) as target:
             if root is None:
                 if delete:
-                    _remove_all(target)
+                    _remove_all(target.fd)
                 return 0
-            source = os.open(root, _DIRECTORY)
-            try:
+            with Descent(root) as source:
                 copy.run(source, target)
-            finally:
-                os.close(source)
-        finally:
-            os.close(target)
     except OSError as error:
         if isinstance(error.filename, int):
             error.filename = dest
@@ -85,34 +79,60 @@ class _Copy:
         self._links: dict[tuple[int, int], str] = {}
         self._top = -1
 
-    def run(self, source: int, target: int) -> None:
-        self._top = target
-        self._children(source, target, "")
+    def run(self, source: Descent, target: Descent) -> None:
+        self._top = os.dup(target.fd)
+        try:
+            self._run(source, target)
+        finally:
+            os.close(self._top)
 
-    def _children(self, source: int, target: int, path: str) -> None:
-        names = sorted(os.listdir(source), key=os.fsencode)
+    def _run(self, source: Descent, target: Descent) -> None:
+        inside: list[tuple[str, os.stat_result]] = []
+        levels = [self._names(source, target)]
+        while levels:
+            self._cancel.check()
+            name = next(levels[-1], None)
+            if name is None:
+                levels.pop()
+                if inside:
+                    self._leave(source, target, inside.pop()[1])
+                continue
+            status = os.stat(name, dir_fd=source.fd, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                source.enter(name)
+                _enter(target, name)
+                inside.append((name, status))
+                levels.append(self._names(source, target))
+            elif not stat.S_ISSOCK(status.st_mode):
+                path = "/".join((*(above for above, _ in inside), name))
+                self._file(source.fd, target.fd, name, path, status)
+
+    def _names(self, source: Descent, target: Descent) -> Iterator[str]:
+        """What is in a folder, once the target's has nothing else if it is to have nothing else."""
+        names = sorted(os.listdir(source.fd), key=os.fsencode)
         if self._delete:
             kept = set(names)
-            for name in os.listdir(target):
+            for name in os.listdir(target.fd):
                 if name not in kept:
-                    _remove(target, name)
-        for name in names:
-            self._cancel.check()
-            self._one(source, target, name, f"{path}/{name}" if path else name)
+                    remove_tree(name, dir_fd=target.fd)
+        return iter(names)
 
-    def _one(self, source: int, target: int, name: str, path: str) -> None:
-        status = os.stat(name, dir_fd=source, follow_symlinks=False)
-        kind = stat.S_IFMT(status.st_mode)
-        if kind == stat.S_IFSOCK:
-            return
-        if kind == stat.S_IFDIR:
-            self._directory(source, target, name, path, status)
-            return
+    def _leave(self, source: Descent, target: Descent, status: os.stat_result) -> None:
+        done = os.dup(target.fd)
+        try:
+            _copy_xattrs(source.fd, done)
+            source.leave()
+            target.leave()  # while its mode still lets us
+            os.fchmod(done, stat.S_IMODE(status.st_mode))
+            os.utime(done, ns=self._times(status))
+        finally:
+            os.close(done)
+
+    def _file(self, source: int, target: int, name: str, path: str, status: os.stat_result) -> None:
         _make_room(target, name)
         part = f".lamina-{os.urandom(6).hex()}"
         try:
-            if not self._make(source, target, name, part, path, status):
-                return
+            self._make(source, target, name, part, path, status)
             os.rename(part, name, src_dir_fd=target, dst_dir_fd=target)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -123,25 +143,25 @@ class _Copy:
 
     def _make(
         self, source: int, target: int, name: str, part: str, path: str, status: os.stat_result
-    ) -> bool:
-        """Make the new file under a name of its own; False if it turned out to be nothing."""
+    ) -> None:
+        """Make the new file under a name of its own."""
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFLNK:
             os.symlink(os.readlink(name, dir_fd=source), part, dir_fd=target)
             self._date(part, target, status)
-            return True
+            return
         identity = (status.st_dev, status.st_ino)
         first = self._links.get(identity)
         if first is not None:
             os.link(first, part, src_dir_fd=self._top, dst_dir_fd=target, follow_symlinks=False)
-            return True
+            return
         if status.st_nlink > 1:
             self._links[identity] = path
         if kind != stat.S_IFREG:
             os.mknod(part, kind | 0o600, status.st_rdev, dir_fd=target)
             os.chmod(part, stat.S_IMODE(status.st_mode), dir_fd=target)
             self._date(part, target, status)
-            return True
+            return
         reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -156,23 +176,6 @@ class _Copy:
         finally:
             os.close(reader)
         self.copied += status.st_size
-        return True
-
-    def _directory(
-        self, source: int, target: int, name: str, path: str, status: os.stat_result
-    ) -> None:
-        inner_source = os.open(name, _DIRECTORY, dir_fd=source)
-        try:
-            inner_target = _enter(target, name)
-            try:
-                self._children(inner_source, inner_target, path)
-                _copy_xattrs(inner_source, inner_target)
-                os.fchmod(inner_target, stat.S_IMODE(status.st_mode))
-                os.utime(inner_target, ns=self._times(status))
-            finally:
-                os.close(inner_target)
-        finally:
-            os.close(inner_source)
 
     def _times(self, status: os.stat_result) -> tuple[int, int]:
         mtime = status.st_mtime_ns if self._mtime_ns is None else self._mtime_ns
@@ -182,18 +185,19 @@ class _Copy:
         os.utime(name, ns=self._times(status), dir_fd=target, follow_symlinks=False)
 
 
-def _enter(folder: int, name: str) -> int:
-    """A descriptor of a real directory of that name, made in the place of anything else."""
+def _enter(target: Descent, name: str) -> None:
+    """Enter a real directory of that name, made in the place of anything else."""
     try:
-        return os.open(name, _DIRECTORY, dir_fd=folder)
+        target.enter(name)
+        return
     except FileNotFoundError:
         pass
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
-        os.unlink(name, dir_fd=folder)
-    os.mkdir(name, 0o700, dir_fd=folder)
-    return os.open(name, _DIRECTORY, dir_fd=folder)
+        os.unlink(name, dir_fd=target.fd)
+    os.mkdir(name, 0o700, dir_fd=target.fd)
+    target.enter(name)
 
 
 def _make_room(folder: int, name: str) -> None:
@@ -203,18 +207,12 @@ def _make_room(folder: int, name: str) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISDIR(status.st_mode):
-        shutil.rmtree(name, dir_fd=folder)
-
-
-def _remove(folder: int, name: str) -> None:
-    _make_room(folder, name)
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder)
+        remove_tree(name, dir_fd=folder)
 
 
 def _remove_all(folder: int) -> None:
     for name in os.listdir(folder):
-        _remove(folder, name)
+        remove_tree(name, dir_fd=folder)
 
 
 def _copy_xattrs(source: int, target: int) -> None:

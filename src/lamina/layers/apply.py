@@ -15,11 +15,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Corrupt, from_os_error
-from lamina.layers.compression import ReadAhead
+from lamina.layers.decompression import ReadAhead
 from lamina.layers.entry import OPAQUE, WHITEOUT
 from lamina.layers.folders import Folders, clean_path
 from lamina.layers.reader import ByteReader, TarReader
 from lamina.layers.stack import Stack, is_whiteout
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,7 @@ def apply_layer(
     whiteouts: Whiteouts,
     cancel: Cancellation,
     lowers: Sequence[str] | None = None,
+    subject: str = "layer",
 ) -> Applied:
     """Unpack a plain tar stream into `directory`.
 
@@ -68,12 +70,13 @@ def apply_layer(
         lowers: the directories that it will be stacked on, lowest first; None if they are not
             known. Parents that entries imply, targets of hard links, and what there is to hide
             are looked up in them.
+        subject: what the stream is, for messages.
 
     Raises Corrupt for what is malformed or leads outside, Exhausted if the disk is full.
     """
-    with ReadAhead(stream) as ahead, Folders(directory, lowers or ()) as folders:
+    with ReadAhead(stream) as ahead, Folders(directory, lowers or (), subject) as folders:
         below = None if lowers is None else Stack(lowers)
-        unpacking = _Unpacking(folders, whiteouts, below, cancel)
+        unpacking = _Unpacking(folders, whiteouts, below, cancel, subject)
         reader = TarReader(ahead)
         for entry in reader:
             cancel.check()
@@ -82,15 +85,22 @@ def apply_layer(
             except OSError as error:
                 error.filename = error.filename2 = None
                 if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP):
-                    raise Corrupt(f"malformed layer: {entry.path}: {error.strerror}") from error
+                    raise Corrupt(f"malformed {subject}: {entry.path}: {error.strerror}") from error
                 raise from_os_error(error, f"unpack {entry.path}") from error
         return Applied(unpacking.finish(), unpacking.whole)
 
 
 class _Unpacking:
     def __init__(
-        self, folders: Folders, whiteouts: Whiteouts, below: Stack | None, cancel: Cancellation
+        self,
+        folders: Folders,
+        whiteouts: Whiteouts,
+        below: Stack | None,
+        cancel: Cancellation,
+        subject: str,
     ) -> None:
+        self._subject = subject
+        self._malformed = f"malformed {subject}"
         self.whole = True
         self._folders = folders
         self._below = below
@@ -102,7 +112,7 @@ class _Unpacking:
         self._made: set[str] = set()
 
     def add(self, entry: Entry, reader: TarReader) -> None:
-        named = clean_path(entry.path)
+        named = clean_path(entry.path, self._subject)
         if not named:
             self._directories[""] = entry
             return
@@ -211,24 +221,24 @@ class _Unpacking:
         os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
 
     def _make_hard_link(self, folder: int, path: str, name: str, entry: Entry) -> None:
-        target_parent, _, target_name = clean_path(entry.hard_link).rpartition("/")
+        target_parent, _, target_name = clean_path(entry.hard_link, self._subject).rpartition("/")
         here = os.dup(folder)  # finding the target may close folders
         try:
             there, real_parent = self._folders.open(target_parent)
             target = f"{real_parent}/{target_name}" if real_parent else target_name
             if target == path:
-                raise Corrupt(f"malformed layer: {entry.path} is a hard link to itself")
+                raise Corrupt(f"{self._malformed}: {entry.path} is a hard link to itself")
             try:
                 status = os.stat(target_name, dir_fd=there, follow_symlinks=False)
             except FileNotFoundError:
                 if not self._folders.copy_up(there, real_parent, target_name):
                     raise Corrupt(
-                        f"malformed layer: {entry.path} is a hard link to {entry.hard_link}, "
+                        f"{self._malformed}: {entry.path} is a hard link to {entry.hard_link}, "
                         "which is not there"
                     ) from None
             else:
                 if stat.S_ISDIR(status.st_mode) or is_whiteout(status):
-                    raise Corrupt(f"malformed layer: {entry.path} is a hard link to no file")
+                    raise Corrupt(f"{self._malformed}: {entry.path} is a hard link to no file")
             there = os.dup(there)
             try:
                 self._clear(here, path, name)
@@ -295,13 +305,11 @@ class _Unpacking:
         except OSError as error:
             if error.errno not in (errno.EISDIR, errno.EPERM):
                 raise
-            import shutil
-
             self._folders.forget(path)
             prefix = f"{path}/"
             for other in [p for p in self._directories if p == path or p.startswith(prefix)]:
                 del self._directories[other]
-            shutil.rmtree(name, dir_fd=folder)
+            remove_tree(name, dir_fd=folder)
         else:
             self._folders.forget_links()
 

@@ -10,7 +10,7 @@ from lamina.layers.entry import Entry, whiteout
 from lamina.layers.stack import Stack, is_opaque, is_whiteout, marks_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from hashlib import _Hash
 
     from lamina.layers.pack import Member
@@ -56,7 +56,7 @@ def tree_members(root: str) -> Iterator[Member]:
 def changed_members(lower: str, upper: str) -> Iterator[Member]:
     """What turns the tree `lower` into the tree `upper`."""
     walk = _Walk(upper, overlay=False)
-    yield from _compare(walk, lower, "")
+    yield from _compare(walk, lower)
 
 
 def portable(upper: str, lowers: Sequence[str]) -> bool:
@@ -96,41 +96,74 @@ def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
 
 def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
     """Remove what overlayfs copied up into `upper`, but what is as it was below after all."""
-    _drop_unchanged(upper, Stack(lowers), "")
-
-
-def _drop_unchanged(upper: str, below: Stack, path: str) -> bool:
-    """Whether nothing is left in the folder at `path`, which is below too."""
-    folder = f"{upper}/{path}" if path else upper
-    known = below.names(path)
-    empty = True
-    removed = False
-    before = os.stat(folder)
-    for name, status in children(folder):
-        found = below.find(f"{path}/{name}" if path else name) if name in known else None
-        real = f"{folder}/{name}"
-        if found is None:
-            empty = False
-        elif stat.S_ISDIR(status.st_mode):
-            inner = f"{path}/{name}" if path else name
-            if (
-                stat.S_ISDIR(found[1].st_mode)
-                and not is_opaque(real)
-                and _drop_unchanged(upper, below, inner)
-                and _same_metadata(real, found[0], status, found[1])
-            ):
-                os.rmdir(real)
-                removed = True
+    below = Stack(lowers)
+    levels = [_CopiedUp("", upper, below)]
+    while True:
+        level = levels[-1]
+        name, status = next(level.children, ("", None))
+        if status is not None:
+            path = f"{level.path}/{name}" if level.path else name
+            real = f"{upper}/{path}"
+            found = below.find(path) if name in level.known else None
+            if found is None:
+                level.empty = False
+            elif stat.S_ISDIR(status.st_mode):
+                if stat.S_ISDIR(found[1].st_mode) and not is_opaque(real):
+                    levels.append(_CopiedUp(path, real, below))
+                else:
+                    level.empty = False
+            elif status.st_nlink == 1 and _unchanged(real, found[0], status, found[1]):
+                os.unlink(real)
+                level.removed = True
             else:
-                empty = False
-        elif status.st_nlink == 1 and _unchanged(real, found[0], status, found[1]):
-            os.unlink(real)
-            removed = True
+                level.empty = False
+            continue
+        levels.pop()
+        if level.removed:
+            os.utime(level.folder, ns=(level.status.st_atime_ns, level.status.st_mtime_ns))
+        if not levels:
+            return
+        found = below.find(level.path)
+        if level.empty and found and _same_metadata(level.folder, found[0], level.status, found[1]):
+            os.rmdir(level.folder)
+            levels[-1].removed = True
         else:
-            empty = False
-    if removed:
-        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
-    return empty
+            levels[-1].empty = False
+
+
+class _CopiedUp:
+    """A folder of an overlay directory that is below too. `empty`: nothing in it stays."""
+
+    def __init__(self, path: str, folder: str, below: Stack) -> None:
+        self.path = path
+        self.folder = folder
+        self.known = below.names(path)
+        self.status = os.lstat(folder)
+        self.children = iter(children(folder))
+        self.empty = True
+        self.removed = False
+
+
+class _Level:
+    """A folder that is being walked, and what it shows of one that it `replaces`: by `names`,
+    what was `found` in it, and what is `gone`."""
+
+    __slots__ = ("found", "names", "path", "replaces", "status")
+
+    def __init__(
+        self,
+        path: str,
+        status: os.stat_result | None,
+        found: dict[str, os.stat_result],
+        gone: Collection[str],
+        *,
+        replaces: bool = False,
+    ) -> None:
+        self.path = path
+        self.status = status
+        self.found = found
+        self.replaces = replaces
+        self.names = iter(sorted({*found, *gone}, key=os.fsencode))
 
 
 class _Walk:
@@ -142,26 +175,44 @@ class _Walk:
 
     def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
         """What is in a directory. `replaces`: nothing of the same directory below shows in it."""
-        found = dict(children(self._real(path)))
-        gone = self._below.names(path) - found.keys() if replaces else set()
-        for name in sorted({*found, *gone}, key=os.fsencode):
-            child = f"{path}/{name}" if path else name
-            status = found.get(name)
+        levels = [self._level(path, None, replaces=replaces)]
+        untold: list[_Level] = []  # the lowest folders, of which nothing was different so far
+        while levels:
+            level = levels[-1]
+            name = next(level.names, None)
+            if name is None:
+                levels.pop()
+                if untold and untold[-1] is level:
+                    assert level.status is not None
+                    if self._was_so(level.path, level.status):
+                        untold.pop()
+                    else:
+                        yield from self.tell(untold)
+                continue
+            child = f"{level.path}/{name}" if level.path else name
+            status = level.found.get(name)
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                hides = self._overlay and (level.replaces or is_opaque(self._real(child)))
+                levels.append(self._level(child, status, replaces=hides))
+                untold.append(levels[-1])
+                continue
+            yield from self.tell(untold)
             if status is None:
                 yield whiteout(child), None
-                continue
-            if not stat.S_ISDIR(status.st_mode):
+            else:
                 yield from self.member(child, status)
-                continue
-            hides = self._overlay and (replaces or is_opaque(self._real(child)))
-            below = self.members(child, replaces=hides)
-            first = next(below, None)
-            if first is None and self._was_so(child, status):
-                continue
-            yield from self.member(child, status)
-            if first is not None:
-                yield first
-                yield from below
+
+    def _level(self, path: str, status: os.stat_result | None, *, replaces: bool) -> _Level:
+        found = dict(children(self._real(path)))
+        gone = self._below.names(path) - found.keys() if replaces else set()
+        return _Level(path, status, found, gone, replaces=replaces)
+
+    def tell(self, untold: list[_Level]) -> Iterator[Member]:
+        """The folders that lead to a difference."""
+        for level in untold:
+            assert level.status is not None
+            yield from self.member(level.path, level.status)
+        untold.clear()
 
     def _was_so(self, path: str, status: os.stat_result) -> bool:
         """Whether the directory below is the same in all but what it holds."""
@@ -214,29 +265,47 @@ def children(path: str) -> list[tuple[str, os.stat_result]]:
     return found
 
 
-def _compare(walk: _Walk, lower: str, path: str) -> Iterator[Member]:
-    upper_path = f"{walk.root}/{path}" if path else walk.root
-    lower_path = f"{lower}/{path}" if path else lower
-    above = dict(children(upper_path))
-    below = dict(children(lower_path)) if os.path.isdir(lower_path) else {}
-    for name in sorted({*above, *below}, key=os.fsencode):
-        child = f"{path}/{name}" if path else name
-        new, old = above.get(name), below.get(name)
+def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
+    levels = [_compared(walk, lower, "", None)]
+    untold: list[_Level] = []
+    while levels:
+        level, below = levels[-1]
+        name = next(level.names, None)
+        if name is None:
+            levels.pop()
+            if untold and untold[-1] is level:
+                untold.pop()  # nothing in it is different, nor is it
+            continue
+        child = f"{level.path}/{name}" if level.path else name
+        upper_place, lower_place = f"{walk.root}/{child}", f"{lower}/{child}"
+        new, old = level.found.get(name), below.get(name)
         if new is None:
+            yield from walk.tell(untold)
             yield whiteout(child), None
             continue
         is_directory = stat.S_ISDIR(new.st_mode)
         if old is not None and stat.S_ISDIR(old.st_mode) and is_directory:
-            inner = list(_compare(walk, lower, child))
-            if inner or not _same_metadata(f"{walk.root}/{child}", f"{lower}/{child}", new, old):
-                yield from walk.member(child, new)
-            yield from inner
+            levels.append(_compared(walk, lower, child, new))
+            untold.append(levels[-1][0])
+            if not _same_metadata(upper_place, lower_place, new, old):
+                yield from walk.tell(untold)
             continue
-        if old is not None and _unchanged(f"{walk.root}/{child}", f"{lower}/{child}", new, old):
+        if old is not None and _unchanged(upper_place, lower_place, new, old):
             continue
+        yield from walk.tell(untold)
         yield from walk.member(child, new)
         if is_directory:
             yield from walk.members(child)
+
+
+def _compared(
+    walk: _Walk, lower: str, path: str, status: os.stat_result | None
+) -> tuple[_Level, dict[str, os.stat_result]]:
+    """A folder of two trees, and what the lower one has in it."""
+    lower_path = f"{lower}/{path}" if path else lower
+    above = dict(children(f"{walk.root}/{path}" if path else walk.root))
+    below = dict(children(lower_path)) if os.path.isdir(lower_path) else {}
+    return _Level(path, status, above, below), below
 
 
 def _same_metadata(upper: str, lower: str, new: os.stat_result, old: os.stat_result) -> bool:

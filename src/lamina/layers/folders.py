@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Corrupt
 from lamina.layers.stack import Stack, is_whiteout
 from lamina.system.clone import clone_file, copy_metadata
+from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 256
-_MAX_LINKS = 40
+_MAX_LINKS = 255
+_PATH_MAX = 4095
 
 Times = tuple[int, int]
 
@@ -27,10 +29,11 @@ class Folders:
     Args:
         lowers: directories that `root` will be stacked on, lowest first. A directory missing in
             `root` is made like the one below it, and links below are followed too.
+        subject: what is unpacked, for messages.
     """
 
-    def __init__(self, root: str, lowers: Sequence[str] = ()) -> None:
-        self._path = root
+    def __init__(self, root: str, lowers: Sequence[str] = (), subject: str = "layer") -> None:
+        self._malformed = f"malformed {subject}"
         self._below = Stack(lowers)
         self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
         self._open: dict[str, int] = {}
@@ -103,9 +106,7 @@ class Folders:
             if part in ("", "."):
                 continue
             if part == "..":
-                if not done:
-                    raise Corrupt(f"malformed layer: the link in {path} points outside")
-                done.pop()
+                del done[-1:]  # the root is its own parent, as in a chroot
                 continue
             target = self._link_at("/".join(done), part)
             if target is None:
@@ -113,7 +114,7 @@ class Folders:
                 continue
             links += 1
             if links > _MAX_LINKS:
-                raise Corrupt(f"malformed layer: {path} goes round in links")
+                raise Corrupt(f"{self._malformed}: {path}: too many levels of symbolic links")
             if target.startswith("/"):
                 done = []
             todo[:0] = target.split("/")
@@ -137,38 +138,46 @@ class Folders:
 
     def _direct(self, path: str) -> int:
         """A directory's descriptor, through no link."""
-        if not path:
-            return self._root
-        known = self._open.get(path)
-        if known is not None:
-            return known
-        parent, _, name = path.rpartition("/")
-        above = self._direct(parent)
+        if len(path) > _PATH_MAX:
+            raise Corrupt(f"{self._malformed}: {path[:80]}…: the path is too long")
+        missing: list[str] = []
+        above = path
+        while above and above not in self._open:
+            above, _, name = above.rpartition("/")
+            missing.append(name)
+        fd = self._open[above] if above else self._root
+        while missing:
+            name = missing.pop()
+            above = f"{above}/{name}" if above else name
+            fd = self._enter(fd, above, name)
+            self._open[above] = fd
+            if len(self._open) > _MAX_OPEN:
+                self._close_oldest()
+        return fd
+
+    def _enter(self, above: int, path: str, name: str) -> int:
+        """Open a directory, or make it."""
         try:
-            fd = os.open(name, _DIRECTORY, dir_fd=above)
+            return os.open(name, _DIRECTORY, dir_fd=above)
         except FileNotFoundError:
-            fd = self._make(above, path, name, opaque=False)
+            return self._make(above, path, name, opaque=False)
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            status = os.stat(name, dir_fd=above, follow_symlinks=False)
-            if not is_whiteout(status):
-                raise Corrupt(
-                    f"malformed layer: an entry lies below {path}, which is not a directory"
-                ) from None
-            # The layer hides what is below, then has a directory there again.
-            os.unlink(name, dir_fd=above)
-            fd = self._make(above, path, name, opaque=True)
-        if len(self._open) >= _MAX_OPEN:
-            self._close_others(parent)
-        self._open[path] = fd
-        return fd
+        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+        if not is_whiteout(status):
+            raise Corrupt(
+                f"{self._malformed}: an entry lies below {path}, which is not a directory"
+            )
+        # The layer hides what is below, then has a directory there again.
+        os.unlink(name, dir_fd=above)
+        return self._make(above, path, name, opaque=True)
 
     def _make(self, above: int, path: str, name: str, *, opaque: bool) -> int:
         found = None if opaque else self._below.find(path)
         if found is not None and not stat.S_ISDIR(found[1].st_mode):
             found = None
-        os.mkdir(name, 0o755, dir_fd=above)
+        make_directory(name, dir_fd=above)
         fd = os.open(name, _DIRECTORY, dir_fd=above)
         if opaque:
             os.setxattr(fd, "trusted.overlay.opaque", b"y")
@@ -179,17 +188,17 @@ class Folders:
             self._implied[path] = (found[1].st_atime_ns, found[1].st_mtime_ns)
         return fd
 
-    def _close_others(self, path: str) -> None:
-        keep = set()
-        while path:
-            keep.add(path)
-            path = path.rpartition("/")[0]
-        for other in [p for p in self._open if p not in keep]:
-            os.close(self._open.pop(other))
+    def _close_oldest(self) -> None:
+        """Close the half that was opened first; the newest is in use."""
+        for path in list(self._open)[: _MAX_OPEN // 2]:
+            os.close(self._open.pop(path))
 
 
-def clean_path(path: str) -> str:
-    """A relative path without `.` parts. Raises Corrupt for one that leaves the root."""
+def clean_path(path: str, subject: str = "layer") -> str:
+    """A relative path without `.` parts. Raises Corrupt for one that leaves the root, or is longer
+    than any that Linux opens."""
+    if len(path) > _PATH_MAX:
+        raise Corrupt(f"malformed {subject}: {path[:80]}…: the path is too long")
     if "/../" not in f"/{path}/" and "//" not in path and "./" not in path:
         return path.strip("/") if path != "." else ""
     parts: list[str] = []
@@ -197,6 +206,6 @@ def clean_path(path: str) -> str:
         if part in ("", "."):
             continue
         if part == "..":
-            raise Corrupt(f"malformed layer: {path} points outside")
+            raise Corrupt(f"malformed {subject}: {path} points outside")
         parts.append(part)
     return "/".join(parts)

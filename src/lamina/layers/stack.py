@@ -7,18 +7,20 @@ import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
 _OPAQUE_XATTR = "trusted.overlay.opaque"
+_KNOWN = 1024
 
 Found = tuple[str, os.stat_result]
 
 
 class Stack:
-    """Overlay directories, lowest first. Paths are relative and lead through no link."""
+    """Overlay directories, lowest first, which nobody changes. Paths are relative and lead
+    through no link."""
 
     def __init__(self, lowers: Sequence[str]) -> None:
-        self._lowers = lowers
+        self._known = {"": self._merged(reversed(lowers))}
 
     def find(self, path: str) -> Found | None:
         """Where the uppermost thing at a path is on disk, and what it is; None if nothing shows."""
@@ -44,25 +46,37 @@ class Stack:
                     (hidden if marks_gone(entry) else shown).add(entry.name)
         return shown
 
-    def _folders(self, path: str) -> Iterator[str]:
+    def _folders(self, path: str) -> Sequence[str]:
         """The directories that together are the one at `path`, uppermost first."""
-        parts = path.split("/") if path else []
-        for lower in reversed(self._lowers):
-            folder = lower
-            ends = False  # whether a directory on the way hides what is below it
-            for part in ["", *parts]:
-                folder = f"{folder}/{part}" if part else folder
-                try:
-                    status = os.lstat(folder)
-                except FileNotFoundError:
-                    break
-                if not stat.S_ISDIR(status.st_mode):
-                    return
-                ends = ends or is_opaque(folder)
-            else:
-                yield folder
-            if ends:
-                return
+        missing = []
+        while path not in self._known:
+            path, _, name = path.rpartition("/")
+            missing.append(name)
+        found = self._known[path]
+        while missing:
+            name = missing.pop()
+            path = f"{path}/{name}" if path else name
+            found = self._merged(f"{folder}/{name}" for folder in found)
+            if len(self._known) >= _KNOWN:
+                self._known = {"": self._known[""]}
+            self._known[path] = found
+        return found
+
+    @staticmethod
+    def _merged(places: Iterable[str]) -> tuple[str, ...]:
+        """Those of the places, uppermost first, that make up one directory."""
+        found = []
+        for place in places:
+            try:
+                status = os.lstat(place)
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                break
+            found.append(place)
+            if is_opaque(place):
+                break
+        return tuple(found)
 
 
 def is_whiteout(status: os.stat_result) -> bool:

@@ -11,6 +11,7 @@ from lamina.base.gojson import encode
 from lamina.llb.codec import decode_definition
 from lamina.llb.gojson import message
 from lamina.solver.contract import CacheMap, Dependency
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,11 +66,8 @@ class BuildOperation:
             raise InvalidInput(f"no llb definition input {_INPUT} found")
         name = dict(self._op.attrs).get(_FILENAME) or _DEFAULT_FILE
         tree = self._pool.tree(inputs[wanted.input], context.cancel)
-        path, status = tree.find(name, follow=True)
-        if status.st_size > _LIMIT:
-            raise InvalidInput(f"{name} is larger than {_LIMIT >> 20} MiB")
-        with open(tree.real(path), "rb") as file:
-            definition = decode_definition(file.read())
+        path, _ = tree.find(name, follow=True)
+        definition = decode_definition(read_regular(tree.real(path), _LIMIT))
         depth = _depth.get() + 1
         if depth > _DEEPEST:
             raise InvalidInput(f"build ops are nested more than {_DEEPEST} deep")

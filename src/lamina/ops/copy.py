@@ -22,6 +22,18 @@ class Owner(NamedTuple):
     gid: int
 
 
+class _Level:
+    """A directory of the source that is being copied, and where to."""
+
+    __slots__ = ("children", "path", "status", "target")
+
+    def __init__(self, path: str, status: os.stat_result | None, target: str, source: Tree) -> None:
+        self.path = path
+        self.status = status
+        self.target = target
+        self.children = iter(source.children(path))
+
+
 class Copier:
     """One copy action: from a tree, into a plan.
 
@@ -126,7 +138,7 @@ class Copier:
                 else:
                     self._put_directory(found, status, destination)
             # The folder that is copied into keeps its own mode, owner and time.
-            self._copy_children(found, destination, found, ())
+            self._copy_children(found, destination)
         else:
             self._copy_entry(found, status, destination)
 
@@ -134,43 +146,49 @@ class Copier:
         self._replaceable(destination, self._plan.lookup(destination), is_directory=True)
         self._plan.put(destination, self._planned(path, status))
 
-    def _copy_children(
-        self,
-        path: str,
-        destination: str,
-        top: str,
-        delayed: tuple[tuple[str, os.stat_result, str], ...],
-    ) -> None:
-        """Copy what is in a directory. `delayed` are parents made only if something lands there."""
-        self._cancel.check()
-        prefix = f"{destination}/" if destination else ""
-        for name, status in self._source.children(path):
-            child = f"{path}/{name}" if path else name
-            target = prefix + name
+    def _copy_children(self, top: str, destination: str) -> None:
+        """Copy what is in a directory."""
+        delayed: list[_Level] = []  # the lowest parents, made only if something lands in them
+        levels = [_Level(top, None, destination, self._source)]
+        while levels:
+            level = levels[-1]
+            name, status = next(level.children, ("", None))
+            if status is None:
+                if levels.pop() in delayed[-1:]:
+                    delayed.pop()
+                continue
+            child = f"{level.path}/{name}" if level.path else name
+            target = f"{level.target}/{name}" if level.target else name
             is_directory = stat.S_ISDIR(status.st_mode)
-            taken = self._filter is None or self._filter.takes(
-                child[len(top) + 1 :] if top else child
-            )
-            if not taken and not is_directory:
+            below_top = child[len(top) + 1 :] if top else child
+            if self._filter is not None and not self._filter.takes(below_top):
+                if is_directory:
+                    levels.append(self._enter(child, status, target))
+                    delayed.append(levels[-1])
                 continue
-            if not taken:
-                self._copy_children(child, target, top, (*delayed, (child, status, target)))
-                continue
-            for above, above_status, above_target in delayed:
-                known = self._plan.lookup(above_target)
-                if known is None or not known.is_directory:
-                    self._plan.put(above_target, self._planned(above, above_status))
-                else:
-                    bits = stat.S_IMODE(above_status.st_mode)
-                    self._plan.put(above_target, known._replace(mode=stat.S_IFDIR | bits))
-            delayed = ()
-            if is_directory:
-                inner = self._led_to(target) if child in self._implied else None
-                if inner is None:
-                    self._put_directory(child, status, target)
-                self._copy_children(child, target if inner is None else inner, top, ())
-            else:
+            self._make_delayed(delayed)
+            if not is_directory:
                 self._copy_entry(child, status, target)
+                continue
+            inner = self._led_to(target) if child in self._implied else None
+            if inner is None:
+                self._put_directory(child, status, target)
+            levels.append(self._enter(child, status, target if inner is None else inner))
+
+    def _enter(self, path: str, status: os.stat_result, target: str) -> _Level:
+        self._cancel.check()
+        return _Level(path, status, target, self._source)
+
+    def _make_delayed(self, delayed: list[_Level]) -> None:
+        for above in delayed:
+            assert above.status is not None
+            known = self._plan.lookup(above.target)
+            if known is None or not known.is_directory:
+                self._plan.put(above.target, self._planned(above.path, above.status))
+            else:
+                bits = stat.S_IMODE(above.status.st_mode)
+                self._plan.put(above.target, known._replace(mode=stat.S_IFDIR | bits))
+        delayed.clear()
 
     def _led_to(self, target: str) -> str | None:
         """The folder that the destination has at a path, or leads to from there, if it does."""

@@ -7,21 +7,31 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import FailedStep, InvalidInput, LaminaError, NotFound
+from lamina.base.errors import (
+    FailedStep,
+    InvalidInput,
+    LaminaError,
+    NotFound,
+    from_os_error,
+)
 from lamina.llb.check import action_order
 from lamina.ops.copy import Copier, Owner
 from lamina.ops.modes import parse_mode_change
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.refs.selection import contains_wildcard, expand_wildcard
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
     from lamina.refs.pool import RefPool
     from lamina.refs.tree import Tree
     from lamina.solver.contract import OpContext
+
+_DATABASE_LIMIT = 4 << 20
+_NO_ID = (1 << 32) - 1
 
 
 class FileActions:
@@ -189,15 +199,39 @@ class FileActions:
                 hint="use a number",
             )
         tree = self._pool.tree(inputs[user.by_name.input])
-        path = tree.resolve(f"etc/{database}")
-        if tree.lstat(path) is not None:
-            with open(tree.real(path), encoding="utf-8", errors="surrogateescape") as file:
-                for line in file:
-                    fields = line.rstrip("\n").split(":")
-                    if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
-                        group = fields[3] if len(fields) > 3 and fields[3].isdecimal() else "0"
-                        return int(fields[2]), int(group)
+        for fields in _rows(tree, database):
+            found = _number(fields, 2)
+            if fields[0] == name and found is not None:
+                return found, _number(fields, 3) or 0
         return None
+
+
+def _rows(tree: Tree, database: str) -> Iterator[list[str]]:
+    """The fields of each line of `etc/passwd` or `etc/group`; none if it is not there."""
+    path = tree.resolve(f"etc/{database}")
+    if tree.lstat(path) is None:
+        return
+    try:
+        data = read_regular(tree.real(path), _DATABASE_LIMIT)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"--chown: /etc/{database} of the image is no regular file of at most"
+            f" {_DATABASE_LIMIT >> 20} MiB",
+            hint="use numbers, or put a regular file there in a step before",
+        ) from error
+    except OSError as error:
+        raise from_os_error(error, f"read /etc/{database} of the image") from error
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+        yield line.split(":")
+
+
+def _number(fields: list[str], index: int) -> int | None:
+    """A user's or group's number among a line's fields, if it is one."""
+    text = fields[index] if index < len(fields) else ""
+    if not text.isascii() or not text.isdecimal() or len(text) > 10:
+        return None
+    number = int(text)
+    return number if number < _NO_ID else None
 
 
 def _shared(actions: Sequence[FileAction], inputs: int) -> set[int]:

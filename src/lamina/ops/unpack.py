@@ -5,11 +5,13 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import from_os_error
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import is_tar, plain
 from lamina.ops.copy import Copier
 from lamina.refs.selection import expand_wildcard
 from lamina.refs.tree import Tree
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from lamina.llb.op import CopyAction
@@ -41,7 +43,7 @@ def unpack_archives(
     for shown, real in matches:
         path = _archive(source, real)
         if path:
-            _unpack(path, pool, plan, action, owner, context)
+            _unpack(path, shown, pool, plan, action, owner, context)
             continue
         one = action._replace(src=f"/{shown}", allow_wildcard=False)
         Copier(source, plan, one, owner=owner, change=change, cancel=context.cancel).run()
@@ -60,6 +62,7 @@ def _archive(source: Tree, real: str) -> str:
 
 def _unpack(
     path: str,
+    shown: str,
     pool: RefPool,
     plan: FilePlan,
     action: CopyAction,
@@ -67,8 +70,20 @@ def _unpack(
     context: OpContext,
 ) -> None:
     staged = pool.snapshots.stage()
-    with open(path, "rb") as file:
-        applied = apply_layer(plain(file), staged.files, Whiteouts.REMOVE, context.cancel)
+    try:
+        with open(open_regular(path), "rb") as file:
+            applied = apply_layer(
+                plain(file),
+                staged.files,
+                Whiteouts.REMOVE,
+                context.cancel,
+                subject=f"archive /{shown}",
+            )
+    except BaseException as error:
+        pool.discard(staged)
+        if isinstance(error, OSError):
+            raise from_os_error(error, "read the archive") from error
+        raise
     inner = action._replace(
         src="/",
         allow_wildcard=False,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.refs.packing import verify_content
+from lamina.refs.packing import source_changed, verify_content
 from lamina.system.clone import clone_bytes
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.system.cancel import Cancellation
+
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Layout:
@@ -29,7 +32,7 @@ class Layout:
             for path in (*self._plan.removed, *self._plan.opaque):
                 target = self._target(path)
                 if os.path.isdir(target) and not os.path.islink(target):
-                    shutil.rmtree(target)
+                    remove_tree(target)
                 elif os.path.lexists(target):
                     os.unlink(target)
         entries = list(self._plan.in_order())
@@ -82,9 +85,11 @@ class Layout:
                 while view:
                     view = view[os.write(writer, view) :]
             else:
-                reader = os.open(planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                reader = os.open(planned.source, _READ)
                 try:
                     status = os.fstat(reader)
+                    if not stat.S_ISREG(status.st_mode):
+                        raise source_changed(planned)
                     clone_bytes(reader, writer)
                     if planned.digest:
                         verify_content(planned, target, status)

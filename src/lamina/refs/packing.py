@@ -7,9 +7,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Unavailable
+from lamina.base.errors import Unavailable, from_os_error
 from lamina.base.oci import Descriptor
-from lamina.layers.compression import decompressed
+from lamina.layers.decompression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
@@ -115,9 +115,12 @@ def plan_members(plan: FilePlan) -> Iterator[Member]:
 def _pack(
     members: Iterator[Member], blobs: BlobStore, compression: Compression, cancel: Cancellation
 ) -> Layer:
-    with blobs.create() as draft:
-        packed = pack(members, draft, compression, cancel)
-        draft.commit(packed.digest, packed.size)
+    try:
+        with blobs.create() as draft:
+            packed = pack(members, draft, compression, cancel)
+            draft.commit(packed.digest, packed.size)
+    except OSError as error:
+        raise from_os_error(error, "pack a layer") from error
     descriptor = Descriptor(compression.media_type(), packed.digest, packed.size)
     return Layer(descriptor, packed.diff_id, compression.recipe)
 
@@ -157,14 +160,15 @@ class PromisedContent:
         self._planned = planned
 
     def open(self) -> int:
-        return os.open(self._planned.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(self._planned.source, flags)
 
     def begin(self, status: os.stat_result) -> _Hash:
         return header_hash(status, link="", xattrs=read_xattrs(self._planned.source), owner=(0, 0))
 
     def check(self, hashed: _Hash | None) -> None:
         if hashed is None or f"sha256:{hashed.hexdigest()}" != self._planned.digest:
-            raise _changed(self._planned)
+            raise source_changed(self._planned)
 
 
 def verify_content(planned: PlannedFile, copy: str, status: os.stat_result) -> None:
@@ -174,10 +178,11 @@ def verify_content(planned: PlannedFile, copy: str, status: os.stat_result) -> N
         while chunk := file.read(1 << 20):
             hashed.update(chunk)
     if f"sha256:{hashed.hexdigest()}" != planned.digest:
-        raise _changed(planned)
+        raise source_changed(planned)
 
 
-def _changed(planned: PlannedFile) -> Unavailable:
+def source_changed(planned: PlannedFile) -> Unavailable:
+    """The error of a source that is not what its plan was made from."""
     return Unavailable(
         f"{planned.source} changed while the build was reading it", hint="build again"
     )

@@ -13,6 +13,7 @@ from lamina.base.errors import Internal, NotFound
 from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
 from lamina.system.cancel import Cancellation
+from lamina.system.directory import make_directory
 from lamina.system.flight import Flights
 from lamina.system.threads import in_parallel
 
@@ -203,9 +204,9 @@ class RefPool:
         return Ref(self.snapshots.commit(staged, parent.snapshot, description))
 
     def discard(self, staged: Staged) -> None:
-        import shutil
+        from lamina.system.removal import discard_tree
 
-        shutil.rmtree(staged.path, ignore_errors=True)
+        discard_tree(staged.path)
 
     def merge(self, refs: Sequence[Ref], cancel: Cancellation) -> Ref:
         """Stack the differences of all refs: later ones on top of earlier ones."""
@@ -390,7 +391,7 @@ class RefPool:
 
     def _mount_point(self) -> str:
         path = os.path.join(self._store.scratch, f"m-{os.urandom(4).hex()}")
-        os.mkdir(path, 0o755)
+        make_directory(path)
         return path
 
     def _lowers(self, snapshot: int | None, cancel: Cancellation | None) -> list[str]:

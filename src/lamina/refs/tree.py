@@ -123,15 +123,35 @@ class Tree:
 
     def _keeps(self, path: str) -> bool:
         """Whether an excluded directory has something that a later pattern brings back."""
-        return bool(self.children(path))
+        excluded = self._excluded
+        assert excluded is not None
+        todo = [path]
+        while todo:
+            at = todo.pop()
+            with os.scandir(self.real(at)) as entries:
+                for entry in entries:
+                    child = f"{at}/{entry.name}"
+                    is_directory = entry.is_dir(follow_symlinks=False)
+                    absent, below = excluded(child, is_directory)
+                    if not absent:
+                        return True
+                    if is_directory and not below:
+                        todo.append(child)
+        return False
 
     def walk(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
         """Everything below a directory, parents first, in the order of names."""
-        for name, status in self.children(path):
-            child = f"{path}/{name}" if path else name
+        levels = [(path, iter(self.children(path)))]
+        while levels:
+            above, children = levels[-1]
+            name, status = next(children, ("", None))
+            if status is None:
+                levels.pop()
+                continue
+            child = f"{above}/{name}" if above else name
             yield child, status
             if stat.S_ISDIR(status.st_mode):
-                yield from self.walk(child)
+                levels.append((child, iter(self.children(child))))
 
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
         """The digest of one entry: metadata and, for a file, content."""
@@ -148,23 +168,37 @@ class Tree:
         """The digest of an entry and, for a directory, of all that is below it."""
         if not stat.S_ISDIR(status.st_mode):
             return self.entry_digest(path, status)
-        known = self._directories.get(path)
-        if known is not None:
-            return known
-        parts = [b"\0", self.entry_digest(path, status).encode()]
-        prefix = f"{path}/" if path else ""
+        levels: list[_Hashed] = []
+        while path not in self._directories:
+            if not levels:
+                levels.append(_Hashed(path, status, self))
+            level = levels[-1]
+            if self._add_children(level, levels):
+                done = Digest("sha256:" + sha256(b"".join(level.parts)).hexdigest())
+                self._directories[level.path] = done
+                levels.pop()
+                if levels:
+                    levels[-1].parts.append(done.encode())
+        return self._directories[path]
+
+    def _add_children(self, level: _Hashed, levels: list[_Hashed]) -> bool:
+        """Go on with a directory's children; False at one that is a directory itself, whose own
+        level is put on top."""
+        prefix = f"{level.path}/" if level.path else ""
         cached = self._cache.get
-        for name, child_status in self.children(path):
+        for name, status in level.children:
             child = prefix + name
-            if stat.S_ISDIR(child_status.st_mode):
-                child_digest: str = self.digest(child, child_status)
-            else:
-                child_digest = cached(child, child_status) or self.entry_digest(child, child_status)
-            parts.append(b"\0" + os.fsencode(name))
-            parts.append(child_digest.encode())
-        digest = Digest("sha256:" + sha256(b"".join(parts)).hexdigest())
-        self._directories[path] = digest
-        return digest
+            level.parts.append(b"\0" + os.fsencode(name))
+            if stat.S_ISDIR(status.st_mode):
+                known = self._directories.get(child)
+                if known is None:
+                    levels.append(_Hashed(child, status, self))
+                    return False
+                level.parts.append(known.encode())
+                continue
+            digest = cached(child, status) or self.entry_digest(child, status)
+            level.parts.append(digest.encode())
+        return True
 
     def save_digests(self) -> None:
         """Keep what was learnt about files for the next build."""
@@ -177,3 +211,14 @@ class Tree:
         if status is None:
             raise NotFound(f'"/{path.strip("/")}": not found')
         return resolved, status
+
+
+class _Hashed:
+    """A directory on the way to its digest: what is hashed of it, and what is still to be."""
+
+    __slots__ = ("children", "parts", "path")
+
+    def __init__(self, path: str, status: os.stat_result, tree: Tree) -> None:
+        self.path = path
+        self.parts = [b"\0", tree.entry_digest(path, status).encode()]
+        self.children = iter(tree.children(path))

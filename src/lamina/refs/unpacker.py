@@ -45,7 +45,7 @@ class LayerUnpacker:
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> None:
         from lamina.layers.apply import Whiteouts, apply_layer
-        from lamina.layers.compression import decompressed
+        from lamina.layers.decompression import decompressed
         from lamina.layers.reader import HashingReader
 
         self.bring([layer.descriptor], cancel)

@@ -17,6 +17,7 @@ from lamina.api.message import first, receive, request_of
 from lamina.api.timestamp import at_nanoseconds
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
+from lamina.system.regular import open_regular_beneath
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
@@ -60,9 +61,10 @@ class _Stores:
 
     def read(self, call: ServerCall) -> None:
         request = request_of(call, api.ReadContentRequest, api.SCHEMA)
-        path = _blob(self._store(call), _digest(request.digest))
+        digest = _digest(request.digest)
+        path = f"blobs/{digest.algorithm}/{digest.hex}"
         try:
-            with open(path, "rb") as file:
+            with open(open_regular_beneath(self._store(call), path), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 if not 0 <= request.offset <= size or request.size < 0:
                     raise StatusError(Code.OUT_OF_RANGE, f"{request.digest} has {size} bytes")

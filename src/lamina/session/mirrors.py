@@ -14,12 +14,12 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import from_os_error
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ class Mirrors:
             # Out of sight first: what is half removed must not be taken for a mirror.
             gone = os.path.join(self._root, f".gone-{secrets.token_hex(8)}")
             os.rename(folder, gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            discard_tree(gone)
         finally:
             os.close(lock)
         return True
@@ -200,7 +200,7 @@ class Mirrors:
         return Mirror(folder, lock, info)
 
     def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
-        shutil.rmtree(mirror.tree, ignore_errors=True)
+        discard_tree(mirror.tree)
         _make_tree(mirror.tree)
         info = {**info, "boot": _boot(), "size": 0}
         _write_info(os.path.dirname(mirror.tree), info)
@@ -215,7 +215,7 @@ class Mirrors:
             return
         lock = _lock(folder)
         if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard_tree(folder)
             os.close(lock)
 
 

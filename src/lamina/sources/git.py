@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, Unsupported
@@ -12,6 +12,8 @@ from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
 from lamina.sources.git_command import GitAccess
+from lamina.system.clone import clone_tree
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,14 +140,24 @@ class GitSource:
             with self._pool.writable(Ref(), context.cancel) as (path, staged):
                 modified = os.stat(source).st_mtime_ns
                 for entry in os.listdir(source):
-                    shutil.move(os.path.join(source, entry), os.path.join(path, entry))
+                    _move(os.path.join(source, entry), os.path.join(path, entry))
                 os.utime(path, ns=(modified, modified))
             description = f"git snapshot for {remote.shown}#{self._url.ref}"
             return self._pool.commit(staged, Ref(), description)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            discard_tree(work)
 
     def _bundle(self, work: str, context: OpContext) -> Ref:
         with self._pool.writable(Ref(), context.cancel) as (path, staged):
             self.remote.write_bundle(os.path.join(path, "bundle"), work, context.cancel)
         return self._pool.commit(staged, Ref(), f"git bundle of {self.remote.shown}")
+
+
+def _move(source: str, target: str) -> None:
+    """Rename, or between file systems copy: the source's folder is about to go anyway."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        clone_tree(source, target)

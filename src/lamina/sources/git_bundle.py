@@ -13,6 +13,7 @@ from lamina.base.errors import Corrupt, InvalidInput
 from lamina.sources.blob import parse_blob_name
 from lamina.sources.git_command import GitFailed
 from lamina.sources.material import BlobMaterial
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from lamina.sources.blob import BlobName, BlobPlace
@@ -70,7 +71,7 @@ class GitBundle:
 
 def bundle_kind(file: str) -> str:
     """`sha1` or `sha256` by a bundle's header (git's `gitformat-bundle`); "" if it has none."""
-    with open(file, "rb") as bundle:
+    with open(open_regular(file), "rb") as bundle:
         signature = bundle.readline(32)
         if signature == b"# v2 git bundle\n":
             return "sha1"

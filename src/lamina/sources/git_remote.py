@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +11,9 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound
 from lamina.base.git_url import is_commit
 from lamina.sources.git_command import GitAccess, GitCommand, GitFailed
+from lamina.system.descent import walk_tree
 from lamina.system.locks import held
+from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -355,18 +356,15 @@ class GitRemote:
 
 
 def _set_times(root: str, seconds: int) -> None:
+    """Also of the folders: setting what is in one leaves its own time alone."""
     times = (seconds, seconds)
-    for folder, folders, files in os.walk(root, topdown=False):
-        for name in (*folders, *files):
-            os.utime(os.path.join(folder, name), times, follow_symlinks=False)
+    for visit in walk_tree(root):
+        os.utime(visit.name, times, dir_fd=visit.folder, follow_symlinks=False)
     os.utime(root, times)
 
 
 def _drop_git_directories(work: str) -> None:
     """The repository's own, and what submodules refer to theirs with."""
-    for folder, folders, files in os.walk(work):
-        if ".git" in folders:
-            shutil.rmtree(os.path.join(folder, ".git"))
-            folders.remove(".git")
-        if ".git" in files and folder != work:
-            os.unlink(os.path.join(folder, ".git"))
+    for visit in walk_tree(work):
+        if visit.name == ".git" and (visit.is_directory or visit.parents):
+            remove_tree(visit.name, dir_fd=visit.folder)

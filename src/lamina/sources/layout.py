@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.digest import parse_digest
-from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unsupported
+from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.oci import (
     ANNOTATION_REF_NAME,
     Descriptor,
@@ -22,6 +22,7 @@ from lamina.sources.image import (
     lowest_layers,
 )
 from lamina.stores.origins import Origin, OriginKind
+from lamina.system.regular import open_regular_beneath, read_regular
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from lamina.sources.material import Material
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
+
+
+_INDEX_LIMIT = 16 << 20
 
 
 class Layout(Protocol):
@@ -74,10 +78,12 @@ class FolderLayout:
     def target(self, cancel: Cancellation) -> Descriptor:
         path = os.path.join(self._folder, "index.json")
         try:
-            with open(path, "rb") as file:
-                index = parse_manifest(file.read(), "application/vnd.oci.image.index.v1+json")
+            data = read_regular(path, _INDEX_LIMIT)
         except FileNotFoundError:
             raise NotFound(f"{self._folder} is not an OCI layout: it has no index.json") from None
+        except OSError as error:
+            raise from_os_error(error, "read the layout") from error
+        index = parse_manifest(data, "application/vnd.oci.image.index.v1+json")
         if not isinstance(index, Index) or not index.manifests:
             raise Corrupt(f"{path} lists no image")
         if self._digest is not None:
@@ -194,9 +200,12 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
     """Bring a blob of a layout into the store, checked. Raises NotFound, Corrupt, Cancelled."""
     if blobs.has(descriptor.digest):
         return
-    path = os.path.join(folder, "blobs", descriptor.digest.algorithm, descriptor.digest.hex)
+    path = f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}"
     try:
-        with open(path, "rb") as file, blobs.ingest(descriptor, cancel) as writer:
+        with (
+            open(open_regular_beneath(folder, path), "rb") as file,
+            blobs.ingest(descriptor, cancel) as writer,
+        ):
             file.seek(writer.offset)
             while chunk := file.read(1 << 20):
                 cancel.check()
@@ -204,6 +213,8 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
             writer.commit()
     except FileNotFoundError:
         raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
+    except OSError as error:
+        raise from_os_error(error, "read the layout") from error
 
 
 def copy_lent(

@@ -18,6 +18,7 @@ from hashlib import sha256
 from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.system.directory import make_directory
 from lamina.system.locks import held
 
 if TYPE_CHECKING:
@@ -174,10 +175,8 @@ class CacheMountStore:
 
         The old one stays until the new one is whole, and until nobody uses it any more.
         """
-        import shutil
-
         fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
-        os.mkdir(fresh, 0o755)
+        make_directory(fresh)
         try:
             origin = seed(fresh)
             if origin is None:
@@ -192,7 +191,7 @@ class CacheMountStore:
             with self.locked(mount_id, move, cancel):
                 return True
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            _clear(fresh)
 
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
         """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
@@ -263,7 +262,7 @@ class CacheMountStore:
         if not os.path.isdir(folder):
             # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
             fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
-            os.mkdir(fresh, 0o755)
+            make_directory(fresh)
             origin = seed(fresh)
             if slot == 0:
                 # Only what is recorded here is held against the copies elsewhere.
@@ -318,6 +317,6 @@ class CacheMountStore:
 
 
 def _clear(folder: str) -> None:
-    import shutil
+    from lamina.system.removal import discard_tree
 
-    shutil.rmtree(folder, ignore_errors=True)
+    discard_tree(folder)

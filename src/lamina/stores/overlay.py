@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.system import mount
+from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ class OverlaySnapshotter:
             os.rmdir(view)
 
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
-        os.mkdir(staged.work, 0o711)
+        make_directory(staged.work, 0o711)
         if lowers:
             # The root of the difference shows instead of the roots below it.
             below = os.stat(lowers[-1])

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.errors import NotFound
+from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,8 +177,8 @@ class SnapshotStore:
     def stage(self) -> Staged:
         """Make an empty staged directory."""
         staged = Staged(os.path.join(self._store.scratch, os.urandom(4).hex()))
-        os.mkdir(staged.path, 0o711)
-        os.mkdir(staged.files, 0o755)
+        make_directory(staged.path, 0o711)
+        make_directory(staged.files)
         return staged
 
     def commit(self, staged: Staged, parent: int | None, description: str = "") -> int:

@@ -24,6 +24,7 @@ from lamina.base.errors import Unavailable, from_os_error
 from lamina.stores.blobs import BlobStore
 from lamina.stores.database import Database
 from lamina.stores.leases import Leases
+from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,8 @@ def open_store(root: str) -> Iterator[Store]:
     try:
         if not os.path.exists(os.path.join(root, "lock")):
             for folder in _FOLDERS:
-                os.makedirs(os.path.join(root, folder), mode=0o711, exist_ok=True)
+                os.makedirs(os.path.join(root, folder), exist_ok=True)
+                os.chmod(os.path.join(root, folder), 0o711)
             os.close(os.open(os.path.join(root, "lock"), os.O_CREAT | os.O_RDWR, 0o600))
         os.chmod(root, 0o711)
         _spend_reserve(root)
@@ -210,7 +212,7 @@ def _claim(tmp: str) -> tuple[str, int]:
         claim = os.open(scratch + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(claim, fcntl.LOCK_EX)
         if os.fstat(claim).st_nlink:
-            os.mkdir(scratch, 0o711)
+            make_directory(scratch, 0o711)
             return scratch, claim
         os.close(claim)  # somebody took it for a dead process's before it was locked
 
@@ -256,6 +258,6 @@ def _remove(folder: str) -> None:
     try:
         os.rmdir(folder)
     except OSError:
-        import shutil
+        from lamina.system.removal import discard_tree
 
-        shutil.rmtree(folder, ignore_errors=True)
+        discard_tree(folder)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import stat
+
+from lamina.system.removal import remove_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = 64
@@ -77,12 +77,4 @@ class Beneath:
             os.close(self._kept.pop(known))
         parent, _, name = path.rpartition("/")
         folder = self.directory(parent)
-        try:
-            os.unlink(name, dir_fd=folder)
-        except FileNotFoundError:
-            return
-        except (IsADirectoryError, PermissionError):
-            # Linux says EISDIR for a directory; POSIX allows EPERM.
-            if not stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-                raise
-            shutil.rmtree(name, dir_fd=folder)
+        remove_tree(name, dir_fd=folder)

@@ -77,37 +77,42 @@ def copy_metadata(source: str, status: os.stat_result, target: str) -> None:
 
 
 def clone_tree(source: str, target: str) -> None:
-    """Copy a whole tree to a new folder: links, hard links, devices, holes and times included."""
+    """Copy a file or a whole tree to a new name: links, hard links, devices, holes and times
+    included."""
     links: dict[tuple[int, int], str] = {}
-    _clone_node(source, target, os.lstat(source), links)
+    folders: list[tuple[str, str, os.stat_result]] = []
+    todo = [(source, target, os.lstat(source))]
+    while todo:
+        here, there, status = todo.pop()
+        if not stat.S_ISDIR(status.st_mode):
+            _clone_node(here, there, status, links)
+            continue
+        os.mkdir(there, 0o700)
+        folders.append((here, there, status))
+        with os.scandir(here) as entries:
+            todo.extend(
+                (entry.path, os.path.join(there, entry.name), entry.stat(follow_symlinks=False))
+                for entry in entries
+            )
+    for here, there, status in reversed(folders):
+        copy_metadata(here, status, there)
 
 
 def _clone_node(
     source: str, target: str, status: os.stat_result, links: dict[tuple[int, int], str]
 ) -> None:
     kind = stat.S_IFMT(status.st_mode)
-    if kind == stat.S_IFDIR:
-        os.mkdir(target, 0o700)
-        with os.scandir(source) as entries:
-            for entry in entries:
-                _clone_node(
-                    entry.path,
-                    os.path.join(target, entry.name),
-                    entry.stat(follow_symlinks=False),
-                    links,
-                )
-    else:
-        if status.st_nlink > 1:
-            first = links.setdefault((status.st_dev, status.st_ino), target)
-            if first is not target:
-                os.link(first, target, follow_symlinks=False)
-                return
-        if kind == stat.S_IFREG:
-            clone_file(source, target)
-        elif kind == stat.S_IFLNK:
-            os.symlink(os.readlink(source), target)
-        elif kind == stat.S_IFSOCK:
+    if status.st_nlink > 1:
+        first = links.setdefault((status.st_dev, status.st_ino), target)
+        if first is not target:
+            os.link(first, target, follow_symlinks=False)
             return
-        else:
-            os.mknod(target, status.st_mode, status.st_rdev)
+    if kind == stat.S_IFREG:
+        clone_file(source, target)
+    elif kind == stat.S_IFLNK:
+        os.symlink(os.readlink(source), target)
+    elif kind == stat.S_IFSOCK:
+        return
+    else:
+        os.mknod(target, status.st_mode, status.st_rdev)
     copy_metadata(source, status, target)

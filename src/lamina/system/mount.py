@@ -91,10 +91,10 @@ class ShortNames:
             yield self._links, [self._names.get(path) or self._add(path) for path in paths]
 
     def _begin(self) -> None:
-        import shutil
-
         if self._links:
-            shutil.rmtree(self._links, ignore_errors=True)
+            from lamina.system.removal import discard_tree
+
+            discard_tree(self._links)
         self._names.clear()
         self._generations += 1
         links = os.path.join(self._folder, str(self._generations))
@@ -174,9 +174,9 @@ def overlay_works(folder: str) -> bool:
     except Exception:
         return False
     finally:
-        import shutil
+        from lamina.system.removal import discard_tree
 
-        shutil.rmtree(base, ignore_errors=True)
+        discard_tree(base)
 
 
 def _overlay_options(lowers: Sequence[str], upper: str | None, work: str | None) -> str:

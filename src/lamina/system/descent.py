@@ -1,0 +1,146 @@
+"""Going down a directory tree and up again by descriptor, however deep it is.
+
+A path longer than PATH_MAX cannot be named in one piece, a recursive function ends at Python's
+own limit, and a descriptor for each level ends at the process's. So every step is relative to the
+directory before it, and only the lowest levels are held open: the way up leads through `..`,
+checked against the directory that was passed on the way down.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HELD = 32
+
+
+class _Level:
+    """A directory that was passed; `fd` is -1 once it is not held open any more."""
+
+    __slots__ = ("fd", "identity")
+
+    def __init__(self, fd: int, identity: tuple[int, int]) -> None:
+        self.fd = fd
+        self.identity = identity
+
+
+class Descent:
+    """Where one is in a tree: `fd` is the present directory's descriptor.
+
+    Closes with its `with` block. Raises OSError.
+    """
+
+    def __init__(self, path: str, *, dir_fd: int | None = None, follow: bool = False) -> None:
+        """Begin at a directory; with `follow`, at what a link to one leads to."""
+        flags = _DIRECTORY & ~os.O_NOFOLLOW if follow else _DIRECTORY
+        self.fd = os.open(path, flags, dir_fd=dir_fd)
+        self._above: list[_Level] = []
+
+    def __enter__(self) -> Descent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for fd in (self.fd, *(level.fd for level in self._above[-_HELD:])):
+            if fd >= 0:
+                os.close(fd)
+        self._above.clear()
+        self.fd = -1
+
+    @property
+    def depth(self) -> int:
+        """How many levels below the beginning."""
+        return len(self._above)
+
+    def enter(self, name: str) -> None:
+        """Go down into a real directory. On an error nothing has changed."""
+        fd = os.open(name, _DIRECTORY, dir_fd=self.fd)
+        try:
+            self._above.append(_Level(self.fd, _identity(self.fd)))
+        except BaseException:
+            os.close(fd)
+            raise
+        self.fd = fd
+        if len(self._above) > _HELD:
+            far = self._above[-_HELD - 1]
+            if far.fd >= 0:
+                os.close(far.fd)
+                far.fd = -1
+
+    def leave(self) -> None:
+        """Go up again. Raises OSError (ESTALE) if the directory was moved elsewhere meanwhile."""
+        level = self._above[-1]
+        if level.fd < 0:
+            fd = os.open("..", _DIRECTORY, dir_fd=self.fd)
+            if _identity(fd) != level.identity:
+                os.close(fd)
+                raise OSError(errno.ESTALE, "the folder was moved while it was walked")
+            level.fd = fd
+        self._above.pop()
+        os.close(self.fd)
+        self.fd = level.fd
+
+
+class Visit(NamedTuple):
+    """Something in a tree. `folder` is the descriptor of the directory that it is in, and
+    `parents` are the names that lead there; both are only good until the walk goes on."""
+
+    folder: int
+    name: str
+    status: os.stat_result
+    parents: list[str]
+
+    @property
+    def path(self) -> str:
+        """Relative to the walk's root."""
+        return "/".join((*self.parents, self.name))
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+def walk_tree(root: str, *, max_depth: int | None = None) -> Iterator[Visit]:
+    """Everything below a directory, folders before what is in them, by the bytes of names.
+
+    What vanishes on the way is left out. With `max_depth`, folders that many levels below the
+    root are told of, but not what is in them. Raises OSError.
+    """
+    parents: list[str] = []
+    with Descent(root, follow=True) as descent:
+        levels = [iter(_names(descent.fd))]
+        while levels:
+            name = next(levels[-1], None)
+            if name is None:
+                levels.pop()
+                if levels:
+                    descent.leave()
+                    parents.pop()
+                continue
+            try:
+                status = os.lstat(name, dir_fd=descent.fd)
+            except FileNotFoundError:
+                continue
+            yield Visit(descent.fd, name, status, parents)
+            if not stat.S_ISDIR(status.st_mode) or descent.depth + 1 == max_depth:
+                continue
+            try:
+                descent.enter(name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            parents.append(name)
+            levels.append(iter(_names(descent.fd)))
+
+
+def _names(folder: int) -> list[str]:
+    return sorted(os.listdir(folder), key=os.fsencode)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
