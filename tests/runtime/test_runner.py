@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DRIVER = """
@@ -25,10 +26,14 @@ from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
 from lamina.runtime.runner import OciRunner, find_runtime
 from lamina.system.cancel import Cancellation
-from lamina.system.mount import private_namespace
+from lamina.system.mount import mount, private_namespace
 private_namespace()
 hide_hybrid_hierarchy()
 request = json.load(sys.stdin)
+if request.get("hierarchy"):
+    os.system("umount -R /sys/fs/cgroup")
+    if request["hierarchy"] == "v2":
+        mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
 out, err = [], []
 cancel = Cancellation()
 if request.get("cancel_after"):
@@ -382,3 +387,74 @@ def test_a_device_that_the_machine_has_lost(run: Any, tmp_path: Path) -> None:
     assert done["error"] == "not found"
     assert "/dev/no-such-device is not there" in done["reason"]
     assert not [name for name in done["scratch"] if name.startswith("lamina-")]
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A block device of the host, as (its content's file, its minor number)."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"host".ljust(1 << 16, b"\0"))
+    device = subprocess.check_output(["losetup", "--find", "--show", str(disk)], text=True).strip()
+    try:
+        yield disk, int(device.removeprefix("/dev/loop"))
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+TOUCH_DEVICE = (
+    "mknod /d b 7 {}; dd if=/d bs=4 count=1 2>/dev/null | cat; echo bad > /d;"
+    "mknod /log c 1 11; cat /log;"
+    "for name in null zero full random urandom tty; do ls /dev/$name; done;"
+    "echo x > /dev/null && dd if=/dev/zero bs=3 count=1 2>/dev/null | cat"
+)
+USUAL = "".join(f"/dev/{name}\n" for name in ("null", "zero", "full", "random", "urandom", "tty"))
+
+
+def test_a_step_opens_no_device_of_the_host(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    disk, minor = loop
+    answer = run("sh", "-c", TOUCH_DEVICE.format(minor))
+    assert answer["out"] == USUAL + "\0\0\0"
+    assert answer["err"].count("Operation not permitted") == 2  # the disk and the kernel's log
+    assert disk.read_bytes()[:4] == b"host"
+
+
+def test_device_rules_on_cgroup_version_2(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    answer = run("sh", "-c", TOUCH_DEVICE.format(loop[1]), hierarchy="v2")
+    if "error" in answer:  # crun wants CAP_SYS_RESOURCE, unless locked memory is unlimited
+        assert (answer["error"], answer["out"]) == ("unsupported", "")
+        assert "cannot restrict the devices of a step" in answer["reason"]
+    else:
+        assert answer["out"] == USUAL + "\0\0\0"
+    assert loop[0].read_bytes()[:4] == b"host"
+
+
+def test_no_step_runs_without_device_rules(run: Any) -> None:
+    answer = run("sh", "-c", "echo ran", hierarchy="none")
+    assert "error" in answer
+    assert answer["out"] == ""
+
+
+def test_an_insecure_step_opens_devices(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    script = f"mknod /d b 7 {loop[1]}; dd if=/d bs=4 count=1 2>/dev/null | cat"
+    assert run("sh", "-c", script, insecure=True)["out"] == "host"
+
+
+def test_a_cdi_device_opens_nothing_but_itself(
+    run: Any, tmp_path: Path, loop: tuple[Path, int]
+) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    node = {"path": "/dev/disk", "type": "b", "major": 7, "minor": loop[1], "permissions": "r"}
+    device = {"name": "d", "containerEdits": {"deviceNodes": [node]}}
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"kind": "vendor.example/disk", "devices": [device]}))
+    script = (
+        "dd if=/dev/disk bs=4 count=1 2>/dev/null | cat; echo bad > /dev/disk;"
+        "mknod /log c 1 11; cat /log"
+    )
+    answer = run("sh", "-c", script, specs=[str(spec)])
+    assert answer["out"] == "host"
+    assert answer["err"].count("Operation not permitted") == 2
+    assert loop[0].read_bytes()[:4] == b"host"

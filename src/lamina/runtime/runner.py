@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 # Mount points that stay where a command has run, as with BuildKit.
 _OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
 _SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
+_NO_DEVICE_RULES = ("RLIM_MEMLOCK", "devices.deny", "mountpoint for devices")
 _TOOLS = ("setpriv", "unshare", "sh")
 _STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -306,6 +307,10 @@ class _Bundle:
         return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
 
     @property
+    def _name(self) -> str:
+        return os.path.basename(self._binary)
+
+    @property
     def _log(self) -> str:
         return os.path.join(self._folder, "log")
 
@@ -326,7 +331,13 @@ class _Bundle:
     def _explain(self, complaint: str, code: int) -> ExitStatus:
         command = self._process.args[0] if self._process.args else ""
         last = complaint.splitlines()[-1]
-        if "not found" in last or "No such file or directory" in last:
+        if any(mark in last for mark in _NO_DEVICE_RULES):
+            raise Unsupported(
+                f"{self._name} cannot restrict the devices of a step: {last}",
+                hint="mount the devices cgroup, or cgroup version 2; crun there needs unlimited"
+                " locked memory (ulimit -l unlimited), runc does not",
+            )
+        if "exec" in last and ("not found" in last or "o such file or directory" in last):
             raise NotFound(
                 f'the command "{command}" is not in the image: {last}',
                 hint="check its spelling and PATH; a script also needs its #! interpreter",
@@ -344,7 +355,7 @@ class _Bundle:
         if "cwd" in last or "chdir" in last:
             raise InvalidInput(f"the working directory cannot be entered: {last}")
         raise Internal(
-            f"{os.path.basename(self._binary)} failed (status {code}): {complaint}",
+            f"{self._name} failed (status {code}): {complaint}",
             hint="the container was not started; is this machine allowed to run containers?",
         )
 

@@ -296,9 +296,19 @@ def _resources(sandbox: Sandbox) -> dict[str, Any]:
         resources["memory"] = memory
     if cpu:
         resources["cpu"] = cpu
-    if sandbox.insecure:
-        resources["devices"] = [{"allow": True, "access": "rwm"}]
+    resources["devices"] = [_device_rule(sandbox)]
     return resources
+
+
+def _device_rule(sandbox: Sandbox) -> dict[str, Any]:
+    """The rule that comes before those of CDI devices.
+
+    A step has CAP_MKNOD, as with BuildKit, and may make a node of any device; the device cgroup
+    keeps it from opening one. crun and runc add rules of their own for null, zero, full, random,
+    urandom, tty, console, ptmx and the pts, and do not start a container whose rules they cannot
+    apply.
+    """
+    return {"allow": sandbox.insecure, "access": "rwm"}
 
 
 def _held(wanted: tuple[str, ...]) -> list[str]:
