@@ -72,27 +72,6 @@ except LaminaError as error:
     assert in_namespace(script, str(tmp_path)) == "unsupported\n"
 
 
-def test_binds(tmp_path: Path) -> None:
-    for name in ("source", "target"):
-        (tmp_path / name).mkdir()
-    script = """
-base = sys.argv[1]
-bind(base + "/source", base + "/target", readonly=True)
-try:
-    open(base + "/target/file", "w")
-except OSError as error:
-    print(error.strerror)
-unmount(base + "/target")
-open(base + "/target/file", "w").close()
-try:
-    unmount(base + "/target")
-except LaminaError as error:
-    print(error.kind)
-"""
-    assert in_namespace(script, str(tmp_path)).splitlines()[0] == "Read-only file system"
-    assert os.listdir(tmp_path / "target") == ["file"]
-
-
 def test_mounts_die_with_their_process(tmp_path: Path) -> None:
     script = 'mount("tmpfs", sys.argv[1], "tmpfs"); os.kill(os.getpid(), 9)'
     done = subprocess.run([sys.executable, "-c", PRELUDE + script, str(tmp_path)])

@@ -72,7 +72,7 @@ class OciRunner:
 
     Args:
         binary: path of crun or runc.
-        scratch: this process's own folder; holds bundles and the runtime's state.
+        scratch: a folder of a private tmpfs, as secrets are in bundles and the runtime's state.
         cache: a folder that outlives this process, for the compiled seccomp filter.
     """
 
@@ -253,7 +253,7 @@ class _Bundle:
         self._process = process
         self._cgroup = group_below(sandbox.cgroup_parent)
         identity = find_identity(sandbox.rootfs, process.user)
-        os.mkdir(self._folder, 0o711)
+        os.mkdir(self._folder, 0o700)
         files = write_network_files(self._folder, sandbox)
         spec = make_spec(
             process,
@@ -275,7 +275,9 @@ class _Bundle:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 raise
             places += places_of(sandbox.devices)
-        with open(os.path.join(self._folder, "config.json"), "w", encoding="utf-8") as file:
+        config = os.path.join(self._folder, "config.json")
+        fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
             file.write(json.dumps(spec))
         self._rootfs = sandbox.rootfs
         self._memory = sandbox.resources.memory
@@ -299,7 +301,8 @@ class _Bundle:
         command = [
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
-            *("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
+            *("unshare", "--pid", "--fork", "--kill-child=KILL"),
+            *("--mount-proc", "--propagation", "slave", "--"),
             self._binary,
             *("--root", self._state, "--log", self._log),
             *("run", "--bundle", self._folder, self._id),

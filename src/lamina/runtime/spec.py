@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.runtime.contract import BindMount, Network, TmpfsMount
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.users import beneath
+from lamina.system.mount_tree import supports_mount_setattr
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
@@ -261,8 +262,17 @@ def _mount(mount: BindMount | TmpfsMount, rootfs: str) -> dict[str, Any]:
         "destination": mount.target,
         "type": "bind",
         "source": mount.source,
-        "options": ["rbind", "ro" if mount.readonly else "rw"],
+        "options": _bind_options(mount),
     }
+
+
+def _bind_options(mount: BindMount) -> list[str]:
+    if not mount.recursive:
+        return ["bind", "ro" if mount.readonly else "rw"]
+    if not mount.readonly:
+        return ["rbind", "rw"]
+    # `ro` alone would leave writable what is mounted below.
+    return ["rbind", "rro" if supports_mount_setattr() else "ro"]
 
 
 def _tmpfs_mode(mount: TmpfsMount, rootfs: str) -> int:
