@@ -30,9 +30,7 @@ _PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 
 
 @contextmanager
-def shown(
-    pool: RefPool, ref: Ref, path: str, folder: str, cancel: Cancellation
-) -> Iterator[str]:
+def shown(pool: RefPool, ref: Ref, path: str, folder: str, cancel: Cancellation) -> Iterator[str]:
     """What is at `path` of a client's folder, at a place in `folder`, for the length of the block.
 
     Raises NotFound.
