@@ -112,7 +112,7 @@ class MountTable:
                             )
                         )
                     case MountType.SECRET:
-                        bound = self._secret(mount, stack)
+                        bound = self._secret(mount, stack, cancel)
                         if bound is not None:
                             mounts.append(bound)
                     case MountType.SSH:
@@ -214,18 +214,18 @@ class MountTable:
 
         return seed
 
-    def _secret(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+    def _secret(self, mount: Mount, stack: ExitStack, cancel: Cancellation) -> BindMount | None:
         from lamina.runtime.contract import BindMount
 
         secret = mount.secret
         assert secret is not None
-        value = self._session.secret(secret.id)
+        value = self._session.secret(secret.id, cancel)
         if value is None:
             if secret.optional:
                 return None
             raise NotFound(
                 f"secret {secret.id}: not found",
-                hint=f"pass it: --secret id={secret.id},src=FILE (or env=VAR)",
+                hint=secret_hint(secret.id),
             )
         path = os.path.join(self._scratch, os.urandom(8).hex())
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
@@ -260,6 +260,14 @@ class MountTable:
             path = os.path.join(self._scratch, os.urandom(8).hex())
             socket = stack.enter_context(relayed(socket, path, *wanted))
         return BindMount(socket, mount.dest)
+
+
+def secret_hint(secret_id: str) -> str:
+    """What to do where a secret is missing."""
+    return (
+        f"pass it: --secret id={secret_id},src=FILE (or env=VAR); a pipe from which nothing comes"
+        " is no secret"
+    )
 
 
 def is_change(mount: Mount) -> bool:
