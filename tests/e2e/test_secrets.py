@@ -86,7 +86,7 @@ def test_it_is_on_no_disk_also_after_a_kill(build: subprocess.Popen[str], lamina
         time.sleep(0.02)
     assert not running("sleep 54331")
     assert files_with_the_value(lamina.root, "/dev/shm", "/run") == []
-    assert os.listdir(lamina.root / "tmp" / "private") == []
+    assert os.listdir(lamina.root / "private") == []
 
 
 def test_it_is_in_no_list_of_processes(build: subprocess.Popen[str]) -> None:

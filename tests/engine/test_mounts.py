@@ -185,7 +185,7 @@ def test_a_socket_that_appears_later_cannot_be_connected_to(
 ) -> None:
     def use(bench: Bench) -> str:
         ref, cancel = Ref(local=Tree(str(context), owner=(0, 0))), Cancellation()
-        private = bench.engine.store.path("tmp", "private")
+        private = bench.engine.store.path("private")
         with (
             shown(bench.engine.pool, ref, "", private, cancel) as place,
             socket.socket(socket.AF_UNIX) as listener,
@@ -315,7 +315,7 @@ def test_nothing_stays_mounted(with_engine: WithEngine, context: Path) -> None:
 
         before = points()
         bench.tree(marshal(edge.output()), folders={"tools": "/bin", "ctx": str(context)})
-        private = bench.engine.store.path("tmp", "private")
+        private = bench.engine.store.path("private")
         return before == points(), sorted(os.listdir(private))
 
     assert with_engine(use) == (True, ["runtime"])

@@ -48,7 +48,8 @@ sandbox = Sandbox(request["rootfs"], tuple(BindMount(*m) for m in request.get("b
     extra_hosts=(("db", "10.0.0.9"),), hostname=request.get("hostname", ""),
     readonly=request.get("readonly", False), shm_size=request.get("shm", 0),
     rlimits=tuple(Rlimit(*limit) for limit in request.get("rlimits", ())),
-    resources=Resources(memory=request.get("memory", 0)))
+    resources=Resources(memory=request.get("memory", 0)),
+    cgroup_parent=request.get("cgroup_parent", ""))
 sandbox = sandbox._replace(devices=tuple(edit for path in request.get("specs", ())
     for device in read_spec(path) for edit in device.edits))
 sandbox = sandbox._replace(mounts=(*sandbox.mounts,
@@ -261,6 +262,7 @@ def test_cancelling_waits_for_those_that_write_nothing(run: Any) -> None:
 
 @pytest.mark.parametrize("after", [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.3])
 def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
+    before = groups()
     run("sleep", "54323", killed_after=after)
     for _ in range(200):
         if not running("sleep 54323"):
@@ -272,12 +274,18 @@ def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
         "private_namespace(); hide_hybrid_hierarchy(); sweep_cgroups()"
     )
     subprocess.run([sys.executable, "-c", private], check=True)
-    left = [
-        name
-        for name in glob.glob("/sys/fs/cgroup/**/lamina/*", recursive=True)
-        if name.count("-") == 3 and not os.path.exists(f"/proc/{name.split('-')[1]}")
-    ]
+    left = [name for name in groups() - before if not os.path.exists(f"/proc/{owner_of(name)}")]
     assert left == []
+
+
+def groups() -> set[str]:
+    """All groups of lamina's, whosever they are: other tests may run at the same time."""
+    found = glob.glob("/sys/fs/cgroup/**/lamina/*", recursive=True)
+    return {name for name in found if name.count("-") == 3}
+
+
+def owner_of(group: str) -> str:
+    return group.split("-")[1]
 
 
 ATTACH = """
@@ -458,3 +466,18 @@ def test_a_cdi_device_opens_nothing_but_itself(
     assert answer["out"] == "host"
     assert answer["err"].count("Operation not permitted") == 2
     assert loop[0].read_bytes()[:4] == b"host"
+
+
+def test_folders_above_a_group_go_with_it(run: Any) -> None:
+    """But for those that were there before."""
+    kept = f"lamina-test-{os.getpid()}"
+    hierarchies = [os.path.dirname(name) for name in glob.glob("/sys/fs/cgroup/*/cgroup.procs")]
+    assert hierarchies
+    os.mkdir(f"{hierarchies[0]}/{kept}")
+    try:
+        answer = run("cat", "/proc/1/cgroup", cgroup_parent=f"/{kept}/a/b")
+        assert answer["code"] == 0, answer
+        assert glob.glob(f"/sys/fs/cgroup/*/{kept}") == [f"{hierarchies[0]}/{kept}"]
+        assert glob.glob(f"/sys/fs/cgroup/*/{kept}/*/") == []
+    finally:
+        os.rmdir(f"{hierarchies[0]}/{kept}")

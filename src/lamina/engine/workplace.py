@@ -22,7 +22,7 @@ class Workplace:
         self._root = root
         self._wanted = snapshotter
         self.overlay = False
-        self.tmpfs = os.path.join(root, "tmp", "private")
+        self.tmpfs = os.path.join(root, "private")
 
     def enter(self) -> None:
         """Take a private mount namespace and see whether overlayfs works in the store.

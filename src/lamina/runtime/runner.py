@@ -22,6 +22,7 @@ from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenie
 from lamina.runtime.cgroups import (
     group_below,
     killed_for_memory,
+    make_group,
     remove_cgroup,
     sweep_cgroups,
 )
@@ -279,6 +280,8 @@ class _Bundle:
         fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
             file.write(json.dumps(spec))
+        if sandbox.cgroup_parent:
+            make_group(self._cgroup)
         self._rootfs = sandbox.rootfs
         self._memory = sandbox.resources.memory
         make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
