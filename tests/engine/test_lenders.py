@@ -42,12 +42,12 @@ def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path:
     lent = Lent(secrets=(SecretSpec("s", path=str(tmp_path / "secret")),))
     present = EmbeddedSession({"context": str(tmp_path)}, lent)
     for both in (of(absent, present), of(present, absent)):
-        assert both.secret("s") == b"value"
+        assert both.secret("s", Cancellation()) == b"value"
         assert both.folder("context", FolderRequest(), Cancellation()).path == str(tmp_path)
 
 
 ASKS: dict[str, Callable[[Lenders], object]] = {
-    "secret": lambda lenders: lenders.secret("s"),
+    "secret": lambda lenders: lenders.secret("s", Cancellation()),
     "agent": lambda lenders: lenders.ssh_socket("default"),
     "folder": lambda lenders: lenders.folder("context", FolderRequest(), Cancellation()),
     "upload": lambda lenders: list(lenders.upload("h", "/p", Cancellation())),

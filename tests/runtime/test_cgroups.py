@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import glob
+import os
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import pytest
 
 from lamina.base.errors import InvalidInput
-from lamina.runtime.cgroups import group_below
+from lamina.runtime.cgroups import group_below, make_group, remove_cgroup, sweep_cgroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -28,3 +37,55 @@ def test_where_a_step_goes(parent: str, place: str) -> None:
 def test_what_is_no_path() -> None:
     with pytest.raises(InvalidInput):
         group_below("a\0b")
+
+
+@pytest.fixture
+def place() -> Iterator[str]:
+    """A parent of groups that is not there yet."""
+    name = f"/lamina-test-{os.getpid()}"
+    yield name
+    for folder in glob.glob(f"/sys/fs/cgroup/**{name}/**/", recursive=True)[::-1]:
+        os.rmdir(folder)
+
+
+def folders(place: str) -> set[str]:
+    """The paths below a parent, of whatever hierarchies have them."""
+    found = glob.glob(f"/sys/fs/cgroup/*{place}/**/", recursive=True)
+    return {folder.rstrip("/").partition(place)[2] for folder in found}
+
+
+def test_the_last_group_takes_the_folders_above_it_away(place: str) -> None:
+    first, second = group_below(f"{place}/a/b"), group_below(f"{place}/a")
+    make_group(first)
+    make_group(second)
+    assert {"/a", "/a/b"} < folders(place)
+    remove_cgroup(first)
+    assert folders(place) == {"", "/a", second.removeprefix(place)}
+    remove_cgroup(second)
+    assert folders(place) == set()
+
+
+def test_groups_of_other_pid_namespaces_go_when_they_are_old_and_empty(place: str) -> None:
+    names = {
+        kind: f"{place}/1-{os.getpid()}-{number}-abc"
+        for number, kind in enumerate(("old", "used", "new"))
+    }
+    for path in names.values():
+        make_group(f"{path}/run")
+    member = subprocess.Popen(["sleep", "60"])
+    try:
+        for folder in glob.glob(f"/sys/fs/cgroup/*{names['used']}/run/cgroup.procs"):
+            # Version 1's cpuset takes nobody before it is told of processors.
+            with suppress(OSError), open(folder, "w") as file:
+                file.write(str(member.pid))
+        for kind in ("old", "used"):
+            for folder in glob.glob(f"/sys/fs/cgroup/*{names[kind]}"):
+                os.utime(folder, (1, 1))
+        sweep_cgroups(place)
+        left = folders(place)
+        assert names["old"].removeprefix(place) not in left
+        for kind in ("used", "new"):
+            assert names[kind].removeprefix(place) + "/run" in left
+    finally:
+        member.kill()
+        member.wait()

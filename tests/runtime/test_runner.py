@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DRIVER = """
@@ -25,10 +26,14 @@ from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
 from lamina.runtime.runner import OciRunner, find_runtime
 from lamina.system.cancel import Cancellation
-from lamina.system.mount import private_namespace
+from lamina.system.mount import mount, private_namespace
 private_namespace()
 hide_hybrid_hierarchy()
 request = json.load(sys.stdin)
+if request.get("hierarchy"):
+    os.system("umount -R /sys/fs/cgroup")
+    if request["hierarchy"] == "v2":
+        mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
 out, err = [], []
 cancel = Cancellation()
 if request.get("cancel_after"):
@@ -43,7 +48,8 @@ sandbox = Sandbox(request["rootfs"], tuple(BindMount(*m) for m in request.get("b
     extra_hosts=(("db", "10.0.0.9"),), hostname=request.get("hostname", ""),
     readonly=request.get("readonly", False), shm_size=request.get("shm", 0),
     rlimits=tuple(Rlimit(*limit) for limit in request.get("rlimits", ())),
-    resources=Resources(memory=request.get("memory", 0)))
+    resources=Resources(memory=request.get("memory", 0)),
+    cgroup_parent=request.get("cgroup_parent", ""))
 sandbox = sandbox._replace(devices=tuple(edit for path in request.get("specs", ())
     for device in read_spec(path) for edit in device.edits))
 sandbox = sandbox._replace(mounts=(*sandbox.mounts,
@@ -256,6 +262,7 @@ def test_cancelling_waits_for_those_that_write_nothing(run: Any) -> None:
 
 @pytest.mark.parametrize("after", [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.3])
 def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
+    before = groups()
     run("sleep", "54323", killed_after=after)
     for _ in range(200):
         if not running("sleep 54323"):
@@ -267,12 +274,18 @@ def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
         "private_namespace(); hide_hybrid_hierarchy(); sweep_cgroups()"
     )
     subprocess.run([sys.executable, "-c", private], check=True)
-    left = [
-        name
-        for name in glob.glob("/sys/fs/cgroup/**/lamina/*", recursive=True)
-        if name.count("-") == 3 and not os.path.exists(f"/proc/{name.split('-')[1]}")
-    ]
+    left = [name for name in groups() - before if not os.path.exists(f"/proc/{owner_of(name)}")]
     assert left == []
+
+
+def groups() -> set[str]:
+    """All groups of lamina's, whosever they are: other tests may run at the same time."""
+    found = glob.glob("/sys/fs/cgroup/**/lamina/*", recursive=True)
+    return {name for name in found if name.count("-") == 3}
+
+
+def owner_of(group: str) -> str:
+    return group.split("-")[1]
 
 
 ATTACH = """
@@ -382,3 +395,89 @@ def test_a_device_that_the_machine_has_lost(run: Any, tmp_path: Path) -> None:
     assert done["error"] == "not found"
     assert "/dev/no-such-device is not there" in done["reason"]
     assert not [name for name in done["scratch"] if name.startswith("lamina-")]
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A block device of the host, as (its content's file, its minor number)."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(b"host".ljust(1 << 16, b"\0"))
+    device = subprocess.check_output(["losetup", "--find", "--show", str(disk)], text=True).strip()
+    try:
+        yield disk, int(device.removeprefix("/dev/loop"))
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+TOUCH_DEVICE = (
+    "mknod /d b 7 {}; dd if=/d bs=4 count=1 2>/dev/null | cat; echo bad > /d;"
+    "mknod /log c 1 11; cat /log;"
+    "for name in null zero full random urandom tty; do ls /dev/$name; done;"
+    "echo x > /dev/null && dd if=/dev/zero bs=3 count=1 2>/dev/null | cat"
+)
+USUAL = "".join(f"/dev/{name}\n" for name in ("null", "zero", "full", "random", "urandom", "tty"))
+
+
+def test_a_step_opens_no_device_of_the_host(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    disk, minor = loop
+    answer = run("sh", "-c", TOUCH_DEVICE.format(minor))
+    assert answer["out"] == USUAL + "\0\0\0"
+    assert answer["err"].count("Operation not permitted") == 2  # the disk and the kernel's log
+    assert disk.read_bytes()[:4] == b"host"
+
+
+def test_device_rules_on_cgroup_version_2(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    answer = run("sh", "-c", TOUCH_DEVICE.format(loop[1]), hierarchy="v2")
+    if "error" in answer:  # crun wants CAP_SYS_RESOURCE, unless locked memory is unlimited
+        assert (answer["error"], answer["out"]) == ("unsupported", "")
+        assert "cannot restrict the devices of a step" in answer["reason"]
+    else:
+        assert answer["out"] == USUAL + "\0\0\0"
+    assert loop[0].read_bytes()[:4] == b"host"
+
+
+def test_no_step_runs_without_device_rules(run: Any) -> None:
+    answer = run("sh", "-c", "echo ran", hierarchy="none")
+    assert "error" in answer
+    assert answer["out"] == ""
+
+
+def test_an_insecure_step_opens_devices(run: Any, loop: tuple[Path, int]) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    script = f"mknod /d b 7 {loop[1]}; dd if=/d bs=4 count=1 2>/dev/null | cat"
+    assert run("sh", "-c", script, insecure=True)["out"] == "host"
+
+
+def test_a_cdi_device_opens_nothing_but_itself(
+    run: Any, tmp_path: Path, loop: tuple[Path, int]
+) -> None:
+    (run.rootfs / "bin" / "mknod").symlink_to("busybox")
+    node = {"path": "/dev/disk", "type": "b", "major": 7, "minor": loop[1], "permissions": "r"}
+    device = {"name": "d", "containerEdits": {"deviceNodes": [node]}}
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"kind": "vendor.example/disk", "devices": [device]}))
+    script = (
+        "dd if=/dev/disk bs=4 count=1 2>/dev/null | cat; echo bad > /dev/disk;"
+        "mknod /log c 1 11; cat /log"
+    )
+    answer = run("sh", "-c", script, specs=[str(spec)])
+    assert answer["out"] == "host"
+    assert answer["err"].count("Operation not permitted") == 2
+    assert loop[0].read_bytes()[:4] == b"host"
+
+
+def test_folders_above_a_group_go_with_it(run: Any) -> None:
+    """But for those that were there before."""
+    kept = f"lamina-test-{os.getpid()}"
+    hierarchies = [os.path.dirname(name) for name in glob.glob("/sys/fs/cgroup/*/cgroup.procs")]
+    assert hierarchies
+    os.mkdir(f"{hierarchies[0]}/{kept}")
+    try:
+        answer = run("cat", "/proc/1/cgroup", cgroup_parent=f"/{kept}/a/b")
+        assert answer["code"] == 0, answer
+        assert glob.glob(f"/sys/fs/cgroup/*/{kept}") == [f"{hierarchies[0]}/{kept}"]
+        assert glob.glob(f"/sys/fs/cgroup/*/{kept}/*/") == []
+    finally:
+        os.rmdir(f"{hierarchies[0]}/{kept}")

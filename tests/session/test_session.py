@@ -50,7 +50,7 @@ class Client:
             raise NotFound(f"no folder {name}")
         return LentFolder(str(self.folders[name]))
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         if secret_id == "forbidden":
             raise PermissionDenied("not for you")
         return self.secrets.get(secret_id)
@@ -173,13 +173,13 @@ def test_secrets(daemon: Daemon) -> None:
     client = Client()
     client.secrets = {"token": b"\0\xff", "empty": b"", "big": b"x" * (500 * 1024 + 1)}
     with opened(daemon, client) as session:
-        assert session.secret("token") == b"\0\xff"
-        assert session.secret("empty") == b""
-        assert session.secret("missing") is None
+        assert session.secret("token", Cancellation()) == b"\0\xff"
+        assert session.secret("empty", Cancellation()) == b""
+        assert session.secret("missing", Cancellation()) is None
         with pytest.raises(PermissionDenied, match="not for you"):
-            session.secret("forbidden")
+            session.secret("forbidden", Cancellation())
         with pytest.raises(InvalidInput):
-            session.secret("big")
+            session.secret("big", Cancellation())
 
 
 def test_an_ssh_agent(daemon: Daemon, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_waiting_for_a_session(daemon: Daemon) -> None:
     with opened(daemon, Client()), daemon.table.lent("context:s", Cancellation()) as session:
         assert session.id == "s"
     with daemon.table.lent("", Cancellation()) as nobody:
-        assert nobody.secret("x") is None
+        assert nobody.secret("x", Cancellation()) is None
         assert nobody.ssh_socket("default") is None
         assert nobody.login("x") is None
         with pytest.raises(NotFound):
@@ -311,7 +311,7 @@ def test_waiting_for_a_session(daemon: Daemon) -> None:
 def test_an_id_is_taken_once(daemon: Daemon) -> None:
     with opened(daemon, Client()), open_session(daemon.channel, {}, "s") as second:
         assert second.wait(5)
-        assert daemon.table.get("s", Cancellation()).secret("x") is None
+        assert daemon.table.get("s", Cancellation()).secret("x", Cancellation()) is None
     with daemon.channel.open(control.SESSION) as call, pytest.raises(StatusError) as caught:
         call.receive()
     assert caught.value.code is Code.INVALID_ARGUMENT
@@ -341,7 +341,7 @@ def test_a_client_that_goes_while_it_is_asked(daemon: Daemon, tmp_path: Path) ->
     assert [type(error) for error in failures] == [Unavailable]
     assert session.closed
     with pytest.raises(Unavailable):
-        session.secret("x")
+        session.secret("x", Cancellation())
 
 
 def test_cancelling_a_fetch(daemon: Daemon) -> None:

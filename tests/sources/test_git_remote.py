@@ -40,7 +40,7 @@ class Client:
         self._agent = agent
         self.asked: list[str] = []
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         self.asked.append(secret_id)
         return self._secrets.get(secret_id)
 

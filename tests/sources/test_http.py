@@ -95,7 +95,7 @@ class Client:
         self.pins = pins or BuildPins()
         self.session = self
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         return self._secrets.get(secret_id)
 
 

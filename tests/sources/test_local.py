@@ -33,7 +33,7 @@ class Client:
     ) -> LentFolder:
         return self._folder
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         return None
 
     def ssh_socket(self, agent_id: str) -> str | None:

@@ -72,27 +72,6 @@ except LaminaError as error:
     assert in_namespace(script, str(tmp_path)) == "unsupported\n"
 
 
-def test_binds(tmp_path: Path) -> None:
-    for name in ("source", "target"):
-        (tmp_path / name).mkdir()
-    script = """
-base = sys.argv[1]
-bind(base + "/source", base + "/target", readonly=True)
-try:
-    open(base + "/target/file", "w")
-except OSError as error:
-    print(error.strerror)
-unmount(base + "/target")
-open(base + "/target/file", "w").close()
-try:
-    unmount(base + "/target")
-except LaminaError as error:
-    print(error.kind)
-"""
-    assert in_namespace(script, str(tmp_path)).splitlines()[0] == "Read-only file system"
-    assert os.listdir(tmp_path / "target") == ["file"]
-
-
 def test_mounts_die_with_their_process(tmp_path: Path) -> None:
     script = 'mount("tmpfs", sys.argv[1], "tmpfs"); os.kill(os.getpid(), 9)'
     done = subprocess.run([sys.executable, "-c", PRELUDE + script, str(tmp_path)])
@@ -120,3 +99,39 @@ def test_short_names_are_made_once_and_not_kept_for_ever(
         assert os.readlink(os.path.join(later, third[0])) == paths[3]
         assert os.listdir(later) == third
     assert os.listdir(tmp_path / "names") == [os.path.basename(later)]
+
+
+PROPAGATION = """
+import subprocess, sys, time
+from lamina.system.mount import *
+base = sys.argv[1]
+mount("tmpfs", base + "/host", "tmpfs")
+child = subprocess.Popen([sys.executable, "-c", '''
+import sys
+from lamina.system.mount import *
+base = sys.argv[1]
+private_namespace()
+mount("tmpfs", base + "/own", "tmpfs")
+print("entered", flush=True)
+sys.stdin.readline()
+print(open("/proc/self/mountinfo").read())
+''', base], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+assert child.stdout.readline() == "entered\\n"
+print("own" if base + "/own" in open("/proc/self/mountinfo").read() else "nothing")
+unmount(base + "/host")
+print("kept" if base + "/host" in child.communicate("go")[0] else "unmounted")
+"""
+
+
+def test_a_host_s_unmounting_is_followed_and_nothing_gets_out(tmp_path: Path) -> None:
+    for name in ("host", "own"):
+        (tmp_path / name).mkdir()
+    # The host is played by a namespace whose mounts are shared, as systemd makes them.
+    command = ["unshare", "--mount", "--propagation", "shared", sys.executable, "-c", PROPAGATION]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout == "nothing\nunmounted\n", done.stderr
+
+
+def test_a_private_tmpfs_is_root_s(tmp_path: Path) -> None:
+    script = "private_tmpfs(sys.argv[1]); print(oct(os.stat(sys.argv[1]).st_mode & 0o777))"
+    assert in_namespace(script, str(tmp_path)) == "0o700\n"

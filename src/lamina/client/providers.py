@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.client.secret import LentSecret
 from lamina.session.contract import LentFolder
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from lamina.client.ssh_keys import KeyAgent
     from lamina.session.contract import ContentStore, FolderRequest
     from lamina.system.cancel import Cancellation
-
-_MAX_SECRET = 500 << 10
 
 
 class EmbeddedSession:
@@ -30,7 +29,7 @@ class EmbeddedSession:
 
     def __init__(self, folders: Mapping[str, str], lent: Lent) -> None:
         self._folders = folders
-        self._secrets = {secret.id: secret for secret in lent.secrets}
+        self._secrets = {spec.id: LentSecret(spec) for spec in lent.secrets}
         self._agents = {agent.id: agent for agent in lent.ssh}
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
@@ -62,21 +61,9 @@ class EmbeddedSession:
             )
         return LentFolder(path)
 
-    def secret(self, secret_id: str) -> bytes | None:
-        spec = self._secrets.get(secret_id)
-        if spec is None:
-            return None
-        if spec.env:
-            value = os.environ.get(spec.env)
-            return None if value is None else os.fsencode(value)
-        try:
-            with open(spec.path, "rb") as file:
-                data = file.read(_MAX_SECRET + 1)
-        except OSError as error:
-            raise from_os_error(error, f'read the secret "{secret_id}"') from error
-        if len(data) > _MAX_SECRET:
-            raise InvalidInput(f'the secret "{secret_id}" is larger than 500 KiB')
-        return data
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
+        secret = self._secrets.get(secret_id)
+        return None if secret is None else secret.value(cancel)
 
     def ssh_socket(self, agent_id: str) -> str | None:
         spec = self._agents.get(agent_id)

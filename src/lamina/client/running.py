@@ -53,7 +53,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
                 ),
                 Sandbox(
                     rootfs,
-                    tuple(BindMount(*volume) for volume in request.volumes),
+                    tuple(BindMount(*volume, recursive=True) for volume in request.volumes),
                     readonly=request.readonly,
                     hostname=request.hostname,
                     network=Network(request.network),

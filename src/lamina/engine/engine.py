@@ -79,7 +79,7 @@ class Engine:
 
     Args:
         overlay: whether the store's snapshots are overlayfs differences.
-        tmpfs: a folder on tmpfs for secrets.
+        tmpfs: a folder for secrets and the bundles of steps, on a private tmpfs.
         hosts: how registries are reached; by default what the machine's files say.
     """
 
@@ -99,6 +99,7 @@ class Engine:
         self.images = ImageTable(store.database)
         self.cache_mounts = CacheMountStore(store)
         self._hosts = hosts
+        self._tmpfs = tmpfs
         self._making = threading.Lock()
         self.registries = Registries(self.hosts, policy.logins, policy.transfers)
         self._runtime: Runtime | None = None
@@ -180,7 +181,7 @@ class Engine:
                 hide_hybrid_hierarchy()
                 settings = self.policy.runtime or RuntimeSettings()
                 binary = find_runtime(settings.binary)
-                runner = OciRunner(binary, self.store.scratch, self.store.root)
+                runner = OciRunner(binary, self._tmpfs, self.store.root)
                 self._runtime = runner
                 if settings != RuntimeSettings():
                     from lamina.runtime.configured import ConfiguredRuntime

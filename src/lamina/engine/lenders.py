@@ -95,8 +95,8 @@ class Lenders:
     def content(self, store: str) -> ContentStore:
         return self._first(lambda session: session.content(store))
 
-    def secret(self, secret_id: str) -> bytes | None:
-        return first_known(self._sessions(), lambda session: session.secret(secret_id))
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
+        return first_known(self._sessions(), lambda session: session.secret(secret_id, cancel))
 
     def ssh_socket(self, agent_id: str) -> str | None:
         return first_known(self._sessions(), lambda session: session.ssh_socket(agent_id))

@@ -10,7 +10,8 @@ from lamina.base.errors import InvalidInput, LaminaError, Unsupported
 class Workplace:
     """Whether this process may mount, found out once.
 
-    `overlay` and `tmpfs` (a folder on tmpfs for secrets) hold after `enter`.
+    `overlay` and `tmpfs` (a folder for secrets and what tells of them, on a tmpfs that this
+    process and its children alone see) hold after `enter`.
 
     Args:
         root: the store's folder.
@@ -21,7 +22,7 @@ class Workplace:
         self._root = root
         self._wanted = snapshotter
         self.overlay = False
-        self.tmpfs = "/dev/shm"
+        self.tmpfs = os.path.join(root, "private")
 
     def enter(self) -> None:
         """Take a private mount namespace and see whether overlayfs works in the store.
@@ -33,6 +34,8 @@ class Workplace:
 
         try:
             mount.private_namespace()
+            os.makedirs(self.tmpfs, mode=0o700, exist_ok=True)
+            mount.private_tmpfs(self.tmpfs)
         except LaminaError as error:
             error.hint = error.hint or "run lamina as root"
             raise

@@ -21,8 +21,13 @@ def relayed(agent: str, path: str, uid: int, gid: int, mode: int) -> Iterator[st
     It and its connections end with the block. Raises OSError.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder, name = os.path.split(path)
     try:
-        listener.bind(path)
+        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            listener.bind(f"/proc/self/fd/{fd}/{name}")  # a socket's path has 107 bytes at most
+        finally:
+            os.close(fd)
         os.chown(path, uid, gid)
         os.chmod(path, mode)
         listener.listen()

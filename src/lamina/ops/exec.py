@@ -24,7 +24,7 @@ from lamina.llb.op import (
     NetMode,
     SecurityMode,
 )
-from lamina.ops.mounts import is_change
+from lamina.ops.mounts import is_change, secret_hint
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, digest_selection, outermost
 from lamina.solver.contract import CacheMap, Dependency
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext, Result
+    from lamina.system.cancel import Cancellation
 
 _FULL = 1 << 20
 _ANY: dict[str, Any] = {
@@ -112,7 +113,7 @@ class ExecOperation:
         op = self._op
         meta = op.meta
         assert meta is not None
-        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env())
+        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env(context.cancel))
         committed = False
         with self._mounts.prepare(op, inputs, context.cancel) as prepared:
             try:
@@ -203,14 +204,14 @@ class ExecOperation:
 
         return Dependency(selector, digest)
 
-    def _secret_env(self) -> tuple[str, ...]:
+    def _secret_env(self, cancel: Cancellation) -> tuple[str, ...]:
         entries = []
         for secret in self._op.secret_env:
-            value = self._session.secret(secret.id)
+            value = self._session.secret(secret.id, cancel)
             if value is None and not secret.optional:
                 raise NotFound(
                     f'secret "{secret.id}" is not known',
-                    hint=f"pass it: --secret id={secret.id},src=FILE or env=VAR",
+                    hint=secret_hint(secret.id),
                 )
             # As with BuildKit, one that is not given is empty, not absent.
             entries.append(f"{secret.name}={(value or b'').decode('utf-8', 'surrogateescape')}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.llb.op import NO_INPUT, NO_OUTPUT, CacheSharing, MountType
 from lamina.refs.ref import Ref
 
@@ -54,7 +55,7 @@ class MountTable:
     """Prepares the mounts of execs.
 
     Args:
-        tmpfs: a folder on tmpfs for secrets, so that they never reach a disk.
+        scratch: a folder of a private tmpfs, for secrets and as places to mount on.
         restore: fills a new cache mount with what another machine's has.
     """
 
@@ -63,13 +64,13 @@ class MountTable:
         pool: RefPool,
         caches: CacheMountStore,
         session: Session,
-        tmpfs: str,
+        scratch: str,
         restore: Restore | None = None,
     ) -> None:
         self._pool = pool
         self._caches = caches
         self._session = session
-        self._tmpfs = tmpfs
+        self._scratch = scratch
         self._restore = restore
 
     @contextmanager
@@ -100,7 +101,7 @@ class MountTable:
                         source = self._bind(mount, inputs, stack, changes, cancel)
                         mounts.append(BindMount(source, mount.dest, mount.readonly))
                     case MountType.CACHE:
-                        source = _beneath(folders[index], mount.selector)
+                        source = self._part(folders[index], mount.selector, stack, make=True)
                         mounts.append(BindMount(source, mount.dest, mount.readonly))
                     case MountType.TMPFS:
                         mounts.append(
@@ -111,7 +112,7 @@ class MountTable:
                             )
                         )
                     case MountType.SECRET:
-                        bound = self._secret(mount, stack)
+                        bound = self._secret(mount, stack, cancel)
                         if bound is not None:
                             mounts.append(bound)
                     case MountType.SSH:
@@ -131,18 +132,40 @@ class MountTable:
         cancel: Cancellation,
     ) -> str:
         ref = inputs[mount.input] if mount.input != NO_INPUT else Ref()
-        if mount.readonly:
-            tree = self._pool.bindable(ref, cancel)
-            return tree.real(tree.resolve(mount.selector)) if mount.selector else tree.root
-        ref = self._pool.owned(ref, cancel)
-        path, staged = stack.enter_context(self._pool.writable(ref, cancel))
-        changes.append(Change(mount.dest, mount.output, staged, ref))
-        if mount.selector.strip("/"):
-            from lamina.refs.tree import Tree
+        if mount.readonly and ref.local is not None:
+            from lamina.ops.context_bind import shown
 
-            tree = Tree(path)
-            return tree.real(tree.find(mount.selector, follow=True)[0])
-        return path
+            return stack.enter_context(
+                shown(self._pool, ref, mount.selector, self._scratch, cancel)
+            )
+        if mount.readonly:
+            path = self._pool.bindable(ref, cancel).root
+        else:
+            ref = self._pool.owned(ref, cancel)
+            path, staged = stack.enter_context(self._pool.writable(ref, cancel))
+            changes.append(Change(mount.dest, mount.output, staged, ref))
+        return self._part(path, mount.selector, stack)
+
+    def _part(self, root: str, selector: str, stack: ExitStack, *, make: bool = False) -> str:
+        """What is at `selector` of a folder, mounted at a place that no step can change.
+
+        Args:
+            make: make it a folder, if it is missing.
+
+        Raises NotFound.
+        """
+        if not selector.strip("/"):
+            return root
+        from lamina.system.mount_tree import make_folder_in_root, mounted, open_in_root
+
+        try:
+            fd = (make_folder_in_root if make else open_in_root)(root, selector)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                raise NotFound(f'"/{selector.strip("/")}": not found') from error
+            raise from_os_error(error, f"open the mount's source {selector}") from error
+        stack.callback(os.close, fd)
+        return stack.enter_context(mounted(fd, self._scratch))
 
     def _cache_folders(
         self, op: ExecOp, inputs: Sequence[Ref], stack: ExitStack, cancel: Cancellation
@@ -191,20 +214,20 @@ class MountTable:
 
         return seed
 
-    def _secret(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+    def _secret(self, mount: Mount, stack: ExitStack, cancel: Cancellation) -> BindMount | None:
         from lamina.runtime.contract import BindMount
 
         secret = mount.secret
         assert secret is not None
-        value = self._session.secret(secret.id)
+        value = self._session.secret(secret.id, cancel)
         if value is None:
             if secret.optional:
                 return None
             raise NotFound(
                 f"secret {secret.id}: not found",
-                hint=f"pass it: --secret id={secret.id},src=FILE (or env=VAR)",
+                hint=secret_hint(secret.id),
             )
-        path = os.path.join(self._tmpfs, os.urandom(8).hex())
+        path = os.path.join(self._scratch, os.urandom(8).hex())
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
         stack.callback(os.unlink, path)
         try:
@@ -234,9 +257,17 @@ class MountTable:
         if wanted != (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)):
             from lamina.ops.agent_relay import relayed
 
-            path = os.path.join(self._tmpfs, os.urandom(8).hex())
+            path = os.path.join(self._scratch, os.urandom(8).hex())
             socket = stack.enter_context(relayed(socket, path, *wanted))
         return BindMount(socket, mount.dest)
+
+
+def secret_hint(secret_id: str) -> str:
+    """What to do where a secret is missing."""
+    return (
+        f"pass it: --secret id={secret_id},src=FILE (or env=VAR); a pipe from which nothing comes"
+        " is no secret"
+    )
 
 
 def is_change(mount: Mount) -> bool:
@@ -251,15 +282,3 @@ def _cache_name(mount: Mount) -> str:
 def _lock_order(mount: Mount) -> tuple[str, int]:
     """By name; of one name, first who wants it for himself."""
     return _cache_name(mount), -int(mount.cache.sharing) if mount.cache is not None else 0
-
-
-def _beneath(folder: str, selector: str) -> str:
-    """A sub-folder of a cache mount, made if it is missing."""
-    if not selector.strip("/"):
-        return folder
-    from lamina.refs.tree import Tree
-
-    tree = Tree(folder)
-    path = tree.real(tree.resolve(selector))
-    os.makedirs(path, exist_ok=True)
-    return path

@@ -7,6 +7,7 @@ import stat
 import threading
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from lamina.base.errors import Internal, NotFound
@@ -155,25 +156,36 @@ class RefPool:
         return self._views.run(ref.snapshot, lambda: self._view(ref, cancel), cancel)
 
     def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
-        """A view that can be shown inside a container, without what the client ignores."""
-        if ref.local is None or not ref.local.filtered:
-            return self.tree(ref, cancel)
-        return self.tree(self.copied(ref, cancel), cancel)
+        """A view whose files are on disk just as a step may see them."""
+        return self.tree(self.owned(ref, cancel), cancel)
 
-    def copied(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
-        """A state of this store with the content of a client's folder."""
+    def copied(self, ref: Ref, cancel: Cancellation | None = None, path: str = "") -> Ref:
+        """A state of this store with the content of a client's folder.
+
+        Args:
+            path: what of it alone is wanted, in the folders that it is in; no link leads there.
+        """
         from lamina.refs.plan import FilePlan, plan_entry
 
-        assert ref.local is not None
+        tree = ref.local
+        assert tree is not None
         plan = FilePlan(None)
         links: dict[tuple[int, int], str] = {}
-        for path, status in ref.local.walk(""):
-            planned = plan_entry(ref.local, path, status)
-            first = path
+        parts = path.split("/") if path else []
+        above = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+        found = ((name, status) for name in above if (status := tree.lstat(name)) is not None)
+        for name, status in chain(found, self._below(tree, path)):
+            planned = plan_entry(tree, name, status)
+            first = name
             if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
-                first = links.setdefault((status.st_dev, status.st_ino), path)
-            plan.entries[path] = planned if first == path else planned.linked(first)
-        return self.commit_plan(plan, Ref(), f"local source for {ref.local.name}")
+                first = links.setdefault((status.st_dev, status.st_ino), name)
+            plan.entries[name] = planned if first == name else planned.linked(first)
+        return self.commit_plan(plan, Ref(), f"local source for {tree.name}")
+
+    @staticmethod
+    def _below(tree: Tree, path: str) -> Iterable[tuple[str, os.stat_result]]:
+        status = tree.lstat(path)
+        return tree.walk(path) if status is not None and stat.S_ISDIR(status.st_mode) else ()
 
     def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
         """The same as a state of this store, to build on."""

@@ -5,6 +5,10 @@
 The name tells whose group it is, so that what a killed lamina left can be told from what one
 that still runs is about to use. The middle level outlives the runtime's own tidying, as it is
 there that version 2 still tells of processes killed for want of memory.
+
+Where a client wants its groups elsewhere, the folders on the way that had to be made are marked
+with an extended attribute, and are removed with the last group below them. Those that were there
+before may have limits that somebody set: they stay.
 """
 
 from __future__ import annotations
@@ -13,12 +17,17 @@ import os
 import posixpath
 import signal
 import time
+from contextlib import suppress
 
 from lamina.base.errors import InvalidInput
 
 PARENT = "/lamina"
 _ROOT = "/sys/fs/cgroup"
 _PATIENCE = 2.0
+_ABANDONED = 600.0
+"""Seconds after which an empty group whose owner cannot be looked up is nobody's."""
+_MADE_BY_US = "trusted.lamina.made"
+_ATTEMPTS = 10
 
 
 def hide_hybrid_hierarchy() -> None:
@@ -39,6 +48,32 @@ def hide_hybrid_hierarchy() -> None:
 def group_below(parent: str) -> str:
     """A new group's path below `parent`, "" for lamina's own. Raises InvalidInput."""
     return posixpath.join(_place(parent), owned_name())
+
+
+def make_group(path: str) -> None:
+    """Make a group with the folders above it; what cannot be made is left to the runtime."""
+    above = posixpath.dirname(path)
+    for hierarchy in _hierarchies():
+        if not _is_cgroup(hierarchy):
+            continue
+        for _ in range(_ATTEMPTS):
+            try:
+                _make_marked(hierarchy, above)
+                os.mkdir(hierarchy + path, 0o755)
+            except FileNotFoundError:
+                continue  # somebody removed an empty folder on the way
+            except OSError:
+                pass
+            break
+
+
+def _make_marked(hierarchy: str, path: str) -> None:
+    parts = path.strip("/").split("/")
+    for depth in range(1, len(parts) + 1):
+        folder = f"{hierarchy}/{'/'.join(parts[:depth])}"
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o755)
+            os.setxattr(folder, _MADE_BY_US, b"1")
 
 
 def _place(parent: str) -> str:
@@ -83,8 +118,9 @@ def killed_for_memory(path: str, limit: int) -> bool:
 def remove_cgroup(path: str) -> None:
     """Remove a container's groups in every hierarchy, killing what is still in them."""
     for hierarchy in _hierarchies():
-        if os.path.exists(f"{hierarchy}/cgroup.procs"):
+        if _is_cgroup(hierarchy):
             _remove(hierarchy + path)
+            _remove_marked(hierarchy, posixpath.dirname(path))
         else:
             # What stands in for `unified` is a plain folder that the runtime wrote files to.
             import shutil
@@ -93,7 +129,11 @@ def remove_cgroup(path: str) -> None:
 
 
 def sweep_cgroups(parent: str = "") -> None:
-    """End and remove what dead lamina processes left below `parent`, "" for lamina's own."""
+    """End and remove what dead lamina processes left below `parent`, "" for lamina's own.
+
+    Processes of other pid namespaces cannot be looked up. Their groups are removed if they are
+    empty and old: one that is in use has members, and the kernel keeps it.
+    """
     place = _place(parent)
     namespace = _pid_namespace()
     for hierarchy in _hierarchies():
@@ -103,10 +143,32 @@ def sweep_cgroups(parent: str = "") -> None:
             continue
         for name in names:
             owner = name.split("-")
-            if len(owner) != 4 or owner[0] != namespace or not owner[1].isdecimal():
+            if len(owner) != 4 or not owner[1].isdecimal():
                 continue
-            if _start_time(int(owner[1])) != owner[2]:
-                _remove(f"{hierarchy}{place}/{name}")
+            path = f"{hierarchy}{place}/{name}"
+            if owner[0] != namespace:
+                _remove_abandoned(path)
+            elif _start_time(int(owner[1])) != owner[2]:
+                _remove(path)
+        _remove_marked(hierarchy, place)
+
+
+def _remove_abandoned(path: str) -> None:
+    with suppress(OSError):
+        if os.stat(path).st_mtime + _ABANDONED < time.time():
+            _removed(path)
+
+
+def _remove_marked(hierarchy: str, path: str) -> None:
+    """Remove a folder that lamina made, and those above it, as long as they are empty."""
+    with suppress(OSError):
+        while path.strip("/") and os.getxattr(hierarchy + path, _MADE_BY_US):
+            os.rmdir(hierarchy + path)
+            path = posixpath.dirname(path)
+
+
+def _is_cgroup(folder: str) -> bool:
+    return os.path.exists(f"{folder}/cgroup.procs")
 
 
 def _hierarchies() -> list[str]:

@@ -32,11 +32,15 @@ class Process(NamedTuple):
 
 
 class BindMount(NamedTuple):
-    """A file or folder of the host at `target`; `source` must exist."""
+    """A file or folder of the host at `target`; `source` must exist.
+
+    `recursive` shows what is mounted below it too, `readonly` as far as the kernel can (5.12).
+    """
 
     source: str
     target: str
     readonly: bool = False
+    recursive: bool = False
 
 
 class TmpfsMount(NamedTuple):

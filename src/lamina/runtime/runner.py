@@ -22,6 +22,7 @@ from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenie
 from lamina.runtime.cgroups import (
     group_below,
     killed_for_memory,
+    make_group,
     remove_cgroup,
     sweep_cgroups,
 )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 # Mount points that stay where a command has run, as with BuildKit.
 _OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
 _SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
+_NO_DEVICE_RULES = ("RLIM_MEMLOCK", "devices.deny", "mountpoint for devices")
 _TOOLS = ("setpriv", "unshare", "sh")
 _STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -71,7 +73,7 @@ class OciRunner:
 
     Args:
         binary: path of crun or runc.
-        scratch: this process's own folder; holds bundles and the runtime's state.
+        scratch: a folder of a private tmpfs, as secrets are in bundles and the runtime's state.
         cache: a folder that outlives this process, for the compiled seccomp filter.
     """
 
@@ -252,7 +254,7 @@ class _Bundle:
         self._process = process
         self._cgroup = group_below(sandbox.cgroup_parent)
         identity = find_identity(sandbox.rootfs, process.user)
-        os.mkdir(self._folder, 0o711)
+        os.mkdir(self._folder, 0o700)
         files = write_network_files(self._folder, sandbox)
         spec = make_spec(
             process,
@@ -274,8 +276,12 @@ class _Bundle:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 raise
             places += places_of(sandbox.devices)
-        with open(os.path.join(self._folder, "config.json"), "w", encoding="utf-8") as file:
+        config = os.path.join(self._folder, "config.json")
+        fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
             file.write(json.dumps(spec))
+        if sandbox.cgroup_parent:
+            make_group(self._cgroup)
         self._rootfs = sandbox.rootfs
         self._memory = sandbox.resources.memory
         make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
@@ -298,12 +304,17 @@ class _Bundle:
         command = [
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
-            *("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
+            *("unshare", "--pid", "--fork", "--kill-child=KILL"),
+            *("--mount-proc", "--propagation", "slave", "--"),
             self._binary,
             *("--root", self._state, "--log", self._log),
             *("run", "--bundle", self._folder, self._id),
         ]
         return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
+
+    @property
+    def _name(self) -> str:
+        return os.path.basename(self._binary)
 
     @property
     def _log(self) -> str:
@@ -326,7 +337,13 @@ class _Bundle:
     def _explain(self, complaint: str, code: int) -> ExitStatus:
         command = self._process.args[0] if self._process.args else ""
         last = complaint.splitlines()[-1]
-        if "not found" in last or "No such file or directory" in last:
+        if any(mark in last for mark in _NO_DEVICE_RULES):
+            raise Unsupported(
+                f"{self._name} cannot restrict the devices of a step: {last}",
+                hint="mount the devices cgroup, or cgroup version 2; crun there needs unlimited"
+                " locked memory (ulimit -l unlimited), runc does not",
+            )
+        if "exec" in last and ("not found" in last or "o such file or directory" in last):
             raise NotFound(
                 f'the command "{command}" is not in the image: {last}',
                 hint="check its spelling and PATH; a script also needs its #! interpreter",
@@ -344,7 +361,7 @@ class _Bundle:
         if "cwd" in last or "chdir" in last:
             raise InvalidInput(f"the working directory cannot be entered: {last}")
         raise Internal(
-            f"{os.path.basename(self._binary)} failed (status {code}): {complaint}",
+            f"{self._name} failed (status {code}): {complaint}",
             hint="the container was not started; is this machine allowed to run containers?",
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.runtime.contract import BindMount, Network, TmpfsMount
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.users import beneath
+from lamina.system.mount_tree import supports_mount_setattr
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
@@ -261,8 +262,17 @@ def _mount(mount: BindMount | TmpfsMount, rootfs: str) -> dict[str, Any]:
         "destination": mount.target,
         "type": "bind",
         "source": mount.source,
-        "options": ["rbind", "ro" if mount.readonly else "rw"],
+        "options": _bind_options(mount),
     }
+
+
+def _bind_options(mount: BindMount) -> list[str]:
+    if not mount.recursive:
+        return ["bind", "ro" if mount.readonly else "rw"]
+    if not mount.readonly:
+        return ["rbind", "rw"]
+    # `ro` alone would leave writable what is mounted below.
+    return ["rbind", "rro" if supports_mount_setattr() else "ro"]
 
 
 def _tmpfs_mode(mount: TmpfsMount, rootfs: str) -> int:
@@ -296,9 +306,19 @@ def _resources(sandbox: Sandbox) -> dict[str, Any]:
         resources["memory"] = memory
     if cpu:
         resources["cpu"] = cpu
-    if sandbox.insecure:
-        resources["devices"] = [{"allow": True, "access": "rwm"}]
+    resources["devices"] = [_device_rule(sandbox)]
     return resources
+
+
+def _device_rule(sandbox: Sandbox) -> dict[str, Any]:
+    """The rule that comes before those of CDI devices.
+
+    A step has CAP_MKNOD, as with BuildKit, and may make a node of any device; the device cgroup
+    keeps it from opening one. crun and runc add rules of their own for null, zero, full, random,
+    urandom, tty, console, ptmx and the pts, and do not start a container whose rules they cannot
+    apply.
+    """
+    return {"allow": sandbox.insecure, "access": "rwm"}
 
 
 def _held(wanted: tuple[str, ...]) -> list[str]:

@@ -123,9 +123,9 @@ class BorrowedSession:
         key = (name, filters_of(wanted), wanted.shared_key)
         return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress), cancel)
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         request = secrets.GetSecretRequest(secret_id)
-        with asking(f'read the secret "{secret_id}" of the client'):
+        with asking(f'read the secret "{secret_id}" of the client', cancel):
             try:
                 response = unary(
                     self._channel,
@@ -133,6 +133,7 @@ class BorrowedSession:
                     request,
                     secrets.GetSecretResponse,
                     secrets.SCHEMA,
+                    cancel=cancel,
                 )
             except StatusError as error:
                 if error.code in ABSENT:

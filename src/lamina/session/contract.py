@@ -92,10 +92,10 @@ class Session(Protocol):
         """
         ...
 
-    def secret(self, secret_id: str) -> bytes | None:
+    def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         """A secret's value, or None if the client has none of that id.
 
-        Raises PermissionDenied if it has one that cannot be read.
+        Raises PermissionDenied if it has one that cannot be read, Cancelled.
         """
         ...
 

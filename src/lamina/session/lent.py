@@ -108,7 +108,7 @@ class _Lent:
 
     def get_secret(self, call: ServerCall) -> None:
         request = request_of(call, secrets.GetSecretRequest, secrets.SCHEMA)
-        value = self._session.secret(request.id)
+        value = self._session.secret(request.id, call.cancel)
         if value is None:
             raise StatusError(Code.NOT_FOUND, f"secret {request.id} not found")
         call.send(encode(secrets.GetSecretResponse(value), secrets.SCHEMA))

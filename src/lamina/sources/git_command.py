@@ -94,7 +94,7 @@ class GitCommand:
         """
         out: list[bytes] = []
         err: list[bytes] = []
-        environ = self._environment(local=local)
+        environ = self._environment(cancel, local=local)
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -142,7 +142,7 @@ class GitCommand:
                 raise
             self.run(cancel, *arguments, at=at)
 
-    def _environment(self, *, local: bool) -> dict[str, str]:
+    def _environment(self, cancel: Cancellation, *, local: bool) -> dict[str, str]:
         environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environ |= {
             "HOME": self._scratch,  # neither the user's nor the system's settings
@@ -153,7 +153,7 @@ class GitCommand:
         }
         settings = [("safe.directory", "*"), ("init.defaultBranch", "master")]
         if not local:
-            settings += self._authorization()
+            settings += self._authorization(cancel)
             if is_ssh(self.remote):
                 environ |= self._ssh()
         environ["GIT_CONFIG_COUNT"] = str(len(settings))
@@ -181,13 +181,13 @@ class GitCommand:
         environ = {"GIT_SSH_COMMAND": command}
         return environ | ({"SSH_AUTH_SOCK": socket} if socket else {})
 
-    def _authorization(self) -> tuple[tuple[str, str], ...]:
+    def _authorization(self, cancel: Cancellation) -> tuple[tuple[str, str], ...]:
         """Settings of git with which requests to the remote are let in."""
         if self._settings is None:
-            self._settings = tuple(self._headers())
+            self._settings = tuple(self._headers(cancel))
         return self._settings
 
-    def _headers(self) -> list[tuple[str, str]]:
+    def _headers(self, cancel: Cancellation) -> list[tuple[str, str]]:
         if not self.remote.startswith(("http://", "https://")):
             return []
         root = "/".join(self.remote.split("/")[:3]) + "/"
@@ -196,21 +196,21 @@ class GitCommand:
 
             # All of that host's repositories: submodules are often named relative to their own.
             return [(f"http.{root}.extraHeader", _basic(unquote_to_bytes(self._userinfo)))]
-        header = self._header(root.split("/")[2])
+        header = self._header(root.split("/")[2], cancel)
         if not header:
             return []
         scope = next((wide for wide in _WIDE if self.remote.startswith(wide)), self.remote)
         return [(f"http.{scope}.extraHeader", header)]
 
-    def _header(self, host: str) -> str:
+    def _header(self, host: str, cancel: Cancellation) -> str:
         access = self._access
         for suffix in (f".{host}", ""):
             if access.header_secret:
-                value = self._session.secret(access.header_secret + suffix)
+                value = self._session.secret(access.header_secret + suffix, cancel)
                 if value:
                     return "Authorization: " + value.decode("utf-8", "surrogateescape").strip()
             if access.token_secret:
-                value = self._session.secret(access.token_secret + suffix)
+                value = self._session.secret(access.token_secret + suffix, cancel)
                 if value:
                     return _basic(b"x-access-token:" + value.strip())
         return ""

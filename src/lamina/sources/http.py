@@ -241,7 +241,11 @@ class HttpSource:
 
         wanted = self._wanted
         request = HttpRequest(
-            self._url, self._asking.session, headers=wanted.headers, auth_secret=wanted.auth_secret
+            self._url,
+            self._asking.session,
+            cancel,
+            headers=wanted.headers,
+            auth_secret=wanted.auth_secret,
         )
         conditions = {}
         if known is not None and known.etag:

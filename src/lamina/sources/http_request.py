@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from lamina.session.contract import Session
+    from lamina.system.cancel import Cancellation
 
 _TIMEOUT = 60
 _UNCHANGED = 304
@@ -39,6 +40,7 @@ class HttpRequest:
         self,
         url: str,
         session: Session,
+        cancel: Cancellation,
         *,
         headers: tuple[tuple[str, str], ...] = (),
         auth_secret: str = "",
@@ -56,7 +58,9 @@ class HttpRequest:
         )
         # Tags may differ with what is accepted, so HEAD says the same as GET.
         self._headers = {"User-Agent": USER_AGENT, "Accept-Encoding": _GZIP, **dict(headers)}
-        self._authorization = _basic(userinfo) if at else _secret(session, host, auth_secret)
+        self._authorization = (
+            _basic(userinfo) if at else _secret(session, cancel, host, auth_secret)
+        )
 
     def send(
         self, method: str = "GET", headers: dict[str, str] | None = None
@@ -183,9 +187,9 @@ def _basic(userinfo: str) -> str:
     return f"Basic {b64encode(both).decode()}"
 
 
-def _secret(session: Session, host: str, auth_secret: str) -> str:
+def _secret(session: Session, cancel: Cancellation, host: str, auth_secret: str) -> str:
     if auth_secret:
-        value = session.secret(auth_secret)
+        value = session.secret(auth_secret, cancel)
         if value is None:
             raise NotFound(
                 f"failed to retrieve HTTP auth secret {auth_secret}: not found",
@@ -193,7 +197,7 @@ def _secret(session: Session, host: str, auth_secret: str) -> str:
             )
         return _header(value)
     for name, prefix in ((f"HTTP_AUTH_TOKEN_{host}", "Bearer "), (f"HTTP_AUTH_HEADER_{host}", "")):
-        value = session.secret(name)
+        value = session.secret(name, cancel)
         if value is not None:
             return prefix + _header(value)
     return ""

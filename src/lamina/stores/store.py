@@ -5,6 +5,7 @@
     mounts/<name>/      cache mounts
     meta.db             SQLite
     tmp/<process>/      what a living process is making; its lock is tmp/<process>.lock
+    private/            empty; each process mounts a tmpfs of its own on it, for secrets
     lock                held shared by builds, exclusively by whoever removes blobs
     reserve             nothing, but of a size: room to work in for a prune of a full disk
 

@@ -8,19 +8,16 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unsupported, from_os_error
+from lamina.base.errors import LaminaError, Unsupported, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
-MS_NOEXEC = 8
-MS_REMOUNT = 32
-MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
@@ -35,10 +32,24 @@ def private_namespace() -> None:
     """Move this process into a mount namespace of its own.
 
     Call it once, before any thread is started. Whatever is mounted later vanishes when the
-    process ends, however it ends. Raises PermissionDenied without the right to.
+    process ends, however it ends, and is seen nowhere else. What the host unmounts is unmounted
+    here too: a file system would otherwise stay in use. Raises PermissionDenied without the right
+    to.
     """
     _call("enter a mount namespace", _libc.unshare(CLONE_NEWNS))
-    mount("none", "/", "", MS_REC | MS_PRIVATE)
+    mount("none", "/", "", MS_REC | MS_SLAVE)
+
+
+def private_tmpfs(target: str) -> None:
+    """Mount a tmpfs that root alone may enter, and that is never swapped out where the kernel can.
+
+    Only call this in a private mount namespace.
+    """
+    flags = MS_NOSUID | MS_NODEV
+    try:
+        mount("tmpfs", target, "tmpfs", flags, "mode=0700,noswap")
+    except LaminaError:  # Linux before 6.4 knows no `noswap`
+        mount("tmpfs", target, "tmpfs", flags, "mode=0700")
 
 
 def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "") -> None:
@@ -51,13 +62,6 @@ def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "")
         os.fsencode(data) or None,
     )
     _call(f"mount {fstype or source}", result, target)
-
-
-def bind(source: str, target: str, *, readonly: bool = False, recursive: bool = True) -> None:
-    """Show `source` at `target` too."""
-    mount(source, target, "", MS_BIND | (MS_REC if recursive else 0))
-    if readonly:
-        mount(source, target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
 def unmount(target: str) -> None:

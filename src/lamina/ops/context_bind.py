@@ -1,0 +1,111 @@
+"""A client's folder as a step sees it: what BuildKit's copy of it would hold.
+
+All files belong to root, and nothing is in it that reaches the host: no socket, no named pipe, no
+mount. A folder that is such as it lies is shown through a read-only overlay, which opens no socket
+or pipe of the folders below it, also none that is made later. One that is not is copied.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import LaminaError
+from lamina.system.mount import ShortNames, mounted_overlay
+from lamina.system.mount_tree import mounted, mounts_below, open_in_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lamina.refs.pool import RefPool
+    from lamina.refs.ref import Ref
+    from lamina.refs.tree import Tree
+    from lamina.system.cancel import Cancellation
+
+Owner = tuple[int, int]
+_ROOT: Owner = (0, 0)
+_PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
+
+
+@contextmanager
+def shown(pool: RefPool, ref: Ref, path: str, folder: str, cancel: Cancellation) -> Iterator[str]:
+    """What is at `path` of a client's folder, at a place in `folder`, for the length of the block.
+
+    Raises NotFound.
+    """
+    tree = ref.local
+    assert tree is not None
+    resolved, status = tree.find(path, follow=True)
+    owner = common_owner(tree, resolved, status) if pool.kind == "overlay" else None
+    if owner is not None:
+        try:
+            live = _live(tree.root, resolved, owner, folder)
+            place = live.__enter__()
+        except LaminaError:
+            pass  # a file system that cannot be a lower layer, or cannot map owners
+        else:
+            try:
+                yield place
+            finally:
+                live.__exit__(None, None, None)
+            return
+    copy = pool.tree(pool.copied(ref, cancel, resolved), cancel)
+    fd = open_in_root(copy.root, resolved)
+    try:
+        with mounted(fd, folder) as place:
+            yield place
+    finally:
+        os.close(fd)
+
+
+def common_owner(tree: Tree, path: str, status: os.stat_result) -> Owner | None:
+    """Whose all files at and below a path are, if they can be shown to a step as they lie.
+
+    None: there are several owners, or sockets, pipes, devices, mounts, or files that the client
+    ignores. What a daemon has received of a client is shown with the owners that it has.
+    """
+    if tree.owner is None and not tree.filtered:
+        return _ROOT
+    if tree.owner != _ROOT or mounts_below(tree.real(path)):
+        return None
+    owner = (status.st_uid, status.st_gid)
+    if stat.S_IFMT(status.st_mode) not in _PLAIN:
+        return None
+    folders = [path] if stat.S_ISDIR(status.st_mode) else []
+    while folders:
+        folder = folders.pop()
+        children = tree.children(folder)
+        if tree.filtered and len(os.listdir(tree.real(folder))) != len(children):
+            return None
+        for name, status in children:
+            kind = stat.S_IFMT(status.st_mode)
+            if (status.st_uid, status.st_gid) != owner or kind not in _PLAIN:
+                return None
+            if kind == stat.S_IFDIR:
+                folders.append(f"{folder}/{name}" if folder else name)
+    return owner
+
+
+@contextmanager
+def _live(root: str, path: str, owner: Owner, folder: str) -> Iterator[str]:
+    fd = open_in_root(root, path)
+    try:
+        with mounted(fd, folder, owner=None if owner == _ROOT else owner) as place:
+            if not os.path.isdir(place):
+                yield place
+                return
+            base = os.path.join(folder, f"o-{os.urandom(8).hex()}")
+            empty, target = os.path.join(base, "empty"), os.path.join(base, "shown")
+            for made in (base, empty, target):
+                os.mkdir(made, 0o700)
+            try:
+                # A read-only overlay has two layers at least.
+                with mounted_overlay([place, empty], None, None, target, ShortNames(base)):
+                    yield target
+            finally:
+                for made in (target, empty, base):
+                    os.rmdir(made)
+    finally:
+        os.close(fd)
