@@ -1,8 +1,4 @@
-"""The Builder's contract: one suite for builds in this process and in a daemon.
-
-It goes through the command, as the one who calls Builders: an embedded one takes a mount
-namespace, which is for a process of its own.
-"""
+"""The Builder's contract: one suite for builds in this process and in a daemon."""
 
 from __future__ import annotations
 
@@ -15,23 +11,11 @@ import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
-import pytest
-
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture(params=["embedded", "remote"])
-def builder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lamina]:
-    if request.param == "embedded":
-        yield Lamina(tmp_path / "store")
-        return
-    with DaemonProcess(tmp_path / "store", "--allow-insecure-entitlement=network.host") as daemon:
-        yield RemoteLamina(tmp_path, daemon.address)
+    from commands import Lamina
 
 
 def failed(builder: Lamina, *args: str, stdin: bytes = b"") -> str:

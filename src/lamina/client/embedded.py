@@ -400,7 +400,9 @@ def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
         cgroup_parent=options.cgroup_parent,
         named_contexts=tuple(
             # A folder goes by its name in the session.
-            NamedContext(c.name, c.kind, c.name if c.kind == "local" else c.value, _ignore_file(c))
+            NamedContext(
+                c.name, c.kind, c.folder_name if c.kind == "local" else c.value, _ignore_file(c)
+            )
             for c in request.context.named
         ),
         platform_given=bool(options.platforms),
@@ -415,11 +417,11 @@ def _session(request: BuildRequest) -> EmbeddedSession:
     folders = {"context": request.context.path}
     for named in request.context.named:
         if named.kind == "local":
-            folders[named.name] = named.value
+            folders[named.folder_name] = named.value
         elif named.kind == "oci-layout":
-            from lamina.sources.layout import parse_location
+            from lamina.sources.layout import layout_folder, parse_location
 
-            folders[named.name] = parse_location(named.value)[0]
+            folders[layout_folder(named.name)] = parse_location(named.value)[0]
     return EmbeddedSession(folders, request.lent)
 
 

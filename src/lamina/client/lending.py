@@ -128,11 +128,8 @@ class _Places:
         """The address of a named context. Raises NotFound, InvalidInput."""
         match context.kind:
             case "local":
-                # Not to be mistaken for the main folders.
-                name = context.name
-                name = f"_{name}" if name in (_CONTEXT, _DOCKERFILE) else name
-                self.folders[name] = context.value
-                return f"local:{name}"
+                self.folders[context.folder_name] = context.value
+                return f"local:{context.folder_name}"
             case "oci-layout":
                 return self._layout(context.value)
             case "docker-image":
@@ -143,8 +140,8 @@ class _Places:
         from lamina.sources.layout import FolderLayout, parse_location
         from lamina.system.cancel import Cancellation
 
-        folder, tag, digest = parse_location(location)
-        pinned = digest or FolderLayout(location).target(Cancellation()).digest
+        folder, tag, digest = place = parse_location(location)
+        pinned = digest or FolderLayout(place).target(Cancellation()).digest
         store = os.urandom(12).hex()
         self.stores[f"oci:{store}"] = folder
         return f"oci-layout://{store}{f':{tag}' if tag else ''}@{pinned}"
