@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api.control import Exporter
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.base.reference import full_name
-from lamina.dockerfile.args import parse_epoch
+from lamina.client.outputs import wanted_outputs
 from lamina.exporters.attributes import make_output
 from lamina.exporters.destination import (
     ArchiveOutput,
@@ -23,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from lamina.client.contract import BuildRequest, OutputSpec
+    from lamina.client.contract import BuildRequest
     from lamina.exporters.destination import Output
     from lamina.session.outputs import ByteSink, Target
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler
 
 _STORE = "export"
-_IMAGES = ("image", "registry", "oci", "docker")
 _OURS = ("dest", "context", "tar", "mode")
 
 
@@ -48,7 +46,7 @@ class RemoteOutputs:
         self.exporters: list[Exporter] = []
         self.stores: dict[str, str] = {}
         self.failure: LaminaError | None = None
-        for kind, pairs in _wanted(request):
+        for kind, pairs in wanted_outputs(request):
             made = make_output({"type": kind, **pairs})
             if isinstance(made, CacheOnlyOutput):
                 continue
@@ -109,21 +107,6 @@ class RemoteOutputs:
         except LaminaError as error:
             self.failure = self.failure or error
             raise
-
-
-def _wanted(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each output's type and attributes, names and time among them."""
-    from lamina.client.contract import OutputSpec
-
-    args = dict(request.frontend.build_args)
-    epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
-    output: OutputSpec
-    for output in request.outputs or (OutputSpec("image"),):
-        pairs = {} if epoch is None else {"source-date-epoch": str(epoch)}
-        pairs |= dict(output.attributes)
-        if request.tags and output.type in _IMAGES and "name" not in pairs:
-            pairs["name"] = ",".join(map(full_name, request.tags))
-        yield output.type, pairs
 
 
 def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
