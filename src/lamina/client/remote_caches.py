@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.api.control import CacheOptions, CacheOptionsEntry
+from lamina.base.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ class RemoteCaches:
         self.missing: list[str] = []
         self._imports: list[CacheOptionsEntry] = []
         self._exports: list[CacheOptionsEntry] = []
-        self._written: list[CacheExport] = []
+        self._written: dict[int, CacheExport] = {}  # by their numbers among the exports
         for spec in request.cache_from:
             self._read(spec.type, dict(spec.attributes))
         for spec in request.cache_to:
@@ -52,22 +53,29 @@ class RemoteCaches:
         return {"cache-imports": json.dumps(imports)}
 
     def finish(self, response: Mapping[str, Any]) -> None:
-        """Name in their indexes what the folders have got."""
-        text = response.get(_MANIFEST)
-        if not self._written or not text:
-            return
+        """Name in their indexes what the folders have got.
+
+        Raises NotFound, Corrupt, PermissionDenied, Exhausted.
+        """
         from lamina.base.oci import descriptor_from_json
         from lamina.cacheio.backend import FolderBackend
         from lamina.cacheio.options import FolderPlace
 
-        target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
-        for wish in self._written:
+        for number, wish in self._written.items():
             assert isinstance(wish.place, FolderPlace)
+            # BuildKit tells of one of several caches, of whichever it is.
+            text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
+            if not text:
+                continue  # there was nothing to write, or a warning has said why not
+            target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
             backend = FolderBackend(wish.place)
-            if os.path.exists(backend.path_of(target.digest)):
-                backend.point(target)
-                if wish.reset:
-                    backend.keep_only_named()
+            if not os.path.exists(backend.path_of(target.digest)):
+                if wish.must_succeed:
+                    raise NotFound(f"the daemon has not written the cache to {wish.place.path}")
+                continue
+            backend.point(target)
+            if wish.reset:
+                backend.keep_only_named()
 
     def _read(self, kind: str, pairs: dict[str, str]) -> None:
         from lamina.cacheio.options import FolderPlace, make_import
@@ -93,7 +101,7 @@ class RemoteCaches:
             path = wish.place.path
             os.makedirs(path, exist_ok=True)
             self.stores[f"{_LOCAL}:{path}"] = pairs["dest"] = path
-            self._written.append(wish)
+            self._written[len(self._exports)] = wish
         self._exports.append(_entry(kind, pairs))
 
 
