@@ -367,3 +367,18 @@ def test_an_interrupt_ends_the_build(builder: Lamina, context: Callable[..., Pat
     assert rest.endswith("ERROR: interrupted\n")
     # What it left is no obstacle.
     builder.build(context("RUN echo over\n"))
+
+
+def test_a_layout_beside_other_images_is_whole(
+    builder: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context("FROM scratch\nCOPY Dockerfile /file\n")
+    builder.build(
+        folder,
+        *("-o", f"type=oci,tar=false,dest={tmp_path}/layout,compression=zstd"),
+        *("-o", f"type=docker,dest={tmp_path}/d.tar", "-o", f"type=oci,dest={tmp_path}/o.tar"),
+    )
+    inspected = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/layout"], check=True, capture_output=True
+    )
+    assert "tar+zstd" in inspected.stdout.decode()

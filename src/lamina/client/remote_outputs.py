@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.api.control import Exporter
-from lamina.base.errors import InvalidInput, LaminaError
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.client.outputs import wanted_outputs
 from lamina.exporters.attributes import make_output
 from lamina.exporters.destination import (
@@ -46,8 +46,12 @@ class RemoteOutputs:
         self.exporters: list[Exporter] = []
         self.stores: dict[str, str] = {}
         self.failure: LaminaError | None = None
-        for kind, pairs in wanted_outputs(request):
-            made = make_output({"type": kind, **pairs})
+        wanted = [
+            (kind, pairs, make_output({"type": kind, **pairs}))
+            for kind, pairs in wanted_outputs(request)
+        ]
+        # The daemon tells of the last image what it is, which a layout's index has to know.
+        for kind, pairs, made in sorted(wanted, key=lambda output: _is_layout(output[2])):
             if isinstance(made, CacheOnlyOutput):
                 continue
             self._take(len(self.exporters), made)
@@ -62,16 +66,21 @@ class RemoteOutputs:
         return take_outputs(self._targets)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Name in its index what a layout has got."""
+        """Name in its index what a layout has got. Raises NotFound, PermissionDenied, Exhausted."""
         folder = self.stores.get(_STORE)
-        described = metadata.get("containerimage.descriptor")
-        if folder is None or not isinstance(described, dict):
+        if folder is None:
             return
         from lamina.base.oci import descriptor_from_json
         from lamina.exporters.archive import name_in_layout
 
+        described = metadata.get("containerimage.descriptor")
+        target = descriptor_from_json(described) if isinstance(described, dict) else None
+        if target is None or not os.path.exists(
+            os.path.join(folder, "blobs", target.digest.algorithm, target.digest.hex)
+        ):
+            raise NotFound(f"the daemon has not written an image to {folder}")
         names = filter(None, str(metadata.get("image.name", "")).split(","))
-        name_in_layout(folder, descriptor_from_json(described), tuple(names))
+        name_in_layout(folder, target, tuple(names))
 
     def _take(self, number: int, output: Output) -> None:
         match output:
@@ -79,7 +88,7 @@ class RemoteOutputs:
                 from lamina.session.outputs import FolderTarget
 
                 self._targets[number] = FolderTarget(output.dest, output.delete)
-            case ArchiveOutput() if not output.tar:
+            case ArchiveOutput() if _is_layout(output):
                 if _STORE in self.stores:
                     raise InvalidInput("only one --output can be a layout (tar=false)")
                 os.makedirs(output.dest, exist_ok=True)
@@ -109,12 +118,16 @@ class RemoteOutputs:
             raise
 
 
+def _is_layout(output: Output) -> bool:
+    return isinstance(output, ArchiveOutput) and not output.tar
+
+
 def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
     told = {key: value for key, value in pairs.items() if key not in _OURS}
     if kind == "registry":
         kind = "image"
         told.setdefault("push", "true")
-    if isinstance(made, ArchiveOutput) and not made.tar:
+    if _is_layout(made):
         told["tar"] = "false"
     if isinstance(made, LocalOutput) and made.delete:
         told["mode"] = "delete"
