@@ -32,13 +32,15 @@ def entry() -> NoReturn:
     """
     import gc
 
+    from lamina.system.descriptors import open_standard_descriptors
+
+    open_standard_descriptors()
     gc.set_threshold(100_000, 10, 10)
     _leave_annotations_alone()
     status = main()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(status)
 
 
@@ -69,8 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-            if sys.stdout is not None:  # its descriptor may be closed
-                sys.stdout.flush()
+            sys.stdout.flush()
             return status
         except BrokenPipeError:
             # Whoever read our output has seen enough. Point the stream somewhere harmless, or

@@ -104,7 +104,7 @@ class EmbeddedBuilder:
                 for part in result.parts:
                     inner = part.files.call  # of a frontend that the text names
                     part.files.call = call if inner is None else inner._replace(root=call)
-            finished = build.finish(result, outputs, LocalReceiver(), provenance)
+            finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
         metadata = finished.metadata()
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)

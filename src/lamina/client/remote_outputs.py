@@ -111,7 +111,7 @@ class RemoteOutputs:
             else:
                 from lamina.exporters.file_sink import open_sink
 
-                with open_sink(output.dest) as sink:
+                with open_sink(output.dest, self._cancel) as sink:
                     yield sink
         except LaminaError as error:
             self.failure = self.failure or error
