@@ -35,6 +35,7 @@ def entry() -> NoReturn:
     from lamina.system.descriptors import open_standard_descriptors
 
     open_standard_descriptors()
+    _take_names_as_utf8()
     gc.set_threshold(100_000, 10, 10)
     _leave_annotations_alone()
     status = main()
@@ -42,6 +43,16 @@ def entry() -> NoReturn:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(status)
+
+
+def _take_names_as_utf8() -> None:
+    """Start over in Python's UTF-8 mode where the locale's encoding is another one.
+
+    Names of files are bytes, and what Dockerfiles say of them is UTF-8: with any other encoding
+    a name that is written in a Dockerfile would not be the one on disk.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _leave_annotations_alone() -> None:

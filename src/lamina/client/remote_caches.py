@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.api.control import CacheOptions, CacheOptionsEntry
 from lamina.base.errors import NotFound
+from lamina.client.frontend_attributes import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,8 +90,7 @@ class RemoteCaches:
             if digest is None:
                 self.missing.append(place.path)
                 return
-            self.stores[f"{_LOCAL}:{place.path}"] = place.path
-            pairs |= {"src": place.path, "digest": str(digest)}
+            pairs |= {"src": self._lend(place.path), "digest": str(digest)}
         self._imports.append(_entry(kind, pairs))
 
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
@@ -100,9 +101,17 @@ class RemoteCaches:
         if isinstance(wish.place, FolderPlace):
             path = wish.place.path
             os.makedirs(path, exist_ok=True)
-            self.stores[f"{_LOCAL}:{path}"] = pairs["dest"] = path
+            pairs["dest"] = self._lend(path)
             self._written[len(self._exports)] = wish
         self._exports.append(_entry(kind, pairs))
+
+    def _lend(self, path: str) -> str:
+        """Lend a folder; by which name, which is its own where that is text."""
+        name = plain_text(path)
+        if name != path:
+            name += f"-{sha256(os.fsencode(path)).hexdigest()[:12]}"
+        self.stores[f"{_LOCAL}:{name}"] = path
+        return name
 
 
 def _entry(kind: str, pairs: Mapping[str, str]) -> CacheOptionsEntry:
