@@ -37,7 +37,11 @@ class Lamina:
             capture_output=True,
             timeout=120,
         )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Done(
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )
 
     def build(self, context: Path, *args: str, **options: dict[str, str]) -> str:
         """Build with plain progress; the log. Fails the test if the build does."""

@@ -175,3 +175,16 @@ def test_no_text_raises_anything_but_our_own_errors(text: str) -> None:
             parser(text)
         except LaminaError as error:
             assert error.reason
+
+
+def test_names_of_contexts_are_those_that_frontends_look_up(tmp_path: Path) -> None:
+    for written, name in (
+        ("Base", "base"),
+        ("docker.io/library/alpine:latest", "alpine"),
+        ("alpine:3.20", "alpine:3.20"),
+        ("localhost:5000/a", "localhost:5000/a"),
+        ("base::linux/arm64", "base::linux/arm64"),
+    ):
+        assert values.parse_context(f"{written}={tmp_path}").name == name
+    with pytest.raises(InvalidInput, match="build-context"):
+        values.parse_context(f"not a name={tmp_path}")

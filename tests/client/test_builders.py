@@ -1,8 +1,4 @@
-"""The Builder's contract: one suite for builds in this process and in a daemon.
-
-It goes through the command, as the one who calls Builders: an embedded one takes a mount
-namespace, which is for a process of its own.
-"""
+"""The Builder's contract: one suite for builds in this process and in a daemon."""
 
 from __future__ import annotations
 
@@ -15,23 +11,11 @@ import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
-import pytest
-
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture(params=["embedded", "remote"])
-def builder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lamina]:
-    if request.param == "embedded":
-        yield Lamina(tmp_path / "store")
-        return
-    with DaemonProcess(tmp_path / "store", "--allow-insecure-entitlement=network.host") as daemon:
-        yield RemoteLamina(tmp_path, daemon.address)
+    from commands import Lamina
 
 
 def failed(builder: Lamina, *args: str, stdin: bytes = b"") -> str:
@@ -383,3 +367,18 @@ def test_an_interrupt_ends_the_build(builder: Lamina, context: Callable[..., Pat
     assert rest.endswith("ERROR: interrupted\n")
     # What it left is no obstacle.
     builder.build(context("RUN echo over\n"))
+
+
+def test_a_layout_beside_other_images_is_whole(
+    builder: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context("FROM scratch\nCOPY Dockerfile /file\n")
+    builder.build(
+        folder,
+        *("-o", f"type=oci,tar=false,dest={tmp_path}/layout,compression=zstd"),
+        *("-o", f"type=docker,dest={tmp_path}/d.tar", "-o", f"type=oci,dest={tmp_path}/o.tar"),
+    )
+    inspected = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/layout"], check=True, capture_output=True
+    )
+    assert "tar+zstd" in inspected.stdout.decode()

@@ -167,10 +167,7 @@ class FolderBackend:
                 yield chunk
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
-        try:
-            return os.stat(self.path_of(descriptor.digest)).st_size == descriptor.size
-        except OSError:
-            return False
+        return self._holds(descriptor)
 
     def stage(
         self,
@@ -192,15 +189,7 @@ class FolderBackend:
 
     def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
         data = content.document(target, cancel)
-        document = parse_manifest(data)
-        parts = (
-            document.manifests
-            if isinstance(document, Index)
-            else (*document.layers, document.config)
-        )
-        for blob in parts:
-            if not self.has(blob, cancel):
-                raise NotFound(f"{self._place.path} lacks the blob {blob.digest}")
+        self._check_parts(data)
         try:
             self._place_blob(target.digest, (data,))
             self._name_it(self._tag(part), target)
@@ -208,21 +197,22 @@ class FolderBackend:
             raise from_os_error(error, "write the cache") from error
 
     def keep_only_named(self) -> None:
-        """Remove the blobs that nothing in the index leads to."""
+        """Remove the blobs that nothing in the index leads to.
+
+        Raises NotFound, Corrupt, PermissionDenied.
+        """
         needed: set[str] = set()
         for entry in self._entries():
             needed.add(entry.digest.hex)
-            document = parse_manifest(self._read(entry.digest))
-            parts = (
-                document.manifests
-                if isinstance(document, Index)
-                else (*document.layers, document.config)
-            )
+            parts = _parts(self._read(entry.digest))
             needed.update(part.digest.hex for part in parts)
         folder = os.path.join(self._place.path, "blobs", "sha256")
-        for name in os.listdir(folder):
-            if name not in needed:
-                os.unlink(os.path.join(folder, name))
+        try:
+            for name in os.listdir(folder):
+                if name not in needed:
+                    os.unlink(os.path.join(folder, name))
+        except OSError as error:
+            raise from_os_error(error, "remove what the cache does not need") from error
 
     def named(self) -> Digest | None:
         """What the place's tag stands for, None if it is not there."""
@@ -236,14 +226,26 @@ class FolderBackend:
         return None
 
     def point(self, target: Descriptor) -> None:
-        """Have the place's tag stand for a manifest that is there.
+        """Have the place's tag stand for a manifest that is there with all that it names.
 
-        Raises PermissionDenied, Exhausted.
+        Raises NotFound, Corrupt, PermissionDenied, Exhausted.
         """
+        self._check_parts(self._read(target.digest))
         try:
             self._name_it(self._place.tag, target)
         except OSError as error:
             raise from_os_error(error, "write the index of the cache") from error
+
+    def _check_parts(self, manifest: bytes) -> None:
+        for blob in _parts(manifest):
+            if not self._holds(blob):
+                raise NotFound(f"{self._place.path} lacks the blob {blob.digest}")
+
+    def _holds(self, descriptor: Descriptor) -> bool:
+        try:
+            return os.stat(self.path_of(descriptor.digest)).st_size == descriptor.size
+        except OSError:
+            return False
 
     def _tag(self, part: str) -> str:
         return f"{self._place.tag}.{part}" if part else self._place.tag
@@ -301,6 +303,14 @@ class FolderBackend:
             kept = [e for e in entries if dict(e.annotations).get(ANNOTATION_REF_NAME) != tag]
             index = Index(OCI_INDEX, (*kept, named))
             _write(os.path.join(root, "index.json"), (json.dumps(index.to_json()).encode(),))
+
+
+def _parts(manifest: bytes) -> Sequence[Descriptor]:
+    """What a manifest or an index names."""
+    document = parse_manifest(manifest)
+    if isinstance(document, Index):
+        return document.manifests
+    return (*document.layers, document.config)
 
 
 def _write(path: str, chunks: Iterable[bytes]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.oci import Descriptor
 from lamina.base.times import format_time
 from lamina.cacheio.config import (
@@ -73,10 +73,19 @@ def export_cache(
 ) -> Descriptor | None:
     """Write the cache; what its manifest is, None if there was nothing to write.
 
+    A result whose layers cannot be had is an error if the cache must be written, and else a
+    warning: the cache is without it then.
+
     Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
+    left_out: list[LaminaError] = []
     with shown.doing("preparing build cache for export"):
-        config = make_config(graph, options, pool, cancel)
+        config = make_config(graph, options, pool, left_out, cancel)
+    if left_out:
+        if options.must_succeed:
+            raise left_out[0]
+        results = "1 result" if len(left_out) == 1 else f"{len(left_out)} results"
+        shown.warn(f"the cache is written without {results}: {left_out[0].reason}")
     if not config.layers:
         shown.status("skipping cache export for empty result")
         return None
@@ -98,9 +107,16 @@ def export_cache(
 
 
 def make_config(
-    graph: SolvedGraph, options: CacheExport, pool: RefPool, cancel: Cancellation
+    graph: SolvedGraph,
+    options: CacheExport,
+    pool: RefPool,
+    left_out: list[LaminaError],
+    cancel: Cancellation,
 ) -> CacheConfig:
-    """The chain with the layers of its results; packs what is not packed yet."""
+    """The chain with the layers of its results; packs what is not packed yet.
+
+    `left_out` gets why results are not among them that should be.
+    """
     wanted = {state.id for target in graph.targets for state in pool.snapshots.stack(target)}
     layers: list[Descriptor] = []
     parents: list[int] = []
@@ -112,12 +128,19 @@ def make_config(
             return None
         cancel.check()
         try:
+            if not graph.can_be_had(snapshot):
+                raise NotFound(
+                    f"the layers of {pool.snapshots.description(snapshot)!r} are no longer where"
+                    " they came from",
+                    hint="build with --no-cache to make them again",
+                )
             packed = pool.packed(
                 Ref(snapshot), options.compression, cancel, force=options.force_compression
             )
         except Cancelled:
             raise
-        except LaminaError:
+        except LaminaError as error:
+            left_out.append(error)
             return None  # its key still leads on to those of its users
         stack: list[int] = []
         created = ""

@@ -36,11 +36,12 @@ class SolvedGraph:
         self._results = results
 
     def snapshot(self, record: ChainRecord) -> int | None:
-        """The state that a record's result is, if it has one that can be had."""
-        if record.key is None:
-            return None
-        found = self._results.peek(record.key, record.output)
-        return found if found is not None and self._results.can_be_had(found) else None
+        """The state that a record's result is, if it is known."""
+        return None if record.key is None else self._results.peek(record.key, record.output)
+
+    def can_be_had(self, snapshot: int) -> bool:
+        """Whether the layers of a state are here, or still where they came from."""
+        return self._results.can_be_had(snapshot)
 
     def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
         """Contents that other machines found to stand for the record's inputs."""

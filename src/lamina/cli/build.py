@@ -180,7 +180,7 @@ def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
 
 
 def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: str) -> None:
-    from lamina.cli.atomic import check_folder
+    from lamina.cli.results import check_folder, remove_stale
 
     for output in outputs:
         dest = dict(output.attributes).get("dest", "")
@@ -190,14 +190,13 @@ def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: 
         check_folder(metadata_file, "metadata-file")
     if iid_file:
         check_folder(iid_file, "iidfile")
-        if os.path.isfile(iid_file):  # a failed build must not leave the last one's ID there
-            os.unlink(iid_file)
+        remove_stale(iid_file)
 
 
 def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome) -> None:
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
     if iid_file or metadata_file:
-        from lamina.cli.atomic import write_file
+        from lamina.cli.results import write_file
 
         if iid_file:
             write_file(iid_file, outcome.image_id)

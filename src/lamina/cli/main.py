@@ -32,14 +32,27 @@ def entry() -> NoReturn:
     """
     import gc
 
+    from lamina.system.descriptors import open_standard_descriptors
+
+    open_standard_descriptors()
+    _take_names_as_utf8()
     gc.set_threshold(100_000, 10, 10)
     _leave_annotations_alone()
     status = main()
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(status)
+
+
+def _take_names_as_utf8() -> None:
+    """Start over in Python's UTF-8 mode where the locale's encoding is another one.
+
+    Names of files are bytes, and what Dockerfiles say of them is UTF-8: with any other encoding
+    a name that is written in a Dockerfile would not be the one on disk.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _leave_annotations_alone() -> None:
@@ -69,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
             status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
-            if sys.stdout is not None:  # its descriptor may be closed
-                sys.stdout.flush()
+            sys.stdout.flush()
             return status
         except BrokenPipeError:
             # Whoever read our output has seen enough. Point the stream somewhere harmless, or

@@ -119,7 +119,11 @@ def parse_ulimit(text: str) -> Ulimit:
 
 
 def parse_context(text: str) -> NamedContext:
-    """`name=` and a folder, `oci-layout://folder[:tag][@digest]`, `docker-image://ref` or URL."""
+    """`name=` and a folder, `oci-layout://folder[:tag][@digest]`, `docker-image://ref` or URL.
+
+    Names are those of images (`docker.io/library/alpine:latest` is `alpine`) or stages, of any
+    case.
+    """
     from lamina.base.reference import parse_reference
 
     name, _, value = text.partition("=")
@@ -128,6 +132,7 @@ def parse_context(text: str) -> NamedContext:
             f'invalid argument "{text}" for --build-context',
             hint="a context looks like name=../folder or alpine=docker-image://alpine:3.20",
         )
+    name = _context_name(name)
     scheme, separator, rest = value.partition("://")
     if separator and scheme == "docker-image":
         # No image is called scratch; frontends know it by this very word.
@@ -145,6 +150,17 @@ def parse_context(text: str) -> NamedContext:
     if not os.path.isdir(path):
         raise NotFound(f"--build-context {name}: there is no folder {value}")
     return NamedContext(name, "local", path)
+
+
+def _context_name(text: str) -> str:
+    """A name as frontends look it up, which those of other builders do by exactly this text."""
+    from lamina.base.reference import parse_reference
+
+    name, mark, platform = text.partition("::")
+    try:
+        return parse_reference(name.lower()).familiar.removesuffix(":latest") + mark + platform
+    except InvalidInput as error:
+        raise InvalidInput(f'invalid argument "{text}" for --build-context: {error}') from None
 
 
 def parse_secret(text: str, environ: Mapping[str, str]) -> SecretSpec:

@@ -33,6 +33,11 @@ class NamedContext(NamedTuple):
     kind: str
     value: str
 
+    @property
+    def folder_name(self) -> str:
+        """What a session calls its folder, as buildx does: never as it calls the main ones."""
+        return f"_{self.name}" if self.name in ("context", "dockerfile") else self.name
+
 
 class ContextSpec(NamedTuple):
     """Where a build's files are.

@@ -10,7 +10,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
-from lamina.base.reference import full_name, parse_reference
+from lamina.base.reference import parse_reference
 from lamina.client.contract import (
     BuildOutcome,
     CallAnswer,
@@ -18,8 +18,8 @@ from lamina.client.contract import (
     MountSummary,
     PruneOutcome,
 )
+from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
-from lamina.dockerfile.args import parse_epoch
 from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContext
 from lamina.engine.bridge import DockerfileBridge
 from lamina.engine.build import BuildOptions
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
     from lamina.engine.result import BuildResult
-    from lamina.exporters.destination import Output
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
 
@@ -90,7 +89,7 @@ class EmbeddedBuilder:
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         from lamina.exporters.receiver import LocalReceiver
 
-        outputs = _outputs(request)
+        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
         provenance = _provenance(request)
         with self._build(request, events, cancel) as (build, bridge, session):
             frontend = _foreign_frontend(request, bridge)
@@ -106,7 +105,7 @@ class EmbeddedBuilder:
                 for part in result.parts:
                     inner = part.files.call  # of a frontend that the text names
                     part.files.call = call if inner is None else inner._replace(root=call)
-            finished = build.finish(result, outputs, LocalReceiver(), provenance)
+            finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
         metadata = finished.metadata()
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
@@ -327,24 +326,6 @@ def _whole_trees(root: str) -> WarningEvent:
     )
 
 
-def _outputs(request: BuildRequest) -> list[Output]:
-    names = [full_name(tag) for tag in request.tags]
-    args = dict(request.frontend.build_args)
-    epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
-    dated = {} if epoch is None else {"source-date-epoch": str(epoch)}
-    if not request.outputs:
-        if not names:
-            return [make_output({"type": "image", **dated})]
-        return [make_output({"type": "image", "name": ",".join(names), **dated})]
-    outputs: list[Output] = []
-    for spec in request.outputs:
-        pairs = {"type": spec.type, **dated, **dict(spec.attributes)}
-        if names and spec.type in ("image", "registry", "oci", "docker") and "name" not in pairs:
-            pairs["name"] = ",".join(names)
-        outputs.append(make_output(pairs))
-    return outputs
-
-
 def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
     if not request.attests:
         return None
@@ -401,7 +382,9 @@ def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
         cgroup_parent=options.cgroup_parent,
         named_contexts=tuple(
             # A folder goes by its name in the session.
-            NamedContext(c.name, c.kind, c.name if c.kind == "local" else c.value, _ignore_file(c))
+            NamedContext(
+                c.name, c.kind, c.folder_name if c.kind == "local" else c.value, _ignore_file(c)
+            )
             for c in request.context.named
         ),
         platform_given=bool(options.platforms),
@@ -416,11 +399,11 @@ def _session(request: BuildRequest) -> EmbeddedSession:
     folders = {"context": request.context.path}
     for named in request.context.named:
         if named.kind == "local":
-            folders[named.name] = named.value
+            folders[named.folder_name] = named.value
         elif named.kind == "oci-layout":
-            from lamina.sources.layout import parse_location
+            from lamina.sources.layout import layout_folder, parse_location
 
-            folders[named.name] = parse_location(named.value)[0]
+            folders[layout_folder(named.name)] = parse_location(named.value)[0]
     return EmbeddedSession(folders, request.lent)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,7 +18,10 @@ _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 
 def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, str]:
-    """What the frontend is told; `lending` says by which names the files are to be had."""
+    """What the frontend is told; `lending` says by which names the files are to be had.
+
+    Raises InvalidInput where something is no text, which the protocol cannot say.
+    """
     options = request.frontend
     attributes = {
         "filename": lending.filename,
@@ -43,7 +48,20 @@ def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, st
     attributes |= {key: value for key, value in optional.items() if value}
     if options.no_cache:
         attributes["no-cache"] = ""
+    for key, value in attributes.items():
+        try:
+            f"{key}={value}".encode()
+        except UnicodeEncodeError:
+            shown = f"{key}={value}".encode(errors="replace").decode()
+            raise InvalidInput(
+                f"{shown} is not UTF-8", hint="builds without a daemon take any bytes"
+            ) from None
     return attributes
+
+
+def plain_text(text: str) -> str:
+    """A name as it can be said to a daemon and shown on one line: what is no text becomes `_`."""
+    return "".join(character if character.isprintable() else "_" for character in text)
 
 
 def entitlements(options: FrontendOptions) -> tuple[str, ...]:

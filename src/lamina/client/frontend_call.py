@@ -38,7 +38,7 @@ def told_of(request: BuildRequest) -> FrontendCall:
         attrs["cgroup-parent"] = options.cgroup_parent
     for named in context.named:
         local = named.kind == "local"
-        value = f"local:{named.name}" if local else f"{named.kind}://{named.value}"
+        value = f"local:{named.folder_name}" if local else f"{named.kind}://{named.value}"
         attrs[f"context:{named.name}"] = value
     return FrontendCall("dockerfile.v0", {**attrs, **_version_control(request)})
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.errors import from_os_error
+from lamina.client.frontend_attributes import plain_text
 from lamina.client.logins import ConfiguredLogins, ConfiguredTokens
 from lamina.client.providers import EmbeddedSession
 from lamina.client.token_seeds import TokenSeeds
@@ -128,11 +130,8 @@ class _Places:
         """The address of a named context. Raises NotFound, InvalidInput."""
         match context.kind:
             case "local":
-                # Not to be mistaken for the main folders.
-                name = context.name
-                name = f"_{name}" if name in (_CONTEXT, _DOCKERFILE) else name
-                self.folders[name] = context.value
-                return f"local:{name}"
+                self.folders[context.folder_name] = context.value
+                return f"local:{context.folder_name}"
             case "oci-layout":
                 return self._layout(context.value)
             case "docker-image":
@@ -143,8 +142,8 @@ class _Places:
         from lamina.sources.layout import FolderLayout, parse_location
         from lamina.system.cancel import Cancellation
 
-        folder, tag, digest = parse_location(location)
-        pinned = digest or FolderLayout(location).target(Cancellation()).digest
+        folder, tag, digest = place = parse_location(location)
+        pinned = digest or FolderLayout(place).target(Cancellation()).digest
         store = os.urandom(12).hex()
         self.stores[f"oci:{store}"] = folder
         return f"oci-layout://{store}{f':{tag}' if tag else ''}@{pinned}"
@@ -159,11 +158,29 @@ def _dockerfile(spec: ContextSpec, places: _Places) -> tuple[str, str]:
         return "Dockerfile", _DOCKERFILE
     if os.path.isabs(spec.dockerfile):
         folder, name = os.path.split(spec.dockerfile)
+        if plain_text(name) != name:
+            return _renamed(spec.dockerfile, places), _DOCKERFILE
         places.folders[_DOCKERFILE] = folder
         return name, _DOCKERFILE if spec.elsewhere else ""
     if spec.path:
         places.folders[_DOCKERFILE] = spec.path
     return spec.dockerfile or "Dockerfile", ""
+
+
+def _renamed(dockerfile: str, places: _Places) -> str:
+    """Lend a Dockerfile, and the ignore file beside it, under a name that can be said."""
+    import shutil
+
+    folder = places.folders[_DOCKERFILE] = places.temporary()
+    name = plain_text(os.path.basename(dockerfile))
+    for ending in ("", ".dockerignore"):
+        try:
+            shutil.copyfile(dockerfile + ending, os.path.join(folder, name + ending))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise from_os_error(error, "read the Dockerfile") from error
+    return name
 
 
 def _context(spec: ContextSpec, places: _Places) -> str:
@@ -185,4 +202,4 @@ def _shared_key(path: str) -> str:
     except OSError:
         machine = os.uname().nodename.encode()
     told = b"\0".join((machine, b"%d" % os.geteuid(), os.fsencode(path)))
-    return f"{os.path.basename(path)}:{sha256(told).hexdigest()[:32]}"
+    return f"{plain_text(os.path.basename(path))}:{sha256(told).hexdigest()[:32]}"

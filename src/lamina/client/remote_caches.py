@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.api.control import CacheOptions, CacheOptionsEntry
+from lamina.base.errors import NotFound
+from lamina.client.frontend_attributes import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +34,7 @@ class RemoteCaches:
         self.missing: list[str] = []
         self._imports: list[CacheOptionsEntry] = []
         self._exports: list[CacheOptionsEntry] = []
-        self._written: list[CacheExport] = []
+        self._written: dict[int, CacheExport] = {}  # by their numbers among the exports
         for spec in request.cache_from:
             self._read(spec.type, dict(spec.attributes))
         for spec in request.cache_to:
@@ -52,22 +55,29 @@ class RemoteCaches:
         return {"cache-imports": json.dumps(imports)}
 
     def finish(self, response: Mapping[str, Any]) -> None:
-        """Name in their indexes what the folders have got."""
-        text = response.get(_MANIFEST)
-        if not self._written or not text:
-            return
+        """Name in their indexes what the folders have got.
+
+        Raises NotFound, Corrupt, PermissionDenied, Exhausted.
+        """
         from lamina.base.oci import descriptor_from_json
         from lamina.cacheio.backend import FolderBackend
         from lamina.cacheio.options import FolderPlace
 
-        target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
-        for wish in self._written:
+        for number, wish in self._written.items():
             assert isinstance(wish.place, FolderPlace)
+            # BuildKit tells of one of several caches, of whichever it is.
+            text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
+            if not text:
+                continue  # there was nothing to write, or a warning has said why not
+            target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
             backend = FolderBackend(wish.place)
-            if os.path.exists(backend.path_of(target.digest)):
-                backend.point(target)
-                if wish.reset:
-                    backend.keep_only_named()
+            if not os.path.exists(backend.path_of(target.digest)):
+                if wish.must_succeed:
+                    raise NotFound(f"the daemon has not written the cache to {wish.place.path}")
+                continue
+            backend.point(target)
+            if wish.reset:
+                backend.keep_only_named()
 
     def _read(self, kind: str, pairs: dict[str, str]) -> None:
         from lamina.cacheio.options import FolderPlace, make_import
@@ -80,8 +90,7 @@ class RemoteCaches:
             if digest is None:
                 self.missing.append(place.path)
                 return
-            self.stores[f"{_LOCAL}:{place.path}"] = place.path
-            pairs |= {"src": place.path, "digest": str(digest)}
+            pairs |= {"src": self._lend(place.path), "digest": str(digest)}
         self._imports.append(_entry(kind, pairs))
 
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
@@ -92,9 +101,17 @@ class RemoteCaches:
         if isinstance(wish.place, FolderPlace):
             path = wish.place.path
             os.makedirs(path, exist_ok=True)
-            self.stores[f"{_LOCAL}:{path}"] = pairs["dest"] = path
-            self._written.append(wish)
+            pairs["dest"] = self._lend(path)
+            self._written[len(self._exports)] = wish
         self._exports.append(_entry(kind, pairs))
+
+    def _lend(self, path: str) -> str:
+        """Lend a folder; by which name, which is its own where that is text."""
+        name = plain_text(path)
+        if name != path:
+            name += f"-{sha256(os.fsencode(path)).hexdigest()[:12]}"
+        self.stores[f"{_LOCAL}:{name}"] = path
+        return name
 
 
 def _entry(kind: str, pairs: Mapping[str, str]) -> CacheOptionsEntry:

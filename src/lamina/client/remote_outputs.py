@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.api.control import Exporter
-from lamina.base.errors import InvalidInput, LaminaError
-from lamina.base.reference import full_name
-from lamina.dockerfile.args import parse_epoch
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
+from lamina.client.outputs import wanted_outputs
 from lamina.exporters.attributes import make_output
 from lamina.exporters.destination import (
     ArchiveOutput,
@@ -23,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from lamina.client.contract import BuildRequest, OutputSpec
+    from lamina.client.contract import BuildRequest
     from lamina.exporters.destination import Output
     from lamina.session.outputs import ByteSink, Target
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler
 
 _STORE = "export"
-_IMAGES = ("image", "registry", "oci", "docker")
 _OURS = ("dest", "context", "tar", "mode")
 
 
@@ -48,8 +46,12 @@ class RemoteOutputs:
         self.exporters: list[Exporter] = []
         self.stores: dict[str, str] = {}
         self.failure: LaminaError | None = None
-        for kind, pairs in _wanted(request):
-            made = make_output({"type": kind, **pairs})
+        wanted = [
+            (kind, pairs, make_output({"type": kind, **pairs}))
+            for kind, pairs in wanted_outputs(request)
+        ]
+        # The daemon tells of the last image what it is, which a layout's index has to know.
+        for kind, pairs, made in sorted(wanted, key=lambda output: _is_layout(output[2])):
             if isinstance(made, CacheOnlyOutput):
                 continue
             self._take(len(self.exporters), made)
@@ -64,16 +66,21 @@ class RemoteOutputs:
         return take_outputs(self._targets)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Name in its index what a layout has got."""
+        """Name in its index what a layout has got. Raises NotFound, PermissionDenied, Exhausted."""
         folder = self.stores.get(_STORE)
-        described = metadata.get("containerimage.descriptor")
-        if folder is None or not isinstance(described, dict):
+        if folder is None:
             return
         from lamina.base.oci import descriptor_from_json
         from lamina.exporters.archive import name_in_layout
 
+        described = metadata.get("containerimage.descriptor")
+        target = descriptor_from_json(described) if isinstance(described, dict) else None
+        if target is None or not os.path.exists(
+            os.path.join(folder, "blobs", target.digest.algorithm, target.digest.hex)
+        ):
+            raise NotFound(f"the daemon has not written an image to {folder}")
         names = filter(None, str(metadata.get("image.name", "")).split(","))
-        name_in_layout(folder, descriptor_from_json(described), tuple(names))
+        name_in_layout(folder, target, tuple(names))
 
     def _take(self, number: int, output: Output) -> None:
         match output:
@@ -81,7 +88,7 @@ class RemoteOutputs:
                 from lamina.session.outputs import FolderTarget
 
                 self._targets[number] = FolderTarget(output.dest, output.delete)
-            case ArchiveOutput() if not output.tar:
+            case ArchiveOutput() if _is_layout(output):
                 if _STORE in self.stores:
                     raise InvalidInput("only one --output can be a layout (tar=false)")
                 os.makedirs(output.dest, exist_ok=True)
@@ -104,26 +111,15 @@ class RemoteOutputs:
             else:
                 from lamina.exporters.file_sink import open_sink
 
-                with open_sink(output.dest) as sink:
+                with open_sink(output.dest, self._cancel) as sink:
                     yield sink
         except LaminaError as error:
             self.failure = self.failure or error
             raise
 
 
-def _wanted(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each output's type and attributes, names and time among them."""
-    from lamina.client.contract import OutputSpec
-
-    args = dict(request.frontend.build_args)
-    epoch = parse_epoch(args.get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")))
-    output: OutputSpec
-    for output in request.outputs or (OutputSpec("image"),):
-        pairs = {} if epoch is None else {"source-date-epoch": str(epoch)}
-        pairs |= dict(output.attributes)
-        if request.tags and output.type in _IMAGES and "name" not in pairs:
-            pairs["name"] = ",".join(map(full_name, request.tags))
-        yield output.type, pairs
+def _is_layout(output: Output) -> bool:
+    return isinstance(output, ArchiveOutput) and not output.tar
 
 
 def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
@@ -131,7 +127,7 @@ def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
     if kind == "registry":
         kind = "image"
         told.setdefault("push", "true")
-    if isinstance(made, ArchiveOutput) and not made.tar:
+    if _is_layout(made):
         told["tar"] = "false"
     if isinstance(made, LocalOutput) and made.delete:
         told["mode"] = "delete"

@@ -77,6 +77,7 @@ def _read(path: str) -> dict[str, Any]:
 def _write(path: str, document: dict[str, Any]) -> None:
     import json
 
+    path = os.path.realpath(path)
     part = f"{path}.{os.urandom(4).hex()}.part"
     try:
         fd = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)

@@ -59,9 +59,13 @@ class Bases:
         self.context_paths: set[str] = set()
         self.build_context = self._build_context(request.context.definition)
 
-    def named_context(self, name: str, platform: Platform) -> NamedContext | None:
-        """What the user put in a name's place. `scratch` and `context` cannot be replaced."""
-        if not self._named or name.lower() in (SCRATCH, CONTEXT):
+    def stage_context(self, name: str, platform: Platform) -> NamedContext | None:
+        """The named context in place of a stage. As in BuildKit, none replaces a stage that is
+        called `scratch` or `context`."""
+        return None if name.lower() in (SCRATCH, CONTEXT) else self._named_context(name, platform)
+
+    def _named_context(self, name: str, platform: Platform) -> NamedContext | None:
+        if not self._named:
             return None
         plain = _plain_name(name)
         return self._named.get(f"{plain}::{platform}") or self._named.get(plain)
@@ -79,7 +83,9 @@ class Bases:
 
     def _resolve(self, stage: Stage, table: StageTable, platform: Platform) -> None:
         replaced = stage.context is not None
-        context = stage.context or self.named_context(stage.image, platform)
+        context = stage.context
+        if context is None and stage.image != SCRATCH:
+            context = self._named_context(stage.image, platform)
         if context is None and stage.image == SCRATCH:
             stage.platform = self._request.platform
             stage.config = ImageConfig.empty(self._request.platform)

@@ -206,7 +206,7 @@ class DockerfileConverter:
         if head.platform:
             stage.platform = self._platform(head, checker)
         if head.name:
-            stage.context = self._bases.named_context(
+            stage.context = self._bases.stage_context(
                 head.name, stage.platform or self._request.platform
             )
         names = [name.lower() for name in self._request.no_cache_stages]

@@ -137,7 +137,8 @@ class BuildCaches:
     def export(self, graph: SolvedGraph) -> dict[str, str]:
         """Write every cache. One that cannot be written is a warning, unless it must be.
 
-        Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON.
+        Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON, and
+        the same for each cache by its number among the wishes (`cache.manifest.0`).
         """
         told: dict[str, str] = {}
         if not self._wishes.exports:
@@ -147,7 +148,7 @@ class BuildCaches:
         from lamina.cacheio.export import export_cache
         from lamina.cacheio.options import InlinePlace, RegistryPlace
 
-        for wish in self._wishes.exports:
+        for number, wish in enumerate(self._wishes.exports):
             if isinstance(wish.place, InlinePlace):
                 continue
             registry = isinstance(wish.place, RegistryPlace)
@@ -161,7 +162,10 @@ class BuildCaches:
                         )
                         self._reset(wish, backend)
                         if target is not None:
-                            told["cache.manifest"] = json.dumps(target.to_json())
+                            document = json.dumps(target.to_json())
+                            told["cache.manifest"] = document
+                            if len(self._wishes.exports) > 1:
+                                told[f"cache.manifest.{number}"] = document
                     except Cancelled:
                         raise
                     except LaminaError as error:

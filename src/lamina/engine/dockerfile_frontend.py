@@ -27,6 +27,7 @@ from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
 from lamina.sources.image import ResolveMode
+from lamina.sources.layout import parse_location
 from lamina.sources.local import folder_request
 from lamina.system.threads import WorkerPool
 
@@ -116,12 +117,12 @@ class ContextBridge:
         return resolve_base(self._build, self._images, reference, platform, title)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
-        place, _, digest = location.partition("@")
-        store = place.partition(":")[0]  # the tag is for people
+        store, _, digest = parse_location(location)  # the tag is for people
         attrs = (("oci.session", self._build.session.id), ("oci.store", store))
         if not digest:
             raise InvalidInput(f'oci-layout reference "{location}" has no digest')
-        shown = parse_reference(name)._replace(tag="")
+        # Names of stages are of any case; of one for each platform, the platform follows.
+        shown = parse_reference(name.partition("::")[0].lower())._replace(tag="")
         source = self._build.engine.sources.layout(
             f"{shown}@{digest}", dict(attrs), platform, self._build.session
         )

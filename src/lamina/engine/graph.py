@@ -226,4 +226,4 @@ def internal_digest(name: str) -> Digest:
     """The identity of a step that is shown but is no op (loading the Dockerfile, exporting)."""
     import os
 
-    return digest_of(name.encode() + os.urandom(16))
+    return digest_of(name.encode("utf-8", "surrogateescape") + os.urandom(16))

@@ -92,8 +92,6 @@ class MountCaches:
     ) -> list[tuple[str, Sent]]:
         """Bring the backend's copies of mounts up to date. One that fails is a warning, or with
         `must` an error."""
-        from lamina.cacheio.mount_export import export_mount
-
         done = []
         for mount_id in mount_ids:
             name = travel_name(mount_id)
@@ -103,23 +101,11 @@ class MountCaches:
             try:
                 with step(f"exporting cache mount {name}", self._events) as shown:
                     try:
-                        with self._mounts.reading(local, cancel) as folder:
-                            if folder is None:
-                                continue
-                            common = self._mounts.in_common(local, backend.origin.text)
-                            sent = export_mount(
-                                folder, name, common, backend, self._blobs, shown, cancel
-                            )
-                            self._mounts.keep_place(
-                                local, backend.origin.text, sent.paths, imported=False
-                            )
-                        done.append((name, sent))
-                        shown.status(f"{sent.files} files", sent.size, sent.size)
-                        shown.status("new packs", sent.new, sent.new)
+                        sent = self._send(local, name, backend, shown, cancel)
+                        if sent is not None:
+                            done.append((name, sent))
                     except Cancelled:
                         raise
-                    except OSError as error:
-                        raise from_os_error(error, "read the cache mount") from error
                     except LaminaError as error:
                         if not must:
                             shown.warn(f"the cache mount {name} was not sent: {error.reason}")
@@ -130,6 +116,25 @@ class MountCaches:
                 if must:
                     raise
         return done
+
+    def _send(
+        self, local: str, name: str, backend: Backend, shown: Step, cancel: Cancellation
+    ) -> Sent | None:
+        """None if the mount has gone."""
+        from lamina.cacheio.mount_export import export_mount
+
+        try:
+            with self._mounts.reading(local, cancel) as folder:
+                if folder is None:
+                    return None
+                common = self._mounts.in_common(local, backend.origin.text)
+                sent = export_mount(folder, name, common, backend, self._blobs, shown, cancel)
+                self._mounts.keep_place(local, backend.origin.text, sent.paths, imported=False)
+        except OSError as error:
+            raise from_os_error(error, "read the cache mount") from error
+        shown.status(f"{sent.files} files", sent.size, sent.size)
+        shown.status("new packs", sent.new, sent.new)
+        return sent
 
     def fetch(self, name: str, backend: Backend, cancel: Cancellation) -> bool:
         """Import one mount by hand, in place of what is here; whether the backend has it."""

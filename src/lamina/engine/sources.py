@@ -41,7 +41,15 @@ class EngineSources:
 
         With the attribute `oci.store` it is a store of the session's, else a folder.
         """
-        from lamina.sources.layout import FolderLayout, Layout, LayoutSource, LentLayout
+        from lamina.sources.layout import (
+            FolderLayout,
+            Layout,
+            LayoutLocation,
+            LayoutSource,
+            LentLayout,
+            layout_folder,
+            parse_location,
+        )
 
         name, _, digest = location.partition("@")
         layout: Layout
@@ -49,11 +57,13 @@ class EngineSources:
             served = f"oci:{store}"
             layout = LentLayout(session.content(served), served, parse_digest(digest), location)
         elif location.startswith("/"):
-            layout = FolderLayout(location)
-            name = os.path.basename(name.partition(":")[0])
+            place = parse_location(location)
+            layout = FolderLayout(place)
+            name = os.path.basename(place.folder)
         else:
-            lent = session.folder(name, FolderRequest(), Cancellation())
-            layout = FolderLayout(f"{lent.path}@{digest}" if digest else lent.path)
+            lent = session.folder(layout_folder(name), FolderRequest(), Cancellation())
+            pinned = parse_digest(digest) if digest else None
+            layout = FolderLayout(LayoutLocation(lent.path, digest=pinned))
         layers = attrs.get("oci.layerlimit", "")
         return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
 

@@ -1,17 +1,26 @@
-"""Where an artifact's bytes go: a file that appears whole, or a stream."""
+"""Where bytes go: a file that appears whole, or a stream."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import InvalidInput, from_os_error
+from lamina.system.descriptors import can_write, descriptor_behind, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lamina.system.cancel import Cancellation
+
+_NO_NEIGHBOURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_PIECE = 1 << 20
+_PERIOD = 0.05
 
 
 class ByteSink(Protocol):
@@ -21,15 +30,14 @@ class ByteSink(Protocol):
 
 
 class _FdSink:
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, fd: int, name: str, cancel: Cancellation | None = None) -> None:
         self._fd = fd
         self._name = name
+        self._check = None if cancel is None else cancel.check
 
     def write(self, chunk: bytes, /) -> None:
-        view = memoryview(chunk)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, chunk, self._check)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -38,37 +46,61 @@ class _FdSink:
 
 
 @contextmanager
-def open_sink(dest: str) -> Iterator[ByteSink]:
+def open_sink(dest: str, cancel: Cancellation | None = None) -> Iterator[ByteSink]:
     """Open `dest` for writing; `-` is stdout, which must not be a terminal.
 
-    A regular file takes the place of an earlier one only when the block ends without an
-    error. Raises InvalidInput, PermissionDenied, NotFound, Exhausted.
+    Otherwise as `open_file`. Raises InvalidInput, PermissionDenied, NotFound, Exhausted.
     """
-    if dest == "-":
-        sys.stdout.flush()
-        if os.isatty(1):
-            raise InvalidInput(
-                "an archive would garble the terminal",
-                hint="add dest=FILE to --output, or redirect the output",
-            )
-        yield _FdSink(1, "stdout")
+    if dest != "-":
+        with open_file(dest, cancel) as sink:
+            yield sink
+        return
+    sys.stdout.flush()
+    if os.isatty(1):
+        raise InvalidInput(
+            "an archive would garble the terminal",
+            hint="add dest=FILE to --output, or redirect the output",
+        )
+    if not can_write(1):
+        raise InvalidInput("standard output is closed", hint="redirect it, or add dest=FILE")
+    yield _FdSink(1, "stdout")
+
+
+@contextmanager
+def open_file(path: str, cancel: Cancellation | None = None) -> Iterator[ByteSink]:
+    """Open what a user named for writing.
+
+    A regular file takes the place of an earlier one, with its mode, only when the block ends
+    without an error; where it cannot, as where it is mounted, it is written in place. A link
+    stays a link: the file that it leads to is written. A pipe or a device is written to, and so
+    is a descriptor of this process (`/dev/stdout`), from where it is. Whoever reads the pipe is
+    waited for until `cancel` ends that.
+
+    Raises InvalidInput, PermissionDenied, NotFound, Exhausted, Cancelled.
+    """
+    descriptor = descriptor_behind(path)
+    if descriptor is not None:
+        yield _FdSink(descriptor, path)
         return
     try:
-        special = not stat.S_ISREG(os.stat(dest).st_mode)
+        mode = os.stat(path).st_mode
     except OSError:
-        special = False
-    if special and os.path.isdir(dest):
-        raise InvalidInput(f"the destination {dest} is a folder", hint="give a file's name as dest")
-    if special:
-        with _opened(dest, os.O_WRONLY) as fd:
-            yield _FdSink(fd, dest)
+        mode = None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise InvalidInput(f"the destination {path} is a folder", hint="give a file's name as dest")
+    if mode is not None and not stat.S_ISREG(mode):
+        with _opened(path, os.O_WRONLY | os.O_NONBLOCK, cancel=cancel) as fd:
+            yield _FdSink(fd, path, cancel)
         return
-    target = os.path.realpath(dest)  # a link to a file stays a link
+    target = os.path.realpath(path)
     part = f"{target}.{os.urandom(4).hex()}.part"
     try:
-        with _opened(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
-            yield _FdSink(fd, dest)
-        os.rename(part, target)
+        with _part(part, None if mode is None else target) as fd:
+            if mode is not None:
+                os.fchmod(fd, stat.S_IMODE(mode))
+            yield _FdSink(fd, path)
+        if os.path.lexists(part):
+            _put_in_place(part, target)
     except BaseException:
         if os.path.lexists(part):
             os.unlink(part)
@@ -76,12 +108,53 @@ def open_sink(dest: str) -> Iterator[ByteSink]:
 
 
 @contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
+def _part(part: str, earlier: str | None) -> Iterator[int]:
+    """A new file beside an earlier one, or that one where nothing can be made beside it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        fd = os.open(part, flags, 0o666)
     except OSError as error:
-        raise from_os_error(error, "create") from error
+        if earlier is None or error.errno not in _NO_NEIGHBOURS:
+            raise from_os_error(error, "create") from error
+        with _opened(earlier, os.O_WRONLY | os.O_TRUNC) as fd:
+            yield fd
+        return
     try:
         yield fd
     finally:
         os.close(fd)
+
+
+def _put_in_place(part: str, target: str) -> None:
+    try:
+        os.rename(part, target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # a file that is mounted
+            raise from_os_error(error, "write") from error
+        with open(part, "rb") as source, _opened(target, os.O_WRONLY | os.O_TRUNC) as fd:
+            while piece := source.read(_PIECE):
+                write_all(fd, piece)
+        os.unlink(part)
+
+
+@contextmanager
+def _opened(path: str, flags: int, *, cancel: Cancellation | None = None) -> Iterator[int]:
+    """Open a path; where `flags` do not block, wait for who reads the pipe that it is."""
+    while True:
+        try:
+            fd = os.open(path, flags | os.O_CLOEXEC)
+            break
+        except OSError as error:
+            if error.errno != errno.ENXIO or not _is_pipe(path):
+                raise from_os_error(error, "open") from error
+        if cancel is not None:
+            cancel.check()
+        time.sleep(_PERIOD)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _is_pipe(path: str) -> bool:
+    return stat.S_ISFIFO(os.stat(path).st_mode)

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 class LocalReceiver:
     """Implements `lamina.exporters.contract.Receiver`: an output's `dest` is a path."""
 
+    def __init__(self, cancel: Cancellation) -> None:
+        self._cancel = cancel
+
     def file(
         self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
     ) -> AbstractContextManager[ByteSink]:
-        return open_sink(output.dest)
+        return open_sink(output.dest, self._cancel)
 
     def layout(
         self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+import re
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from lamina.base.digest import parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unsupported, from_os_error
 from lamina.base.oci import (
+    ANNOTATION_IMAGE_NAME,
     ANNOTATION_REF_NAME,
     Descriptor,
     Index,
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
 
-
+_DIGEST = re.compile(r"[a-z0-9]+:[0-9a-fA-F]{32,}\Z")
+_TAG = re.compile(r"\w[\w.-]{0,127}\Z", re.ASCII)
 _INDEX_LIMIT = 16 << 20
 
 
@@ -58,50 +61,67 @@ class Layout(Protocol):
     def __str__(self) -> str: ...
 
 
-class FolderLayout:
-    """`location` is `/folder[:tag][@digest]`."""
+class LayoutLocation(NamedTuple):
+    """Which image of a layout: that of a digest, else that of a tag (`latest` without one)."""
 
-    def __init__(self, location: str) -> None:
-        self._folder, self._tag, self._digest = parse_location(location)
+    folder: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.folder}{tag}{f'@{self.digest}' if self.digest else ''}"
+
+
+class FolderLayout:
+    """An image of a layout in a folder of this machine."""
+
+    def __init__(self, location: LayoutLocation) -> None:
         self._location = location
 
     @property
     def origin(self) -> Origin:
-        return Origin(OriginKind.LAYOUT, self._folder)
+        return Origin(OriginKind.LAYOUT, self._location.folder)
 
     def __str__(self) -> str:
-        return self._location
+        return str(self._location)
 
     def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
-        copy_blob(self._folder, descriptor, blobs, cancel)
+        copy_blob(self._location.folder, descriptor, blobs, cancel)
 
     def target(self, cancel: Cancellation) -> Descriptor:
-        path = os.path.join(self._folder, "index.json")
+        folder, tag, digest = self._location
+        if digest is not None:
+            # The index need not list it: it may be one platform's of an index that is listed.
+            return Descriptor("", digest, _size(folder, digest))
+        images = self._index().manifests
+        wanted = tag or "latest"
+        for name in (ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME):
+            for image in images:
+                if dict(image.annotations).get(name) == wanted:
+                    return image
+        if len(images) == 1:  # whatever its tag is, as buildx has it
+            return images[0]
+        tags = [dict(image.annotations).get(ANNOTATION_REF_NAME, "") for image in images]
+        raise NotFound(
+            f"{folder} has no image {wanted}",
+            hint=f"it has: {', '.join(filter(None, tags)) or 'images without tags'}",
+        )
+
+    def _index(self) -> Index:
+        path = os.path.join(self._location.folder, "index.json")
         try:
             data = read_regular(path, _INDEX_LIMIT)
         except FileNotFoundError:
-            raise NotFound(f"{self._folder} is not an OCI layout: it has no index.json") from None
+            raise NotFound(
+                f"{self._location.folder} is not an OCI layout: it has no index.json"
+            ) from None
         except OSError as error:
             raise from_os_error(error, "read the layout") from error
         index = parse_manifest(data, "application/vnd.oci.image.index.v1+json")
         if not isinstance(index, Index) or not index.manifests:
             raise Corrupt(f"{path} lists no image")
-        if self._digest is not None:
-            matches = [d for d in index.manifests if d.digest == self._digest]
-        elif len(index.manifests) == 1 and not self._tag:
-            matches = list(index.manifests)
-        else:
-            wanted = self._tag or "latest"
-            matches = [
-                d for d in index.manifests if dict(d.annotations).get(ANNOTATION_REF_NAME) == wanted
-            ]
-        if not matches:
-            tags = [dict(d.annotations).get(ANNOTATION_REF_NAME, "") for d in index.manifests]
-            raise NotFound(
-                f"{self._location} is not in the layout",
-                hint=f"it has: {', '.join(filter(None, tags)) or 'images without tags'}",
-            )
-        return matches[0]
+        return index
 
 
 class LentLayout:
@@ -200,10 +220,9 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
     """Bring a blob of a layout into the store, checked. Raises NotFound, Corrupt, Cancelled."""
     if blobs.has(descriptor.digest):
         return
-    path = f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}"
     try:
         with (
-            open(open_regular_beneath(folder, path), "rb") as file,
+            open(open_regular_beneath(folder, _path(descriptor.digest)), "rb") as file,
             blobs.ingest(descriptor, cancel) as writer,
         ):
             file.seek(writer.offset)
@@ -229,13 +248,34 @@ def copy_lent(
         writer.commit()
 
 
-def parse_location(text: str) -> tuple[str, str, Digest | None]:
-    """Split `/folder[:tag][@digest]`. Raises InvalidInput."""
-    rest, at, digest_text = text.partition("@")
-    digest = parse_digest(digest_text) if at else None
-    folder, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag:
-        folder, tag = rest, ""
+def parse_location(text: str) -> LayoutLocation:
+    """Split `/folder[:tag][@digest]`; of other colons and at signs, a folder's name may have any.
+
+    Raises InvalidInput.
+    """
+    folder, digest, tag = text, None, ""
+    before, _, after = text.rpartition("@")
+    if before and _DIGEST.match(after):
+        folder, digest = before, parse_digest(after)
+    before, _, after = folder.rpartition(":")
+    if before and _TAG.match(after):
+        folder, tag = before, after
     if not folder:
         raise InvalidInput(f'"{text}" names no folder')
-    return folder, tag, digest
+    return LayoutLocation(folder, tag, digest)
+
+
+def layout_folder(name: str) -> str:
+    """What a session of this process calls the folder of the layout `name`: as no other folder."""
+    return f"oci-layout://{name}"
+
+
+def _path(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _size(folder: str, digest: Digest) -> int:
+    try:
+        return os.stat(os.path.join(folder, _path(digest))).st_size
+    except OSError:
+        raise NotFound(f"{folder} lacks the blob {digest}") from None

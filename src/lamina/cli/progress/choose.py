@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import InvalidInput
+from lamina.system.descriptors import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +50,7 @@ def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Disp
 
 def _renderer(mode: str, descriptor: int, environ: Mapping[str, str]) -> Renderer:
     def out(data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        write_all(descriptor, data)
 
     if mode == "plain":
         from lamina.cli.progress.plain import PlainRenderer

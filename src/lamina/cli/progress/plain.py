@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.events import LogEvent, VertexEvent
 from lamina.cli.progress.loglines import LogLines
 from lamina.cli.progress.state import Trace
+from lamina.cli.progress.text import encoded
 from lamina.cli.units import show_size
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class PlainRenderer:
         self._end_line(self._current)
         for vertex in self._trace.vertices:
             if vertex.error and not vertex.cancelled:
-                self._out(f"------\n > {vertex.name}:\n".encode())
+                self._out(encoded(f"------\n > {vertex.name}:\n"))
                 for text in self._lines[vertex].logs.last():
                     self._out(text + b"\n")
                 self._out(b"------\n")
@@ -168,7 +169,7 @@ class PlainRenderer:
         if not vertex.number:
             self._numbered += 1
             vertex.number = self._numbered
-        self._out(f"#{vertex.number} {vertex.name}\n".encode())
+        self._out(encoded(f"#{vertex.number} {vertex.name}\n"))
 
     def _print_statuses(self, vertex: Vertex, line: _Line, prefix: str) -> bool:
         is_open = False
@@ -184,7 +185,7 @@ class PlainRenderer:
     def _say(self, line: _Line, text: str) -> None:
         if line.logs.end_line():
             self._out(b"\n")
-        self._out(text.encode("utf-8", "surrogateescape") + b"\n")
+        self._out(encoded(text) + b"\n")
 
     def _end_line(self, vertex: Vertex | None) -> None:
         if vertex is not None and self._lines[vertex].logs.end_line():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.cli.progress.text import encoded
 from lamina.cli.units import show_time
 
 if TYPE_CHECKING:
@@ -81,17 +82,17 @@ def _warning(event: WarningEvent) -> dict[str, Any]:
     warning: dict[str, Any] = {
         "vertex": event.vertex,
         "level": event.level,
-        "short": _base64(event.short.encode()),
+        "short": _base64(encoded(event.short)),
     }
     if event.detail:
-        warning["detail"] = [_base64(line.encode()) for line in event.detail]
+        warning["detail"] = [_base64(encoded(line)) for line in event.detail]
     if event.url:
         warning["url"] = event.url
     place = event.location
     if place is not None:
         warning["sourceInfo"] = {
             "filename": place.filename,
-            "data": _base64(place.text.encode("utf-8", "surrogateescape")),
+            "data": _base64(encoded(place.text)),
         }
         warning["range"] = [{"start": {"line": place.start}, "end": {"line": place.end}}]
     return warning

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 
+def encoded(text: str) -> bytes:
+    """A text as UTF-8; bytes of names that were no UTF-8 as they were."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # JSON can say half a pair
+        return text.encode("utf-8", "replace")
+
+
 def width(text: str) -> int:
     """How many columns a text takes: East Asian wide characters two, combining ones none."""
     if text.isascii():

@@ -15,7 +15,7 @@ from lamina.cli.progress.colors import paint
 from lamina.cli.progress.plain import amount
 from lamina.cli.progress.spool import LogSpool
 from lamina.cli.progress.state import Trace
-from lamina.cli.progress.text import LogTail, align, clip, plain, width
+from lamina.cli.progress.text import LogTail, align, clip, encoded, plain, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,7 +159,7 @@ class TtyRenderer:
         self._drawn = [_visible_width(line) for line in shown]
 
     def _report(self, vertex: Vertex) -> None:
-        self._out(f"------\n > {vertex.name}:\n".encode("utf-8", "surrogateescape"))
+        self._out(encoded(f"------\n > {vertex.name}:\n"))
         last = b"\n"
         if vertex in self._spools:
             for chunk in self._spools[vertex].chunks():

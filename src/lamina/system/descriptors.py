@@ -1,0 +1,86 @@
+"""File descriptors that this process was started with, and writing to them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PATIENCE_MS = 100
+_LINKS = 40  # as the kernel follows, at most
+
+
+def open_standard_descriptors() -> None:
+    """Have the descriptors 0, 1 and 2 open, so that no file of our own ever becomes one of them.
+
+    One that was closed becomes the null device. Of standard output only text vanishes in it:
+    `can_write(1)` is false, so that whoever has an archive to write can refuse.
+    """
+    closed = [descriptor for descriptor in range(3) if not _is_open(descriptor)]
+    for descriptor in closed:
+        opened = os.open(os.devnull, os.O_WRONLY if descriptor == 2 else os.O_RDONLY)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
+        os.set_inheritable(descriptor, True)
+    for descriptor in closed:
+        # Through a descriptor of its own, which takes text in any case.
+        stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
+        setattr(sys, ("stdin", "stdout", "stderr")[descriptor], stream)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def can_write(descriptor: int) -> bool:
+    """Whether a descriptor is open for writing."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+    except OSError:
+        return False
+
+
+def descriptor_behind(path: str) -> int | None:
+    """Which open descriptor of this process a path leads to: 1 for `/dev/stdout`. None: to none."""
+    folders = (f"/proc/{os.getpid()}/fd", "/proc/self/fd")
+    for _ in range(_LINKS):
+        folder, name = os.path.split(os.path.abspath(path))
+        folder = os.path.realpath(folder)
+        if folder in folders:
+            return int(name) if name.isdecimal() else None
+        path = os.path.join(folder, name)
+        try:
+            path = os.path.join(folder, os.readlink(path))
+        except OSError:
+            return None
+    return None
+
+
+def write_all(descriptor: int, data: bytes, check: Callable[[], object] | None = None) -> None:
+    """Write everything, also where the descriptor does not block; then `check` is called while
+    nobody takes it, and may raise.
+
+    Raises OSError.
+    """
+    view = memoryview(data)
+    while view:
+        with contextlib.suppress(BlockingIOError):
+            view = view[os.write(descriptor, view) :]
+            continue
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        poll.poll(_PATIENCE_MS)
+        if check is not None:
+            check()

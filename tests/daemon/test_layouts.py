@@ -1,0 +1,53 @@
+"""Layouts that a client lends, by the names that buildctl's `--oci-layout` gives them."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from commands import RemoteLamina
+from daemon_process import DaemonProcess
+from lamina.api import control
+from lamina.api.message import unary
+from lamina.client.contract import Lent
+from lamina.client.providers import EmbeddedSession
+from lamina.session.layouts import offer_stores
+from lamina.session.lent import answer_health, lend
+from lamina.session.opening import new_session_id, open_session
+from lamina.wire.address import dial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("store", ["base", "localhost:5000/base", "host.example:5000/a/Base:tag"])
+def test_a_store_whose_name_has_a_port(tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    layout = tmp_path / "layout"
+    with DaemonProcess(tmp_path / "store") as daemon:
+        RemoteLamina(tmp_path, daemon.address).build(
+            folder, "-o", f"type=oci,tar=false,dest={layout}"
+        )
+        (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+        (folder / "Dockerfile").write_text("FROM base\nCOPY Dockerfile /second\n")
+        session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+        session_id = new_session_id()
+        offered = store.removesuffix(":tag")
+        handlers = {
+            **lend(session),
+            **answer_health(),
+            **offer_stores({f"oci:{offered}": str(layout)}),
+        }
+        request = control.SolveRequest(
+            ref=os.urandom(8).hex(),
+            session=session_id,
+            frontend="dockerfile.v0",
+            frontend_attrs=(("context:base", f"oci-layout://{store}@{entry['digest']}"),),
+        )
+        with dial(daemon.address) as channel, open_session(channel, handlers, session_id):
+            unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
