@@ -111,9 +111,10 @@ def bad_pack(chance: random.Random, layout: Layout, outside: Path) -> None:
         data = zstandard.ZstdCompressor().compress(_json(document))
         layout.write(config, data if chance.random() < 0.9 else data[: len(data) // 2])
         if chance.random() < 0.2:
+            blob = chance.choice([config, *manifest["layers"]])
+            _replace(chance, layout.path(blob["digest"]), outside)
+        if chance.random() < 0.2:
             manifest = changed(chance, manifest)
-        if chance.random() < 0.2 and manifest.get("layers"):
-            _replace(chance, layout.path(json.loads(_json(manifest))["config"]["digest"]), outside)
         layout.write(entry, _json(manifest))
     layout.write_index(index)
 

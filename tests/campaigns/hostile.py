@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MEMORY = 400 << 20  # bytes, of a command or a daemon
 _TIME = 60.0  # seconds that a command may take by itself
+_WAIT = 10.0  # seconds until one is told to end that may wait for ever
 _END = 10.0  # seconds, once it is told to end
 _ADD = "FROM scratch\nADD x.tar /to/\nCOPY Dockerfile /\n"
 _ADD_AND_RUN = "FROM base\nADD x.tar /to/\nUSER app\nRUN true\n"
@@ -110,16 +111,18 @@ class _Case:
         self._build(_MOUNT, [*base, "--cache-from", read, "--build-arg", "N=2"], must_work=True)
 
     def registry(self) -> None:
+        """One that fails at some rate; some of what it does never ends by itself."""
         with FaultProxy(self._bench.registry) as proxy:
             proxy.always = faults(self._now.chance)
             base = ["--build-context", f"base=docker-image://{proxy.host}/base"]
             match self._now.chance.randrange(3):
                 case 0:
-                    self._build(_ON_TOP, base)
+                    self._build(_ON_TOP, base, may_wait=True)
                 case 1:
-                    self._build(_ON_TOP, [*base, "--push", "-t", f"{proxy.host}/hostile/x"])
+                    name = ("--push", "-t", f"{proxy.host}/hostile/x")
+                    self._build(_ON_TOP, [*base, *name], may_wait=True)
                 case _:
-                    self._run(self._lamina.command("pull", f"{proxy.host}/base"))
+                    self._run(self._lamina.command("pull", f"{proxy.host}/base"), may_wait=True)
             proxy.always = None
             proxy.stop.set()
             # Nothing of what was said sticks.
@@ -142,34 +145,45 @@ class _Case:
     def _base(self, layout: Path) -> list[str]:
         return ["--build-context", f"base=oci-layout://{layout}:base"]
 
-    def _build(self, dockerfile: str, args: Sequence[str], *, must_work: bool = False) -> None:
+    def _build(
+        self,
+        dockerfile: str,
+        args: Sequence[str],
+        *,
+        must_work: bool = False,
+        may_wait: bool = False,
+    ) -> None:
         (self._context / "Dockerfile").write_text(dockerfile)
         args = [*args, "--progress=plain"]
         if "--push" not in args and self._now.likely(0.7):
             args += ["-o", f"type=local,dest={self._now.folder / 'out'}"]
         command = self._lamina.command("build", *args, str(self._context))
-        done = self._run(command, whole=must_work)
+        done = self._run(command, whole=must_work, may_wait=may_wait)
         assert done.code == 0 or not must_work, done.err
 
-    def _run(self, command: Sequence[str], *, whole: bool = False) -> Done:
+    def _run(self, command: Sequence[str], *, whole: bool = False, may_wait: bool = False) -> Done:
         """Run a command to its end, or until it is told to end."""
         log = self._now.folder / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file)
-        told = 0.0 if whole or self._now.likely(0.7) else self._now.chance.uniform(0.3, 3)
-        code, usage = _ended(process, told or _TIME)
-        if code is None and told:
+        early = not whole and self._now.likely(0.3)
+        alone = self._now.chance.uniform(0.3, 3) if early else _WAIT if may_wait else _TIME
+        code, usage = _ended(process, alone)
+        told = code is None and (early or may_wait)
+        if told:
             process.send_signal(signal.SIGTERM)
             code, usage = _ended(process, _END)
             self._now.counts["told to end"] += 1
+        said = log.read_text(errors="replace")
         if code is None:
             process.kill()
             process.wait()
             how = "when it is told to" if told else "by itself"
-            raise AssertionError(f"does not end {how}: {log.read_text(errors='replace')}")
-        said = log.read_text(errors="replace")
+            raise AssertionError(f"does not end {how}: {said}")
         assert usage < _MEMORY, f"{usage >> 20} MiB were used: {said}"
         self._now.counts["refused" if code else "done"] += 1
+        if told and code == -signal.SIGTERM:  # before it had begun
+            code = 128 + signal.SIGTERM
         return sane(Done(code, "", said))
 
 
