@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from corpus_image import make_bases
@@ -177,7 +178,7 @@ def _play(bench: _Bench, now: Round, steps: int) -> None:
 
 
 @contextmanager
-def _open(folder: Path, _: int, steps: int = STEPS) -> Iterator[Callable[[Round], None]]:
+def _open(folder: Path, _: int, *, steps: int) -> Iterator[Callable[[Round], None]]:
     tree = make_bases(folder / "bases")
     with (
         running_registry(folder / "registry") as registry,
@@ -191,4 +192,6 @@ def _open(folder: Path, _: int, steps: int = STEPS) -> Iterator[Callable[[Round]
         assert "Traceback" not in daemon.read_log(), daemon.log
 
 
-CAMPAIGN = Campaign(_open)
+def campaign(steps: int = STEPS) -> Campaign:
+    """`steps` is how many states of the context a round has."""
+    return Campaign(partial(_open, steps=steps))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from corpus_image import make_bases
@@ -155,7 +156,7 @@ def _play(bench: _Bench, now: Round, operations: int) -> None:
 
 
 @contextmanager
-def _open(folder: Path, _: int, operations: int = OPERATIONS) -> Iterator[Callable[[Round], None]]:
+def _open(folder: Path, _: int, *, operations: int) -> Iterator[Callable[[Round], None]]:
     tree = make_bases(folder / "bases")
     with running_registry(folder / "registry") as registry:
         fill(registry, folder / "bases", "base", tag="base")
@@ -163,4 +164,6 @@ def _open(folder: Path, _: int, operations: int = OPERATIONS) -> Iterator[Callab
         yield lambda now: _play(bench, now, operations)
 
 
-CAMPAIGN = Campaign(_open)
+def campaign(operations: int = OPERATIONS) -> Campaign:
+    """`operations` is how many commands a round gives while there is little room."""
+    return Campaign(partial(_open, operations=operations))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from corpus_image import make_bases
@@ -137,7 +138,7 @@ def _grown(first: _Held, after: _Held) -> list[str]:
 
 
 @contextmanager
-def _open(folder: Path, _: int, builds: int = BUILDS) -> Iterator[Callable[[Round], None]]:
+def _open(folder: Path, _: int, *, builds: int) -> Iterator[Callable[[Round], None]]:
     make_bases(folder / "bases")
     with DaemonProcess(folder / "store") as daemon:
         yield _Growth(folder, daemon, builds).play
@@ -145,4 +146,6 @@ def _open(folder: Path, _: int, builds: int = BUILDS) -> Iterator[Callable[[Roun
         assert "Traceback" not in daemon.log, daemon.log
 
 
-CAMPAIGN = Campaign(_open, ROUNDS)
+def campaign(builds: int = BUILDS) -> Campaign:
+    """`builds` is how many a round has."""
+    return Campaign(partial(_open, builds=builds), ROUNDS)

@@ -240,4 +240,5 @@ def _open(folder: Path, _: int) -> Iterator[Callable[[Round], None]]:
         assert "Traceback" not in daemon.log, daemon.log
 
 
-CAMPAIGN = Campaign(_open)
+def campaign() -> Campaign:
+    return Campaign(_open)

@@ -220,12 +220,14 @@ def _play(bench: _Bench, now: Round, kills: int) -> None:
 
 
 @contextmanager
-def _open(folder: Path, _: int) -> Iterator[Callable[[Round], None]]:
+def _open(folder: Path, _: int, *, kills: int) -> Iterator[Callable[[Round], None]]:
     tree = make_bases(folder / "bases")
     with running_registry(folder / "registry") as registry:
         fill(registry, folder / "bases", "base", tag="base")
         bench = _Bench(folder / "bases", tree, registry)
-        yield lambda now: _play(bench, now, KILLS)
+        yield lambda now: _play(bench, now, kills)
 
 
-CAMPAIGN = Campaign(_open)
+def campaign(kills: int = KILLS) -> Campaign:
+    """`kills` is how many a round has."""
+    return Campaign(partial(_open, kills=kills))

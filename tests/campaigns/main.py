@@ -28,7 +28,7 @@ _KEPT = "/var/tmp/lamina-campaigns"
 
 def load(name: str) -> Campaign:
     module = importlib.import_module(f"campaigns.{name.replace('-', '_')}")
-    campaign: Campaign = module.CAMPAIGN
+    campaign: Campaign = module.campaign()
     return campaign
 
 

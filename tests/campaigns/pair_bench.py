@@ -58,13 +58,14 @@ class Bench:
         return folder
 
     def base_flags(self, kind: str) -> list[str]:
-        name = f"{self.registry}/pairs/base:1"
-        out = {
-            "layout": ["-o", f"type=oci,dest={self.layout},tar=false,name=base:1"],
-            "push": ["--push", "-t", name],
-            "store": ["-t", "pairs-base"],
+        """It is the same image, to the byte, wherever and whenever it is made."""
+        output = {
+            "layout": f"type=oci,dest={self.layout},tar=false,name=base:1",
+            "push": f"type=image,name={self.registry}/pairs/base:1,push=true",
+            "store": "type=image,name=pairs-base",
         }[kind]
-        return [f"--platform={BOTH}", "--provenance=false", *out]
+        flags = [f"--platform={BOTH}", "--provenance=false", "--build-arg=SOURCE_DATE_EPOCH=1"]
+        return [*flags, "-o", f"{output},rewrite-timestamp=true"]
 
     @contextmanager
     def serving(self) -> Iterator[None]:
