@@ -63,7 +63,7 @@ def faults(chance: random.Random) -> Callable[[Handler], bool]:
     return answer
 
 
-def _actions(chance: random.Random) -> tuple[Callable[[Handler], None], ...]:
+def _actions(chance: random.Random) -> tuple[Callable[[Handler], object], ...]:
     location = chance.choice(("", "/", "//", "http://[", "ftp://x/", "/v2/", "http://127.0.0.1:1/"))
     bearer = chance.choice(('Bearer realm="x"', "Bearer", "Basic", "=,=", 'Bearer realm="' * 500))
     return (

@@ -67,7 +67,8 @@ class _Case:
 
     def arguments(self) -> list[str]:
         allow = ["--allow", "network.host"] if self.waiting else []
-        return [*allow, "--build-context", f"base={self._base}", "-f", str(self._file), str(self.context)]
+        base = ["--build-context", f"base={self._base}"]
+        return [*allow, *base, "-f", str(self._file), str(self.context)]
 
     def check(self) -> None:
         """Every door and cache agrees with an empty store about the context as it is."""

@@ -37,7 +37,7 @@ _WAIT = 10.0  # seconds until one is told to end that may wait for ever
 _END = 10.0  # seconds, once it is told to end
 _ADD = "FROM scratch\nADD x.tar /to/\nCOPY Dockerfile /\n"
 _ADD_AND_RUN = "FROM base\nADD x.tar /to/\nUSER app\nRUN true\n"
-_ON_TOP = "FROM base\nCOPY --chown=app:app Dockerfile /to/\nUSER app\nRUN [\"/bin/true\"]\n"
+_ON_TOP = 'FROM base\nCOPY --chown=app:app Dockerfile /to/\nUSER app\nRUN ["/bin/true"]\n'
 _MOUNT = (
     "FROM base\nARG N\nRUN --mount=type=cache,target=/c,id=c mkdir -p /c/f /c/g; echo $N > /c/f/x;"
     " ln -sf f /c/l; seq 9 > /c/g/y\n"

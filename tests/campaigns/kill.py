@@ -42,7 +42,8 @@ _SHORT = 0.4  # and of what does not
 # Its result is a function of @N@ alone, though the steps go through cache mounts and random files.
 _DOCKERFILE = """FROM base AS one
 COPY in /in
-RUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom > /c/x; mv /c/x /x; rm /x; echo @N@ > /one
+RUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom > /c/x; mv /c/x /x; rm /x
+RUN echo @N@ > /one
 FROM base AS two
 RUN seq @N@ 200000 > /seq; mkdir -p /deep/er; echo two > /deep/er/file; ln -s er /deep/link
 FROM base
@@ -82,12 +83,8 @@ class _Case:
                 self._build("--cache-to", f"type=registry,ref={name}-cache,mode=max,mounts=true")
             ),
             "pushes": lambda: self._kill(self._pushing(name), late=_SHORT),
-            "prunes": lambda: self._kill(
-                self._lamina.command("prune", "-af"), late=_SHORT
-            ),
-            "removals": lambda: self._kill(
-                self._lamina.command("rmi", "it"), late=_SHORT
-            ),
+            "prunes": lambda: self._kill(self._lamina.command("prune", "-af"), late=_SHORT),
+            "removals": lambda: self._kill(self._lamina.command("rmi", "it"), late=_SHORT),
             "daemons": self._kill_daemon,
             "two builds": lambda: self._kill(self._build(), self._build()),
         }

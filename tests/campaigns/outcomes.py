@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from corpus_image import read_built
-
-from commands import Done
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from corpus_image import Tree
 
-    from commands import Lamina
+    from commands import Done, Lamina
 
 _CRASHES = re.compile(r"Traceback \(most recent call last\)|internal error|RecursionError")
-_CHANGED = re.compile(r"[Nn]o such file|not found|vanished|changed")
 
 
 class Outcome(NamedTuple):
@@ -59,9 +55,3 @@ def differences(one: Outcome, other: Outcome) -> str:
     less = [f"- {line}" for line in one.lines if line not in other.lines]
     more = [f"+ {line}" for line in other.lines if line not in one.lines]
     return "\n".join([*less[:20], *more[:20]])
-
-
-def manifests(layout: Path) -> list[dict[str, object]]:
-    """The entries of a layout's index."""
-    found: list[dict[str, object]] = json.loads((layout / "index.json").read_text())["manifests"]
-    return found

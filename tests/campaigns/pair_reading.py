@@ -66,9 +66,7 @@ def check_files(out: Path, wanted: Result, folder: Path) -> None:
     if owners:
         archive, out = out, folder / f"unpacked-{os.urandom(3).hex()}"
         out.mkdir()
-        subprocess.run(
-            ["tar", "-xpf", str(archive), "--numeric-owner", "-C", str(out)], check=True
-        )
+        subprocess.run(["tar", "-xpf", str(archive), "--numeric-owner", "-C", str(out)], check=True)
     for architecture in wanted.architectures:
         split = len(wanted.architectures) > 1
         place = out / f"linux_{architecture}" if split else out

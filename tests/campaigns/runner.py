@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -205,12 +204,9 @@ def _made(folder: Path) -> Path:
 
 def _told(state: State) -> str:
     counts = ", ".join(f"{count} {what}" for what, count in sorted(state.counts.items()))
-    return f"{state.seconds / 60:.1f} min: {counts or 'nothing yet'}; {len(state.findings)} findings"
+    found = len(state.findings)
+    return f"{state.seconds / 60:.1f} min: {counts or 'nothing yet'}; {found} findings"
 
 
 def new_seed() -> int:
     return int.from_bytes(os.urandom(4), "big")
-
-
-def missing_tools(*names: str) -> list[str]:
-    return [name for name in names if not shutil.which(name)]

@@ -7,7 +7,7 @@ import random
 from campaigns.pairs import PARAMETERS, allowed
 from campaigns.pairwise import covering, pairs
 
-THREE = {name: ("1", "2", "3") for name in "abcd"}
+THREE = dict.fromkeys("abcd", ("1", "2", "3"))
 
 
 def test_every_pair_is_there_once_at_least() -> None:
