@@ -8,6 +8,7 @@ import pytest
 from fuzz_targets import TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import mutated
 
 ROUNDS = 150
 
@@ -28,23 +29,3 @@ def test_seeds_and_what_is_near_them(name: str) -> None:
 @given(data=st.binary(max_size=300))
 def test_any_bytes(name: str, data: bytes) -> None:
     TARGETS[name].run(data)
-
-
-def mutated(chance: random.Random, data: bytes, words: tuple[bytes, ...]) -> bytes:
-    """Some bytes flipped, dropped, doubled, or put in between."""
-    text = bytearray(data)
-    for _ in range(chance.randint(1, 6)):
-        at = chance.randrange(len(text) + 1)
-        end = min(len(text), at + chance.choice((1, 1, 2, 8, 40)))
-        match chance.randrange(5):
-            case 0:
-                text[at:end] = bytes(chance.randrange(256) for _ in range(end - at))
-            case 1:
-                del text[at:end]
-            case 2:
-                text[at:at] = text[at:end]
-            case 3 if words:
-                text[at:at] = chance.choice(words)
-            case _:
-                text[at:end] = b"0" * (end - at)
-    return bytes(text)

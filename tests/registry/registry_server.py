@@ -89,7 +89,8 @@ def make_layout(folder: Path) -> tuple[bytes, bytes]:
     return manifest, layer
 
 
-def fill(host: str, layout: Path, path: str, *options: str) -> None:
+def fill(host: str, layout: Path, path: str, *options: str, tag: str = "latest") -> None:
+    """Copy an image of a layout into a registry."""
     subprocess.run(
         [
             "skopeo",
@@ -99,7 +100,7 @@ def fill(host: str, layout: Path, path: str, *options: str) -> None:
             "--preserve-digests",
             "--dest-tls-verify=false",
             *options,
-            f"oci:{layout}:latest",
+            f"oci:{layout}:{tag}",
             f"docker://{host}/{path}",
         ],
         check=True,

@@ -203,9 +203,11 @@ class RefPool:
         staged = self.snapshots.stage()
         self._snapshotter.stage(lowers, staged)
         target = self._mount_point()
-        with self._snapshotter.writable(lowers, staged, target) as path:
-            yield path, staged
-        os.rmdir(target)
+        try:
+            with self._snapshotter.writable(lowers, staged, target) as path:
+                yield path, staged
+        finally:
+            os.rmdir(target)
 
     def commit(self, staged: Staged, parent: Ref, description: str) -> Ref:
         """Make what a writable mount took a state, once the mount is gone."""

@@ -1,0 +1,151 @@
+"""Campaign `growth`: a daemon that has built a thousand times holds no more than it did at first.
+
+A round is a number of builds, of kinds that are drawn; what the daemon holds after it is compared
+with what it held after the first round.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from corpus_image import make_bases
+from test_vanishing import left, threads
+
+from campaigns.machine import soon
+from campaigns.outcomes import sane
+from campaigns.runner import Campaign
+from commands import RemoteLamina
+from daemon_process import DaemonProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from campaigns.runner import Round
+
+BUILDS = 50  # in a round
+ROUNDS = 20
+_DESCRIPTORS, _THREADS = 8, 12  # idle workers and connections come and go
+_MEMORY = 24 << 20  # in all, however many rounds
+_VARIANTS = 20
+
+
+class _Held(NamedTuple):
+    """What a daemon has at one moment; memory in bytes."""
+
+    descriptors: int
+    threads: int
+    memory: int
+    files: int
+    mounts: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.descriptors} descriptors, {self.threads} threads, {self.memory >> 20} MiB,"
+            f" {self.files} temporary files, {self.mounts} mounts"
+        )
+
+
+def held(daemon: DaemonProcess) -> _Held:
+    pid = daemon.process.pid
+    with open(f"/proc/{pid}/statm") as file:
+        pages = int(file.read().split()[1])
+    files, mounts, _ = left(daemon)
+    return _Held(
+        len(os.listdir(f"/proc/{pid}/fd")),
+        threads(daemon),
+        pages * os.sysconf("SC_PAGE_SIZE"),
+        len(files),
+        len(mounts),
+    )
+
+
+class _Growth:
+    """One daemon, its client, and what it held after the first round."""
+
+    def __init__(self, folder: Path, daemon: DaemonProcess, builds: int) -> None:
+        self._folder = folder
+        self._daemon = daemon
+        self._builds = builds
+        self._client = RemoteLamina(folder, daemon.address)
+        self._first: _Held | None = None
+        self._context = folder / "context"
+        self._context.mkdir()
+
+    def play(self, now: Round) -> None:
+        for _ in range(self._builds):
+            self._build(now)
+        assert soon(lambda: left(self._daemon)[2] == []), "steps run though no build does"
+        if self._first is None:
+            self._first = held(self._daemon)
+            print(f"after {self._builds} builds: {self._first}", flush=True)
+            return
+        first = self._first
+        within = soon(lambda: not _grown(first, held(self._daemon)), 10)
+        after = held(self._daemon)
+        print(f"after {self._builds} more: {after}", flush=True)
+        assert within, f"{_grown(first, after)} have grown: {first}; now {after}"
+
+    def _build(self, now: Round) -> None:
+        """A build that works or fails, is killed, has outputs or none, is cached or new."""
+        number = now.chance.randrange(_VARIANTS) if now.likely(0.7) else now.chance.getrandbits(40)
+        kind = now.chance.choice(("works", "works", "works", "fails", "vanishes", "output"))
+        text = f"FROM base\nCOPY file /file\nRUN echo {number} > /n\n"
+        if kind == "fails":
+            text += f"RUN exit {number % 50 + 1}\n"
+        if kind == "vanishes":
+            text += f"RUN echo {number}; sleep 20\n"
+        (self._context / "Dockerfile").write_text(text)
+        (self._context / "file").write_text(str(number % 5))
+        base = f"base=oci-layout://{self._folder}/bases:base"
+        out = ["-o", f"type=local,dest={now.folder}/out"] if kind == "output" else []
+        args = ["build", "--progress=plain", "--build-context", base, *out, str(self._context)]
+        if kind == "vanishes":
+            self._vanish(now, args)
+        else:
+            done = sane(self._client(*args))
+            assert (done.code == 0) == (kind != "fails"), done.err
+        now.counts[f"builds: {kind}"] += 1
+
+    def _vanish(self, now: Round, args: list[str]) -> None:
+        command = self._client.command(*args)
+        client = subprocess.Popen(
+            command, env=self._client.environment(), stderr=subprocess.DEVNULL
+        )
+        try:
+            client.wait(now.chance.uniform(0.2, 1.0))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            client.kill()
+            client.wait()
+
+
+def _grown(first: _Held, after: _Held) -> list[str]:
+    """The names of what has grown."""
+    more = {
+        "descriptors": after.descriptors > first.descriptors + _DESCRIPTORS,
+        "threads": after.threads > first.threads + _THREADS,
+        "memory": after.memory > first.memory + _MEMORY,
+        "temporary files": after.files > first.files,
+        "mounts": after.mounts > first.mounts,
+    }
+    return [name for name, is_more in more.items() if is_more]
+
+
+@contextmanager
+def _open(folder: Path, _: int, *, builds: int) -> Iterator[Callable[[Round], None]]:
+    make_bases(folder / "bases")
+    with DaemonProcess(folder / "store") as daemon:
+        yield _Growth(folder, daemon, builds).play
+        assert daemon.stop() == 0
+        assert "Traceback" not in daemon.log, daemon.log
+
+
+def campaign(builds: int = BUILDS) -> Campaign:
+    """`builds` is how many a round has."""
+    return Campaign(partial(_open, builds=builds), ROUNDS)

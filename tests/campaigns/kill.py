@@ -1,0 +1,230 @@
+"""Campaign `kill`: SIGKILL at any instant. Nothing that was recorded is lost or half, nothing is
+left behind, and the next build gives the right image.
+
+A round has one store (and one registry's repository) and kills several commands that use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from corpus_image import make_bases
+from registry_server import fill
+from test_registry_faults import every_manifest
+
+from campaigns.machine import cgroups_of, mounts_below, processes_with, soon
+from campaigns.outcomes import outcome, sane
+from campaigns.runner import Campaign
+from commands import Lamina, RemoteLamina
+from daemon_process import DaemonProcess
+from real_registry import running_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from corpus_image import Tree
+
+    from campaigns.runner import Round
+
+KILLS = 6
+_SOON, _LATE = 0.03, 2.0  # seconds until a kill, of what takes some
+_SHORT = 0.4  # and of what does not
+# Its result is a function of @N@ alone, though the steps go through cache mounts and random files.
+_DOCKERFILE = """FROM base AS one
+COPY in /in
+RUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom > /c/x; mv /c/x /x; rm /x
+RUN echo @N@ > /one
+FROM base AS two
+RUN seq @N@ 200000 > /seq; mkdir -p /deep/er; echo two > /deep/er/file; ln -s er /deep/link
+FROM base
+COPY --from=one /one /in /
+COPY --from=two /deep /deep
+RUN --mount=type=bind,from=two,source=/seq,target=/seq sha256sum < /seq > /sum; sleep 0.@N@
+"""
+
+
+class _Bench:
+    def __init__(self, bases: Path, tree: Tree, registry: str) -> None:
+        self.bases = bases
+        self.tree = tree
+        self.registry = registry
+
+
+class _Case:
+    """One store, and what is killed on it."""
+
+    def __init__(self, bench: _Bench, now: Round) -> None:
+        self._bench = bench
+        self._now = now
+        self._context = now.folder / "context"
+        self._context.mkdir()
+        (self._context / "in").write_bytes(os.urandom(4 << 20))
+        self._lamina = Lamina(now.folder / "store")
+        self._built = 0
+        self._variant = 0  # of the Dockerfile
+
+    def kill_one(self) -> None:
+        """Start something and kill it."""
+        name = f"{self._bench.registry}/kill/r{self._now.number}:{self._built}"
+        kinds: dict[str, Callable[[], None]] = {
+            "builds": lambda: self._kill(self._build("-t", "it")),
+            "builds that push": lambda: self._kill(self._build("--push", "-t", name)),
+            "cache exports": lambda: self._kill(
+                self._build("--cache-to", f"type=registry,ref={name}-cache,mode=max,mounts=true")
+            ),
+            "pushes": lambda: self._kill(self._pushing(name), late=_SHORT),
+            "prunes": lambda: self._kill(self._lamina.command("prune", "-af"), late=_SHORT),
+            "removals": lambda: self._kill(self._lamina.command("rmi", "it"), late=_SHORT),
+            "daemons": self._kill_daemon,
+            "two builds": lambda: self._kill(self._build(), self._build()),
+        }
+        if self._now.likely(0.6):
+            self._variant += 1
+        kind = self._now.chance.choice(list(kinds))
+        kinds[kind]()
+        self._now.counts[f"kills of {kind}"] += 1
+
+    def check(self) -> None:
+        """The store opens, is whole, and builds what is right."""
+        usage = sane(self._lamina("du"))
+        assert usage.code == 0, usage.err
+        self._nothing_is_left()
+        damaged = damaged_blobs(self._lamina.root)
+        assert not damaged, f"blobs that are not what their names say: {damaged}"
+        checked = self._lamina("check")
+        if "unknown command" not in checked.err:
+            assert checked.code == 0, f"lamina check: {checked.out}{checked.err}"
+        self._builds_what_is_right()
+
+    def _builds_what_is_right(self) -> None:
+        """With what is remembered, and as an empty store has it."""
+        number = self._built
+        found = [
+            outcome(lamina, self._bench.tree, self._now.folder / f"out{number}{at}", *self._args())
+            for at, lamina in enumerate((self._lamina, Lamina(self._now.folder / f"c{number}")))
+        ]
+        assert found[0].code == 0, found[0].said
+        assert found[0].lines == found[1].lines, f"{found[0].lines}\n{found[1].lines}"
+        self._now.counts["checks"] += 1
+        self._built += 1
+
+    def _args(self) -> Sequence[str]:
+        file = self._now.folder / f"Dockerfile{self._variant}"
+        file.write_text(_DOCKERFILE.replace("@N@", str(self._variant)))
+        base = f"base=docker-image://{self._bench.registry}/base"
+        return ["-f", str(file), "--build-context", base, str(self._context)]
+
+    def _build(self, *args: str) -> Sequence[str]:
+        return self._lamina.command("build", "--progress=plain", *args, *self._args())
+
+    def _pushing(self, name: str) -> Sequence[str]:
+        sane(self._lamina("build", "-t", name, *self._args()))
+        return self._lamina.command("push", name)
+
+    def _wait(self, late: float) -> None:
+        """Rather soon than late: what happens at first is of many kinds."""
+        time.sleep(_SOON * (late / _SOON) ** self._now.chance.random())
+
+    def _kill(self, *commands: Sequence[str], late: float = _LATE) -> None:
+        with (self._now.folder / "killed.log").open("ab") as log:
+            running = [subprocess.Popen(command, stderr=log, stdout=log) for command in commands]
+        self._wait(late)
+        for process in running:
+            process.send_signal(signal.SIGKILL)
+        for process in running:
+            code = process.wait(20)
+            self._now.counts["ended before"] += code != -signal.SIGKILL
+        assert soon(self._no_process), "processes of a killed command go on"
+        for process in running:
+            # Folders of control groups may stay until the next command comes.
+            sane(self._lamina("du"))
+            assert soon(partial(_no_cgroups, process.pid), 5), cgroups_of(process.pid)
+
+    def _kill_daemon(self) -> None:
+        with DaemonProcess(self._lamina.root) as daemon:
+            remote = RemoteLamina(self._now.folder, daemon.address)
+            command = remote.command("build", "--progress=plain", *self._args())
+            with (self._now.folder / "client.log").open("wb") as log:
+                client = subprocess.Popen(command, env=remote.environment(), stderr=log)
+            try:
+                self._wait(_LATE)
+                daemon.kill()
+                code = client.wait(30)  # it hears of it
+            finally:
+                client.kill()
+                client.wait()
+        said = (self._now.folder / "client.log").read_text()
+        assert "Traceback" not in said, said
+        assert code in (0, 1), said
+        self._now.counts["ended before"] += code == 0
+
+    def _no_process(self) -> bool:
+        return not processes_with(f"{self._lamina.root}")
+
+    def _nothing_is_left(self) -> None:
+        assert soon(self._no_process), "processes are left"
+        assert not mounts_below(self._now.folder), mounts_below(self._now.folder)
+        tmp = self._lamina.root / "tmp"
+        # Downloads that broke off are gone on with.
+        left = [name for name in os.listdir(tmp) if name != "ingest"]
+        assert not left, f"temporary folders are left: {left}"
+
+
+def damaged_blobs(root: Path) -> list[str]:
+    """The blobs of a store or layout whose content has another digest than their name."""
+    found = []
+    for entry in os.scandir(root / "blobs" / "sha256"):
+        if entry.is_file(follow_symlinks=False) and len(entry.name) == 64:
+            with open(entry.path, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry.name:
+                    found.append(entry.name)
+    return found
+
+
+def _no_cgroups(pid: int) -> bool:
+    return not cgroups_of(pid)
+
+
+def published(registry: str) -> int:
+    """skopeo reads every tag of a registry, and every blob that one names is there; how many.
+
+    Raises AssertionError.
+    """
+    with urllib.request.urlopen(f"http://{registry}/v2/_catalog?n=1000") as listed:
+        names = json.load(listed)["repositories"]
+    return sum(every_manifest(registry, name) for name in names)
+
+
+def _play(bench: _Bench, now: Round, kills: int) -> None:
+    case = _Case(bench, now)
+    case.check()
+    for _ in range(kills):
+        case.kill_one()
+        if now.likely(0.7):
+            case.check()
+    case.check()
+    now.counts["manifests read"] += published(bench.registry)
+
+
+@contextmanager
+def _open(folder: Path, _: int, *, kills: int) -> Iterator[Callable[[Round], None]]:
+    tree = make_bases(folder / "bases")
+    with running_registry(folder / "registry") as registry:
+        fill(registry, folder / "bases", "base", tag="base")
+        bench = _Bench(folder / "bases", tree, registry)
+        yield lambda now: _play(bench, now, kills)
+
+
+def campaign(kills: int = KILLS) -> Campaign:
+    """`kills` is how many a round has."""
+    return Campaign(partial(_open, kills=kills))

@@ -1,0 +1,43 @@
+"""A little of each campaign, the same each time; `scripts/campaign` goes on for longer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaigns import cache, full_disk, growth, kill
+from campaigns.main import load
+from campaigns.runner import Limits, State, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOOLS = ("crun", "docker-registry", "skopeo", "umoci", "mkfs.ext4", "git")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not all(map(shutil.which, TOOLS)),
+    reason=f"needs root and {', '.join(TOOLS)}",
+)
+
+# Few rounds, and smaller ones where a round is long.
+SHORT = {
+    "cache": (cache.campaign(steps=2), 3),
+    "kill": (kill.campaign(kills=2), 2),
+    "pairs": (load("pairs"), 4),
+    "hostile": (load("hostile"), 10),
+    "growth": (growth.campaign(builds=8), 3),
+    "full-disk": (full_disk.campaign(operations=2), 2),
+}
+SEED = 11
+
+
+@pytest.mark.parametrize("name", list(SHORT))
+def test_a_few_rounds(name: str, tmp_path: Path) -> None:
+    campaign, rounds = SHORT[name]
+    state = State(SEED)
+    status = run(name, campaign, state, Limits(rounds=rounds), tmp_path)
+    assert [found.what for found in state.findings] == []
+    assert (status, state.counts["rounds"]) == (0, rounds)
