@@ -128,7 +128,11 @@ class _Sending:
     def obey(self) -> None:
         """Take the receiver's packets until its FIN."""
         while True:
-            message = self._call.receive()
+            try:
+                message = self._call.receive()
+            except StatusError:
+                self.check()  # the receiver may only have ended because of it
+                raise
             if message is None:
                 self.check()
                 raise Unavailable("the receiver of the files ended the transfer early")
