@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a build at once, whatever server it waits for, and however that behaves."""
+"""SIGTERM and SIGINT end a build at once, whatever server it waits for, however slow that is."""
 
 from __future__ import annotations
 
