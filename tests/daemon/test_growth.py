@@ -39,6 +39,19 @@ def held(pid: int) -> Held:
     return Held(sorted(files), len(os.listdir(f"/proc/{pid}/task")))
 
 
+def settled(pid: int) -> Held:
+    """Once nothing has changed for a second: what ends with a build may take a moment."""
+    last = held(pid)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        now = held(pid)
+        if now == last:
+            break
+        last = now
+    return last
+
+
 def memory(pid: int) -> int:
     """In KiB."""
     with open(f"/proc/{pid}/status") as status:
@@ -63,13 +76,10 @@ def test_builds_leave_nothing_in_the_daemon(tmp_path: Path, context: Callable[..
 
         for number in range(_WARM_UP):
             build(number)
-        before, memory_before = held(pid), memory(pid)
+        before, memory_before = settled(pid), memory(pid)
         for number in range(_BUILDS):
             build(number)
         assert memory(pid) - memory_before < _MEMORY
-        deadline = time.monotonic() + 20
-        while held(pid).files != before.files and time.monotonic() < deadline:
-            time.sleep(0.1)  # what ends with the last build may take a moment
-        after = held(pid)
+        after = settled(pid)
         assert after.files == before.files
         assert after.threads <= before.threads + _MORE_THREADS

@@ -551,3 +551,17 @@ def test_an_image_that_is_not_there_is_named_as_it_was_written() -> None:
     assert caught.value.during == (
         "nowhere:1: failed to resolve source metadata for docker.io/library/nowhere:1"
     )
+
+
+@pytest.mark.parametrize(("keyword", "above"), [("ARG", True), ("ARG", False), ("ENV", False)])
+def test_lines_that_multiply_each_other_are_refused_where_it_becomes_too_much(
+    convert: Convert, keyword: str, above: bool
+) -> None:
+    """2**10 characters, times 16 in each line."""
+    lines = [f"{keyword} V0={'x' * 1024}"]
+    lines += [f"{keyword} V{n}={f'$V{n - 1}' * 16}" for n in range(1, 12)]
+    lines.insert(len(lines) if above else 0, "FROM scratch")
+    with pytest.raises(InvalidInput, match="expand to more than 16 MiB") as caught:
+        convert("\n".join(lines) + "\n")
+    assert caught.value.location is not None
+    assert lines[caught.value.location.start - 1].startswith(f"{keyword} V4=")

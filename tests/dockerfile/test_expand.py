@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.expand import MAX_TEXT, Expander, ExpansionLimit
 
 VARIABLES = {
     "name": "value",
@@ -174,3 +174,33 @@ def test_stripping_agrees_with_trying_every_length(pattern: str, value: str) -> 
 def test_many_stars_take_no_time() -> None:
     text = "${v##" + "*a" * 60 + "b}"
     assert Expander({"v": "a" * 5000}).word(text) == "a" * 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$big" * 20,
+        '"' + "$big" * 20 + '"',
+        "${big:-x}" * 20,
+        "${none:-" + "$big" * 20 + "}",
+        "${big//a/$big}",
+        "${big//a*/}" + "$big" * 20,
+    ],
+)
+def test_a_text_that_grows_beyond_all_bounds_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="expand to more than 16 MiB") as caught:
+        Expander({"big": "a" * (MAX_TEXT // 16)}).word(text)
+    assert caught.value.hint
+
+
+def test_what_is_as_large_as_may_be_is_not() -> None:
+    big = "a" * (MAX_TEXT // 2)
+    assert len(Expander({"big": big}).word("$big$big")) == MAX_TEXT
+
+
+def test_texts_that_grow_together_have_a_bound_in_all() -> None:
+    limit = ExpansionLimit()
+    variables = {"big": "a" * (MAX_TEXT // 2)}
+    with pytest.raises(InvalidInput, match="all texts with variables expand to more than 64 MiB"):
+        for _ in range(20):
+            Expander(variables, limit=limit).word("$big")

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput, LaminaError
 from lamina.dockerfile.lexer import Document, Node, parse_document
+from lamina.dockerfile.parse import parse_instruction
 
 
 def parse(text: str) -> Document:
@@ -136,3 +140,23 @@ def test_lines_have_a_limit_in_bytes() -> None:
         parse_document(f"FROM x\n{line}aa\n", "Dockerfile")
     assert caught.value.location is not None
     assert caught.value.location.start == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# syntax=x" + " " * 200_000 + "y\x0bz",
+        "# syntax=" + " " * 200_000,
+        "# " + "a" * 200_000,
+        "FROM a\nHEALTHCHECK --interval=" + "1" * 200_000 + " CMD x",
+        "FROM a\nRUN " + "1" * 200_000 + "<<E",
+        "FROM a\nRUN <<" + " " * 200_000 + "<",
+        "FROM a\nRUN " + "\\ " * 200_000 + "x",
+    ],
+)
+def test_long_lines_take_no_time(text: str) -> None:
+    begun = time.monotonic()
+    with suppress(LaminaError):
+        for node in parse_document(text, "Dockerfile").nodes:
+            parse_instruction(node, "\\")
+    assert time.monotonic() - begun < 2

@@ -11,27 +11,35 @@ import re
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.glob_matcher import ANYTHING, FOLDERS, NAME, GlobMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_NEVER = r"\Z."  # matches no text
+
+
 class Pattern:
     """One pattern: `negated` for `!`, `text` cleaned. Compiled when it is first used."""
 
-    __slots__ = ("_match", "negated", "text")
+    __slots__ = ("_matcher", "negated", "text")
 
     def __init__(self, text: str, negated: bool) -> None:
         self.text = text
         self.negated = negated
-        self._match: Callable[[str], object] | None = None
+        self._matcher: GlobMatcher | None = None
         _check(text)
+
+    @property
+    def matcher(self) -> GlobMatcher:
+        if self._matcher is None:
+            self._matcher = GlobMatcher(_pieces(self.text), below=True)
+        return self._matcher
 
     def matches(self, path: str) -> bool:
         """Whether a relative path, or a folder above it, is matched; `!` does not count here."""
-        if self._match is None:
-            self._match = re.compile(expression(self.text), re.DOTALL).match
-        return bool(self._match(path))
+        return self.matcher(path)
 
 
 class PatternMatcher:
@@ -53,7 +61,8 @@ class PatternMatcher:
                     )
             self.patterns.append(Pattern(text, negated))
         self.has_exceptions = any(pattern.negated for pattern in self.patterns)
-        self._match: Callable[[str], object] | None = None
+        self._union: Callable[[str], object] | None = None  # of those that are linear
+        self._others: list[Pattern] = []
 
     def matches(self, path: str) -> bool:
         """Whether the patterns take a relative path, itself or by a folder above it."""
@@ -64,13 +73,16 @@ class PatternMatcher:
                 if pattern.negated == matched and pattern.matches(path):
                     matched = not pattern.negated
             return matched
-        if self._match is None:
+        if self._union is None:
             if not self.patterns:
                 return False
             # Order does not matter without exceptions: all patterns are one expression.
-            union = "|".join(f"(?:{expression(p.text)})" for p in self.patterns)
-            self._match = re.compile(union, re.DOTALL).match
-        return bool(self._match(path))
+            linear = [p.matcher.expression for p in self.patterns if p.matcher.is_linear]
+            self._others = [p for p in self.patterns if not p.matcher.is_linear]
+            self._union = re.compile(
+                "|".join(f"(?:{e})" for e in linear) or _NEVER, re.DOTALL
+            ).match
+        return bool(self._union(path)) or any(p.matches(path) for p in self._others)
 
 
 def clean(path: str) -> str:
@@ -80,19 +92,17 @@ def clean(path: str) -> str:
     return path[1:] if path.startswith("//") else path
 
 
-def expression(pattern: str) -> str:
-    """A pattern as a regular expression; it also matches everything below a match.
+def _pieces(pattern: str) -> list[str]:
+    """A pattern as the pieces of a `GlobMatcher`.
 
     `**` at the start without a slash takes any beginning of a name, at the end any rest, and
     elsewhere any folders or none, whether or not a slash follows it.
     """
-    below = r"(?:/.*)?\Z"
     if pattern.startswith("**") and not _special(pattern[2:]):
         # `**/x` is x anywhere; `**x` whatever ends with x.
-        rest = re.escape(pattern[2:])
         if pattern[2:3] == "/":
-            return f"(?:.*/)?{rest[1:]}{below}"
-        return f".*{rest}{below}"
+            return [FOLDERS, *map(re.escape, pattern[3:])]
+        return [ANYTHING, *map(re.escape, pattern[2:])]
     out: list[str] = []
     at = 0
     while at < len(pattern):
@@ -104,11 +114,11 @@ def expression(pattern: str) -> str:
                 if pattern.startswith("/", at):
                     at += 1
                 if at >= len(pattern):
-                    out.append(".*")
+                    out.append(ANYTHING)
                 else:
-                    out.append("(?:.*/)?")
+                    out.append(FOLDERS)
             else:
-                out.append("[^/]*")
+                out.append(NAME)
         elif char == "?":
             out.append("[^/]")
         elif char == "[":
@@ -120,7 +130,7 @@ def expression(pattern: str) -> str:
                 char = pattern[at]
                 at += 1
             out.append(re.escape(char))
-    return _possessive(out) + below
+    return out
 
 
 def compile_glob(pattern: str) -> Callable[[str], bool]:
@@ -128,19 +138,19 @@ def compile_glob(pattern: str) -> Callable[[str], bool]:
 
     Raises InvalidInput.
     """
-    out = ""
+    out: list[str] = []
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*":
-            out += "[^/]*"
+            out.append(NAME)
         elif char == "?":
-            out += "[^/]"
+            out.append("[^/]")
         elif char == "\\":
             if at >= len(pattern):
                 raise InvalidInput(f'"{pattern}": syntax error in pattern')
-            out += re.escape(pattern[at])
+            out.append(re.escape(pattern[at]))
             at += 1
         elif char == "[":
             end = at + 1 if pattern[at : at + 1] in ("^", "]") else at
@@ -151,44 +161,15 @@ def compile_glob(pattern: str) -> Callable[[str], bool]:
             body = pattern[at:end]
             negated = body.startswith("^")
             body = body[1:] if negated else body
-            out += "[" + ("^" if negated else "") + body.replace("[", r"\[") + "]"
+            out.append("[" + ("^" if negated else "") + body.replace("[", r"\[") + "]")
             at = end + 1
         else:
-            out += re.escape(char)
+            out.append(re.escape(char))
     try:
-        matcher = re.compile(out, re.DOTALL)
+        re.compile("".join(out))
     except re.error as error:
         raise InvalidInput(f'"{pattern}": syntax error in pattern') from error
-    return lambda name: matcher.fullmatch(name) is not None
-
-
-def _possessive(pieces: list[str]) -> str:
-    """Join, so that a star which another star of its folder follows is tried in one place only.
-
-    What lies between two stars may as well match where it first can, for the later star takes
-    the rest; without this, many stars would be tried in every combination.
-    """
-    out = ""
-    at = 0
-    while at < len(pieces):
-        if pieces[at] != "[^/]*":
-            out += pieces[at]
-            at += 1
-            continue
-        end = at + 1
-        while end < len(pieces) and _is_fixed(pieces[end]):
-            end += 1
-        if end < len(pieces) and pieces[end] == "[^/]*":
-            out += "(?>[^/]*?" + "".join(pieces[at + 1 : end]) + ")"
-        else:
-            out += "".join(pieces[at:end])
-        at = end
-    return out
-
-
-def _is_fixed(piece: str) -> bool:
-    """Whether a piece takes exactly one character, and never a slash."""
-    return piece == "[^/]" or (piece not in (".*", "(?:.*/)?", "/") and piece[0] != "[")
+    return GlobMatcher(out, below=False)
 
 
 def _special(text: str) -> bool:

@@ -14,9 +14,10 @@ An empty text matches everything; of several filters one must match.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.base.go_regexp import compile_regexp, searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +39,7 @@ class Selector(NamedTuple):
     path: tuple[str, ...]
     operator: str = ""
     value: str = ""
-    pattern: re.Pattern[str] | None = None
+    pattern: Any = None
 
     def matches(self, fields: Fields) -> bool:
         found = fields(self.path)
@@ -50,7 +51,9 @@ class Selector(NamedTuple):
             case "!=":
                 return found is None or found != self.value
             case _:
-                return self.pattern is not None and bool(self.pattern.search(found or ""))
+                return self.pattern is not None and bool(
+                    self.pattern.search(searchable(found or ""))
+                )
 
 
 class Filter(NamedTuple):
@@ -99,9 +102,9 @@ class _Parser:
         if operator != "~=":
             return Selector(tuple(path), operator, value)
         try:
-            return Selector(tuple(path), operator, value, re.compile(value))
-        except (re.error, RecursionError, OverflowError) as error:
-            raise self._wrong(f"not a regular expression: {error}") from None
+            return Selector(tuple(path), operator, value, compile_regexp(value))
+        except InvalidInput as error:
+            raise self._wrong(error.reason) from None
 
     def _field(self) -> str:
         if self._next() == '"':

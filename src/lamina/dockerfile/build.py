@@ -22,7 +22,7 @@ from lamina.dockerfile.checks.options import CheckOptions, parse_check_options
 from lamina.dockerfile.checks.text import check_continuations, check_stages
 from lamina.dockerfile.contract import FrontendResult
 from lamina.dockerfile.convert import Conversion, Settings
-from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.expand import Expander, ExpansionLimit
 from lamina.dockerfile.graph import encode
 from lamina.dockerfile.instruction import Copy, From, Maintainer, OnBuild, Run, Workdir
 from lamina.dockerfile.lexer import parse_document
@@ -83,6 +83,7 @@ class DockerfileConverter:
         self._request = request
         self._text = text
         self._build_args = dict(request.build_args)
+        self._limit = ExpansionLimit()
         data = text.data.decode("utf-8", "surrogateescape")
         self._document = parse_document(data, text.filename)
         self._checker = Checker(self._check_options(), warn, request.rule_pages)
@@ -143,10 +144,13 @@ class DockerfileConverter:
             for name, default in arg.args:
                 value = given.get(name)
                 if value is None and default is not None:
-                    value = self._expand(Expander(known, self.escape), default, arg)
+                    value = self._expand(self._expander(known), default, arg)
                 if value is not None:
                     known[name] = value
         return known
+
+    def _expander(self, variables: Mapping[str, str]) -> Expander:
+        return Expander(variables, self.escape, limit=self._limit)
 
     def _expand(self, expander: Expander, text: str, where: Arg | From) -> str:
         try:
@@ -156,7 +160,7 @@ class DockerfileConverter:
 
     def _expand_head(self, head: From, text: str, checker: Checker) -> tuple[str, Expander]:
         """A text of a FROM; variables that no ARG declares are reported."""
-        expander = Expander(self.global_args, self.escape)
+        expander = self._expander(self.global_args)
         try:
             return self._expand(expander, text, head), expander
         finally:

@@ -11,7 +11,7 @@ from lamina.base.gotext import listed, quoted
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.args import SILENT_ARGS
 from lamina.dockerfile.checks.steps import StepChecks
-from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.expand import Expander, ExpansionLimit
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.image_config import DEFAULT_PATH, ImageConfig
 from lamina.llb.op import (
@@ -79,6 +79,7 @@ class Conversion:
 
     def __init__(self, settings: Settings, bases: Bases, checker: Checker) -> None:
         self.settings = settings
+        self.limit = ExpansionLimit()
         self.bases = bases
         self.checker = checker
 
@@ -102,7 +103,7 @@ class Conversion:
                 raise error.at(task.instruction.node.location) from None
 
     def expander(self, stage: Stage) -> Expander:
-        return Expander(stage.env, self.settings.escape)
+        return Expander(stage.env, self.settings.escape, limit=self.limit)
 
     def words(self, stage: Stage, checks: StepChecks) -> Callable[[str], str]:
         """Expands an instruction's words; variables that nothing defines are reported."""

@@ -55,7 +55,7 @@ def convert_copy(
     for heredoc in copy.inline:
         content = heredoc.content
         if heredoc.expand:
-            inline = Expander(stage.env, plain_quotes=True)
+            inline = Expander(stage.env, plain_quotes=True, limit=conversion.limit)
             content = inline.word(content)
             checks.variables(inline.unset)
         copier.add_inline(heredoc.name, content)

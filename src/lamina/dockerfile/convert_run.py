@@ -128,7 +128,7 @@ def convert_run(
         every = (*trees, *mounts.secrets, *mounts.agents)
         return Op(exec=op._replace(mounts=every), platform=platform)
 
-    name = _shown(stage, shown, mounts, settings.escape)
+    name = _shown(stage, shown, mounts, conversion)
     history = _history(stage, args)
     stage.tree = Step(
         make,
@@ -254,10 +254,11 @@ def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
     return Step(make, (tree,), name="[internal] setting cache mount permissions")
 
 
-def _shown(stage: Stage, text: str, mounts: _Mounts, escape: str) -> str:
+def _shown(stage: Stage, text: str, mounts: _Mounts, conversion: Conversion) -> str:
     """The command with variables filled in, but for those that hold secrets."""
     masked = {**stage.env, **{secret.name: "****" for secret in mounts.secret_env}}
-    rules = Expander(masked, escape, raw_quotes=True, keep_unset=True)
+    escape, limit = conversion.settings.escape, conversion.limit
+    rules = Expander(masked, escape, raw_quotes=True, keep_unset=True, limit=limit)
     # A shell knows more than this expansion does; what it cannot read is shown as it is.
     with suppress(InvalidInput):
         text = rules.word(text)

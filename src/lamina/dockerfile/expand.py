@@ -19,6 +19,34 @@ _SPECIAL = frozenset("@*#?-$!0")
 _BLANK = frozenset("\t\r ")
 _MAX_DEPTH = 64
 
+MAX_TEXT = 16 << 20
+"""Characters that one text may expand to: no message of BuildKit's API is longer. (An environment
+variable of a command, by comparison, may have 128 KiB.)"""
+
+MAX_GROWTH = 64 << 20
+"""Characters by which all texts of a Dockerfile may grow: lines can double what others made."""
+
+
+class ExpansionLimit:
+    """Counts by how much the texts of one Dockerfile grow."""
+
+    def __init__(self) -> None:
+        self._left = MAX_GROWTH
+
+    def count(self, before: str, after: str) -> None:
+        """Raises InvalidInput."""
+        self._left -= max(0, len(after) - len(before))
+        if self._left < 0:
+            raise too_long("all texts with variables", MAX_GROWTH)
+
+
+def too_long(what: str, limit: int) -> InvalidInput:
+    """The error of `what`, of which there may be `limit` characters."""
+    return InvalidInput(
+        f"{what} expand to more than {limit >> 20} MiB",
+        hint="variables that are made of each other double with every line",
+    )
+
 
 class Expander:
     """Expands words against fixed variables; `used` and `unset` collect the names asked for.
@@ -30,6 +58,7 @@ class Expander:
         raw_escapes: leave escape characters where they are.
         plain_quotes: quotes mean nothing (the body of a heredoc).
         keep_unset: leave references to unknown variables as they are written.
+        limit: counts together with other expanders; each text has its own limit anyway.
     """
 
     def __init__(
@@ -41,6 +70,7 @@ class Expander:
         raw_escapes: bool = False,
         plain_quotes: bool = False,
         keep_unset: bool = False,
+        limit: ExpansionLimit | None = None,
     ) -> None:
         self.variables = variables
         self.escape = escape
@@ -48,6 +78,7 @@ class Expander:
         self.raw_escapes = raw_escapes
         self.plain_quotes = plain_quotes
         self.keep_unset = keep_unset
+        self._limit = limit
         self.used: set[str] = set()
         self.unset: set[str] = set()
         self._special = ("$", "<", "'", '"', escape)
@@ -56,17 +87,21 @@ class Expander:
         """Expand one word; white space in it stays. Raises InvalidInput."""
         if not any(char in text for char in self._special):
             return text
-        return self._scan(text)[0]
+        return self._scan(text, split=False)[0]
 
     def words(self, text: str) -> list[str]:
         """Expand, then split at white space that is not quoted. Raises InvalidInput."""
-        return self._scan(text)[1]
+        return self._scan(text, split=True)[1]
 
-    def _scan(self, text: str) -> tuple[str, list[str]]:
+    def _scan(self, text: str, *, split: bool) -> tuple[str, list[str]]:
         try:
-            return _Scanner(text, self).run("", self.raw_escapes)
+            found = _Scanner(text, self, split=split).run("", self.raw_escapes)
+            if self._limit is not None:
+                self._limit.count(text, found[0])
         except InvalidInput as error:
-            raise InvalidInput(f'failed to process "{text}": {error.reason}') from None
+            reason = f'failed to process "{text}": {error.reason}'
+            raise InvalidInput(reason, hint=error.hint) from None
+        return found
 
     def get(self, name: str) -> str | None:
         value = self.variables.get(name)
@@ -75,10 +110,15 @@ class Expander:
 
 
 class _Scanner:
-    """One pass over a text. Errors are unlocated InvalidInput."""
+    """One pass over a text. Errors are unlocated InvalidInput.
 
-    def __init__(self, text: str, rules: Expander) -> None:
+    `split`: whether the words of the text are wanted, too.
+    """
+
+    def __init__(self, text: str, rules: Expander, *, split: bool) -> None:
         self._text = text
+        self._split = split
+        self._left = MAX_TEXT  # characters that variables may still bring
         self._end = len(text)
         self._at = 0
         self._rules = rules
@@ -104,6 +144,8 @@ class _Scanner:
         word: list[str] = []
 
         def split(piece: str) -> None:
+            if not self._split:
+                return
             for char in piece:
                 if not char.isspace():
                     word.append(char)
@@ -117,7 +159,7 @@ class _Scanner:
             if char == stop:
                 break
             if char == "$":
-                piece = self._variable()
+                piece = self._bounded(self._variable())
                 split(piece)
             elif char == "<":
                 piece = self._angle()
@@ -176,7 +218,7 @@ class _Scanner:
                 out.append(quote)
                 return "".join(out)
             if char == "$":
-                out.append(self._variable())
+                out.append(self._bounded(self._variable()))
                 continue
             if char == escape:
                 if self._raw_escapes:
@@ -189,6 +231,12 @@ class _Scanner:
                     self._at += 1
             out.append(char)
         raise InvalidInput("unexpected end of statement while looking for matching double-quote")
+
+    def _bounded(self, piece: str) -> str:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise too_long("variables", MAX_TEXT)
+        return piece
 
     def _variable(self) -> str:
         text, rules = self._text, self._rules

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from lamina.base.errors import InvalidInput
+from lamina.dockerfile.expand import MAX_TEXT, too_long
 
 _Piece = re.Pattern[str]
 
@@ -30,7 +31,7 @@ def substitute(value: str, pattern: str, replacement: str, *, everywhere: bool) 
     """`value` with its first match, or every match, replaced. Raises InvalidInput."""
     pieces = _pieces(_tokens(pattern))
     out: list[str] = []
-    at = copied = 0
+    at = copied = replaced = 0
     while at <= len(value):
         # The first piece's first place is the leftmost match, if there is a match at all.
         first = pieces[0].search(value, at)
@@ -42,6 +43,9 @@ def substitute(value: str, pattern: str, replacement: str, *, everywhere: bool) 
         if end > first.start() or end > copied or not copied:
             out += [value[copied : first.start()], replacement]
             copied = end
+            replaced += len(replacement)
+            if replaced > MAX_TEXT:
+                raise too_long("replacements", MAX_TEXT)
         if not everywhere:
             break
         # A match of nothing must not be found again at the same place.

@@ -30,8 +30,10 @@ _UNITS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _LIMIT = 1 << 63
+_WHOLE = len(str(_LIMIT))  # digits; more are beyond the limit
+_FRACTION = 20  # digits that count
 
 
 def parse_health_check(node: Node) -> HealthCheck:
@@ -93,6 +95,10 @@ def parse_duration(text: str) -> int:
             break
         whole, _, fraction = match[1].partition(".")
         unit = _UNITS[match[2]]
+        whole, fraction = whole.lstrip("0"), fraction[:_FRACTION]
+        if len(whole) > _WHOLE:
+            total = _LIMIT
+            break
         total += int(whole or 0) * unit
         if fraction:
             total += int(fraction) * unit // 10 ** len(fraction)

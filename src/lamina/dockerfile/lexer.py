@@ -9,7 +9,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.location import Location
 from lamina.dockerfile.words import BLANKS, json_words, markers, split_line
 
-_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
+_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S(?:.*\S)?|[^\S\n])\s*\Z")
 _HEREDOC_KEYWORDS = frozenset(("ADD", "COPY", "RUN"))
 _LONGEST = (1 << 16) - 1  # bytes of a line, as with BuildKit
 _DIRECTIVES = frozenset(("syntax", "escape", "check"))

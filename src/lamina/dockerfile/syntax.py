@@ -16,7 +16,7 @@ OURSELVES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstrea
 LANGUAGE_VERSION = "1.26.0"
 """The version of BuildKit's Dockerfile frontend whose language is read here."""
 _LIMIT = 64 << 10
-_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*\Z")
+_DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S(?:.*\S)?|[^\S\n])\s*\Z")
 
 
 def find_syntax(data: bytes) -> str:

@@ -9,7 +9,7 @@ from lamina.base.errors import InvalidInput
 from lamina.dockerfile.expand import Expander
 
 BLANKS = re.compile(r"[\t\v\f\r ]+")
-_HEREDOC = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
+_HEREDOC = re.compile(r"(\d*)<<(-?)\s*+([^<]*)")
 
 
 class Marker(NamedTuple):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.api.sourcepolicy import AttrMatch, MatchType, PolicyAction
 from lamina.base.errors import InvalidInput, PermissionDenied
+from lamina.base.go_regexp import compile_regexp, searchable
 from lamina.base.redact import redacted
 from lamina.llb.op import SourceOp
 
@@ -89,7 +90,7 @@ class _Rule:
             return False
         if self._selector.identifier == source.identifier:
             return True
-        name = _searchable(source.identifier)
+        name = searchable(source.identifier)
         return self._pattern is not None and self._pattern.search(name) is not None
 
     def convert(self, source: SourceOp) -> SourceOp:
@@ -108,18 +109,18 @@ class _Rule:
             case MatchType.EXACT:
                 return None
             case MatchType.REGEX:
-                return _compiled(text)
+                return compile_regexp(text)
             case MatchType.WILDCARD:
                 if "**" in text:
                     raise InvalidInput(f'invalid wildcard "{text}": "**"')
-                return _compiled("^" + re.escape(text).replace(r"\*", "(.*)") + "$")
+                return compile_regexp("^" + re.escape(text).replace(r"\*", "(.*)") + "$")
         raise InvalidInput(f"unknown match type: {self._selector.match_type}")
 
     def _formatted(self, identifier: str, template: str) -> str:
         if self._pattern is None:
             return template
         _check_length(template)
-        identifier = _searchable(identifier)
+        identifier = searchable(identifier)
         found = self._pattern.search(identifier)
         if self._selector.match_type == MatchType.WILDCARD:
             return identifier if found is None else _check_length(_expanded(template, found))
@@ -140,31 +141,14 @@ def _holds(constraint: AttrConstraint, attrs: Mapping[str, str]) -> bool:
         case AttrMatch.NOT_EQUAL:
             return value != constraint.value
         case AttrMatch.MATCHES:
-            return _compiled(constraint.value).search(_searchable(value)) is not None
+            return compile_regexp(constraint.value).search(searchable(value)) is not None
     raise InvalidInput(f"unknown attr condition: {constraint.condition}")
-
-
-def _compiled(pattern: str) -> Any:
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(_searchable(pattern), options)
-    except re2.error as error:
-        why = error.args[0].decode("utf-8", "replace") if error.args else "malformed"
-        raise InvalidInput(f'invalid regex "{pattern}": {why}') from error
 
 
 def _check_length(name: str) -> str:
     if len(name) > _LONGEST:
         raise InvalidInput(f"a policy makes a source's name longer than {_LONGEST} characters")
     return name
-
-
-def _searchable(text: str) -> str:
-    """Without bytes that are no text, which no pattern can name."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _expanded(template: str, match: Any) -> str:

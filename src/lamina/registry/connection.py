@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import socket
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.registry.hosts import is_local
+from lamina.system.network import SocketGuard, make_abortable
 
 if TYPE_CHECKING:
     import ssl
@@ -26,8 +25,11 @@ _contexts: dict[Tls, ssl.SSLContext] = {}
 class Connection:
     """Sends requests one after the other. `abort` may be called from any thread."""
 
-    def __init__(self, raw: HTTPConnection, proxied: bool, proxy_auth: str) -> None:
+    def __init__(
+        self, raw: HTTPConnection, guard: SocketGuard, proxied: bool, proxy_auth: str
+    ) -> None:
         self._raw = raw
+        self._guard = guard
         self._proxied = proxied
         self._proxy_auth = proxy_auth
 
@@ -63,20 +65,20 @@ class Connection:
 
     def abort(self) -> None:
         """Wake whoever is blocked in this connection; it then fails."""
-        sock = self._raw.sock
-        if sock is not None:
-            # The plain shutdown: SSLSocket's own would change state that the reader uses.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        self._guard.abort()
 
     def close(self) -> None:
         self._raw.close()
+        self._guard.close()
 
 
 def connect(
     url: Url, tls: Tls, connect_timeout: float, read_timeout: float, cancel: Cancellation
 ) -> Connection:
-    """Open a connection to the origin of `url`. Raises OSError, HTTPException, InvalidInput."""
+    """Open a connection to the origin of `url`.
+
+    Raises OSError, HTTPException, InvalidInput, Cancelled.
+    """
     from http.client import HTTPConnection, HTTPSConnection
 
     proxy = _proxy_for(url)
@@ -89,12 +91,14 @@ def connect(
             raw.set_tunnel(url.host, url.port, headers)
     else:
         raw = HTTPConnection(host, port, timeout=connect_timeout)
-    connection = Connection(raw, proxy is not None and url.scheme == "http", proxy_auth)
+    guard = SocketGuard()
+    make_abortable(raw, guard, cancel)
+    connection = Connection(raw, guard, proxy is not None and url.scheme == "http", proxy_auth)
     with cancel.calling(connection.abort):
         try:
             raw.connect()
         except BaseException:
-            raw.close()
+            connection.close()
             raise
     raw.sock.settimeout(read_timeout)
     return connection

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.sources.http_request import Answered
     from lamina.sources.material import Material
     from lamina.system.cancel import Cancellation
+    from lamina.system.network import SocketGuard
 
 _HEADERS = ("Accept", "User-Agent")
 """The request headers that a definition may set."""
@@ -185,6 +186,8 @@ class HttpSource:
 
         Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
         """
+        from lamina.system.network import SocketGuard
+
         pins = self._asking.pins
         with held(self._path + ".lock", cancel):
             for pin in pins.known(Download, self._path):
@@ -193,7 +196,9 @@ class HttpSource:
             known = self._known()
             if known is not None and self._is_wanted(known):
                 return known
-            found = self._download(cancel, known)
+            guard = SocketGuard()
+            with guard.cancelled_by(cancel):
+                found = self._download(cancel, known, guard)
             with open(self._path + ".new", "w", encoding="utf-8") as file:
                 json.dump(found, file)
             os.rename(self._path + ".new", self._path)
@@ -236,7 +241,9 @@ class HttpSource:
             return None
         return known if known.digest == f"sha256:{hashed}" else None
 
-    def _download(self, cancel: Cancellation, known: Download | None) -> Download:
+    def _download(
+        self, cancel: Cancellation, known: Download | None, guard: SocketGuard
+    ) -> Download:
         from lamina.sources.http_request import HttpRequest, answered, content_of, is_same_tag
 
         wanted = self._wanted
@@ -244,6 +251,7 @@ class HttpSource:
             self._url,
             self._asking.session,
             cancel,
+            guard=guard,
             headers=wanted.headers,
             auth_secret=wanted.auth_secret,
         )
@@ -300,7 +308,9 @@ class UploadSource(HttpSource):
     def _known(self) -> Download | None:
         return None
 
-    def _download(self, cancel: Cancellation, known: Download | None) -> Download:
+    def _download(
+        self, cancel: Cancellation, known: Download | None, guard: SocketGuard
+    ) -> Download:
         host, slash, path = self._url.removeprefix("http://").partition("/")
         hashed = self._save(self._asking.session.upload(host, slash + path, cancel), cancel)
         return self._keep(hashed, None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import InvalidInput, NotFound, Unavailable
 from lamina.base.likeness import USER_AGENT
 from lamina.base.redact import redacted
+from lamina.system.network import open_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
+    from lamina.system.network import SocketGuard
 
 _TIMEOUT = 60
 _UNCHANGED = 304
@@ -31,7 +33,8 @@ class HttpRequest:
 
     A name and a password in the URL are sent as what they are, and in no message. Otherwise the
     session is asked for the secret `auth_secret`, a whole Authorization header, or without one
-    for `HTTP_AUTH_HEADER_<host>` and `HTTP_AUTH_TOKEN_<host>` (a bearer's).
+    for `HTTP_AUTH_HEADER_<host>` and `HTTP_AUTH_TOKEN_<host>` (a bearer's). `guard` watches the
+    connections.
 
     Raises InvalidInput (not a URL), NotFound (no such secret).
     """
@@ -42,9 +45,12 @@ class HttpRequest:
         session: Session,
         cancel: Cancellation,
         *,
+        guard: SocketGuard,
         headers: tuple[tuple[str, str], ...] = (),
         auth_secret: str = "",
     ) -> None:
+        self._guard = guard
+        self._cancel = cancel
         self.shown = redacted(url)
         try:
             parts = urllib.parse.urlsplit(url)
@@ -72,15 +78,13 @@ class HttpRequest:
         """
         import http.client
 
-        opener = urllib.request.build_opener(_Redirects())
         try:
             request = urllib.request.Request(
                 self._url, headers={**self._headers, **(headers or {})}, method=method
             )
             if self._authorization:
                 request.add_unredirected_header("Authorization", self._authorization)
-            answer: HTTPResponse = opener.open(request, timeout=_TIMEOUT)
-            return answer
+            return open_url(request, _TIMEOUT, self._guard, self._cancel, _Redirects())
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == _UNCHANGED and headers:

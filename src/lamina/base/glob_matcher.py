@@ -1,0 +1,133 @@
+"""Globs as sequences of pieces, matched in time that grows with the text and the pattern alone.
+
+A piece is a regular expression: one that takes a single character, or one of the repetitions
+below. Python's `re` tries repetitions in every combination where they can divide a text in several
+ways, which takes a power of the text's length. So the pieces of a glob are counted that can do so:
+`re`, which is fast, gets what is linear anyway, and short texts. All else is matched by following
+every possibility at once (`lamina.base.glob_automaton`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NAME = "[^/]*"
+"""The rest of a name, or nothing."""
+
+ANYTHING = ".*"
+
+FOLDERS = "(?:.*/)?"
+"""Whole folders, or none."""
+
+REPETITIONS = frozenset((NAME, ANYTHING, FOLDERS))
+
+_BELOW = r"(?:/.*)?\Z"
+_STEPS = 1_000_000  # of `re` for one text: some milliseconds
+
+
+class GlobMatcher:
+    """Says whether a text matches.
+
+    Args:
+        below: also match a path below one that matches.
+    """
+
+    __slots__ = ("_automaton", "_below", "_longest", "_match", "_pieces")
+
+    def __init__(self, pieces: Sequence[str], *, below: bool) -> None:
+        self._pieces = _merged(pieces)
+        self._below = below
+        self._longest = _longest(self._pieces)
+        self._match: Callable[[str], object] | None = None
+        self._automaton: Callable[[str], bool] | None = None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether `expression` takes linear time."""
+        return self._longest is None
+
+    @property
+    def expression(self) -> str:
+        """The regular expression; it has to match at the start of a text."""
+        return _possessive(self._pieces) + (_BELOW if self._below else r"\Z")
+
+    def __call__(self, text: str) -> bool:
+        if self._longest is None or len(text) <= self._longest:
+            if self._match is None:
+                self._match = re.compile(self.expression, re.DOTALL).match
+            return bool(self._match(text))
+        if self._automaton is None:
+            from lamina.base.glob_automaton import GlobAutomaton
+
+            self._automaton = GlobAutomaton(self._pieces, below=self._below).matches
+        return self._automaton(text)
+
+
+def _merged(pieces: Sequence[str]) -> list[str]:
+    """Without repetitions that only repeat the one before."""
+    return [
+        piece
+        for number, piece in enumerate(pieces)
+        if piece not in REPETITIONS or not number or pieces[number - 1] != piece
+    ]
+
+
+def _longest(pieces: Sequence[str]) -> int | None:
+    """The longest text that `re` is to match; None for any length.
+
+    With FOLDERS at the beginning of a name, names are matched one by one, and a NAME within them
+    can only divide its own: all but the last are possessive. Only pieces that may be a slash or
+    more than one name undo that.
+    """
+    free = [number for number, piece in enumerate(pieces) if piece in REPETITIONS]
+    if free and free[-1] == len(pieces) - 1 and pieces[-1] == ANYTHING:
+        free.pop()  # it takes all that is left, at the first attempt
+    if len(free) <= 1:
+        return None
+    wide = [number for number in free if pieces[number] != NAME]
+    by_name = len(wide) <= 1 and all(not n or pieces[n - 1] == "/" for n in wide)
+    if by_name and not any(_may_be_slash(piece) for piece in pieces):
+        return None
+    return int((_STEPS / len(pieces)) ** (1 / len(free)))
+
+
+def _possessive(pieces: Sequence[str]) -> str:
+    """Join, so that a NAME which another NAME of the same name follows is tried in one place only.
+
+    What lies between two may as well match where it first can, for the later one takes the rest.
+    """
+    out = ""
+    at = 0
+    while at < len(pieces):
+        if pieces[at] != NAME:
+            out += pieces[at]
+            at += 1
+            continue
+        end = at + 1
+        while end < len(pieces) and _is_one_of_a_name(pieces[end]):
+            end += 1
+        if end < len(pieces) and pieces[end] == NAME:
+            out += "(?>[^/]*?" + "".join(pieces[at + 1 : end]) + ")"
+        else:
+            out += "".join(pieces[at:end])
+        at = end
+    return out
+
+
+def _is_one_of_a_name(piece: str) -> bool:
+    """Whether a piece takes exactly one character, and never a slash."""
+    return piece not in REPETITIONS and piece != "/" and not _may_be_slash(piece)
+
+
+def _may_be_slash(piece: str) -> bool:
+    """Whether a class has the slash among others."""
+    return (
+        piece[0] == "["
+        and piece != "[^/]"
+        and piece not in REPETITIONS
+        and (re.compile(piece, re.DOTALL).match("/") is not None)
+    )

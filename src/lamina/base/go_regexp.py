@@ -1,0 +1,28 @@
+"""Regular expressions of clients: the language of Go's `regexp`, matched in linear time (RE2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina.base.errors import InvalidInput
+
+
+def compile_regexp(pattern: str) -> Any:
+    """An `re2` pattern. What it searches must have gone through `searchable`.
+
+    Raises InvalidInput.
+    """
+    import re2  # takes long, and few builds need it
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(searchable(pattern), options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace") if error.args else "malformed"
+        raise InvalidInput(f'invalid regex "{pattern}": {why}') from error
+
+
+def searchable(text: str) -> str:
+    """Without bytes that are no text, which no pattern can name."""
+    return text.encode("utf-8", "replace").decode()
