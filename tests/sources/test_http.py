@@ -293,7 +293,9 @@ def test_headers_and_secrets(server: Server, downloads: Downloads) -> None:
     client: Any = Client({})
     pool: Any = downloads.pool
     folder = str(downloads.folder)
-    HttpSource(f"{server.url}/f", wanted, folder, pool, client).bring(Cancellation())
+    HttpSource(f"{server.url}/f", wanted, folder, str(downloads.scratch), pool, client).bring(
+        Cancellation()
+    )
     assert server.asked[-1][2]["accept"] == "a/b"
     assert server.asked[-1][2]["user-agent"] == "me"
     assert "cookie" not in server.asked[-1][2]
