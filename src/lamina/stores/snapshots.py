@@ -140,7 +140,7 @@ class SnapshotStore:
             return True
         from lamina.stores.lost import forget_directory
 
-        lost = {state for name in missing for state in forget_directory(self._database, name)}
+        lost = {state for name in missing for state in forget_directory(self._store, name)}
         self._stacks.clear()
         return lost.isdisjoint(state.id for state in stack)
 
