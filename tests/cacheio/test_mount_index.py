@@ -21,16 +21,18 @@ from lamina.cacheio.mount_index import (
     MountIndex,
     decode_index,
     encode_index,
+    expand_zstd,
     make_manifest,
     part_of,
     travel_name,
 )
 
+AA, BB = "aa" * 32, "bb" * 32
 PACK = Descriptor(PACK_TYPE, Digest("sha256:" + "11" * 32), 99)
 INDEX = MountIndex(
     "go-build",
     (PACK,),
-    (Chunk("aa", 0, 0, 10), Chunk("bb", 0, 10, 5)),
+    (Chunk(AA, 0, 0, 10), Chunk(BB, 0, 10, 5)),
     (
         MountEntry("", 0o40755, 0, 0, 1),
         MountEntry("d", 0o40700, 1, 2, 1_600_000_000_123_456_789),
@@ -40,7 +42,7 @@ INDEX = MountIndex(
 )
 GOLDEN = {
     "mount": "go-build",
-    "chunks": [["aa", 0, 0, 10], ["bb", 0, 10, 5]],
+    "chunks": [[AA, 0, 0, 10], [BB, 0, 10, 5]],
     "entries": [
         ["", 0o40755, 0, 0, 1, [], ""],
         ["d", 0o40700, 1, 2, 1600000000123456789, [], ""],
@@ -105,10 +107,10 @@ ROOT = entry("", 0o40755)
     [
         [],
         {},
-        changed(chunks=[["aa", 1, 0, 10]], entries=[ROOT]),
-        changed(chunks=[["aa", -1, 0, 10]], entries=[ROOT]),
-        changed(chunks=[["aa", 0, -5, 10]], entries=[ROOT]),
-        changed(chunks=[["aa", 0, 0, -1]], entries=[ROOT]),
+        changed(chunks=[[AA, 1, 0, 10]], entries=[ROOT]),
+        changed(chunks=[[AA, -1, 0, 10]], entries=[ROOT]),
+        changed(chunks=[[AA, 0, -5, 10]], entries=[ROOT]),
+        changed(chunks=[[AA, 0, 0, -1]], entries=[ROOT]),
         changed(entries=[ROOT, entry("f", 0o100644, 2)]),
         changed(entries=[ROOT, entry("f", 0o100644, -1)]),
         changed(entries=[ROOT, entry("../f")]),
@@ -122,11 +124,55 @@ ROOT = entry("", 0o40755)
         changed(entries=[ROOT, entry("f", 0o20644)]),
         changed(entries=[ROOT, ["f"]]),
         changed(entries=7),
+        changed(chunks=[["aa", 0, 0, 10]], entries=[ROOT]),
+        changed(chunks=[[AA.upper(), 0, 0, 10]], entries=[ROOT]),
+        changed(chunks=[[AA, True, 0, 10]], entries=[ROOT]),
+        changed(chunks=[[AA, 0, 0, 10.0]], entries=[ROOT]),
+        changed(chunks=[[AA, 0, 0, 1 << 40]], entries=[ROOT]),
+        changed(entries=[entry("", 0o100644)]),
+        changed(entries=[ROOT, entry("/f")]),
+        changed(entries=[ROOT, entry(".")]),
+        changed(entries=[ROOT, entry("d/", 0o40755)]),
+        changed(entries=[ROOT, entry("f" * 5000)]),
+        changed(entries=[ROOT, entry("\ud800")]),
+        changed(entries=[ROOT, ["f", -1, 0, 0, 0, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o1100644, 0, 0, 0, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, -1, 0, 0, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, 0, 1 << 32, 0, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, 0, 0, 1 << 80, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, 0, 0, 1e999, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, "0", 0, 0, [], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, 0, 0, 0, [True], ""]]),
+        changed(entries=[ROOT, ["f", 0o100644, 0, 0, 0, [], "link"]]),
+        changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [], 7]]),
+        changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [], ""]]),
+        changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [], "a\0b"]]),
+        changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [], "\udfff\ud800"]]),
+        changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [0], "x"]]),
     ],
 )
 def test_what_is_malformed_or_leaves_the_mount_is_refused(document: Any) -> None:
     with pytest.raises(Corrupt):
         decode_index(packed(document), "x", (PACK,))
+
+
+def test_names_that_are_no_utf8_are_kept() -> None:
+    index = INDEX._replace(entries=(*INDEX.entries, MountEntry("\udcff\udc80", 0o100644, 0, 0, 0)))
+    assert decode_index(encode_index(index)[1], "go-build", (PACK,)) == index
+
+
+def test_json_that_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(Corrupt):
+        decode_index(zstandard.ZstdCompressor().compress(b"[" * 100_000), "x", ())
+
+
+def test_what_says_a_huge_size_of_itself_takes_no_memory() -> None:
+    claims = bytearray(zstandard.ZstdCompressor().compress(b"{}"))
+    frame = bytes(claims[:4]) + b"\xc0\x00" + (1 << 50).to_bytes(8, "little") + bytes(claims[6:])
+    with pytest.raises(Corrupt):
+        decode_index(frame, "x", ())
+    with pytest.raises(Corrupt, match="larger than"):
+        expand_zstd(zstandard.ZstdCompressor().compress(bytes(4 << 20)), 1 << 20)
 
 
 @given(st.binary(max_size=200))

@@ -319,3 +319,21 @@ def test_pruning_keeps_the_hits_that_remain(lamina: Lamina, context: Callable[..
         (folder / "file").write_text(content)
         log = lamina.build(folder)
         assert log.count("CACHED") >= 3, log
+
+
+def test_what_failed_downloads_left_goes(store: Store) -> None:
+    folder = store.path("http")
+    os.mkdir(folder)
+    known, unknown = "a" * 32, "b" * 32
+    left = [f"{unknown}.part", f"{unknown}.lock", f"{unknown}-{'c' * 32}", f"{known}.new"]
+    kept = [known, f"{known}.lock", f"{known}-{'d' * 32}"]
+    for name in (*left, *kept):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write("x")
+    with store.shared():
+        everything_pruned(store, PruneRule(lambda record: False))
+        assert sorted(os.listdir(folder)) == sorted([*left, *kept])
+    everything_pruned(store, PruneRule(lambda record: False))
+    assert sorted(os.listdir(folder)) == sorted(kept)
+    everything_pruned(store)
+    assert os.listdir(folder) == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from lamina.base.errors import Corrupt
+from lamina.base.errors import Corrupt, Exhausted
 from lamina.layers.archives import is_tar
 from lamina.layers.decompression import decompressed
 
@@ -120,3 +120,12 @@ def test_memory_does_not_grow_with_the_content(
     size, grown = map(int, measured.stdout.split())
     assert size == 256 << 20
     assert grown < 32 << 10, f"{grown} KiB"
+
+
+@pytest.mark.parametrize("pack", PACKS)
+def test_a_limit_on_what_a_stream_inflates_to(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMINA_MAX_UNPACKED", "1m")
+    with pytest.raises(Exhausted, match="larger than 1048576 bytes"):
+        plain(pack(bytes(2 << 20)))
+    assert plain(pack(bytes(1 << 20))) == bytes(1 << 20)
+    assert plain(bytes(2 << 20)) == bytes(2 << 20)

@@ -14,7 +14,9 @@ import pytest
 
 from lamina.base.digest import Digest
 from lamina.base.errors import (
+    Cancelled,
     Corrupt,
+    Exhausted,
     InvalidInput,
     LaminaError,
     NotFound,
@@ -115,7 +117,10 @@ class Context(NamedTuple):
 
 class Downloads:
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder / "http"
+        self.scratch = folder / "scratch"
+        for made in (self.folder, self.scratch):
+            made.mkdir()
         self.secrets: dict[str, bytes] = {}
         self.pool = Pool()
         self.pins: BuildPins | None = None
@@ -124,7 +129,7 @@ class Downloads:
         named = {key.replace("_", "."): value for key, value in attrs.items()}
         client: Any = Client(self.secrets, self.pins)
         pool: Any = self.pool
-        return HttpSource(url, http_file(named), str(self.folder), pool, client)
+        return HttpSource(url, http_file(named), str(self.folder), str(self.scratch), pool, client)
 
     def text(self, url: str, **attrs: str) -> str:
         source = self.source(url, **attrs)
@@ -181,6 +186,31 @@ def test_what_is_packed_for_the_way_is_unpacked(server: Server, downloads: Downl
     source = downloads.source(f"{server.url}/g")
     with open(source.data(source.bring(Cancellation())), "rb") as file:
         assert file.read() == packed
+
+
+def test_a_download_that_fails_leaves_nothing(
+    server: Server, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{server.url}/f"
+    server.pages["/f"] = Page(body=b"half", headers={"Content-Length": "8", "Connection": "close"})
+    with pytest.raises(Unavailable):
+        downloads.text(url)
+    server.pages["/f"] = Page(body=b"whole")
+    cancel = Cancellation()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        downloads.source(url).bring(cancel)
+    monkeypatch.setenv("LAMINA_MAX_DOWNLOAD", "4")
+    with pytest.raises(Exhausted, match="larger than 4 bytes") as refused:
+        downloads.text(url)
+    assert "LAMINA_MAX_DOWNLOAD" in refused.value.hint
+    assert os.listdir(downloads.scratch) == []
+    assert [name for name in os.listdir(downloads.folder) if not name.endswith(".lock")] == []
+    monkeypatch.setenv("LAMINA_MAX_DOWNLOAD", "5")
+    assert downloads.text(url) == "whole"
+    monkeypatch.setenv("LAMINA_MAX_DOWNLOAD", "much")
+    with pytest.raises(InvalidInput, match="not a size"):
+        downloads.text(url)
 
 
 def test_times_are_asked_for_where_there_is_no_tag(server: Server, downloads: Downloads) -> None:
@@ -263,7 +293,9 @@ def test_headers_and_secrets(server: Server, downloads: Downloads) -> None:
     client: Any = Client({})
     pool: Any = downloads.pool
     folder = str(downloads.folder)
-    HttpSource(f"{server.url}/f", wanted, folder, pool, client).bring(Cancellation())
+    HttpSource(f"{server.url}/f", wanted, folder, str(downloads.scratch), pool, client).bring(
+        Cancellation()
+    )
     assert server.asked[-1][2]["accept"] == "a/b"
     assert server.asked[-1][2]["user-agent"] == "me"
     assert "cookie" not in server.asked[-1][2]

@@ -6,11 +6,19 @@ the value, since digests are over bytes.
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.json_document import (
+    items,
+    load_json_object,
+    members,
+    text,
+    text_pairs,
+    texts,
+    whole_number,
+)
 from lamina.base.platform import Platform
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -116,29 +124,36 @@ def platform_to_json(platform: Platform) -> dict[str, Any]:
 
 
 def platform_from_json(document: dict[str, Any]) -> Platform:
-    return Platform(
-        os=str(document.get("os", "")),
-        architecture=str(document.get("architecture", "")),
-        variant=str(document.get("variant", "")),
-        os_version=str(document.get("os.version", "")),
-        os_features=tuple(document.get("os.features") or ()),
-    )
+    """Raises Corrupt where a member has the wrong type."""
+    try:
+        return Platform(
+            os=text(document.get("os")),
+            architecture=text(document.get("architecture")),
+            variant=text(document.get("variant")),
+            os_version=text(document.get("os.version")),
+            os_features=texts(document.get("os.features")),
+        )
+    except ValueError as error:
+        raise Corrupt(f"malformed platform: {error}") from error
 
 
-def descriptor_from_json(document: dict[str, Any]) -> Descriptor:
+def descriptor_from_json(document: object) -> Descriptor:
     """Read one descriptor. Raises Corrupt if a required field is missing or malformed."""
     try:
-        platform = document.get("platform")
+        found = members(document)
+        platform = members(found.get("platform"))
         return Descriptor(
-            media_type=str(document["mediaType"]),
-            digest=parse_digest(document["digest"]),
-            size=int(document["size"]),
-            annotations=tuple((document.get("annotations") or {}).items()),
+            media_type=text(found["mediaType"]),
+            digest=parse_digest(text(found["digest"])),
+            size=whole_number(found["size"]),
+            annotations=text_pairs(found.get("annotations")),
             platform=platform_from_json(platform) if platform else None,
-            urls=tuple(document.get("urls") or ()),
-            artifact_type=str(document.get("artifactType", "")),
+            urls=texts(found.get("urls")),
+            artifact_type=text(found.get("artifactType")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, LaminaError) as error:
+    except KeyError as error:
+        raise Corrupt(f"malformed descriptor: it has no {error.args[0]}") from error
+    except (ValueError, LaminaError) as error:
         raise Corrupt(f"malformed descriptor: {error}") from error
 
 
@@ -153,30 +168,31 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
     Raises Corrupt.
     """
     document = load_json_object(data, "manifest")
-    kind = str(document.get("mediaType") or media_type)
-    annotations = tuple((document.get("annotations") or {}).items())
-    if kind in INDEX_TYPES or (not kind and "manifests" in document):
-        manifests = tuple(descriptor_from_json(d) for d in document.get("manifests") or ())
-        return Index(kind or OCI_INDEX, manifests, annotations)
-    if "config" not in document or "layers" not in document:
-        raise Corrupt(f"not an image manifest: {kind or 'no media type, no config, no layers'}")
-    return Manifest(
-        kind if kind in MANIFEST_TYPES else OCI_MANIFEST,
-        descriptor_from_json(document["config"]),
-        tuple(descriptor_from_json(d) for d in document["layers"] or ()),
-        annotations,
-    )
-
-
-def load_json_object(data: bytes, what: str) -> dict[str, Any]:
-    """Parse bytes that must be one JSON object. Raises Corrupt, naming `what`."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Corrupt(f"malformed {what}: {error}") from error
-    if not isinstance(document, dict):
-        raise Corrupt(f"malformed {what}: not a JSON object")
-    return document
+        kind = text(document.get("mediaType")) or media_type
+        annotations = text_pairs(document.get("annotations"))
+        if kind in INDEX_TYPES or (not kind and "manifests" in document):
+            manifests = tuple(map(descriptor_from_json, items(document.get("manifests"))))
+            return Index(kind or OCI_INDEX, manifests, annotations)
+        if "config" not in document or "layers" not in document:
+            raise Corrupt(f"not an image manifest: {kind or 'no media type, no config, no layers'}")
+        return Manifest(
+            kind if kind in MANIFEST_TYPES else OCI_MANIFEST,
+            descriptor_from_json(document["config"]),
+            tuple(map(descriptor_from_json, items(document["layers"]))),
+            annotations,
+        )
+    except ValueError as error:
+        raise Corrupt(f"malformed manifest: {error}") from error
+
+
+def diff_ids_of(config: dict[str, Any], what: str = "image configuration") -> tuple[Digest, ...]:
+    """The digests of an image's plain layers, none if it does not tell. Raises Corrupt."""
+    try:
+        rootfs = members(config.get("rootfs"))
+        return tuple(map(parse_digest, texts(rootfs.get("diff_ids"))))
+    except (ValueError, LaminaError) as error:
+        raise Corrupt(f"malformed {what}: rootfs: {error}") from error
 
 
 def select_platform(index: Index, wanted: Platform) -> Descriptor | None:

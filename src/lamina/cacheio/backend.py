@@ -11,12 +11,12 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from lamina.base.errors import Corrupt, NotFound, from_os_error
+from lamina.base.json_document import load_json_object
 from lamina.base.oci import (
     ANNOTATION_REF_NAME,
     OCI_INDEX,
     Index,
     descriptor_from_json,
-    load_json_object,
     parse_manifest,
 )
 from lamina.registry.blob_upload import has_blob

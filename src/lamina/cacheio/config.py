@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, LaminaError
-from lamina.base.oci import INLINE_KEY, Descriptor, load_json_object
+from lamina.base.json_document import (
+    items,
+    load_json,
+    load_json_object,
+    members,
+    text,
+    whole_number,
+)
+from lamina.base.oci import INLINE_KEY, Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +33,7 @@ MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 UNCOMPRESSED = "containerd.io/uncompressed"
 CREATED_AT = "buildkit/createdat"
 DESCRIPTION = "buildkit/description"
+_DEEPEST = 4096  # layers on one another: more than any snapshotter stacks
 
 
 class Link(NamedTuple):
@@ -175,39 +184,37 @@ def decode(blob: bytes, layers: Sequence[Descriptor]) -> CacheConfig:
     document = load_json_object(blob, "cache config")
     try:
         entries = [
-            (known.get(parse_digest(entry["blob"])), int(entry.get("parent", 0)))
-            for entry in document.get("layers") or ()
+            (known.get(parse_digest(text(entry["blob"]))), whole_number(entry.get("parent"), -1))
+            for entry in map(members, items(document.get("layers")))
         ]
-        return _decode(entries, document.get("records") or [])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, LaminaError) as error:
-        raise Corrupt(f"malformed cache config: {error!r}") from error
+        return _decode(entries, items(document.get("records")))
+    except (KeyError, ValueError, LaminaError) as error:
+        raise Corrupt(f"malformed cache config: {error}") from error
 
 
 def decode_inline(
-    config: dict[str, Any], layers: Sequence[Descriptor], diff_ids: Sequence[str]
+    config: dict[str, Any], layers: Sequence[Descriptor], diff_ids: Sequence[Digest]
 ) -> CacheConfig | None:
     """The cache that an image's own config carries, if it does. Raises Corrupt."""
     from base64 import b64decode
 
     if INLINE_KEY not in config or len(diff_ids) != len(layers):
         return None
-    told = [
-        {
-            CREATED_AT: str(entry.get("created") or ""),
-            DESCRIPTION: str(entry.get("created_by") or ""),
-        }
-        for entry in config.get("history") or ()
-        if not entry.get("empty_layer")
-    ]
-    told += [{}] * (len(layers) - len(told))
-    entries: list[tuple[Descriptor | None, int]] = []
-    for index, (layer, diff_id, known) in enumerate(zip(layers, diff_ids, told, strict=False)):
-        notes = ((UNCOMPRESSED, diff_id), *((key, value) for key, value in known.items() if value))
-        entries.append((layer._replace(annotations=notes), index - 1))
     try:
-        return _decode(entries, json.loads(b64decode(config[INLINE_KEY])))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise Corrupt(f"malformed inline cache: {error!r}") from error
+        told = [
+            ((CREATED_AT, text(entry.get("created"))), (DESCRIPTION, text(entry.get("created_by"))))
+            for entry in map(members, items(config.get("history")))
+            if not entry.get("empty_layer")
+        ]
+        entries: list[tuple[Descriptor | None, int]] = []
+        for index, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True)):
+            known = told[index] if index < len(told) else ()
+            notes = ((UNCOMPRESSED, str(diff_id)), *(pair for pair in known if pair[1]))
+            entries.append((layer._replace(annotations=notes), index - 1))
+        packed = b64decode(text(config[INLINE_KEY]))
+        return _decode(entries, items(load_json(packed, "inline cache")))
+    except (KeyError, ValueError, LaminaError) as error:
+        raise Corrupt(f"malformed inline cache: {error}") from error
 
 
 def _decode(entries: list[tuple[Descriptor | None, int]], records: list[Any]) -> CacheConfig:
@@ -218,8 +225,8 @@ def _decode(entries: list[tuple[Descriptor | None, int]], records: list[Any]) ->
     def stack(top: int) -> tuple[int, ...]:
         found: list[int] = []
         while top != -1:
-            if not 0 <= top < len(layers) or top in found:
-                raise ValueError(f"layer {top} is no layer, or on top of itself")
+            if not 0 <= top < len(layers) or len(found) >= _DEEPEST:
+                raise ValueError(f"layer {top} is no layer, or on too many others")
             found.append(top)
             top = parents[top]
         return tuple(reversed(found))
@@ -228,24 +235,28 @@ def _decode(entries: list[tuple[Descriptor | None, int]], records: list[Any]) ->
         return all(0 <= i < len(layers) and layers[i].digest for i in indexes)
 
     decoded = []
-    for entry in records:
+    for entry in map(members, records):
         results = [
-            Result(stack(int(r["layer"])), str(r.get("createdAt") or ""))
-            for r in entry.get("layers") or ()
+            Result(stack(whole_number(r.get("layer"))), text(r.get("createdAt")))
+            for r in map(members, items(entry.get("layers")))
         ]
         results += [
-            Result(tuple(map(int, r["layers"])), str(r.get("createdAt") or ""))
-            for r in entry.get("chains") or ()
+            Result(tuple(map(whole_number, items(r.get("layers")))), text(r.get("createdAt")))
+            for r in map(members, items(entry.get("chains")))
         ]
+        last = len(records) - 1
         inputs = tuple(
-            tuple(Link(int(i["link"]), str(i.get("selector") or "")) for i in links)
-            for links in entry.get("inputs") or ()
+            tuple(
+                Link(whole_number(link.get("link"), 0, last), text(link.get("selector")))
+                for link in map(members, items(links))
+            )
+            for links in items(entry.get("inputs"))
         )
-        if any(not 0 <= link.record < len(records) for links in inputs for link in links):
-            raise ValueError("a link to no record")
         decoded.append(
             Record(
-                parse_digest(entry["digest"]), inputs, tuple(r for r in results if whole(r.layers))
+                parse_digest(text(entry["digest"])),
+                inputs,
+                tuple(r for r in results if whole(r.layers)),
             )
         )
     return CacheConfig(layers, tuple(parents), tuple(decoded))

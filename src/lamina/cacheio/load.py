@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, Corrupt, LaminaError, NotFound
-from lamina.base.oci import Index, load_json_object, parse_manifest
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import Index, diff_ids_of, parse_manifest
 from lamina.cacheio.config import decode, decode_inline, find_config
 from lamina.cacheio.imported import ImportedCache
 
@@ -99,14 +100,17 @@ def read_blob(backend: Backend, descriptor: Descriptor, cancel: Cancellation) ->
     return data
 
 
-def _inline(backend: Backend, data: bytes, cancel: Cancellation) -> list[CacheConfig]:
+def _inline(
+    backend: Backend, data: bytes, cancel: Cancellation, *, nested: bool = False
+) -> list[CacheConfig]:
     document = parse_manifest(data)
     found: list[CacheConfig] = []
     if isinstance(document, Index):
+        if nested:
+            raise Corrupt(f"{backend.label}: an index within an index")
         for entry in document.manifests:
-            found += _inline(backend, backend.document(entry, cancel), cancel)
+            found += _inline(backend, backend.document(entry, cancel), cancel, nested=True)
         return found
     config = load_json_object(read_blob(backend, document.config, cancel), "image config")
-    diff_ids = (config.get("rootfs") or {}).get("diff_ids") or ()
-    inline = decode_inline(config, document.layers, diff_ids)
+    inline = decode_inline(config, document.layers, diff_ids_of(config))
     return [inline] if inline is not None else []

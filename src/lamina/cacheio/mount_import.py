@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Corrupt
 from lamina.cacheio.load import read_blob
+from lamina.cacheio.mount_index import PACK_LIMIT, expand_zstd
+from lamina.system.beneath import Beneath
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
-    from lamina.cacheio.mount_index import MountEntry, MountIndex
+    from lamina.cacheio.mount_index import Chunk, MountEntry, MountIndex
     from lamina.system.cancel import Cancellation
 
 _SIDE_BY_SIDE = 4
-_LIMIT = 256 << 20
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class _Piece(NamedTuple):
+    """Where a chunk goes."""
+
+    chunk: Chunk
+    path: str
+    offset: int
 
 
 def restore_mount(
@@ -26,67 +41,75 @@ def restore_mount(
 ) -> None:
     """Fill an empty folder with a mount: files with mode, owner and times as they were.
 
-    Folders come first and links last, so that nothing is written through a link. Raises
-    PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled.
+    Everything is made by descriptors of directories beneath the folder, and links are made last.
+    Every chunk is checked. Raises PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled,
+    OSError.
     """
     folders = [entry for entry in index.entries if stat.S_ISDIR(entry.mode)]
-    for entry in sorted(folders, key=lambda e: e.path.count("/") if e.path else -1):
-        if entry.path:
-            os.mkdir(_path(folder, entry), 0o700)
+    folders.sort(key=lambda entry: entry.path.count("/") if entry.path else -1)
     files = [entry for entry in index.entries if stat.S_ISREG(entry.mode)]
-    # Where each chunk goes: (file, offset), by pack.
-    places: dict[int, dict[int, list[tuple[MountEntry, int]]]] = {}
+    told = shown.meter("reading pack")
+    with Beneath(folder) as beneath:
+        for entry in folders:
+            if entry.path:
+                above, name = _place(beneath, entry)
+                os.mkdir(name, 0o700, dir_fd=above)
+        for entry in files:
+            above, name = _place(beneath, entry)
+            os.close(os.open(name, _CREATE, 0o600, dir_fd=above))
+        packs = _by_pack(index, files)
+
+        def unpack(pack: int, cancel: Cancellation) -> None:
+            descriptor = index.packs[pack]
+            data = memoryview(expand_zstd(read_blob(backend, descriptor, cancel), PACK_LIMIT))
+            _write_pieces(folder, data, packs[pack], descriptor)
+            told(descriptor, descriptor.size)
+
+        in_parallel(sorted(packs), unpack, _SIDE_BY_SIDE, cancel)
+        for entry in files:
+            above, name = _place(beneath, entry)
+            _dress(os.open(name, _WRITE, dir_fd=above), entry)
+        for entry in index.entries:
+            if stat.S_ISLNK(entry.mode):
+                _make_link(*_place(beneath, entry), entry)
+        for entry in reversed(folders):
+            above, name = _place(beneath, entry)
+            _dress(os.open(name or ".", _DIRECTORY, dir_fd=above), entry)
+
+
+def _place(beneath: Beneath, entry: MountEntry) -> tuple[int, str]:
+    """The directory that an entry lies in, and its name there."""
+    parent, _, name = entry.path.rpartition("/")
+    return beneath.directory(parent), name
+
+
+def _by_pack(index: MountIndex, files: Sequence[MountEntry]) -> dict[int, list[_Piece]]:
+    packs: dict[int, list[_Piece]] = {}
     for entry in files:
         offset = 0
         for number in entry.chunks:
             chunk = index.chunks[number]
-            pack = places.setdefault(chunk.pack, {})
-            pack.setdefault(number, []).append((entry, offset))
+            packs.setdefault(chunk.pack, []).append(_Piece(chunk, entry.path, offset))
             offset += chunk.size
-        fd = os.open(_path(folder, entry), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.close(fd)
-    told = shown.meter("reading pack")
-
-    def unpack(pack: int, cancel: Cancellation) -> None:
-        descriptor = index.packs[pack]
-        data = _inflate(descriptor, read_blob(backend, descriptor, cancel))
-        for number, targets in places[pack].items():
-            chunk = index.chunks[number]
-            piece = data[chunk.offset : chunk.offset + chunk.size]
-            if len(piece) != chunk.size:
-                raise Corrupt(f"the pack {descriptor.digest} is shorter than its index says")
-            for entry, offset in targets:
-                _write(_path(folder, entry), piece, offset)
-        told(descriptor, descriptor.size)
-
-    in_parallel(sorted(places), unpack, _SIDE_BY_SIDE, cancel)
-    for entry in files:
-        _dress(_path(folder, entry), entry)
-    for entry in index.entries:
-        if stat.S_ISLNK(entry.mode):
-            path = _path(folder, entry)
-            os.symlink(entry.link, path)
-            os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-            os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
-    for entry in sorted(folders, key=lambda e: e.path, reverse=True):
-        _dress(_path(folder, entry), entry)
+    return packs
 
 
-def _path(folder: str, entry: MountEntry) -> str:
-    return os.path.join(folder, entry.path) if entry.path else folder
+def _write_pieces(
+    folder: str, data: memoryview, pieces: Sequence[_Piece], pack: Descriptor
+) -> None:
+    checked: set[Chunk] = set()
+    with Beneath(folder) as beneath:
+        for chunk, path, offset in pieces:
+            content = data[chunk.offset : chunk.offset + chunk.size]
+            if chunk not in checked:
+                if len(content) != chunk.size or sha256(content).hexdigest() != chunk.digest:
+                    raise Corrupt(f"the pack {pack.digest} does not hold what its index says")
+                checked.add(chunk)
+            parent, _, name = path.rpartition("/")
+            _write(os.open(name, _WRITE, dir_fd=beneath.directory(parent)), content, offset)
 
 
-def _inflate(descriptor: Descriptor, blob: bytes) -> memoryview:
-    import zstandard
-
-    try:
-        return memoryview(zstandard.ZstdDecompressor().decompress(blob, max_output_size=_LIMIT))
-    except zstandard.ZstdError as error:
-        raise Corrupt(f"the pack {descriptor.digest} cannot be inflated: {error}") from error
-
-
-def _write(path: str, data: memoryview, offset: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _write(fd: int, data: memoryview, offset: int) -> None:
     try:
         while data:
             written = os.pwrite(fd, data, offset)
@@ -96,7 +119,18 @@ def _write(path: str, data: memoryview, offset: int) -> None:
         os.close(fd)
 
 
-def _dress(path: str, entry: MountEntry) -> None:
-    os.chown(path, entry.uid, entry.gid)
-    os.chmod(path, stat.S_IMODE(entry.mode))
-    os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+def _make_link(above: int, name: str, entry: MountEntry) -> None:
+    os.symlink(entry.link, name, dir_fd=above)
+    os.chown(name, entry.uid, entry.gid, dir_fd=above, follow_symlinks=False)
+    times = (entry.mtime_ns, entry.mtime_ns)
+    os.utime(name, ns=times, dir_fd=above, follow_symlinks=False)
+
+
+def _dress(fd: int, entry: MountEntry) -> None:
+    """Give an open file or folder the entry's owner, mode and time, and close it."""
+    try:
+        os.fchown(fd, entry.uid, entry.gid)
+        os.fchmod(fd, stat.S_IMODE(entry.mode))
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+    finally:
+        os.close(fd)

@@ -8,6 +8,7 @@ and adds packs of what is new.
 from __future__ import annotations
 
 import json
+import re
 import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt
+from lamina.base.json_document import items, members, text, whole_number
 from lamina.base.oci import Descriptor
 
 if TYPE_CHECKING:
@@ -26,7 +28,13 @@ INDEX_TYPE = "application/vnd.lamina.cachemount.v1+json.zstd"
 PACK_TYPE = "application/vnd.lamina.cachepack.v1+zstd"
 CLAIMS_IN_IT = "io.lamina.cachemount.claims"
 """A manifest's annotation: digests of claims (`mount_publish`) that its index has taken in."""
-_LIMIT = 1 << 30
+PACK_LIMIT = 64 << 20
+"""Bytes that a pack may inflate to; lamina makes them of some 4 MiB."""
+_LIMIT = 256 << 20
+_HEX = re.compile("[0-9a-f]{64}")
+_HIGHEST_ID = (1 << 32) - 2
+_LATEST = 1_000_000_000 << 40  # nanoseconds since 1970: 35,000 years
+_PATH_MAX = 4095
 
 
 class Chunk(NamedTuple):
@@ -83,8 +91,8 @@ def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
         "chunks": [list(chunk) for chunk in index.chunks],
         "entries": [list(entry) for entry in index.entries],
     }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    blob = zstandard.ZstdCompressor(level=6).compress(text)
+    data = json.dumps(document, separators=(",", ":")).encode()
+    blob = zstandard.ZstdCompressor(level=6).compress(data)
     return Descriptor(INDEX_TYPE, digest_of(blob), len(blob)), blob
 
 
@@ -99,41 +107,102 @@ def make_manifest(
 
 
 def decode_index(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> MountIndex:
-    """Read an index blob. `packs` are its manifest's layers. Raises Corrupt."""
-    import zstandard
+    """Read an index blob. `packs` are its manifest's layers. Raises Corrupt.
 
+    Whatever it says can be done below a folder: entries have clean relative paths, each in a
+    folder of the index, and owners, modes and times that the system knows.
+    """
+    document = _parse(expand_zstd(blob, _LIMIT))
     try:
-        text = zstandard.ZstdDecompressor().decompress(blob, max_output_size=_LIMIT)
-        document = json.loads(text)
-        chunks = tuple(Chunk(str(d), int(p), int(o), int(s)) for d, p, o, s in document["chunks"])
-        entries = tuple(
-            MountEntry(str(path), int(mode), int(uid), int(gid), int(mtime), tuple(parts), link)
-            for path, mode, uid, gid, mtime, parts, link in document["entries"]
-        )
-        if any(not 0 <= chunk.pack < len(packs) for chunk in chunks):
-            raise ValueError("a chunk in no pack")
-        if any(chunk.offset < 0 or chunk.size < 0 for chunk in chunks):
-            raise ValueError("a chunk before its pack's start")
-        if any(not 0 <= part < len(chunks) for entry in entries for part in entry.chunks):
-            raise ValueError("a file of no chunk")
-        _check_paths(entries)
-    except (zstandard.ZstdError, ValueError, TypeError, KeyError) as error:
+        found = members(document)
+        chunks = tuple(_chunk(items(entry), len(packs)) for entry in items(found["chunks"]))
+        entries = tuple(_entry(items(entry), chunks) for entry in items(found["entries"]))
+        _check_tree(entries)
+    except (KeyError, ValueError) as error:
         raise Corrupt(f"the index of the cache mount {name} is malformed: {error}") from error
     return MountIndex(name, packs, chunks, entries)
 
 
-def _check_paths(entries: tuple[MountEntry, ...]) -> None:
+def expand_zstd(blob: bytes, limit: int) -> bytes:
+    """What a zstd blob inflates to. Raises Corrupt if it is none, or is more than `limit` bytes."""
+    from io import BytesIO
+
+    from lamina.layers.decompression import decompressed
+
+    stream = decompressed(BytesIO(blob))
+    data = bytearray()
+    while piece := stream.read(min(1 << 20, limit + 1 - len(data))):
+        data += piece
+        if len(data) > limit:
+            raise Corrupt(f"a compressed blob is larger than {limit} bytes")
+    return bytes(data)
+
+
+def _parse(data: bytes) -> object:
+    try:
+        return json.loads(data)  # names that are no UTF-8 have lone surrogates
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"the index of a cache mount is malformed: {error}") from error
+
+
+def _chunk(fields: list[object], packs: int) -> Chunk:
+    digest, pack, offset, size = _exactly(4, fields)
+    if not _HEX.fullmatch(text(digest)):
+        raise ValueError(f"{digest!r} is no digest of a chunk")
+    return Chunk(
+        text(digest),
+        whole_number(pack, 0, packs - 1),
+        whole_number(offset, 0, PACK_LIMIT),
+        whole_number(size, 0, PACK_LIMIT),
+    )
+
+
+def _entry(fields: list[object], chunks: tuple[Chunk, ...]) -> MountEntry:
+    path, mode, uid, gid, mtime_ns, parts, link = _exactly(7, fields)
+    entry = MountEntry(
+        _name(path),
+        whole_number(mode, 0, 0o177777),
+        whole_number(uid, 0, _HIGHEST_ID),
+        whole_number(gid, 0, _HIGHEST_ID),
+        whole_number(mtime_ns, -_LATEST, _LATEST),
+        tuple(whole_number(part, 0, len(chunks) - 1) for part in items(parts)),
+        _name(link),
+    )
+    kind = stat.S_IFMT(entry.mode)
+    if kind not in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
+        raise ValueError(f"{entry.path!r} is neither file, folder nor link")
+    if (kind != stat.S_IFREG and entry.chunks) or (kind == stat.S_IFLNK) != bool(entry.link):
+        raise ValueError(f"{entry.path!r} is not whole")
+    return entry
+
+
+def _exactly(count: int, fields: list[object]) -> list[object]:
+    if len(fields) != count:
+        raise ValueError(f"{len(fields)} fields where {count} are to be")
+    return fields
+
+
+def _name(value: object) -> str:
+    """A path, or where a link leads: bytes that the system takes."""
+    name = text(value)
+    if "\0" in name or len(name.encode("utf-8", "surrogateescape")) > _PATH_MAX:
+        raise ValueError(f"{name[:80]!r} is no path")
+    return name
+
+
+def _check_tree(entries: tuple[MountEntry, ...]) -> None:
     """Every entry lies in a folder of the index, so nothing is written through a link."""
     folders = {entry.path for entry in entries if stat.S_ISDIR(entry.mode)} | {""}
     seen: set[str] = set()
     for entry in entries:
         if entry.path in seen:
-            raise ValueError(f"{entry.path} twice")
+            raise ValueError(f"{entry.path!r} twice")
         seen.add(entry.path)
         if not entry.path:
+            if not stat.S_ISDIR(entry.mode):
+                raise ValueError("the mount itself is no folder")
             continue
-        parent, _, last = entry.path.rpartition("/")
-        if last in ("", ".", "..") or "\0" in last or parent not in folders:
+        parent, _, _ = entry.path.rpartition("/")
+        parts = entry.path.split("/")
+        if parent not in folders or any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"{entry.path!r} is not a path in the mount")
-        if stat.S_IFMT(entry.mode) not in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
-            raise ValueError(f"{entry.path} is neither file, folder nor link")

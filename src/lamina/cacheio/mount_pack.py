@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from functools import partial
 from hashlib import sha256
@@ -12,6 +11,7 @@ from lamina.base.digest import digest_of
 from lamina.base.oci import Descriptor
 from lamina.cacheio.mount_index import PACK_TYPE, Chunk, MountIndex
 from lamina.cacheio.mount_scan import pieces
+from lamina.system.beneath import Beneath
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -80,9 +80,11 @@ class Packer:
         return make_index(name, [*found, *theirs], places, ordered)
 
     def _again(self, item: Scanned) -> Iterator[memoryview | bytes]:
+        parent, _, name = item.entry.path.rpartition("/")
         try:
-            yield from pieces(os.path.join(self._folder, item.entry.path))
-        except FileNotFoundError:
+            with Beneath(self._folder) as beneath:
+                yield from pieces(name, dir_fd=beneath.directory(parent))
+        except (FileNotFoundError, NotADirectoryError):
             return
 
     def _write(self, data: bytes, number: int, packs: dict[int, Descriptor]) -> None:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.cacheio.chunker import SMALL, chunks
 from lamina.cacheio.mount_index import MountEntry
+from lamina.system.descent import walk_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.cacheio.mount_index import MountIndex
     from lamina.system.cancel import Cancellation
+
+_PATH_MAX = 4095
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Scanned(NamedTuple):
@@ -31,33 +35,31 @@ def described(entry: MountEntry, index: MountIndex) -> Scanned:
 
 
 def scan(folder: str, cancel: Cancellation) -> Iterator[Scanned]:
-    """Everything in a mount, folders before what is in them, with digests of the contents."""
+    """Everything in a mount, folders before what is in them, with digests of the contents.
+
+    What lies deeper than a path can name is left out. Others may be at work in a shared mount:
+    what vanishes meanwhile is left out too. Raises OSError.
+    """
     yield Scanned(_entry("", os.lstat(folder)), ())
-    stack = [""]
-    while stack:
-        path = stack.pop()
+    for visit in walk_tree(folder, max_depth=_PATH_MAX // 2):
+        cancel.check()
+        path, status = visit.path, visit.status
+        if len(os.fsencode(path)) > _PATH_MAX:
+            continue
         try:
-            with os.scandir(os.path.join(folder, path)) as found:
-                names = sorted(found, key=lambda item: item.name)
+            if visit.is_directory:
+                yield Scanned(_entry(path, status), ())
+            elif stat.S_ISLNK(status.st_mode):
+                link = os.readlink(visit.name, dir_fd=visit.folder)
+                yield Scanned(_entry(path, status, link), ())
+            elif stat.S_ISREG(status.st_mode):
+                parts = tuple(
+                    (sha256(piece).hexdigest(), len(piece))
+                    for piece in pieces(visit.name, dir_fd=visit.folder)
+                )
+                yield Scanned(_entry(path, status), parts)
         except FileNotFoundError:
             continue
-        for item in names:
-            cancel.check()
-            child = f"{path}/{item.name}" if path else item.name
-            try:
-                status = item.stat(follow_symlinks=False)
-                if stat.S_ISDIR(status.st_mode):
-                    yield Scanned(_entry(child, status), ())
-                    stack.append(child)
-                elif stat.S_ISLNK(status.st_mode):
-                    yield Scanned(_entry(child, status, os.readlink(item.path)), ())
-                elif stat.S_ISREG(status.st_mode):
-                    parts = tuple(
-                        (sha256(piece).hexdigest(), len(piece)) for piece in pieces(item.path)
-                    )
-                    yield Scanned(_entry(child, status), parts)
-            except FileNotFoundError:
-                continue  # others may be at work in a shared mount
 
 
 def _entry(path: str, status: os.stat_result, link: str = "") -> MountEntry:
@@ -66,12 +68,14 @@ def _entry(path: str, status: os.stat_result, link: str = "") -> MountEntry:
     )
 
 
-def pieces(path: str) -> Iterator[memoryview | bytes]:
-    """A file's chunks."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def pieces(path: str, *, dir_fd: int | None = None) -> Iterator[memoryview | bytes]:
+    """A file's chunks. Raises FileNotFoundError also if it is none any more."""
+    fd = os.open(path, _READ, dir_fd=dir_fd)
     with open(fd, "rb", buffering=0) as file:
-        size = os.fstat(fd).st_size
-        if size <= SMALL:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(path)
+        if status.st_size <= SMALL:
             data = file.read(SMALL + 1)
             if data:
                 yield data

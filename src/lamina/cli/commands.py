@@ -336,6 +336,19 @@ _COMMANDS = (
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
     ),
     Command(
+        "check",
+        "Verify the store: blobs, states, database, leases",
+        "[OPTIONS]",
+        "check:check",
+        (
+            Flag("repair", "Remove what is damaged and can be made or fetched again"),
+            *_BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        examples=("lamina check --repair",),
+    ),
+    Command(
         "daemon",
         "Serve BuildKit's API to buildctl and docker buildx",
         "[OPTIONS]",

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
-from lamina.base.oci import Index, load_json_object, parse_manifest
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import Index, parse_manifest
 from lamina.base.reference import parse_reference
 from lamina.system.cancel import Cancellation
 

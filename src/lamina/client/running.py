@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import load_json_object
+from lamina.base.json_document import load_json_object
 from lamina.client.stored import manifest_for_here
 from lamina.runtime.contract import BindMount, Network, Process, Sandbox
 from lamina.sources.image import ResolvedManifest, image_ref

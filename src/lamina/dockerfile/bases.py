@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import diff_ids_of
 from lamina.base.patterns import PatternMatcher
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.checks.bases import check_base_platform
@@ -238,8 +239,7 @@ def _followed(paths: set[str]) -> list[str]:
 
 def _has_layers(data: bytes, config: ImageConfig) -> bool:
     """Whether an image has files; very old images do not list their layers, only their steps."""
-    rootfs = json.loads(data).get("rootfs")
-    if isinstance(rootfs, dict) and rootfs.get("diff_ids"):
+    if diff_ids_of(load_json_object(data, "image configuration")):
         return True
     return any(not entry.get("empty_layer") for entry in config.history)
 

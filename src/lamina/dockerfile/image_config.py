@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Corrupt
 from lamina.base.gojson import encode
-from lamina.base.oci import load_json_object, platform_from_json, platform_to_json
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import platform_from_json, platform_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,10 +79,7 @@ class ImageConfig:
         Raises Corrupt.
         """
         document = load_json_object(data, "image configuration")
-        try:
-            config = cls(platform_from_json(document))
-        except TypeError as error:
-            raise Corrupt(f"malformed image configuration: {error}") from error
+        config = cls(platform_from_json(document))
         settings = document.get("config") or {}
         history = document.get("history") or []
         if not isinstance(settings, dict) or not isinstance(history, list):

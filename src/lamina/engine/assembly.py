@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import INLINE_KEY, Descriptor, load_json_object, platform_to_json
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import INLINE_KEY, Descriptor, diff_ids_of, platform_to_json
 from lamina.exporters.annotations import (
     Level,
     check_platforms,
@@ -22,6 +22,7 @@ from lamina.exporters.image import assemble
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.attestations import Attested
@@ -284,5 +285,4 @@ def _diff_ids(config: bytes) -> frozenset[Digest]:
     """Of an image's layers, which are what they are whatever time it is."""
     if not config:
         return frozenset()
-    rootfs = load_json_object(config, "base image config").get("rootfs") or {}
-    return frozenset(map(Digest, rootfs.get("diff_ids") or ()))
+    return frozenset(diff_ids_of(load_json_object(config, "base image config")))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import load_json_object
+from lamina.base.json_document import load_json_object
 from lamina.base.reference import parse_reference
 from lamina.engine.assembly import Assembly
 from lamina.engine.steps import step

@@ -19,10 +19,10 @@ from lamina.base.errors import (
     Unsupported,
 )
 from lamina.base.gotext import quote
-from lamina.base.oci import load_json_object
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.graph import llb_platform
+from lamina.dockerfile.image_config import ImageConfig
 from lamina.engine.contexts import Contexts, define
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
@@ -59,7 +59,7 @@ def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definitio
     definition, config = _image(build, source, attrs, inputs)
     settings: dict[str, Any] = {}
     if config:
-        settings = load_json_object(config, "frontend's image configuration").get("config") or {}
+        settings = ImageConfig.parse(config).settings
     _check_capabilities(settings, attrs, inputs)
     ref = build.solvable(definition).ref()
     network = Network.DEFAULT

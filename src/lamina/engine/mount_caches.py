@@ -197,8 +197,4 @@ def mounts_of(definition: Definition) -> list[str]:
 
 def _empty(folder: str) -> None:
     for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        if os.path.isdir(path) and not os.path.islink(path):
-            discard_tree(path)
-        else:
-            os.unlink(path)
+        discard_tree(os.path.join(folder, name))

@@ -228,6 +228,7 @@ def _sweep(store: Store, *, everything: bool) -> int:
     try:
         with store.exclusive(wait=False):
             _sweep_directories(store)
+            _sweep_downloads(store)
             return _sweep_blobs(store, everything=everything)
     except Unavailable:
         return 0
@@ -242,6 +243,17 @@ def _sweep_directories(store: Store) -> None:
     for name in os.listdir(store.path("snapshots")):
         if not name.startswith(".") and name not in known:
             discard_tree(store.path("snapshots", name))
+
+
+def _sweep_downloads(store: Store) -> None:
+    """Remove what downloads left that failed: files and locks that no record stands for."""
+    folder = store.path("http")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    records = {name for name in names if "-" not in name and "." not in name}
+    for name in names:
+        record = name.partition("-")[0].partition(".")[0]
+        if record not in records or name.endswith((".part", ".new")):
+            os.unlink(os.path.join(folder, name))
 
 
 def _sweep_blobs(store: Store, *, everything: bool) -> int:

@@ -90,7 +90,8 @@ class EngineSources:
 
         uploaded = url.startswith(f"http://{UPLOAD_HOST}/")
         kind = UploadSource if uploaded else HttpSource
-        return kind(url, http_file(attrs), self._folder("http"), self._pool, asking)
+        scratch = self._store.scratch
+        return kind(url, http_file(attrs), self._folder("http"), scratch, self._pool, asking)
 
     def git(self, place: str, attrs: dict[str, str], asking: Asking) -> GitSource:
         from lamina.sources.git import GitSource, git_access_of, git_url_of, is_bundle_wanted

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lamina.base import oci
 from lamina.base.errors import Corrupt, from_os_error
 from lamina.base.gojson import encode
+from lamina.base.json_document import load_json_object
 from lamina.base.reference import parse_reference
 from lamina.layers.entry import Entry
 from lamina.layers.writer import END, header, padding
@@ -198,7 +199,7 @@ def _existing(path: str) -> list[Descriptor]:
             data = file.read()
     except FileNotFoundError:
         return []
-    document = oci.load_json_object(data, path)
+    document = load_json_object(data, path)
     return [oci.descriptor_from_json(entry) for entry in document.get("manifests") or ()]
 
 

@@ -8,7 +8,8 @@ from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.gojson import encode, encode_indented
-from lamina.base.oci import Descriptor, load_json_object, platform_from_json
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import Descriptor, platform_from_json
 from lamina.base.platform import normalise
 from lamina.base.times import format_time, is_after
 from lamina.exporters.contract import ExportedImage

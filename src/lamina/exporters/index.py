@@ -8,7 +8,8 @@ from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.gojson import encode_indented
-from lamina.base.oci import Descriptor, Index, load_json_object, parse_manifest
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import Descriptor, Index, parse_manifest
 from lamina.base.platform import normalise
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.errors import Corrupt
+from lamina.base.limits import UNPACKED, SizeLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,8 @@ class ReadAhead:
 def decompressed(stream: ByteReader) -> ByteReader:
     """A reader of the plain bytes, whatever of the five the stream is, told by its first bytes.
 
-    Raises Corrupt while reading when the compressed data is damaged or ends early.
+    Raises while reading: Corrupt when the compressed data is damaged or ends early, Exhausted
+    when it is more than `lamina.base.limits` allow.
     """
     head = b""
     while len(head) < 6:
@@ -120,6 +122,7 @@ class _Inflating:
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
+        self._limit = SizeLimit(UNPACKED, "what a compressed layer or archive holds")
         self._buffer = b""
         self._at = 0
 
@@ -140,6 +143,7 @@ class _Inflating:
                 break
             parts.append(more)
             available += len(more)
+            self._limit.add(len(more))
         data = b"".join(parts)
         if len(data) > size:
             self._buffer, self._at = data, size

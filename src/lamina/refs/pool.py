@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from lamina.base.errors import Internal, NotFound
+from lamina.base.errors import Internal, NotFound, Unavailable
 from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
 from lamina.system.cancel import Cancellation
@@ -409,6 +409,10 @@ class RefPool:
         return path
 
     def _lowers(self, snapshot: int | None, cancel: Cancellation | None) -> list[str]:
+        if snapshot is not None and not self.snapshots.whole(snapshot):
+            raise Unavailable(
+                "the files of an earlier step are not in the store any more", hint="build again"
+            )
         stack = self.snapshots.stack(snapshot)
         if any(not state.directory for state in stack):
             self._lay_out_missing(stack, cancel)

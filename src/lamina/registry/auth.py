@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
-from lamina.base.oci import load_json_object
+from lamina.base.json_document import load_json_object
 from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Transport

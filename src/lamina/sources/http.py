@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, LaminaError, Unavailable, Unsupported
 from lamina.base.gojson import encode
+from lamina.base.limits import DOWNLOAD, SizeLimit
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
@@ -105,14 +107,20 @@ def _http_time(nanoseconds: int) -> str:
 class HttpSource:
     """One URL, keyed by its content.
 
-    What was downloaded is kept in `downloads`, and asked for again only if it has changed since
-    (RFC 9110, section 13); a server that gives neither an ETag nor a Last-Modified is asked
-    each time. With a checksum nobody is asked what the content is: only for it, if it is not
-    here already.
+    What was downloaded is kept in `downloads` (while it comes, in `scratch`), and asked for again
+    only if it has changed since (RFC 9110, section 13); a server that gives neither an ETag nor a
+    Last-Modified is asked each time. With a checksum nobody is asked what the content is: only
+    for it, if it is not here already.
     """
 
     def __init__(
-        self, url: str, wanted: HttpFile, downloads: str, pool: RefPool, asking: Asking
+        self,
+        url: str,
+        wanted: HttpFile,
+        downloads: str,
+        scratch: str,
+        pool: RefPool,
+        asking: Asking,
     ) -> None:
         self._url = url
         self._wanted = wanted
@@ -120,6 +128,7 @@ class HttpSource:
         asked = wanted._replace(checksum=None)
         key = url + (f"\0{json.dumps(asked)}" if asked != HttpFile() else "")
         self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
+        self._part = os.path.join(scratch, f"download-{os.urandom(6).hex()}")
         self._pool = pool
         self._asking = asking
         self._found: Download | None = None
@@ -282,13 +291,20 @@ class HttpSource:
             return self._keep(hashed, answered(response.headers))
 
     def _save(self, pieces: Iterable[bytes], cancel: Cancellation) -> str:
-        """Write what comes; its SHA-256."""
+        """Write what comes; its SHA-256. What does not come whole is removed again."""
         hashed = hashlib.sha256()
-        with open(self._path + ".part", "wb") as file:
-            for piece in pieces:
-                cancel.check()
-                hashed.update(piece)
-                file.write(piece)
+        limit = SizeLimit(DOWNLOAD, self._shown())
+        try:
+            with open(self._part, "wb") as file:
+                for piece in pieces:
+                    cancel.check()
+                    limit.add(len(piece))
+                    hashed.update(piece)
+                    file.write(piece)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(self._part)
+            raise
         return hashed.hexdigest()
 
     def _keep(self, hashed: str, told: Answered | None) -> Download:
@@ -297,7 +313,7 @@ class HttpSource:
             found = Download(
                 found.digest, told.modified_ns, told.etag, told.last_modified, told.name
             )
-        os.rename(self._path + ".part", self.data(found))
+        os.rename(self._part, self.data(found))
         return found
 
 

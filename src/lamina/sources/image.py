@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
 from lamina.base.gojson import encode
-from lamina.base.oci import Index, Manifest, load_json_object, parse_manifest, select_platform
+from lamina.base.json_document import load_json_object
+from lamina.base.oci import Index, Manifest, diff_ids_of, parse_manifest, select_platform
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
@@ -246,9 +247,8 @@ def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
         raise InvalidInput(f"invalid layer limit {limit}: the image has {len(layers)} layers")
     count = int(limit)
     document = load_json_object(resolved.config, "image configuration")
-    rootfs = document.get("rootfs") or {}
-    rootfs["diff_ids"] = (rootfs.get("diff_ids") or [])[:count]
-    config = encode({**document, "rootfs": rootfs})
+    kept = {**(document.get("rootfs") or {}), "diff_ids": diff_ids_of(document)[:count]}
+    config = encode({**document, "rootfs": kept})
     return resolved._replace(
         manifest=resolved.manifest._replace(layers=layers[:count]), config=config
     )
@@ -270,9 +270,9 @@ def image_map(resolved: ResolvedManifest, platform: Platform, limit: str = "") -
     }
     document = {name: value for name, value in named.items() if value is not None}
     by_manifest = source_digest(str(digest_of(encode(document))))
-    rootfs = load_json_object(resolved.config, "image configuration").get("rootfs") or {}
-    diff_ids = [Digest(text) for text in rootfs.get("diff_ids") or ()]
-    if not diff_ids or rootfs.get("type") != "layers":
+    config = load_json_object(resolved.config, "image configuration")
+    diff_ids = diff_ids_of(config)
+    if not diff_ids or config["rootfs"].get("type") != "layers":
         return CacheMap(by_manifest)
     return CacheMap(source_digest(chain_ids(diff_ids)[-1]), aliases=(by_manifest,))
 
@@ -293,7 +293,7 @@ def image_ref(pool: RefPool, resolved: ResolvedManifest, name: str) -> Ref:
     and the manifest do not agree.
     """
     document = load_json_object(resolved.config, "image configuration")
-    diff_ids = [Digest(text) for text in (document.get("rootfs") or {}).get("diff_ids") or ()]
+    diff_ids = diff_ids_of(document)
     layers = resolved.manifest.layers
     if len(diff_ids) != len(layers):
         raise Corrupt(f"{name}: {len(layers)} layers, but {len(diff_ids)} diff ids")

@@ -119,8 +119,30 @@ class SnapshotStore:
         return int(row[0]) if row and self.hold(row[0]) else None
 
     def hold(self, snapshot_id: int) -> bool:
-        """Keep a state for all builds that run now; whether it is still there."""
-        return self._store.leases.hold(snapshot_id)
+        """Keep a state for all builds that run now; whether it is still there.
+
+        A state whose files somebody removed is there as long as a layer can bring them back.
+        """
+        return self._store.leases.hold(snapshot_id) and self.whole(snapshot_id)
+
+    def whole(self, snapshot_id: int) -> bool:
+        """Whether the files of a state, and of all below it, are there or can be made again."""
+        try:
+            stack = self.stack(snapshot_id)
+        except NotFound:
+            return False
+        missing = {
+            state.directory
+            for state in stack
+            if state.directory and not os.path.isdir(self.files(state))
+        }
+        if not missing:
+            return True
+        from lamina.stores.lost import forget_directory
+
+        lost = {state for name in missing for state in forget_directory(self._store, name)}
+        self._stacks.clear()
+        return lost.isdisjoint(state.id for state in stack)
 
     def add(
         self,

@@ -1,0 +1,41 @@
+"""Limits on what comes from elsewhere, set in the environment by whoever runs lamina.
+
+Neither BuildKit nor containerd has such limits, and by default there are none here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lamina.base.errors import Exhausted, InvalidInput
+from lamina.base.units import size_of
+
+UNPACKED = "LAMINA_MAX_UNPACKED"
+"""Bytes that one compressed layer or archive may inflate to."""
+DOWNLOAD = "LAMINA_MAX_DOWNLOAD"
+"""Bytes of one file that is downloaded (`ADD` of a URL, a context's archive)."""
+
+
+class SizeLimit:
+    """Counts bytes against a limit of the environment. Raises InvalidInput if that is no size."""
+
+    def __init__(self, variable: str, what: str) -> None:
+        value = os.environ.get(variable, "")
+        try:
+            self._most = size_of(value) if value else 0
+        except (ValueError, OverflowError):
+            raise InvalidInput(
+                f'{variable} is "{value}", which is not a size', hint="a size looks like 20GB"
+            ) from None
+        self._variable = variable
+        self._what = what
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Raises Exhausted once there are too many bytes."""
+        self._size += size
+        if self._most and self._size > self._most:
+            raise Exhausted(
+                f"{self._what} is larger than {self._most} bytes",
+                hint=f"{self._variable} sets this limit",
+            )

@@ -1,0 +1,45 @@
+"""`lamina check`: whether the store is what it says it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.cli.interrupt import interruptible
+from lamina.cli.opening import builder_address, store_root
+
+if TYPE_CHECKING:
+    from lamina.cli.flags import Parsed
+    from lamina.engine.check import Damage
+
+
+def check(parsed: Parsed) -> int:
+    """Print each damage and a summary; 1 if something is damaged and was not repaired."""
+    from lamina.engine.check import check_store
+    from lamina.stores.store import open_store
+
+    if builder_address(parsed):
+        raise InvalidInput(
+            "a daemon's store is checked where the daemon runs",
+            hint="name its folder with --root, on its machine",
+        )
+    repair = parsed.switch("repair")
+
+    def show(damage: Damage) -> None:
+        print(f"{damage.subject}: {damage.problem}{_outcome(damage, repair=repair)}", flush=True)
+
+    with open_store(store_root(parsed)) as store, interruptible() as interruption:
+        report = check_store(store, interruption.cancel, repair=repair, found=show)
+    states = f"{report.states} states"
+    if report.unverified:
+        states += f" ({report.unverified} of them have no layer to be compared with)"
+    print(f"Checked {report.blobs} blobs and {states}: {len(report.damages)} damaged")
+    if not report.sound and not repair and any(damage.remedy for damage in report.damages):
+        print("`lamina check --repair` removes what is damaged, so that it is made again")
+    return 0 if report.sound else 1
+
+
+def _outcome(damage: Damage, *, repair: bool) -> str:
+    if not damage.remedy:
+        return " (cannot be repaired)"
+    return f" ({damage.remedy})" if repair else ""

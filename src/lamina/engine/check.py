@@ -1,0 +1,265 @@
+"""Whether a store is what it says it is: its database, leases, blobs, states and images.
+
+A blob must have its digest. A state's files must be what its layer holds, as far as there is a
+layer to compare with: a state that was never packed is known to nobody but itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from lamina.base.digest import Digest
+from lamina.base.errors import Corrupt, LaminaError, from_os_error
+from lamina.engine.check_files import same_tree, unpacked
+from lamina.engine.usage import reachable
+from lamina.layers.compression import Algorithm, Compression
+from lamina.layers.diff import changed_members, upper_members
+from lamina.layers.pack import pack
+from lamina.stores.images import ImageTable
+from lamina.stores.layers import LayerTable
+from lamina.stores.lost import forget_blob, forget_directory, lost_blobs
+from lamina.stores.snapshots import SnapshotStore
+from lamina.system.removal import discard_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lamina.stores.layers import Layer
+    from lamina.stores.snapshots import Snapshot
+    from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
+
+_CHUNK = 1 << 20
+
+
+class Damage(NamedTuple):
+    """Something that is not as it should be.
+
+    `remedy` is what repairing does, or has done, about it; "" if it can do nothing.
+    """
+
+    subject: str
+    problem: str
+    remedy: str = ""
+
+
+class CheckReport(NamedTuple):
+    """What was looked at. `unverified` states have files, but no layer to compare them with."""
+
+    blobs: int
+    states: int
+    unverified: int
+    damages: tuple[Damage, ...]
+    repaired: bool
+
+    @property
+    def sound(self) -> bool:
+        """Whether all is well, or well again."""
+        return all(self.repaired and damage.remedy for damage in self.damages)
+
+
+def check_store(
+    store: Store, cancel: Cancellation, *, repair: bool, found: Callable[[Damage], object]
+) -> CheckReport:
+    """Check a store that nobody else uses meanwhile; `found` hears of each damage at once.
+
+    With `repair`, what can be made or fetched again is removed, so that it is. Raises Unavailable
+    if a build runs, Cancelled.
+    """
+    with store.exclusive(wait=False):
+        return _Check(store, cancel, repair=repair, found=found).run()
+
+
+class _Check:
+    def __init__(
+        self,
+        store: Store,
+        cancel: Cancellation,
+        *,
+        repair: bool,
+        found: Callable[[Damage], object],
+    ) -> None:
+        self._store = store
+        self._database = store.database
+        self._snapshots = SnapshotStore(store)
+        self._layers = LayerTable(store.database)
+        self._cancel = cancel
+        self._overlay = snapshot_kind(store) == "overlay"
+        self._repair = repair
+        self._found = found
+        self._damages: list[Damage] = []
+        self._unverified = 0
+
+    def run(self) -> CheckReport:
+        self._check_database()
+        self._check_leases()
+        blobs = self._check_blobs()
+        states = self._check_states()
+        self._check_images()
+        damages = tuple(self._damages)
+        return CheckReport(blobs, states, self._unverified, damages, self._repair)
+
+    def _note(self, subject: str, problem: str, remedy: str = "") -> None:
+        damage = Damage(subject, problem, remedy)
+        self._damages.append(damage)
+        self._found(damage)
+
+    def _check_database(self) -> None:
+        for (problem,) in self._database.rows("PRAGMA integrity_check"):
+            if problem != "ok":
+                self._note("database", str(problem))
+        for table, row, other, _ in self._database.rows("PRAGMA foreign_key_check"):
+            remedy = "" if row is None else "removed"
+            self._note("database", f"row {row} of {table} refers to no row of {other}", remedy)
+            if self._repair and remedy:
+                with self._database.write() as connection:
+                    connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))
+        self._check_results()
+
+    def _check_results(self) -> None:
+        condition = (
+            "snapshot NOT NULL AND NOT EXISTS"
+            " (SELECT 1 FROM snapshots s WHERE s.id = results.snapshot)"
+        )
+        row = self._database.row(f"SELECT COUNT(*) FROM results WHERE {condition}")
+        if row is not None and row[0]:
+            self._note("database", f"{row[0]} results of no state", "forgotten")
+            if self._repair:
+                with self._database.write() as connection:
+                    connection.execute(f"DELETE FROM results WHERE {condition}")
+
+    def _check_leases(self) -> None:
+        """Those of dead processes hold nothing, but they stay."""
+        living = self._store.living()
+        held = {row[0] for row in self._database.rows("SELECT DISTINCT process FROM leases")}
+        for process in sorted(held - living):
+            self._note("leases", f"process {process} is dead", "removed")
+            if self._repair:
+                with self._database.write() as connection:
+                    connection.execute("DELETE FROM leases WHERE process = ?", (process,))
+
+    def _check_blobs(self) -> int:
+        count = 0
+        for digest in sorted(self._store.blobs.digests()):
+            self._cancel.check()
+            count += 1
+            problem = self._blob_problem(digest)
+            if problem:
+                self._note(f"blob {digest}", problem, "removed; made or fetched again when needed")
+                if self._repair:
+                    self._store.blobs.remove(digest)
+                    forget_blob(self._store, digest)
+        for digest in lost_blobs(self._store):
+            self._note(f"blob {digest}", "it is missing", "made again when needed")
+            if self._repair:
+                forget_blob(self._store, digest)
+        return count
+
+    def _blob_problem(self, digest: Digest) -> str:
+        hashed = hashlib.new(digest.algorithm)
+        try:
+            with self._store.blobs.open(digest) as file:
+                while chunk := file.read(_CHUNK):
+                    self._cancel.check()
+                    hashed.update(chunk)
+        except OSError as error:
+            return f"it cannot be read: {error.strerror}"
+        return "" if hashed.hexdigest() == digest.hex else "it does not match its digest"
+
+    def _check_states(self) -> int:
+        count = 0
+        known: dict[str, int] = dict(
+            self._database.rows(
+                "SELECT directory, MIN(id) FROM snapshots WHERE directory NOT NULL"
+                " GROUP BY directory ORDER BY MIN(id)"
+            )
+        )
+        for directory, snapshot in known.items():
+            self._cancel.check()
+            count += 1
+            subject = f"state {snapshot} ({self._snapshots.description(snapshot) or 'no name'})"
+            *below, state = self._snapshots.stack(snapshot)
+            layers = self._layers.of(snapshot)
+            remedy = "made again, from its layer or by its step, when needed"
+            if not os.path.isdir(self._snapshots.files(state)):
+                self._note(subject, "its files are missing", remedy)
+            elif self._differs(state, below, layers):
+                self._note(subject, "its files are not what its layer holds", remedy)
+            else:
+                continue
+            if self._repair:
+                forget_directory(self._store, directory)
+                discard_tree(self._store.path("snapshots", directory))
+                self._snapshots = SnapshotStore(self._store)
+        return count
+
+    def _differs(self, state: Snapshot, below: Sequence[Snapshot], layers: Sequence[Layer]) -> bool:
+        """Whether a state's files are known to be other than its layer."""
+        files = self._snapshots.files(state)
+        lowers = [self._snapshots.files(lower) for lower in below if lower.directory]
+        if len(lowers) < len(below) or not layers:
+            self._unverified += 1
+            return False
+        try:
+            if self._diff_id(files, lowers) in {layer.diff_id for layer in layers}:
+                return False
+            for layer in layers:
+                if self._store.blobs.has(layer.descriptor.digest):
+                    return not self._unpacks_to(layer, files, lowers)
+        except Corrupt:
+            return True
+        except OSError as error:
+            raise from_os_error(error, "check the files of a state") from error
+        self._unverified += 1
+        return False
+
+    def _diff_id(self, files: str, lowers: Sequence[str]) -> Digest:
+        if self._overlay or not lowers:
+            members = upper_members(files, lowers)
+        else:
+            members = changed_members(lowers[-1], files)
+        return pack(members, _Nowhere(), Compression(Algorithm.NONE), self._cancel).diff_id
+
+    def _unpacks_to(self, layer: Layer, files: str, lowers: Sequence[str]) -> bool:
+        with unpacked(self._store, layer, lowers, self._cancel, overlay=self._overlay) as expected:
+            return same_tree(expected, files, self._cancel)
+
+    def _check_images(self) -> None:
+        blobs = self._store.blobs
+        for image in ImageTable(self._database).all():
+            self._cancel.check()
+            missing = []
+            try:
+                wanted = reachable(blobs, image.target.digest) or {str(image.target.digest)}
+                missing = [name for name in sorted(wanted) if not self._can_be_had(Digest(name))]
+            except LaminaError as error:
+                self._note(f"image {image.name}", error.reason)
+            if missing:
+                self._note(f"image {image.name}", f"it lacks {', '.join(missing)}")
+
+    def _can_be_had(self, digest: Digest) -> bool:
+        """Whether a blob is here, or is a layer with an origin or files to pack it from."""
+        if self._store.blobs.has(digest):
+            return True
+        row = self._database.row(
+            "SELECT 1 FROM layers l WHERE digest = ?1 AND (EXISTS"
+            " (SELECT 1 FROM layer_origins o WHERE o.digest = ?1))",
+            digest,
+        )
+        return row is not None
+
+
+class _Nowhere:
+    def write(self, chunk: bytes, /) -> None:
+        """Only the digest is wanted."""
+
+
+def snapshot_kind(store: Store) -> str:
+    """Which snapshotter made the store's states: `overlay` or `native`."""
+    try:
+        with open(store.path("snapshots", ".kind"), encoding="ascii") as file:
+            return file.read()
+    except FileNotFoundError:
+        return "overlay"  # there are none
