@@ -26,7 +26,7 @@ from lamina.runtime.cgroups import (
     remove_cgroup,
     sweep_cgroups,
 )
-from lamina.runtime.contract import ExitStatus
+from lamina.runtime.contract import STOP_TIMEOUT, ExitStatus
 from lamina.runtime.netfiles import (
     above,
     find_stubs,
@@ -37,6 +37,7 @@ from lamina.runtime.netfiles import (
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.seccomp_filter import filter_of
 from lamina.runtime.spec import make_spec
+from lamina.runtime.stopping import Stopping, kill_tree
 from lamina.runtime.users import find_identity
 from lamina.system.process import Child, children_of, pump, spawn
 
@@ -75,10 +76,15 @@ class OciRunner:
         binary: path of crun or runc.
         scratch: a folder of a private tmpfs, as secrets are in bundles and the runtime's state.
         cache: a folder that outlives this process, for the compiled seccomp filter.
+        grace: how long (seconds) a cancelled step may go on after SIGTERM.
     """
 
-    def __init__(self, binary: str, scratch: str, cache: str = "") -> None:
+    def __init__(
+        self, binary: str, scratch: str, cache: str = "", grace: float = STOP_TIMEOUT
+    ) -> None:
         self._binary = binary
+        self._grace = grace
+        self._running: set[Stopping] = set()
         self._scratch = scratch
         self._cache = cache or scratch
         self._lock = threading.Lock()
@@ -143,7 +149,11 @@ class OciRunner:
                     os.close(err_write)
                     while own:
                         os.close(own.pop())
-                with _killed_at_the_end(guard), cancel.calling(lambda: _kill_tree(guard)):
+                with (
+                    _killed_at_the_end(guard),
+                    self._stopping(guard) as stopping,
+                    cancel.calling(stopping),
+                ):
                     pump({**streams, err_read: stderr})
                     code = guard.wait()
             finally:
@@ -161,6 +171,25 @@ class OciRunner:
             guard = bundle.spawn(0, 1, 2)
             with _killed_at_the_end(guard), _forwarding(guard):
                 return bundle.outcome(guard.wait())
+
+    def hurry(self) -> None:
+        with self._lock:
+            self._grace = 0
+            running = list(self._running)
+        for stopping in running:
+            stopping.hurry()
+
+    @contextmanager
+    def _stopping(self, guard: Child) -> Iterator[Stopping]:
+        with self._lock:
+            stopping = Stopping(guard, self._grace)
+            self._running.add(stopping)
+        try:
+            with stopping:
+                yield stopping
+        finally:
+            with self._lock:
+                self._running.discard(stopping)
 
     def _sweep(self, parent: str) -> None:
         """Once for each parent: dead processes may have left groups there."""
@@ -193,23 +222,9 @@ def _killed_at_the_end(guard: Child) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            _kill_tree(guard)
+            kill_tree(guard)
             guard.wait()
             raise
-
-
-def _kill_tree(guard: Child) -> None:
-    """Kill the pid namespace's first process, and with it all others.
-
-    Rather than the guard, which dies at once: it waits until the last of them is gone.
-    """
-    for pid in children_of(guard.pid):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        return
-    guard.kill()  # it has not come to start anything
 
 
 @contextmanager
