@@ -52,6 +52,7 @@ def test_the_step_ends_in_its_own_way(lamina: Lamina, context: Callable[..., Pat
     code, rest, _ = interrupted(lamina, context(STEP.format("sleep 0.3; echo bye; exit 0")))
     assert code == 130
     assert " bye\n" in rest
+    assert " CANCELED\n" in rest
     assert "interrupted" in rest
 
 
