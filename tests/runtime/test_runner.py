@@ -346,7 +346,8 @@ private_namespace()
 hide_hybrid_hierarchy()
 runtime, scratch, rootfs, terminal, *args = sys.argv[1:]
 status = OciRunner(find_runtime(runtime), scratch).attach(
-    Process(tuple(args), ("PATH=/bin",)), Sandbox(rootfs), terminal=terminal == "yes")
+    Process(tuple(args), ("PATH=/bin",)), Sandbox(rootfs), terminal=terminal == "yes",
+    interactive=True)
 sys.exit(status.code)
 """
 

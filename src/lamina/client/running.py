@@ -56,6 +56,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
                     network=Network(request.network),
                 ),
                 terminal=request.tty,
+                interactive=request.interactive,
             )
         engine.pool.discard(staged)
     return status.code

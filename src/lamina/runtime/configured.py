@@ -72,9 +72,11 @@ class ConfiguredRuntime:
                 process, inside, stdin=stdin, stdout=stdout, stderr=stderr, cancel=cancel
             )
 
-    def attach(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> ExitStatus:
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
         with self._within(sandbox) as inside:
-            return self._inner.attach(process, inside, terminal=terminal)
+            return self._inner.attach(process, inside, terminal=terminal, interactive=interactive)
 
     def hurry(self) -> None:
         self._inner.hurry()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.base.errors import NotFound, PermissionDenied
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
@@ -24,6 +26,14 @@ class Network(Enum):
     DEFAULT = "default"
     HOST = "host"
     NONE = "none"
+
+
+class CommandNotFound(NotFound):
+    """The image has no such command."""
+
+
+class CommandNotExecutable(PermissionDenied):
+    """The command is in the image, but cannot be executed."""
 
 
 class Process(NamedTuple):
@@ -184,9 +194,12 @@ class Runtime(Protocol):
         """The same with descriptors of the caller's, who keeps them, as standard streams."""
         ...
 
-    def attach(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> ExitStatus:
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
         """Run with this process's own standard streams, for a person to use. Main thread only.
 
+        Without `interactive` standard input is empty, or with a `terminal` as the runtime has it.
         Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
         the container by itself.
         """

@@ -18,7 +18,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied, Unsupported
+from lamina.base.errors import Internal, InvalidInput, NotFound, Unsupported
 from lamina.runtime.cgroups import (
     group_below,
     killed_for_memory,
@@ -26,7 +26,12 @@ from lamina.runtime.cgroups import (
     remove_cgroup,
     sweep_cgroups,
 )
-from lamina.runtime.contract import STOP_TIMEOUT, ExitStatus
+from lamina.runtime.contract import (
+    STOP_TIMEOUT,
+    CommandNotExecutable,
+    CommandNotFound,
+    ExitStatus,
+)
 from lamina.runtime.netfiles import (
     above,
     find_stubs,
@@ -161,16 +166,18 @@ class OciRunner:
             cancel.check()
             return bundle.outcome(code)
 
-    def attach(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> ExitStatus:
-        """Run with this process's own standard streams, for a person to use.
-
-        Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
-        the container by itself. Call it in the main thread.
-        """
-        with self._bundle(process, sandbox, terminal=terminal) as bundle:
-            guard = bundle.spawn(0, 1, 2)
-            with _killed_at_the_end(guard), _forwarding(guard):
-                return bundle.outcome(guard.wait())
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with self._bundle(process, sandbox, terminal=terminal) as bundle:
+                # A terminal is the runtime's to set up, through standard input.
+                guard = bundle.spawn(0 if interactive or terminal else null, 1, 2)
+                with _killed_at_the_end(guard), _forwarding(guard, terminal=terminal):
+                    return bundle.outcome(guard.wait())
+        finally:
+            os.close(null)
 
     def hurry(self) -> None:
         with self._lock:
@@ -228,7 +235,7 @@ def _killed_at_the_end(guard: Child) -> Iterator[None]:
 
 
 @contextmanager
-def _forwarding(guard: Child) -> Iterator[None]:
+def _forwarding(guard: Child, *, terminal: bool) -> Iterator[None]:
     def forward(number: int, _: FrameType | None) -> None:
         for pid in children_of(guard.pid):
             os.kill(pid, number)
@@ -236,7 +243,14 @@ def _forwarding(guard: Child) -> Iterator[None]:
     def ignore(number: int, _: FrameType | None) -> None:
         return
 
+    def follow(number: int, _: FrameType | None) -> None:
+        from lamina.runtime.terminal import resize
+
+        resize(guard.pid)
+
     previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    if terminal:
+        previous[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, follow)
     previous[signal.SIGINT] = signal.signal(signal.SIGINT, ignore)
     try:
         yield
@@ -359,7 +373,7 @@ class _Bundle:
                 " locked memory (ulimit -l unlimited), runc does not",
             )
         if "exec" in last and ("not found" in last or "o such file or directory" in last):
-            raise NotFound(
+            raise CommandNotFound(
                 f'the command "{command}" is not in the image: {last}',
                 hint="check its spelling and PATH; a script also needs its #! interpreter",
             )
@@ -368,8 +382,9 @@ class _Bundle:
                 f'the command "{command}" is no program for this machine: {last}',
                 hint="a script needs a #! line; a program must be made for this machine",
             )
-        if "exec" in last and "ermission denied" in last:
-            raise PermissionDenied(
+        # crun says that a folder's execution is not permitted.
+        if "exec" in last and ("ermission denied" in last or "Operation not permitted" in last):
+            raise CommandNotExecutable(
                 f'the command "{command}" cannot be executed: {last}',
                 hint="give the file its execute permission",
             )
