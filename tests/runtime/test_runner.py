@@ -24,7 +24,8 @@ from lamina.base.errors import LaminaError
 from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
-from lamina.runtime.runner import OciRunner, find_runtime
+from lamina.runtime.binary import find_runtime
+from lamina.runtime.runner import OciRunner
 from lamina.system.cancel import Cancellation
 from lamina.system.mount import mount, private_namespace
 private_namespace()
@@ -340,7 +341,8 @@ import sys
 from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
-from lamina.runtime.runner import OciRunner, find_runtime
+from lamina.runtime.binary import find_runtime
+from lamina.runtime.runner import OciRunner
 from lamina.system.mount import private_namespace
 private_namespace()
 hide_hybrid_hierarchy()

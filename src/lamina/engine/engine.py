@@ -175,10 +175,11 @@ class Engine:
         """crun or runc, found when first needed. Raises NotFound."""
         with self._making:  # steps ask for it at the same time
             if self._runtime is None:
+                from lamina.runtime.binary import find_runtime
                 from lamina.runtime.cgroups import hide_hybrid_hierarchy
                 from lamina.runtime.configured import settings_from
                 from lamina.runtime.contract import STOP_TIMEOUT, RuntimeSettings
-                from lamina.runtime.runner import OciRunner, find_runtime
+                from lamina.runtime.runner import OciRunner
 
                 hide_hybrid_hierarchy()
                 settings = self.policy.runtime or settings_from(os.environ)
