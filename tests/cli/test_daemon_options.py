@@ -72,6 +72,8 @@ def test_all_kinds_of_flags() -> None:
     assert read("--cdi-disabled", "--cdi-spec-dir=/x").cdi == CdiConfig(True, ("/x",))
     assert read("--drain-timeout=1m30s").life == LifeConfig(90.0)
     assert read("--drain-timeout=5").life == LifeConfig(5.0)
+    assert read("--stop-timeout=1m", "--drain-timeout=5").life == LifeConfig(5.0, 60.0)
+    assert read("--stop-timeout=0").life.stop_timeout == 0
     gc = read("--oci-worker-gc-keepstorage=1,2,3").worker.gc
     assert (gc.reserved, gc.min_free, gc.max_used) == tuple(
         DiskSpace(n * 1_000_000) for n in (1, 2, 3)
@@ -99,6 +101,7 @@ def test_all_kinds_of_flags() -> None:
         "--tlscacert=a",
         "--allow-insecure-entitlement=x",
         "--drain-timeout=soon",
+        "--stop-timeout=soon",
         "--log-level=loud",
     ],
 )

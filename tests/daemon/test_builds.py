@@ -212,6 +212,42 @@ def test_a_client_that_vanishes_takes_its_build_along(
         time.sleep(0.05)
 
 
+LISTENING = "FROM base\nRUN trap '{}' TERM; echo begun; while :; do sleep 0.02; done\n"
+
+
+def test_a_step_whose_client_vanishes_is_asked_to_end(
+    daemon: DaemonProcess, context: Callable[..., Path]
+) -> None:
+    build = SolvingThread(daemon.dial(), context(LISTENING.format("echo bye; exit 0")), "one")
+    build.wait_for_output("one", b"begun")
+    build.channel.close()
+    build.join()
+    with daemon.dial() as channel:
+        deadline = time.monotonic() + 20
+        while not records(channel, filter=("status==canceled",)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert output(progress(channel, "one")) == b"begun\nbye\n"
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_step_that_will_not_end_does_not_hold_the_daemon(
+    tmp_path: Path, context: Callable[..., Path], leaves: bool
+) -> None:
+    """Whether its client has left before, or the daemon cancels it."""
+    with DaemonProcess(tmp_path / "store", "--drain-timeout=1s", "--stop-timeout=10m") as daemon:
+        build = SolvingThread(daemon.dial(), context(LISTENING.format("echo no")), "one")
+        build.wait_for_output("one", b"begun")
+        if leaves:
+            build.channel.close()
+            time.sleep(0.5)  # it has been asked to end
+        started = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.wait(30) == 0
+        assert time.monotonic() - started < 10
+        build.join()
+
+
 def test_killed_in_the_middle_the_store_opens_again(
     daemon: DaemonProcess, context: Callable[..., Path]
 ) -> None:

@@ -130,6 +130,7 @@ provenanceEnvDir = "/prov"
 
 [lamina]
   drain = "1m"
+  stop-timeout = "20s"
 """
 
 
@@ -193,7 +194,7 @@ def test_every_key_is_read() -> None:
         history=config.HistoryConfig(3600.0, 7),
         frontends=config.FrontendConfig(False, True, ("example.com/frontend",)),
         system=config.SystemConfig(3600.0, 4),
-        life=config.LifeConfig(60.0),
+        life=config.LifeConfig(60.0, 20.0),
     )
 
 

@@ -24,7 +24,8 @@ from lamina.base.errors import LaminaError
 from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
-from lamina.runtime.runner import OciRunner, find_runtime
+from lamina.runtime.binary import find_runtime
+from lamina.runtime.runner import OciRunner
 from lamina.system.cancel import Cancellation
 from lamina.system.mount import mount, private_namespace
 private_namespace()
@@ -40,7 +41,10 @@ if request.get("cancel_after"):
     threading.Timer(request["cancel_after"], cancel.cancel).start()
 if request.get("killed_after"):
     threading.Timer(request["killed_after"], os.kill, (os.getpid(), 9)).start()
-runner = OciRunner(find_runtime(request["runtime"]), request["scratch"])
+runner = OciRunner(
+    find_runtime(request["runtime"]), request["scratch"], grace=request.get("grace", 10.0))
+if request.get("hurry_after"):
+    threading.Timer(request["hurry_after"], runner.hurry).start()
 process = Process(tuple(request["args"]), ("PATH=/bin", *request.get("env", ())),
     request.get("cwd", "/"), request.get("user", ""))
 sandbox = Sandbox(request["rootfs"], tuple(BindMount(*m) for m in request.get("binds", ())),
@@ -260,6 +264,50 @@ def test_cancelling_waits_for_those_that_write_nothing(run: Any) -> None:
     assert not running("sleep 54322")
 
 
+LISTENS = "trap '{}' TERM; echo ready; while :; do sleep 0.02; done # MARK"
+
+
+def took(run: Any, script: str, **options: Any) -> tuple[float, str]:
+    """How long a step went on after it had been cancelled (seconds), and what it printed."""
+    mark = str(10**9 + os.getpid())  # other tests may run at the same time
+    script = script.replace("MARK", mark)
+    started = time.monotonic()
+    answer = run("sh", "-c", script, cancel_after=0.5, **options)
+    assert answer["error"] == "cancelled"
+    assert not running(mark)
+    return time.monotonic() - started - 0.5, answer["out"]
+
+
+def test_a_cancelled_step_is_asked_to_end(run: Any) -> None:
+    seconds, out = took(run, LISTENS.format("sleep 0.2; echo bye; exit 0"))
+    assert out == "ready\nbye\n"
+    assert seconds < 5
+
+
+def test_a_cancelled_step_that_goes_on_is_killed(run: Any) -> None:
+    seconds, out = took(run, LISTENS.format("echo no"), grace=0.7)
+    assert out == "ready\nno\n"
+    assert 0.6 < seconds < 5
+
+
+def test_a_cancelled_step_that_would_not_hear_is_killed_at_once(run: Any) -> None:
+    """A shell's child is not asked either: the shell would go on with its next command."""
+    for script in (
+        "sleep MARK",
+        LISTENS.format(""),
+        "sh -c 'trap \"exit 1\" TERM; sleep MARK'; echo next; sleep MARK",
+    ):
+        seconds, out = took(run, script)
+        assert "next" not in out
+        assert seconds < 5
+
+
+def test_no_time_is_left_in_a_hurry(run: Any) -> None:
+    assert took(run, LISTENS.format("echo no"), hurry_after=0.9)[0] < 5
+    assert took(run, LISTENS.format("echo no"), hurry_after=0.1)[1] == "ready\n"
+    assert took(run, LISTENS.format("echo no"), grace=0.0)[1] == "ready\n"
+
+
 @pytest.mark.parametrize("after", [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.3])
 def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
     before = groups()
@@ -293,13 +341,15 @@ import sys
 from lamina.runtime.cdi import read_spec
 from lamina.runtime.cgroups import hide_hybrid_hierarchy
 from lamina.runtime.contract import *
-from lamina.runtime.runner import OciRunner, find_runtime
+from lamina.runtime.binary import find_runtime
+from lamina.runtime.runner import OciRunner
 from lamina.system.mount import private_namespace
 private_namespace()
 hide_hybrid_hierarchy()
 runtime, scratch, rootfs, terminal, *args = sys.argv[1:]
 status = OciRunner(find_runtime(runtime), scratch).attach(
-    Process(tuple(args), ("PATH=/bin",)), Sandbox(rootfs), terminal=terminal == "yes")
+    Process(tuple(args), ("PATH=/bin",)), Sandbox(rootfs), terminal=terminal == "yes",
+    interactive=True)
 sys.exit(status.code)
 """
 

@@ -52,7 +52,7 @@ def run(parsed: Parsed) -> int:
             path, parsed.text("file"), named, sys.stdin.buffer, request.lent, fetched=fetched
         ) as context,
         open_engine(parsed) as builder,
-        interruptible() as interruption,
+        interruptible(builder.hurry) as interruption,
     ):
         request = request._replace(context=context)
         display = open_display(mode, _STDERR, os.environ)

@@ -79,6 +79,11 @@ DAEMON_FLAGS = (
     Flag("proxy-network", "Enforce a proxy for all builds"),
     Flag("rootless", "Run without root's rights"),
     Flag("save-cache-debug", "Accepted; lamina keeps no such record"),
+    Flag(
+        "stop-timeout",
+        "How long a cancelled step may go on after SIGTERM (default: 10s)",
+        value="DURATION",
+    ),
     Flag("tlscacert", "Who signs clients' certificates", value="FILE", complete="file"),
     Flag("tlscert", "The certificate to show", value="FILE", complete="file"),
     Flag("tlskey", "Its key", value="FILE", complete="file"),

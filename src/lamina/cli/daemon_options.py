@@ -46,7 +46,11 @@ def read_config(parsed: Parsed) -> LoadedConfig:
     if parsed.given("otel-socket-path"):
         changed = changed._replace(otel_socket=parsed.text("otel-socket-path"))
     if parsed.given("drain-timeout"):
-        changed = changed._replace(life=config.LifeConfig(_drain(parsed)))
+        life = changed.life._replace(drain=_duration(parsed, "drain-timeout"))
+        changed = changed._replace(life=life)
+    if parsed.given("stop-timeout"):
+        life = changed.life._replace(stop_timeout=_duration(parsed, "stop-timeout"))
+        changed = changed._replace(life=life)
     if _state(parsed, "containerd-worker"):
         raise InvalidInput(
             "--containerd-worker: lamina has no containerd worker",
@@ -185,13 +189,13 @@ def _state(parsed: Parsed, name: str) -> bool | None:
     return _STATES[text]
 
 
-def _drain(parsed: Parsed) -> float:
-    text = parsed.text("drain-timeout")
+def _duration(parsed: Parsed, flag: str) -> float:
+    text = parsed.text(flag)
     try:
         return float(text) if text.isdecimal() else seconds_of(text)
     except ValueError:
         raise InvalidInput(
-            f'invalid argument "{text}" for --drain-timeout: not a duration',
+            f'invalid argument "{text}" for --{flag}: not a duration',
             hint="a duration looks like 30s or 5m",
         ) from None
 

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+_HURRY = 2
 _PATIENCE = 3
 
 
 class Interruption:
-    """`cancel` is flipped by SIGINT, SIGTERM or SIGHUP; `signal` is the first one's number."""
+    """`cancel` is flipped by SIGINT, SIGTERM or SIGHUP; `signal` is the first one's number.
 
-    def __init__(self) -> None:
+    Args:
+        hurry: called at the second signal.
+    """
+
+    def __init__(self, hurry: Callable[[], None] | None) -> None:
+        self._hurry = hurry
         self.cancel = Cancellation()
         self.signal = 0
         self._count = 0
@@ -28,6 +34,8 @@ class Interruption:
         self._count += 1
         if self._count >= _PATIENCE:
             os._exit(128 + number)
+        if self._count == _HURRY and self._hurry is not None:
+            threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
         # A listener may block or fail; the next signal must get through all the same.
         threading.Thread(
             target=self.cancel.cancel, args=("interrupted",), name="cancel", daemon=True
@@ -35,17 +43,17 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible(hurry: Callable[[], None] | None = None) -> Iterator[Interruption]:
     """Turn signals into a cancellation for the length of the block. Main thread only.
 
     Cancelling takes locks that the main thread may hold at the moment a signal arrives, so it
     is not done by a handler but by a thread that the interpreter wakes through a pipe. The
-    third signal ends the process at once.
+    second signal calls `hurry`, the third ends the process at once.
     """
     import signal
 
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    interruption = Interruption()
+    interruption = Interruption(hurry)
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(reader, True)
 

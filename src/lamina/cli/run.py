@@ -10,13 +10,20 @@ from lamina.base.errors import Cancelled, InvalidInput, NotFound
 from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import open_engine
 from lamina.client.contract import RunRequest
+from lamina.runtime.contract import CommandNotExecutable, CommandNotFound
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
 
+_NOT_EXECUTABLE = 126
+_NOT_FOUND = 127
+
 
 def run(parsed: Parsed) -> int:
-    """Run a container; the exit status is its command's."""
+    """Run a container; the exit status is its command's.
+
+    As with a shell, 127 is that there is no such command, 126 that it cannot be executed.
+    """
     request = run_request(parsed)
     with open_engine(parsed) as builder, interruptible() as interruption:
         try:
@@ -25,6 +32,11 @@ def run(parsed: Parsed) -> int:
             if not interruption.signal:
                 raise
             return 128 + interruption.signal
+        except (CommandNotFound, CommandNotExecutable) as error:
+            from lamina.cli.errors import report
+
+            report(error)
+            return _NOT_FOUND if isinstance(error, CommandNotFound) else _NOT_EXECUTABLE
 
 
 def run_request(parsed: Parsed) -> RunRequest:

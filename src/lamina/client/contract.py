@@ -266,6 +266,10 @@ class Builder(Protocol):
     All raise members of `lamina.base.errors`.
     """
 
+    def hurry(self) -> None:
+        """Kill steps that were cancelled and still go on, where that is in our power."""
+        ...
+
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         """Build and export. Raises whatever stopped it, located in the Dockerfile if it can be.
 

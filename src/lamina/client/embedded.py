@@ -86,6 +86,10 @@ class EmbeddedBuilder:
         if self._engine is not None:
             self._engine.close()
 
+    def hurry(self) -> None:
+        if self._engine is not None:
+            self._engine.hurry()
+
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         from lamina.exporters.receiver import LocalReceiver
 

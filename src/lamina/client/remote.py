@@ -64,6 +64,9 @@ class RemoteBuilder:
         self._channel = channel
         self._address = address
 
+    def hurry(self) -> None:
+        """Nothing: how long a cancelled step may go on is up to the daemon."""
+
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         outputs = RemoteOutputs(request, cancel)
         caches = RemoteCaches(request)

@@ -59,6 +59,8 @@ class RemoteCaches:
 
         Raises NotFound, Corrupt, PermissionDenied, Exhausted.
         """
+        if not self._written:
+            return
         from lamina.base.oci import descriptor_from_json
         from lamina.cacheio.backend import FolderBackend
         from lamina.cacheio.options import FolderPlace

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: Cancellation) -> int:
     """Start a container, wait for it, and drop what it wrote. Returns its exit status."""
-    from lamina.runtime.runner import OciRunner
-
     blobs = engine.store.blobs
     digest, manifest = manifest_for_here(blobs, image.target.digest, request.image)
     config = blobs.read(manifest.config.digest)
@@ -39,7 +37,6 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
     if request.tty:
         env.setdefault("TERM", "xterm")
     runtime = engine.runtime()
-    assert isinstance(runtime, OciRunner)
     resolved = ResolvedManifest(digest, manifest, config, digest)
     with engine.store.shared():
         ref = image_ref(engine.pool, resolved, image.name)
@@ -59,6 +56,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
                     network=Network(request.network),
                 ),
                 terminal=request.tty,
+                interactive=request.interactive,
             )
         engine.pool.discard(staged)
     return status.code

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lamina.registry.hosts import Hosts
+from lamina.runtime.contract import STOP_TIMEOUT
 
 DEFAULT_ADDRESS = "unix:///run/buildkit/buildkitd.sock"
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
@@ -153,9 +154,11 @@ class SystemConfig(NamedTuple):
 
 
 class LifeConfig(NamedTuple):
-    """`[lamina]`: how long running builds may go on after the daemon was told to end."""
+    """`[lamina]`: how long (seconds) running builds may go on after the daemon was told to end,
+    and cancelled steps after SIGTERM."""
 
     drain: float = 30.0
+    stop_timeout: float = STOP_TIMEOUT
 
 
 class DaemonConfig(NamedTuple):

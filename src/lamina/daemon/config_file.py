@@ -222,4 +222,7 @@ def _system(table: TomlTable, file: str) -> config.SystemConfig:
 
 
 def _life(table: TomlTable) -> config.LifeConfig:
-    return config.LifeConfig(table.seconds("drain")) if table else config.LifeConfig()
+    usual = config.LifeConfig()
+    return config.LifeConfig(
+        table.seconds("drain", usual.drain), table.seconds("stop-timeout", usual.stop_timeout)
+    )

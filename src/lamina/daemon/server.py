@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from lamina.wire.listen import Listener
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
@@ -127,7 +128,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         log.info("stopping server", drain=f"{config.life.drain:g}s")
         supervisor.tell("STOPPING=1")
         ending.cancel("the daemon ends")
-        _drain(listeners, config.life.drain, signals, log)
+        _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")
     return 0
 
@@ -142,6 +143,7 @@ def _runtime(config: DaemonConfig, steps: StepNetwork) -> RuntimeSettings:
         worker.max_parallelism,
         steps.network,
         steps.networks,
+        config.life.stop_timeout,
     )
 
 
@@ -197,19 +199,32 @@ def _tls(files: TlsFiles) -> ssl.SSLContext | None:
     return server_context(files.cert, files.key, files.ca)
 
 
-def _drain(listeners: list[Listener], seconds: float, signals: Signals, log: Log) -> None:
-    """Let what runs finish, or cancel it: after `seconds`, or at another signal."""
+def _drain(
+    listeners: list[Listener],
+    seconds: float,
+    signals: Signals,
+    log: Log,
+    hurry: Callable[[], None],
+) -> None:
+    """Let what runs finish, or cancel it: after `seconds`, or at another signal.
+
+    Steps that are cancelled then get no time of their own: `hurry` sees to that.
+    """
     threads = [
         threading.Thread(target=listener.drain, args=(seconds,), name="drain", daemon=True)
         for listener in listeners
     ]
     for thread in threads:
         thread.start()
+    end = time.monotonic() + seconds
     hurried = False
     while any(thread.is_alive() for thread in threads):
         number = signals.next(_POLL)
+        if time.monotonic() >= end:
+            hurry()
         if not number:
             continue
+        hurry()
         if hurried:
             os._exit(128 + number)
         hurried = True

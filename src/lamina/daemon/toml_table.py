@@ -73,13 +73,13 @@ class TomlTable:
             raise self._wrong(key, "a table of strings", value)
         return tuple(value.items())
 
-    def seconds(self, key: str) -> float:
+    def seconds(self, key: str, default: float = 0.0) -> float:
         """A whole number of seconds, also as a string, or a duration like `48h`."""
         value = self._take(key)
         try:
             match value:
                 case None | "":
-                    return 0.0
+                    return default
                 case bool():
                     raise ValueError
                 case int() if 0 <= value < _LIMIT:

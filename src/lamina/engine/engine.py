@@ -103,6 +103,7 @@ class Engine:
         self._making = threading.Lock()
         self.registries = Registries(self.hosts, policy.logins, policy.transfers)
         self._runtime: Runtime | None = None
+        self._hurried = False
         origins: LayerOrigins = OriginTable(store.database)
         self._client_origins: ClientOrigins | None = None
         if not self.registries.shared:
@@ -174,20 +175,32 @@ class Engine:
         """crun or runc, found when first needed. Raises NotFound."""
         with self._making:  # steps ask for it at the same time
             if self._runtime is None:
+                from lamina.runtime.binary import find_runtime
                 from lamina.runtime.cgroups import hide_hybrid_hierarchy
-                from lamina.runtime.contract import RuntimeSettings
-                from lamina.runtime.runner import OciRunner, find_runtime
+                from lamina.runtime.configured import settings_from
+                from lamina.runtime.contract import STOP_TIMEOUT, RuntimeSettings
+                from lamina.runtime.runner import OciRunner
 
                 hide_hybrid_hierarchy()
-                settings = self.policy.runtime or RuntimeSettings()
+                settings = self.policy.runtime or settings_from(os.environ)
                 binary = find_runtime(settings.binary)
-                runner = OciRunner(binary, self._tmpfs, self.store.root)
+                runner = OciRunner(binary, self._tmpfs, self.store.root, settings.stop_timeout)
+                if self._hurried:
+                    runner.hurry()
                 self._runtime = runner
-                if settings != RuntimeSettings():
+                if settings._replace(stop_timeout=STOP_TIMEOUT) != RuntimeSettings():
                     from lamina.runtime.configured import ConfiguredRuntime
 
                     self._runtime = ConfiguredRuntime(runner, settings)
             return self._runtime
+
+    def hurry(self) -> None:
+        """Kill steps that were cancelled and still go on; from now on cancelling kills at once."""
+        with self._making:
+            self._hurried = True
+            runtime = self._runtime
+        if runtime is not None:
+            runtime.hurry()
 
     def devices(self) -> DeviceRegistry:
         """The machine's devices."""

@@ -6,15 +6,33 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.runtime.contract import Network
+from lamina.base.errors import InvalidInput
+from lamina.base.units import seconds_of
+from lamina.runtime.contract import Network, RuntimeSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from lamina.runtime.contract import ExitStatus, Process, Runtime, RuntimeSettings, Sandbox
+    from lamina.runtime.contract import ExitStatus, Process, Runtime, Sandbox
     from lamina.system.cancel import Cancellation
 
 _POLL = 0.05
+_STOP_TIMEOUT = "LAMINA_STOP_TIMEOUT"
+
+
+def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
+    """Those of commands, which have no configuration file. Raises InvalidInput."""
+    text = environ.get(_STOP_TIMEOUT, "")
+    if not text:
+        return RuntimeSettings()
+    try:
+        seconds = float(text) if text.isdecimal() else seconds_of(text)
+    except ValueError:
+        raise InvalidInput(
+            f'invalid {_STOP_TIMEOUT} "{text}": not a duration',
+            hint="a duration looks like 30s or 5m; 0 kills cancelled steps at once",
+        ) from None
+    return RuntimeSettings(stop_timeout=seconds)
 
 
 class ConfiguredRuntime:
@@ -53,6 +71,15 @@ class ConfiguredRuntime:
             return self._inner.connect(
                 process, inside, stdin=stdin, stdout=stdout, stderr=stderr, cancel=cancel
             )
+
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
+        with self._within(sandbox) as inside:
+            return self._inner.attach(process, inside, terminal=terminal, interactive=interactive)
+
+    def hurry(self) -> None:
+        self._inner.hurry()
 
     @contextmanager
     def _within(self, sandbox: Sandbox) -> Iterator[Sandbox]:

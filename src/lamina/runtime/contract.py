@@ -5,12 +5,18 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from lamina.base.errors import NotFound, PermissionDenied
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from lamina.runtime.cdi import ContainerEdits
     from lamina.system.cancel import Cancellation
+
+
+STOP_TIMEOUT = 10.0
+"""How long (seconds) a cancelled step may go on after SIGTERM, by default."""
 
 
 class Network(Enum):
@@ -20,6 +26,14 @@ class Network(Enum):
     DEFAULT = "default"
     HOST = "host"
     NONE = "none"
+
+
+class CommandNotFound(NotFound):
+    """The image has no such command."""
+
+
+class CommandNotExecutable(PermissionDenied):
+    """The command is in the image, but cannot be executed."""
 
 
 class Process(NamedTuple):
@@ -89,7 +103,7 @@ class RuntimeSettings(NamedTuple):
     the machine's own. `cgroup_parent` is where steps go that do not ask for another place.
     `parallelism` is how many steps may run at the same time, 0 for any number. `network` is what
     those get that do not ask for one, and if it is DEFAULT, `networks` where it is from: None is
-    the machine's.
+    the machine's. `stop_timeout` is how long (seconds) a cancelled step may go on after SIGTERM.
     """
 
     binary: str = ""
@@ -99,6 +113,7 @@ class RuntimeSettings(NamedTuple):
     parallelism: int = 0
     network: Network = Network.DEFAULT
     networks: Networks | None = None
+    stop_timeout: float = STOP_TIMEOUT
 
 
 class Resources(NamedTuple):
@@ -177,4 +192,19 @@ class Runtime(Protocol):
         cancel: Cancellation,
     ) -> ExitStatus:
         """The same with descriptors of the caller's, who keeps them, as standard streams."""
+        ...
+
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
+        """Run with this process's own standard streams, for a person to use. Main thread only.
+
+        Without `interactive` standard input is empty, or with a `terminal` as the runtime has it.
+        Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
+        the container by itself.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """Kill what was cancelled and still goes on; from now on cancelling kills at once."""
         ...

@@ -1,14 +1,4 @@
-"""Running containers with crun or runc, whose command lines agree.
-
-The runtime is started as the first process of a pid namespace of its own, below a guard that
-the kernel kills together with the thread that waits for it. So whatever becomes of lamina, no
-process outlives it:
-
-    lamina ─ guard (unshare --pid --kill-child) ─ crun ─ the step's processes
-
-The guard asks the kernel for its own death first and only then looks whether its parent is
-still there; in the other order a parent killed in between would leave it alive.
-"""
+"""Running containers with crun or runc, whose command lines agree."""
 
 from __future__ import annotations
 
@@ -18,54 +8,27 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Internal, InvalidInput, NotFound, PermissionDenied, Unsupported
-from lamina.runtime.cgroups import (
-    group_below,
-    killed_for_memory,
-    make_group,
-    remove_cgroup,
-    sweep_cgroups,
-)
-from lamina.runtime.contract import ExitStatus
-from lamina.runtime.netfiles import (
-    above,
-    find_stubs,
-    make_folders,
-    remove_stubs,
-    write_network_files,
-)
+from lamina.base.errors import NotFound
+from lamina.runtime.binary import which
+from lamina.runtime.bundle import Bundle
+from lamina.runtime.cgroups import sweep_cgroups
+from lamina.runtime.contract import STOP_TIMEOUT
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.seccomp_filter import filter_of
-from lamina.runtime.spec import make_spec
-from lamina.runtime.users import find_identity
-from lamina.system.process import Child, children_of, pump, spawn
+from lamina.runtime.stopping import Stopping, kill_tree
+from lamina.system.process import children_of, pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from lamina.runtime.contract import Process, Sandbox
+    from lamina.runtime.contract import ExitStatus, Process, Sandbox
     from lamina.system.cancel import Cancellation
+    from lamina.system.process import Child
 
-# Mount points that stay where a command has run, as with BuildKit.
-_OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
 _SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
-_NO_DEVICE_RULES = ("RLIM_MEMLOCK", "devices.deny", "mountpoint for devices")
 _TOOLS = ("setpriv", "unshare", "sh")
-_STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-
-
-def find_runtime(preferred: str = "") -> str:
-    """The path of crun, else runc. Raises NotFound."""
-    for name in (preferred,) if preferred else ("crun", "runc"):
-        path = _which(name)
-        if path:
-            return path
-    raise NotFound(
-        f"no OCI runtime found: {preferred or 'neither crun nor runc'} is on PATH",
-        hint="install one: apt-get install crun",
-    )
 
 
 class OciRunner:
@@ -75,10 +38,15 @@ class OciRunner:
         binary: path of crun or runc.
         scratch: a folder of a private tmpfs, as secrets are in bundles and the runtime's state.
         cache: a folder that outlives this process, for the compiled seccomp filter.
+        grace: how long (seconds) a cancelled step may go on after SIGTERM.
     """
 
-    def __init__(self, binary: str, scratch: str, cache: str = "") -> None:
+    def __init__(
+        self, binary: str, scratch: str, cache: str = "", grace: float = STOP_TIMEOUT
+    ) -> None:
         self._binary = binary
+        self._grace = grace
+        self._running: set[Stopping] = set()
         self._scratch = scratch
         self._cache = cache or scratch
         self._lock = threading.Lock()
@@ -86,7 +54,7 @@ class OciRunner:
         self._swept: set[str] = set()
         self._sweep("")
         for tool in _TOOLS:
-            if not _which(tool):
+            if not which(tool):
                 raise NotFound(f"{tool} is not on PATH", hint="install util-linux, which brings it")
 
     def run(
@@ -143,7 +111,11 @@ class OciRunner:
                     os.close(err_write)
                     while own:
                         os.close(own.pop())
-                with _killed_at_the_end(guard), cancel.calling(lambda: _kill_tree(guard)):
+                with (
+                    _killed_at_the_end(guard),
+                    self._stopping(guard) as stopping,
+                    cancel.calling(stopping),
+                ):
                     pump({**streams, err_read: stderr})
                     code = guard.wait()
             finally:
@@ -151,16 +123,37 @@ class OciRunner:
             cancel.check()
             return bundle.outcome(code)
 
-    def attach(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> ExitStatus:
-        """Run with this process's own standard streams, for a person to use.
+    def attach(
+        self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
+    ) -> ExitStatus:
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with self._bundle(process, sandbox, terminal=terminal) as bundle:
+                # A terminal is the runtime's to set up, through standard input.
+                guard = bundle.spawn(0 if interactive or terminal else null, 1, 2)
+                with _killed_at_the_end(guard), _forwarding(guard, terminal=terminal):
+                    return bundle.outcome(guard.wait())
+        finally:
+            os.close(null)
 
-        Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
-        the container by itself. Call it in the main thread.
-        """
-        with self._bundle(process, sandbox, terminal=terminal) as bundle:
-            guard = bundle.spawn(0, 1, 2)
-            with _killed_at_the_end(guard), _forwarding(guard):
-                return bundle.outcome(guard.wait())
+    def hurry(self) -> None:
+        with self._lock:
+            self._grace = 0
+            running = list(self._running)
+        for stopping in running:
+            stopping.hurry()
+
+    @contextmanager
+    def _stopping(self, guard: Child) -> Iterator[Stopping]:
+        with self._lock:
+            stopping = Stopping(guard, self._grace)
+            self._running.add(stopping)
+        try:
+            with stopping:
+                yield stopping
+        finally:
+            with self._lock:
+                self._running.discard(stopping)
 
     def _sweep(self, parent: str) -> None:
         """Once for each parent: dead processes may have left groups there."""
@@ -170,12 +163,12 @@ class OciRunner:
         if not known:
             sweep_cgroups(parent)
 
-    def _bundle(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> _Bundle:
+    def _bundle(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> Bundle:
         self._sweep(sandbox.cgroup_parent)
         annotations = {}
         if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
             annotations = self._seccomp_annotation()
-        return _Bundle(self._binary, self._scratch, process, sandbox, annotations, terminal)
+        return Bundle(self._binary, self._scratch, process, sandbox, annotations, terminal)
 
     def _seccomp_annotation(self) -> dict[str, str]:
         with self._lock:
@@ -193,27 +186,13 @@ def _killed_at_the_end(guard: Child) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            _kill_tree(guard)
+            kill_tree(guard)
             guard.wait()
             raise
 
 
-def _kill_tree(guard: Child) -> None:
-    """Kill the pid namespace's first process, and with it all others.
-
-    Rather than the guard, which dies at once: it waits until the last of them is gone.
-    """
-    for pid in children_of(guard.pid):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        return
-    guard.kill()  # it has not come to start anything
-
-
 @contextmanager
-def _forwarding(guard: Child) -> Iterator[None]:
+def _forwarding(guard: Child, *, terminal: bool) -> Iterator[None]:
     def forward(number: int, _: FrameType | None) -> None:
         for pid in children_of(guard.pid):
             os.kill(pid, number)
@@ -221,154 +200,17 @@ def _forwarding(guard: Child) -> Iterator[None]:
     def ignore(number: int, _: FrameType | None) -> None:
         return
 
+    def follow(number: int, _: FrameType | None) -> None:
+        from lamina.runtime.terminal import resize
+
+        resize(guard.pid)
+
     previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    if terminal:
+        previous[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, follow)
     previous[signal.SIGINT] = signal.signal(signal.SIGINT, ignore)
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-class _Bundle:
-    """The folder of one container, and what must be undone after it."""
-
-    def __init__(
-        self,
-        binary: str,
-        scratch: str,
-        process: Process,
-        sandbox: Sandbox,
-        annotations: dict[str, str],
-        terminal: bool,
-    ) -> None:
-        import json
-        import shutil
-
-        if not process.args:
-            raise InvalidInput("there is no command to run")
-        self._binary = binary
-        self._id = "lamina-" + os.urandom(8).hex()
-        self._folder = os.path.join(scratch, self._id)
-        self._state = os.path.join(scratch, "runtime")
-        self._process = process
-        self._cgroup = group_below(sandbox.cgroup_parent)
-        identity = find_identity(sandbox.rootfs, process.user)
-        os.mkdir(self._folder, 0o700)
-        files = write_network_files(self._folder, sandbox)
-        spec = make_spec(
-            process,
-            sandbox,
-            identity,
-            files=files,
-            cgroup=self._cgroup + "/run",
-            terminal=terminal,
-        )
-        if annotations:
-            spec["annotations"] = annotations
-        places = [mount.target for mount in (*files, *sandbox.mounts)]
-        if sandbox.devices:
-            from lamina.runtime.cdi_edits import apply_edits, places_of
-
-            try:
-                apply_edits(spec, sandbox.devices)
-            except BaseException:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                raise
-            places += places_of(sandbox.devices)
-        config = os.path.join(self._folder, "config.json")
-        fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(json.dumps(spec))
-        if sandbox.cgroup_parent:
-            make_group(self._cgroup)
-        self._rootfs = sandbox.rootfs
-        self._memory = sandbox.resources.memory
-        make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
-        self._stubs = find_stubs(sandbox.rootfs, places)
-        make_folders(sandbox.rootfs, above(self._stubs))
-
-    def __enter__(self) -> _Bundle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        import shutil
-
-        remove_stubs(self._rootfs, self._stubs)
-        if exception[0] is not None:
-            shutil.rmtree(os.path.join(self._state, self._id), ignore_errors=True)
-        remove_cgroup(self._cgroup)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
-        command = [
-            *("setpriv", "--pdeathsig", "KILL", "--"),
-            *("sh", "-c", _STILL_OURS, str(os.getpid())),
-            *("unshare", "--pid", "--fork", "--kill-child=KILL"),
-            *("--mount-proc", "--propagation", "slave", "--"),
-            self._binary,
-            *("--root", self._state, "--log", self._log),
-            *("run", "--bundle", self._folder, self._id),
-        ]
-        return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
-
-    @property
-    def _name(self) -> str:
-        return os.path.basename(self._binary)
-
-    @property
-    def _log(self) -> str:
-        return os.path.join(self._folder, "log")
-
-    def outcome(self, code: int) -> ExitStatus:
-        """The step's status; raises if the runtime failed before there was one."""
-        if code == 0:
-            return ExitStatus(0)
-        try:
-            with open(self._log, encoding="utf-8", errors="replace") as file:
-                complaint = file.read(1 << 16).strip()
-        except OSError:
-            complaint = ""
-        if not complaint:
-            killed = code == 128 + signal.SIGKILL
-            return ExitStatus(code, killed and killed_for_memory(self._cgroup, self._memory))
-        return self._explain(complaint, code)
-
-    def _explain(self, complaint: str, code: int) -> ExitStatus:
-        command = self._process.args[0] if self._process.args else ""
-        last = complaint.splitlines()[-1]
-        if any(mark in last for mark in _NO_DEVICE_RULES):
-            raise Unsupported(
-                f"{self._name} cannot restrict the devices of a step: {last}",
-                hint="mount the devices cgroup, or cgroup version 2; crun there needs unlimited"
-                " locked memory (ulimit -l unlimited), runc does not",
-            )
-        if "exec" in last and ("not found" in last or "o such file or directory" in last):
-            raise NotFound(
-                f'the command "{command}" is not in the image: {last}',
-                hint="check its spelling and PATH; a script also needs its #! interpreter",
-            )
-        if "xec format error" in last:
-            raise Unsupported(
-                f'the command "{command}" is no program for this machine: {last}',
-                hint="a script needs a #! line; a program must be made for this machine",
-            )
-        if "exec" in last and "ermission denied" in last:
-            raise PermissionDenied(
-                f'the command "{command}" cannot be executed: {last}',
-                hint="give the file its execute permission",
-            )
-        if "cwd" in last or "chdir" in last:
-            raise InvalidInput(f"the working directory cannot be entered: {last}")
-        raise Internal(
-            f"{self._name} failed (status {code}): {complaint}",
-            hint="the container was not started; is this machine allowed to run containers?",
-        )
-
-
-def _which(name: str) -> str:
-    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"):
-        path = os.path.join(folder, name)
-        if folder and os.access(path, os.X_OK):
-            return path
-    return ""

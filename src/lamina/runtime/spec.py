@@ -169,6 +169,7 @@ def make_spec(
         "root": {"path": sandbox.rootfs, "readonly": sandbox.readonly},
         "process": {
             "terminal": terminal,
+            **(_console_size() if terminal else {}),
             "user": {
                 "uid": identity.uid,
                 "gid": identity.gid,
@@ -199,6 +200,14 @@ def make_spec(
         ],
         "linux": linux,
     }
+
+
+def _console_size() -> dict[str, Any]:
+    """Of our own terminal. crun makes the container's 0 by 0 unless it is told, runc looks."""
+    from lamina.runtime.terminal import terminal_size
+
+    size = terminal_size()
+    return {} if size is None else {"consoleSize": {"width": size[0], "height": size[1]}}
 
 
 def _system_mounts(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -67,6 +67,8 @@ class NodeContext(Generic[R]):
         with node.past.lock:
             node.past.add(event)
             jobs = [(job, node.aliases.get(job, node)) for job in node.jobs]
+            if node.last is not None:
+                jobs.append(node.last)
         for job, alias in jobs:
             _tell(job, event, node, alias)
 
@@ -80,6 +82,7 @@ def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
         for event in node.past.events():
             _tell(job, event, node, alias)
         node.jobs = (*node.jobs, job)
+        node.last = None
     hold(job.store, node)  # as whoever has made it may be over before this job is
 
 
@@ -89,10 +92,12 @@ def hold(store: ResultStore[R], node: Node[R]) -> bool:
 
 
 def leave(job: Job[R], node: Node[R]) -> None:
-    """The job hears of the node no more."""
+    """The job hears of the node no more, unless it was the last one: it hears how the node ends."""
     with node.past.lock:
         node.jobs = tuple(other for other in node.jobs if other is not job)
-        node.aliases.pop(job, None)
+        alias = node.aliases.pop(job, node)
+        if not node.jobs:
+            node.last = (job, alias)
 
 
 def announce(node: Node[R], *, completed: bool, error: LaminaError | None = None) -> None:

@@ -42,8 +42,8 @@ class Node(Generic[R]):
     - `cache_map`, `keys`, `novel`, `cached`, `found_in`, `results`, `started` belong to whoever
       runs the node's action while `busy`, and to whoever holds the scheduler's lock while not.
       Other threads read `keys`, `novel` and `cache_map` of a `keyed` node, where they are final.
-    - all others are written with the scheduler's lock held; `jobs` and `aliases` with that of
-      `past` as well.
+    - all others are written with the scheduler's lock held; `jobs`, `aliases` and `last` with
+      that of `past` as well.
 
     Values are replaced and never changed, but for `users`, `followers` and `aliases`, which are
     only read with a lock. So whoever reads one of the others without a lock sees a whole value.
@@ -61,6 +61,7 @@ class Node(Generic[R]):
         "inputs",
         "jobs",
         "keys",
+        "last",
         "leader",
         "novel",
         "op",
@@ -98,6 +99,8 @@ class Node(Generic[R]):
         self.followers: list[Node[R]] = []
         # What jobs that only claim this node know it as: their own node, or (None) not at all.
         self.aliases: dict[Job[R], Node[R] | None] = {}
+        # The job that left an abandoned node last, and what it knows the node as: it hears the end.
+        self.last: tuple[Job[R], Node[R] | None] | None = None
         self.past = Past()
 
     @property

@@ -317,7 +317,7 @@ class Scheduler(Generic[R]):
             error.__cause__ = caught
         if error is not None:
             error = name_step(error, node.spec)
-            if not isinstance(error, Cancelled):
+            if not isinstance(error, Cancelled) or node.started is not None:
                 announce(node, completed=True, error=error)
         with self._changed:
             node.busy = False

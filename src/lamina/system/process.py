@@ -123,12 +123,15 @@ def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a single-threaded process started and has not reaped."""
+    """The processes that a process started, in any of its threads, and has not reaped."""
+    found: list[int] = []
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(text) for text in file.read().split()]
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
     except OSError:
-        return []
+        pass  # it, or one of its threads, has ended
+    return found
 
 
 def _above_standard(fd: int) -> int:

@@ -1,0 +1,47 @@
+"""Which OCI runtime is used."""
+
+from __future__ import annotations
+
+import os
+
+from lamina.base.errors import NotFound
+
+_CAP_SYS_RESOURCE = 24
+
+
+def find_runtime(preferred: str = "") -> str:
+    """The path of crun, else runc. Raises NotFound.
+
+    Where crun cannot restrict the devices of steps, runc goes first.
+    """
+    names = ("crun", "runc") if _crun_restricts_devices() else ("runc", "crun")
+    for name in (preferred,) if preferred else names:
+        path = which(name)
+        if path:
+            return path
+    raise NotFound(
+        f"no OCI runtime found: {preferred or 'neither crun nor runc'} is on PATH",
+        hint="install one: apt-get install crun",
+    )
+
+
+def which(name: str) -> str:
+    """The path of a program, "" if there is none."""
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"):
+        path = os.path.join(folder, name)
+        if folder and os.access(path, os.X_OK):
+            return path
+    return ""
+
+
+def _crun_restricts_devices() -> bool:
+    """On cgroup version 2 crun (1.8.1) wants to lock any amount of memory for that."""
+    if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return True
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] == resource.RLIM_INFINITY:
+        return True
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        held = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
+    return bool(held >> _CAP_SYS_RESOURCE & 1)

@@ -1,0 +1,184 @@
+"""One container: its bundle, the process that keeps it, and what its end means.
+
+The runtime is started as the first process of a pid namespace of its own, below a guard that
+the kernel kills together with the thread that waits for it. So whatever becomes of lamina, no
+process outlives it:
+
+    lamina ─ guard (unshare --pid --kill-child) ─ crun ─ the step's processes
+
+The guard asks the kernel for its own death first and only then looks whether its parent is
+still there; in the other order a parent killed in between would leave it alive.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Internal, InvalidInput, Unsupported
+from lamina.runtime.cgroups import group_below, killed_for_memory, make_group, remove_cgroup
+from lamina.runtime.contract import CommandNotExecutable, CommandNotFound, ExitStatus
+from lamina.runtime.netfiles import (
+    above,
+    find_stubs,
+    make_folders,
+    remove_stubs,
+    write_network_files,
+)
+from lamina.runtime.spec import make_spec
+from lamina.runtime.users import find_identity
+from lamina.system.process import Child, spawn
+
+if TYPE_CHECKING:
+    from lamina.runtime.contract import Process, Sandbox
+    from lamina.runtime.netfiles import Stub
+
+# Mount points that stay where a command has run, as with BuildKit.
+_OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
+_NO_DEVICE_RULES = ("RLIM_MEMLOCK", "devices.deny", "mountpoint for devices")
+_STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
+class Bundle:
+    """The folder of one container, and what must be undone after it."""
+
+    def __init__(
+        self,
+        binary: str,
+        scratch: str,
+        process: Process,
+        sandbox: Sandbox,
+        annotations: dict[str, str],
+        terminal: bool,
+    ) -> None:
+        if not process.args:
+            raise InvalidInput("there is no command to run")
+        self._binary = binary
+        self._id = "lamina-" + os.urandom(8).hex()
+        self._folder = os.path.join(scratch, self._id)
+        self._state = os.path.join(scratch, "runtime")
+        self._process = process
+        self._cgroup = group_below(sandbox.cgroup_parent)
+        self._rootfs = sandbox.rootfs
+        self._memory = sandbox.resources.memory
+        self._stubs: list[Stub] = []
+        os.mkdir(self._folder, 0o700)
+        try:
+            self._fill(sandbox, annotations, terminal)
+        except BaseException:
+            self._remove_folder()
+            raise
+
+    def _fill(self, sandbox: Sandbox, annotations: dict[str, str], terminal: bool) -> None:
+        import json
+
+        files = write_network_files(self._folder, sandbox)
+        spec = make_spec(
+            self._process,
+            sandbox,
+            find_identity(sandbox.rootfs, self._process.user),
+            files=files,
+            cgroup=self._cgroup + "/run",
+            terminal=terminal,
+        )
+        if annotations:
+            spec["annotations"] = annotations
+        places = [mount.target for mount in (*files, *sandbox.mounts)]
+        if sandbox.devices:
+            from lamina.runtime.cdi_edits import apply_edits, places_of
+
+            apply_edits(spec, sandbox.devices)
+            places += places_of(sandbox.devices)
+        config = os.path.join(self._folder, "config.json")
+        fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(json.dumps(spec))
+        if sandbox.cgroup_parent:
+            make_group(self._cgroup)
+        make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
+        self._stubs = find_stubs(sandbox.rootfs, places)
+        make_folders(sandbox.rootfs, above(self._stubs))
+
+    def __enter__(self) -> Bundle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        remove_stubs(self._rootfs, self._stubs)
+        if exception[0] is not None:
+            import shutil
+
+            shutil.rmtree(os.path.join(self._state, self._id), ignore_errors=True)
+        remove_cgroup(self._cgroup)
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        import shutil
+
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
+        command = [
+            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *("sh", "-c", _STILL_OURS, str(os.getpid())),
+            *("unshare", "--pid", "--fork", "--kill-child=KILL"),
+            *("--mount-proc", "--propagation", "slave", "--"),
+            self._binary,
+            *("--root", self._state, "--log", self._log),
+            *("run", "--bundle", self._folder, self._id),
+        ]
+        return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
+
+    @property
+    def _name(self) -> str:
+        return os.path.basename(self._binary)
+
+    @property
+    def _log(self) -> str:
+        return os.path.join(self._folder, "log")
+
+    def outcome(self, code: int) -> ExitStatus:
+        """The step's status; raises if the runtime failed before there was one."""
+        if code == 0:
+            return ExitStatus(0)
+        try:
+            with open(self._log, encoding="utf-8", errors="replace") as file:
+                complaint = file.read(1 << 16).strip()
+        except OSError:
+            complaint = ""
+        if not complaint:
+            killed = code == 128 + signal.SIGKILL
+            return ExitStatus(code, killed and killed_for_memory(self._cgroup, self._memory))
+        return self._explain(complaint, code)
+
+    def _explain(self, complaint: str, code: int) -> ExitStatus:
+        command = self._process.args[0] if self._process.args else ""
+        last = complaint.splitlines()[-1]
+        if any(mark in last for mark in _NO_DEVICE_RULES):
+            raise Unsupported(
+                f"{self._name} cannot restrict the devices of a step: {last}",
+                hint="mount the devices cgroup, or cgroup version 2; crun there needs unlimited"
+                " locked memory (ulimit -l unlimited), runc does not",
+            )
+        if "exec" in last and ("not found" in last or "o such file or directory" in last):
+            raise CommandNotFound(
+                f'the command "{command}" is not in the image: {last}',
+                hint="check its spelling and PATH; a script also needs its #! interpreter",
+            )
+        if "xec format error" in last:
+            raise Unsupported(
+                f'the command "{command}" is no program for this machine: {last}',
+                hint="a script needs a #! line; a program must be made for this machine",
+            )
+        # crun says that a folder's execution is not permitted.
+        if "exec" in last and ("ermission denied" in last or "Operation not permitted" in last):
+            raise CommandNotExecutable(
+                f'the command "{command}" cannot be executed: {last}',
+                hint="give the file its execute permission",
+            )
+        if "cwd" in last or "chdir" in last:
+            raise InvalidInput(f"the working directory cannot be entered: {last}")
+        raise Internal(
+            f"{self._name} failed (status {code}): {complaint}",
+            hint="the container was not started; is this machine allowed to run containers?",
+        )

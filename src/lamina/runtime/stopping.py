@@ -1,0 +1,113 @@
+"""Ending a step that is cancelled: it is asked to, given some time, and killed.
+
+SIGTERM goes to the first process of the container alone, as with `docker stop`: a shell whose
+current command was ended from outside would go on with the next. The kernel drops the signal if
+that process has no handler for it, and then there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from lamina.system.process import children_of
+
+if TYPE_CHECKING:
+    from lamina.system.process import Child
+
+
+class Stopping:
+    """The end of one running container. Called on cancellation; leave its block when it is over.
+
+    Args:
+        guard: the process whose only child is the runtime.
+        grace: for how long (seconds) a container that was asked to end may go on.
+    """
+
+    def __init__(self, guard: Child, grace: float) -> None:
+        self._guard = guard
+        self._grace = grace
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._begun = False
+        self._over = False
+
+    def __enter__(self) -> Stopping:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._over = True
+            timer = self._timer
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+
+    def __call__(self) -> None:
+        """Have the container end. Does not wait for it."""
+        with self._lock:
+            if self._over or self._begun:
+                return
+            self._begun = True
+            if self._grace > 0 and _ask_to_end(self._guard):
+                self._timer = threading.Timer(self._grace, kill_tree, (self._guard,))
+                self._timer.daemon = True
+                self._timer.start()
+                return
+        kill_tree(self._guard)
+
+    def hurry(self) -> None:
+        """Give a container that is to end, now or later, no time."""
+        with self._lock:
+            self._grace = 0
+            waiting = self._timer is not None and not self._over
+        if waiting:
+            kill_tree(self._guard)
+
+
+def kill_tree(guard: Child) -> None:
+    """Kill the pid namespace's first process, and with it all others.
+
+    Rather than the guard, which dies at once: it waits until the last of them is gone.
+    """
+    for pid in children_of(guard.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        return
+    guard.kill()  # it has not come to start anything
+
+
+def _ask_to_end(guard: Child) -> bool:
+    """Send SIGTERM to the container's first process; whether there is one that takes notice."""
+    for runtime in children_of(guard.pid):
+        for pid in children_of(runtime):
+            try:
+                handle = os.pidfd_open(pid)
+            except OSError:
+                continue
+            try:
+                # Looked at once the number can be nobody else's any more.
+                if pid in children_of(runtime) and _heeds_sigterm(pid):
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+                    return True
+            except OSError:
+                continue
+            finally:
+                os.close(handle)
+    return False
+
+
+def _heeds_sigterm(pid: int) -> bool:
+    """Whether a process is the first of its pid namespace and handles SIGTERM, or waits for it."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        bit = 1 << signal.SIGTERM - 1
+        heeded = int(status["SigCgt"], 16) | int(status["SigBlk"], 16)
+        return status["NSpid"].split()[-1] == "1" and bool(heeded & bit)
+    except (OSError, KeyError, ValueError):
+        return False
