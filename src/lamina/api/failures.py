@@ -18,6 +18,7 @@ from lamina.api import errors as typed
 from lamina.base import errors
 from lamina.base.errors import LaminaError
 from lamina.base.location import Location
+from lamina.base.redact import redacted, redacted_values
 from lamina.llb.codec import decode_definition, decode_op
 from lamina.llb.op import Position, Range, SourceInfo
 from lamina.wire.contract import Code, Detail, StatusError
@@ -102,7 +103,8 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
     step = error.step
     if step is not None:
         yield typed.Vertex(step.digest)
-        op = decode_op(step.data) if 0 < len(step.data) <= _OP_LIMIT else None
+        known = 0 < len(step.data) <= _OP_LIMIT
+        op = redacted_values(decode_op(step.data)) if known else None
         yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
     if error.location is not None:
         # The last of several comes first, as from BuildKit.
@@ -114,7 +116,7 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
 
 def _source(place: Location) -> typed.Source:
     origin = decode_definition(place.origin) if place.origin else None
-    text = place.text.encode("utf-8", "surrogateescape")
+    text = redacted(place.text).encode("utf-8", "surrogateescape")
     info = SourceInfo(place.filename, text, origin, place.language)
     first = Position(place.start, place.character)
     lines = [first, *map(Position, range(place.start + 1, place.end + 1))]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
 from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
+from lamina.base.redact import redacted
 from lamina.engine.graph import internal_digest
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Meter:
 @contextmanager
 def step(name: str, events: EventSink) -> Iterator[Step]:
     """Show a step for the length of the block; an error inside is shown as its own."""
+    name = redacted(name)
     digest = internal_digest(name)
     started = time.time()
     events(VertexEvent(digest, name, started=started))
