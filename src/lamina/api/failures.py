@@ -51,14 +51,11 @@ _KINDS: dict[Code, type[LaminaError]] = {
 _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.values()}
 _OP_LIMIT = 64 << 10
 """Of an op that is told whole: details travel in headers, and peers take so much of those."""
-_CANCELLED = "context canceled"  # by these words clients tell a build that was cancelled
 
 
 def to_status(error: LaminaError) -> StatusError:
     """How a call ends that failed so."""
     message = error.message
-    if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
-        message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error)]
     own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
     details.append(Detail(_URL, json.dumps(own).encode()))

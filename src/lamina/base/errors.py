@@ -192,8 +192,17 @@ class CommandFailed(LaminaError):
         self.exit_code = exit_code
 
 
+CONTEXT_CANCELLED = "context canceled"
+"""By these words clients of BuildKit's API know a step or a build that was cancelled."""
+
+
 class Cancelled(LaminaError):
     kind = "cancelled"
+
+    @property
+    def message(self) -> str:
+        text = super().message
+        return text if text.endswith(CONTEXT_CANCELLED) else f"{text}: {CONTEXT_CANCELLED}"
 
 
 class Internal(LaminaError):

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
+from lamina.base.errors import Cancelled, LaminaError
 from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
 from lamina.base.redact import redacted
 from lamina.engine.graph import internal_digest
@@ -123,8 +123,7 @@ def step(name: str, events: EventSink) -> Iterator[Step]:
     try:
         yield Step(digest, events)
     except LaminaError as error:
-        events(
-            VertexEvent(digest, name, started=started, completed=time.time(), error=error.reason)
-        )
+        told = error.message if isinstance(error, Cancelled) else error.reason
+        events(VertexEvent(digest, name, started=started, completed=time.time(), error=told))
         raise
     events(VertexEvent(digest, name, started=started, completed=time.time()))
