@@ -84,7 +84,7 @@ class TtyRenderer:
 
     def frame(self, now: float, columns: int, lines: int, *, whole: bool) -> list[str]:
         """The lines to show, coloured: all if `whole`, else what fits into the terminal."""
-        done, known = self._trace.counts()
+        done, known = self._trace.counts(ended=whole)
         started = now if self._trace.started is None else self._trace.started
         ending = " FINISHED" if whole and done == known and done else ""
         header = f"[+] Building {max(now - started, 0.0):.1f}s ({done}/{known}){ending}"
