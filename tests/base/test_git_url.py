@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput
 from lamina.base.git_url import GitUrl, is_git_context, is_git_url, parse_git_url
-from lamina.base.redact import redacted
 
 AT = "https://h.example/x.git"
 
@@ -81,23 +78,3 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 
 def test_short_names_are_for_contexts_alone() -> None:
     assert not is_git_url("github.com/o/n")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("see https://u:p@h/x, or ssh://git@h", "see https://xxxxx:xxxxx@h/x, or ssh://xxxxx@h"),
-        ("https://:p@h", "https://:xxxxx@h"),
-        ("https://h/a@b:c", "https://h/a@b:c"),
-        ("git@h:x", "git@h:x"),
-    ],
-)
-def test_redacted(text: str, expected: str) -> None:
-    assert redacted(text) == expected
-
-
-@given(st.text(alphabet="abc1%._~!$", min_size=1), st.text(alphabet="xyz2%._~!$", min_size=9))
-def test_no_password_is_left(user: str, password: str) -> None:
-    shown = redacted(f"fatal: unable to access 'https://{user}:{password}@h.example/x.git/'")
-    assert password not in shown
-    assert urlsplit(shown.split("'")[1]).hostname == "h.example"

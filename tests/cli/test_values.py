@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, PermissionDenied, Unsupported
 from lamina.cli import values
+from lamina.cli.commands import COMMANDS
+from lamina.cli.flags import parse
 from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
 
 if TYPE_CHECKING:
@@ -188,3 +190,27 @@ def test_names_of_contexts_are_those_that_frontends_look_up(tmp_path: Path) -> N
         assert values.parse_context(f"{written}={tmp_path}").name == name
     with pytest.raises(InvalidInput, match="build-context"):
         values.parse_context(f"not a name={tmp_path}")
+
+
+def test_entitlements() -> None:
+    for text in ("security.insecure", "network.host", "device", "device=vendor.com/c=x,alias=d"):
+        parsed = parse(COMMANDS["build"], ["--allow", text, "."])
+        assert [values.parse_entitlement(given) for given in parsed.all("allow")] == [text]
+    for text in ("security.secure", "network.host=x", "", "device=vendor.com/c=x,nonsense=1"):
+        with pytest.raises(InvalidInput):
+            values.parse_entitlement(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [("linux/amd46", "amd64"), ("linus/amd64", "linux"), ("linux/arm65", "arm64"), ("a/b", "")],
+)
+def test_platforms_that_there_are_not(text: str, near: str) -> None:
+    with pytest.raises(InvalidInput, match=f'"{text}" for --platform.*{near}') as caught:
+        values.parse_platforms([f"linux/amd64,{text}"])
+    assert "known are" in caught.value.hint
+
+
+def test_platforms_that_there_are() -> None:
+    words = ["linux/amd64", "linux/arm/v7", "windows(10.0.20348)/amd64", "wasi/wasm", "linux/s390x"]
+    assert values.parse_platforms([",".join(words), "x86_64"]) == tuple(words)

@@ -382,3 +382,14 @@ def test_a_layout_beside_other_images_is_whole(
         ["skopeo", "inspect", "--raw", f"oci:{tmp_path}/layout"], check=True, capture_output=True
     )
     assert "tar+zstd" in inspected.stdout.decode()
+
+
+def test_images_are_listed_once_with_what_they_are_for(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    folder = context("FROM scratch\nCOPY Dockerfile /\n")
+    lamina.build(folder, "--platform=linux/arm/v6")
+    lamina.build(folder, "--platform=linux/arm/v6", "-t", "demo")
+    lines = lamina("images", "--format=json").out.splitlines()
+    assert [json.loads(line)["Platform"] for line in lines] == ["linux/arm/v6"]
+    assert json.loads(lines[0])["Repository"] == "demo"

@@ -148,18 +148,18 @@ def test_lint() -> None:
         "ruleName": "JSONArgsRecommended",
         "description": "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended "
         "behavior related to OS signals",
-        "url": "docs/reference/checks.md#jsonargsrecommended",
+        "url": "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/",
         "detail": "JSON arguments recommended for CMD to prevent unintended behavior related to "
         "OS signals",
         "location": lines(3, 4),
     }
     assert made.text == (
-        "\nWARNING: StageNameCasing - docs/reference/checks.md#stagenamecasing\n"
+        "\nWARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/\n"
         "Stage name 'A' should be lowercase\n"
         "Dockerfile:1\n--------------------\n"
         "   1 | >>> FROM base AS A\n   2 |     RUN x\n   3 |     CMD \\\n"
         "--------------------\n"
-        "\nWARNING: JSONArgsRecommended - docs/reference/checks.md#jsonargsrecommended\n"
+        "\nWARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/\n"
         "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals\n"
         "Dockerfile:3\n--------------------\n"
         "   2 |     RUN x\n   3 | >>> CMD \\\n   4 | >>>   a\n   5 |     \n"

@@ -324,7 +324,7 @@ def test_a_warning_says_all(convert: Convert) -> None:
     (find,) = convert("FROM base AS A\n").bridge.warnings
     assert find.short == "StageNameCasing: Stage name 'A' should be lowercase (line 1)"
     assert find.description == "Stage names should be lowercase"
-    assert find.url == "docs/reference/checks.md#stagenamecasing"
+    assert find.url == "https://docs.docker.com/go/dockerfile/rule/stage-name-casing/"
 
 
 _PIECES = st.sampled_from(

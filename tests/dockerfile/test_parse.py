@@ -101,6 +101,7 @@ def test_on_build_keeps_its_heredoc() -> None:
     [
         ("RUM x", "unknown instruction: RUM", "RUN"),
         ("FORM x", "unknown instruction: FORM", "FROM"),
+        ("  form x", "unknown instruction: form", "FROM"),
         ("COPY --form=a b c", "unknown flag: --form", "from"),
         ("RUN --user=x y", "unknown flag: --user", "--mount"),
         ("WORKDIR --x y", "unknown flag: --x", "no flags"),

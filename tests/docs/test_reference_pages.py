@@ -9,7 +9,7 @@ import pytest
 
 from lamina.base.platform import parse_platform
 from lamina.dockerfile import args, mounts, parse
-from lamina.dockerfile.checks.rules import OUR_PAGES, RULES
+from lamina.dockerfile.checks.rules import RULES
 from lamina.dockerfile.instruction import KEYWORDS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -67,9 +67,7 @@ def test_every_argument_is_explained() -> None:
 def test_every_check_has_its_section() -> None:
     text = (REFERENCE / "checks.md").read_text()
     for rule in RULES:
-        path, _, anchor = rule.page(OUR_PAGES).partition("#")
-        assert (REFERENCE.parents[1] / path).samefile(REFERENCE / "checks.md")
-        assert anchor in anchors(text)
+        assert rule.name.lower() in anchors(text)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

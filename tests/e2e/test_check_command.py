@@ -32,7 +32,7 @@ def test_check(lamina: Lamina, tmp_path: Path) -> None:
     assert done.code == 1
     assert done.out.startswith("Check complete, 2 warnings have been found!\n\nWARNING: StageName")
     assert (
-        "\nWARNING: JSONArgsRecommended - docs/reference/checks.md#jsonargsrecommended\n"
+        "\nWARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/\n"
         in done.out
     )
     assert "\n   6 | >>> CMD run\n" in done.out
@@ -74,7 +74,7 @@ def test_finds_of_a_build(lamina: Lamina, tmp_path: Path) -> None:
         "related to OS signals (line 6)",
     ]
     log = lamina.build(made, "--debug")
-    assert "More info: docs/reference/checks.md#stagenamecasing\n" in log
+    assert "More info: https://docs.docker.com/go/dockerfile/rule/stage-name-casing/\n" in log
     assert "   3 | >>> FROM scratch AS Final\n" in log
 
 

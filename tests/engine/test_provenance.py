@@ -15,7 +15,7 @@ from lamina.base.platform import Platform
 from lamina.engine.attest_options import ProvenanceOptions, parse_provenance, wanted_attestations
 from lamina.engine.attestations import Attested
 from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
-from lamina.engine.materials import Materials, materials_of, of_platform, redacted
+from lamina.engine.materials import Materials, materials_of, of_platform
 from lamina.engine.predicate import Told, predicate
 from lamina.engine.result import Attestation, AttestationKind, FrontendCall, Solvable
 from lamina.exporters.attestation import Subject, SubjectKind
@@ -86,27 +86,6 @@ def test_any_option_is_read_or_refused(text: str) -> None:
         assert isinstance(parse_provenance(text), ProvenanceOptions)
     except LaminaError as error:
         assert error.reason
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://u:p@h/x.git#main", "https://xxxxx:xxxxx@h/x.git#main"),
-        ("https://token@h/x", "https://xxxxx@h/x"),
-        ("https://:p@h/x", "https://:xxxxx@h/x"),
-        ("https://h/x?a=b@c", "https://h/x?a=b@c"),
-        ("git@github.com:a/b", "git@github.com:a/b"),
-        ("http://[::1", "http://[::1"),
-        ("http://u:p@[::1", "http://xxxxx:xxxxx@[::1"),
-    ],
-)
-def test_redacted(url: str, shown: str) -> None:
-    assert redacted(url) == shown
-
-
-@given(st.text(alphabet="ab:@/", max_size=12), st.text(alphabet="pqr", min_size=1))
-def test_no_password_is_told(rest: str, password: str) -> None:
-    assert f":{password}@" not in redacted(f"https://user:{password}@host/{rest}")
 
 
 def test_materials() -> None:

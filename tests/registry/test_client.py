@@ -276,7 +276,7 @@ def test_basic_login(private_registry: Any, patience: Patience, tmp_path: Path) 
     with RegistryClient(credentials=Anonymous(), patience=patience) as client:
         with pytest.raises(PermissionDenied) as caught:
             client.resolve(image.at(host))
-        assert "docker login" in caught.value.hint
+        assert "lamina login" in caught.value.hint
     wrong = docker_config(tmp_path, host, "guess")
     with (
         RegistryClient(credentials=wrong, patience=patience) as client,

@@ -156,7 +156,8 @@ class Building:
 
     def hears(self) -> bool:
         """Whether it is told that its vertex runs."""
-        return any(isinstance(e, VertexEvent) and e.completed is None for e in self.events)
+        told = [event for event in self.events if isinstance(event, VertexEvent)]
+        return any(event.started is not None and event.completed is None for event in told)
 
 
 def both(bench: Bench) -> tuple[Building, Building]:
@@ -313,3 +314,24 @@ def test_what_was_removed_before_it_was_held_is_made_again(bench: Bench) -> None
 class Forgetful(dict[Digest, tuple[Value, ...]]):
     def __setitem__(self, key: Digest, value: tuple[Value, ...]) -> None:
         return
+
+
+def test_a_job_that_goes_hears_that_its_steps_are_cancelled(bench: Bench) -> None:
+    first, second = both(bench)
+    for build in (second, first):  # the one that follows, and the one that runs it
+        build.cancel.cancel()
+        build.close()
+        last = [event for event in build.events if isinstance(event, VertexEvent)][-1]
+        assert last.digest == build.digest
+        assert last.completed is not None
+        assert last.error == "context canceled"
+
+
+def test_all_vertices_are_told_when_a_graph_is_known(bench: Bench) -> None:
+    build = Building(bench, "first")
+    assert bench.running.acquire(timeout=20)
+    event = build.events[0]
+    assert isinstance(event, VertexEvent)
+    assert (event.digest, event.name, event.started) == (build.digest, "first", None)
+    bench.gate.set()
+    build.close()

@@ -18,6 +18,7 @@ from lamina.api import errors as typed
 from lamina.base import errors
 from lamina.base.errors import LaminaError
 from lamina.base.location import Location
+from lamina.base.redact import redacted, redacted_values
 from lamina.llb.codec import decode_definition, decode_op
 from lamina.llb.op import Position, Range, SourceInfo
 from lamina.wire.contract import Code, Detail, StatusError
@@ -50,14 +51,11 @@ _KINDS: dict[Code, type[LaminaError]] = {
 _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.values()}
 _OP_LIMIT = 64 << 10
 """Of an op that is told whole: details travel in headers, and peers take so much of those."""
-_CANCELLED = "context canceled"  # by these words clients tell a build that was cancelled
 
 
 def to_status(error: LaminaError) -> StatusError:
     """How a call ends that failed so."""
     message = error.message
-    if isinstance(error, errors.Cancelled) and _CANCELLED not in message:
-        message = f"{message}: {_CANCELLED}"
     details = [typed.detail_of(item) for item in _details(error)]
     own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
     details.append(Detail(_URL, json.dumps(own).encode()))
@@ -102,7 +100,8 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
     step = error.step
     if step is not None:
         yield typed.Vertex(step.digest)
-        op = decode_op(step.data) if 0 < len(step.data) <= _OP_LIMIT else None
+        known = 0 < len(step.data) <= _OP_LIMIT
+        op = redacted_values(decode_op(step.data)) if known else None
         yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
     if error.location is not None:
         # The last of several comes first, as from BuildKit.
@@ -114,7 +113,7 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
 
 def _source(place: Location) -> typed.Source:
     origin = decode_definition(place.origin) if place.origin else None
-    text = place.text.encode("utf-8", "surrogateescape")
+    text = redacted(place.text).encode("utf-8", "surrogateescape")
     info = SourceInfo(place.filename, text, origin, place.language)
     first = Position(place.start, place.character)
     lines = [first, *map(Position, range(place.start + 1, place.end + 1))]

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from lamina.base.redact import redacted
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -50,7 +52,8 @@ class LaminaError(Exception):
     """An error meant to be read by a person.
 
     Args:
-        reason: one sentence, what failed and why, without a trailing full stop.
+        reason: one sentence, what failed and why, without a trailing full stop. Addresses in it
+            lose their passwords.
         hint: what the reader can do about it; empty when there is nothing to say.
         location: the place in a text (a Dockerfile) that led here.
 
@@ -63,6 +66,7 @@ class LaminaError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, reason: str, *, hint: str = "", location: Location | None = None) -> None:
+        reason = redacted(reason)
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
@@ -188,8 +192,17 @@ class CommandFailed(LaminaError):
         self.exit_code = exit_code
 
 
+CONTEXT_CANCELLED = "context canceled"
+"""By these words clients of BuildKit's API know a step or a build that was cancelled."""
+
+
 class Cancelled(LaminaError):
     kind = "cancelled"
+
+    @property
+    def message(self) -> str:
+        text = super().message
+        return text if text.endswith(CONTEXT_CANCELLED) else f"{text}: {CONTEXT_CANCELLED}"
 
 
 class Internal(LaminaError):

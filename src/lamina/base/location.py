@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lamina.base.redact import redacted
+
 
 class Location(NamedTuple):
     """Lines `start` to `end` (1-based, inclusive) of a named text.
@@ -29,11 +31,11 @@ class Location(NamedTuple):
         """Return the lines around this place, numbered, the lines meant marked with `>>>`.
 
         The shape is the one that `docker buildx build` prints: with two lines before and after
-        a single one, with one around several. Empty if the text is unknown.
+        a single one, with one around several; URLs without passwords. Empty if the text is unknown.
         """
         if not self.text:
             return ""
-        lines = self.text.split("\n")
+        lines = redacted(self.text).split("\n")
         context = 1 if self.end > self.start else 2
         first = max(1, self.start - context)
         last = min(len(lines), self.end + context)

@@ -35,6 +35,15 @@ _ARCH_ALIASES = {
 _KNOWN_OS = frozenset(
     ("linux", "darwin", "windows", "freebsd", "netbsd", "openbsd", "solaris", "android", "wasi")
 )
+SYSTEMS = _KNOWN_OS | {"aix", "dragonfly", "illumos", "ios", "js", "plan9", "wasip1"}
+"""Those that images are made for (Go's GOOS)."""
+ARCHITECTURES = frozenset(
+    (
+        *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
+        *("ppc64", "ppc64le", "riscv64", "s390x", "sparc64", "wasm"),
+    )
+)
+"""Those that images are made for (Go's GOARCH)."""
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _HINT = "a platform looks like linux/amd64 or linux/arm/v7"

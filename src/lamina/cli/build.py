@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Cancelled, InvalidInput
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError
 from lamina.base.events import WarningEvent
 from lamina.cli import values
 from lamina.cli.context import open_context
@@ -70,6 +70,14 @@ def run(parsed: Parsed) -> int:
                 raise
             print("ERROR: interrupted", file=sys.stderr)
             return 128 + interruption.signal
+        except LaminaError as error:
+            if call is None:
+                if mode not in ("quiet", "rawjson"):
+                    _show_warnings(warnings)  # they may explain it
+                from lamina.client.missing_files import missing_hint
+
+                error.hint = missing_hint(error, context) or error.hint
+            raise
     if call is not None:
         from lamina.cli.call import show_answer
 

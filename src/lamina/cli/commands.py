@@ -52,6 +52,7 @@ _BUILD = (
         value="ENTITLEMENT",
         repeat=True,
         choices=("security.insecure", "network.host", "device"),
+        open=True,  # device=NAME
     ),
     Flag(
         "annotation",

@@ -53,7 +53,7 @@ def open_context(
         )
     if is_remote(file):
         with (
-            open_url(file) as (response, _),
+            open_url(file, lent) as (response, _),
             open_context(path, "-", named, response, lent, fetched=fetched) as found,
         ):
             yield found
@@ -64,7 +64,7 @@ def open_context(
             yield _within(folder, file, path)._replace(named=named, made_at=made_at)
     elif is_remote(path):
         with (
-            open_url(path) as (response, modified),
+            open_url(path, lent) as (response, modified),
             _from_stream(response, path, file, named, unpacked=True) as found,
         ):
             yield found if modified is None else found._replace(made_at=modified)

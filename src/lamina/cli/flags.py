@@ -21,7 +21,8 @@ class Flag(NamedTuple):
     """One flag. Without `value` (what help calls its argument) it is a switch.
 
     `complete` tells a shell what the argument is: `file`, `directory`, `image`, or "" for
-    nothing known; `choices` are all the arguments there are. `default` is for help only.
+    nothing known; `choices` are all the arguments there are, or with `open` the usual ones.
+    `default` is for help only.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Flag(NamedTuple):
     choices: tuple[str, ...] = ()
     complete: str = ""
     default: str = ""
+    open: bool = False
 
 
 class Command(NamedTuple):
@@ -70,7 +72,7 @@ class Parsed:
         if not flag.value:
             if value not in _TRUE and value not in _FALSE:
                 raise InvalidInput(f'invalid argument "{value}" for --{flag.name}: not a boolean')
-        elif flag.choices and value not in flag.choices:
+        elif flag.choices and not flag.open and value not in flag.choices:
             raise InvalidInput(
                 f'invalid argument "{value}" for --{flag.name}{suggestion(value, flag.choices)}',
                 hint=f"choose from {', '.join(flag.choices)}",

@@ -48,7 +48,10 @@ def _inspect(parsed: Parsed, reference: Reference) -> int:
         found = client.resolve(reference)
         data = client.manifest(reference, found.digest)
         if parsed.switch("raw"):
-            sys.stdout.buffer.write(data)
+            if sys.stdout.isatty():
+                print(data.decode("utf-8", "replace"))
+            else:
+                sys.stdout.buffer.write(data)
             return 0
         if parsed.given("format"):
             fields = {

@@ -36,6 +36,10 @@ def entry() -> NoReturn:
 
     open_standard_descriptors()
     _take_names_as_utf8()
+    if sys.stdout.isatty() or sys.stderr.isatty():
+        from lamina.cli.terminal import filter_standard_streams
+
+        filter_standard_streams()
     gc.set_threshold(100_000, 10, 10)
     _leave_annotations_alone()
     status = main()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
-from lamina.base.errors import NotFound, Unavailable
+from lamina.base.errors import Unavailable
 from lamina.base.git_url import parse_git_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.client.contract import Lent
-
-_TIMEOUT = 60
 
 
 @contextmanager
@@ -46,28 +44,24 @@ def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def open_url(url: str) -> Iterator[tuple[IO[bytes], int | None]]:
+def open_url(url: str, lent: Lent) -> Iterator[tuple[IO[bytes], int | None]]:
     """Download; the bytes, and the Last-Modified in seconds since 1970, if there is one.
 
-    Raises NotFound, Unavailable.
-    """
-    import email.utils
-    import http.client
-    import urllib.error
-    import urllib.request
+    A name and a password in the URL log in, and so do the secrets of `HttpRequest`.
 
-    request = urllib.request.Request(url, headers={"User-Agent": "lamina"})
-    try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        kind = NotFound if error.code == 404 else Unavailable
-        raise kind(f"{url}: HTTP status {error.code}") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Unavailable(f"{url}: {getattr(error, 'reason', error)}") from None
+    Raises InvalidInput, NotFound, Unavailable.
+    """
+    from lamina.client.providers import EmbeddedSession
+    from lamina.sources.http_request import HttpRequest, answered
+    from lamina.system.cancel import Cancellation
+
+    with closing(EmbeddedSession({}, lent)) as session:
+        # Signals are not taken over yet: an interrupt ends the download at once.
+        unpacked = (("Accept-Encoding", "identity"),)
+        request = HttpRequest(url, session, Cancellation(), headers=unpacked)
+        response = request.send()
+    if response is None:
+        raise Unavailable(f"{url}: no answer")
     with response:
-        try:
-            stamp = response.headers.get("Last-Modified", "")
-            modified = int(email.utils.parsedate_to_datetime(stamp).timestamp()) if stamp else None
-        except ValueError:
-            modified = None
-        yield response, modified
+        said = answered(response.headers)
+        yield response, said.modified_ns // 10**9 if said.modified_ns else None

@@ -354,14 +354,26 @@ def parse_entitlement(text: str) -> str:
     kind, equals, _ = text.partition("=")
     if kind not in ENTITLEMENTS or (equals and kind != "device"):
         hint = suggestion(kind, ENTITLEMENTS) or f"known are {', '.join(ENTITLEMENTS)}"
-        raise InvalidInput(f"--allow {text}: unknown entitlement", hint=hint)
+        raise InvalidInput(f'invalid argument "{text}" for --allow: unknown entitlement', hint=hint)
     read_grant((text,))
     return text
 
 
 def parse_platforms(values: Iterable[str]) -> tuple[str, ...]:
-    """What to build for, each once, in the order given."""
-    from lamina.base.platform import parse_platform
+    """What to build for, each once, in the order given. Raises InvalidInput, also for misspelt
+    names: nothing else would say what is wrong with them."""
+    from lamina.base.platform import ARCHITECTURES, SYSTEMS, parse_platform
+    from lamina.cli.flags import suggestion
 
-    wanted = [str(parse_platform(part)) for text in values for part in text.split(",")]
+    wanted = []
+    for text in (part for value in values for part in value.split(",")):
+        platform = parse_platform(text)
+        for word, known in ((platform.os, SYSTEMS), (platform.architecture, ARCHITECTURES)):
+            if word not in known:
+                raise InvalidInput(
+                    f'invalid argument "{text}" for --platform: there is no {word}'
+                    f"{suggestion(word, known)}",
+                    hint=f"known are {', '.join(sorted(known))}",
+                )
+        wanted.append(str(platform))
     return tuple(dict.fromkeys(wanted))

@@ -176,7 +176,13 @@ class EmbeddedBuilder:
         )
 
     def images(self) -> Sequence[ImageSummary]:
-        return [self._summary(image) for image in self._image_table().all()]
+        every = self._image_table().all()
+        named = {i.target.digest for i in every if not i.name.startswith(NAMELESS)}
+        return [
+            self._summary(image)
+            for image in every
+            if not (image.name.startswith(NAMELESS) and image.target.digest in named)
+        ]
 
     def remove_image(self, name: str) -> ImageSummary:
         image = self._find(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lamina.api import control as api
 from lamina.api.message import unary
-from lamina.base.errors import Unavailable, Unsupported
+from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable, Unsupported
 from lamina.client.contract import BuildOutcome
 from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
 from lamina.client.lending import lent
@@ -49,8 +49,20 @@ def open_remote(
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
-    with dial(address, tls, server_name=server_name) as channel:
+    try:
+        channel = dial(address, tls, server_name=server_name)
+    except (NotFound, PermissionDenied, Unavailable) as error:
+        error.hint = error.hint or _hint(error, address)
+        raise
+    with channel:
         yield RemoteBuilder(channel, address)
+
+
+def _hint(error: LaminaError, address: str) -> str:
+    where = "--builder, LAMINA_HOST and BUILDKIT_HOST say where it is; --root does without one"
+    if isinstance(error, PermissionDenied):
+        return f"run as root, or as a member of the group that owns the socket; {where}"
+    return f"is a daemon running there? `lamina daemon --addr {address}` starts one; {where}"
 
 
 class RemoteBuilder:

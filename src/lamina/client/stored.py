@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import NotFound
 from lamina.base.oci import Index, Manifest, parse_manifest, select_platform
-from lamina.base.platform import host_platform
+from lamina.base.platform import Platform, host_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
-    from lamina.base.platform import Platform
     from lamina.stores.blobs import BlobStore
 
 
@@ -25,10 +24,14 @@ def own_digest(blobs: BlobStore, digest: Digest) -> Digest:
 
 
 def platforms_of(blobs: BlobStore, digest: Digest) -> list[Platform]:
-    """What an index holds images for; nothing for a single image."""
+    """What an image is for; of an index, what each of its images is for."""
     document = parse_manifest(blobs.read(digest))
     if isinstance(document, Manifest):
-        return []
+        config = json.loads(blobs.read(document.config.digest))
+        if not (isinstance(config, dict) and config.get("os") and config.get("architecture")):
+            return []
+        system, architecture = str(config["os"]), str(config["architecture"])
+        return [Platform(system, architecture, str(config.get("variant") or ""))]
     return [entry.platform for entry in _images(document) if entry.platform is not None]
 
 

@@ -15,6 +15,7 @@ from lamina.base.errors import (
     PermissionDenied,
     from_os_error,
 )
+from lamina.base.redact import redacted_values
 from lamina.daemon.accounts import Account, account_of
 from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
@@ -82,7 +83,7 @@ class SolveService:
         record = BuildHistoryRecord(
             ref=request.ref,
             frontend=request.frontend,
-            frontend_attrs=request.frontend_attrs,
+            frontend_attrs=redacted_values(request.frontend_attrs),
             exporters=request.exporters,
         )
         try:

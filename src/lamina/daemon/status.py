@@ -25,6 +25,7 @@ from lamina.api.timestamp import Timestamp, at_seconds
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
 from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.base.redact import redacted
 from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
 from lamina.wire.protobuf import encode
 
@@ -288,7 +289,7 @@ def _warning(event: WarningEvent) -> VertexWarning:
     return warning._replace(
         info=SourceInfo(
             place.filename,
-            place.text.encode("utf-8", "surrogateescape"),
+            redacted(place.text).encode("utf-8", "surrogateescape"),
             language=place.language,
         ),
         ranges=(Range(Position(place.start), Position(place.end)),),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, MissingCapability
 from lamina.base.platform import host_platform, parse_platform
-from lamina.dockerfile.checks.rules import PUBLIC_PAGES
 from lamina.dockerfile.contract import FrontendRequest
 from lamina.llb.op import CDIDevice, LinuxResources, Ulimit
 
@@ -102,7 +101,6 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         platform_given=bool(platforms),
         devices=tuple(CDIDevice(name) for name in _fields(attrs.get("devices", ""))),
         resources=_resources(attrs),
-        rule_pages=PUBLIC_PAGES,
         several=several,
     )
     mode = attrs.get("image-resolve-mode", "") or "default"

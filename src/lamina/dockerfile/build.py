@@ -86,7 +86,7 @@ class DockerfileConverter:
         self._limit = ExpansionLimit()
         data = text.data.decode("utf-8", "surrogateescape")
         self._document = parse_document(data, text.filename)
-        self._checker = Checker(self._check_options(), warn, request.rule_pages)
+        self._checker = Checker(self._check_options(), warn)
         check_continuations(self._document.blank_continuations, self._checker)
         self.parts = read_stages(self._document, self._checker)
         check_stages(self.parts.stages, self._checker)

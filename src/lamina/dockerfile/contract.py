@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lamina.dockerfile.checks.rules import OUR_PAGES
-
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.location import Location
@@ -142,7 +140,6 @@ class FrontendRequest(NamedTuple):
     context: MainContext = MainContext()
     devices: tuple[CDIDevice, ...] = ()
     resources: LinuxResources | None = None
-    rule_pages: str = OUR_PAGES
     several: bool = False
 
 

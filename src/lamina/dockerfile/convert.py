@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.gotext import listed, quoted
+from lamina.base.redact import redacted
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.args import SILENT_ARGS
 from lamina.dockerfile.checks.steps import StepChecks
@@ -119,12 +120,13 @@ class Conversion:
         return word
 
     def shown(self, stage: Stage, node: Node) -> str:
-        """An instruction as its step's name: variables filled in, the keyword in capitals."""
+        """An instruction as its step's name: variables filled in, the keyword in capitals, URLs
+        without passwords."""
         text = node.original.strip()
         # What cannot be expanded is shown as it is.
         with suppress(InvalidInput):
             text = self.expander(stage).word(text)
-        return capital(text)
+        return redacted(capital(text))
 
     def step(
         self,
@@ -148,8 +150,8 @@ class Conversion:
         )
 
     def note(self, stage: Stage, text: str, *, layer: bool = False) -> None:
-        """Add to the image's history."""
-        config_of(stage).note(text, layer=layer, epoch=self.settings.epoch)
+        """Add to the image's history, which is published: URLs without passwords."""
+        config_of(stage).note(redacted(text), layer=layer, epoch=self.settings.epoch)
 
     def _convert(self, stage: Stage, task: Task) -> None:
         checks = StepChecks(self.checker, stage, task.instruction)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_git_url, parse_git_url
-from lamina.base.redact import redacted
 from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
@@ -60,7 +59,7 @@ def convert_copy(
             checks.variables(inline.unset)
         copier.add_inline(heredoc.name, content)
     copier.finish()
-    conversion.note(stage, redacted(_history(copy)), layer=True)
+    conversion.note(stage, _history(copy), layer=True)
 
 
 def _history(copy: Copy) -> str:
@@ -88,7 +87,7 @@ class _Copier:
         self._destination = _destination(stage, copy.destination)
         self._mode, self._mode_text = _mode(copy.chmod)
         self._check_checksum()
-        self._shown = redacted(conversion.shown(stage, copy.node))
+        self._shown = conversion.shown(stage, copy.node)
         self._name = stage.step_name(self._shown, triggered=task.triggered)
         self._sources: list[Step | None] = []
         self._actions: list[CopyAction] = []

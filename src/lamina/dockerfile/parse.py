@@ -50,18 +50,18 @@ def parse_instruction(node: Node, escape: str) -> ast.Instruction | ast.From:
     try:
         parser = _PARSERS.get(node.keyword)
         if parser is None:
-            raise _unknown(node.keyword)
+            raise _unknown(node)
         return parser(node, escape)
     except LaminaError as error:
         error.during = error.during or f"dockerfile parse error on line {node.location.start}"
         raise error.at(node.location) from None
 
 
-def _unknown(keyword: str) -> InvalidInput:
+def _unknown(node: Node) -> InvalidInput:
     from lamina.dockerfile.suggest import suggest
 
-    hint = suggest(keyword, ast.KEYWORDS) or f"instructions are {', '.join(ast.KEYWORDS)}"
-    return InvalidInput(f"unknown instruction: {keyword}", hint=hint)
+    hint = suggest(node.keyword, ast.KEYWORDS) or f"instructions are {', '.join(ast.KEYWORDS)}"
+    return InvalidInput(f"unknown instruction: {node.written}", hint=hint)
 
 
 def _needs(node: Node, what: str, hint: str = "") -> InvalidInput:

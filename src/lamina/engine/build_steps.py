@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
+from lamina.base.redact import redacted_bytes, redacted_values
 from lamina.llb.codec import decode_op
 from lamina.llb.gojson import message
 
@@ -54,7 +55,7 @@ def source_texts(definition: Definition, places: dict[str, int]) -> dict[str, An
         shown = {"filename": info.filename, "language": info.language}
         document: dict[str, Any] = {key: value for key, value in shown.items() if value}
         if info.data:
-            document["data"] = b64encode(info.data).decode()
+            document["data"] = b64encode(redacted_bytes(info.data)).decode()
         steps, inner = build_steps(info.definition)
         if steps:
             document["llbDefinition"] = steps
@@ -73,6 +74,7 @@ def _op(value: Op) -> dict[str, Any]:
     if value.source is not None:
         attrs = tuple(pair for pair in value.source.attrs if pair[0] not in _CLIENTS_OWN)
         value = value._replace(source=value.source._replace(attrs=attrs))
+    value = redacted_values(value)
     bodies = ((kind, getattr(value, kind)) for kind in _KINDS)
     shown: dict[str, Any] = {
         "Op": {kind: message(body) for kind, body in bodies if body is not None}

@@ -8,6 +8,7 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsupported
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
+from lamina.base.redact import redacted
 from lamina.engine.capabilities import LLB
 from lamina.llb.check import check_op
 from lamina.llb.codec import decode_op, encode_definition, encode_op
@@ -83,8 +84,10 @@ def load_graph(
         vertices.append(
             VertexSpec(
                 digest=Digest(renamed.get(digest, digest)),
-                name=dict(extra.description).get(DESCRIPTION_NAME)
-                or op_name(op, [vertices[index].name for index, _ in inputs]),
+                name=redacted(
+                    dict(extra.description).get(DESCRIPTION_NAME)
+                    or op_name(op, [vertices[index].name for index, _ in inputs])
+                ),
                 inputs=inputs,
                 data=data,
                 ignore_cache=extra.ignore_cache,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.engine.asked_op import AskedOp
 from lamina.llb.codec import decode_op
@@ -96,26 +97,6 @@ def of_platform(
         or not platforms[material.name].issuperset(every)
         or material.platform == platform
     ]
-
-
-def redacted(url: str) -> str:
-    """A URL without the name and password in it."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        if not parts.netloc or "@" not in parts.netloc:
-            return url
-        account, _, host = parts.netloc.rpartition("@")
-        name, colon, _ = account.partition(":")
-    except ValueError:  # no URL, but there may be a password in it all the same
-        scheme, slashes, rest = url.partition("://")
-        _, at, place = rest.rpartition("@")
-        return f"{scheme}{slashes}xxxxx:xxxxx@{place}" if at else url
-    masked = "xxxxx" if name else ""
-    if colon:
-        masked += ":xxxxx"
-    return parts._replace(netloc=f"{masked}@{host}").geturl()
 
 
 def _add_lent(op: ExecOp, secrets: dict[str, bool], agents: dict[str, bool]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_git_url, parse_git_url
-from lamina.engine.materials import redacted
+from lamina.base.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,17 +117,12 @@ def request_of(call: FrontendCall | None, materials: Materials) -> Request:
 
 
 def recorded(attrs: Mapping[str, str]) -> dict[str, str]:
-    """A frontend's attributes, but for those that depend on this machine alone."""
-    key = attrs.get("contextkey") or "context"
+    """A frontend's attributes, but for those that depend on this machine alone; no passwords."""
     return {
-        name: redacted(value) if name in (key, "vcs:source") or _named_context(name) else value
+        name: redacted(value)
         for name, value in attrs.items()
         if name not in _HOST_SPECIFIC and not name.startswith("attest:")
     }
-
-
-def _named_context(name: str) -> bool:
-    return name.startswith("context:")
 
 
 def _private(name: str) -> bool:
@@ -142,11 +137,12 @@ def _config_source(context: str, materials: Materials) -> ConfigSource:
             return ConfigSource(redacted(context))
         ref = f"#{url.ref}" if url.ref else ""
         folder = f"{ref or '#'}:{url.folder}" if url.folder else ref
+        remote = redacted(url.remote)
         for git in materials.git:
-            if git.url == url.remote + ref:
-                return ConfigSource(url.remote + folder, commit_digest(git.commit))
+            if git.url == remote + ref:
+                return ConfigSource(remote + folder, commit_digest(git.commit))
     for http in materials.http:
-        if http.url == context:
+        if http.url == redacted(context):
             return ConfigSource(http.url, {http.digest.algorithm: http.digest.hex})
     return ConfigSource(redacted(context))
 

@@ -7,8 +7,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
+from lamina.base.errors import Cancelled, LaminaError
 from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
+from lamina.base.redact import redacted
 from lamina.engine.graph import internal_digest
 
 if TYPE_CHECKING:
@@ -115,14 +116,14 @@ class Meter:
 @contextmanager
 def step(name: str, events: EventSink) -> Iterator[Step]:
     """Show a step for the length of the block; an error inside is shown as its own."""
+    name = redacted(name)
     digest = internal_digest(name)
     started = time.time()
     events(VertexEvent(digest, name, started=started))
     try:
         yield Step(digest, events)
     except LaminaError as error:
-        events(
-            VertexEvent(digest, name, started=started, completed=time.time(), error=error.reason)
-        )
+        told = error.message if isinstance(error, Cancelled) else error.reason
+        events(VertexEvent(digest, name, started=started, completed=time.time(), error=told))
         raise
     events(VertexEvent(digest, name, started=started, completed=time.time()))

@@ -219,7 +219,7 @@ def fetch_token(
         refusal = denied(registry.authority, f"its token service {realm.authority} refused")
         if credentials is not None:
             refusal.reason += " the login"
-            refusal.hint = f"if it is old or wrong, `docker login {registry.authority}` again"
+            refusal.hint = f"if it is old or wrong, `lamina login {registry.authority}` again"
         raise refusal
     if status != 200:
         raise Unavailable(f"the token service {realm.authority} answered {status}")
@@ -278,5 +278,5 @@ def basic(credentials: Credentials) -> str:
 def denied(domain: str, why: str) -> PermissionDenied:
     return PermissionDenied(
         f"{domain} denied access: {why}",
-        hint=f"check the name; if it is private, `docker login {domain}` first",
+        hint=f"check the name; if it is private, `lamina login {domain}` first",
     )

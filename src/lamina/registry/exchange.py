@@ -168,7 +168,7 @@ def refusal(response: Response, what: str) -> LaminaError:
         return Busy(
             f"{host} limits the rate of requests{wait}{said}",
             seconds=seconds or 0.0,
-            hint="wait, log in with `docker login`, or configure a mirror",
+            hint="wait, log in with `lamina login`, or configure a mirror",
         )
     if status == 400 and "HTTPS server" in words:
         return Unavailable(

@@ -274,7 +274,10 @@ def translate(error: Exception, url: Url) -> LaminaError:
     if isinstance(error, TimeoutError):
         return Unavailable(f"{host} does not answer", hint="check the network and the host")
     if isinstance(error, OSError):
-        return Unavailable(f"cannot talk to {host}: {error.strerror or error}")
+        return Unavailable(
+            f"cannot talk to {host}: {error.strerror or error}",
+            hint="is the registry running? check its name and port, the network and the proxy",
+        )
     if isinstance(error, _http_error()):
         text = str(error) or type(error).__name__
         return Unavailable(f"{host} broke off or does not speak HTTP: {text}")

@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from lamina.base.digest import Digest
+from lamina.base.errors import CONTEXT_CANCELLED
 from lamina.solver.contract import R
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lamina.base.errors import LaminaError
-    from lamina.base.events import Event, EventSink
+    from lamina.base.events import Event, EventSink, VertexEvent
     from lamina.solver.contract import ResultStore, VertexSpec
     from lamina.solver.node import Node
     from lamina.system.cancel import Cancellation
@@ -91,6 +92,31 @@ def hold(store: ResultStore[R], node: Node[R]) -> bool:
     return all(store.hold(result) for result in (node.results or {}).values())
 
 
+def tell_known(job: Job[R], spec: VertexSpec, inputs: Iterable[Digest]) -> None:
+    """Tell a job of a vertex that has not started."""
+    from lamina.base.events import VertexEvent
+
+    if not spec.hidden:
+        told = VertexEvent(spec.digest, spec.name, tuple(dict.fromkeys(inputs)), group=spec.group)
+        job.sink(told)
+
+
+def running_for(job: Job[R], node: Node[R]) -> VertexEvent | None:
+    """What a job has heard last of a node that runs; None if it does not, or is not shown."""
+    with node.past.lock:
+        event, alias = node.past.running, node.aliases.get(job, node)
+    if event is None or alias is None:
+        return None
+    spec = job.specs.get(alias.identity, alias.spec)
+    return None if spec.hidden else _as(event, spec, _inputs(alias))
+
+
+def tell_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
+    """Tell a job of steps that they have ended without a result, as nobody waits any more."""
+    for event in running:
+        job.sink(event._replace(completed=time.time(), error=CONTEXT_CANCELLED))
+
+
 def leave(job: Job[R], node: Node[R]) -> None:
     """The job hears of the node no more, unless it was the last one: it hears how the node ends."""
     with node.past.lock:
@@ -144,4 +170,8 @@ def _renamed(event: Event, spec: VertexSpec, inputs: tuple[Digest, ...]) -> Even
 
     if not isinstance(event, VertexEvent):
         return event._replace(vertex=spec.digest)
+    return _as(event, spec, inputs)
+
+
+def _as(event: VertexEvent, spec: VertexSpec, inputs: tuple[Digest, ...]) -> VertexEvent:
     return event._replace(digest=spec.digest, name=spec.name, inputs=inputs, group=spec.group)

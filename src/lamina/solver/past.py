@@ -58,6 +58,12 @@ class Past:
         else:
             self._warnings.append(event)
 
+    @property
+    def running(self) -> VertexEvent | None:
+        """The vertex, if it has started and not ended."""
+        state = self._state
+        return None if state is None or state.completed is not None else state
+
     def events(self) -> Iterator[Event]:
         """All in an order in which they can be shown; the vertex first, in its present state."""
         if self._state is not None:

@@ -24,7 +24,17 @@ from lamina.base.errors import (
 )
 from lamina.solver.contract import R
 from lamina.solver.failure import located, name_step, of_twin
-from lamina.solver.job import Job, NodeContext, announce, hold, join, leave
+from lamina.solver.job import (
+    Job,
+    NodeContext,
+    announce,
+    hold,
+    join,
+    leave,
+    running_for,
+    tell_cancelled,
+    tell_known,
+)
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
 from lamina.solver.twins import claim, follow, stop_following
@@ -32,7 +42,7 @@ from lamina.solver.twins import claim, follow, stop_following
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lamina.base.events import EventSink
+    from lamina.base.events import EventSink, VertexEvent
     from lamina.solver.chain import ChainRecord, KeyStructures
     from lamina.solver.contract import Graph, Op, ResultStore, VertexSpec
     from lamina.solver.job import Identity
@@ -75,8 +85,11 @@ class Scheduler(Generic[R]):
         Whoever may still solve for the job is to be stopped before, by its cancellation.
         """
         abandoned: list[Node[R]] = []
+        running: list[VertexEvent] = []
         with self._changed:
             for node in (*job.nodes.values(), *job.claims):
+                if (event := running_for(job, node)) is not None:
+                    running.append(event)
                 leave(job, node)
                 if not node.jobs:
                     abandoned.append(node)
@@ -97,6 +110,7 @@ class Scheduler(Generic[R]):
                 node.results = None
             job.nodes, job.specs = {}, {}
             job.claims.clear()
+        tell_cancelled(job, running)
 
     def solve(self, job: Job[R], graph: Graph) -> R:
         """Make the graph's target and return a handle on it, which the caller releases.
@@ -154,6 +168,7 @@ class Scheduler(Generic[R]):
                 node = known.get(identity)
                 if node is None:
                     inputs = [(nodes[index], output) for index, output in spec.inputs]
+                    tell_known(job, spec, (source.spec.digest for source, _ in inputs))
                     node = self._nodes.get(identity)
                     if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
                         node = self._nodes[identity] = self._node(job, spec, inputs)

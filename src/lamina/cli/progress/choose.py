@@ -50,8 +50,13 @@ def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Disp
 
 def _renderer(mode: str, descriptor: int, environ: Mapping[str, str]) -> Renderer:
     def out(data: bytes) -> None:
-        write_all(descriptor, data)
+        write_all(descriptor, data if shown is None else shown(data))
 
+    shown = None
+    if mode != "tty" and os.isatty(descriptor):
+        from lamina.cli.terminal import TerminalFilter
+
+        shown = TerminalFilter()
     if mode == "plain":
         from lamina.cli.progress.plain import PlainRenderer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.base.redact import redacted
 from lamina.cli.progress.text import encoded
 from lamina.cli.units import show_time
 
@@ -92,7 +93,7 @@ def _warning(event: WarningEvent) -> dict[str, Any]:
     if place is not None:
         warning["sourceInfo"] = {
             "filename": place.filename,
-            "data": _base64(encoded(place.text)),
+            "data": _base64(encoded(redacted(place.text))),
         }
         warning["range"] = [{"start": {"line": place.start}, "end": {"line": place.end}}]
     return warning

@@ -127,9 +127,14 @@ class Trace:
             vertex.changed.add(event.id)
         return vertex
 
-    def counts(self) -> tuple[int, int]:
-        """How many vertices are complete, and how many are known."""
+    def counts(self, *, ended: bool = False) -> tuple[int, int]:
+        """How many vertices are complete, and how many are known.
+
+        Once a build has `ended` well, those that it did not need are left out.
+        """
         visible = {vertex for vertex in self._by_digest.values() if not vertex.hidden}
+        if ended and not any(vertex.error for vertex in visible):
+            visible = {vertex for vertex in visible if vertex.intervals}
         return sum(vertex.completed is not None for vertex in visible), len(visible)
 
     def _vertex(self, event: VertexEvent) -> Vertex:

@@ -36,7 +36,7 @@ def align(left: str, right: str, columns: int) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that moves no cursor: control characters become spaces."""
+    """A text that moves no cursor, on one line: control characters become spaces."""
     if text.isprintable():
         return text
     return (

@@ -15,7 +15,8 @@ from lamina.cli.progress.colors import paint
 from lamina.cli.progress.plain import amount
 from lamina.cli.progress.spool import LogSpool
 from lamina.cli.progress.state import Trace
-from lamina.cli.progress.text import LogTail, align, clip, encoded, plain, width
+from lamina.cli.progress.text import LogTail, align, clip, plain, width
+from lamina.cli.terminal import TerminalFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ class TtyRenderer:
 
     def frame(self, now: float, columns: int, lines: int, *, whole: bool) -> list[str]:
         """The lines to show, coloured: all if `whole`, else what fits into the terminal."""
-        done, known = self._trace.counts()
+        done, known = self._trace.counts(ended=whole)
         started = now if self._trace.started is None else self._trace.started
         ending = " FINISHED" if whole and done == known and done else ""
         header = f"[+] Building {max(now - started, 0.0):.1f}s ({done}/{known}){ending}"
@@ -159,11 +160,12 @@ class TtyRenderer:
         self._drawn = [_visible_width(line) for line in shown]
 
     def _report(self, vertex: Vertex) -> None:
-        self._out(encoded(f"------\n > {vertex.name}:\n"))
+        self._out(f"------\n > {plain(vertex.name)}:\n".encode())
+        shown = TerminalFilter()
         last = b"\n"
         if vertex in self._spools:
             for chunk in self._spools[vertex].chunks():
-                self._out(chunk)
+                self._out(shown(chunk))
                 last = chunk
         self._out((b"" if last.endswith(b"\n") else b"\n") + b"------\n")
 

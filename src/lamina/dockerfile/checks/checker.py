@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
-from lamina.dockerfile.checks.rules import OUR_PAGES
 from lamina.dockerfile.contract import Warned
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Checker:
-    """Reports finds to `warn`, with links into `pages` (see `rules`), and remembers their rules.
+    """Reports finds to `warn`, with links to their pages, and remembers their rules.
 
     One that `within` makes shares what is remembered, so that an error in the end speaks of all.
     """
@@ -26,12 +25,10 @@ class Checker:
         self,
         options: CheckOptions,
         warn: Callable[[Warned], None],
-        pages: str = OUR_PAGES,
         violated: set[str] | None = None,
     ) -> None:
         self._options = options
         self._warn = warn
-        self._pages = pages
         self._violated: set[str] = set() if violated is None else violated
 
     def report(self, rule: Rule, place: Location | None, detail: str) -> None:
@@ -43,8 +40,7 @@ class Checker:
         elif options.skip_all or rule.name in options.skip:
             return
         self._violated.add(rule.name)
-        url = rule.page(self._pages)
-        self._warn(Warned(rule.name, rule.description, url, detail, place))
+        self._warn(Warned(rule.name, rule.description, rule.page, detail, place))
 
     def within(self, comments: Sequence[str]) -> Checker:
         """For one instruction: with what a `# check=` comment right above it says."""
@@ -63,7 +59,7 @@ class Checker:
                 # It may be an ordinary comment; BuildKit does not complain either.
                 return self
             merged = self._options.with_comment(options)
-            return Checker(merged, self._warn, self._pages, self._violated)
+            return Checker(merged, self._warn, self._violated)
         return self
 
     def finish(self) -> None:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-OUR_PAGES = "docs/reference/checks.md#{anchor}"
-"""Where the project's own documentation is about a check."""
-
-PUBLIC_PAGES = "https://docs.docker.com/go/dockerfile/rule/{slug}/"
-"""Where the public's is: for clients that know nothing of this project's files."""
+_PAGE = "https://docs.docker.com/go/dockerfile/rule/{slug}/"
 
 _WORD = r"(?<=[a-z])(?=[A-Z])|(?<=JSON)(?=A)"
 
@@ -22,11 +18,10 @@ class Rule(NamedTuple):
     experimental: bool = False
     published: bool = True
 
-    def page(self, pages: str) -> str:
-        """The page about it: `OUR_PAGES`, or "" if the `PUBLIC_PAGES` have none."""
-        if pages == PUBLIC_PAGES and not self.published:
-            return ""
-        return pages.format(anchor=self.name.lower(), slug=re.sub(_WORD, "-", self.name).lower())
+    @property
+    def page(self) -> str:
+        """The page about it that BuildKit names, "" if there is none."""
+        return _PAGE.format(slug=re.sub(_WORD, "-", self.name).lower()) if self.published else ""
 
 
 STAGE_NAME_CASING = Rule("StageNameCasing", "Stage names should be lowercase")
