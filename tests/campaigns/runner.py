@@ -104,8 +104,8 @@ def stopping_by_signals(seconds: float | None) -> Iterator[None]:
     numbers = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, _: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
+        for each in numbers:  # not SIG_IGN, which children would inherit
+            signal.signal(each, lambda *_: None)
         raise Stopped(signal.Signals(number).name)
 
     before = [signal.signal(number, stop) for number in numbers]
@@ -131,26 +131,35 @@ def run(name: str, campaign: Campaign, state: State, limits: Limits, kept: Path)
     """
     kept.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="lamina-campaign-"))
-    began, reported = time.monotonic(), time.monotonic()
-    before = state.seconds
+    began, before = time.monotonic(), state.seconds
     last = None if limits.rounds is None else state.next + limits.rounds
+
+    def play_all(play: Callable[[Round], None]) -> None:
+        numbers = iter(lambda: state.next, last) if limits.only is None else [limits.only]
+        reported = began
+        for number in numbers:
+            _play(name, play, state, number, _made(work / "round"), kept)
+            state.seconds = before + time.monotonic() - began
+            if limits.only is None:
+                state.next = number + 1
+                state.save(kept / "state.json")
+            if time.monotonic() - reported > _REPORT_EVERY:
+                reported = time.monotonic()
+                print(f"{name}: {_told(state)}", flush=True)
+
     try:
         with (
             stopping_by_signals(limits.seconds),
             campaign.open(_made(work / "shared"), state.seed) as play,
         ):
-            numbers = iter(lambda: state.next, last) if limits.only is None else [limits.only]
-            for number in numbers:
-                _play(name, play, state, number, _made(work / "round"), kept)
-                state.seconds = before + time.monotonic() - began
-                if limits.only is None:
-                    state.next = number + 1
-                    state.save(kept / "state.json")
-                if time.monotonic() - reported > _REPORT_EVERY:
-                    reported = time.monotonic()
-                    print(f"{name}: {_told(state)}", flush=True)
+            try:
+                play_all(play)
+            except Stopped as stopped:  # what the rounds share still says how it ends
+                print(f"{name}: stopped by {stopped}")
     except Stopped as stopped:
-        print(f"{name}: stopped by {stopped}")
+        print(f"{name}: stopped by {stopped} before its first round")
+    except Exception as error:
+        _find(name, state, state.next, error, work / "shared", kept)
     finally:
         clear(work)
     if limits.only is None:
@@ -174,18 +183,23 @@ def _play(
     try:
         play(now)
     except Exception as error:
-        what = str(error).strip() or type(error).__name__
-        if not isinstance(error, AssertionError):
-            what = f"{type(error).__name__}: {what}"
-        evidence = kept / "findings" / f"{state.seed}-{number}"
-        _keep(folder, evidence, traceback.format_exc())
-        state.findings.append(Finding(number, what, str(evidence)))
-        print(f"FINDING {name} --seed {state.seed} --round {number}\n{what}\n  kept: {evidence}")
-        sys.stdout.flush()
+        _find(name, state, number, error, folder, kept)
     finally:
-        state.counts["rounds"] += 1
-        state.counts.update(now.counts)
         clear(folder)
+    state.counts["rounds"] += 1
+    state.counts.update(now.counts)
+
+
+def _find(name: str, state: State, number: int, error: Exception, folder: Path, kept: Path) -> None:
+    """Note a finding, keep its folder, and tell of it."""
+    what = str(error).strip() or type(error).__name__
+    if not isinstance(error, AssertionError):
+        what = f"{type(error).__name__}: {what}"
+    evidence = kept / "findings" / f"{state.seed}-{number}"
+    _keep(folder, evidence, "".join(traceback.format_exception(error)))
+    state.findings.append(Finding(number, what, str(evidence)))
+    print(f"FINDING {name} --seed {state.seed} --round {number}\n{what}\n  kept: {evidence}")
+    sys.stdout.flush()
 
 
 def _keep(folder: Path, evidence: Path, text: str) -> None:

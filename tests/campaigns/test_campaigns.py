@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 # Few rounds, and smaller ones where a round is long.
 SHORT = {
     "cache": (cache.campaign(steps=2), 3),
-    "kill": (kill.campaign(kills=2), 2),
+    "kill": (kill.campaign(kills=1), 2),
     "pairs": (load("pairs"), 4),
     "hostile": (load("hostile"), 10),
     "growth": (growth.campaign(builds=8), 3),

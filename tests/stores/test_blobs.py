@@ -20,6 +20,8 @@ from lamina.system.cancel import Cancellation
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lamina.stores.blobs import BlobWriter
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> BlobStore:
@@ -106,6 +108,34 @@ def test_ingest_rejects_wrong_bytes(store: BlobStore) -> None:
             writer.write(b"cd")
     assert not leftovers(store)
     assert not store.has(digest_of(b"abc"))
+
+
+def test_a_wrong_part_of_an_earlier_attempt_is_asked_for_again(store: BlobStore) -> None:
+    with store.ingest(describe(b"abc")) as writer:
+        writer.write(b"x")
+    begun: list[int] = []
+
+    def bring(writer: BlobWriter) -> None:
+        begun.append(writer.offset)
+        writer.write(b"abc"[writer.offset :])
+
+    store.receive(describe(b"abc"), bring)
+    assert begun == [1, 0]
+    assert store.read(digest_of(b"abc")) == b"abc"
+    assert not leftovers(store)
+
+
+def test_wrong_bytes_are_not_asked_for_again(store: BlobStore) -> None:
+    begun: list[int] = []
+
+    def bring(writer: BlobWriter) -> None:
+        begun.append(writer.offset)
+        writer.write(b"abd")
+
+    with pytest.raises(Corrupt, match="does not match"):
+        store.receive(describe(b"abc"), bring)
+    assert begun == [0]
+    assert not leftovers(store)
 
 
 def test_sha512(store: BlobStore) -> None:

@@ -53,9 +53,12 @@ class LayerFetcher:
                 from lamina.registry.pull import fetch_blob
 
                 reference = parse_reference(origin.reference)
-                with self._blobs.ingest(blob, cancel) as writer:
-                    fetch_blob(self._registry(), reference, blob, writer, cancel, progress)
-                    writer.commit()
+                registry = self._registry()
+                self._blobs.receive(
+                    blob,
+                    lambda writer: fetch_blob(registry, reference, blob, writer, cancel, progress),
+                    cancel,
+                )
             case OriginKind.LAYOUT:
                 from lamina.sources.layout import copy_blob
 

@@ -96,9 +96,11 @@ class RegistryBlob:
             except NotFound:
                 raise missing from None
             return
-        with blobs.ingest(described, cancel) as writer:
-            fetch_blob(registry, reference, described, writer, cancel)
-            writer.commit()
+        blobs.receive(
+            described,
+            lambda writer: fetch_blob(registry, reference, described, writer, cancel),
+            cancel,
+        )
 
 
 class LentBlob:

@@ -20,7 +20,7 @@ from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, NotFound, from_os_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from lamina.base.oci import Descriptor
@@ -99,6 +99,29 @@ class BlobStore:
         """
         self._prepare()
         return BlobWriter(self, descriptor, cancel)
+
+    def receive(
+        self,
+        descriptor: Descriptor,
+        bring: Callable[[BlobWriter], None],
+        cancel: Cancellation | None = None,
+    ) -> None:
+        """Have a blob written by `bring`, from the writer's offset on, and check it.
+
+        If it goes on with what an earlier attempt left, and that was wrong, all of it is asked for
+        once more. Raises Corrupt, Cancelled, and what `bring` raises.
+        """
+        with self.ingest(descriptor, cancel) as writer:
+            try:
+                bring(writer)
+                writer.commit()
+                return
+            except Corrupt:
+                if not writer.resumed:
+                    raise
+        with self.ingest(descriptor, cancel) as writer:
+            bring(writer)
+            writer.commit()
 
     def create(self) -> BlobDraft:
         """Begin a blob whose digest comes out at the end."""
