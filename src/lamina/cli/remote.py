@@ -54,11 +54,12 @@ def open_url(url: str, lent: Lent) -> Iterator[tuple[IO[bytes], int | None]]:
     from lamina.client.providers import EmbeddedSession
     from lamina.sources.http_request import HttpRequest, answered
     from lamina.system.cancel import Cancellation
+    from lamina.system.network import SocketGuard
 
     with closing(EmbeddedSession({}, lent)) as session:
         # Signals are not taken over yet: an interrupt ends the download at once.
         unpacked = (("Accept-Encoding", "identity"),)
-        request = HttpRequest(url, session, Cancellation(), headers=unpacked)
+        request = HttpRequest(url, session, Cancellation(), guard=SocketGuard(), headers=unpacked)
         response = request.send()
     if response is None:
         raise Unavailable(f"{url}: no answer")
