@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lamina.engine.result import FrontendCall
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
+    from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
@@ -99,6 +100,11 @@ class Build:
     def trusted(self) -> AbstractSet[str]:
         """Registries that may be plain HTTP or of an unknown certificate, by domain."""
         return self.caches.trusted
+
+    @property
+    def packing(self) -> Compression | None:
+        """See `lamina.ops.resolve.Waiting`."""
+        return self._packing.compression
 
     @property
     def repositories(self) -> AbstractSet[str]:

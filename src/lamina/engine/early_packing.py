@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
 from lamina.base.events import VertexEvent
-from lamina.exporters.destination import ArchiveOutput, ImageOutput, LoadOutput
+from lamina.exporters.destination import (
+    ArchiveOutput,
+    ImageOutput,
+    LoadOutput,
+    LocalOutput,
+    TarOutput,
+)
+from lamina.layers.compression import Compression
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
 
@@ -32,7 +39,11 @@ _NICE = 10
 
 
 class EarlyPacking:
-    """Listens to a build's events on their way to `sink`; a context manager around its solving."""
+    """Listens to a build's events on their way to `sink`.
+
+    `compression` is that of the outputs, None as long as they are not known, or if files of the
+    results are wanted.
+    """
 
     def __init__(self, pool: RefPool, sink: EventSink, cancel: Cancellation) -> None:
         self._pool = pool
@@ -40,6 +51,7 @@ class EarlyPacking:
         self._cancel = Cancellation(cancel)
         self._lock = threading.Lock()
         self._form: ImageForm | None = None
+        self.compression: Compression | None = None
         self._graphs: Sequence[Graph] = ()
         self._job: Job[Ref] | None = None
         self._path: frozenset[Digest] | None = None
@@ -63,6 +75,8 @@ class EarlyPacking:
             for output in outputs
             if isinstance(output, (ImageOutput, ArchiveOutput, LoadOutput))
         ]
+        if not any(isinstance(output, LocalOutput | TarOutput) for output in outputs):
+            self.compression = forms[0].compression if forms else Compression()
         if forms:
             self._job, self._graphs = job, graphs
             self._form = forms[0]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lamina.engine.result import Solvable
+    from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
@@ -32,6 +33,9 @@ class Lender(Protocol):
 
     @property
     def pins(self) -> Pins: ...
+
+    @property
+    def packing(self) -> Compression | None: ...
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what another machine's has; from where, if any."""
@@ -72,6 +76,10 @@ class Lenders:
     @property
     def pins(self) -> Pins:
         return SharedPins(lambda: [lender.pins for lender in self._current()])
+
+    @property
+    def packing(self) -> Compression | None:
+        return next((lender.packing for lender in self._current()), None)
 
     @property
     def id(self) -> str:

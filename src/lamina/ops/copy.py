@@ -144,7 +144,11 @@ class Copier:
 
     def _put_directory(self, path: str, status: os.stat_result, destination: str) -> None:
         self._replaceable(destination, self._plan.lookup(destination), is_directory=True)
-        self._plan.put(destination, self._planned(path, status))
+        self._put(destination, self._planned(path, status))
+
+    def _put(self, destination: str, planned: PlannedFile | None) -> None:
+        if planned is not None:
+            self._plan.put(destination, planned)
 
     def _copy_children(self, top: str, destination: str) -> None:
         """Copy what is in a directory."""
@@ -184,7 +188,7 @@ class Copier:
             assert above.status is not None
             known = self._plan.lookup(above.target)
             if known is None or not known.is_directory:
-                self._plan.put(above.target, self._planned(above.path, above.status))
+                self._put(above.target, self._planned(above.path, above.status))
             else:
                 bits = stat.S_IMODE(above.status.st_mode)
                 self._plan.put(above.target, known._replace(mode=stat.S_IFDIR | bits))
@@ -201,9 +205,13 @@ class Copier:
     def _copy_entry(self, path: str, status: os.stat_result, destination: str) -> None:
         self._replaceable(destination, self._plan.lookup(destination), is_directory=False)
         planned = self._planned(path, status)
+        if planned is None:
+            return
         if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
             first = self._links.setdefault((status.st_dev, status.st_ino), destination)
-            if first != destination and first in self._plan.entries:
+            # Names of one file may be files of their own by now, in a client's folder.
+            same = self._plan.entries.get(first)
+            if first != destination and same is not None and same.digest == planned.digest:
                 planned = planned.linked(first)
         self._plan.put(destination, planned)
 
@@ -219,8 +227,10 @@ class Copier:
         else:
             raise InvalidInput(f"cannot replace to directory /{destination} with file")
 
-    def _planned(self, path: str, status: os.stat_result) -> PlannedFile:
-        planned = plan_entry(self._source, path, status)
+    def _planned(self, path: str, status: os.stat_result) -> PlannedFile | None:
+        planned = plan_entry(self._source, path, status, self._plan.reading)
+        if planned is None:
+            return None
         planned = planned._replace(mtime_ns=self._time(status))
         if self._owner is not None:
             planned = planned._replace(uid=self._owner.uid, gid=self._owner.gid)

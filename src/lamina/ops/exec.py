@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.llb.op import ExecMeta, ExecOp, LinuxResources, ProxyEnv
+    from lamina.ops.bound_folders import BoundFolders
     from lamina.ops.mounts import MountTable, Prepared
     from lamina.ops.resolve import DeviceLender
     from lamina.refs.pool import RefPool
@@ -75,6 +76,7 @@ class ExecOperation:
         self._session = session
         self._resources = resources
         self._devices = devices
+        self._read: dict[int, list[Selector]] = {}  # what is digested of inputs, by index
 
     def cache_map(self, context: OpContext) -> CacheMap:
         op = self._op
@@ -114,6 +116,9 @@ class ExecOperation:
         meta = op.meta
         assert meta is not None
         env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env(context.cancel))
+        folders = self._bound_folders(context, inputs)
+        if folders is not None:
+            inputs = folders.inputs
         committed = False
         with self._mounts.prepare(op, inputs, context.cancel) as prepared:
             try:
@@ -126,6 +131,8 @@ class ExecOperation:
                 )
                 context.cancel.check()
                 self._accept(status, prepared.rootfs)
+                if folders is not None:
+                    folders.verify()
                 committed = True
             except (CommandFailed, Unsupported) as error:
                 error.hint = self._foreign() or error.hint
@@ -198,11 +205,21 @@ class ExecOperation:
             return Dependency(selector)
         chosen = [] if "/" in paths else [Selector(p, follow_links=True) for p in outermost(paths)]
 
+        self._read[index] = chosen
+
         def digest(result: Result) -> Digest:
             assert isinstance(result, Ref)
             return digest_selection(self._pool.tree(result), chosen)
 
         return Dependency(selector, digest)
+
+    def _bound_folders(self, context: OpContext, inputs: Sequence[Ref]) -> BoundFolders | None:
+        """The inputs, if some are a client's folder that others may change meanwhile."""
+        if not any(ref.local is not None and ref.local.live for ref in inputs):
+            return None
+        from lamina.ops.bound_folders import BoundFolders
+
+        return BoundFolders(context, inputs, self._read)
 
     def _secret_env(self, cancel: Cancellation) -> tuple[str, ...]:
         entries = []

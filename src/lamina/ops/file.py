@@ -21,19 +21,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
+    from lamina.layers.compression import Compression
     from lamina.llb.op import ChownOpt, FileAction, FileOp
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext, Result
 
 
 class FileOperation:
-    """Runs a FileOp. Its sources are keyed by the content of what the actions read."""
+    """Runs a FileOp. Its sources are keyed by the content of what the actions read.
 
-    def __init__(self, op: FileOp, inputs: int, name: str, pool: RefPool) -> None:
+    `packing` tells how layers of results are to be packed, None if their files are wanted.
+    """
+
+    def __init__(
+        self,
+        op: FileOp,
+        inputs: int,
+        name: str,
+        pool: RefPool,
+        packing: Callable[[], Compression | None] = lambda: None,
+    ) -> None:
         self._op = op
         self._inputs = inputs
         self._name = name
         self._pool = pool
+        self._packing = packing
+        self._digesters: dict[int, Callable[[Result], Digest]] = {}
 
     def cache_map(self, context: OpContext) -> CacheMap:
         selectors: dict[int, list[Selector]] = {}
@@ -71,9 +84,8 @@ class FileOperation:
             else:
                 paths = [s.path.encode("utf-8", "surrogateescape") for s in chosen]
                 selector = str(digest_of(b"\0".join(sorted(paths, reverse=True))))
-                dependencies.append(
-                    Dependency(selector, self._digester(distinct_selectors(chosen)))
-                )
+                self._digesters[index] = self._digester(distinct_selectors(chosen))
+                dependencies.append(Dependency(selector, self._digesters[index]))
         document: dict[str, object] = {
             "Type": "buildkit.file.v0",
             "Actions": [b2a_base64(part, newline=False).decode() for part in parts],
@@ -85,8 +97,18 @@ class FileOperation:
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         from lamina.ops.file_actions import FileActions
+        from lamina.refs.reading import Reading
 
-        return FileActions(self._op, self._name, self._pool).run(context, inputs)
+        if any(ref.local is not None and ref.local.live for ref in inputs):
+            from lamina.ops.live_inputs import LiveInputs
+
+            return LiveInputs(context, inputs, self._digesters, self._pool).run(
+                lambda reading, refs: FileActions(self._op, self._name, self._pool, reading).run(
+                    context, refs
+                ),
+                None if context.has_users else self._packing(),
+            )
+        return FileActions(self._op, self._name, self._pool, Reading()).run(context, inputs)
 
     def _digester(self, selectors: list[Selector]) -> Callable[[Result], Digest]:
         def digest(result: Result) -> Digest:

@@ -17,6 +17,7 @@ from lamina.base.errors import (
 from lamina.llb.check import action_order
 from lamina.ops.copy import Copier, Owner
 from lamina.ops.modes import parse_mode_change
+from lamina.refs.live_tree import LiveTree
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.refs.selection import contains_wildcard, expand_wildcard
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
     from lamina.refs.pool import RefPool
+    from lamina.refs.reading import Reading
     from lamina.refs.tree import Tree
     from lamina.solver.contract import OpContext
 
@@ -35,15 +37,20 @@ _NO_ID = (1 << 32) - 1
 
 
 class FileActions:
-    """The actions of one op. `name` describes the states that come of them."""
+    """The actions of one op. `name` describes the states that come of them.
 
-    def __init__(self, op: FileOp, name: str, pool: RefPool) -> None:
+    `reading` is the attempt that files of clients' folders are read in.
+    """
+
+    def __init__(self, op: FileOp, name: str, pool: RefPool, reading: Reading) -> None:
+        self._reading = reading
         self._op = op
         self._name = name
         self._pool = pool
 
     def run(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
-        """The op's outputs. Raises InvalidInput, NotFound: they say which action it was."""
+        """The op's outputs. Raises InvalidInput, NotFound, SourceChanged: they say which action
+        it was."""
         states: dict[int, tuple[FilePlan, Ref]] = {}
         outputs: dict[int, tuple[FilePlan, Ref]] = {}
         count = len(inputs)
@@ -55,7 +62,7 @@ class FileActions:
             if state is None:
                 parent = inputs[action.input] if action.input >= 0 else Ref()
                 parent = self._pool.owned(parent, context.cancel)
-                state = (self._pool.plan(parent), parent)
+                state = (self._pool.plan(parent, self._reading), parent)
             elif action.input in shared:
                 state = (state[0].copy(), state[1])
             try:
@@ -199,14 +206,14 @@ class FileActions:
                 hint="use a number",
             )
         tree = self._pool.tree(inputs[user.by_name.input])
-        for fields in _rows(tree, database):
+        for fields in _rows(tree, database, self._reading):
             found = _number(fields, 2)
             if fields[0] == name and found is not None:
                 return found, _number(fields, 3) or 0
         return None
 
 
-def _rows(tree: Tree, database: str) -> Iterator[list[str]]:
+def _rows(tree: Tree, database: str, reading: Reading) -> Iterator[list[str]]:
     """The fields of each line of `etc/passwd` or `etc/group`; none if it is not there."""
     path = tree.resolve(f"etc/{database}")
     if tree.lstat(path) is None:
@@ -221,6 +228,8 @@ def _rows(tree: Tree, database: str) -> Iterator[list[str]]:
         ) from error
     except OSError as error:
         raise from_os_error(error, f"read /etc/{database} of the image") from error
+    if isinstance(tree, LiveTree) and not tree.unchanged(path):
+        reading.differs(tree.real(path))
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
         yield line.split(":")
 

@@ -17,6 +17,7 @@ from lamina.sources.image import ResolveMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition, LLBPlatform
     from lamina.ops.mounts import Restore
     from lamina.refs.pool import RefPool
@@ -83,6 +84,11 @@ class Waiting(Asking, DeviceLender, Protocol):
     @property
     def restore(self) -> Restore: ...
 
+    @property
+    def packing(self) -> Compression | None:
+        """How layers of results are to be packed; None if files of results are wanted."""
+        ...
+
     def solve(self, definition: Definition) -> Ref:
         """Make a definition's result for them."""
         ...
@@ -121,7 +127,7 @@ def resolve_op(spec: VertexSpec, workshop: Workshop, waiting: Waiting) -> Op[Ref
     if op.file is not None:
         from lamina.ops.file import FileOperation
 
-        return FileOperation(op.file, inputs, spec.name, pool)
+        return FileOperation(op.file, inputs, spec.name, pool, lambda: waiting.packing)
     if op.merge is not None:
         from lamina.ops.merge import MergeOperation
 

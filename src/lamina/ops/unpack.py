@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from lamina.base.errors import from_os_error
+from lamina.base.errors import InvalidInput, LaminaError, from_os_error
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import is_tar, plain
 from lamina.ops.copy import Copier
+from lamina.refs.filehash import header_hash, read_xattrs
+from lamina.refs.live_tree import LiveTree
+from lamina.refs.reading import GONE, SourceChanged
 from lamina.refs.selection import expand_wildcard
 from lamina.refs.tree import Tree
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from hashlib import _Hash
+
     from lamina.llb.op import CopyAction
     from lamina.ops.copy import Owner
     from lamina.ops.modes import ModeChange
     from lamina.refs.plan import FilePlan
     from lamina.refs.pool import RefPool
+    from lamina.refs.reading import Reading
     from lamina.solver.contract import OpContext
 
 
@@ -38,29 +48,31 @@ def unpack_archives(
     """
     pattern = action.src.strip("/")
     matches = expand_wildcard(source, pattern) if action.allow_wildcard else [(pattern, pattern)]
-    if not any(_archive(source, real) for _, real in matches):
+    if not any(_archive(source, real) is not None for _, real in matches):
         return False
     for shown, real in matches:
         path = _archive(source, real)
-        if path:
-            _unpack(path, shown, pool, plan, action, owner, context)
+        if isinstance(source, LiveTree) and not source.unchanged(source.resolve(real)):
+            plan.reading.differs(source.real(real))  # it may be no archive any more, or be one now
+        if path is not None:
+            _unpack(source, path, shown, pool, plan, action, owner, context)
             continue
         one = action._replace(src=f"/{shown}", allow_wildcard=False)
         Copier(source, plan, one, owner=owner, change=change, cancel=context.cancel).run()
     return True
 
 
-def _archive(source: Tree, real: str) -> str:
-    """The archive that a path of a tree is, or ""."""
+def _archive(source: Tree, real: str) -> str | None:
+    """The path of the archive that a path of a tree leads to; None if it is none."""
     resolved = source.resolve(real)
     status = source.lstat(resolved)
     if status is None or not stat.S_ISREG(status.st_mode):
-        return ""
-    path = source.real(resolved)
-    return path if is_tar(path) else ""
+        return None
+    return resolved if is_tar(source.real(resolved)) else None
 
 
 def _unpack(
+    source: Tree,
     path: str,
     shown: str,
     pool: RefPool,
@@ -71,7 +83,7 @@ def _unpack(
 ) -> None:
     staged = pool.snapshots.stage()
     try:
-        with open(open_regular(path), "rb") as file:
+        with _open(source, path, plan.reading) as file:
             applied = apply_layer(
                 plain(file),
                 staged.files,
@@ -104,3 +116,68 @@ def _unpack(
         cancel=context.cancel,
         implied=frozenset(applied.implied),
     ).run()
+
+
+@contextmanager
+def _open(source: Tree, path: str, reading: Reading) -> Iterator[BinaryIO]:
+    """An archive to be read in the block. One of a client's folder must have held what was
+    digested, or SourceChanged is raised unless `reading` tolerates it."""
+    real = source.real(path)
+    status = source.lstat(path)
+    if not source.live or status is None:
+        with open(open_regular(real), "rb") as file:
+            yield file
+        return
+    try:
+        raw = io.FileIO(open_regular(real), "rb")
+    except InvalidInput as error:
+        raise SourceChanged(real) from error
+    except OSError as error:
+        if error.errno in GONE:
+            raise SourceChanged(real) from error
+        raise
+    with raw:
+        owner = source.owner_of(status)
+        hashed = header_hash(status, link="", xattrs=read_xattrs(real), owner=owner)
+        with io.BufferedReader(_Hashing(raw, hashed), 1 << 18) as file:
+            try:
+                yield cast("BinaryIO", file)
+            except LaminaError as error:
+                if isinstance(source, LiveTree) and not source.unchanged(path):
+                    raise SourceChanged(real) from error
+                raise
+            while file.read(1 << 20):
+                continue
+        if f"sha256:{hashed.hexdigest()}" != source.entry_digest(path, status):
+            reading.differs(real)
+
+
+class _Hashing(io.RawIOBase):
+    """Reads a file and hashes what is read, each byte once. It may be read from its start again
+    as long as the buffer on top of it still has that."""
+
+    def __init__(self, file: io.FileIO, hashed: _Hash) -> None:
+        self._file = file
+        self._hashed = hashed
+        self._hashed_to = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        start = self._file.tell()
+        count = self._file.readinto(buffer)
+        new = start + count - self._hashed_to
+        if new > 0:
+            self._hashed.update(memoryview(buffer)[count - new : count])
+            self._hashed_to = start + count
+        return count

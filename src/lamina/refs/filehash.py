@@ -6,13 +6,13 @@ then the content. Facts from BuildKit's `cache/contenthash`.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Unavailable
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -27,7 +27,8 @@ _TYPES = {
     stat.S_IFIFO: b"6",
     stat.S_IFSOCK: b"0",
 }
-_ATTEMPTS = 5
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""For a file that was regular a moment ago. A FIFO in its place must not be waited for."""
 
 Xattrs = tuple[tuple[str, bytes], ...]
 
@@ -53,7 +54,10 @@ def read_xattrs(path: str) -> Xattrs:
 def header_hash(
     status: os.stat_result, *, link: str, xattrs: Xattrs, owner: tuple[int, int]
 ) -> _Hash:
-    """A hash that has taken in the metadata; feed it the content."""
+    """A hash that has taken in the metadata; feed it the content.
+
+    `xattrs` are sorted by name, as `read_xattrs` returns them.
+    """
     mode = stat.S_IMODE(status.st_mode)
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFLNK:
@@ -78,29 +82,29 @@ def header_hash(
     return digest
 
 
-def hash_file(path: str, status: os.stat_result, owner: tuple[int, int]) -> Digest:
+def hash_file(
+    path: str, status: os.stat_result, owner: tuple[int, int], link: str = ""
+) -> tuple[Digest, bool]:
     """The digest of a file, link, device or directory entry (without what is in it).
 
-    A regular file that changes while it is read is read again. Raises Unavailable if it never
-    rests.
+    `status` is what `lstat` said of it, `link` where a symbolic link leads. Also tells whether
+    the file was still the one that `status` is of, and did not change while it was read; else the
+    digest is of no state that the file was ever in. Raises OSError.
     """
-    kind = stat.S_IFMT(status.st_mode)
-    if kind != stat.S_IFREG:
-        link = os.readlink(path) if kind == stat.S_IFLNK else ""
-        hashed = header_hash(status, link=link, xattrs=read_xattrs(path), owner=owner)
-        return Digest("sha256:" + hashed.hexdigest())
-    for _ in range(_ATTEMPTS):
-        with open(path, "rb", buffering=0) as file:
-            before = os.fstat(file.fileno())
-            hashed = header_hash(before, link="", xattrs=read_xattrs(path), owner=owner)
-            read = 0
-            while chunk := file.read(_CHUNK):
+    hashed = header_hash(status, link=link, xattrs=read_xattrs(path), owner=owner)
+    steady = True
+    if stat.S_ISREG(status.st_mode):
+        file = os.open(path, OPEN_FLAGS)
+        try:
+            before = os.fstat(file)
+            if not stat.S_ISREG(before.st_mode):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            while chunk := os.read(file, _CHUNK):
                 hashed.update(chunk)
-                read += len(chunk)
-            after = os.fstat(file.fileno())
-        if read == before.st_size and same_file(before, after):
-            return Digest("sha256:" + hashed.hexdigest())
-    raise Unavailable(f"{path} keeps changing while it is read", hint="let its writer finish first")
+            steady = same_file(before, status) and same_file(before, os.fstat(file))
+        finally:
+            os.close(file)
+    return Digest("sha256:" + hashed.hexdigest()), steady
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:

@@ -6,16 +6,15 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.refs.packing import source_changed, verify_content
+from lamina.refs.filehash import OPEN_FLAGS
+from lamina.refs.packing import holds_planned
+from lamina.refs.reading import GONE
 from lamina.system.clone import clone_bytes
 from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.system.cancel import Cancellation
-
-
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Layout:
@@ -61,7 +60,7 @@ class Layout:
         if not self._overlay and os.path.lexists(target):
             os.unlink(target)
         if planned.hard_link:
-            os.link(self._target(planned.hard_link), target, follow_symlinks=False)
+            self._link(target, planned)
             return
         if stat.S_ISREG(planned.mode):
             self._make_file(target, planned)
@@ -76,6 +75,14 @@ class Layout:
         times = (planned.mtime_ns, planned.mtime_ns)
         os.utime(target, ns=times, follow_symlinks=False)
 
+    def _link(self, target: str, planned: PlannedFile) -> None:
+        try:
+            os.link(self._target(planned.hard_link), target, follow_symlinks=False)
+        except FileNotFoundError:
+            if not self._plan.reading.changed:
+                raise
+            # The first name has gone from the client's folder, and this one with it.
+
     def _make_file(self, target: str, planned: PlannedFile) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         writer = os.open(target, flags, 0o600)
@@ -84,21 +91,39 @@ class Layout:
                 view = memoryview(planned.data)
                 while view:
                     view = view[os.write(writer, view) :]
-            else:
-                reader = os.open(planned.source, _READ)
-                try:
-                    status = os.fstat(reader)
-                    if not stat.S_ISREG(status.st_mode):
-                        raise source_changed(planned)
-                    clone_bytes(reader, writer)
-                    if planned.digest:
-                        verify_content(planned, target, status)
-                finally:
-                    os.close(reader)
+            elif not self._copy(planned, writer, target):
+                os.unlink(target)
+                return
         finally:
             os.close(writer)
         self._dress(target, planned)
         os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
+
+    def _copy(self, planned: PlannedFile, writer: int, target: str) -> bool:
+        """Copy a file's content. Whether there was any: a client's folder may have changed.
+
+        Raises SourceChanged where the plan does not tolerate that.
+        """
+        try:
+            reader = os.open(planned.source, OPEN_FLAGS)
+        except OSError as error:
+            if not planned.digest or error.errno not in GONE:
+                raise
+            self._plan.reading.differs(planned.source)
+            return False
+        try:
+            status = os.fstat(reader)
+            if planned.digest and not stat.S_ISREG(status.st_mode):
+                self._plan.reading.differs(planned.source)
+                return False
+            clone_bytes(reader, writer)
+            if planned.digest and not holds_planned(planned, target, status):
+                self._plan.reading.differs(planned.source)
+                # A folder above may be a link by now, which must not lead out of the context.
+                return os.readlink(f"/proc/self/fd/{reader}") == planned.source
+        finally:
+            os.close(reader)
+        return True
 
     def _dress(self, target: str, planned: PlannedFile) -> None:
         os.chown(target, planned.uid, planned.gid, follow_symlinks=False)

@@ -7,13 +7,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import Unavailable, from_os_error
+from lamina.base.errors import from_os_error
 from lamina.base.oci import Descriptor
 from lamina.layers.decompression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
-from lamina.refs.filehash import header_hash, read_xattrs
+from lamina.refs.filehash import OPEN_FLAGS, header_hash
+from lamina.refs.reading import GONE, SourceChanged
 from lamina.stores.layers import Layer, dated_recipe
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def pack_plan(
     plan: FilePlan, blobs: BlobStore, compression: Compression, cancel: Cancellation
 ) -> Layer:
-    """Pack a plan straight from its sources. Raises Unavailable if one of them has changed."""
+    """Pack a plan straight from its sources. Raises SourceChanged if one of them has changed."""
     return _pack(plan_members(plan), blobs, compression, cancel)
 
 
@@ -141,7 +142,7 @@ def _member(path: str, planned: PlannedFile) -> Member:
         if planned.data is not None:
             return entry, planned.data
         if planned.digest:
-            return entry, PromisedContent(planned)
+            return entry, LiveContent(planned)
         return entry, FileContent(planned.source)
     if stat.S_ISCHR(planned.mode) or stat.S_ISBLK(planned.mode):
         return (
@@ -151,8 +152,9 @@ def _member(path: str, planned: PlannedFile) -> Member:
     return entry, None
 
 
-class PromisedContent:
-    """A file of a folder that others may change: read again, it must be what the key says."""
+class LiveContent:
+    """A file of a client's folder: what is read of it must have the digest that it was planned
+    with, or SourceChanged is raised."""
 
     __slots__ = ("_planned",)
 
@@ -160,29 +162,30 @@ class PromisedContent:
         self._planned = planned
 
     def open(self) -> int:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(self._planned.source, flags)
+        try:
+            fd = os.open(self._planned.source, OPEN_FLAGS)
+        except OSError as error:
+            if error.errno in GONE:
+                raise SourceChanged(self._planned.source) from error
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise SourceChanged(self._planned.source)
+        return fd
 
     def begin(self, status: os.stat_result) -> _Hash:
-        return header_hash(status, link="", xattrs=read_xattrs(self._planned.source), owner=(0, 0))
+        return header_hash(status, link="", xattrs=self._planned.xattrs, owner=(0, 0))
 
     def check(self, hashed: _Hash | None) -> None:
         if hashed is None or f"sha256:{hashed.hexdigest()}" != self._planned.digest:
-            raise source_changed(self._planned)
+            raise SourceChanged(self._planned.source)
 
 
-def verify_content(planned: PlannedFile, copy: str, status: os.stat_result) -> None:
-    """Raise Unavailable if a copy does not hold what its source's cache key was made from."""
-    hashed = header_hash(status, link="", xattrs=read_xattrs(planned.source), owner=(0, 0))
+def holds_planned(planned: PlannedFile, copy: str, status: os.stat_result) -> bool:
+    """Whether a copy of a file of a client's folder, whose status was `status`, has the digest
+    that the file was planned with."""
+    hashed = header_hash(status, link="", xattrs=planned.xattrs, owner=(0, 0))
     with open(copy, "rb", buffering=0) as file:
         while chunk := file.read(1 << 20):
             hashed.update(chunk)
-    if f"sha256:{hashed.hexdigest()}" != planned.digest:
-        raise source_changed(planned)
-
-
-def source_changed(planned: PlannedFile) -> Unavailable:
-    """The error of a source that is not what its plan was made from."""
-    return Unavailable(
-        f"{planned.source} changed while the build was reading it", hint="build again"
-    )
+    return f"sha256:{hashed.hexdigest()}" == planned.digest

@@ -10,6 +10,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.refs.reading import Reading
 
 if TYPE_CHECKING:
     import os
@@ -24,8 +25,8 @@ _MAX_LINKS = 255
 class PlannedFile(NamedTuple):
     """One entry to be. `mode` includes the type bits, as in `st_mode`.
 
-    A regular file's content is `data`, or is read from `source`, a real path; `digest`, if set,
-    is the file digest that a cache key was made from and that the content must still have.
+    A regular file's content is `data`, or is read from `source`, a real path; `digest` is set if
+    that is in a client's folder: the file digest that a cache key was made from.
     `hard_link` is the plan's path of the entry that this one is another name of.
     """
 
@@ -56,17 +57,19 @@ class FilePlan:
 
     `entries` holds what is added or replaced, parents before children; `removed` what is hidden
     of the base; `opaque` the new directories that hide a base directory of the same name.
+    `reading` is the attempt that files of clients' folders are read in.
     """
 
-    def __init__(self, base: Tree | None) -> None:
+    def __init__(self, base: Tree | None, reading: Reading | None = None) -> None:
         self.base = base
+        self.reading = reading or Reading()
         self.entries: dict[str, PlannedFile] = {}
         self.removed: set[str] = set()
         self.opaque: set[str] = set()
 
     def copy(self) -> FilePlan:
         """The same changes so far, to go on with apart."""
-        plan = FilePlan(self.base)
+        plan = FilePlan(self.base, self.reading)
         plan.entries = dict(self.entries)
         plan.removed = set(self.removed)
         plan.opaque = set(self.opaque)
@@ -242,28 +245,39 @@ class FilePlan:
             names.difference_update([name for name in names if name.startswith(prefix)])
 
 
-def plan_entry(tree: Tree, path: str, status: os.stat_result) -> PlannedFile:
-    """An entry just like the one that a tree has at `path`.
+def plan_entry(
+    tree: Tree, path: str, status: os.stat_result, reading: Reading
+) -> PlannedFile | None:
+    """An entry just like the one that a tree has at `path`; None if it has just gone.
 
-    Files of a folder that others may change meanwhile carry the digest they have now.
+    Of a client's folder, regular files carry the digest that a cache key was made from; anything
+    else is compared with that now. Raises SourceChanged unless `reading` tolerates it.
     """
-    import os
-
-    from lamina.refs.filehash import read_xattrs
+    from lamina.refs.filehash import header_hash, read_xattrs
 
     real = tree.real(path)
-    uid, gid = tree.owner_of(status)
-    planned = PlannedFile(status.st_mode, uid, gid, status.st_mtime_ns, xattrs=read_xattrs(real))
+    owner = tree.owner_of(status)
+    xattrs = read_xattrs(real)
+    planned = PlannedFile(status.st_mode, *owner, status.st_mtime_ns, xattrs=xattrs)
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFREG:
-        digest = tree.entry_digest(path, status) if tree.owner is not None else ""
+        digest = tree.entry_digest(path, status) if tree.live else ""
         return planned._replace(size=status.st_size, source=real, digest=digest)
+    link = ""
     if kind == stat.S_IFLNK:
-        return planned._replace(link=os.readlink(real))
+        found = tree.readlink(path)
+        if found is None:
+            reading.differs(real)
+            return None
+        link = found
+    if tree.live and path:
+        header = header_hash(status, link=link, xattrs=xattrs, owner=owner)
+        if f"sha256:{header.hexdigest()}" != tree.entry_digest(path, status):
+            reading.differs(real)
     if kind == stat.S_IFSOCK and tree.owner is not None:
         # BuildKit's client sends a socket as an empty file.
         return planned._replace(mode=stat.S_IFREG | stat.S_IMODE(status.st_mode), data=b"")
-    return planned._replace(rdev=status.st_rdev)
+    return planned._replace(link=link, rdev=status.st_rdev)
 
 
 def _from_status(status: os.stat_result) -> PlannedFile:

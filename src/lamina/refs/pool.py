@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from lamina.base.errors import Internal, NotFound, Unavailable
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
     from lamina.layers.compression import Compression
     from lamina.refs.plan import FilePlan
+    from lamina.refs.reading import Reading
     from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.origins import LayerOrigins
@@ -117,11 +116,11 @@ class RefPool:
         for view in views:
             self._snapshotter.drop(view.root)
 
-    def plan(self, ref: Ref) -> FilePlan:
+    def plan(self, ref: Ref, reading: Reading | None = None) -> FilePlan:
         """An empty plan of changes on top of a ref."""
         from lamina.refs.plan import FilePlan
 
-        return FilePlan(None if ref.snapshot is None else self.tree(ref))
+        return FilePlan(None if ref.snapshot is None else self.tree(ref), reading)
 
     def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
         """Make a plan a state. It is laid out or packed when somebody needs that.
@@ -165,27 +164,10 @@ class RefPool:
         Args:
             path: what of it alone is wanted, in the folders that it is in; no link leads there.
         """
-        from lamina.refs.plan import FilePlan, plan_entry
+        from lamina.refs.folder_copy import copy_folder
 
-        tree = ref.local
-        assert tree is not None
-        plan = FilePlan(None)
-        links: dict[tuple[int, int], str] = {}
-        parts = path.split("/") if path else []
-        above = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-        found = ((name, status) for name in above if (status := tree.lstat(name)) is not None)
-        for name, status in chain(found, self._below(tree, path)):
-            planned = plan_entry(tree, name, status)
-            first = name
-            if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
-                first = links.setdefault((status.st_dev, status.st_ino), name)
-            plan.entries[name] = planned if first == name else planned.linked(first)
-        return self.commit_plan(plan, Ref(), f"local source for {tree.name}")
-
-    @staticmethod
-    def _below(tree: Tree, path: str) -> Iterable[tuple[str, os.stat_result]]:
-        status = tree.lstat(path)
-        return tree.walk(path) if status is not None and stat.S_ISDIR(status.st_mode) else ()
+        assert ref.local is not None
+        return copy_folder(self, ref.local, path, cancel or Cancellation())
 
     def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
         """The same as a state of this store, to build on."""
@@ -317,6 +299,22 @@ class RefPool:
                     partial(self._pack_one, state, Compression(), cancel, False),
                     cancel,
                 )
+
+    def pack_plan(self, ref: Ref, compression: Compression, cancel: Cancellation) -> None:
+        """Pack a state that is a plan; from then on its layer is all there is of it.
+
+        Raises SourceChanged.
+        """
+        assert ref.snapshot is not None
+        state = self.snapshots.get(ref.snapshot)
+        try:
+            self._layers.run(
+                (state.id, compression.recipe, False),
+                partial(self._pack_one, state, compression, cancel, False),
+                cancel,
+            )
+        finally:
+            self.planned(state.id)
 
     def _packed_layer(self, state: Snapshot, compression: Compression, force: bool) -> Layer | None:
         for layer in self.layers.of(state.id):

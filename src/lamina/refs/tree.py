@@ -29,6 +29,7 @@ class Tree:
             to keep what the file system says.
         cache: where digests are remembered between runs.
         name: what the client calls the folder, "" if it is none of a client's.
+        live: others may change the files meanwhile: whoever reads them works on a `LiveTree`.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Tree:
         owner: tuple[int, int] | None = None,
         cache: StatCache | None = None,
         name: str = "",
+        live: bool = False,
     ) -> None:
+        self.live = live
         self.root = root
         self.name = name
         self.owner = owner
@@ -63,10 +66,18 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         if path and self._excluded is not None:
-            absent, below = self._excluded(path, stat.S_ISDIR(status.st_mode))
-            if absent and (below or not stat.S_ISDIR(status.st_mode)):
+            is_directory = stat.S_ISDIR(status.st_mode)
+            absent, below = self._excluded(path, is_directory)
+            if absent and (below or not is_directory or not self._keeps(path)):
                 return None
         return status
+
+    def readlink(self, path: str) -> str | None:
+        """Where the symbolic link at a path leads; None if none is there."""
+        try:
+            return os.readlink(self.real(path))
+        except OSError:
+            return None
 
     def owner_of(self, status: os.stat_result) -> tuple[int, int]:
         return self.owner or (status.st_uid, status.st_gid)
@@ -89,9 +100,8 @@ class Tree:
             if not todo and not follow_last:
                 break
             here = "/".join(done)
-            try:
-                target = os.readlink(self.real(here))
-            except OSError:
+            target = self.readlink(here)
+            if target is None:
                 continue
             links += 1
             if links > _MAX_LINKS:
@@ -109,7 +119,10 @@ class Tree:
         prefix = f"{path}/" if path else ""
         with os.scandir(self.real(path)) as entries:
             for entry in entries:
-                status = entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # it went meanwhile, which can only be in a client's folder
                 if excluded is not None:
                     is_directory = stat.S_ISDIR(status.st_mode)
                     absent, below = excluded(prefix + entry.name, is_directory)
@@ -160,8 +173,11 @@ class Tree:
         known = self._cache.get(path, status)
         if known is not None:
             return Digest(known)
-        digest = hash_file(self.real(path), status, self.owner_of(status))
-        self._cache.put(path, status, digest)
+        link = self.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
+        real = self.real(path)
+        digest, steady = hash_file(real, status, self.owner_of(status), link or "")
+        if steady:
+            self._cache.put(path, status, digest)
         return digest
 
     def digest(self, path: str, status: os.stat_result) -> Digest:

@@ -84,7 +84,7 @@ class _Chain:
     def _add(self, node: Node[Any], output: int) -> tuple[int, ...]:
         """The records that stand for an output: none, or one for each of its names."""
         mapped = node.cache_map
-        if mapped is None or mapped.ephemeral or not node.keyed:
+        if mapped is None or mapped.ephemeral or not node.keyed or node.outdated:
             return ()
         contents = self._content_records(node)
         inputs: list[tuple[ChainLink, ...]] = []

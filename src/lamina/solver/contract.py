@@ -64,7 +64,20 @@ class OpContext(Protocol):
     def digest(self) -> Digest:
         """The vertex that events belong to."""
 
+    @property
+    def has_users(self) -> bool:
+        """Whether other ops of the graph work on the results."""
+        ...
+
     def emit(self, event: Event) -> None: ...
+
+    def revise(self, index: int, content: Digest | None) -> None:
+        """Tell that an input was read as something else than `Dependency.content` found.
+
+        `content` is the digest of what was read, None if it is not known. The results are then
+        remembered under the key that belongs to it, or (None) not at all.
+        """
+        ...
 
 
 class Op(Protocol[R]):

@@ -6,13 +6,15 @@ has no location: that is looked up in the build that the error is raised to (`lo
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import FailedStep
+from lamina.base.errors import FailedStep, LaminaError
 
 if TYPE_CHECKING:
-    from lamina.base.errors import LaminaError
-    from lamina.solver.contract import Graph, R, VertexSpec
+    from collections.abc import Iterator
+
+    from lamina.solver.contract import Graph, R, Result, VertexSpec
     from lamina.solver.job import Job
     from lamina.solver.node import Node
 
@@ -53,6 +55,17 @@ def _origin(node: Node[R], error: LaminaError) -> Node[R]:
         if below is None:
             return node
         node = below
+
+
+@contextmanager
+def of_content(result: Result, spec: VertexSpec, index: int) -> Iterator[None]:
+    """Say of errors in the block that they are of digesting an input of a step, for its key."""
+    try:
+        yield
+    except LaminaError as error:
+        error.during = f"failed to compute cache key: failed to calculate checksum of ref {result}"
+        error.step = FailedStep(str(spec.digest), content=index)
+        raise
 
 
 def of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:

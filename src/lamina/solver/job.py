@@ -50,10 +50,11 @@ class Job(Generic[R]):
 class NodeContext(Generic[R]):
     """The OpContext of one node: events go to every job that holds the node."""
 
-    __slots__ = ("_node",)
+    __slots__ = ("_node", "revisions")
 
     def __init__(self, node: Node[R]) -> None:
         self._node = node
+        self.revisions: dict[int, Digest | None] = {}  # see OpContext.revise
 
     @property
     def cancel(self) -> Cancellation:
@@ -62,6 +63,13 @@ class NodeContext(Generic[R]):
     @property
     def digest(self) -> Digest:
         return self._node.spec.digest
+
+    @property
+    def has_users(self) -> bool:
+        return bool(self._node.users)
+
+    def revise(self, index: int, content: Digest | None) -> None:
+        self.revisions[index] = content
 
     def emit(self, event: Event) -> None:
         node = self._node

@@ -15,11 +15,13 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Generic
 
+from lamina.base.errors import InvalidInput
 from lamina.solver.contract import R
 from lamina.solver.past import Past
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from lamina.base.digest import Digest
     from lamina.base.errors import LaminaError
     from lamina.solver.contract import CacheMap, Op, ResultStore, VertexSpec
     from lamina.solver.job import Identity, Job
@@ -58,6 +60,7 @@ class Node(Generic[R]):
         "error",
         "followers",
         "found_in",
+        "input_keys",
         "inputs",
         "jobs",
         "keys",
@@ -90,6 +93,7 @@ class Node(Generic[R]):
         self.found_in: ResultStore[R] | None = None  # where, if it is cached
         self.cache_map: CacheMap | None = None
         self.keys: tuple[CacheKey, ...] = ()
+        self.input_keys: tuple[Digest, ...] = ()  # what its keys were made of
         self.novel = False  # no store has ever heard of its key
         self.results: dict[int, R] | None = None  # by output; of a cached one, those wanted
         self.error: LaminaError | None = None
@@ -120,6 +124,12 @@ class Node(Generic[R]):
         """Whether it cannot be finished once an input has failed."""
         return not self.settled and not (self.phase is Phase.KEYED and self.cached)
 
+    def result(self, output: int) -> R:
+        """One output, when it is done. Raises InvalidInput if the op has no such output."""
+        if self.results is None or output not in self.results:
+            raise InvalidInput(f"{self.spec.name} has no output {output}")
+        return self.results[output]
+
     def want(self, output: int) -> None:
         """Have one more output looked up and loaded; it may have been settled without."""
         self.outputs |= {output}
@@ -140,6 +150,11 @@ class Node(Generic[R]):
     def key(self) -> CacheKey:
         """The key that users chain on. Only when `keyed`."""
         return self.keys[0]
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an input has got another key since its own keys were made (`revision`)."""
+        return self.input_keys != tuple(source.key.id for source, _ in self.inputs)
 
     @property
     def forms(self) -> list[CacheKey]:

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, cast
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import (
     Cancelled,
-    FailedStep,
     Internal,
-    InvalidInput,
     LaminaError,
     from_os_error,
 )
 from lamina.solver.contract import R
-from lamina.solver.failure import located, name_step, of_twin
+from lamina.solver.failure import located, name_step, of_content, of_twin
 from lamina.solver.job import (
     Job,
     NodeContext,
@@ -37,10 +35,11 @@ from lamina.solver.job import (
 )
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
-from lamina.solver.twins import claim, follow, stop_following
+from lamina.solver.revision import revised_keys
+from lamina.solver.twins import follow, share, stop_following
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lamina.base.events import EventSink, VertexEvent
     from lamina.solver.chain import ChainRecord, KeyStructures
@@ -135,7 +134,7 @@ class Scheduler(Generic[R]):
             if target.results is None:
                 assert target.error is not None
                 raise located(target.error, target, job, graph)
-            return cast("R", _result(target, output).clone())
+            return cast("R", target.result(output).clone())
 
     def chain(
         self, job: Job[R], graphs: Sequence[Graph], store: KeyStructures
@@ -173,25 +172,12 @@ class Scheduler(Generic[R]):
                     if node is None or node.phase is Phase.FAILED or node.cancel.cancelled:
                         node = self._nodes[identity] = self._node(job, spec, inputs)
                     else:
-                        self._share(job, node)
+                        share(job, node)
                     known[identity] = node
                 nodes.append(node)
         finally:
             job.nodes = known
         return nodes
-
-    @staticmethod
-    def _share(job: Job[R], node: Node[R]) -> None:
-        """Let a job have a node that others have already."""
-        if job in node.jobs:  # by a claim
-            leave(job, node)
-            job.claims.remove(node)
-        join(job, node, node)
-        if node.keyed:
-            for form in node.forms:
-                job.store.note(form)
-        if node.leader is not None:
-            claim(job, node)
 
     def _node(self, job: Job[R], spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> Node[R]:
         node = Node(spec, inputs)
@@ -241,7 +227,11 @@ class Scheduler(Generic[R]):
                 elif node.leader is not None:
                     self._await_leader(node, node.leader)
                 elif self._demand(node, range(len(node.inputs))):
-                    self._make(node)
+                    if node.outdated:
+                        node.phase = Phase.FAST
+                        self._due.append(node)
+                    else:
+                        self._make(node)
 
     def _make(self, node: Node[R]) -> None:
         """Run a node, unless one that makes the same runs: then follow that."""
@@ -253,7 +243,10 @@ class Scheduler(Generic[R]):
         self._start(node, self._execute)
 
     def _await_leader(self, node: Node[R], leader: Node[R]) -> None:
-        if leader.phase is Phase.DONE:
+        if leader.key.id != node.key.id:  # it made something else, see `revision`
+            stop_following(node)
+            self._due.append(node)
+        elif leader.phase is Phase.DONE:
             self._start(node, self._take_over)
         elif leader.phase is Phase.FAILED:
             assert leader.error is not None
@@ -381,6 +374,7 @@ class Scheduler(Generic[R]):
                 node.inputs, node.cache_map.dependencies, strict=True
             )
         ]
+        node.input_keys = tuple(part.key for part in parts)
         ephemeral = node.cache_map.ephemeral or any(s.key.ephemeral for s, _ in node.inputs)
         fast = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
         found = self._hit(node, fast)
@@ -392,6 +386,8 @@ class Scheduler(Generic[R]):
 
     def _look_up_content(self, node: Node[R]) -> Phase:
         assert node.cache_map is not None
+        if node.outdated:
+            return Phase.FAST
         store = self._stores(node)[0]
         results = self._results(node, node.content_inputs)
         if results is None:
@@ -405,7 +401,8 @@ class Scheduler(Generic[R]):
                 ephemeral = ephemeral or source.key.ephemeral
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
-                content = make_key(self._digest(dependency.content, results[index], node, index))
+                with of_content(results[index], node.spec, index):
+                    content = make_key(dependency.content(results[index]))
                 self._note(node, [content])
                 parts.append(content_input(content, dependency.selector))
         slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
@@ -417,17 +414,6 @@ class Scheduler(Generic[R]):
             store.link(node.keys)
             return Phase.KEYED
         return self._missed(node)
-
-    @staticmethod
-    def _digest(digest: Callable[[R], Digest], result: R, node: Node[R], index: int) -> Digest:
-        try:
-            return digest(result)
-        except LaminaError as error:
-            error.during = (
-                f"failed to compute cache key: failed to calculate checksum of ref {result}"
-            )
-            error.step = FailedStep(str(node.spec.digest), content=index)
-            raise
 
     def _missed(self, node: Node[R]) -> Phase:
         """Nothing is remembered. A step that was told to ignore the cache gets a key of its own.
@@ -470,7 +456,7 @@ class Scheduler(Generic[R]):
             inputs = {index: node.inputs[index] for index in indexes}
             if not all(source.phase is Phase.DONE for source, _ in inputs.values()):
                 return None
-            return {index: _result(source, output) for index, (source, output) in inputs.items()}
+            return {index: source.result(output) for index, (source, output) in inputs.items()}
 
     def _stores(self, node: Node[R]) -> list[ResultStore[R]]:
         stores = [job.store for job in node.jobs]
@@ -520,15 +506,21 @@ class Scheduler(Generic[R]):
         if inputs is None:
             return Phase.KEYED
         announce(node, completed=False)
-        results = tuple(node.op.execute(NodeContext(node), list(inputs.values())))
+        context = NodeContext(node)
+        results = tuple(node.op.execute(context, list(inputs.values())))
+        if context.revisions:
+            self._revise(node, context.revisions)
         node.results = dict(enumerate(results))
         self._stores(node)[0].save(node.keys, results)
         announce(node, completed=True)
         return Phase.DONE
 
-
-def _result(node: Node[R], output: int) -> R:
-    """One output of a node that is done. Raises InvalidInput if the op has no such output."""
-    if node.results is None or output not in node.results:
-        raise InvalidInput(f"{node.spec.name} has no output {output}")
-    return node.results[output]
+    def _revise(self, node: Node[R], revisions: Mapping[int, Digest | None]) -> None:
+        """Give a node the keys of what its op read, which is not what it was keyed by."""
+        keys, contents = revised_keys(node, revisions)
+        if keys[-1].id in [key.id for key in node.keys]:
+            return  # it is what it was keyed by after all
+        with self._changed:
+            self._made(node)
+            node.keys = keys
+        self._note(node, (*contents, *node.forms))

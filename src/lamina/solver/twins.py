@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.solver.job import join
+from lamina.solver.job import join, leave
 
 if TYPE_CHECKING:
     from lamina.solver.contract import R
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from lamina.solver.node import Node
 
 # All are called with the scheduler's lock held.
+
+
+def share(job: Job[R], node: Node[R]) -> None:
+    """Let a job have a node that others have already."""
+    if job in node.jobs:  # by a claim
+        leave(job, node)
+        job.claims.remove(node)
+    join(job, node, node)
+    if node.keyed:
+        for form in node.forms:
+            job.store.note(form)
+    if node.leader is not None:
+        claim(job, node)
 
 
 def follow(node: Node[R], leader: Node[R]) -> None:

@@ -18,7 +18,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.events import StatusEvent
 from lamina.refs.ref import Ref
-from lamina.refs.stat_cache import StatCache
+from lamina.refs.stat_cache import StatCache, tells_of_changes
 from lamina.refs.tree import Tree
 from lamina.session.contract import FolderRequest
 from lamina.solver.contract import CacheMap
@@ -59,11 +59,18 @@ class LocalSource:
         if self._wanted.listing is not None and not lent.filtered:
             raise Unsupported("only a daemon makes a list of a folder (local.metadatatransfer)")
         name = sha256(os.fsencode(path)).hexdigest()[:24]
-        cache = StatCache(os.path.join(self._caches, name))
+        kept = os.path.join(self._caches, name) if tells_of_changes(path) else ""
+        cache = StatCache(kept, os.stat(path).st_dev)
         excluded = None if lent.filtered else _excluded(self._wanted, path)
-        return Ref(
-            local=Tree(path, excluded=excluded, owner=lent.owner, cache=cache, name=self._name)
+        tree = Tree(
+            path,
+            excluded=excluded,
+            owner=lent.owner,
+            cache=cache,
+            name=self._name,
+            live=not lent.filtered,  # what is filtered is a copy, which nobody else changes
         )
+        return Ref(local=tree)
 
 
 def folder_request(attrs: Mapping[str, str]) -> FolderRequest:

@@ -1,0 +1,88 @@
+"""File ops that read a client's folder, which others may change meanwhile.
+
+What is copied of it is made files, or a layer, at once, so that results are known to hold what
+their cache key says before they are remembered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.events import WarningEvent
+from lamina.refs.live_tree import LiveTree
+from lamina.refs.reading import Reading, SourceChanged
+from lamina.refs.ref import Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lamina.base.digest import Digest
+    from lamina.layers.compression import Compression
+    from lamina.refs.pool import RefPool
+    from lamina.solver.contract import OpContext, Result
+
+NOT_REMEMBERED = "The build context changed while this step read it: its result is not cached"
+
+
+class LiveInputs:
+    """The inputs of one run of an op; `digesters` are those of its dependencies, by index."""
+
+    def __init__(
+        self,
+        context: OpContext,
+        inputs: Sequence[Ref],
+        digesters: Mapping[int, Callable[[Result], Digest]],
+        pool: RefPool,
+    ) -> None:
+        self._context = context
+        self._inputs = inputs
+        self._digesters = digesters
+        self._pool = pool
+
+    def run(
+        self,
+        make: Callable[[Reading, Sequence[Ref]], Sequence[Ref]],
+        compression: Compression | None,
+    ) -> Sequence[Ref]:
+        """What `make` makes of the inputs as they are now, as files or packed.
+
+        The context hears of the digests of what was read. If a folder changes in the course of
+        this, it is done again; and if it changes even then, of that there is none.
+        """
+        try:
+            return self._attempt(make, Reading(), compression)
+        except SourceChanged:
+            return self._attempt(make, Reading(tolerant=True), None)
+
+    def _attempt(
+        self,
+        make: Callable[[Reading, Sequence[Ref]], Sequence[Ref]],
+        reading: Reading,
+        compression: Compression | None,
+    ) -> Sequence[Ref]:
+        inputs = [
+            Ref(local=LiveTree(ref.local)) if ref.local is not None and ref.local.live else ref
+            for ref in self._inputs
+        ]
+        results = make(reading, inputs)
+        self._materialise(results, compression)
+        for index, ref in enumerate(inputs):
+            digest = self._digesters.get(index)
+            if digest is not None and ref.local is not None and ref.local.live:
+                self._context.revise(index, None if reading.changed else digest(ref))
+        if reading.changed:
+            self._context.emit(WarningEvent(self._context.digest, NOT_REMEMBERED))
+        return results
+
+    def _materialise(self, results: Sequence[Ref], compression: Compression | None) -> None:
+        cancel = self._context.cancel
+        for ref in results:
+            if ref.snapshot is None:
+                continue
+            try:
+                if compression is None:
+                    self._pool.lay_out(ref.snapshot, cancel)
+                else:
+                    self._pool.pack_plan(ref, compression, cancel)
+            finally:
+                self._pool.planned(ref.snapshot)

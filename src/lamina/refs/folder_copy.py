@@ -1,0 +1,79 @@
+"""A client's folder, or a part of it, as a state of the store."""
+
+from __future__ import annotations
+
+import stat
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from lamina.refs.live_tree import LiveTree
+from lamina.refs.plan import FilePlan, plan_entry
+from lamina.refs.reading import Reading, SourceChanged
+from lamina.refs.ref import Ref
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from lamina.refs.pool import RefPool
+    from lamina.refs.tree import Tree
+    from lamina.system.cancel import Cancellation
+
+
+def copy_folder(pool: RefPool, folder: Tree, path: str, cancel: Cancellation) -> Ref:
+    """A state with what is at `path` of a client's folder, in the folders that it is in.
+
+    If the client changes the folder meanwhile, the state has what it holds by then.
+    """
+    if not folder.live:
+        return _commit(pool, _plan(folder, path, Reading()), folder)
+    view = folder if isinstance(folder, LiveTree) else LiveTree(folder)
+    try:
+        return _laid_out(pool, _plan(view, path, Reading()), folder, cancel)
+    except SourceChanged:
+        plan = _plan(LiveTree(folder), path, Reading(tolerant=True))
+        return _laid_out(pool, plan, folder, cancel)
+
+
+def _commit(pool: RefPool, plan: FilePlan, folder: Tree) -> Ref:
+    return pool.commit_plan(plan, Ref(), f"local source for {folder.name}")
+
+
+def _laid_out(pool: RefPool, plan: FilePlan, folder: Tree, cancel: Cancellation) -> Ref:
+    copy = _commit(pool, plan, folder)
+    assert copy.snapshot is not None
+    try:
+        pool.lay_out(copy.snapshot, cancel)
+    finally:
+        pool.planned(copy.snapshot)
+    return copy
+
+
+def _plan(tree: Tree, path: str, reading: Reading) -> FilePlan:
+    plan = FilePlan(None, reading)
+    links: dict[tuple[int, int], str] = {}
+    for name, status in chain(_above(tree, path), _below(tree, path)):
+        planned = plan_entry(tree, name, status, reading)
+        if planned is None:
+            continue
+        if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+            first = links.setdefault((status.st_dev, status.st_ino), name)
+            # Names of one file may be files of their own by now.
+            if first != name and plan.entries[first].digest == planned.digest:
+                planned = planned.linked(first)
+        plan.entries[name] = planned
+    return plan
+
+
+def _above(tree: Tree, path: str) -> Iterator[tuple[str, os.stat_result]]:
+    parts = path.split("/") if path else []
+    for depth in range(len(parts)):
+        name = "/".join(parts[: depth + 1])
+        status = tree.lstat(name)
+        if status is not None:
+            yield name, status
+
+
+def _below(tree: Tree, path: str) -> Iterator[tuple[str, os.stat_result]]:
+    status = tree.lstat(path)
+    return tree.walk(path) if status is not None and stat.S_ISDIR(status.st_mode) else iter(())
