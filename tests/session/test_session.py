@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import socket
+import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -20,13 +23,14 @@ from lamina.session.contract import FolderRequest, LentFolder
 from lamina.session.lent import answer_health, lend, lend_logins
 from lamina.session.mirrors import Mirrors
 from lamina.session.opening import open_session
+from lamina.session.sender import opener_of, send
 from lamina.session.table import SessionTable
+from lamina.session.walk import walk
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from lamina.wire.contract import Channel, Handler, ServerCall
 
@@ -407,3 +411,68 @@ def test_extended_attributes_that_come_and_go(daemon: Daemon, tmp_path: Path) ->
     assert fetched("one") == ["user.one"]
     os.removexattr(probe, "user.one")
     assert fetched("gone") == []
+
+
+TIME = 1_716_541_677_582_709_305
+
+
+def _alike(path: Path, content: bytes) -> None:
+    """Change a file in place: its name, inode, size and time stay."""
+    if path.exists():
+        with open(path, "r+b") as file, mmap.mmap(file.fileno(), len(content)) as mapped:
+            mapped[:] = content
+    else:
+        path.write_bytes(content)
+    os.utime(path, ns=(TIME, TIME))
+
+
+@pytest.mark.parametrize("place", ["", "/dev/shm"])
+def test_files_that_are_alike_in_every_status(daemon: Daemon, tmp_path: Path, place: str) -> None:
+    """Also where the file system does not tell of changes: a tmpfs."""
+    with tempfile.TemporaryDirectory(dir=place or tmp_path) as root:
+        for number, content in enumerate((b"one", b"two", b"one", b"two")):
+            folder = Path(root) / "context"
+            folder.mkdir(exist_ok=True)
+            _alike(folder / "f", content)
+            with opened(daemon, Client(context=folder), str(number)) as session:
+                lent = session.folder("context", FolderRequest(), Cancellation())
+                assert (Path(lent.path) / "f").read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["", "/dev/shm"])
+def test_what_has_not_changed_is_not_sent_again(daemon: Daemon, tmp_path: Path, place: str) -> None:
+    with tempfile.TemporaryDirectory(dir=place or tmp_path) as root:
+        (Path(root) / "f").write_bytes(bytes(1 << 20))
+        (Path(root) / "whole second").write_bytes(bytes(1 << 20))
+        os.utime(Path(root) / "whole second", (5, 5))
+        time.sleep(0.06)  # what was changed just now could change again unnoticed
+        sent = []
+        for number in range(2):
+            with opened(daemon, Client(context=Path(root)), str(number)) as session:
+                told: list[int] = []
+                session.folder("context", FolderRequest(), Cancellation(), told.append)
+                sent.append(told[-1])
+    assert sent[0] > 2 << 20
+    assert sent[1] < 1000
+
+
+def test_folders_of_clients_that_tell_only_their_session_s_name(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    found = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "context"
+        folder.mkdir(parents=True)
+        _alike(folder / "f", name.encode())
+        # As clients of BuildKit do, which have no validators.
+        handlers: dict[str, Handler] = {
+            filesync.DIFF_COPY: lambda call, folder=folder: send(
+                call, walk(str(folder)), opener_of(str(folder))
+            ),
+            **answer_health(),
+        }
+        with open_session(daemon.channel, handlers, name, name=name):
+            session = daemon.table.get(name, Cancellation())
+            lent = session.folder("context", FolderRequest(), Cancellation())
+            found.append((Path(lent.path) / "f").read_text())
+    assert found == ["one", "two"]

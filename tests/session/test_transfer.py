@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -505,3 +506,25 @@ def test_garbage_never_hangs_a_receiver(connect: Connect, packets: list[bytes]) 
                 receive(call, target)
         except (Corrupt, StatusError, Unavailable):
             return
+
+
+def test_content_that_is_not_of_the_digest_it_was_told_of(
+    connect: Connect, folders: tuple[Path, Path]
+) -> None:
+    """The file changed after it was told of: what came is not known by that digest."""
+    digests = [f"sha256:{hashlib.sha256(text).hexdigest()}" for text in (b"one", b"two")]
+
+    def handler(call: ServerCall) -> None:
+        for name, digest in zip("ab", digests, strict=True):
+            call.send(encode_stat(Stat(name, 0o644, size=3, mod_time=5, validator=digest)))
+        call.send(encode_last_stat())
+        for number in range(2):
+            call.send(encode_data(number, b"two"))
+            call.send(encode_data(number, b""))
+        while (message := call.receive()) is not None:
+            if decode_packet(message).type == PacketType.FIN:
+                call.send(encode_fin())
+
+    with connect({METHOD: handler}).open(METHOD) as call:
+        received = receive(call, str(folders[1]))
+    assert received.validators == {"b": digests[1]}

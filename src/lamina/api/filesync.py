@@ -24,6 +24,7 @@ KEY_INCLUDE_PATTERNS = "include-patterns"
 KEY_EXCLUDE_PATTERNS = "exclude-patterns"
 KEY_FOLLOW_PATHS = "followpaths"
 KEY_DIR_NAME = "dir-name"
+KEY_VALIDATORS = "lamina-validators"
 KEY_EXPORTER_META_PREFIX = "exporter-md-"
 KEY_EXPORTER_ID = "buildkit-attachable-exporter-id"
 KEY_EXPORTER_MULTI_PLATFORM = "buildkit-exporter-multi-platform"
@@ -34,6 +35,10 @@ class Stat(NamedTuple):
 
     `mode` is Go's (`filemode.py`); `mod_time` in nanoseconds since 1970; `linkname` a symbolic
     link's target, or for another file the path of the earlier file it is a hard link to.
+
+    `validator` is lamina's own, sent to those that ask for it (`KEY_VALIDATORS`): a text that is
+    another one whenever the content of a regular file is. If it begins with `sha256:`, it is the
+    digest of the content.
     """
 
     path: str = ""
@@ -46,6 +51,7 @@ class Stat(NamedTuple):
     devmajor: int = 0
     devminor: int = 0
     xattrs: tuple[tuple[str, bytes], ...] = ()
+    validator: str = ""
 
 
 class PacketType(IntEnum):
@@ -78,6 +84,7 @@ SCHEMA: Schema = {
         integer(8, "devmajor"),
         integer(9, "devminor"),
         mapping(10, "xattrs", Kind.BYTES),
+        string(15, "validator"),
     ),
     Packet: (integer(1, "type"), one(2, "stat", Stat), integer(3, "id"), data(4, "data")),
 }
@@ -153,7 +160,7 @@ def decode_packet(message: bytes) -> Packet:
 
 def stat_bytes(stat: Stat) -> bytes:
     """The message alone, not in a packet."""
-    path, mode, uid, gid, size, mod_time, linkname, devmajor, devminor, xattrs = stat
+    path, mode, uid, gid, size, mod_time, linkname, devmajor, devminor, xattrs, validator = stat
     out = bytearray()
     if path:
         encoded = path.encode("utf-8", "surrogateescape")
@@ -182,17 +189,22 @@ def stat_bytes(stat: Stat) -> bytes:
         out += encoded
     if devmajor or devminor or xattrs:
         out += encode(Stat(devmajor=devmajor, devminor=devminor, xattrs=xattrs), SCHEMA)
+    if validator:
+        encoded = validator.encode()
+        out += b"\x7a"
+        out += _varint(len(encoded))
+        out += encoded
     return bytes(out)
 
 
 def _decode_stat(message: bytes, start: int, end: int) -> Stat:
-    path = linkname = ""
+    path = linkname = validator = ""
     mode = uid = gid = size = mod_time = 0
     at = start
     while at < end:
         tag = message[at]
         at += 1
-        if tag == 0x0A or tag == 0x3A:
+        if tag == 0x0A or tag == 0x3A or tag == 0x7A:
             length = message[at]
             at += 1
             if length >= 0x80:
@@ -203,8 +215,10 @@ def _decode_stat(message: bytes, start: int, end: int) -> Stat:
             at += length
             if tag == 0x0A:
                 path = text
-            else:
+            elif tag == 0x3A:
                 linkname = text
+            else:
+                validator = text
         elif tag in _NUMBERS:
             value = shift = 0
             while True:
@@ -231,7 +245,7 @@ def _decode_stat(message: bytes, start: int, end: int) -> Stat:
             return slow
     if at != end:
         raise Corrupt("malformed stat: truncated")
-    return Stat(path, mode, uid, gid, size, mod_time, linkname)
+    return Stat(path, mode, uid, gid, size, mod_time, linkname, validator=validator)
 
 
 _NUMBERS = frozenset((0x10, 0x18, 0x20, 0x28, 0x30))

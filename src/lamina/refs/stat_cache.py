@@ -4,7 +4,7 @@ A remembered digest serves only if device, inode, size, mode, mtime *and* ctime 
 ctime cannot be set by a user, so a file edited and then back-dated is noticed. A file whose
 times lie within the clock's grain of the scan could change again unnoticed, and is not
 remembered (BuildKit issue 4950 tells what trusting size and mtime does). Nothing is remembered on
-file systems whose ctime does not tell of every change (`tells_of_changes`).
+file systems whose ctime does not tell of every change (`lamina.system.changes`).
 """
 
 from __future__ import annotations
@@ -14,35 +14,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from lamina.system.changes import at_rest
+
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
 
 Key = tuple[int, int, int, int, int, int]
 
 _VERSION = 1
-# tmpfs keeps the ctime of files that are written through a shared mapping. Over a network (nfs,
-# cifs, 9p, virtiofs), through fuse and in an overlay, times come from elsewhere, late or never.
-_TELLING = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs"))
-_GRAIN = 50_000_000  # ns; ext4 and xfs stamp with the timer tick, at most 10 ms
-_COARSE_GRAIN = 2_100_000_000  # for file systems that keep whole seconds
-
-
-def tells_of_changes(path: str) -> bool:
-    """Whether the file system that a folder is on changes the ctime with each change."""
-    try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            with open(f"/proc/self/fdinfo/{fd}", "rb") as info:
-                mount = next(line.split()[1] for line in info if line.startswith(b"mnt_id:"))
-        finally:
-            os.close(fd)
-        with open("/proc/self/mountinfo", "rb") as mounts:
-            for line in mounts:
-                if line.startswith(mount + b" "):
-                    return line.partition(b" - ")[2].split(b" ", 1)[0] in _TELLING
-    except (OSError, StopIteration):
-        pass
-    return False
 
 
 class StatCache:
@@ -76,11 +55,7 @@ class StatCache:
         return None
 
     def put(self, name: str, status: os.stat_result, digest: Digest) -> None:
-        if self._device not in (None, status.st_dev):
-            return
-        newest = max(status.st_mtime_ns, status.st_ctime_ns)
-        grain = _GRAIN if status.st_ctime_ns % 1_000_000_000 else _COARSE_GRAIN
-        if newest + grain > self._began:
+        if self._device not in (None, status.st_dev) or not at_rest(status, self._began):
             return
         key = (
             status.st_dev,

@@ -363,7 +363,7 @@ class BorrowedSession:
             key[0],
             wanted,
             self._mirrors,
-            self.identity.shared_key,
+            self.identity,
             cancel,
             owner=self._owner,
             progress=progress,

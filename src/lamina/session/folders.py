@@ -17,6 +17,7 @@ from lamina.session.receiver import Policy, receive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lamina.session.borrowed import Identity
     from lamina.session.contract import FolderRequest
     from lamina.session.mirrors import Mirror, Mirrors
     from lamina.system.cancel import Cancellation
@@ -36,7 +37,7 @@ def fetch_folder(
     name: str,
     wanted: FolderRequest,
     mirrors: Mirrors,
-    shared_key: str,
+    client: Identity,
     cancel: Cancellation,
     *,
     owner: tuple[int, int] | None = None,
@@ -45,27 +46,38 @@ def fetch_folder(
     """Bring a mirror up to date and claim it, for the caller to release.
 
     Args:
-        shared_key: the client's; the request's own is added to it.
+        client: whose folder it is, as far as the client says. The request's own key is added.
         owner: whom all files are given to, None for whom the client says.
 
     Raises NotFound (the client lends no such folder), Unavailable, Corrupt, Cancelled.
     """
-    key = MirrorKey(f"{shared_key}:{wanted.shared_key}", name, filters_of(wanted))
+    # Clients that say no key of their own may say at least the name of their folder.
+    whose = client.shared_key or f"name={client.name}"
+    key = MirrorKey(f"{whose}:{wanted.shared_key}", name, filters_of(wanted))
     mirror = mirrors.claim(key)
     try:
         policy = Policy(trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain)
         mirror.change()
         metadata = _metadata(name, wanted)
+        if wanted.listing is None:
+            metadata = (*metadata, (filesync.KEY_VALIDATORS, "1"))
         listing = None if wanted.listing is None else Listing(wanted.listing)
         with (
             asking(f"transfer the folder {name}", cancel),
             channel.open(filesync.DIFF_COPY, metadata, cancel) as call,
         ):
-            received = receive(call, mirror.tree, policy, listing=listing, progress=progress)
+            received = receive(
+                call,
+                mirror.tree,
+                policy,
+                listing=listing,
+                known=mirror.validators,
+                progress=progress,
+            )
             call.finish_sending()
             while call.receive() is not None:  # the status comes after it
                 continue
-        mirror.record(received.size, plain=received.plain)
+        mirror.record(received.size, received.validators, plain=received.plain)
     except BaseException:
         mirror.release()
         raise

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _USABLE = 0o700
-_SECOND = 1_000_000_000
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -54,14 +53,10 @@ class Landing:
         self._beneath.remove(path)
 
     def is_current(self, stat: Stat, existing: os.stat_result) -> bool:
-        """Whether a regular file is there already. Its extended attributes are put right.
-
-        A time of whole seconds has been set by a tool (an archive's, a checkout's), to the same
-        for whatever the file holds, and tells nothing (BuildKit issue 4950).
-        """
+        """Whether a regular file is there already, by its metadata. Its extended attributes are
+        put right."""
         if (
-            stat.mod_time % _SECOND == 0
-            or existing.st_size != stat.size
+            existing.st_size != stat.size
             or existing.st_mtime_ns != stat.mod_time
             or existing.st_mode != filemode.to_unix(stat.mode)
             or existing.st_uid != stat.uid

@@ -15,6 +15,7 @@ from lamina.base.errors import LaminaError, NotFound
 from lamina.session.contract import FolderRequest
 from lamina.session.selection import Selection
 from lamina.session.sender import opener_of, send
+from lamina.session.validators import Validators
 from lamina.session.walk import walk
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -104,7 +105,8 @@ class _Lent:
             decoded_values(call.metadata, filesync.KEY_FOLLOW_PATHS),
             root=root,
         )
-        send(call, walk(root, selection, folder.owner), opener_of(root))
+        validators = Validators(root) if first(call.metadata, filesync.KEY_VALIDATORS) else None
+        send(call, walk(root, selection, folder.owner, validators), opener_of(root))
 
     def get_secret(self, call: ServerCall) -> None:
         request = request_of(call, secrets.GetSecretRequest, secrets.SCHEMA)

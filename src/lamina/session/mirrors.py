@@ -2,6 +2,8 @@
 
     <root>/<id>/tree/   the copy
     <root>/<id>/info    what it is a copy of, and how it was used, as JSON
+    <root>/<id>/validators   what the client said of each file that is as it was sent, as `marshal`
+                             has it: nobody else can write there; missing while files are changed
     <root>/<id>/lock    locked by whoever uses it
 
 A mirror has one user at a time, which may be another process. One from before the machine's last
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import marshal
 import os
 import secrets
 import time
@@ -22,10 +25,11 @@ from lamina.base.errors import from_os_error
 from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ABANDONED = 3600.0  # seconds
 _MODE = 0o755  # of the root of a folder, of which no client tells
+_VALIDATORS = "validators"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -60,6 +64,7 @@ class Mirror:
         self._folder = folder
         self._lock = lock
         self._info = info
+        self.validators: dict[str, str] = {}
 
     @property
     def tree(self) -> str:
@@ -72,13 +77,18 @@ class Mirror:
         return bool(self._info.get("plain", False))
 
     def change(self) -> None:
-        """Its files are about to be changed; until `record`, nothing is known of them."""
+        """Its files are about to be changed; until `record`, nothing is known of them.
+
+        `validators` are those of before.
+        """
+        self.validators = _take_validators(self._folder)
         if self.plain:
             self._info["plain"] = False
             _write_info(self._folder, self._info)
 
-    def record(self, size: int, *, plain: bool) -> None:
+    def record(self, size: int, validators: Mapping[str, str], *, plain: bool) -> None:
         """It has been brought up to date, and holds `size` bytes; `plain` as above."""
+        _write_validators(self._folder, validators)
         self._info["size"] = size
         self._info["plain"] = plain
         self._info["used"] = time.time()
@@ -200,6 +210,7 @@ class Mirrors:
         return Mirror(folder, lock, info)
 
     def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
+        _take_validators(os.path.dirname(mirror.tree))
         discard_tree(mirror.tree)
         _make_tree(mirror.tree)
         info = {**info, "boot": _boot(), "size": 0}
@@ -248,6 +259,33 @@ def _write_info(folder: str, info: dict[str, Any]) -> None:
         with open(fresh, "w", encoding="utf-8") as file:
             json.dump(info, file)
         os.rename(fresh, path)
+    except OSError as error:
+        raise from_os_error(error, "record the copy of the client's folder") from error
+
+
+def _take_validators(folder: str) -> dict[str, str]:
+    """Read them, and take them away."""
+    path = os.path.join(folder, _VALIDATORS)
+    try:
+        with open(path, "rb") as file:
+            found = marshal.loads(file.read())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, EOFError):
+        found = {}
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return found if isinstance(found, dict) else {}
+
+
+def _write_validators(folder: str, validators: Mapping[str, str]) -> None:
+    if not validators:
+        return
+    path = os.path.join(folder, _VALIDATORS)
+    try:
+        with open(f"{path}.new", "wb") as file:
+            marshal.dump(dict(validators), file)
+        os.rename(f"{path}.new", path)
     except OSError as error:
         raise from_os_error(error, "record the copy of the client's folder") from error
 

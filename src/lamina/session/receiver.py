@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.api import filemode
@@ -24,11 +26,12 @@ from lamina.api.filesync import (
 )
 from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
 from lamina.session.landing import Landing, write_all
+from lamina.session.validators import DIGEST
 from lamina.session.writers import Writers
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lamina.api.filesync import Packet
     from lamina.session.listing import Listing
@@ -38,6 +41,8 @@ _OUTSTANDING = 512
 """How many files are asked for at a time: few enough that asking never waits, and the sender
 never has to read a flood; enough for a slow line."""
 _HELD = 64 << 10
+_SECOND = 1_000_000_000
+_NONE: MappingProxyType[str, str] = MappingProxyType({})
 _PATH_MAX = 4096
 _OPEN_FILES = 64
 
@@ -64,13 +69,14 @@ MIRROR = Policy()
 
 class Received(NamedTuple):
     """What a transfer did: files told of, files fetched, bytes fetched, bytes in all files;
-    whether none was told to have extended attributes."""
+    whether none was told to have extended attributes; the validators of what is there now."""
 
     files: int
     fetched: int
     transferred: int
     size: int
     plain: bool
+    validators: Mapping[str, str]
 
 
 def receive(
@@ -79,12 +85,14 @@ def receive(
     policy: Policy = MIRROR,
     *,
     listing: Listing | None = None,
+    known: Mapping[str, str] = _NONE,
     progress: Callable[[int], None] | None = None,
 ) -> Received:
     """Make the folder `root`, which exists, what the other side tells of.
 
     Args:
         listing: says which files are wanted, and becomes one itself.
+        known: the validators of what is there, by path.
         progress: called with the bytes received so far, of stats too.
 
     Raises StatusError if the call ends before, Corrupt for what breaks the protocol, Unavailable
@@ -95,7 +103,7 @@ def receive(
             Landing(root, policy.owner, plain=policy.plain) as landing,
             Writers(root, policy.owner) as writers,
         ):
-            return _Receiving(call, landing, writers, policy, listing, progress).run()
+            return _Receiving(call, landing, writers, policy, listing, known, progress).run()
     except StatusError:
         raise
     except OSError as error:
@@ -118,6 +126,7 @@ class _Receiving:
         writers: Writers,
         policy: Policy,
         listing: Listing | None,
+        known: Mapping[str, str],
         progress: Callable[[int], None] | None,
     ) -> None:
         self._call = call
@@ -125,6 +134,8 @@ class _Receiving:
         self._writers = writers
         self._policy = policy
         self._listing = listing
+        self._known = known
+        self._validators: dict[str, str] = {}
         self._progress = progress
         self._order = _Order(landing, delete=policy.delete)
         self._pending: deque[tuple[int, Stat]] = deque()
@@ -148,7 +159,14 @@ class _Receiving:
         self._call.send(encode_fin())
         while (packet := self._next()).type != PacketType.FIN:
             self._take(packet)
-        return Received(self._told, self._fetched, self._transferred, self._size, self._plain)
+        return Received(
+            self._told,
+            self._fetched,
+            self._transferred,
+            self._size,
+            self._plain,
+            self._validators,
+        )
 
     def _next(self) -> Packet:
         message = self._call.receive()
@@ -204,13 +222,26 @@ class _Receiving:
         else:
             self._sources.add(stat.path)
             self._size += stat.size
+            if stat.validator:
+                self._validators[stat.path] = stat.validator
             if not (
                 existing is not None
                 and self._policy.trust_metadata
+                and self._is_same(stat)
                 and self._landing.is_current(stat, existing)
             ):
                 self._pending.append((number, stat))
                 self._ask()
+
+    def _is_same(self, stat: Stat) -> bool:
+        """Whether the content that is there can be that of a file, as far as the sender tells.
+
+        Without a validator, a time of whole seconds has been set by a tool (an archive's, a
+        checkout's), to the same for whatever the file holds, and tells nothing.
+        """
+        if stat.validator:
+            return self._known.get(stat.path) == stat.validator
+        return stat.mod_time % _SECOND != 0
 
     def _ask(self) -> None:
         while self._pending and len(self._coming) < _OUTSTANDING:
@@ -229,6 +260,8 @@ class _Receiving:
             return
         del self._coming[number]
         self._open.pop(incoming, None)
+        if not incoming.is_as_told():
+            del self._validators[incoming.stat.path]
         if incoming.is_begun:
             incoming.commit()
         else:
@@ -259,7 +292,7 @@ class _Receiving:
 class _Incoming:
     """A file whose content is on its way. A small one is held until it is whole."""
 
-    __slots__ = ("_fd", "_landing", "_name", "held", "stat")
+    __slots__ = ("_fd", "_hashed", "_landing", "_name", "held", "stat")
 
     def __init__(self, landing: Landing, stat: Stat) -> None:
         self._landing = landing
@@ -267,6 +300,7 @@ class _Incoming:
         self.held = b""
         self._fd = -1
         self._name = ""
+        self._hashed = sha256() if stat.validator.startswith(DIGEST) else None
 
     @property
     def is_begun(self) -> bool:
@@ -277,7 +311,17 @@ class _Incoming:
     def is_open(self) -> bool:
         return self._fd >= 0
 
+    def is_as_told(self) -> bool:
+        """Whether the content, now that it is whole, is that of the digest that was told of.
+
+        The file may have changed in between.
+        """
+        digest = "" if self._hashed is None else DIGEST + self._hashed.hexdigest()
+        return not digest or digest == self.stat.validator
+
     def write(self, data: bytes) -> None:
+        if self._hashed is not None:
+            self._hashed.update(data)
         if not self._name:
             if not self.held and len(data) <= _HELD:
                 self.held = data

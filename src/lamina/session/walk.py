@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.session.selection import Selection
+    from lamina.session.validators import Validators
 
 _APPLE = "com.apple."
 Owner = tuple[int, int]
 
 
 def walk(
-    root: str, selection: Selection | None = None, owner: Owner | None = None
+    root: str,
+    selection: Selection | None = None,
+    owner: Owner | None = None,
+    validators: Validators | None = None,
 ) -> Iterator[Stat]:
     """The stats of what is below `root` and selected, with folders that lead there.
 
@@ -30,6 +34,7 @@ def walk(
 
     Args:
         owner: (uid, gid) to tell of every file; None tells the real ones.
+        validators: makes them for regular files; None: they have none.
 
     Raises LaminaError where something that is wanted cannot be read.
     """
@@ -50,7 +55,10 @@ def walk(
         if not taken and not below:
             continue
         try:
-            found = stat_of(entry.path, path, entry.stat(follow_symlinks=False), owner)
+            status = entry.stat(follow_symlinks=False)
+            found = stat_of(entry.path, path, status, owner)
+            if validators is not None and taken:
+                found = found._replace(validator=validators.of(entry.path, status))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -64,12 +72,10 @@ def walk(
         for _, folder in leading:
             yield folder
         leading.clear()
-        if not is_directory and not found.mode & filemode.SYMLINK:
-            status = entry.stat(follow_symlinks=False)
-            if status.st_nlink > 1:
-                first = links.setdefault((status.st_dev, status.st_ino), path)
-                if first != path:
-                    found = found._replace(linkname=first)
+        if not is_directory and not found.mode & filemode.SYMLINK and status.st_nlink > 1:
+            first = links.setdefault((status.st_dev, status.st_ino), path)
+            if first != path:
+                found = found._replace(linkname=first)
         yield found
 
 

@@ -18,10 +18,11 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.events import StatusEvent
 from lamina.refs.ref import Ref
-from lamina.refs.stat_cache import StatCache, tells_of_changes
+from lamina.refs.stat_cache import StatCache
 from lamina.refs.tree import Tree
 from lamina.session.contract import FolderRequest
 from lamina.solver.contract import CacheMap
+from lamina.system.changes import tells_of_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
