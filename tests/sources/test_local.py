@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from lamina.base.errors import NotFound
+from lamina.refs.live_tree import LiveTree
 from lamina.refs.ref import Ref
+from lamina.refs.selection import Selector, digest_selection
 from lamina.session.contract import FolderRequest, LentFolder
 from lamina.sources.local import LocalSource
 from lamina.system.cancel import Cancellation
@@ -78,3 +81,26 @@ def test_the_patterns_of_an_op(
     assert fetched.local is not None
     found = [path for path, _ in fetched.local.walk("")]
     assert found == expected
+
+
+def test_a_folder_of_which_everything_is_ignored_is_not_there(tmp_path: Path) -> None:
+    """An exception that nothing matches does not make its folder a part of the context."""
+    for name in ("folder1/file1", "folder2/file", "empty/in/x"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty/in/x").unlink()
+    patterns = json.dumps(["**", "!folder1/file", "!folder2/file"])
+    source = LocalSource(
+        "context",
+        {"local.excludepatterns": patterns},
+        Client(LentFolder(str(tmp_path))),
+        str(tmp_path / "caches"),
+    )
+    ref = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]  # no more is asked of it
+    assert ref.local is not None
+    for tree in (ref.local, LiveTree(ref.local)):
+        assert [path for path, _ in tree.walk("")] == ["folder2", "folder2/file"]
+        for path in ("folder1", "empty", "folder1/file1"):
+            assert tree.lstat(path) is None
+            with pytest.raises(NotFound):
+                digest_selection(tree, [Selector(f"/{path}")])
