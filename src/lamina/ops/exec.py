@@ -107,7 +107,8 @@ class ExecOperation:
             **({"OSFeatures": list(here.os_features)} if here.os_features else {}),
         }
         digest = digest_of(encode(document))
-        return CacheMap(digest, tuple(self._dependency(i) for i in range(self._inputs)))
+        dependencies = tuple(self._dependency(i) for i in range(self._inputs))
+        return CacheMap(digest, dependencies, unexported=_named_caches(op.mounts))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         from lamina.runtime.contract import Process
@@ -276,6 +277,15 @@ def _keyed_mount(mount: Mount) -> Mount:
         if not named_so or cache.sharing is not CacheSharing.SHARED:
             cache = CacheOpt()
     return mount._replace(cache=cache, selector="")
+
+
+def _named_caches(mounts: Sequence[Mount]) -> str:
+    """Which cache mounts have an id that is not their path: BuildKit's keys leave most out."""
+    return "\n".join(
+        f"{quote(mount.dest)} {quote(mount.cache.id)}"
+        for mount in mounts
+        if mount.cache is not None and mount.cache.id not in ("", mount.dest)
+    )
 
 
 def _by_content(mount: Mount, path: str) -> bool:

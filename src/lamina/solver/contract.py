@@ -45,13 +45,15 @@ class CacheMap(NamedTuple):
     """How an op is keyed: its own part, and one dependency per input.
 
     `ephemeral` when the digest means nothing to another build. `aliases` are further digests that
-    an op without inputs is known by, in caches of machines that knew it otherwise.
+    an op without inputs is known by, in caches of machines that knew it otherwise. `unexported`
+    tells results apart in this store, although BuildKit's cache format has no place for it.
     """
 
     digest: Digest
     dependencies: tuple[Dependency, ...] = ()
     ephemeral: bool = False
     aliases: tuple[Digest, ...] = ()
+    unexported: str = ""
 
 
 class OpContext(Protocol):

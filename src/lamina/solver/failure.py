@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import FailedStep, LaminaError
+from lamina.solver.node import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,3 +75,19 @@ def of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaE
     if twin.step is not None and twin.step.digest == leader.digest:
         twin.step = twin.step._replace(digest=str(spec.digest), data=spec.data)
     return twin
+
+
+def fail(node: Node[R], error: LaminaError | None) -> None:
+    """Fail a node, and all users that need it. One that is busy fails when that is over.
+
+    Called with the scheduler's lock held.
+    """
+    stack = [node]
+    while stack:
+        failed = stack.pop()
+        if not failed.needs_inputs:
+            continue
+        failed.error = failed.error or error
+        if not failed.busy:
+            failed.phase = Phase.FAILED
+            stack.extend(failed.users)

@@ -25,7 +25,7 @@ class KeyInput(NamedTuple):
 
 
 class CacheKey(NamedTuple):
-    """`id` is the SHA-256 of digest and inputs as canonical text.
+    """`id` is the SHA-256 of digest and inputs as canonical text, and of what is not exported.
 
     An `ephemeral` key holds for this build alone (it names a directory, not what is in it), so
     nothing is stored or looked up under it.
@@ -42,11 +42,20 @@ CONTENT_OUTPUT = -1
 
 
 def make_key(
-    digest: Digest, inputs: Sequence[KeyInput] = (), *, ephemeral: bool = False
+    digest: Digest,
+    inputs: Sequence[KeyInput] = (),
+    *,
+    ephemeral: bool = False,
+    unexported: str = "",
 ) -> CacheKey:
-    """Build a key from an op's digest and its inputs' parts, in order."""
+    """Build a key from an op's digest and its inputs' parts, in order.
+
+    `unexported` is a part of the id alone: see `lamina.solver.contract.CacheMap`.
+    """
     text = "\n".join([digest, *(f"{i.output} {i.key} {i.selector}" for i in inputs)])
-    key_id = Digest("sha256:" + sha256(text.encode()).hexdigest())
+    if unexported:
+        text = f"{text}\n\n{unexported}"
+    key_id = Digest("sha256:" + sha256(text.encode("utf-8", "surrogateescape")).hexdigest())
     return CacheKey(key_id, digest, tuple(inputs), ephemeral)
 
 

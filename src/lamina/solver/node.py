@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Generic
 
 from lamina.base.errors import InvalidInput
 from lamina.solver.contract import R
+from lamina.solver.key import make_key
 from lamina.solver.past import Past
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.base.digest import Digest
     from lamina.base.errors import LaminaError
     from lamina.solver.contract import CacheMap, Op, ResultStore, VertexSpec
     from lamina.solver.job import Identity, Job
-    from lamina.solver.key import CacheKey
+    from lamina.solver.key import CacheKey, KeyInput
 
 
 class Phase(Enum):
@@ -145,6 +148,12 @@ class Node(Generic[R]):
     def lacking(self) -> frozenset[int]:
         """The wanted outputs whose results are not there."""
         return self.sought - (self.results or {}).keys()
+
+    def make_key(self, parts: Sequence[KeyInput], *, ephemeral: bool) -> CacheKey:
+        """The key that these parts of its inputs make. Only when it is mapped."""
+        mapped = self.cache_map
+        assert mapped is not None
+        return make_key(mapped.digest, parts, ephemeral=ephemeral, unexported=mapped.unexported)
 
     @property
     def key(self) -> CacheKey:

@@ -28,7 +28,6 @@ def revised_keys(
 
     If one of the contents is not known, the key is ephemeral: nobody can ask for it again.
     """
-    assert node.cache_map is not None
     by_content = next(
         (key for key in node.keys if any(part.output == CONTENT_OUTPUT for part in key.inputs)),
         None,
@@ -41,7 +40,7 @@ def revised_keys(
         assert digest is not None
         contents.append(make_key(digest))
         parts[index] = content_input(contents[-1], parts[index].selector)
-    key = make_key(node.cache_map.digest, parts, ephemeral=by_content.ephemeral)
+    key = node.make_key(parts, ephemeral=by_content.ephemeral)
     if node.spec.ignore_cache:  # it has a key of its own, which the others lead to
         return (node.keys[0], key), tuple(contents)
     return (key,), tuple(contents)

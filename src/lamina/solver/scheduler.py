@@ -21,7 +21,7 @@ from lamina.base.errors import (
     from_os_error,
 )
 from lamina.solver.contract import R
-from lamina.solver.failure import located, name_step, of_content, of_twin
+from lamina.solver.failure import fail, located, name_step, of_content, of_twin
 from lamina.solver.job import (
     Job,
     NodeContext,
@@ -250,7 +250,7 @@ class Scheduler(Generic[R]):
             self._start(node, self._take_over)
         elif leader.phase is Phase.FAILED:
             assert leader.error is not None
-            self._fail(node, of_twin(leader.error, leader.spec, node.spec))
+            fail(node, of_twin(leader.error, leader.spec, node.spec))
 
     def _expect_miss(self, node: Node[R]) -> None:
         """Make ahead of time what a node will digest, if its key cannot be known yet.
@@ -275,24 +275,12 @@ class Scheduler(Generic[R]):
                 continue
             ready = False
             if source.phase is Phase.FAILED:  # it failed when nobody else needed it
-                self._fail(node, source.error)
+                fail(node, source.error)
                 break
             if not source.wanted:
                 source.wanted = True
                 self._advance(source)
         return ready
-
-    def _fail(self, node: Node[R], error: LaminaError | None) -> None:
-        """Fail a node, and all users that need it. One that is busy fails when that is over."""
-        stack = [node]
-        while stack:
-            failed = stack.pop()
-            if not failed.needs_inputs:
-                continue
-            failed.error = failed.error or error
-            if not failed.busy:
-                failed.phase = Phase.FAILED
-                stack.extend(failed.users)
 
     def _start(self, node: Node[R], action: Callable[[Node[R]], Phase]) -> None:
         node.busy = True
@@ -336,9 +324,9 @@ class Scheduler(Generic[R]):
                 self._made(node)
             if error is not None:
                 node.error, node.cached = error, False
-                self._fail(node, error)
+                fail(node, error)
             elif node.error is not None:  # an input failed meanwhile
-                self._fail(node, node.error)
+                fail(node, node.error)
             self._advance(node)
             for other in (*node.users, *node.followers):
                 self._advance(other)
@@ -376,7 +364,7 @@ class Scheduler(Generic[R]):
         ]
         node.input_keys = tuple(part.key for part in parts)
         ephemeral = node.cache_map.ephemeral or any(s.key.ephemeral for s, _ in node.inputs)
-        fast = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
+        fast = node.make_key(parts, ephemeral=ephemeral)
         found = self._hit(node, fast)
         node.keys = (fast,) if found in (None, fast) else (found, fast)
         self._note(node, node.forms)
@@ -405,7 +393,7 @@ class Scheduler(Generic[R]):
                     content = make_key(dependency.content(results[index]))
                 self._note(node, [content])
                 parts.append(content_input(content, dependency.selector))
-        slow = make_key(node.cache_map.digest, parts, ephemeral=ephemeral)
+        slow = node.make_key(parts, ephemeral=ephemeral)
         fast = node.keys[-1]
         node.keys = (slow, fast)
         found = self._hit(node, slow)
