@@ -43,7 +43,8 @@ def run(parsed: Parsed) -> int:
     _prepare_files(request.outputs, iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
-    fetched = not builder_address(parsed)  # a daemon fetches by itself what is elsewhere
+    # Engines fetch by themselves what is elsewhere, but questions are answered here.
+    fetched = call is not None and not builder_address(parsed)
     warnings: list[WarningEvent] = []
     # Standard input is read before signals are taken over: an interrupt ends that at once. The
     # engine is opened before any thread is started, since it may enter a mount namespace.

@@ -96,13 +96,14 @@ class EmbeddedBuilder:
         outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
         provenance = _provenance(request)
         with self._build(request, events, cancel) as (build, bridge, session):
-            frontend = _foreign_frontend(request, bridge)
-            if frontend:
+            if request.context.elsewhere:
+                result = _run_frontend("", request, build, session)
+            elif frontend := _foreign_frontend(request, bridge):
                 result = _run_frontend(frontend, request, build, session)
             else:
                 result = build.dockerfile(_frontend_requests(request), bridge)
                 result = result._replace(several=_is_several(request))
-            if provenance is not None:
+            if provenance is not None and not request.context.elsewhere:
                 from lamina.client.frontend_call import told_of
 
                 call = told_of(request)
@@ -294,13 +295,20 @@ class EmbeddedBuilder:
 def _run_frontend(
     image: str, request: BuildRequest, build: Build, session: EmbeddedSession
 ) -> BuildResult:
-    """Have the image that `# syntax=` names convert the text."""
-    from lamina.client.frontend_attributes import frontend_attributes
+    """Have a frontend find the text and convert it, as a daemon does: that in the image which
+    `# syntax=` names, or ("") lamina's own.
+
+    A context that is a repository, a URL or an archive is then a source of the graph, and has the
+    cache key of one.
+    """
+    from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
     from lamina.client.lending import lent_here
     from lamina.engine.frontends import GATEWAY, run_frontend
 
     with lent_here(request, session) as lending:
         attributes = frontend_attributes(request, lending)
+        if not image:
+            return run_frontend(build, FRONTEND, attributes, {})
         wanted = {**attributes, "source": image, "cmdline": image}
         return run_frontend(build, GATEWAY, wanted, {})
 
@@ -317,10 +325,8 @@ def _foreign_frontend(request: BuildRequest, bridge: DockerfileBridge) -> str:
 
 
 def _check_context(context: contract.ContextSpec) -> None:
-    if context.elsewhere:
-        raise Unsupported("a context that is not a folder of this machine's")
     for named in context.named:
-        if named.kind == "url":
+        if named.kind == "url" and not context.elsewhere:
             raise Unsupported(
                 f'--build-context {named.name}: "{named.value}" is not a folder, oci-layout://'
                 " or docker-image://",

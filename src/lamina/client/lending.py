@@ -89,7 +89,7 @@ def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lendi
         filename, key = _dockerfile(request.context, places)
         context = _context(request.context, places)
         contexts = tuple((named.name, places.named(named)) for named in request.context.named)
-        session.lend(places.folders)
+        session.lend(places.folders, places.uploads, places.stores)
         yield Lending({}, filename, context, key, contexts)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.client.secret import LentSecret
-from lamina.session.contract import LentFolder
+from lamina.session.contract import UPLOAD_HOST, LentFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lamina.client.contract import Lent
     from lamina.client.ssh_keys import KeyAgent
@@ -34,10 +34,20 @@ class EmbeddedSession:
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
         self._empty_folder = ""
+        self._uploads: dict[str, Iterable[bytes]] = {}
+        self._stores: dict[str, str] = {}
 
-    def lend(self, folders: Mapping[str, str]) -> None:
-        """Lend further folders from now on."""
+    def lend(
+        self,
+        folders: Mapping[str, str],
+        uploads: Mapping[str, Iterable[bytes]],
+        stores: Mapping[str, str],
+    ) -> None:
+        """Lend further folders from now on, streams by the paths of their URLs (each is there
+        once), and OCI layouts by the names of stores."""
         self._folders = {**self._folders, **folders}
+        self._uploads = {**self._uploads, **uploads}
+        self._stores = {**self._stores, **stores}
 
     @property
     def id(self) -> str:
@@ -86,10 +96,21 @@ class EmbeddedSession:
         return sockets[0] if sockets else self._key_agent(agent_id, paths)
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
-        raise NotFound(f"http://{host}{path}: nothing is uploaded in a build of one process")
+        with self._lock:
+            pieces = self._uploads.pop(path, None) if host == UPLOAD_HOST else None
+        if pieces is None:
+            raise NotFound(f"http://{host}{path}: nothing is uploaded under this address")
+        for piece in pieces:
+            cancel.check()
+            yield piece
 
     def content(self, store: str) -> ContentStore:
-        raise NotFound(f"no store of blobs was given for {store}")
+        layout = self._stores.get(store)
+        if layout is None:
+            raise NotFound(f"no store of blobs was given for {store}")
+        from lamina.client.layout_content import LayoutContent
+
+        return LayoutContent(layout)
 
     def close(self) -> None:
         """End the agents that were started for keys; the folder of empty contexts goes."""
