@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Generic
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import Cancelled, InvalidInput
 from lamina.solver.contract import R
 from lamina.solver.key import make_key
 from lamina.solver.past import Past
@@ -159,6 +159,25 @@ class Node(Generic[R]):
     def key(self) -> CacheKey:
         """The key that users chain on. Only when `keyed`."""
         return self.keys[0]
+
+    @property
+    def stores(self) -> list[ResultStore[R]]:
+        """Those of the jobs that hold it. Raises Cancelled if none does."""
+        stores = [job.store for job in self.jobs]
+        if not stores:
+            raise Cancelled("nobody waits for this any more")
+        return stores
+
+    def certain_to_be_read(self) -> list[Node[R]]:
+        """The inputs that are not wanted yet, but will be digested for this node's key.
+
+        An input whose key is new has never been used under it, so its user will miss too, and
+        want the input's content. Without this, copies that follow one another would wait for one
+        stage after the other. (A key may be known without its result: caches carry what images
+        are made of, and not always the stages that led to it.)
+        """
+        inputs = [self.inputs[index][0] for index in self.content_inputs]
+        return [s for s in inputs if s.phase is Phase.KEYED and s.novel and not s.wanted]
 
     @property
     def outdated(self) -> bool:

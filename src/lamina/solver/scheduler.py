@@ -253,18 +253,10 @@ class Scheduler(Generic[R]):
             fail(node, of_twin(leader.error, leader.spec, node.spec))
 
     def _expect_miss(self, node: Node[R]) -> None:
-        """Make ahead of time what a node will digest, if its key cannot be known yet.
-
-        An input whose key is new has never been used under it, so its user will miss too, and
-        want the input's content. Without this, copies that follow one another would wait for one
-        stage after the other. (A key may be known without its result: caches carry what images
-        are made of, and not always the stages that led to it.)
-        """
-        for index in node.content_inputs:
-            source, _ = node.inputs[index]
-            if source.phase is Phase.KEYED and source.novel and not source.wanted:
-                source.wanted = True
-                self._advance(source)
+        """Make ahead of time what a node will digest, if its key cannot be known yet."""
+        for source in node.certain_to_be_read():
+            source.wanted = True
+            self._advance(source)
 
     def _demand(self, node: Node[R], indexes: list[int] | range) -> bool:
         """Want the results of these inputs; whether they are all there."""
@@ -341,7 +333,7 @@ class Scheduler(Generic[R]):
     def _kept(self, node: Node[R], phase: Phase) -> Phase:
         """Keep what a node has for all builds that run by now, which may be others than when it
         was made. What somebody removed in between is made again."""
-        if phase is not Phase.DONE or hold(self._stores(node)[0], node):
+        if phase is not Phase.DONE or hold(node.stores[0], node):
             return phase
         node.results, node.cached = None, False
         return Phase.KEYED
@@ -376,7 +368,7 @@ class Scheduler(Generic[R]):
         assert node.cache_map is not None
         if node.outdated:
             return Phase.FAST
-        store = self._stores(node)[0]
+        store = node.stores[0]
         results = self._results(node, node.content_inputs)
         if results is None:
             return Phase.CONTENT
@@ -415,7 +407,7 @@ class Scheduler(Generic[R]):
             node.keys = (fresh, *node.keys)
             node.novel = True
         else:
-            stores = self._stores(node)
+            stores = node.stores
             node.novel = not any(
                 store.knows(node.key, output) for store in stores for output in node.sought
             )
@@ -426,7 +418,7 @@ class Scheduler(Generic[R]):
         if key.ephemeral or node.spec.ignore_cache:
             return None
         outputs = node.sought
-        for store in self._stores(node):
+        for store in node.stores:
             found = store.canonical(key)
             if all(store.has(found, output) for output in outputs):
                 node.cached = True
@@ -446,15 +438,9 @@ class Scheduler(Generic[R]):
                 return None
             return {index: source.result(output) for index, (source, output) in inputs.items()}
 
-    def _stores(self, node: Node[R]) -> list[ResultStore[R]]:
-        stores = [job.store for job in node.jobs]
-        if not stores:
-            raise Cancelled("nobody waits for this any more")
-        return stores
-
     def _note(self, node: Node[R], keys: Iterable[CacheKey]) -> None:
         """Have every store that a node's users are looked up in know these forms."""
-        for store in self._stores(node):
+        for store in node.stores:
             for key in keys:
                 if not key.ephemeral:
                     store.note(key)
@@ -483,7 +469,7 @@ class Scheduler(Generic[R]):
         made = leader.results or {}
         node.results = {output: cast("R", result.clone()) for output, result in made.items()}
         if len(node.keys) > 1:
-            self._stores(node)[0].link(node.keys)
+            node.stores[0].link(node.keys)
         return Phase.DONE
 
     def _execute(self, node: Node[R]) -> Phase:
@@ -499,7 +485,7 @@ class Scheduler(Generic[R]):
         if context.revisions:
             self._revise(node, context.revisions)
         node.results = dict(enumerate(results))
-        self._stores(node)[0].save(node.keys, results)
+        node.stores[0].save(node.keys, results)
         announce(node, completed=True)
         return Phase.DONE
 
