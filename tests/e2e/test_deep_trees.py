@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +67,18 @@ def test_a_tree_that_no_path_can_name_fails_its_own_build_alone(
     assert lamina("prune", "-af").code == 0
     assert leftovers(lamina) == []
     assert [name for name in os.listdir(lamina.root / "mounts") if "lock" not in name] == []
+
+
+def test_an_archive_as_context_may_be_deep(lamina: Lamina) -> None:
+    path = "/".join("d" * 1500)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in (("Dockerfile", b"FROM scratch\nCOPY . /x\n"), (f"{path}/f", b"deep")):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    done = lamina("build", "-o", "type=cacheonly", "-", stdin=packed.getvalue())
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize("place", ["tmp/1-dead/fs", "snapshots/unknown"])

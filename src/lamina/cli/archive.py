@@ -40,7 +40,7 @@ def unpack(head: bytes, rest: IO[bytes], folder: str) -> None:
 
     stream = decompressed(_Joined(head, rest))
     try:
-        apply_layer(stream, folder, Whiteouts.REMOVE, Cancellation())
+        apply_layer(stream, folder, Whiteouts.REMOVE, Cancellation(), subject="archive")
     except Corrupt as error:
         raise Corrupt(f"the archive on standard input is damaged: {error.reason}") from error
     except OSError as error:

@@ -95,9 +95,9 @@ def _from_stream(
         rest = iter(partial(stream.read, _PIECE), b"")
         yield ContextSpec("", file, None, named, archive=chain((head,), rest))
         return
-    import tempfile
+    from lamina.system.removal import temporary_folder
 
-    with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
+    with temporary_folder("lamina-context-") as to:
         unpack(head, stream, to)
         newest = _newest(to)
         yield _within(to, file, "the archive")._replace(named=named, made_at=newest)
@@ -105,11 +105,14 @@ def _from_stream(
 
 def _newest(folder: str) -> int | None:
     """The time of the newest file beneath a folder, in seconds since 1970."""
+    import stat
+
+    from lamina.system.descent import walk_tree
+
     times = (
-        entry.stat(follow_symlinks=False).st_mtime_ns // 10**9
-        for where, _, _ in os.walk(folder)
-        for entry in os.scandir(where)
-        if entry.is_file(follow_symlinks=False)
+        visit.status.st_mtime_ns // 10**9
+        for visit in walk_tree(folder)
+        if stat.S_ISREG(visit.status.st_mode)
     )
     return max(times, default=None)
 

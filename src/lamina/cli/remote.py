@@ -23,15 +23,14 @@ def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
 
     Raises InvalidInput, NotFound, Unavailable.
     """
-    import tempfile
-
     from lamina.client.providers import EmbeddedSession
     from lamina.sources.git_remote import GitRemote
     from lamina.system.cancel import Cancellation
+    from lamina.system.removal import temporary_folder
 
     url = parse_git_url(address)._replace(mtime="commit")
     cancel = Cancellation()
-    with tempfile.TemporaryDirectory(prefix="lamina-context-", ignore_cleanup_errors=True) as to:
+    with temporary_folder("lamina-context-") as to:
         session = EmbeddedSession({}, lent)
         try:
             remote = GitRemote(url, to, to, session)

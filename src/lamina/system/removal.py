@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from lamina.system.descent import Descent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
@@ -38,6 +42,18 @@ def discard_tree(path: str) -> None:
     """`remove_tree` as far as that is possible."""
     with suppress(OSError):
         remove_tree(path)
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[str]:
+    """A folder of this user's alone, in the system's place for such, gone after the block."""
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix=prefix)
+    try:
+        yield folder
+    finally:
+        discard_tree(folder)
 
 
 class _Removal:
