@@ -128,8 +128,7 @@ class ExecOperation:
                 self._accept(status, prepared.rootfs)
                 committed = True
             except (CommandFailed, Unsupported) as error:
-                error.hint = self._foreign() or error.hint
-                raise
+                raise error.with_context(hint=self._foreign() or error.hint) from error
             finally:
                 if not committed:
                     for change in prepared.changes:

@@ -423,11 +423,10 @@ class Scheduler(Generic[R]):
         try:
             return digest(result)
         except LaminaError as error:
-            error.during = (
-                f"failed to compute cache key: failed to calculate checksum of ref {result}"
-            )
-            error.step = FailedStep(str(node.spec.digest), content=index)
-            raise
+            raise error.with_context(
+                during=f"failed to compute cache key: failed to calculate checksum of ref {result}",
+                step=FailedStep(str(node.spec.digest), content=index),
+            ) from error
 
     def _missed(self, node: Node[R]) -> Phase:
         """Nothing is remembered. A step that was told to ignore the cache gets a key of its own.
