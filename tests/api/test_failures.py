@@ -50,7 +50,7 @@ def test_kinds_come_back(kind: type[LaminaError]) -> None:
 
 def test_a_failed_command() -> None:
     sent = CommandFailed("process failed: exit code: 7", exit_code=7, location=PLACE)
-    sent.step = FailedStep("sha256:1")
+    sent = sent.with_context(step=FailedStep("sha256:1"))
     status = to_status(sent)
     assert (status.code, status.message) == (Code.UNKNOWN, "process failed: exit code: 7")
     exit_status, vertex, solve, source = typed_errors(status)
@@ -107,8 +107,8 @@ def test_what_is_told_by_name(error: LaminaError, code: Code, detail: TypedError
 
 def test_frontends_come_last_and_the_outermost_at_the_end() -> None:
     error = errors.NotFound("x")
-    error.step = FailedStep("sha256:2")
-    error.frontends = (("gateway.v0", "image"), ("dockerfile.v0", ""))
+    frontends = (("gateway.v0", "image"), ("dockerfile.v0", ""))
+    error = error.with_context(step=FailedStep("sha256:2"), frontends=frontends)
     assert typed_errors(to_status(error)) == [
         Vertex("sha256:2"),
         Solve(),
@@ -132,9 +132,8 @@ def test_where_it_was_raised() -> None:
 
 def test_an_error_raised_again_is_apart() -> None:
     error = CommandFailed("x", exit_code=7, hint="h", location=PLACE)
-    error.step = FailedStep("sha256:2")
-    twin = error.again()
-    twin.frontends += (("dockerfile.v0", ""),)
+    error = error.with_context(step=FailedStep("sha256:2"))
+    twin = error.with_context(frontends=(("dockerfile.v0", ""),))
     assert type(twin) is CommandFailed
     assert (twin.exit_code, twin.hint, twin.location, twin.step) == (7, "h", PLACE, error.step)
     assert str(twin) == "x"
@@ -146,7 +145,7 @@ def test_what_of_a_step_failed() -> None:
     copy = FileAction(0, 1, 0, copy=CopyAction("/a", "/b", owner, mode=-1))
     op = Op(file=FileOp((copy,)), inputs=(Input("sha256:3", 1),))
     error = errors.NotFound("x")
-    error.step = FailedStep("sha256:2", encode_op(op), action=0)
+    error = error.with_context(step=FailedStep("sha256:2", encode_op(op), action=0))
     (_, detail, *_) = to_status(error).details
     assert detail.type_url == "github.com/moby/buildkit/errdefs.Solve+json"
     assert json.loads(detail.value) == {
@@ -173,7 +172,7 @@ def test_what_of_a_step_failed() -> None:
         },
         "file": {"index": "0"},
     }
-    error.step = FailedStep("sha256:2", content=1)
+    error = error.with_context(step=FailedStep("sha256:2", content=1))
     (_, solve) = typed_errors(to_status(error))
     assert solve == Solve(content_cache=1)
 
@@ -181,7 +180,9 @@ def test_what_of_a_step_failed() -> None:
 def test_an_op_that_holds_a_large_file_stays_here() -> None:
     error = errors.NotFound("x")
     mkfile = FileAction(0, -1, 0, mkfile=MkFileAction("/a", data=b"x" * (1 << 20)))
-    error.step = FailedStep("sha256:2", encode_op(Op(file=FileOp((mkfile,)))), action=0)
+    error = error.with_context(
+        step=FailedStep("sha256:2", encode_op(Op(file=FileOp((mkfile,)))), action=0)
+    )
     (_, detail, *_) = to_status(error).details
     assert json.loads(detail.value) == {"file": {"index": "0"}}
 

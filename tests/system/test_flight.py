@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import Cancelled, Corrupt, LaminaError, PermissionDenied
-from lamina.base.location import Location
 from lamina.system.cancel import Cancellation
 from lamina.system.flight import Flights
 
@@ -77,14 +76,11 @@ def test_what_one_caller_adds_to_an_error_no_other_sees(
             flights.run("key", work)
         except Exception as caught:
             if name == "first":
-                if isinstance(caught, LaminaError):
-                    caught.at(Location("Dockerfile", 1, 1, "RUN secret-of-first"))
-                    caught.hint = "of the first"
                 caught.args = ("changed",)
+                caught.add_note("seen by the first")
                 first_is_done.set()
             assert first_is_done.wait(20)
-            located = getattr(caught, "location", None), getattr(caught, "hint", "")
-            return type(caught), str(caught), located, caught
+            return type(caught), str(caught), getattr(caught, "__notes__", None), caught
         raise AssertionError("no error")
 
     first = threads.submit(call, "first")
@@ -95,8 +91,8 @@ def test_what_one_caller_adds_to_an_error_no_other_sees(
     found = [first.result(20), *(call.result(20) for call in waiting)]
     assert work.runs == 1
     assert len({id(caught) for *_, caught in found}) == len(found)
-    assert {(kind, text, located) for kind, text, located, _ in found[1:]} == {
-        (type(error), text_of_error, (None, ""))
+    assert {(kind, text, notes) for kind, text, notes, _ in found[1:]} == {
+        (type(error), text_of_error, None)
     }
 
 

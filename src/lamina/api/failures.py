@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 from lamina import __version__
 from lamina.api import errors as typed
 from lamina.base import errors
-from lamina.base.errors import LaminaError
 from lamina.base.location import Location
 from lamina.base.redact import redacted, redacted_values
 from lamina.llb.codec import decode_definition, decode_op
 from lamina.llb.op import Position, Range, SourceInfo
 from lamina.wire.contract import Code, Detail, StatusError
+from lamina.wire.status import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    from lamina.base.errors import LaminaError
 
 _URL = "lamina/errors.Error+json"
 _CODES: dict[type[LaminaError], Code] = {
@@ -34,21 +36,7 @@ _CODES: dict[type[LaminaError], Code] = {
     errors.Internal: Code.INTERNAL,
     errors.MissingCapability: Code.UNIMPLEMENTED,
 }
-_KINDS: dict[Code, type[LaminaError]] = {
-    Code.CANCELLED: errors.Cancelled,
-    Code.INVALID_ARGUMENT: errors.InvalidInput,
-    Code.DEADLINE_EXCEEDED: errors.Unavailable,
-    Code.NOT_FOUND: errors.NotFound,
-    Code.ALREADY_EXISTS: errors.AlreadyExists,
-    Code.PERMISSION_DENIED: errors.PermissionDenied,
-    Code.UNAUTHENTICATED: errors.PermissionDenied,
-    Code.RESOURCE_EXHAUSTED: errors.Exhausted,
-    Code.UNAVAILABLE: errors.Unavailable,
-    Code.UNIMPLEMENTED: errors.Unsupported,
-    Code.DATA_LOSS: errors.Corrupt,
-    Code.INTERNAL: errors.Internal,
-}
-_BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in _KINDS.values()}
+_BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in map(kind_of, Code)}
 _OP_LIMIT = 64 << 10
 """Of an op that is told whole: details travel in headers, and peers take so much of those."""
 
@@ -65,7 +53,7 @@ def to_status(error: LaminaError) -> StatusError:
 def from_status(error: StatusError) -> LaminaError:
     """The error that a peer's status tells of; not more exact than what the peer says."""
     own = _own(error)
-    kind = _BY_KIND.get(own.get("kind", ""), _KINDS.get(error.code, LaminaError))
+    kind = _BY_KIND.get(own.get("kind", ""), kind_of(error.code))
     reason, hint = own.get("reason") or error.message, own.get("hint", "")
     location: Location | None = None
     exit_code: int | None = None

@@ -22,14 +22,24 @@ and a place (where in which text). `retryable` says whether the same call may wo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from lamina.base.redact import redacted
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Self, TypedDict, Unpack
 
     from lamina.base.location import Location
+
+    class ErrorContext(TypedDict, total=False):
+        """What can be learned of an error on its way, as `LaminaError` has it."""
+
+        reason: str
+        hint: str
+        location: Location | None
+        during: str
+        step: FailedStep | None
+        frontends: tuple[tuple[str, str], ...]
 
 
 FREE_SOME = "free some disk space: `lamina prune` drops unused build cache"
@@ -60,6 +70,9 @@ class LaminaError(Exception):
     `during` is what was being done, in the words that clients of BuildKit's API know; people
     who run lamina itself do without. `step` is the op that failed, None if none did.
     `frontends` are those that it went through, innermost first: their names, and their images.
+
+    An error does not change: several builds may be told of the same one. Whoever knows more of it
+    raises a copy (`with_context`).
     """
 
     kind: ClassVar[str] = "unknown"
@@ -68,12 +81,19 @@ class LaminaError(Exception):
     def __init__(self, reason: str, *, hint: str = "", location: Location | None = None) -> None:
         reason = redacted(reason)
         super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
-        self.location = location
-        self.during = ""
-        self.step: FailedStep | None = None
-        self.frontends: tuple[tuple[str, str], ...] = ()
+        self.reason: Final = reason
+        self.hint: Final = hint
+        self.location: Final = location
+        self.during: Final[str] = ""
+        self.step: Final[FailedStep | None] = None
+        self.frontends: Final[tuple[tuple[str, str], ...]] = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.__dict__:
+            raise AttributeError(
+                f"errors do not change: `with_context` makes one with another {name}"
+            )
+        super().__setattr__(name, value)
 
     def __str__(self) -> str:
         return self.reason
@@ -89,14 +109,18 @@ class LaminaError(Exception):
         """What clients of BuildKit's API are told: `during`, if anything, and `advice`."""
         return f"{self.during}: {self.advice}" if self.during else self.advice
 
-    def at(self, location: Location | None) -> LaminaError:
-        """Return this error, located there if it has no place yet."""
-        if self.location is None:
-            self.location = location
-        return self
+    def at(self, location: Location | None) -> Self:
+        """The same, located there if it has no place yet."""
+        return self if self.location is not None else self.with_context(location=location)
+
+    def with_context(self, **context: Unpack[ErrorContext]) -> Self:
+        """A copy in which these fields are others. Raise it `from` this one."""
+        twin = self.again()
+        twin.__dict__.update(context)
+        return twin
 
     def again(self) -> Self:
-        """The same, to be raised to somebody else, who adds what is true there alone."""
+        """A copy to be raised to somebody else: raising changes an error's traceback."""
         twin = type(self).__new__(type(self), *self.args)
         twin.__dict__.update(self.__dict__)
         twin.__cause__ = self.__cause__

@@ -77,7 +77,8 @@ def run(parsed: Parsed) -> int:
                     _show_warnings(warnings)  # they may explain it
                 from lamina.client.missing_files import missing_hint
 
-                error.hint = missing_hint(error, context) or error.hint
+                hint = missing_hint(error, context) or error.hint
+                raise error.with_context(hint=hint) from error
             raise
     if call is not None:
         from lamina.cli.call import show_answer

@@ -52,8 +52,7 @@ def open_remote(
     try:
         channel = dial(address, tls, server_name=server_name)
     except (NotFound, PermissionDenied, Unavailable) as error:
-        error.hint = error.hint or _hint(error, address)
-        raise
+        raise error.with_context(hint=error.hint or _hint(error, address)) from error
     with channel:
         yield RemoteBuilder(channel, address)
 

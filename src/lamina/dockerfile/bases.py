@@ -123,17 +123,16 @@ class Bases:
                     reference, platform, self._title(reference, platform)
                 )
             except LaminaError as error:
-                error.during = error.during or (
-                    f"{stage.image}: failed to resolve source metadata for {reference}"
-                )
                 from lamina.dockerfile.suggest import suggest
 
+                during = f"{stage.image}: failed to resolve source metadata for {reference}"
+                hint = error.hint
                 near = suggest(stage.image, table.names())
                 if near:
-                    error.hint = f"{near} (a stage)"
+                    hint = f"{near} (a stage)"
                 elif isinstance(error, NotFound):
-                    error.hint = suggest(stage.image, _COMMON_IMAGES) or error.hint
-                raise
+                    hint = suggest(stage.image, _COMMON_IMAGES) or hint
+                raise error.with_context(during=error.during or during, hint=hint) from error
         return self._images[key]
 
     def _title(self, reference: Reference, platform: Platform) -> str:

@@ -233,9 +233,9 @@ class DockerfileConverter:
         try:
             return parse_platform(text)
         except LaminaError as error:
-            error.reason = f"failed to parse platform {head.platform}: {error.reason}"
-            error.hint = meant or error.hint
-            raise error.at(head.node.location) from None
+            reason = f"failed to parse platform {head.platform}: {error.reason}"
+            told = error.with_context(reason=reason, hint=meant or error.hint)
+            raise told.at(head.node.location) from None
 
     def _link_stages(self) -> None:
         """Find who needs whom, and count the steps of each."""
@@ -286,9 +286,8 @@ class DockerfileConverter:
                     raise InvalidInput(f"{node.keyword} isn't allowed as an ONBUILD trigger")
                 task = link(stage, instruction, self._table)
             except LaminaError as error:
-                error.location = stage.location
-                error.reason = f'ONBUILD trigger "{trigger.strip()}": {error.reason}'
-                raise
+                reason = f'ONBUILD trigger "{trigger.strip()}": {error.reason}'
+                raise error.with_context(reason=reason, location=stage.location) from error
             tasks.append(task._replace(triggered=True))
             stage.total += isinstance(instruction, _LAYERED)
         stage.tasks[:0] = tasks

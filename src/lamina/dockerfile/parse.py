@@ -53,8 +53,8 @@ def parse_instruction(node: Node, escape: str) -> ast.Instruction | ast.From:
             raise _unknown(node)
         return parser(node, escape)
     except LaminaError as error:
-        error.during = error.during or f"dockerfile parse error on line {node.location.start}"
-        raise error.at(node.location) from None
+        during = error.during or f"dockerfile parse error on line {node.location.start}"
+        raise error.with_context(during=during).at(node.location) from None
 
 
 def _unknown(node: Node) -> InvalidInput:

@@ -60,7 +60,8 @@ def run_dockerfile(
         return _run(build, call, inputs, options, bridge, text)
     except LaminaError as error:
         if error.location is not None and text.origin is not None:
-            error.location = error.location._replace(origin=encode_definition(text.origin))
+            location = error.location._replace(origin=encode_definition(text.origin))
+            raise error.with_context(location=location) from error
         raise
 
 

@@ -38,13 +38,13 @@ def run_frontend(
     try:
         result = _run(build, call, inputs)
     except LaminaError as error:
-        error.frontends += ((name, attrs.get("source", "")),)
-        raise
+        frontends = (*error.frontends, (name, attrs.get("source", "")))
+        raise error.with_context(frontends=frontends) from error
     except StatusError as error:  # of a frontend that runs elsewhere
         from lamina.api.errors import Frontend, detail_of
 
-        error.details += (detail_of(Frontend(name, attrs.get("source", ""))),)
-        raise
+        frontend = detail_of(Frontend(name, attrs.get("source", "")))
+        raise StatusError(error.code, error.message, (*error.details, frontend)) from error
     for part in result.parts:
         if part.files.call is None:
             part.files.call = call

@@ -60,8 +60,8 @@ class Judge:
         try:
             return self._judge(op, op.source, _QUESTIONS)
         except LaminaError as error:
-            error.during = error.during or "error evaluating the source policy"
-            raise
+            during = error.during or "error evaluating the source policy"
+            raise error.with_context(during=during) from error
 
     def judge_all(self, ops: Mapping[str, Op]) -> dict[str, Op]:
         """What ops become, by whatever they go by; a client may be asked about all at once."""

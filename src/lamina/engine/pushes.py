@@ -45,6 +45,6 @@ def push(
             with shown.doing(f"pushing manifest for {canonical}"):
                 upload.manifests(cancel)
         except LaminaError as error:
-            error.during = error.during or f"failed to push {reference}"
-            raise
+            during = error.during or f"failed to push {reference}"
+            raise error.with_context(during=during) from error
         done.append(reference)

@@ -37,8 +37,7 @@ class Workplace:
             os.makedirs(self.tmpfs, mode=0o700, exist_ok=True)
             mount.private_tmpfs(self.tmpfs)
         except LaminaError as error:
-            error.hint = error.hint or "run lamina as root"
-            raise
+            raise error.with_context(hint=error.hint or "run lamina as root") from error
         marker = os.path.join(self._root, "snapshots", ".kind")
         try:
             with open(marker, encoding="ascii") as file:

@@ -157,8 +157,8 @@ def _check_file(op: FileOp, count: int) -> None:
         try:
             _check_action(action, count + len(op.actions))
         except InvalidInput as error:
-            error.reason = f"action {index} of a file op: {error.reason}"
-            raise
+            reason = f"action {index} of a file op: {error.reason}"
+            raise error.with_context(reason=reason) from error
     action_order(op, count)
     outputs = sorted(a.output for a in op.actions if a.output != NO_OUTPUT)
     if outputs != list(range(len(outputs))) or not outputs:

@@ -136,8 +136,7 @@ class ExecOperation:
                     folders.verify()
                 committed = True
             except (CommandFailed, Unsupported) as error:
-                error.hint = self._foreign() or error.hint
-                raise
+                raise error.with_context(hint=self._foreign() or error.hint) from error
             finally:
                 if not committed:
                     for change in prepared.changes:

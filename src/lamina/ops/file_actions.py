@@ -68,8 +68,8 @@ class FileActions:
             try:
                 self._apply(action, state[0], inputs, states, context)
             except LaminaError as error:
-                error.step = error.step or FailedStep(str(context.digest), action=position)
-                raise
+                step = error.step or FailedStep(str(context.digest), action=position)
+                raise error.with_context(step=step) from error
             states[count + position] = state
             if action.output >= 0:
                 outputs[action.output] = state

@@ -218,8 +218,10 @@ def fetch_token(
     if status in (400, 401, 403, 404):
         refusal = denied(registry.authority, f"its token service {realm.authority} refused")
         if credentials is not None:
-            refusal.reason += " the login"
-            refusal.hint = f"if it is old or wrong, `lamina login {registry.authority}` again"
+            refusal = refusal.with_context(
+                reason=f"{refusal.reason} the login",
+                hint=f"if it is old or wrong, `lamina login {registry.authority}` again",
+            )
         raise refusal
     if status != 200:
         raise Unavailable(f"the token service {realm.authority} answered {status}")

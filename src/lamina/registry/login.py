@@ -118,5 +118,6 @@ def _write(path: str, document: dict[str, Any]) -> None:
             os.unlink(part)
         translated = from_os_error(error, "keep the login in")
         if isinstance(translated, PermissionDenied):
-            translated.hint = "point DOCKER_CONFIG to a folder that you may write to"
+            hint = "point DOCKER_CONFIG to a folder that you may write to"
+            raise translated.with_context(hint=hint) from error
         raise translated from error

@@ -123,8 +123,8 @@ class Upload:
                     self._mount_source(blob),
                 )
             except Unavailable as error:
-                error.hint = error.hint or "try again: blobs that arrived are not sent again"
-                raise
+                hint = error.hint or "try again: blobs that arrived are not sent again"
+                raise error.with_context(hint=hint) from error
             if told is not None:
                 told(blob, blob.size)
 

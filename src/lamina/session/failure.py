@@ -5,42 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import (
-    AlreadyExists,
-    Corrupt,
-    Exhausted,
-    Internal,
-    InvalidInput,
-    LaminaError,
-    NotFound,
-    PermissionDenied,
-    Unavailable,
-    Unsupported,
-)
+from lamina.base.errors import Unavailable
 from lamina.wire.contract import Code, StatusError
+from lamina.wire.status import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lamina.base.errors import LaminaError
     from lamina.system.cancel import Cancellation
 
-_KINDS: dict[Code, type[LaminaError]] = {
-    Code.CANCELLED: Unavailable,
-    Code.UNKNOWN: Unavailable,  # Go's word for an error without a code
-    Code.INVALID_ARGUMENT: InvalidInput,
-    Code.DEADLINE_EXCEEDED: Unavailable,
-    Code.NOT_FOUND: NotFound,
-    Code.ALREADY_EXISTS: AlreadyExists,
-    Code.PERMISSION_DENIED: PermissionDenied,
-    Code.RESOURCE_EXHAUSTED: Exhausted,
-    Code.FAILED_PRECONDITION: InvalidInput,
-    Code.ABORTED: Unavailable,
-    Code.OUT_OF_RANGE: InvalidInput,
-    Code.UNIMPLEMENTED: Unsupported,
-    Code.UNAVAILABLE: Unavailable,
-    Code.DATA_LOSS: Corrupt,
-    Code.UNAUTHENTICATED: PermissionDenied,
-}
+_GONE = frozenset((Code.CANCELLED, Code.UNKNOWN))
+"""What a client that goes, and Go's errors without a code, look like."""
+
 ABSENT = frozenset((Code.NOT_FOUND, Code.UNIMPLEMENTED))
 """The codes by which a client says that it does not lend a thing."""
 
@@ -58,5 +35,5 @@ def asking(doing: str, cancel: Cancellation | None = None) -> Iterator[None]:
 
 def from_status(error: StatusError, doing: str) -> LaminaError:
     """The error of the tree for how a call ended."""
-    kind = _KINDS.get(error.code, Internal)
+    kind = Unavailable if error.code in _GONE else kind_of(error.code)
     return kind(f"{doing}: {error.message or error.code.name.lower()}")

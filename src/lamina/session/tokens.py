@@ -75,9 +75,7 @@ class _Lent:
             if not error.hint:
                 raise
             # Only the reason travels; and it is the client's user who can help it.
-            told = error.again()
-            told.reason = f"{error.reason} ({error.hint})"
-            raise told from error
+            raise error.with_context(reason=f"{error.reason} ({error.hint})") from error
         # Made just now, by whichever clock.
         response = auth.FetchTokenResponse(token.value, max(1, int(token.life)))
         call.send(encode(response, auth.SCHEMA))

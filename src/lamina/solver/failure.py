@@ -22,13 +22,10 @@ if TYPE_CHECKING:
 
 def name_step(error: LaminaError, spec: VertexSpec) -> LaminaError:
     """A copy that says which step failed, unless it does already, and nothing of a location."""
-    twin = error.again()
-    step = twin.step or FailedStep(str(spec.digest))
+    step = error.step or FailedStep(str(spec.digest))
     if step.digest == spec.digest:
         step = step._replace(data=spec.data)
-    twin.step = step
-    twin.location = None
-    return twin
+    return error.with_context(step=step, location=None)
 
 
 def located(error: LaminaError, node: Node[R], job: Job[R], graph: Graph) -> LaminaError:
@@ -37,16 +34,14 @@ def located(error: LaminaError, node: Node[R], job: Job[R], graph: Graph) -> Lam
     A step that the job does not have belongs to the definition that another step of the job made:
     then it is the location of that one. Called with the scheduler's lock held.
     """
-    twin = error.again()
-    digests = [twin.step.digest] if twin.step is not None else []
+    digests = [error.step.digest] if error.step is not None else []
     digests.append(str(_origin(node, error).spec.digest))
     graph_specs = {str(spec.digest): spec for spec in graph.vertices}
     for digest in digests:
         spec = graph_specs.get(digest) or job.spec(digest)
         if spec is not None and spec.location is not None:
-            twin.location = spec.location
-            break
-    return twin
+            return error.with_context(location=spec.location)
+    return error.again()
 
 
 def _origin(node: Node[R], error: LaminaError) -> Node[R]:
@@ -64,17 +59,18 @@ def of_content(result: Result, spec: VertexSpec, index: int) -> Iterator[None]:
     try:
         yield
     except LaminaError as error:
-        error.during = f"failed to compute cache key: failed to calculate checksum of ref {result}"
-        error.step = FailedStep(str(spec.digest), content=index)
-        raise
+        raise error.with_context(
+            during=f"failed to compute cache key: failed to calculate checksum of ref {result}",
+            step=FailedStep(str(spec.digest), content=index),
+        ) from error
 
 
 def of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
     """The error of another vertex as this one's."""
-    twin = error.again()
-    if twin.step is not None and twin.step.digest == leader.digest:
-        twin.step = twin.step._replace(digest=str(spec.digest), data=spec.data)
-    return twin
+    if error.step is None or error.step.digest != leader.digest:
+        return error
+    step = error.step._replace(digest=str(spec.digest), data=spec.data)
+    return error.with_context(step=step)
 
 
 def fail(node: Node[R], error: LaminaError | None) -> None:

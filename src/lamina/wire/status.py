@@ -68,7 +68,7 @@ _FROM_RESET = {
     ErrorCode.ENHANCE_YOUR_CALM: Code.RESOURCE_EXHAUSTED,
     ErrorCode.INADEQUATE_SECURITY: Code.PERMISSION_DENIED,
 }
-_FROM_KIND: dict[type[LaminaError], Code] = {
+_CODES: dict[type[LaminaError], Code] = {
     InvalidInput: Code.INVALID_ARGUMENT,
     NotFound: Code.NOT_FOUND,
     AlreadyExists: Code.ALREADY_EXISTS,
@@ -80,6 +80,24 @@ _FROM_KIND: dict[type[LaminaError], Code] = {
     Cancelled: Code.CANCELLED,
     Internal: Code.INTERNAL,
 }
+_KINDS: dict[Code, type[LaminaError]] = {
+    **{code: kind for kind, code in _CODES.items()},
+    Code.DEADLINE_EXCEEDED: Unavailable,
+    Code.FAILED_PRECONDITION: InvalidInput,
+    Code.ABORTED: Unavailable,
+    Code.OUT_OF_RANGE: InvalidInput,
+    Code.UNAUTHENTICATED: PermissionDenied,
+}
+
+
+def kind_of(code: Code) -> type[LaminaError]:
+    """The error of the tree that a status stands for; LaminaError itself if it says nothing."""
+    return _KINDS.get(code, LaminaError)
+
+
+def code_of(kind: type[LaminaError]) -> Code:
+    """The status of an error of the tree; UNKNOWN if gRPC has none for it."""
+    return next((_CODES[one] for one in kind.__mro__ if one in _CODES), Code.UNKNOWN)
 
 
 def status_fields(code: Code, message: str = "", details: tuple[Detail, ...] = ()) -> Fields:
@@ -137,7 +155,7 @@ def from_fault(fault: StreamEnded) -> StatusError:
 
 def from_error(error: LaminaError) -> StatusError:
     """The status of a handler that failed with an error of the tree."""
-    return StatusError(_FROM_KIND.get(type(error), Code.UNKNOWN), error.reason)
+    return StatusError(code_of(type(error)), error.reason)
 
 
 def _escape(message: str) -> bytes:
