@@ -66,8 +66,11 @@ class Log:
 
 
 def _quoted(text: str) -> str:
-    """As logfmt has it: quoted unless it is a plain word."""
+    """As logfmt has it: quoted unless it is a plain word; control characters are escaped."""
     if text and all(c.isalnum() or c in "-._/@^+" for c in text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
+    escaped = escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    if not escaped.isprintable():
+        escaped = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped)
+    return f'"{escaped}"'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.redact import redacted
 from lamina.dockerfile.contract import Warned
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Checker:
         elif options.skip_all or rule.name in options.skip:
             return
         self._violated.add(rule.name)
-        self._warn(Warned(rule.name, rule.description, rule.page, detail, place))
+        self._warn(Warned(rule.name, rule.description, rule.page, redacted(detail), place))
 
     def within(self, comments: Sequence[str]) -> Checker:
         """For one instruction: with what a `# check=` comment right above it says."""
