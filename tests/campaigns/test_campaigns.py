@@ -28,7 +28,7 @@ SHORT = {
     "kill": (kill.campaign(kills=1), 2),
     "pairs": (load("pairs"), 4),
     "hostile": (load("hostile"), 10),
-    "growth": (growth.campaign(builds=8), 3),
+    "growth": (growth.campaign(builds=4), 6),
     "full-disk": (full_disk.campaign(operations=2), 2),
 }
 SEED = 11
