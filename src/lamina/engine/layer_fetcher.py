@@ -66,26 +66,19 @@ class LayerFetcher:
             case OriginKind.CLIENT:
                 self._copy_served(blob, origin.location, cancel)
 
-    def available(self, blob: Descriptor, origin: Origin, cancel: Cancellation) -> bool:
-        """Whether the origin has the blob. What may be gone soon is fetched at once.
-
-        Raises Cancelled.
-        """
+    def registry_has(self, blob: Descriptor, origin: Origin, cancel: Cancellation) -> bool:
+        """Whether an origin in a registry has the blob. Raises Cancelled."""
         from lamina.base.errors import Cancelled
+        from lamina.base.reference import parse_reference
+        from lamina.registry.blob_upload import has_blob
 
+        reference = parse_reference(origin.reference)
         try:
-            if origin.reference:
-                from lamina.base.reference import parse_reference
-                from lamina.registry.blob_upload import has_blob
-
-                reference = parse_reference(origin.reference)
-                return has_blob(self._registry(), reference, blob, cancel, "pull")
-            self.fetch(blob, origin, cancel)
+            return has_blob(self._registry(), reference, blob, cancel, "pull")
         except Cancelled:
             raise
         except LaminaError:
             return False
-        return True
 
     def _copy_served(self, blob: Descriptor, store: str, cancel: Cancellation) -> None:
         from lamina.sources.layout import copy_lent

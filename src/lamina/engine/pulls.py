@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Corrupt, LaminaError, NotFound, PermissionDenied, Unavailable
+from lamina.base.errors import (
+    Cancelled,
+    Corrupt,
+    LaminaError,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 from lamina.base.events import StatusEvent
 from lamina.engine.steps import step
 from lamina.system.flight import Flights
