@@ -80,11 +80,25 @@ class Pulls:
                 waiting += self._fetch_from(origin, wanted, failures, cancel)
 
     def available(self, blob: Descriptor, cancel: Cancellation) -> bool:
-        """Whether a layer's blob is here or can be fetched. Raises Cancelled."""
+        """Whether a layer's blob is here or can be fetched. Raises Cancelled.
+
+        What may be gone soon, in a layout or at a client, is fetched at once.
+        """
+        origins = self._origins.of(blob.digest)
         return self._blobs.has(blob.digest) or any(
-            self._fetcher.available(blob, origin, cancel)
-            for origin in self._origins.of(blob.digest)
+            self._fetcher.registry_has(blob, origin, cancel)
+            if origin.reference
+            else self._fetched(blob, origin, cancel)
+            for origin in origins
         )
+
+    def _fetched(self, blob: Descriptor, origin: Origin, cancel: Cancellation) -> bool:
+        try:
+            return not self._fetch_from(origin, [blob], {}, cancel)
+        except Cancelled:
+            raise
+        except LaminaError:
+            return False
 
     def _next_origin(self, blob: Descriptor, failures: dict[Descriptor, LaminaError]) -> Origin:
         origins = self._origins.of(blob.digest)

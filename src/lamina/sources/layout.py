@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lamina.session.contract import ContentStore
     from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.material import Material
-    from lamina.stores.blobs import BlobStore
+    from lamina.stores.blobs import BlobStore, BlobWriter
     from lamina.system.cancel import Cancellation
 
 _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-fA-F]{32,}\Z")
@@ -221,15 +221,15 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
     if blobs.has(descriptor.digest):
         return
     try:
-        with (
-            open(open_regular_beneath(folder, _path(descriptor.digest)), "rb") as file,
-            blobs.ingest(descriptor, cancel) as writer,
-        ):
-            file.seek(writer.offset)
-            while chunk := file.read(1 << 20):
-                cancel.check()
-                writer.write(chunk)
-            writer.commit()
+        with open(open_regular_beneath(folder, _path(descriptor.digest)), "rb") as file:
+
+            def copy(writer: BlobWriter) -> None:
+                file.seek(writer.offset)
+                while chunk := file.read(1 << 20):
+                    cancel.check()
+                    writer.write(chunk)
+
+            blobs.receive(descriptor, copy, cancel)
     except FileNotFoundError:
         raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
     except OSError as error:
@@ -242,10 +242,12 @@ def copy_lent(
     """As `copy_blob`, of a store that a client lends. Raises also Unavailable."""
     if blobs.has(descriptor.digest):
         return
-    with blobs.ingest(descriptor, cancel) as writer:
+
+    def copy(writer: BlobWriter) -> None:
         for piece in content.read(descriptor.digest, cancel, offset=writer.offset):
             writer.write(piece)
-        writer.commit()
+
+    blobs.receive(descriptor, copy, cancel)
 
 
 def parse_location(text: str) -> LayoutLocation:
