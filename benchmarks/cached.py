@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness import Lamina, Row, repeat, row, write_context
+from benchmarks.harness import Lamina, Row, repeat, row, write_context
 
 if TYPE_CHECKING:
     from pathlib import Path

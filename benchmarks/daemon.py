@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cached import write_cached
-from harness import Row, Run, repeat, row, timed, write_context
 from large_context import write_large
 
+from benchmarks.harness import Row, Run, repeat, row, timed, write_context
 from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions
 from lamina.client.remote import open_remote
 from lamina.system.cancel import Cancellation

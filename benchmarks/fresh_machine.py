@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import Lamina, Row, Run, registry, step_seconds
+from benchmarks.harness import Lamina, Row, Run, registry, step_seconds
 
 _ROOT = Path(__file__).parents[1]
 _RUNS = 3

@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from harness import Lamina, Row, Run, repeat, row, write_context
+from benchmarks.harness import Lamina, Row, Run, repeat, row, write_context
 
 if TYPE_CHECKING:
     from pathlib import Path

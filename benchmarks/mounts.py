@@ -11,7 +11,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from harness import Lamina, Row, Run, registry, row, write_context
+from benchmarks.harness import Lamina, Row, Run, registry, row, write_context
 
 if TYPE_CHECKING:
     from pathlib import Path

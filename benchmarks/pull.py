@@ -10,7 +10,7 @@ import statistics
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from harness import Lamina, Row, Run, registry, timed
+from benchmarks.harness import Lamina, Row, Run, registry, timed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import random
 import shutil
 from typing import TYPE_CHECKING
 
-from harness import Lamina, Row, Run, registry, repeat, row
+from benchmarks.harness import Lamina, Row, Run, registry, repeat, row
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import Row, show
+from benchmarks.harness import Row, show
 
 NAMES = (
     *("cached", "run_step", "large_context", "pull", "push", "mounts"),
@@ -19,7 +19,7 @@ def main(names: list[str]) -> None:
     rows: list[Row] = []
     for name in names or NAMES:
         with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir="/var/tmp") as folder:
-            rows += importlib.import_module(name).measure(Path(folder))
+            rows += importlib.import_module(f"benchmarks.{name}").measure(Path(folder))
     show(rows)
 
 

@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from harness import Lamina, Row, Run, repeat, row, write_context
+from benchmarks.harness import Lamina, Row, Run, repeat, row, write_context
 
 if TYPE_CHECKING:
     from pathlib import Path

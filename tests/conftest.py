@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from commands import Lamina
+from tests.commands import Lamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

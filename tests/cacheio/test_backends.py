@@ -20,7 +20,7 @@ from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.registry.transport import Patience
 from lamina.system.cancel import Cancellation
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -22,7 +22,7 @@ from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from test_mount_publish import Quiet
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt
@@ -25,6 +24,7 @@ from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.system.descent import Descent
 from lamina.system.removal import discard_tree
+from tests.cacheio.test_mount_publish import Quiet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import zstandard
-from mutations import mutated
+
+from tests.fuzz.mutations import mutated
 
 if TYPE_CHECKING:
     import random

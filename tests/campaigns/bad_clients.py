@@ -9,23 +9,23 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hostile_ops import definition, mended, messages, ops
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from mutations import mutated
-from test_hostile import HELLO, RawClient, data, request
 
 from lamina.api import control, gateway, history
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.daemon.hostile_ops import definition, mended, messages, ops
+from tests.fuzz.mutations import mutated
+from tests.wire.test_hostile import HELLO, RawClient, data, request
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from daemon_process import DaemonProcess
     from lamina.wire.client import GrpcChannel
+    from tests.daemon_process import DaemonProcess
 
 _METHODS = (
     *(control.SOLVE, control.STATUS, control.PRUNE, control.DISK_USAGE, control.SESSION),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from campaigns.bad_archives import bad_archive, bomb, escapes
+from tests.campaigns.bad_archives import bad_archive, bomb, escapes
 
 if TYPE_CHECKING:
     import random

@@ -6,9 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from registry_server import Handler, reset, stall, status, truncate
-
-from campaigns.bad_documents import changed
+from tests.campaigns.bad_documents import changed
+from tests.registry.registry_server import Handler, reset, stall, status, truncate
 
 if TYPE_CHECKING:
     import random

@@ -11,25 +11,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from corpus_image import make_bases
-from registry_server import fill
-
-from campaigns.contexts import change, make_context, restore, save
-from campaigns.dockerfiles import random_dockerfile
-from campaigns.gate import Gate
-from campaigns.outcomes import Outcome, differences, outcome, sane
-from campaigns.runner import Campaign
-from commands import Done, Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import running_registry
+from tests.campaigns.contexts import change, make_context, restore, save
+from tests.campaigns.dockerfiles import random_dockerfile
+from tests.campaigns.gate import Gate
+from tests.campaigns.outcomes import Outcome, differences, outcome, sane
+from tests.campaigns.runner import Campaign
+from tests.commands import Done, Lamina, RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import running_registry
+from tests.registry.registry_server import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from corpus_image import Tree
-
-    from campaigns.runner import Round
+    from tests.campaigns.runner import Round
+    from tests.corpus.corpus_image import Tree
 
 STEPS = 4
 _PATIENCE = 60.0  # seconds until a step has come to the gate, or its build has failed

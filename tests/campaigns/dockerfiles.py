@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaigns.contexts import ARCHIVE
+from tests.campaigns.contexts import ARCHIVE
 
 if TYPE_CHECKING:
     import random

@@ -10,25 +10,23 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from corpus_image import make_bases
-from registry_server import fill
-
-from campaigns.disks import Filler, free, little, small_disk, wait_for_room
-from campaigns.kill import damaged_blobs
-from campaigns.outcomes import Outcome, differences, outcome, sane
-from campaigns.runner import Campaign
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import running_registry
+from tests.campaigns.disks import Filler, free, little, small_disk, wait_for_room
+from tests.campaigns.kill import damaged_blobs
+from tests.campaigns.outcomes import Outcome, differences, outcome, sane
+from tests.campaigns.runner import Campaign
+from tests.commands import Lamina, RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import running_registry
+from tests.registry.registry_server import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from corpus_image import Tree
-
-    from campaigns.runner import Round
-    from commands import Done
+    from tests.campaigns.runner import Round
+    from tests.commands import Done
+    from tests.corpus.corpus_image import Tree
 
 OPERATIONS = 6
 _SIZES = (48 << 20, 64 << 20, 96 << 20)

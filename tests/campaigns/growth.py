@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from corpus_image import make_bases
-from test_vanishing import left, threads
-
-from campaigns.machine import soon
-from campaigns.outcomes import sane
-from campaigns.runner import Campaign
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
+from tests.campaigns.machine import soon
+from tests.campaigns.outcomes import sane
+from tests.campaigns.runner import Campaign
+from tests.commands import RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon.test_vanishing import left, threads
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from campaigns.runner import Round
+    from tests.campaigns.runner import Round
 
 BUILDS = 50  # in a round
 ROUNDS = 20

@@ -11,25 +11,24 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from corpus_image import make_bases
-from registry_server import FaultProxy, fill
-
-from campaigns.bad_archives import bad_archive, bomb
-from campaigns.bad_clients import KINDS as CLIENTS
-from campaigns.bad_documents import Layout, bad_layout, bad_pack
-from campaigns.bad_registries import faults
-from campaigns.machine import soon
-from campaigns.outcomes import sane
-from campaigns.runner import Campaign
-from commands import Done, Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import running_registry
+from tests.campaigns.bad_archives import bad_archive, bomb
+from tests.campaigns.bad_clients import KINDS as CLIENTS
+from tests.campaigns.bad_documents import Layout, bad_layout, bad_pack
+from tests.campaigns.bad_registries import faults
+from tests.campaigns.machine import soon
+from tests.campaigns.outcomes import sane
+from tests.campaigns.runner import Campaign
+from tests.commands import Done, Lamina, RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import running_registry
+from tests.registry.registry_server import FaultProxy, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from campaigns.runner import Round
+    from tests.campaigns.runner import Round
 
 _MEMORY = 400 << 20  # bytes, of a command or a daemon
 _TIME = 60.0  # seconds that a command may take by itself

@@ -15,24 +15,22 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from corpus_image import make_bases
-from registry_server import fill
-from test_registry_faults import every_manifest
-
-from campaigns.machine import cgroups_of, mounts_below, processes_with, soon
-from campaigns.outcomes import outcome, sane
-from campaigns.runner import Campaign
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import running_registry
+from tests.campaigns.machine import cgroups_of, mounts_below, processes_with, soon
+from tests.campaigns.outcomes import outcome, sane
+from tests.campaigns.runner import Campaign
+from tests.commands import Lamina, RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon_process import DaemonProcess
+from tests.e2e.test_registry_faults import every_manifest
+from tests.real_registry import running_registry
+from tests.registry.registry_server import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from corpus_image import Tree
-
-    from campaigns.runner import Round
+    from tests.campaigns.runner import Round
+    from tests.corpus.corpus_image import Tree
 
 KILLS = 6
 _SOON, _LATE = 0.03, 2.0  # seconds until a kill, of what takes some

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from test_faults import cgroups_of, processes_with
+from tests.e2e.test_faults import cgroups_of, processes_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,12 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaigns.runner import Limits, State, new_seed, run
+from tests.campaigns.runner import Limits, State, new_seed, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from campaigns.runner import Campaign
+    from tests.campaigns.runner import Campaign
 
 NAMES = {
     "cache": "random Dockerfiles and edits: warm stores, daemons and caches against an empty store",
@@ -27,7 +27,7 @@ _KEPT = "/var/tmp/lamina-campaigns"
 
 
 def load(name: str) -> Campaign:
-    module = importlib.import_module(f"campaigns.{name.replace('-', '_')}")
+    module = importlib.import_module(f"tests.campaigns.{name.replace('-', '_')}")
     campaign: Campaign = module.campaign()
     return campaign
 

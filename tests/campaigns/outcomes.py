@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from corpus_image import read_built
+from tests.corpus.corpus_image import read_built
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from corpus_image import Tree
-
-    from commands import Done, Lamina
+    from tests.commands import Done, Lamina
+    from tests.corpus.corpus_image import Tree
 
 _CRASHES = re.compile(r"Traceback \(most recent call last\)|internal error|RecursionError")
 

@@ -12,13 +12,12 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from corpus_image import make_bases
-from test_git import git
-
-from campaigns.machine import soon
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import free_port, running_registry
+from tests.campaigns.machine import soon
+from tests.commands import Lamina, RemoteLamina
+from tests.corpus.corpus_image import make_bases
+from tests.daemon_process import DaemonProcess
+from tests.e2e.test_git import git
+from tests.real_registry import free_port, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from test_mount_caches import listing
+from tests.e2e.test_mount_caches import listing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,19 +11,19 @@ import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from campaigns.outcomes import sane
-from campaigns.pair_bench import BOTH, Bench, committed, open_bench, packed
-from campaigns.pair_reading import Result, check_files, check_images
-from campaigns.pairwise import covering
-from campaigns.runner import Campaign
-from commands import Done, Lamina
+from tests.campaigns.outcomes import sane
+from tests.campaigns.pair_bench import BOTH, Bench, committed, open_bench, packed
+from tests.campaigns.pair_reading import Result, check_files, check_images
+from tests.campaigns.pairwise import covering
+from tests.campaigns.runner import Campaign
+from tests.commands import Done, Lamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from campaigns.pairwise import Case
-    from campaigns.runner import Round
+    from tests.campaigns.pairwise import Case
+    from tests.campaigns.runner import Round
 
 EPOCH = 1_500_000_000
 PARAMETERS = {

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from campaigns.machine import clear
+from tests.campaigns.machine import clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaigns import cache, full_disk, growth, kill
-from campaigns.main import load
-from campaigns.runner import Limits, State, run
+from tests.campaigns import cache, full_disk, growth, kill
+from tests.campaigns.main import load
+from tests.campaigns.runner import Limits, State, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from campaigns.pairs import PARAMETERS, allowed
-from campaigns.pairwise import covering, pairs
+from tests.campaigns.pairs import PARAMETERS, allowed
+from tests.campaigns.pairwise import covering, pairs
 
 THREE = dict.fromkeys("abcd", ("1", "2", "3"))
 

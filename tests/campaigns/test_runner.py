@@ -8,21 +8,20 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from campaigns import TESTS
-from campaigns.machine import mounts_below, processes_with, soon
-from campaigns.runner import Campaign, Limits, State, run
+from tests.campaigns.machine import mounts_below, processes_with, soon
+from tests.campaigns.runner import Campaign, Limits, State, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from campaigns.runner import Round
+    from tests.campaigns.runner import Round
 
-SCRIPT = str(TESTS.parent / "scripts" / "campaign")
+SCRIPT = str(Path(__file__).parents[2] / "scripts" / "campaign")
 
 
 class Noting:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 COLOURS = "\x1b[1;31mred\x1b[0m \x1b[38:5:120mgreen\x1b[m\n"
 OBEYED = {

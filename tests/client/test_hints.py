@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
+from tests.commands import RemoteLamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 
 def failure(builder: Lamina, folder: Path, *args: str) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 EVERYTHING = (
     *("-t", "app:1", "--annotation=a=b", "--provenance=mode=max"),

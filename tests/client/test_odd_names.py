@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 NAMES = {
     "newline": b"nl\nx",

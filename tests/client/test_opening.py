@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
-from real_registry import free_port, make_certificates
+from tests.commands import Lamina, RemoteLamina
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import free_port, make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
+from tests.commands import RemoteLamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 PASSWORD = "s3cr3t-w0rd"
 DOCKERFILE = "FROM scratch\nADD {}/file /\n"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,14 +12,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from corpus_case import Case, lay_out
-from corpus_image import IMAGES, make_bases, read_built
+from tests.corpus.corpus_case import Case, lay_out
+from tests.corpus.corpus_image import IMAGES, make_bases, read_built
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from corpus_image import Tree
+    from tests.corpus.corpus_image import Tree
 
 _PLACE = re.compile(r"^Dockerfile:(\d+)$", re.MULTILINE)
 _ERROR = re.compile(r"^ERROR: (.*)$", re.MULTILINE)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from corpus_case import read_case
-from corpus_run import forked_lamina, open_bench, run_case
+
+from tests.corpus.corpus_case import read_case
+from tests.corpus.corpus_run import forked_lamina, open_bench, run_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from corpus_run import Bench
+    from tests.corpus.corpus_run import Bench
 
 FOLDER = Path(__file__).parent / "cases"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.case"))

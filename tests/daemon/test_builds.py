@@ -10,9 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from daemon_client import SolvingThread, output, progress, solve
 
-from daemon_process import DaemonProcess
 from lamina.api import control, history
 from lamina.api.errors import (
     Exit,
@@ -29,14 +27,16 @@ from lamina.api.errors import (
 from lamina.api.message import receive, unary
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.daemon.daemon_client import SolvingThread, output, progress, solve
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
     from lamina.api.errors import TypedError
     from lamina.wire.client import GrpcChannel
+    from tests.commands import Lamina
 
 LONG = "FROM base\nRUN echo begun; sleep 2; echo over\n"
 ENDLESS = "FROM base\nRUN echo begun; sleep 1000\n"

@@ -7,13 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_client import progress, solve
 
-from daemon_process import DaemonProcess
 from lamina.api import control
 from lamina.api.message import unary
 from lamina.wire.contract import StatusError
-from real_registry import running_registry
+from tests.daemon.daemon_client import progress, solve
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daemon_process import DaemonProcess
 from lamina.api import control, gateway, history
 from lamina.api.message import receive, unary
 from lamina.base.digest import parse_digest
@@ -18,6 +17,7 @@ from lamina.client.providers import EmbeddedSession
 from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
 from lamina.wire.protobuf import encode
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

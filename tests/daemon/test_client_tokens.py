@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
-from token_registry import TokenService, running_token_registry, write_login
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
+from tests.token_registry import TokenService, running_token_registry, write_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

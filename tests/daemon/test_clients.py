@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
 from lamina.api import control, gateway
 from lamina.api.message import unary
 from lamina.client.contract import BuildRequest, ContextSpec, OutputSpec
@@ -23,6 +21,8 @@ from lamina.llb.state import Vertex, marshal
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError, call_unary
 from lamina.wire.protobuf import encode
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -413,7 +413,7 @@ def test_killed_in_the_middle_the_same_build_works(
 def test_caches_in_a_registry_and_in_images(
     client: RemoteLamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    from real_registry import running_registry
+    from tests.real_registry import running_registry
 
     folder = context("RUN echo 1 > /file\n")
     with running_registry(tmp_path / "registry") as host:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from daemon_process import DaemonProcess
 from lamina.api import content, control, health, history
 from lamina.api.message import receive, unary
 from lamina.base.errors import LaminaError
@@ -25,13 +24,14 @@ from lamina.wire.address import dial
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 from lamina.wire.tls import client_context
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
     from lamina.wire.client import GrpcChannel
+    from tests.commands import Lamina
 
 M = TypeVar("M")
 

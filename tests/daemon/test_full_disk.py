@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from daemon_client import solve
 
-from daemon_process import DaemonProcess
 from lamina.wire.address import dial
 from lamina.wire.contract import StatusError
+from tests.daemon.daemon_client import solve
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

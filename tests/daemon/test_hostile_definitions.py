@@ -7,11 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hostile_ops import definition, mended, ops
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemon_process import DaemonProcess
 from lamina.api import control
 from lamina.api.message import unary
 from lamina.base.digest import digest_of
@@ -19,6 +17,8 @@ from lamina.llb import op
 from lamina.llb.codec import encode_definition, encode_op
 from lamina.wire.contract import Code, StatusError, call_unary
 from lamina.wire.protobuf import encode
+from tests.daemon.hostile_ops import definition, mended, ops
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

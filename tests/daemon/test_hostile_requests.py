@@ -7,16 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hostile_ops import definition, messages
 from hypothesis import HealthCheck, given, settings
 
-from daemon_process import DaemonProcess
 from lamina.api import control, history
 from lamina.api.session import KEY_ID
 from lamina.llb import op
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.daemon.hostile_ops import definition, messages
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

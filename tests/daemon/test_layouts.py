@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
 from lamina.api import control
 from lamina.api.message import unary
 from lamina.client.contract import Lent
@@ -18,6 +16,8 @@ from lamina.session.layouts import offer_stores
 from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
 from lamina.wire.address import dial
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
+from tests.commands import Lamina, RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,14 +6,14 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
-from daemon_client import solve
 
-from commands import Done, RemoteLamina
-from daemon_process import DaemonProcess
 from lamina.api.failures import from_status
 from lamina.base.errors import PermissionDenied
 from lamina.wire.contract import StatusError
-from real_registry import HTPASSWD, running_registry
+from tests.commands import Done, RemoteLamina
+from tests.daemon.daemon_client import solve
+from tests.daemon_process import DaemonProcess
+from tests.real_registry import HTPASSWD, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

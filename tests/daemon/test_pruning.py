@@ -9,16 +9,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from daemon_client import SolvingThread
-
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
 from lamina.api import control
 from lamina.client.contract import BuildRequest, ContextSpec, OutputSpec
 from lamina.client.remote import open_remote
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.wire.protobuf import encode
+from tests.commands import Lamina, RemoteLamina
+from tests.daemon.daemon_client import SolvingThread
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable

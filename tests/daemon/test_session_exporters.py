@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daemon_process import DaemonProcess
 from lamina.api import control, exporter, gateway, history
 from lamina.api.message import receive, request_of, unary
 from lamina.client.contract import Lent
@@ -19,6 +18,7 @@ from lamina.session.opening import new_session_id, open_session
 from lamina.session.outputs import FileTarget, take_outputs
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_clients import Watched
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
+from tests.commands import RemoteLamina
+from tests.daemon.test_clients import Watched
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daemon_process import DaemonProcess
 from lamina.api import content, control, filesync, gateway, history
 from lamina.api.message import receive, unary
 from lamina.api.status import Status
@@ -21,6 +20,7 @@ from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from memory_bridge import Convert, run_conversion
+
+from tests.dockerfile.memory_bridge import Convert, run_conversion
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from memory_bridge import AMD64, MemoryBridge, image_config
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.dockerfile.calls import answer
 from lamina.dockerfile.contract import FrontendRequest
+from tests.dockerfile.memory_bridge import AMD64, MemoryBridge, image_config
 
 if TYPE_CHECKING:
     from lamina.dockerfile.calls import Answer

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_bridge import AMD64, MemoryBridge, image_config
 
 from lamina.base.errors import InvalidInput
 from lamina.base.platform import parse_platform
@@ -15,11 +14,11 @@ from lamina.dockerfile.checks.options import CheckOptions, parse_check_options
 from lamina.dockerfile.checks.report import check
 from lamina.dockerfile.checks.rules import RULES
 from lamina.dockerfile.contract import FrontendRequest
+from tests.dockerfile.memory_bridge import AMD64, MemoryBridge, image_config
 
 if TYPE_CHECKING:
-    from memory_bridge import Convert
-
     from lamina.dockerfile.contract import Warned
+    from tests.dockerfile.memory_bridge import Convert
 
 # (rule, Dockerfile, [(line, detail), …]); other rules' finds are not looked at.
 _CASES: list[tuple[str, str, list[tuple[int, str]]]] = [

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_bridge import AMD64, BASE_ENV, image_config, run_conversion
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.platform import Platform, parse_platform
 from lamina.dockerfile.contract import NamedContext
+from tests.dockerfile.memory_bridge import AMD64, BASE_ENV, image_config, run_conversion
 
 if TYPE_CHECKING:
-    from memory_bridge import Convert
+    from tests.dockerfile.memory_bridge import Convert
 
 ARM64 = parse_platform("linux/arm64")
 

@@ -13,7 +13,7 @@ from lamina.dockerfile.sources import http_source
 from lamina.llb.state import Vertex, marshal
 
 if TYPE_CHECKING:
-    from memory_bridge import Convert
+    from tests.dockerfile.memory_bridge import Convert
 
 URL = "http://h.example/src.tar"
 TIME = 100 * len(URL)  # what the bridge in memory says of it

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.main import NAMES
+from tests.campaigns.main import NAMES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "security.md").read_text()

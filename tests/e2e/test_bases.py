@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
+    from tests.commands import Lamina
 
 
 @contextmanager

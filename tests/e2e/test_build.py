@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 
 def steps(log: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ import pytest
 from lamina.base.digest import digest_of
 
 if TYPE_CHECKING:
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the program is x86-64")
 

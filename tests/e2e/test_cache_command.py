@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 STEP = (
     "COPY input /input\n"

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 STEPS = """FROM base
 RUN --mount=type=cache,target=/c,id={id} ["/bin/sh", "-c", "echo {id} was here > /c/list"]

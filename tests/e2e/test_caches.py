@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_registry import RealRegistry, running_registry
+from tests.real_registry import RealRegistry, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 STAGES = """FROM base AS build
 COPY input /input

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 STEP = "FROM base\nRUN trap '{}' TERM; echo ready; while :; do sleep 0.02; done\n"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 _TEXT = """# DIR is where it goes
 ARG DIR=/srv

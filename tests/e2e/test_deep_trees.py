@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 NEST = "p=d; while [ ${#p} -lt 1199 ]; do p=$p/d; done"
 DEEP = f"RUN mkdir /t && cd /t && {NEST} && mkdir -p $p && echo here > $p/file\n"

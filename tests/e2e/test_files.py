@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Lamina
+    from tests.commands import Lamina
 
 
 @pytest.fixture(params=["overlay", "native"])

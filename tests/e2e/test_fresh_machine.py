@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 ROOT = Path(__file__).parents[2]
 

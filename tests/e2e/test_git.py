@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
+    from tests.commands import Lamina
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Done, Lamina
+    from tests.commands import Done, Lamina
 
 CHOWN = "COPY --chown=somebody:somegroup Dockerfile /\n"
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
-
-from commands import Lamina, RemoteLamina
-from daemon_process import DaemonProcess
+from tests.commands import Lamina, RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

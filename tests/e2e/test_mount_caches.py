@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from real_registry import RealRegistry, running_registry
+from tests.real_registry import RealRegistry, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 # What a compiler's cache looks like: a step that is slow unless its cache knows the input.
 COMPILE = """COPY input /input

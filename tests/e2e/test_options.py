@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Lamina
+    from tests.commands import Lamina
 
 
 def tree_of(folder: Path) -> set[str]:

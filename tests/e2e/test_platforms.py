@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from real_registry import running_registry
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
+    from tests.commands import Lamina
 
 BOTH = "--platform=linux/amd64,linux/arm64"
 CROSS = """

@@ -13,21 +13,18 @@ import sys
 import threading
 import time
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
-
-import registry_server as faults
-
-from real_registry import RealRegistry, running_registry
+from tests.real_registry import RealRegistry, running_registry
+from tests.registry import registry_server as faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from tests.conftest import Lamina
+    from tests.commands import Lamina
 
 
 @pytest.fixture

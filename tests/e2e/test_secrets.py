@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 VALUE = "S3CRET-VALUE-OF-A-TEST"
 STEP = """FROM base

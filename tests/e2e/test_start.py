@@ -7,14 +7,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from commands import RemoteLamina
-from daemon_process import DaemonProcess
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 DOCKERFILE = """FROM base AS build
 ENV NAME=value

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from commands import RemoteLamina
 from lamina.base.digest import digest_of
 from lamina.base.errors import Unavailable
 from lamina.engine.check import check_store
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
+from tests.commands import RemoteLamina
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from commands import Lamina
+    from tests.commands import Lamina
 
 STEPS = """FROM base
 RUN mkdir /kept && echo one >/kept/1 && ln /kept/1 /kept/1b && mkfifo /kept/fifo

@@ -27,14 +27,14 @@ from lamina.engine.build import BuildOptions
 from lamina.llb.op import Op, SourceOp
 from lamina.llb.state import Vertex, marshal
 from lamina.system.cancel import Cancellation
-from real_registry import put_blob, put_manifest
+from tests.real_registry import put_blob, put_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Bench
     from lamina.base.digest import Digest
     from lamina.llb.op import Definition
+    from tests.engine.conftest import Bench
 
 
 class Repository(NamedTuple):

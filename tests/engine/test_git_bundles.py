@@ -8,18 +8,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from source_bench import Lending, entries, source
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
-from real_registry import free_port
+from tests.engine.source_bench import Lending, entries, source
+from tests.real_registry import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Bench
     from lamina.llb.op import Definition
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

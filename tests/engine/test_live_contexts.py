@@ -30,7 +30,7 @@ from lamina.solver.key import CONTENT_OUTPUT, make_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

@@ -9,19 +9,19 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from source_bench import source
 
 from lamina.api.sourcemeta import ResolveSourceMetaRequest
 from lamina.base.digest import digest_of
 from lamina.engine.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.pins import BuildPins, SharedPins
+from tests.engine.source_bench import source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

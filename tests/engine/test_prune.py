@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Lamina
     from lamina.base.usage import CacheRecord
     from lamina.stores.store import Store
+    from tests.commands import Lamina
 
 ALL = PruneRule(lambda record: True, all=True)
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from source_bench import Lending, Repository, entries, source
 
 from lamina.api.sourcemeta import ResolveSourceImageRequest, ResolveSourceMetaRequest
 from lamina.base.digest import digest_of
@@ -24,13 +23,14 @@ from lamina.base.platform import Platform, host_platform
 from lamina.engine.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.contract import source_digest
-from real_registry import running_registry
+from tests.engine.source_bench import Lending, Repository, entries, source
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

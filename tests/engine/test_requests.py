@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from conftest import Bench
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

@@ -22,8 +22,8 @@ from lamina.llb.state import Vertex, marshal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Bench
     from lamina.llb.op import Definition
+    from tests.engine.conftest import Bench
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 

@@ -20,7 +20,7 @@ from lamina.system.cancel import Cancellation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Packed
+    from tests.exporters.conftest import Packed
 
 NAMES = ("docker.io/library/app:v1", "localhost:5000/team/app:v2")
 

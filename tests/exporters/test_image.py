@@ -14,7 +14,7 @@ from lamina.exporters.contract import Artifact, LayerInfo
 from lamina.exporters.image import assemble, load_exported
 
 if TYPE_CHECKING:
-    from conftest import Packed
+    from tests.exporters.conftest import Packed
 
 
 def config_of(history: list[dict[str, Any]], **more: Any) -> bytes:

@@ -32,8 +32,8 @@ from lamina.exporters.purl import image_purl
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
-    from conftest import Packed
     from lamina.exporters.contract import ExportedImage
+    from tests.exporters.conftest import Packed
 
 DIGEST = Digest("sha256:" + "1" * 64)
 

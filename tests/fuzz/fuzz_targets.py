@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 from contextlib import suppress
@@ -33,14 +32,12 @@ from lamina.llb.codec import decode_definition
 from lamina.llb.state import unmarshal
 from lamina.system.cancel import Cancellation
 from lamina.wire.protobuf import decode
+from tests.dockerfile.memory_bridge import run_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(TESTS / "dockerfile"))
-
-from memory_bridge import run_conversion  # noqa: E402
 
 
 class Target(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzz_targets import TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import mutated
+
+from tests.fuzz.fuzz_targets import TARGETS
+from tests.fuzz.mutations import mutated
 
 ROUNDS = 150
 

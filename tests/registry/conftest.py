@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_server import FaultProxy, Image, fill, make_layout
 
 from lamina.registry.transport import Patience
-from real_registry import HTPASSWD, running_registry
+from tests.real_registry import HTPASSWD, running_registry
+from tests.registry.registry_server import FaultProxy, Image, fill, make_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from lamina.registry.hosts import Tls
 from lamina.registry.transport import Transport
 from lamina.registry.url import make_url, parse_url
 from lamina.system.cancel import Cancellation
-from real_registry import make_certificates
+from tests.real_registry import make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

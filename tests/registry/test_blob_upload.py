@@ -7,8 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import registry_server
-from upload_server import UploadHandler, UploadServer
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Unavailable
@@ -18,6 +16,8 @@ from lamina.registry.blob_upload import BlobUpload
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous, Credentials
 from lamina.system.cancel import Cancellation
+from tests.registry import registry_server
+from tests.registry.upload_server import UploadHandler, UploadServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import registry_server
 
-import real_registry
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled, Corrupt, NotFound, PermissionDenied, Unavailable
 from lamina.base.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
@@ -20,14 +18,15 @@ from lamina.registry.credentials import Anonymous, Credentials, DockerConfig
 from lamina.registry.hosts import Hosts, Registry
 from lamina.registry.pull import fetch_blob
 from lamina.system.cancel import Cancellation
+from tests import real_registry
+from tests.registry import registry_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from registry_server import FaultProxy
-
     from lamina.registry.transport import Patience
+    from tests.registry.registry_server import FaultProxy
 
 
 class Buffer:

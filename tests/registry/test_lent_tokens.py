@@ -13,7 +13,7 @@ from lamina.base.errors import NotFound, PermissionDenied, Unavailable
 from lamina.base.reference import parse_reference
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous, BearerRequest, BearerToken
-from token_registry import TokenService, running_token_registry
+from tests.token_registry import TokenService, running_token_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,6 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import registry_server
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import PermissionDenied, Unavailable
@@ -15,11 +14,11 @@ from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous, Credentials
 from lamina.registry.push import push_blob, push_manifest
 from lamina.system.cancel import Cancellation
+from tests.registry import registry_server
 
 if TYPE_CHECKING:
-    from registry_server import Image
-
     from lamina.registry.transport import Patience
+    from tests.registry.registry_server import Image
 
 
 class Login:

@@ -6,9 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import registry_server
 
-import real_registry
 from lamina.base.errors import Cancelled, InvalidInput, Unavailable
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
@@ -16,6 +14,8 @@ from lamina.registry.hosts import Hosts, Registry, Tls
 from lamina.registry.transport import Patience, Request, Transport
 from lamina.registry.url import make_url
 from lamina.system.cancel import Cancellation
+from tests import real_registry
+from tests.registry import registry_server
 
 if TYPE_CHECKING:
     from pathlib import Path

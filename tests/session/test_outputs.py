@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from trees import look
 
 from lamina.api import content as api
 from lamina.api.filesync import FILE_SEND, KEY_EXPORTER_ID, SEND_DIFF_COPY
@@ -26,6 +25,7 @@ from lamina.session.remote_content import RemoteContent
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
+from tests.session.trees import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

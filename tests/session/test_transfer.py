@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trees import look, trees, write
 
 from lamina.api import filemode
 from lamina.api.filesync import (
@@ -35,6 +34,7 @@ from lamina.session.selection import Selection
 from lamina.session.sender import opener_of, send
 from lamina.session.walk import walk
 from lamina.wire.contract import Code, StatusError
+from tests.session.trees import look, trees, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,12 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from certificates import Certificates, make_certificates
-from wire_service import HANDLERS, Ends, pipe_ends, socket_ends
 
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import Peer
 from lamina.wire.server import GrpcServer
+from tests.wire.certificates import Certificates, make_certificates
+from tests.wire.wire_service import HANDLERS, Ends, pipe_ends, socket_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,21 +9,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from wire_service import DETAIL, HANDLERS
 
 from lamina.wire.address import dial
 from lamina.wire.contract import Code, ServerCall, StatusError, call_unary
 from lamina.wire.listen import Listener
 from lamina.wire.status import status_fields
 from lamina.wire.tls import client_context, server_context
+from tests.wire.wire_service import DETAIL, HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from certificates import Certificates
-
     from lamina.wire.client import GrpcChannel
+    from tests.wire.certificates import Certificates
 
 grpc: Any = pytest.importorskip("grpc")
 

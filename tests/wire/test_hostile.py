@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire_service import HANDLERS
 
 from lamina.wire import frames as h2
 from lamina.wire.address import dial
@@ -23,6 +22,7 @@ from lamina.wire.headers import BlockDecoder, Fields, encode_block
 from lamina.wire.listen import Listener
 from lamina.wire.server import GrpcServer
 from lamina.wire.transport import SocketTransport
+from tests.wire.wire_service import HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from wire_service import HANDLERS
 
 from lamina.wire import frames as h2
 from lamina.wire.client import GrpcChannel
@@ -17,6 +16,7 @@ from lamina.wire.frames import ErrorCode
 from lamina.wire.headers import Fields, encode_block
 from lamina.wire.server import GrpcServer
 from lamina.wire.transport import SocketTransport
+from tests.wire.wire_service import HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

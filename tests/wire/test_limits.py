@@ -9,8 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from test_hostile import HELLO, RawClient, data, message, request
-from wire_service import HANDLERS
 
 from lamina.wire import accepted, budget, listen
 from lamina.wire import frames as h2
@@ -19,6 +17,8 @@ from lamina.wire.budget import RECEIVED, ReceiveBudget
 from lamina.wire.contract import Code, StatusError, call_unary
 from lamina.wire.listen import Listener
 from lamina.wire.messages import MAX_MESSAGE
+from tests.wire.test_hostile import HELLO, RawClient, data, message, request
+from tests.wire.wire_service import HANDLERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

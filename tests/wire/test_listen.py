@@ -12,12 +12,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from wire_service import HANDLERS
 
 from lamina.base.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from lamina.wire.address import dial
 from lamina.wire.contract import ServerCall, StatusError, call_unary
 from lamina.wire.listen import Listener
+from tests.wire.wire_service import HANDLERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,18 +7,18 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from wire_service import HANDLERS
 
 from lamina.base.errors import InvalidInput, PermissionDenied, Unavailable
 from lamina.wire.address import dial
 from lamina.wire.contract import ServerCall, StatusError, call_unary
 from lamina.wire.listen import Listener
 from lamina.wire.tls import client_context, server_context
+from tests.wire.wire_service import HANDLERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certificates import Certificates
+    from tests.wire.certificates import Certificates
 
 
 def say_subject(call: ServerCall) -> None:

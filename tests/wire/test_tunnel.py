@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
-from wire_service import HANDLERS, Ends
 
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import ClientCall, Code, Peer, ServerCall, StatusError, call_unary
 from lamina.wire.server import GrpcServer
 from lamina.wire.transport import TunnelTransport
+from tests.wire.wire_service import HANDLERS, Ends
 
 
 def serve_inside(call: ServerCall) -> None:

@@ -6,12 +6,12 @@ import threading
 import time
 
 import pytest
-from wire_service import DETAIL, HANDLERS, Ends, socket_ends
 
 from lamina.system.cancel import Cancellation
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import Code, Peer, ServerCall, StatusError, call_unary
 from lamina.wire.server import GrpcServer
+from tests.wire.wire_service import DETAIL, HANDLERS, Ends, socket_ends
 
 
 def test_one_request_one_response(channel: GrpcChannel) -> None:

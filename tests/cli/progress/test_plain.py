@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from progress_script import key, log, status, vertex
-
 from lamina.base.events import Event, ProgressGroup, VertexEvent, WarningEvent
 from lamina.cli.progress.plain import PlainRenderer
+from tests.cli.progress.progress_script import key, log, status, vertex
 
 
 def render(*batches: tuple[float, list[Event]], end: float = 200.0) -> str:

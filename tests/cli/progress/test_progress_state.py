@@ -4,10 +4,10 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from progress_script import key, status, vertex
 
 from lamina.base.events import ProgressGroup, VertexEvent
 from lamina.cli.progress.state import Trace, merge_intervals
+from tests.cli.progress.progress_script import key, status, vertex
 
 
 def test_intervals_are_summed_without_overlap() -> None:

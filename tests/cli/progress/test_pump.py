@@ -6,12 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from progress_script import log, vertex
 
 from lamina.base.errors import InvalidInput
 from lamina.base.events import Event, LogEvent
 from lamina.cli.progress.choose import open_display
 from lamina.cli.progress.pump import Pump
+from tests.cli.progress.progress_script import log, vertex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

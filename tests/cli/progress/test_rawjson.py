@@ -3,11 +3,10 @@ from __future__ import annotations
 import base64
 import json
 
-from progress_script import key, log, status, vertex
-
 from lamina.base.events import Event, ProgressGroup, WarningEvent
 from lamina.base.location import Location
 from lamina.cli.progress.rawjson import RawJsonRenderer
+from tests.cli.progress.progress_script import key, log, status, vertex
 
 
 def render(*events: Event) -> list[dict[str, object]]:

@@ -3,11 +3,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from progress_script import log, status, vertex
-
 from lamina.cli.progress.colors import Colors, choose_colors
 from lamina.cli.progress.text import LogTail, clip, width
 from lamina.cli.progress.tty import TtyRenderer
+from tests.cli.progress.progress_script import log, status, vertex
 
 if TYPE_CHECKING:
     from lamina.base.events import Event
