@@ -18,6 +18,8 @@ from lamina.exporters.attributes import wire_output
 from lamina.exporters.destination import ArchiveOutput
 from lamina.llb.op import NO_INPUT, FileAction, FileOp, MkFileAction, Op
 from lamina.llb.state import Vertex, marshal
+from lamina.refs.plan import FilePlan
+from lamina.refs.ref import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -231,3 +233,22 @@ def test_metadata_that_says_nothing_usable(
 
     with pytest.raises(LaminaError, match=reason):
         with_engine(use)
+
+
+def test_a_plan_that_is_gone_is_no_result_of_a_cache(
+    with_engine: WithEngine,
+) -> None:
+    """A build that is killed, or fails at its end, leaves results without files."""
+
+    def use(bench: Bench) -> list[bool]:
+        pool = bench.engine.pool
+        pool.enter(bench)
+        made = pool.commit_plan(FilePlan(None), Ref(), "a copy")
+        assert made.snapshot is not None
+        above = pool.commit_plan(FilePlan(None), made, "another one")
+        assert above.snapshot is not None
+        before = pool.lost(above.snapshot)
+        pool.leave(bench)
+        return [before, pool.lost(made.snapshot), pool.lost(above.snapshot), pool.lost(1 << 40)]
+
+    assert with_engine(use) == [False, True, True, True]

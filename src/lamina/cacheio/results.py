@@ -107,6 +107,11 @@ class SharedResults(RefResults):
             in_parallel(missing, look, _PROBES, self._cancel)
         return not gone
 
+    def peek(self, key: CacheKey, output: int) -> int | None:
+        """The snapshot of a result, without using it. None if nothing is left of its files."""
+        snapshot = super().peek(key, output)
+        return None if snapshot is None or self._pool.lost(snapshot) else snapshot
+
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
         """What imported caches know of the contents of a result's inputs, as records' digests."""
         found: dict[int, set[Digest]] = {}

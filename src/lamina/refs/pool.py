@@ -132,6 +132,17 @@ class RefPool:
             self._plans[snapshot] = _Kept(plan, self._clock)
         return Ref(snapshot)
 
+    def lost(self, snapshot: int) -> bool:
+        """Whether a snapshot, or one below it, was a plan of a process or a build that is gone."""
+        try:
+            stack = self.snapshots.stack(snapshot)
+        except NotFound:
+            return True
+        return any(
+            not (state.directory or self.pending_plan(state.id) or self.layers.of(state.id))
+            for state in stack
+        )
+
     def pending_plan(self, snapshot: int) -> FilePlan | None:
         """The plan of a state that is not laid out."""
         with self._lock:
