@@ -24,7 +24,7 @@ from lamina.daemon.history import History, Result
 from lamina.daemon.history_filter import HistoryRow, parse_history_filters
 from lamina.daemon.history_store import status_of
 from lamina.daemon.log import Log
-from lamina.engine.prune import PruneRule, prune
+from lamina.engine.maintenance.prune import PruneRule, prune
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError

@@ -33,7 +33,7 @@ UNUSED = frozenset(
         *("unittest", "urllib.parse", "yaml", "re2", "isal", "zstandard", "zlib"),
         *("lamina.api.errors", "lamina.api.failures", "lamina.cacheio.backend"),
         *("lamina.cacheio.config", "lamina.cacheio.export", "lamina.sources.layout"),
-        *("lamina.cacheio.options", "lamina.daemon.server", "lamina.engine.mount_caches"),
+        *("lamina.cacheio.options", "lamina.daemon.server", "lamina.engine.caching.mount_caches"),
         *("lamina.layers.apply", "lamina.layers.diff", "lamina.layers.pack"),
         *("lamina.ops.copy", "lamina.ops.file_actions", "lamina.ops.modes", "lamina.refs.layout"),
         *("lamina.refs.packing", "lamina.refs.plan", "lamina.registry.client"),

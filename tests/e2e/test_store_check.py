@@ -12,7 +12,7 @@ import pytest
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Unavailable
-from lamina.engine.check import check_store
+from lamina.engine.maintenance.store_check import check_store
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from tests.commands import RemoteLamina

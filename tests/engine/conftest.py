@@ -15,7 +15,7 @@ from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.build import BuildOptions
 from lamina.engine.engine import Engine
-from lamina.engine.workplace import Workplace
+from lamina.engine.host_setup import Workplace
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 

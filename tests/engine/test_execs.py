@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from lamina.cacheio.options import make_export
-from lamina.engine.caches import CacheWishes
-from lamina.engine.wire_result import read_result
+from lamina.engine.caching.build_caches import CacheWishes
+from lamina.engine.frontends.wire_result import read_result
 from lamina.llb.op import (
     NO_INPUT,
     NO_OUTPUT,

@@ -12,7 +12,7 @@ import pytest
 
 from lamina.api.sourcemeta import ResolveSourceMetaRequest
 from lamina.base.digest import digest_of
-from lamina.engine.source_meta import resolve_source_meta
+from lamina.engine.frontends.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.pins import BuildPins, SharedPins
 from tests.engine.source_bench import source

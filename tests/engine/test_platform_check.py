@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lamina.base.platform import host_platform, parse_platform
-from lamina.engine.platform_check import check_platforms, platform_warnings
-from lamina.engine.result import BuildResult, PlatformResult, Solvable
+from lamina.engine.build_result import BuildResult, PlatformResult, Solvable
+from lamina.engine.frontends.platform_check import check_platforms, platform_warnings
 from lamina.solver.contract import Graph
 
 SOLVABLE = Solvable(None, Graph((), (0, 0)), lambda graph: pytest.fail("nothing is to be solved"))

@@ -14,10 +14,10 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
 from lamina.base.platform import Platform
 from lamina.engine.attest_options import ProvenanceOptions, parse_provenance, wanted_attestations
 from lamina.engine.attestations import Attested
+from lamina.engine.build_result import Attestation, AttestationKind, FrontendCall, Solvable
 from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
 from lamina.engine.materials import Materials, materials_of, of_platform
 from lamina.engine.predicate import Told, predicate
-from lamina.engine.result import Attestation, AttestationKind, FrontendCall, Solvable
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import (
     CopyAction,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamina.engine.prune import PruneRule, _limit, prune
-from lamina.engine.usage import cache_records, held_states
+from lamina.engine.maintenance.disk_usage import cache_records, held_states
+from lamina.engine.maintenance.prune import PruneRule, _limit, prune
 from lamina.stores.cache_mounts import CacheMountStore
 from lamina.stores.snapshots import SnapshotStore
 from lamina.stores.store import open_store

@@ -20,7 +20,7 @@ from lamina.base.oci import (
     platform_to_json,
 )
 from lamina.base.platform import Platform, host_platform
-from lamina.engine.source_meta import resolve_source_meta
+from lamina.engine.frontends.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.contract import source_digest
 from tests.engine.source_bench import Lending, Repository, entries, source

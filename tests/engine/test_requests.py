@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.engine.attest_options import ProvenanceOptions
+from lamina.engine.build_result import FrontendCall
 from lamina.engine.materials import Materials
 from lamina.engine.predicate import Told, predicate
 from lamina.engine.producers import Producers
 from lamina.engine.requests import recorded, request_of
-from lamina.engine.result import FrontendCall
 from lamina.llb.op import Definition, Op, OpMetadata, SourceOp
 from lamina.llb.state import Vertex, marshal
 from lamina.sources.material import GitMaterial

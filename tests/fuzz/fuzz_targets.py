@@ -25,7 +25,7 @@ from lamina.base.platform import parse_platform
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.ignore import read_patterns
-from lamina.engine.graph import load_graph
+from lamina.engine.definition_graph import load_graph
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import plain
 from lamina.llb.codec import decode_definition

@@ -10,12 +10,12 @@ from lamina.cli.opening import builder_address, store_root
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
-    from lamina.engine.check import Damage
+    from lamina.engine.maintenance.store_check import Damage
 
 
 def check(parsed: Parsed) -> int:
     """Print each damage and a summary; 1 if something is damaged and was not repaired."""
-    from lamina.engine.check import check_store
+    from lamina.engine.maintenance.store_check import check_store
     from lamina.stores.store import open_store
 
     if builder_address(parsed):

@@ -21,11 +21,11 @@ from lamina.client.contract import (
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContext
-from lamina.engine.bridge import DockerfileBridge
 from lamina.engine.build import BuildOptions
-from lamina.engine.caches import CacheWishes
+from lamina.engine.caching.build_caches import CacheWishes
 from lamina.engine.engine import Engine
-from lamina.engine.workplace import Workplace
+from lamina.engine.frontends.in_place_bridge import DockerfileBridge
+from lamina.engine.host_setup import Workplace
 from lamina.exporters.attributes import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult
+    from lamina.engine.build_result import BuildResult
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
 
@@ -154,7 +154,7 @@ class EmbeddedBuilder:
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
     ) -> Mapping[str, Any]:
-        from lamina.engine.transfer import push_image
+        from lamina.engine.transfers.stored_images import push_image
 
         reference = parse_reference(name)
         image = self._image_table().get(str(reference))
@@ -169,7 +169,7 @@ class EmbeddedBuilder:
     def pull(
         self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
     ) -> ImageSummary:
-        from lamina.engine.transfer import pull_image
+        from lamina.engine.transfers.stored_images import pull_image
 
         wanted = parse_platform(platform) if platform else host_platform()
         return self._summary(
@@ -203,12 +203,12 @@ class EmbeddedBuilder:
         return run_image(self.engine, self._find(request.image), request, cancel)
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
-        from lamina.engine.usage import cache_records
+        from lamina.engine.maintenance.disk_usage import cache_records
 
         return [record for record in cache_records(self._store) if filters.matches(record)]
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
-        from lamina.engine.prune import PruneRule, prune
+        from lamina.engine.maintenance.prune import PruneRule, prune
 
         removed: list[CacheRecord] = []
         rule = PruneRule(
@@ -218,7 +218,7 @@ class EmbeddedBuilder:
         return PruneOutcome(tuple(removed), freed)
 
     def cache_mounts(self) -> Sequence[MountSummary]:
-        from lamina.engine.mounts_by_hand import list_mounts
+        from lamina.engine.caching.mount_commands import list_mounts
 
         return [MountSummary(*mount) for mount in list_mounts(self.engine)]
 
@@ -226,7 +226,7 @@ class EmbeddedBuilder:
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> Mapping[str, int]:
         from lamina.cacheio.options import make_place
-        from lamina.engine.mounts_by_hand import export_mounts
+        from lamina.engine.caching.mount_commands import export_mounts
 
         place = make_place("--to", "dest", _cache_pairs(cache))
         done = export_mounts(self.engine, names, place, events, cancel)
@@ -236,13 +236,13 @@ class EmbeddedBuilder:
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> None:
         from lamina.cacheio.options import make_place
-        from lamina.engine.mounts_by_hand import import_mounts
+        from lamina.engine.caching.mount_commands import import_mounts
 
         place = make_place("--from", "src", _cache_pairs(cache))
         import_mounts(self.engine, names, place, events, cancel)
 
     def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
-        from lamina.engine.mounts_by_hand import remove_mounts
+        from lamina.engine.caching.mount_commands import remove_mounts
 
         return remove_mounts(self.engine, names, cancel)
 
@@ -303,7 +303,7 @@ def _run_frontend(
     """
     from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
     from lamina.client.lending import lent_here
-    from lamina.engine.frontends import GATEWAY, run_frontend
+    from lamina.engine.frontends.table import GATEWAY, run_frontend
 
     with lent_here(request, session) as lending:
         attributes = frontend_attributes(request, lending)

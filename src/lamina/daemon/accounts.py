@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult, Finished
+    from lamina.engine.build_result import BuildResult, Finished
     from lamina.exporters.destination import Output
 
 _IN_TOTO = "application/vnd.in-toto+json"

@@ -15,7 +15,7 @@ from lamina.wire.contract import Code, StatusError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.engine.llbbridge import LlbBridge
+    from lamina.engine.frontends.llb_bridge import LlbBridge
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, ServerCall
 

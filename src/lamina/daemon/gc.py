@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import LaminaError
 from lamina.daemon.config import DiskSpace, GcConfig, GcPolicy
 from lamina.daemon.filters import parse_filters
-from lamina.engine.prune import PruneRule, prune
-from lamina.engine.usage import cache_records
+from lamina.engine.maintenance.disk_usage import cache_records
+from lamina.engine.maintenance.prune import PruneRule, prune
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from lamina.api.history import SCHEMA, BuildHistoryRecord
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import LaminaError
 from lamina.daemon.history_filter import HistoryRow
-from lamina.engine.usage import documents
+from lamina.engine.maintenance.disk_usage import documents
 from lamina.wire.protobuf import decode, encode
 
 if TYPE_CHECKING:

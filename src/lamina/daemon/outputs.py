@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.cacheio.options import FolderPlace, LentPlace, make_export
 from lamina.dockerfile.args import parse_epoch
-from lamina.engine.caches import CacheWishes, lent_import
+from lamina.engine.caching.build_caches import CacheWishes, lent_import
 from lamina.exporters.attributes import wire_output
 
 if TYPE_CHECKING:

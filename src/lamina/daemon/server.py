@@ -26,8 +26,8 @@ from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
+from lamina.engine.host_setup import Workplace
 from lamina.engine.session_credentials import session_logins
-from lamina.engine.workplace import Workplace
 from lamina.runtime.cdi import DeviceRegistry
 from lamina.runtime.contract import Dns, RuntimeSettings
 from lamina.session.mirrors import Mirrors

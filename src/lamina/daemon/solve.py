@@ -21,11 +21,11 @@ from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
-from lamina.engine.frontends import run_frontend
-from lamina.engine.llbbridge import LlbBridge
-from lamina.engine.platform_check import check_platforms
-from lamina.engine.result import FrontendCall
-from lamina.engine.wire_result import read_result
+from lamina.engine.build_result import FrontendCall
+from lamina.engine.frontends.llb_bridge import LlbBridge
+from lamina.engine.frontends.platform_check import check_platforms
+from lamina.engine.frontends.table import run_frontend
+from lamina.engine.frontends.wire_result import read_result
 from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from lamina.daemon.history import History
     from lamina.daemon.worker import Worker
     from lamina.engine.build import Build
+    from lamina.engine.build_result import BuildResult
     from lamina.engine.engine import Engine
-    from lamina.engine.result import BuildResult
     from lamina.exporters.destination import Output
     from lamina.session.borrowed import BorrowedSession
     from lamina.session.table import SessionTable

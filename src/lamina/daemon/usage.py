@@ -9,8 +9,8 @@ from lamina.api.message import text_request_of
 from lamina.api.timestamp import at_seconds
 from lamina.daemon.filters import parse_filters
 from lamina.daemon.gc import SizedPolicy, prune_rule, record_matches
-from lamina.engine.prune import prune
-from lamina.engine.usage import cache_records
+from lamina.engine.maintenance.disk_usage import cache_records
+from lamina.engine.maintenance.prune import prune
 from lamina.stores.images import ImageTable
 from lamina.wire.protobuf import encode
 

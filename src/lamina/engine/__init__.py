@@ -1,1 +1,1 @@
-"""Floor 7: the façade over everything below, and the only place where it is wired together."""
+"""The engine: builds on one store. `engine` wires the packages below; `build` is one request."""

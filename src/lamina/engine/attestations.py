@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
-from lamina.engine.result import AttestationKind
+from lamina.engine.build_result import AttestationKind
 from lamina.exporters.attestation import Statement, Subject, SubjectKind
 from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamina.engine.result import Attestation, Solvable
+    from lamina.engine.build_result import Attestation, Solvable
     from lamina.refs.tree import Tree
 
 INLINE_ONLY = "inline-only"

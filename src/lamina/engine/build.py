@@ -10,12 +10,12 @@ from lamina.base.errors import LaminaError
 from lamina.base.platform import host_platform
 from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph
-from lamina.engine.asked_op import AskedOp
-from lamina.engine.caches import BuildCaches, CacheWishes
-from lamina.engine.early_packing import EarlyPacking
-from lamina.engine.graph import load_graph, renounced_caches
+from lamina.engine.build_result import BuildResult, Finished, PlatformResult, Solvable
+from lamina.engine.caching.build_caches import BuildCaches, CacheWishes
+from lamina.engine.credential_scoped_op import AskedOp
+from lamina.engine.definition_graph import load_graph, renounced_caches
+from lamina.engine.outputs.early_packing import EarlyPacking
 from lamina.engine.registries import asked_by
-from lamina.engine.result import BuildResult, Finished, PlatformResult, Solvable
 from lamina.sources.image import ResolveMode
 from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import Bridge, FrontendRequest
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.attestations import Attested
+    from lamina.engine.build_result import FrontendCall
     from lamina.engine.engine import Engine
     from lamina.engine.judging import Judge, Verifier
-    from lamina.engine.result import FrontendCall
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
     from lamina.layers.compression import Compression
@@ -61,8 +61,8 @@ class BuildOptions(NamedTuple):
 class Build:
     """Solves definitions and exports what comes of them. Use `Engine.open_build`.
 
-    Implements `lamina.engine.lenders.Lender` and `lamina.sources.contract.Asking`. Methods may
-    be called from any thread.
+    Implements `lamina.engine.shared_session.Lender` and `lamina.sources.contract.Asking`.
+    Methods may be called from any thread.
     """
 
     def __init__(
@@ -224,8 +224,8 @@ class Build:
 
         `provenance`: attest how it was made.
         """
-        from lamina.engine.assembly import Made, MadePart
-        from lamina.engine.exports import Exports
+        from lamina.engine.outputs.assembly import Made, MadePart
+        from lamina.engine.outputs.exports import Exports
 
         engine, cancel = self.engine, self.cancel
         if provenance is not None:

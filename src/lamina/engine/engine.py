@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
-from lamina.engine.asked_op import AskedOp
 from lamina.engine.build import Build, BuildOptions
-from lamina.engine.layer_fetcher import LayerFetcher
-from lamina.engine.lenders import Lenders
+from lamina.engine.credential_scoped_op import AskedOp
 from lamina.engine.producers import Producers
-from lamina.engine.pulls import Pulls
 from lamina.engine.registries import Registries, asking
-from lamina.engine.sources import EngineSources
+from lamina.engine.shared_session import Lenders
+from lamina.engine.source_factory import EngineSources
+from lamina.engine.transfers.layer_fetcher import LayerFetcher
+from lamina.engine.transfers.layer_pulls import Pulls
 from lamina.ops.resolve import Workshop, resolve_op
 from lamina.refs.pool import RefPool
 from lamina.refs.unpacker import LayerUnpacker
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
-    from lamina.engine.client_origins import ClientOrigins
-    from lamina.engine.lenders import SessionFinder
     from lamina.engine.registries import LoginsOf
+    from lamina.engine.shared_session import SessionFinder
+    from lamina.engine.transfers.client_origins import ClientOrigins
     from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
@@ -107,7 +107,7 @@ class Engine:
         origins: LayerOrigins = OriginTable(store.database)
         self._client_origins: ClientOrigins | None = None
         if not self.registries.shared:
-            from lamina.engine.client_origins import ClientOrigins
+            from lamina.engine.transfers.client_origins import ClientOrigins
 
             origins = self._client_origins = ClientOrigins(origins)
         fetcher = LayerFetcher(

@@ -119,7 +119,7 @@ class Judge:
         self, source: SourceOp, request: ResolveSourceMetaRequest
     ) -> ResolveSourceMetaResponse:
         """What the client wants to know of a source before it decides."""
-        from lamina.engine.source_meta import resolve_source_meta
+        from lamina.engine.frontends.source_meta import resolve_source_meta
 
         asked = request.source
         if asked is None or asked.identifier != source.identifier:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.engine.asked_op import AskedOp
+from lamina.engine.credential_scoped_op import AskedOp
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType, NetMode
 from lamina.sources.material import (

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.engine.attest_options import ProvenanceOptions
+    from lamina.engine.build_result import FrontendCall
     from lamina.engine.materials import Materials
-    from lamina.engine.result import FrontendCall
     from lamina.sources.material import BlobMaterial
 
 PREDICATE_TYPES = {

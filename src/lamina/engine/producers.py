@@ -15,7 +15,7 @@ from lamina.llb.codec import decode_op
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lamina.engine.result import FrontendCall
+    from lamina.engine.build_result import FrontendCall
     from lamina.llb.op import Definition
 
 

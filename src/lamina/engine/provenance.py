@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import IncompleteMaterials
 from lamina.base.gojson import encode
 from lamina.engine.attestations import INLINE_ONLY, REASON
+from lamina.engine.build_result import Attestation
 from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
 from lamina.engine.materials import materials_of, of_platform
 from lamina.engine.predicate import PREDICATE_TYPES, Told, predicate
-from lamina.engine.result import Attestation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
+    from lamina.engine.build_result import BuildResult, PlatformResult
     from lamina.engine.materials import Materials
-    from lamina.engine.result import BuildResult, PlatformResult
     from lamina.refs.ref import Ref
     from lamina.solver.node import Node
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lamina.engine.lenders import first_known
+from lamina.engine.shared_session import first_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,8 +11,8 @@ from lamina.base.redact import redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.engine.build_result import FrontendCall
     from lamina.engine.materials import Materials
-    from lamina.engine.result import FrontendCall
 
 _HOST_SPECIFIC = ("cgroup-parent", "image-resolve-mode", "platform", "cache-imports")
 _PRIVATE = ("build-arg:", "label:")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Cancelled, LaminaError
 from lamina.base.events import StatusEvent, VertexEvent, WarningEvent
 from lamina.base.redact import redacted
-from lamina.engine.graph import internal_digest
+from lamina.engine.definition_graph import internal_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import NotFound
 from lamina.cacheio.mount_index import travel_name
 from lamina.cacheio.options import CacheImport, Mounts, RegistryPlace
-from lamina.engine.caches import BuildCaches, CacheWishes
-from lamina.engine.mount_caches import MountCaches
-from lamina.engine.usage import tree_size
+from lamina.engine.caching.build_caches import BuildCaches, CacheWishes
+from lamina.engine.caching.mount_caches import MountCaches
+from lamina.engine.maintenance.disk_usage import tree_size
 from lamina.stores.origins import parse_origin
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import InvalidInput
 from lamina.base.oci import platform_from_json, platform_to_json
 from lamina.base.platform import host_platform, normalise
-from lamina.engine.result import BuildResult, PlatformResult
+from lamina.engine.build_result import BuildResult, PlatformResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.base.platform import Platform
-    from lamina.engine.result import Attestation, Solvable
+    from lamina.engine.build_result import Attestation, Solvable
 
 CONFIG = "containerimage.config"
 BASE_CONFIG = "containerimage.base.config"

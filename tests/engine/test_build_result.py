@@ -12,8 +12,8 @@ import pytest
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
-from lamina.engine.result import Attestation, AttestationKind
-from lamina.engine.wire_result import read_result, result_metadata
+from lamina.engine.build_result import Attestation, AttestationKind
+from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.exporters.attributes import wire_output
 from lamina.exporters.destination import ArchiveOutput
 from lamina.llb.op import NO_INPUT, FileAction, FileOp, MkFileAction, Op

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt, LaminaError, from_os_error
-from lamina.engine.check_files import same_tree, unpacked
-from lamina.engine.usage import reachable
+from lamina.engine.maintenance.disk_usage import reachable
+from lamina.engine.maintenance.layer_check import same_tree, unpacked
 from lamina.layers.compression import Algorithm, Compression
 from lamina.layers.diff import changed_members, upper_members
 from lamina.layers.pack import pack

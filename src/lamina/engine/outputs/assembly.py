@@ -41,7 +41,7 @@ _REWRITTEN = "buildkit/rewritten-timestamp"
 
 
 class MadePart(NamedTuple):
-    """One platform's result, made: see `lamina.engine.result.PlatformResult`.
+    """One platform's result, made: see `lamina.engine.build_result.PlatformResult`.
 
     `attested` is asked for the statements about it when everything else is done; whether there
     are any is known before.

@@ -23,7 +23,7 @@ from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.graph import llb_platform
 from lamina.dockerfile.image_config import ImageConfig
-from lamina.engine.contexts import Contexts, define
+from lamina.engine.frontends.contexts import Contexts, define
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.op import Op, SourceOp
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult, FrontendCall
+    from lamina.engine.build_result import BuildResult, FrontendCall
     from lamina.llb.op import Definition
 
 _METADATA = "/run/config/buildkit/metadata"
@@ -90,7 +90,7 @@ class _Frontend:
         inputs: Mapping[str, Definition],
         definition: Definition,
     ) -> None:
-        from lamina.engine.llbbridge import LlbBridge
+        from lamina.engine.frontends.llb_bridge import LlbBridge
 
         self._build = build
         self._definition = definition
@@ -98,7 +98,7 @@ class _Frontend:
         self._tail = b""
 
     def run(self, process: Process, sandbox: Sandbox) -> BuildResult:
-        from lamina.engine.llbbridge import gone
+        from lamina.engine.frontends.llb_bridge import gone
         from lamina.wire.contract import Peer
         from lamina.wire.server import GrpcServer
         from lamina.wire.transport import PipeTransport

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Unavailable
-from lamina.engine.usage import (
+from lamina.engine.maintenance.disk_usage import (
     CACHE_MOUNT,
     GIT,
     IMAGE,

@@ -18,11 +18,11 @@ from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
-from lamina.engine.base_image import resolve_base
-from lamina.engine.caches import lent_import
-from lamina.engine.contexts import Contexts, define, read_if_there
-from lamina.engine.graph import internal_digest
-from lamina.engine.result import BuildResult
+from lamina.engine.build_result import BuildResult
+from lamina.engine.caching.build_caches import lent_import
+from lamina.engine.definition_graph import internal_digest
+from lamina.engine.frontends.base_image import resolve_base
+from lamina.engine.frontends.contexts import Contexts, define, read_if_there
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.attributes import DockerfileOptions
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
-    from lamina.engine.result import FrontendCall
+    from lamina.engine.build_result import FrontendCall
     from lamina.llb.op import Definition, Op
 
 
@@ -78,7 +78,7 @@ def _run(
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
         if image and parse_reference(image).name not in OURSELVES:
-            from lamina.engine.frontends import GATEWAY, run_frontend
+            from lamina.engine.frontends.table import GATEWAY, run_frontend
 
             wanted = {**call.attrs, "cmdline": syntax, "source": image}
             try:
@@ -132,7 +132,7 @@ class ContextBridge:
         return ResolvedImage(found.digest, found.config, store=str(shown), attrs=attrs)
 
     def made_at(self, source: Definition) -> int | None:
-        from lamina.engine.source_time import source_time
+        from lamina.engine.frontends.source_time import source_time
 
         return source_time(self._build, source)
 

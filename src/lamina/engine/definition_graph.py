@@ -9,7 +9,7 @@ from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied, Unsu
 from lamina.base.events import ProgressGroup
 from lamina.base.location import Location
 from lamina.base.redact import redacted
-from lamina.engine.capabilities import LLB
+from lamina.engine.frontends.capabilities import LLB
 from lamina.llb.check import check_op
 from lamina.llb.codec import decode_op, encode_definition, encode_op
 from lamina.llb.names import op_name

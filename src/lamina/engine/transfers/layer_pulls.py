@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from lamina.base.events import Event, EventSink
     from lamina.base.oci import Descriptor
-    from lamina.engine.layer_fetcher import LayerFetcher
     from lamina.engine.steps import Step
+    from lamina.engine.transfers.layer_fetcher import LayerFetcher
     from lamina.stores.blobs import BlobStore
     from lamina.stores.origins import LayerOrigins, Origin
     from lamina.system.cancel import Cancellation

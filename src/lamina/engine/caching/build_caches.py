@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         RegistryPlace,
     )
     from lamina.cacheio.solved import SolvedGraph
+    from lamina.engine.caching.mount_caches import MountCaches
     from lamina.engine.engine import Engine
-    from lamina.engine.mount_caches import MountCaches
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
     from lamina.session.contract import Session
@@ -129,7 +129,7 @@ class BuildCaches:
                 self._mounts().export(wish, definition, self._cancel)
 
     def _mounts(self) -> MountCaches:
-        from lamina.engine.mount_caches import MountCaches
+        from lamina.engine.caching.mount_caches import MountCaches
 
         engine = self._engine
         return MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, self._events)

@@ -10,7 +10,7 @@ from lamina.sources.pins import SharedPins
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from lamina.engine.result import Solvable
+    from lamina.engine.build_result import Solvable
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref

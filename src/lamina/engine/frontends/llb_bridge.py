@@ -30,13 +30,13 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
-from lamina.engine.caches import lent_import
-from lamina.engine.capabilities import FRONTEND, LLB
-from lamina.engine.frontends import run_frontend
-from lamina.engine.reading import read_file, read_folder, stat_file
-from lamina.engine.result import Attestation, AttestationKind, BuildResult
+from lamina.engine.build_result import Attestation, AttestationKind, BuildResult
+from lamina.engine.caching.build_caches import lent_import
+from lamina.engine.frontends.capabilities import FRONTEND, LLB
+from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
+from lamina.engine.frontends.table import run_frontend
+from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.engine.steps import step
-from lamina.engine.wire_result import read_result, result_metadata
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import Op
 from lamina.ops.resolve import source_platform
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.engine.build import Build
-    from lamina.engine.reading import FileStatus
-    from lamina.engine.result import FrontendCall, Solvable
+    from lamina.engine.build_result import FrontendCall, Solvable
+    from lamina.engine.frontends.result_files import FileStatus
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
     from lamina.system.cancel import Cancellation
@@ -229,7 +229,7 @@ class LlbBridge:
         return ResolveImageConfigResponse(str(found.digest), found.config, ref)
 
     def resolve_source_meta(self, request: ResolveSourceMetaRequest) -> Any:
-        from lamina.engine.source_meta import resolve_source_meta
+        from lamina.engine.frontends.source_meta import resolve_source_meta
 
         judge = self._build.judge(request.source_policies)
         if judge is not None and request.source is not None:

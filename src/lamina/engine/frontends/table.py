@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.engine.result import FrontendCall
+from lamina.engine.build_result import FrontendCall
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.engine.build import Build
-    from lamina.engine.result import BuildResult
+    from lamina.engine.build_result import BuildResult
     from lamina.llb.op import Definition
 
 DOCKERFILE = "dockerfile.v0"
@@ -55,11 +55,11 @@ def run_frontend(
 def _run(build: Build, call: FrontendCall, inputs: Mapping[str, Definition]) -> BuildResult:
     match call.frontend:
         case "dockerfile.v0":
-            from lamina.engine.dockerfile_frontend import run_dockerfile
+            from lamina.engine.frontends.dockerfile import run_dockerfile
 
             return run_dockerfile(build, call, inputs)
         case "gateway.v0":
-            from lamina.engine.gateway_frontend import run_gateway
+            from lamina.engine.frontends.gateway import run_gateway
 
             return run_gateway(build, call, inputs)
     raise InvalidInput(

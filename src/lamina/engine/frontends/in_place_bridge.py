@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import NotFound, from_os_error
 from lamina.base.events import WarningEvent
 from lamina.dockerfile.contract import DockerfileText, ResolvedImage
-from lamina.engine.base_image import resolve_base
-from lamina.engine.graph import internal_digest
+from lamina.engine.definition_graph import internal_digest
+from lamina.engine.frontends.base_image import resolve_base
 from lamina.engine.steps import step
 from lamina.session.contract import FolderRequest
 from lamina.sources.material import LocalMaterial
@@ -96,7 +96,7 @@ class DockerfileBridge:
         return ResolvedImage(resolved.digest, resolved.config)
 
     def made_at(self, source: Definition) -> int | None:
-        from lamina.engine.source_time import source_time
+        from lamina.engine.frontends.source_time import source_time
 
         return source_time(self._build, source)
 

@@ -9,7 +9,7 @@ import pytest
 from lamina.base.errors import NotFound
 from lamina.client.contract import Lent, SecretSpec
 from lamina.client.providers import EmbeddedSession
-from lamina.engine.lenders import Lender, Lenders
+from lamina.engine.shared_session import Lender, Lenders
 from lamina.session.contract import FolderRequest
 from lamina.session.mirrors import Mirrors
 from lamina.session.nobody import AbsentSession

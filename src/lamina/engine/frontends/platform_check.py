@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.base.platform import Platform, host_platform, normalise, parse_platform
+from lamina.engine.frontends.wire_result import PLATFORMS
 from lamina.engine.steps import step
-from lamina.engine.wire_result import PLATFORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lamina.base.events import EventSink
-    from lamina.engine.result import BuildResult
+    from lamina.engine.build_result import BuildResult
 
 
 def check_platforms(requested: str | None, result: BuildResult, events: EventSink) -> None:

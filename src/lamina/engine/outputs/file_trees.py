@@ -17,7 +17,7 @@ from lamina.system.regular import open_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.engine.assembly import Made, MadePart
+    from lamina.engine.outputs.assembly import Made, MadePart
     from lamina.exporters.destination import LocalOutput, TarOutput
     from lamina.refs.pool import RefPool
     from lamina.system.cancel import Cancellation

@@ -8,7 +8,7 @@ from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput
 from lamina.base.json_document import load_json_object
 from lamina.base.reference import parse_reference
-from lamina.engine.assembly import Assembly
+from lamina.engine.outputs.assembly import Assembly
 from lamina.engine.steps import step
 from lamina.exporters.destination import (
     ArchiveOutput,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.base.reference import Reference
     from lamina.cacheio.solved import SolvedGraph
-    from lamina.engine.assembly import Made
+    from lamina.engine.outputs.assembly import Made
     from lamina.exporters.contract import Artifact, Receiver
     from lamina.refs.pool import RefPool
     from lamina.registry.client import RegistryClient
@@ -101,7 +101,7 @@ class Exports:
                     if artifact.names:
                         shown.status(f"naming to {name}")
             if output.push:
-                from lamina.engine.pushes import push
+                from lamina.engine.transfers.image_upload import push
                 from lamina.refs.content import StoreContent
 
                 references = [
@@ -173,14 +173,14 @@ class Exports:
         return Artifact.of(image).metadata()
 
     def _to_folder(self, output: LocalOutput, made: Made) -> None:
-        from lamina.engine.trees import exported_trees
+        from lamina.engine.outputs.file_trees import exported_trees
 
         with step("exporting to client directory", self._events) as shown:
             trees = exported_trees(made, output, self._pool, self._cancel)
             self._receiver.folder(output, trees, shown.transferring, self._cancel)
 
     def _to_tar(self, output: TarOutput, made: Made) -> None:
-        from lamina.engine.trees import exported_trees
+        from lamina.engine.outputs.file_trees import exported_trees
         from lamina.exporters.tar import export_tar
 
         with step("exporting to client tarball", self._events) as shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina.base.location import Location
-from lamina.engine.graph import load_graph
+from lamina.engine.definition_graph import load_graph
 from lamina.llb.op import (
     Locations,
     Op,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.oci import Descriptor
-from lamina.engine.pushes import push
 from lamina.engine.steps import step
+from lamina.engine.transfers.image_upload import push
 from lamina.refs.content import StoreContent
 from lamina.sources.image import ResolveMode, image_ref
 

@@ -1,0 +1,1 @@
+"""Cache import and export of one build, its cache mounts included."""

@@ -1,0 +1,1 @@
+"""Disk usage, pruning and checking of a store."""
