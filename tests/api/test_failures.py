@@ -133,10 +133,15 @@ def test_where_it_was_raised() -> None:
 def test_an_error_raised_again_is_apart() -> None:
     error = CommandFailed("x", exit_code=7, hint="h", location=PLACE)
     error = error.with_context(step=FailedStep("sha256:2"))
-    twin = error.with_context(frontends=(("dockerfile.v0", ""),))
-    assert type(twin) is CommandFailed
-    assert (twin.exit_code, twin.hint, twin.location, twin.step) == (7, "h", PLACE, error.step)
-    assert str(twin) == "x"
+    copied = error.with_context(frontends=(("dockerfile.v0", ""),))
+    assert type(copied) is CommandFailed
+    assert (copied.exit_code, copied.hint, copied.location, copied.step) == (
+        7,
+        "h",
+        PLACE,
+        error.step,
+    )
+    assert str(copied) == "x"
     assert error.frontends == ()
 
 

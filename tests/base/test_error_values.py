@@ -48,9 +48,9 @@ def test_a_copy_has_the_cause_and_a_traceback_of_its_own() -> None:
     error.__cause__ = cause = OSError(2, "no such file")
     with pytest.raises(NotFound):
         raise error
-    twin = error.again()
+    copied = error.again()
     before = error.__traceback__
     with pytest.raises(NotFound):
-        raise twin
-    assert twin.__cause__ is cause
+        raise copied
+    assert copied.__cause__ is cause
     assert error.__traceback__ is before

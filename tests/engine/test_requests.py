@@ -54,13 +54,13 @@ def test_what_two_calls_made_is_of_neither() -> None:
     producers = Producers()
     made = definition("a")
     elsewhere = FrontendCall("", {"z": "1"})
-    twin = BASE._replace(attrs={**BASE.attrs, "platform": "linux/arm64"}, root=elsewhere)
+    other = BASE._replace(attrs={**BASE.attrs, "platform": "linux/arm64"}, root=elsewhere)
     first = producers.add(made, BASE)
-    second = producers.add(made, twin)
+    second = producers.add(made, other)
     assert producers.of({"x": made}) == {"x": BASE}, "they differ only in what is not recorded"
     third = producers.add(made, SEED)
     assert producers.of({"x": made}) == {}
-    producers.drop([(third, SEED), (second, twin)])
+    producers.drop([(third, SEED), (second, other)])
     assert producers.of({"x": made}) == {"x": BASE}
     producers.drop([(first, BASE)])
 

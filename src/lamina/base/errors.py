@@ -115,16 +115,16 @@ class LaminaError(Exception):
 
     def with_context(self, **context: Unpack[ErrorContext]) -> Self:
         """A copy in which these fields are others. Raise it `from` this one."""
-        twin = self.again()
-        twin.__dict__.update(context)
-        return twin
+        clone = self.again()
+        clone.__dict__.update(context)
+        return clone
 
     def again(self) -> Self:
         """A copy to be raised to somebody else: raising changes an error's traceback."""
-        twin = type(self).__new__(type(self), *self.args)
-        twin.__dict__.update(self.__dict__)
-        twin.__cause__ = self.__cause__
-        return twin.with_traceback(self.__traceback__)
+        clone = type(self).__new__(type(self), *self.args)
+        clone.__dict__.update(self.__dict__)
+        clone.__cause__ = self.__cause__
+        return clone.with_traceback(self.__traceback__)
 
 
 class InvalidInput(LaminaError):

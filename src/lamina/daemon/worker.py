@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina import __version__
 from lamina.api.worker import BuildkitVersion, CDIDevice, GCPolicy, WorkerRecord
-from lamina.base.likeness import BUILDKIT_VERSION
+from lamina.base.buildkit_version import BUILDKIT_VERSION
 from lamina.base.platform import parse_platform
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
 from lamina.llb.op import LLBPlatform

@@ -13,7 +13,7 @@ from lamina.refs.ref import Ref
 from lamina.refs.tree import Tree
 from lamina.system.cancel import Cancellation
 from lamina.system.directory import make_directory
-from lamina.system.flight import Flights
+from lamina.system.single_flight import SingleFlight
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class RefPool:
         self._lock = threading.Lock()
         self._clock = 0
         self._users: dict[int, int] = {}  # builds under way, and when each of them came
-        self._layouts: Flights[None] = Flights()
-        self._views: Flights[Tree] = Flights()
-        self._layers: Flights[Layer] = Flights()
+        self._layouts: SingleFlight[None] = SingleFlight()
+        self._views: SingleFlight[Tree] = SingleFlight()
+        self._layers: SingleFlight[Layer] = SingleFlight()
 
     @property
     def blobs(self) -> BlobStore:

@@ -32,11 +32,11 @@ class RefResults:
         self._noted.setdefault(key.id, {})[key] = None
 
     def structures(self, key_id: Digest) -> list[CacheKey]:
-        """Every known form of a key: see `lamina.solver.chain.KeyStructures`."""
-        forms = dict(self._noted.get(key_id, {}))
+        """All known structures of a key: see `lamina.solver.chain.KeyStructures`."""
+        keys = dict(self._noted.get(key_id, {}))
         for row in self._table.structures(key_id):
-            forms[_from_row(row)] = None
-        return list(forms)
+            keys[_from_row(row)] = None
+        return list(keys)
 
     def canonical(self, key: CacheKey) -> CacheKey:
         if key.ephemeral:
@@ -91,7 +91,7 @@ class RefResults:
         return [_to_row(key) for key in keys if not key.ephemeral]
 
     def _parts(self, key_id: str) -> list[KeyRow]:
-        """The forms of a key that others are made of, as far as this build knows."""
+        """The structures of a key that others are made of, as far as this build knows them."""
         return self._rows(list(self._noted.get(Digest(key_id), ())))
 
 

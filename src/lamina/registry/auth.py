@@ -12,7 +12,7 @@ from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Transport
 from lamina.registry.url import Url, parse_url
-from lamina.system.flight import Flights
+from lamina.system.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class Authorizer:
         self._tokens = tokens
         self._lock = threading.Lock()
         self._headers: dict[tuple[object, ...], tuple[str, float]] = {}
-        self._answering: Flights[str] = Flights()
+        self._answering: SingleFlight[str] = SingleFlight()
 
     def header(self, url: Url, scope: str) -> str:
         """The Authorization to send with a request, "" for none (yet)."""

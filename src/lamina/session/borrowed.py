@@ -12,7 +12,7 @@ from lamina.api.stream import chunks
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, from_os_error
 from lamina.session.failure import ABSENT, asking
 from lamina.session.folders import fetch_folder, filters_of
-from lamina.system.flight import Flights
+from lamina.system.single_flight import SingleFlight
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class BorrowedSession:
         self._owner = owner
         self._methods = frozenset(method.lower() for method in identity.methods)
         self._lock = threading.Lock()
-        self._fetching: Flights[LentFolder] = Flights()
+        self._fetching: SingleFlight[LentFolder] = SingleFlight()
         self._folders: dict[tuple[str, str, str], LentFolder] = {}
         self._agents: dict[str, AgentSocket] = {}
         self._kept = ExitStack()

@@ -39,7 +39,7 @@ class KeyStructures(Protocol):
     """Knows what keys are made of."""
 
     def structures(self, key_id: Digest) -> Iterable[CacheKey]:
-        """Every known form of a key: definition-based, content-based."""
+        """All known structures of a key: definition-based and content-based ones."""
         ...
 
 
@@ -110,9 +110,9 @@ class _Chain:
     def _content_records(self, node: Node[Any]) -> dict[int, list[int]]:
         """By input: the records of the digests that keys of this node are made of."""
         found: dict[int, list[int]] = {}
-        forms = {key.id: key for key in node.keys}
-        for form in [*node.keys, *(f for k in forms for f in self._store.structures(k))]:
-            for index, part in enumerate(form.inputs):
+        ids = dict.fromkeys(key.id for key in node.keys)
+        for key in [*node.keys, *(k for i in ids for k in self._store.structures(i))]:
+            for index, part in enumerate(key.inputs):
                 if part.output != CONTENT_OUTPUT:
                     continue
                 for content in self._store.structures(part.key):

@@ -65,7 +65,7 @@ def of_content(result: Result, spec: VertexSpec, index: int) -> Iterator[None]:
         ) from error
 
 
-def of_twin(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
+def error_for_follower(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
     """The error of another vertex as this one's."""
     if error.step is None or error.step.digest != leader.digest:
         return error

@@ -73,8 +73,8 @@ class NodeContext(Generic[R]):
 
     def emit(self, event: Event) -> None:
         node = self._node
-        with node.past.lock:
-            node.past.add(event)
+        with node.backlog.lock:
+            node.backlog.add(event)
             jobs = [(job, node.aliases.get(job, node)) for job in node.jobs]
             if node.last is not None:
                 jobs.append(node.last)
@@ -85,10 +85,10 @@ class NodeContext(Generic[R]):
 def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
     """Let a job have a node, and hear of it as if it were `alias` (None: not at all), from its
     beginning."""
-    with node.past.lock:
+    with node.backlog.lock:
         if alias is not node:
             node.aliases[job] = alias
-        for event in node.past.events():
+        for event in node.backlog.events():
             _tell(job, event, node, alias)
         node.jobs = (*node.jobs, job)
         node.last = None
@@ -111,8 +111,8 @@ def tell_known(job: Job[R], spec: VertexSpec, inputs: Iterable[Digest]) -> None:
 
 def running_for(job: Job[R], node: Node[R]) -> VertexEvent | None:
     """What a job has heard last of a node that runs; None if it does not, or is not shown."""
-    with node.past.lock:
-        event, alias = node.past.running, node.aliases.get(job, node)
+    with node.backlog.lock:
+        event, alias = node.backlog.running, node.aliases.get(job, node)
     if event is None or alias is None:
         return None
     spec = job.specs.get(alias.identity, alias.spec)
@@ -127,7 +127,7 @@ def tell_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
 
 def leave(job: Job[R], node: Node[R]) -> None:
     """The job hears of the node no more, unless it was the last one: it hears how the node ends."""
-    with node.past.lock:
+    with node.backlog.lock:
         node.jobs = tuple(other for other in node.jobs if other is not job)
         alias = node.aliases.pop(job, node)
         if not node.jobs:

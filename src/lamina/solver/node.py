@@ -1,13 +1,16 @@
-"""One vertex of the running graph, and the states that it goes through.
+"""A vertex in the running graph, and its state machine.
 
     MAP ──► FAST ──► CONTENT ──► KEYED ──► DONE
      │        │          │          │
      └────────┴──────────┴──────────┴────► FAILED
 
-MAP: the op says how it is keyed. FAST: once every input has a key, the definition-based key is
-looked up. CONTENT: on a miss, and if the op can, what it reads of its inputs is digested and
-looked up. KEYED: the key is settled, users can go on; the result is loaded or made only if
-somebody wants it. A failure fails every user that cannot do without the node's result.
+- MAP: the op says how its cache key is made (`CacheMap`).
+- FAST: when every input has a key, the definition-based key is looked up.
+- CONTENT: on a miss, and if the op supports it, what the op reads of its inputs is digested and
+  the content-based key is looked up.
+- KEYED: the key is final, so users can go on. The result is loaded or made only if it is wanted.
+
+A failed node fails every user that needs its result.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from typing import TYPE_CHECKING, Generic
 
 from lamina.base.errors import Cancelled, InvalidInput
 from lamina.solver.contract import R
+from lamina.solver.event_backlog import EventBacklog
 from lamina.solver.key import make_key
-from lamina.solver.past import Past
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -41,21 +44,24 @@ class Phase(Enum):
 
 
 class Node(Generic[R]):
-    """State of one vertex. Three groups of fields, by who may write them:
+    """A vertex and its state, shared by all jobs that need it.
 
-    - `spec`, `inputs`, `op`, `cancel`, `past` are set once, before another thread sees the node.
-    - `cache_map`, `keys`, `novel`, `cached`, `found_in`, `results`, `started` belong to whoever
-      runs the node's action while `busy`, and to whoever holds the scheduler's lock while not.
-      Other threads read `keys`, `novel` and `cache_map` of a `keyed` node, where they are final.
-    - all others are written with the scheduler's lock held; `jobs`, `aliases` and `last` with
-      that of `past` as well.
+    Who may write which fields:
 
-    Values are replaced and never changed, but for `users`, `followers` and `aliases`, which are
-    only read with a lock. So whoever reads one of the others without a lock sees a whole value.
+    - `spec`, `inputs`, `op`, `cancel` and `backlog` are set before other threads see the node.
+    - The fields under "action" in the constructor are written by the thread that runs the node's
+      action while `busy`, and with the scheduler's lock held while not `busy`. Other threads read
+      `keys`, `key_unseen` and `cache_map` of a `keyed` node only: then they are final.
+    - All others are written with the scheduler's lock held; `jobs`, `aliases` and `last` with
+      `backlog.lock` held as well.
+
+    Values are replaced, not mutated, so a thread that reads a field without a lock gets a whole
+    value. The exceptions are `users`, `followers` and `aliases`, which are read with a lock only.
     """
 
     __slots__ = (
         "aliases",
+        "backlog",
         "busy",
         "cache_map",
         "cached",
@@ -66,13 +72,12 @@ class Node(Generic[R]):
         "input_keys",
         "inputs",
         "jobs",
+        "key_unseen",
         "keys",
         "last",
         "leader",
-        "novel",
         "op",
         "outputs",
-        "past",
         "phase",
         "results",
         "spec",
@@ -86,29 +91,31 @@ class Node(Generic[R]):
     def __init__(self, spec: VertexSpec, inputs: list[tuple[Node[R], int]]) -> None:
         self.spec = spec
         self.inputs = inputs
+        self.cancel = Cancellation()
+        self.backlog = EventBacklog()
+        # Graph and scheduling.
         self.users: list[Node[R]] = []
         self.jobs: tuple[Job[R], ...] = ()
-        self.outputs: frozenset[int] = frozenset()
-        self.phase = Phase.MAP
-        self.busy = False
+        self.outputs: frozenset[int] = frozenset()  # the outputs that somebody wants
         self.wanted = False
-        self.cached = False
-        self.found_in: ResultStore[R] | None = None  # where, if it is cached
+        self.phase = Phase.MAP
+        self.busy = False  # an action runs or is about to run
+        self.error: LaminaError | None = None
+        self.leader: Node[R] | None = None  # the node that makes the results of this one
+        self.followers: list[Node[R]] = []
+        # For jobs that hold this node as a leader only: their own node, None to hide the events.
+        self.aliases: dict[Job[R], Node[R] | None] = {}
+        # The last job that left, and its own node: it still gets the final events.
+        self.last: tuple[Job[R], Node[R] | None] | None = None
+        # Action.
         self.cache_map: CacheMap | None = None
         self.keys: tuple[CacheKey, ...] = ()
-        self.input_keys: tuple[Digest, ...] = ()  # what its keys were made of
-        self.novel = False  # no store has ever heard of its key
-        self.results: dict[int, R] | None = None  # by output; of a cached one, those wanted
-        self.error: LaminaError | None = None
-        self.started: float | None = None
-        self.cancel = Cancellation()
-        self.leader: Node[R] | None = None  # who makes its results, if not itself
-        self.followers: list[Node[R]] = []
-        # What jobs that only claim this node know it as: their own node, or (None) not at all.
-        self.aliases: dict[Job[R], Node[R] | None] = {}
-        # The job that left an abandoned node last, and what it knows the node as: it hears the end.
-        self.last: tuple[Job[R], Node[R] | None] | None = None
-        self.past = Past()
+        self.input_keys: tuple[Digest, ...] = ()  # the inputs' keys that `keys` were made of
+        self.key_unseen = False  # no store has ever recorded the key
+        self.cached = False
+        self.found_in: ResultStore[R] | None = None  # the store of the result, if `cached`
+        self.results: dict[int, R] | None = None  # by output; if `cached`, only those wanted
+        self.started: float | None = None  # seconds since the epoch
 
     @property
     def identity(self) -> Identity:
@@ -124,69 +131,69 @@ class Node(Generic[R]):
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether it cannot be finished once an input has failed."""
+        """Whether the failure of an input fails this node too."""
         return not self.settled and not (self.phase is Phase.KEYED and self.cached)
 
     def result(self, output: int) -> R:
-        """One output, when it is done. Raises InvalidInput if the op has no such output."""
+        """The result of one output, when DONE. Raises InvalidInput if the op has no such output."""
         if self.results is None or output not in self.results:
             raise InvalidInput(f"{self.spec.name} has no output {output}")
         return self.results[output]
 
     def want(self, output: int) -> None:
-        """Have one more output looked up and loaded; it may have been settled without."""
+        """Request one more output. A node that is DONE without it goes back to KEYED."""
         self.outputs |= {output}
-        if self.phase is Phase.DONE and self.lacking:
+        if self.phase is Phase.DONE and self.missing_outputs:
             self.phase = Phase.KEYED
 
     @property
-    def sought(self) -> frozenset[int]:
-        """The outputs to look up: those that are wanted, the first if none is."""
+    def requested_outputs(self) -> frozenset[int]:
+        """The outputs to look up: those that are wanted, or the first if none is."""
         return self.outputs or frozenset({0})
 
     @property
-    def lacking(self) -> frozenset[int]:
-        """The wanted outputs whose results are not there."""
-        return self.sought - (self.results or {}).keys()
+    def missing_outputs(self) -> frozenset[int]:
+        """The requested outputs that have no result yet."""
+        return self.requested_outputs - (self.results or {}).keys()
 
     def make_key(self, parts: Sequence[KeyInput], *, ephemeral: bool) -> CacheKey:
-        """The key that these parts of its inputs make. Only when it is mapped."""
+        """The key made of these parts. Only after MAP."""
         mapped = self.cache_map
         assert mapped is not None
         return make_key(mapped.digest, parts, ephemeral=ephemeral, unexported=mapped.unexported)
 
     @property
     def key(self) -> CacheKey:
-        """The key that users chain on. Only when `keyed`."""
+        """The key that the keys of users are made of. Only when `keyed`."""
         return self.keys[0]
 
     @property
     def stores(self) -> list[ResultStore[R]]:
-        """Those of the jobs that hold it. Raises Cancelled if none does."""
+        """The result stores of the jobs that hold the node. Raises Cancelled if none does."""
         stores = [job.store for job in self.jobs]
         if not stores:
-            raise Cancelled("nobody waits for this any more")
+            raise Cancelled("no build waits for this step any more")
         return stores
 
-    def certain_to_be_read(self) -> list[Node[R]]:
-        """The inputs that are not wanted yet, but will be digested for this node's key.
+    def inputs_to_make_early(self) -> list[Node[R]]:
+        """The inputs that are not wanted yet, but whose content will be digested for the key.
 
-        An input whose key is new has never been used under it, so its user will miss too, and
-        want the input's content. Without this, copies that follow one another would wait for one
-        stage after the other. (A key may be known without its result: caches carry what images
-        are made of, and not always the stages that led to it.)
+        If no store has recorded the key of an input, no key made of it is recorded either. So the
+        definition-based key of this node will miss, and the content of the input is needed.
+        Making it now lets the stages that several COPY steps read run in parallel. (A recorded
+        key may lack a result: an imported cache has the keys of all stages, not all results.)
         """
         inputs = [self.inputs[index][0] for index in self.content_inputs]
-        return [s for s in inputs if s.phase is Phase.KEYED and s.novel and not s.wanted]
+        return [s for s in inputs if s.phase is Phase.KEYED and s.key_unseen and not s.wanted]
 
     @property
     def outdated(self) -> bool:
-        """Whether an input has got another key since its own keys were made (`revision`)."""
+        """Whether the key of an input has changed since `keys` were made (`revision`)."""
         return self.input_keys != tuple(source.key.id for source, _ in self.inputs)
 
     @property
-    def forms(self) -> list[CacheKey]:
-        """Everything that its key may look like in caches that travel. Only when `keyed`."""
+    def equivalent_keys(self) -> list[CacheKey]:
+        """All structures that imported caches may have for its key. Only when `keyed`."""
         assert self.cache_map is not None
         key = self.key
         aliases = [key._replace(digest=digest) for digest in self.cache_map.aliases]
@@ -194,6 +201,6 @@ class Node(Generic[R]):
 
     @property
     def content_inputs(self) -> list[int]:
-        """Indexes of the inputs that the op can digest the content of."""
+        """Indexes of the inputs whose content the op can digest. Only after MAP."""
         assert self.cache_map is not None
         return [i for i, d in enumerate(self.cache_map.dependencies) if d.content is not None]

@@ -21,7 +21,8 @@ from lamina.base.errors import (
     from_os_error,
 )
 from lamina.solver.contract import R
-from lamina.solver.failure import fail, located, name_step, of_content, of_twin
+from lamina.solver.deduplication import follow, share, stop_following
+from lamina.solver.failure import error_for_follower, fail, located, name_step, of_content
 from lamina.solver.job import (
     Job,
     NodeContext,
@@ -36,7 +37,6 @@ from lamina.solver.job import (
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
 from lamina.solver.node import Node, Phase
 from lamina.solver.revision import revised_keys
-from lamina.solver.twins import follow, share, stop_following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -250,11 +250,11 @@ class Scheduler(Generic[R]):
             self._start(node, self._take_over)
         elif leader.phase is Phase.FAILED:
             assert leader.error is not None
-            fail(node, of_twin(leader.error, leader.spec, node.spec))
+            fail(node, error_for_follower(leader.error, leader.spec, node.spec))
 
     def _expect_miss(self, node: Node[R]) -> None:
         """Make ahead of time what a node will digest, if its key cannot be known yet."""
-        for source in node.certain_to_be_read():
+        for source in node.inputs_to_make_early():
             source.wanted = True
             self._advance(source)
 
@@ -309,7 +309,7 @@ class Scheduler(Generic[R]):
                 announce(node, completed=True, error=error)
         with self._changed:
             node.busy = False
-            if phase is Phase.DONE and node.cached and node.lacking:
+            if phase is Phase.DONE and node.cached and node.missing_outputs:
                 phase = Phase.KEYED  # somebody came for more meanwhile
             node.phase = phase
             if phase is not Phase.KEYED or error is not None:
@@ -359,7 +359,7 @@ class Scheduler(Generic[R]):
         fast = node.make_key(parts, ephemeral=ephemeral)
         found = self._hit(node, fast)
         node.keys = (fast,) if found in (None, fast) else (found, fast)
-        self._note(node, node.forms)
+        self._note(node, node.equivalent_keys)
         if found is not None:
             return Phase.KEYED
         return Phase.CONTENT if node.content_inputs else self._missed(node)
@@ -405,11 +405,13 @@ class Scheduler(Generic[R]):
 
             fresh = make_key(digest_of(os.urandom(32)))
             node.keys = (fresh, *node.keys)
-            node.novel = True
+            node.key_unseen = True
         else:
             stores = node.stores
-            node.novel = not any(
-                store.knows(node.key, output) for store in stores for output in node.sought
+            node.key_unseen = not any(
+                store.knows(node.key, output)
+                for store in stores
+                for output in node.requested_outputs
             )
         return Phase.KEYED
 
@@ -417,7 +419,7 @@ class Scheduler(Generic[R]):
         """The key under which one of the jobs' stores has all that is wanted of a node."""
         if key.ephemeral or node.spec.ignore_cache:
             return None
-        outputs = node.sought
+        outputs = node.requested_outputs
         for store in node.stores:
             found = store.canonical(key)
             if all(store.has(found, output) for output in outputs):
@@ -439,7 +441,7 @@ class Scheduler(Generic[R]):
             return {index: source.result(output) for index, (source, output) in inputs.items()}
 
     def _note(self, node: Node[R], keys: Iterable[CacheKey]) -> None:
-        """Have every store that a node's users are looked up in know these forms."""
+        """Tell the structure of keys to every store in which users of a node are looked up."""
         for store in node.stores:
             for key in keys:
                 if not key.ephemeral:
@@ -448,9 +450,9 @@ class Scheduler(Generic[R]):
     def _load(self, node: Node[R]) -> Phase:
         assert node.found_in is not None
         with self._changed:
-            lacking = sorted(node.lacking)
+            missing = sorted(node.missing_outputs)
         loaded: dict[int, R] = {}
-        for output in lacking:
+        for output in missing:
             result = node.found_in.load(node.key, output)
             if result is None:
                 for other in loaded.values():
@@ -465,7 +467,7 @@ class Scheduler(Generic[R]):
         """What the leader has made is this node's too."""
         leader = node.leader
         if leader is None:
-            raise Cancelled("nobody waits for this any more")
+            raise Cancelled("no build waits for this step any more")
         made = leader.results or {}
         node.results = {output: cast("R", result.clone()) for output, result in made.items()}
         if len(node.keys) > 1:
@@ -497,4 +499,4 @@ class Scheduler(Generic[R]):
         with self._changed:
             self._made(node)
             node.keys = keys
-        self._note(node, (*contents, *node.forms))
+        self._note(node, (*contents, *node.equivalent_keys))

@@ -8,8 +8,8 @@ import urllib.parse
 import urllib.request
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.buildkit_version import USER_AGENT
 from lamina.base.errors import InvalidInput, NotFound, Unavailable
-from lamina.base.likeness import USER_AGENT
 from lamina.base.redact import redacted
 from lamina.system.network import open_url
 

@@ -69,7 +69,7 @@ class ResultTable:
         return None if row is None or row[0] is None else int(row[0])
 
     def structures(self, key_id: str) -> list[KeyRow]:
-        """The forms of a key: its own, and those of the keys that lead to it."""
+        """The structures of a key: its own, and those of its aliases."""
         rows = self._database.rows(
             "SELECT digest, inputs FROM cache_keys WHERE id = ? OR id IN"
             " (SELECT key FROM aliases WHERE canonical = ?)",

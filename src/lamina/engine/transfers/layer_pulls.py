@@ -18,7 +18,7 @@ from lamina.base.errors import (
 )
 from lamina.base.events import StatusEvent
 from lamina.engine.steps import step
-from lamina.system.flight import Flights
+from lamina.system.single_flight import SingleFlight
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Pulls:
         self._origins = origins
         self._fetcher = fetcher
         # Not by digest alone: two clients may have to fetch one blob from different repositories.
-        self._flights: Flights[None] = Flights()
+        self._downloads: SingleFlight[None] = SingleFlight()
         self._lock = threading.Lock()
         self._watching: list[EventSink] = []
 
@@ -142,7 +142,7 @@ class Pulls:
         cancel: Cancellation,
     ) -> None:
         try:
-            self._flights.run(
+            self._downloads.run(
                 (blob.digest, origin), lambda: self._pull(blob, origin, shown, cancel), cancel
             )
         except LaminaError as error:

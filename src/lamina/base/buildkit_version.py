@@ -1,4 +1,4 @@
-"""Which BuildKit this behaves like: clients and servers switch features by it."""
+"""The BuildKit version that lamina reports: clients and servers enable features by it."""
 
 from __future__ import annotations
 

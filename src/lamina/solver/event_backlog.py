@@ -1,7 +1,7 @@
-"""What a node has told so far, for jobs that come to it later.
+"""The events of a node so far, for jobs that join it later.
 
-A client that joins a step sees it from its beginning, as with BuildKit. Of a long output the
-beginning and the latest are kept, so that no step holds more than so much memory.
+A client that joins a running step sees its whole output, as with BuildKit. Of a long output only
+the beginning and the end are kept, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from lamina.base.events import Event
 
 _KEPT = 1 << 20
-"""Bytes of output kept of the beginning, and as many of the latest."""
+"""How many bytes of output are kept of the beginning, and how many of the end."""
 
 
-class Past:
-    """Events of one node. `lock` is held by the caller of each method: who joins must miss
-    nothing and hear nothing twice."""
+class EventBacklog:
+    """Events of one node.
+
+    The caller of every method holds `lock`: a job that joins must get each event exactly once, so
+    reading the backlog and joining are one critical section.
+    """
 
     __slots__ = (
         "_first",
@@ -31,15 +34,15 @@ class Past:
         "_latest",
         "_latest_size",
         "_left_out",
-        "_state",
         "_statuses",
+        "_vertex",
         "_warnings",
         "lock",
     )
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._state: VertexEvent | None = None
+        self._vertex: VertexEvent | None = None
         self._statuses: dict[str, StatusEvent] = {}
         self._warnings: list[WarningEvent] = []
         self._first: list[LogEvent] = []
@@ -54,20 +57,20 @@ class Past:
         elif isinstance(event, StatusEvent):
             self._statuses[event.id] = event
         elif isinstance(event, VertexEvent):
-            self._state = event
+            self._vertex = event
         else:
             self._warnings.append(event)
 
     @property
     def running(self) -> VertexEvent | None:
-        """The vertex, if it has started and not ended."""
-        state = self._state
-        return None if state is None or state.completed is not None else state
+        """The vertex event of a step that has started and not completed."""
+        vertex = self._vertex
+        return None if vertex is None or vertex.completed is not None else vertex
 
     def events(self) -> Iterator[Event]:
-        """All in an order in which they can be shown; the vertex first, in its present state."""
-        if self._state is not None:
-            yield self._state
+        """All events in an order that can be displayed: first the vertex, as it is now."""
+        if self._vertex is not None:
+            yield self._vertex
         yield from self._statuses.values()
         yield from self._warnings
         yield from self._first
@@ -85,6 +88,6 @@ class Past:
         self._latest.append(event)
         self._latest_size += size
         while self._latest_size > _KEPT and len(self._latest) > 1:
-            gone = len(self._latest.popleft().data)
-            self._latest_size -= gone
-            self._left_out += gone
+            dropped = len(self._latest.popleft().data)
+            self._latest_size -= dropped
+            self._left_out += dropped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina.base.digest import digest_of
 from lamina.base.events import LogEvent, StatusEvent, VertexEvent, WarningEvent
-from lamina.solver.past import Past
+from lamina.solver.event_backlog import EventBacklog
 
 _VERTEX = digest_of(b"vertex")
 _KEPT = 1 << 20
@@ -14,21 +14,21 @@ def log(data: bytes) -> LogEvent:
     return LogEvent(_VERTEX, 1, data, 0.0)
 
 
-def told(past: Past) -> bytes:
-    return b"".join(event.data for event in past.events() if isinstance(event, LogEvent))
+def told(backlog: EventBacklog) -> bytes:
+    return b"".join(event.data for event in backlog.events() if isinstance(event, LogEvent))
 
 
 def test_the_vertex_comes_first_and_each_line_once_as_it_is_now() -> None:
-    past = Past()
+    backlog = EventBacklog()
     running = VertexEvent(_VERTEX, "a step", started=1.0)
-    past.add(running)
-    past.add(StatusEvent(_VERTEX, "a", 1.0, 1, 9))
-    past.add(log(b"said"))
-    past.add(WarningEvent(_VERTEX, "beware"))
-    past.add(StatusEvent(_VERTEX, "a", 2.0, 9, 9))
+    backlog.add(running)
+    backlog.add(StatusEvent(_VERTEX, "a", 1.0, 1, 9))
+    backlog.add(log(b"said"))
+    backlog.add(WarningEvent(_VERTEX, "beware"))
+    backlog.add(StatusEvent(_VERTEX, "a", 2.0, 9, 9))
     done = running._replace(completed=3.0)
-    past.add(done)
-    assert list(past.events()) == [
+    backlog.add(done)
+    assert list(backlog.events()) == [
         done,
         StatusEvent(_VERTEX, "a", 2.0, 9, 9),
         WarningEvent(_VERTEX, "beware"),
@@ -37,12 +37,12 @@ def test_the_vertex_comes_first_and_each_line_once_as_it_is_now() -> None:
 
 
 def test_of_a_long_output_the_beginning_and_the_latest_are_kept() -> None:
-    past = Past()
+    backlog = EventBacklog()
     pieces = [b"%07d\n" % number * 1000 for number in range(1000)]  # 8 MB
     for piece in pieces:
-        past.add(log(piece))
+        backlog.add(log(piece))
     whole = b"".join(pieces)
-    kept = told(past)
+    kept = told(backlog)
     first, _, rest = kept.partition(b"\n[")
     count, _, latest = rest.partition(b" bytes are left out here]\n")
     assert whole.startswith(first)
@@ -52,9 +52,9 @@ def test_of_a_long_output_the_beginning_and_the_latest_are_kept() -> None:
 
 
 def test_one_huge_piece_is_kept_whole_while_it_is_the_latest() -> None:
-    past = Past()
-    past.add(log(b"a" * 10))
-    past.add(log(b"b" * (3 << 20)))
-    assert told(past) == b"a" * 10 + b"b" * (3 << 20)
-    past.add(log(b"c"))
-    assert told(past).endswith(b"\n[3145728 bytes are left out here]\nc")
+    backlog = EventBacklog()
+    backlog.add(log(b"a" * 10))
+    backlog.add(log(b"b" * (3 << 20)))
+    assert told(backlog) == b"a" * 10 + b"b" * (3 << 20)
+    backlog.add(log(b"c"))
+    assert told(backlog).endswith(b"\n[3145728 bytes are left out here]\nc")

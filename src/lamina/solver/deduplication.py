@@ -1,9 +1,11 @@
-"""Nodes that are different vertices, yet would make the same: one does, the others follow it.
+"""Deduplication: of several nodes with the same cache key, one runs and the others follow it.
 
-Two builds rarely have the same vertices: the folders of their clients are different sources. But
-when what a step reads is known to be the same, so are their keys, and what the one makes is what
-the other wants. The first to run leads; a job whose node follows claims the leader and what it
-borrows, so that both live as long as anybody waits.
+Two builds rarely have the same vertices, because the folders of their clients are different
+sources. But two steps that read the same content have the same content-based key, and therefore the
+same result. The first node to run is the leader. A job whose node follows it also holds the leader
+and the leader's inputs (`Job.claims`), so that they live as long as any job waits for them.
+
+All functions are called with the scheduler's lock held.
 """
 
 from __future__ import annotations
@@ -17,34 +19,34 @@ if TYPE_CHECKING:
     from lamina.solver.job import Job
     from lamina.solver.node import Node
 
-# All are called with the scheduler's lock held.
-
 
 def share(job: Job[R], node: Node[R]) -> None:
-    """Let a job have a node that others have already."""
-    if job in node.jobs:  # by a claim
+    """Add a job to a node that other jobs hold."""
+    if job in node.jobs:  # it holds the node as the leader of another
         leave(job, node)
         job.claims.remove(node)
     join(job, node, node)
     if node.keyed:
-        for form in node.forms:
-            job.store.note(form)
+        for key in node.equivalent_keys:
+            job.store.note(key)
     if node.leader is not None:
         claim(job, node)
 
 
 def follow(node: Node[R], leader: Node[R]) -> None:
-    """Have a node's results made by another one."""
+    """Let `leader` make the results of a node."""
     node.leader = leader
-    leader.outputs |= node.outputs  # should it find them made after all, it loads these too
+    leader.outputs |= node.outputs  # if the leader is a cache hit, it loads these too
     leader.followers.append(node)
     for job in node.jobs:
         claim(job, node)
 
 
 def claim(job: Job[R], node: Node[R]) -> None:
-    """Keep what a node follows for a job: it hears of the leader as if that were its own node,
-    from the leader's beginning."""
+    """Add a job to the leader of its node, and to the leader's inputs.
+
+    The job gets all events of the leader, including earlier ones, as events of its own node.
+    """
     leader = node.leader
     assert leader is not None
     _claim(job, leader, node)
@@ -53,7 +55,7 @@ def claim(job: Job[R], node: Node[R]) -> None:
 
 
 def stop_following(node: Node[R]) -> None:
-    """Nobody waits for a node any more, or it has what it wanted."""
+    """Detach a node from its leader, if it has one."""
     if node.leader is not None:
         node.leader.followers.remove(node)
         node.leader = None

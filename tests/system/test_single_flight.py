@@ -11,7 +11,7 @@ import pytest
 
 from lamina.base.errors import Cancelled, Corrupt, LaminaError, PermissionDenied
 from lamina.system.cancel import Cancellation
-from lamina.system.flight import Flights
+from lamina.system.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +55,8 @@ def start(
 
 
 def test_all_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> None:
-    flights, work = Flights[str](), Work()
-    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    single_flight, work = SingleFlight[str](), Work()
+    first, waiting = start(threads, work, lambda: single_flight.run("key", work))
     work.gate.set()
     assert {call.result(20) for call in (first, *waiting)} == {"run 1"}
 
@@ -68,12 +68,12 @@ def test_what_one_caller_adds_to_an_error_no_other_sees(
     threads: ThreadPoolExecutor, error: Exception
 ) -> None:
     """The first caller is done with the error before the others look at theirs."""
-    flights, work, text_of_error = Flights[str](), Work(error), str(error)
+    single_flight, work, text_of_error = SingleFlight[str](), Work(error), str(error)
     first_is_done = threading.Event()
 
     def call(name: str) -> tuple[type, str, object, Exception]:
         try:
-            flights.run("key", work)
+            single_flight.run("key", work)
         except Exception as caught:
             if name == "first":
                 caught.args = ("changed",)
@@ -101,8 +101,8 @@ def test_an_error_that_cannot_be_copied_is_told_in_its_words(threads: ThreadPool
         def __init__(self, one: int, two: int) -> None:
             super().__init__(f"{one} and {two}")
 
-    flights, work = Flights[str](), Work(Odd(1, 2))
-    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    single_flight, work = SingleFlight[str](), Work(Odd(1, 2))
+    first, waiting = start(threads, work, lambda: single_flight.run("key", work))
     work.gate.set()
     with pytest.raises(Odd, match="1 and 2"):
         first.result(20)
@@ -117,8 +117,8 @@ def test_an_error_that_cannot_be_copied_is_told_in_its_words(threads: ThreadPool
 def test_what_concerns_the_first_alone_is_done_again(
     threads: ThreadPoolExecutor, error: BaseException
 ) -> None:
-    flights, work = Flights[str](), Work(error)
-    first, waiting = start(threads, work, lambda: flights.run("key", work))
+    single_flight, work = SingleFlight[str](), Work(error)
+    first, waiting = start(threads, work, lambda: single_flight.run("key", work))
     work.gate.set()
     with pytest.raises(type(error)):
         first.result(20)
@@ -126,10 +126,10 @@ def test_what_concerns_the_first_alone_is_done_again(
 
 
 def test_a_waiter_is_cancelled_while_the_first_goes_on(threads: ThreadPoolExecutor) -> None:
-    flights, work, cancel = Flights[str](), Work(), Cancellation()
-    first = threads.submit(flights.run, "key", work)
+    single_flight, work, cancel = SingleFlight[str](), Work(), Cancellation()
+    first = threads.submit(single_flight.run, "key", work)
     assert work.started.wait(20)
-    waiting = threads.submit(flights.run, "key", work, cancel)
+    waiting = threads.submit(single_flight.run, "key", work, cancel)
     cancel.cancel("interrupted")
     with pytest.raises(Cancelled, match="interrupted"):
         waiting.result(20)
