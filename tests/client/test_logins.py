@@ -19,7 +19,7 @@ from lamina.system.cancel import Cancellation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lamina.session.borrowed import Login, Token
+    from lamina.session.remote_session import Login, Token
 
 
 class Lent:

@@ -10,8 +10,8 @@ from lamina.api import control
 from lamina.api.message import receive, unary
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
-from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
+from lamina.session.services import health_service, session_services
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def solve(channel: GrpcChannel, folder: Path, ref: str = "", **attributes: str) 
         frontend="dockerfile.v0",
         frontend_attrs=tuple(sorted(attributes.items())),
     )
-    with open_session(channel, {**lend(session), **answer_health()}, session_id):
+    with open_session(channel, {**session_services(session), **health_service()}, session_id):
         unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
 
 

@@ -14,8 +14,8 @@ from lamina.api.message import receive, unary
 from lamina.base.digest import parse_digest
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
-from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
+from lamina.session.services import health_service, session_services
 from lamina.wire.protobuf import encode
 from tests.daemon_process import DaemonProcess
 
@@ -80,7 +80,7 @@ def lent(channel: GrpcChannel, folder: Path) -> Iterator[str]:
     """A session that lends a Dockerfile and its folder; its id."""
     session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
     session_id = new_session_id()
-    with open_session(channel, {**lend(session), **answer_health()}, session_id):
+    with open_session(channel, {**session_services(session), **health_service()}, session_id):
         yield session_id
 
 

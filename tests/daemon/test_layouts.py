@@ -12,9 +12,9 @@ from lamina.api import control
 from lamina.api.message import unary
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
-from lamina.session.layouts import offer_stores
-from lamina.session.lent import answer_health, lend
+from lamina.session.layouts import content_service
 from lamina.session.opening import new_session_id, open_session
+from lamina.session.services import health_service, session_services
 from lamina.wire.address import dial
 from tests.commands import RemoteLamina
 from tests.daemon_process import DaemonProcess
@@ -39,9 +39,9 @@ def test_a_store_whose_name_has_a_port(tmp_path: Path, store: str) -> None:
         session_id = new_session_id()
         offered = store.removesuffix(":tag")
         handlers = {
-            **lend(session),
-            **answer_health(),
-            **offer_stores({f"oci:{offered}": str(layout)}),
+            **session_services(session),
+            **health_service(),
+            **content_service({f"oci:{offered}": str(layout)}),
         }
         request = control.SolveRequest(
             ref=os.urandom(8).hex(),

@@ -18,9 +18,9 @@ from lamina.api.sourcepolicy import Policy, PolicyAction, Rule, Selector, Update
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
 from lamina.llb.op import SourceOp
-from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.outputs import FileTarget, take_outputs
+from lamina.session.services import health_service, session_services
 from lamina.wire.contract import StatusError
 from lamina.wire.protobuf import encode
 from tests.daemon_process import DaemonProcess
@@ -71,8 +71,8 @@ def build(folder: Path, answer: Answer | None = None, *rules: Rule) -> str:
         source_policy_session=session_id if answer is not None else "",
     )
     handlers: dict[str, Any] = {
-        **lend(session),
-        **answer_health(),
+        **session_services(session),
+        **health_service(),
         **take_outputs({0: FileTarget(taken)}),
         policysession.CHECK_POLICY: check,
     }

@@ -13,9 +13,9 @@ from lamina.api import control, exporter, gateway, history
 from lamina.api.message import receive, request_of, unary
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
-from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.outputs import FileTarget, take_outputs
+from lamina.session.services import health_service, session_services
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 from tests.daemon_process import DaemonProcess
@@ -89,7 +89,9 @@ def build(
     session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
     session_id = new_session_id()
     request = control.SolveRequest(ref=ref, session=session_id, frontend="dockerfile.v0", **fields)
-    with open_session(channel, {**lend(session), **answer_health(), **handlers}, session_id):
+    with open_session(
+        channel, {**session_services(session), **health_service(), **handlers}, session_id
+    ):
         answer = unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
     return dict(answer.exporter_response)
 

@@ -16,8 +16,8 @@ from lamina.api.message import receive, unary
 from lamina.api.status import Status
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
-from lamina.session.lent import answer_health, lend
 from lamina.session.opening import new_session_id, open_session
+from lamina.session.services import health_service, session_services
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 from tests.daemon_process import DaemonProcess
@@ -139,7 +139,7 @@ def asked_for_output(
     taking = Taking()
     session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
     session_id = new_session_id()
-    lending = {**lend(session), **answer_health(), **taking.handlers()}
+    lending = {**session_services(session), **health_service(), **taking.handlers()}
     name, attributes = OUTPUTS[kind]
     request = control.SolveRequest(
         ref=ref,
@@ -242,7 +242,7 @@ def session(daemon: DaemonProcess, context: Callable[..., Path]) -> Iterator[str
     session_id = new_session_id()
     with (
         daemon.dial() as channel,
-        open_session(channel, {**lend(lent), **answer_health()}, session_id),
+        open_session(channel, {**session_services(lent), **health_service()}, session_id),
     ):
         yield session_id
 

@@ -10,9 +10,9 @@ from lamina.base.errors import NotFound
 from lamina.client.contract import Lent, SecretSpec
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.shared_session import Lender, Lenders
+from lamina.session.absent import AbsentSession
 from lamina.session.contract import FolderRequest
 from lamina.session.mirrors import Mirrors
-from lamina.session.nobody import AbsentSession
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:

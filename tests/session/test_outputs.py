@@ -17,11 +17,11 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unavailable
 from lamina.daemon.receiver import SessionReceiver
 from lamina.exporters.contract import ExportedTree
 from lamina.exporters.destination import LocalOutput, TarOutput
-from lamina.session.borrowed import BorrowedSession, Identity
-from lamina.session.layouts import offer_stores
+from lamina.session.layouts import content_service
 from lamina.session.mirrors import Mirrors
 from lamina.session.outputs import FileTarget, FolderTarget, Target, take_outputs
 from lamina.session.remote_content import RemoteContent
+from lamina.session.remote_session import Identity, RemoteSession
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     Connect = Callable[[Mapping[str, Handler]], Channel]
 
 
-def session(connect: Connect, tmp_path: Path, targets: dict[int, Target]) -> BorrowedSession:
+def session(connect: Connect, tmp_path: Path, targets: dict[int, Target]) -> RemoteSession:
     handlers = take_outputs(targets)
     identity = Identity("s", methods=frozenset(handlers))
-    return BorrowedSession(identity, connect(handlers), Mirrors(str(tmp_path / "m")), str(tmp_path))
+    return RemoteSession(identity, connect(handlers), Mirrors(str(tmp_path / "m")), str(tmp_path))
 
 
 class Shown:
@@ -66,9 +66,9 @@ def test_a_folder_lands_beside_what_is_there(connect: Connect, tmp_path: Path) -
     out = tmp_path / "out"
     (out / "d").mkdir(parents=True)
     (out / "d/old").write_text("old")
-    borrowed = session(connect, tmp_path, {3: FolderTarget(str(out))})
+    remote = session(connect, tmp_path, {3: FolderTarget(str(out))})
     tree = ExportedTree("", result(tmp_path, "r", new="new"), epoch=7)
-    receiver = SessionReceiver(borrowed, Cancellation())
+    receiver = SessionReceiver(remote, Cancellation())
     shown = Shown()
     receiver.folder(LocalOutput("3"), (tree,), shown, Cancellation())
     assert list(shown.sizes) == ["copying files"]
@@ -84,7 +84,7 @@ def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path
     out = tmp_path / "out"
     out.mkdir()
     (out / "stale").write_text("stale")
-    borrowed = session(connect, tmp_path, {0: FolderTarget(str(out), delete=True)})
+    remote = session(connect, tmp_path, {0: FolderTarget(str(out), delete=True)})
     root = result(tmp_path, "r", a="a")
     os.link(os.path.join(root, "d/a"), os.path.join(root, "d/b"))
     trees = (
@@ -92,7 +92,7 @@ def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path
         ExportedTree("linux_a", result(tmp_path, "q", x="x")),
         ExportedTree("linux_c", None),
     )
-    receiver = SessionReceiver(borrowed, Cancellation())
+    receiver = SessionReceiver(remote, Cancellation())
     receiver.folder(LocalOutput("0", delete=True), trees, Shown(), Cancellation())
     assert sorted(os.listdir(out)) == ["linux_a", "linux_b", "linux_c"]
     assert look(out / "linux_a") == look(tmp_path / "q")
@@ -100,13 +100,13 @@ def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path
 
 
 def test_each_platform_is_shown_by_its_name(connect: Connect, tmp_path: Path) -> None:
-    borrowed = session(connect, tmp_path, {0: FolderTarget(str(tmp_path / "out"))})
+    remote = session(connect, tmp_path, {0: FolderTarget(str(tmp_path / "out"))})
     trees = (
         ExportedTree("linux_a", result(tmp_path, "r", a="a"), platform="linux/a"),
         ExportedTree("linux_b", result(tmp_path, "q", b="bb"), platform="linux/b"),
     )
     shown = Shown()
-    receiver = SessionReceiver(borrowed, Cancellation())
+    receiver = SessionReceiver(remote, Cancellation())
     receiver.folder(LocalOutput("0"), trees, shown, Cancellation())
     assert sorted(os.listdir(tmp_path / "out")) == ["linux_a", "linux_b"]
     assert list(shown.sizes) == ["copying files linux/a", "copying files linux/b"]
@@ -128,29 +128,32 @@ def test_a_file_is_whole_or_not_at_all(connect: Connect, tmp_path: Path) -> None
     done: list[tuple[dict[str, str], bytes]] = []
 
     @contextmanager
-    def open_file(told: Mapping[str, str]) -> Iterator[io.BytesIO]:
+    def open_file(metadata: Mapping[str, str]) -> Iterator[io.BytesIO]:
         sink = io.BytesIO()
         yield sink
-        done.append((dict(told), sink.getvalue()))
+        done.append((dict(metadata), sink.getvalue()))
 
-    borrowed = session(connect, tmp_path, {0: FileTarget(open_file)})
+    remote = session(connect, tmp_path, {0: FileTarget(open_file)})
     cancel = Cancellation()
     data = os.urandom(600_000)
-    with borrowed.open_file(0, (("image.name", "b\u00fc"),), cancel) as sink:
+    with remote.open_file(0, (("image.name", "b\u00fc"),), cancel) as sink:
         sink.write(data)
         sink.write(b"")
     assert done == [({"image.name": "b\u00fc"}, data)]
-    with SessionReceiver(borrowed, cancel).file(
+    with SessionReceiver(remote, cancel).file(
         TarOutput("0"),
         {"containerimage.digest": "sha256:1", "containerimage.descriptor": {"size": 1}},
     ) as other:
         other.write(b"tar")
-    told = {"containerimage.digest": "sha256:1", "containerimage.descriptor": "eyJzaXplIjogMX0="}
-    assert done[1] == (told, b"tar")
-    with pytest.raises(InvalidInput, match="no"), borrowed.open_file(0, (), cancel) as sink:
+    metadata = {
+        "containerimage.digest": "sha256:1",
+        "containerimage.descriptor": "eyJzaXplIjogMX0=",
+    }
+    assert done[1] == (metadata, b"tar")
+    with pytest.raises(InvalidInput, match="no"), remote.open_file(0, (), cancel) as sink:
         sink.write(b"half")
         raise InvalidInput("no")
-    borrowed.close()
+    remote.close()
     assert len(done) == 2
 
 
@@ -160,7 +163,7 @@ def test_a_file_is_whole_or_not_at_all(connect: Connect, tmp_path: Path) -> None
 @pytest.fixture
 def store(connect: Connect, tmp_path: Path) -> RemoteContent:
     (tmp_path / "layout").mkdir()
-    return RemoteContent(connect(offer_stores({"oci:x": str(tmp_path / "layout")})), "oci:x")
+    return RemoteContent(connect(content_service({"oci:x": str(tmp_path / "layout")})), "oci:x")
 
 
 def test_a_blob_is_written_and_read(store: RemoteContent, tmp_path: Path) -> None:
@@ -213,7 +216,7 @@ def test_writing_goes_on_where_it_stopped(store: RemoteContent) -> None:
 def test_names_of_blobs_that_lead_elsewhere_are_refused(
     connect: Connect, tmp_path: Path, digest: str
 ) -> None:
-    channel = connect(offer_stores({"x": str(tmp_path)}))
+    channel = connect(content_service({"x": str(tmp_path)}))
     metadata = ((api.KEY_STORE, "x"),)
     for method, request in (
         (api.INFO, api.InfoRequest(digest)),
@@ -228,6 +231,6 @@ def test_names_of_blobs_that_lead_elsewhere_are_refused(
 
 
 def test_a_store_that_is_not_offered(connect: Connect, tmp_path: Path) -> None:
-    store = RemoteContent(connect(offer_stores({"x": str(tmp_path)})), "y")
+    store = RemoteContent(connect(content_service({"x": str(tmp_path)})), "y")
     with pytest.raises(NotFound, match="unknown store y"):
         store.size(Digest("sha256:" + "0" * 64), Cancellation())

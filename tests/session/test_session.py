@@ -1,4 +1,4 @@
-"""A client's session borrowed from, through a real tunnel: a call that carries a connection."""
+"""A client's session through a real tunnel: a call that carries a connection."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from lamina.api import auth, control, exporter, filesync, upload
 from lamina.api.stream import encode_bytes
 from lamina.base.errors import Cancelled, InvalidInput, NotFound, PermissionDenied, Unavailable
-from lamina.session.borrowed import BorrowedSession, Login
-from lamina.session.contract import FolderRequest, LentFolder
-from lamina.session.lent import answer_health, lend, lend_logins
+from lamina.session.contract import FolderRequest, ProvidedFolder
 from lamina.session.mirrors import Mirrors
 from lamina.session.opening import open_session
+from lamina.session.remote_session import Login, RemoteSession
 from lamina.session.sender import opener_of, send
+from lamina.session.services import credentials_service, health_service, session_services
 from lamina.session.table import SessionTable
 from lamina.session.walk import walk
 from lamina.system.cancel import Cancellation
@@ -49,10 +49,10 @@ class Client:
 
     def folder(
         self, name: str, wanted: FolderRequest, cancel: Cancellation, progress: object = None
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         if name not in self.folders:
             raise NotFound(f"no folder {name}")
-        return LentFolder(str(self.folders[name]))
+        return ProvidedFolder(str(self.folders[name]))
 
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         if secret_id == "forbidden":
@@ -80,8 +80,8 @@ def daemon(connect: Connect, tmp_path: Path) -> Daemon:
 @contextmanager
 def opened(
     daemon: Daemon, client: Client, session_id: str = "s", key: str = "k", **more: Handler
-) -> Iterator[BorrowedSession]:
-    handlers: dict[str, Handler] = {**lend(client), **answer_health(), **more}
+) -> Iterator[RemoteSession]:
+    handlers: dict[str, Handler] = {**session_services(client), **health_service(), **more}
     with open_session(daemon.channel, handlers, session_id, shared_key=key):
         yield daemon.table.get(session_id, Cancellation())
     deadline = time.monotonic() + 5
@@ -99,7 +99,7 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-def names(folder: LentFolder) -> list[str]:
+def names(folder: ProvidedFolder) -> list[str]:
     return sorted(
         os.path.relpath(os.path.join(at, name), folder.path)
         for at, folders, files in os.walk(folder.path)
@@ -153,13 +153,13 @@ def test_a_mirror_lasts_as_long_as_a_build_that_holds_it(daemon: Daemon, tmp_pat
     with ExitStack() as stack:
         with opened(daemon, client) as session:
             held = stack.enter_context(session.held())
-            lent = held.folder("context", FolderRequest(), Cancellation())
+            served = held.folder("context", FolderRequest(), Cancellation())
         with pytest.raises(Unavailable):
             held.folder("context", FolderRequest(include_patterns=("a",)), Cancellation())
         with opened(daemon, client, "s2") as session:
             other = session.folder("context", FolderRequest(), Cancellation())
-        assert other.path != lent.path
-        assert names(lent) == ["a", "d", "d/b.md"]
+        assert other.path != served.path
+        assert names(served) == ["a", "d", "d/b.md"]
     assert not any(used.in_use for used in daemon.mirrors.usage())
     with pytest.raises(Unavailable), session.held():
         pass
@@ -253,7 +253,7 @@ def test_an_agent_that_ends_first(daemon: Daemon, tmp_path: Path) -> None:
 
 def test_logins(daemon: Daemon) -> None:
     logins = {"registry-1.docker.io": Login("me", "pass"), "ghcr.io": Login("", "identity")}
-    service = lend_logins(logins.get)
+    service = credentials_service(logins.get)
     with opened(daemon, Client(), **service) as session:
         assert session.login("registry-1.docker.io") == Login("me", "pass")
         assert session.login("ghcr.io") == Login("", "identity")
@@ -270,13 +270,13 @@ def test_uploads_and_outputs_that_the_client_finds(daemon: Daemon) -> None:
         for piece in (b"one", b"", b"two"):
             call.send(encode_bytes(piece))
 
-    told: list[Any] = []
+    response: list[Any] = []
 
     def find(call: ServerCall) -> None:
         from lamina.api.message import request_of
         from lamina.wire.protobuf import encode
 
-        told.append(request_of(call, exporter.FindExportersRequest, exporter.SCHEMA))
+        response.append(request_of(call, exporter.FindExportersRequest, exporter.SCHEMA))
         answer = exporter.FindExportersResponse((exporter.ExporterRequest("image"),))
         call.send(encode(answer, exporter.SCHEMA))
 
@@ -286,7 +286,7 @@ def test_uploads_and_outputs_that_the_client_finds(daemon: Daemon) -> None:
         assert b"".join(session.upload("buildkit-session", "/context", cancel)) == b"onetwo"
         request = exporter.FindExportersRequest((("k", b"v"),), ("r",))
         assert session.find_exporters(request, cancel) == (exporter.ExporterRequest("image"),)
-        assert told == [request]
+        assert response == [request]
         session.finalize_export((), cancel)  # which the client does not want to know
         assert session.supports("/moby.exporter.v1.exporter/findexporters")
         with pytest.raises(NotFound), session.open_file(0, (), cancel):
@@ -302,14 +302,14 @@ def test_waiting_for_a_session(daemon: Daemon) -> None:
     with pytest.raises(Cancelled):
         daemon.table.get("nobody", cancel)
     timer.join()
-    with opened(daemon, Client()), daemon.table.lent("context:s", Cancellation()) as session:
+    with opened(daemon, Client()), daemon.table.joined("context:s", Cancellation()) as session:
         assert session.id == "s"
-    with daemon.table.lent("", Cancellation()) as nobody:
-        assert nobody.secret("x", Cancellation()) is None
-        assert nobody.ssh_socket("default") is None
-        assert nobody.login("x") is None
+    with daemon.table.joined("", Cancellation()) as absent:
+        assert absent.secret("x", Cancellation()) is None
+        assert absent.ssh_socket("default") is None
+        assert absent.login("x") is None
         with pytest.raises(NotFound):
-            nobody.folder("context", FolderRequest(), Cancellation())
+            absent.folder("context", FolderRequest(), Cancellation())
 
 
 def test_an_id_is_taken_once(daemon: Daemon) -> None:
@@ -331,7 +331,7 @@ def test_a_client_that_goes_while_it_is_asked(daemon: Daemon, tmp_path: Path) ->
 
     failures: list[BaseException] = []
 
-    def ask(session: BorrowedSession) -> None:
+    def ask(session: RemoteSession) -> None:
         try:
             session.folder("context", FolderRequest(), Cancellation())
         except BaseException as error:
@@ -380,17 +380,17 @@ def test_a_mirror_from_before_a_restart_is_not_trusted(
 ) -> None:
     client = Client(context=context(tmp_path))
     with opened(daemon, client) as session:
-        lent = session.folder("context", FolderRequest(), Cancellation())
+        served = session.folder("context", FolderRequest(), Cancellation())
         digest = hashlib.sha256(b"a").hexdigest()
     # Alike in all metadata, but of other content, as a crash of the machine may leave it.
-    status = os.stat(os.path.join(lent.path, "a"))
-    with open(os.path.join(lent.path, "a"), "wb") as file:
+    status = os.stat(os.path.join(served.path, "a"))
+    with open(os.path.join(served.path, "a"), "wb") as file:
         file.write(b"\0")
-    os.utime(os.path.join(lent.path, "a"), ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.utime(os.path.join(served.path, "a"), ns=(status.st_atime_ns, status.st_mtime_ns))
     monkeypatch.setattr("lamina.session.mirrors._boot", lambda: "another")
     with opened(daemon, client, "s2") as session:
-        lent = session.folder("context", FolderRequest(), Cancellation())
-        with open(os.path.join(lent.path, "a"), "rb") as file:
+        served = session.folder("context", FolderRequest(), Cancellation())
+        with open(os.path.join(served.path, "a"), "rb") as file:
             assert hashlib.sha256(file.read()).hexdigest() == digest
 
 
@@ -400,8 +400,8 @@ def test_extended_attributes_that_come_and_go(daemon: Daemon, tmp_path: Path) ->
 
     def fetched(session_id: str) -> list[str]:
         with opened(daemon, client, session_id) as session:
-            lent = session.folder("context", FolderRequest(), Cancellation())
-            return os.listxattr(os.path.join(lent.path, "a"))
+            served = session.folder("context", FolderRequest(), Cancellation())
+            return os.listxattr(os.path.join(served.path, "a"))
 
     assert fetched("none yet") == []
     try:
@@ -435,8 +435,8 @@ def test_files_that_are_alike_in_every_status(daemon: Daemon, tmp_path: Path, pl
             folder.mkdir(exist_ok=True)
             _alike(folder / "f", content)
             with opened(daemon, Client(context=folder), str(number)) as session:
-                lent = session.folder("context", FolderRequest(), Cancellation())
-                assert (Path(lent.path) / "f").read_bytes() == content
+                served = session.folder("context", FolderRequest(), Cancellation())
+                assert (Path(served.path) / "f").read_bytes() == content
 
 
 @pytest.mark.parametrize("place", ["", "/dev/shm"])
@@ -449,9 +449,9 @@ def test_what_has_not_changed_is_not_sent_again(daemon: Daemon, tmp_path: Path, 
         sent = []
         for number in range(2):
             with opened(daemon, Client(context=Path(root)), str(number)) as session:
-                told: list[int] = []
-                session.folder("context", FolderRequest(), Cancellation(), told.append)
-                sent.append(told[-1])
+                response: list[int] = []
+                session.folder("context", FolderRequest(), Cancellation(), response.append)
+                sent.append(response[-1])
     assert sent[0] > 2 << 20
     assert sent[1] < 1000
 
@@ -469,10 +469,10 @@ def test_folders_of_clients_that_tell_only_their_session_s_name(
             filesync.DIFF_COPY: lambda call, folder=folder: send(
                 call, walk(str(folder)), opener_of(str(folder))
             ),
-            **answer_health(),
+            **health_service(),
         }
         with open_session(daemon.channel, handlers, name, name=name):
             session = daemon.table.get(name, Cancellation())
-            lent = session.folder("context", FolderRequest(), Cancellation())
-            found.append((Path(lent.path) / "f").read_text())
+            served = session.folder("context", FolderRequest(), Cancellation())
+            found.append((Path(served.path) / "f").read_text())
     assert found == ["one", "two"]

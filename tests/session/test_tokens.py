@@ -10,10 +10,10 @@ import pytest
 from lamina.api import auth
 from lamina.api.message import unary
 from lamina.base.errors import Corrupt, PermissionDenied
-from lamina.session.borrowed import BorrowedSession, Identity, Token
 from lamina.session.ed25519 import public_key, sign
 from lamina.session.mirrors import Mirrors
-from lamina.session.tokens import is_nobodys, lend_tokens
+from lamina.session.remote_session import Identity, RemoteSession, Token
+from lamina.session.tokens import is_anonymous_key, token_service
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError, call_unary
 from lamina.wire.protobuf import Field, Kind, Schema, encode
@@ -43,14 +43,14 @@ class Client:
         return Token("two\nlines" if request.host == "bad.example" else "token", 0.5)
 
 
-def borrowed(channel: Channel, tmp_path: Path) -> BorrowedSession:
+def remote(channel: Channel, tmp_path: Path) -> RemoteSession:
     mirrors = Mirrors(str(tmp_path / "mirrors"))
-    return BorrowedSession(Identity("s"), channel, mirrors, str(tmp_path))
+    return RemoteSession(Identity("s"), channel, mirrors, str(tmp_path))
 
 
 def test_tokens(connect: Connect, tmp_path: Path) -> None:
     client = Client()
-    session = borrowed(connect(lend_tokens(client)), tmp_path)
+    session = remote(connect(token_service(client)), tmp_path)
     request = auth.FetchTokenRequest("us", "a.example", "https://t", "s", ("x:y:pull", "z"))
     assert session.token(request, Cancellation()) == Token("token", 1.0)
     assert client.asked == [request]
@@ -61,19 +61,19 @@ def test_tokens(connect: Connect, tmp_path: Path) -> None:
 
 
 def test_keys_are_of_a_host_and_a_salt(connect: Connect, tmp_path: Path) -> None:
-    session = borrowed(connect(lend_tokens(Client())), tmp_path)
+    session = remote(connect(token_service(Client())), tmp_path)
     hosts, salts = ("a.example", "b.example"), (b"", b"salt", b"s" * 32)
     keys = [session.token_authority(host, salt) for host in hosts for salt in salts]
     assert len(set(keys)) == 6
     assert session.token_authority("a.example", b"salt") == keys[1]
     assert session.token_authority("none.example", b"salt") is None
     assert keys[1] is not None
-    assert not is_nobodys(keys[1], b"salt")
+    assert not is_anonymous_key(keys[1], b"salt")
 
 
 def test_a_key_is_proved(connect: Connect, tmp_path: Path) -> None:
-    channel = connect(lend_tokens(Client()))
-    key = borrowed(channel, tmp_path).token_authority("a.example", b"salt")
+    channel = connect(token_service(Client()))
+    key = remote(channel, tmp_path).token_authority("a.example", b"salt")
     request = auth.VerifyTokenAuthorityRequest("a.example", b"any payload", b"salt")
     answer = unary(
         channel,
@@ -98,7 +98,7 @@ def test_a_key_is_proved(connect: Connect, tmp_path: Path) -> None:
 
 
 def test_names_that_are_not_text_are_refused(connect: Connect) -> None:
-    channel = connect(lend_tokens(Client()))
+    channel = connect(token_service(Client()))
     raw: Schema = {auth.FetchTokenRequest: (Field(2, "host", Kind.BYTES),)}
     request = encode(auth.FetchTokenRequest(host=b"\xff"), raw)  # type: ignore[arg-type]  # no text: that is the case
     with pytest.raises(StatusError) as failed:
@@ -108,5 +108,5 @@ def test_names_that_are_not_text_are_refused(connect: Connect) -> None:
 
 def test_the_key_of_clients_without_a_login() -> None:
     key = public_key(hmac.digest(b"salt", b"", "sha256"))
-    assert is_nobodys(key, b"salt")
-    assert not is_nobodys(key, b"pepper")
+    assert is_anonymous_key(key, b"salt")
+    assert not is_anonymous_key(key, b"pepper")

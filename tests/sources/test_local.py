@@ -11,7 +11,7 @@ from lamina.base.errors import NotFound
 from lamina.refs.live_tree import LiveTree
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, digest_selection
-from lamina.session.contract import FolderRequest, LentFolder
+from lamina.session.contract import FolderRequest, ProvidedFolder
 from lamina.sources.local import LocalSource
 from lamina.system.cancel import Cancellation
 
@@ -28,12 +28,12 @@ class Context(NamedTuple):
 class Client:
     id = ""
 
-    def __init__(self, folder: LentFolder) -> None:
+    def __init__(self, folder: ProvidedFolder) -> None:
         self._folder = folder
 
     def folder(
         self, name: str, wanted: FolderRequest, cancel: Cancellation, progress: object = None
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         return self._folder
 
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
@@ -74,7 +74,7 @@ def test_the_patterns_of_an_op(
         (root / name).write_text(name)
     (root / "l").symlink_to("d/c")
     encoded = {key: json.dumps(value) for key, value in attrs.items()}
-    session = Client(LentFolder(str(root), filtered))
+    session = Client(ProvidedFolder(str(root), filtered))
     source = LocalSource("context", encoded, session, str(tmp_path / "caches"))
     fetched = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]  # as much as a folder needs
     assert isinstance(fetched, Ref)
@@ -93,7 +93,7 @@ def test_a_folder_of_which_everything_is_ignored_is_not_there(tmp_path: Path) ->
     source = LocalSource(
         "context",
         {"local.excludepatterns": patterns},
-        Client(LentFolder(str(tmp_path))),
+        Client(ProvidedFolder(str(tmp_path))),
         str(tmp_path / "caches"),
     )
     ref = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]  # no more is asked of it

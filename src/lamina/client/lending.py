@@ -13,8 +13,8 @@ from lamina.client.logins import ConfiguredLogins, ConfiguredTokens
 from lamina.client.providers import EmbeddedSession
 from lamina.client.token_seeds import TokenSeeds
 from lamina.registry.credentials import DockerConfig
-from lamina.session.lent import answer_health, lend, lend_logins
-from lamina.session.tokens import lend_tokens
+from lamina.session.services import credentials_service, health_service, session_services
+from lamina.session.tokens import token_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,20 +61,20 @@ def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) ->
         contexts = tuple((named.name, places.named(named)) for named in spec.named)
         session = owned.enter_context(closing(EmbeddedSession(places.folders, request.lent)))
         handlers = {
-            **lend(session),
+            **session_services(session),
             **_logins(),
-            **answer_health(),
+            **health_service(),
             **outputs.handlers(),
         }
         if places.uploads:
-            from lamina.session.lent import lend_uploads
+            from lamina.session.services import upload_service
 
-            handlers |= lend_uploads(places.uploads)
+            handlers |= upload_service(places.uploads)
         stores = {**places.stores, **caches.stores, **outputs.stores}
         if stores:
-            from lamina.session.layouts import offer_stores
+            from lamina.session.layouts import content_service
 
-            handlers |= offer_stores(stores)
+            handlers |= content_service(stores)
         keys = tuple(
             (named.name, _shared_key(named.value)) for named in spec.named if named.kind == "local"
         )
@@ -96,7 +96,7 @@ def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lendi
 def _logins() -> dict[str, Handler]:
     config = DockerConfig()
     tokens = ConfiguredTokens(config, TokenSeeds(config.folder), _hosts)
-    return {**lend_logins(ConfiguredLogins(config)), **lend_tokens(tokens)}
+    return {**credentials_service(ConfiguredLogins(config)), **token_service(tokens)}
 
 
 def _hosts() -> Hosts:

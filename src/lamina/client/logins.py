@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lamina.client.token_seeds import TokenSeeds
     from lamina.registry.credentials import Credentials, CredentialSource
     from lamina.registry.hosts import Hosts
-    from lamina.session.borrowed import Login, Token
+    from lamina.session.remote_session import Login, Token
     from lamina.system.cancel import Cancellation
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
@@ -23,7 +23,7 @@ _NO_TOKENS = "BUILDKIT_NO_CLIENT_TOKEN"
 
 
 class ConfiguredLogins:
-    """Implements `lamina.session.lent.Logins` from Docker's configuration (or another source).
+    """Implements `lamina.session.services.CredentialsProvider` from Docker's configuration.
 
     A ready bearer token cannot be lent so, but is a token (`ConfiguredTokens`).
     """
@@ -32,7 +32,7 @@ class ConfiguredLogins:
         self._source = source
 
     def __call__(self, host: str, /) -> Login | None:
-        from lamina.session.borrowed import Login
+        from lamina.session.remote_session import Login
 
         found = _lookup(self._source, host)
         if found is None:
@@ -43,7 +43,7 @@ class ConfiguredLogins:
 
 
 class ConfiguredTokens:
-    """Implements `lamina.session.tokens.Tokens` from the same.
+    """Implements `lamina.session.tokens.TokenProvider` from the same.
 
     Tokens are not kept here: a daemon keeps them, and asks again when a registry takes one no
     more. With `BUILDKIT_NO_CLIENT_TOKEN` set there are none.
@@ -75,7 +75,7 @@ class ConfiguredTokens:
         from lamina.registry.credentials import BearerRequest
         from lamina.registry.transport import Transport
         from lamina.registry.url import make_url, parse_url
-        from lamina.session.borrowed import Token
+        from lamina.session.remote_session import Token
 
         found = _lookup(self._source, request.host)
         if found is not None and found.registry_token:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.client.secret import LentSecret
-from lamina.session.contract import UPLOAD_HOST, LentFolder
+from lamina.session.contract import UPLOAD_HOST, ProvidedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,7 +59,7 @@ class EmbeddedSession:
         wanted: FolderRequest,
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         path = self._folders.get(name)
         if path is None:
             raise NotFound(f'no folder was given for "{name}"')
@@ -69,7 +69,7 @@ class EmbeddedSession:
             raise NotFound(
                 f"the {name} {path} is not a folder", hint="give the path of the build context"
             )
-        return LentFolder(path)
+        return ProvidedFolder(path)
 
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         secret = self._secrets.get(secret_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.cacheio.options import FolderPlace, LentPlace, make_export
 from lamina.dockerfile.args import parse_epoch
-from lamina.engine.caching.build_caches import CacheWishes, lent_import
+from lamina.engine.caching.build_caches import CacheWishes, client_import
 from lamina.exporters.attributes import wire_output
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def wishes_of(cache: CacheOptions | None) -> CacheWishes:
     imports = [_pairs(entry) for entry in cache.imports]
     imports += [{"type": "registry", "ref": ref} for ref in cache.import_refs_deprecated]
     _refuse_twins(exports)
-    return CacheWishes(tuple(map(lent_import, imports)), tuple(map(_export, exports)))
+    return CacheWishes(tuple(map(client_import, imports)), tuple(map(_export, exports)))
 
 
 def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.exporters.contract import AddedFile, Artifact, BlobReader, ExportedTree, Shown
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
-    from lamina.session.borrowed import BorrowedSession
+    from lamina.session.remote_session import RemoteSession
     from lamina.system.cancel import Cancellation
 
 _FOLDER = filemode.DIRECTORY | 0o755
@@ -35,7 +35,7 @@ _SECOND = 1_000_000_000
 class SessionReceiver:
     """Implements `lamina.exporters.contract.Receiver`."""
 
-    def __init__(self, session: BorrowedSession, cancel: Cancellation) -> None:
+    def __init__(self, session: RemoteSession, cancel: Cancellation) -> None:
         self._session = session
         self._cancel = cancel
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lamina.engine.build_result import BuildResult
     from lamina.engine.engine import Engine
     from lamina.exporters.destination import Output
-    from lamina.session.borrowed import BorrowedSession
+    from lamina.session.remote_session import RemoteSession
     from lamina.session.table import SessionTable
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, ServerCall
@@ -115,7 +115,7 @@ class SolveService:
             verifier,
         )
         with (
-            self._sessions.lent(request.session, cancel) as session,
+            self._sessions.joined(request.session, cancel) as session,
             self._engine.open_build(session, options, events, cancel) as build,
         ):
             bridge = self._bridge(build, request)
@@ -164,7 +164,7 @@ class SolveService:
 
 
 def _found_outputs(
-    session: BorrowedSession,
+    session: RemoteSession,
     request: api.SolveRequest,
     told: FindExportersRequest,
     cancel: Cancellation,

@@ -11,8 +11,8 @@ from lamina.registry.credentials import Anonymous, BearerToken, Credentials
 if TYPE_CHECKING:
     from lamina.api.auth import FetchTokenRequest
     from lamina.registry.credentials import BearerRequest, SessionLogins
-    from lamina.session.borrowed import Login, Token
     from lamina.session.contract import Session
+    from lamina.session.remote_session import Login, Token
     from lamina.system.cancel import Cancellation
 
 _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
@@ -20,7 +20,7 @@ _CLIENT_ID = "buildkit-client"
 
 
 class Lender(Protocol):
-    """A session, as far as logins go. `BorrowedSession` is one."""
+    """A session, as far as logins go. `RemoteSession` is one."""
 
     def login(self, host: str) -> Login | None: ...
 
@@ -31,9 +31,9 @@ class Lender(Protocol):
 
 def session_logins(session: Session) -> SessionLogins:
     """The logins of a session's client: none if it is not one that lends any."""
-    from lamina.session.borrowed import BorrowedSession
+    from lamina.session.remote_session import RemoteSession
 
-    return SessionCredentials(session) if isinstance(session, BorrowedSession) else Anonymous()
+    return SessionCredentials(session) if isinstance(session, RemoteSession) else Anonymous()
 
 
 class SessionCredentials:
@@ -75,10 +75,10 @@ class SessionCredentials:
 
     def _shows_key(self, host: str) -> bool | None:
         """Whether the client proves a login: False if it shows nobody's key, None if none."""
-        from lamina.session.tokens import is_nobodys
+        from lamina.session.tokens import is_anonymous_key
 
         key = self._session.token_authority(host, self._salt)
-        return None if key is None else not is_nobodys(key, self._salt)
+        return None if key is None else not is_anonymous_key(key, self._salt)
 
     def _fetch(self, host: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
         from lamina.api.auth import FetchTokenRequest

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lamina.llb.op import CDIDevice, Definition
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
-    from lamina.session.contract import ContentStore, FolderRequest, LentFolder, Session
+    from lamina.session.contract import ContentStore, FolderRequest, ProvidedFolder, Session
     from lamina.sources.pins import Pins
     from lamina.stores.cache_mounts import MountOrigin
     from lamina.system.cancel import Cancellation
@@ -91,7 +91,7 @@ class Lenders:
         wanted: FolderRequest,
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         own = not wanted.session or any(s.id == wanted.session for s in self._sessions())
         if not own and self._find is not None:
             return self._find(wanted.session, cancel).folder(name, wanted, cancel, progress)

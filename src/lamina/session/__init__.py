@@ -1,1 +1,1 @@
-"""Floor 4: what a client lends to a build: its files, its secrets, its SSH agent."""
+"""What a client provides to a build: files, secrets, SSH agents, credentials."""

@@ -1,4 +1,4 @@
-"""The port through which the engine borrows from a client."""
+"""The port through which the engine reaches what a client provides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FolderRequest(NamedTuple):
     listing: tuple[str, ...] | None = None
 
 
-class LentFolder(NamedTuple):
+class ProvidedFolder(NamedTuple):
     """A folder of the client's, readable as long as the session lasts.
 
     `filtered` says that it holds nothing but what was asked for; otherwise it is the client's
@@ -83,8 +83,8 @@ class Session(Protocol):
         wanted: FolderRequest,
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
-    ) -> LentFolder:
-        """The folder lent under a name (`context`, `dockerfile`, …).
+    ) -> ProvidedFolder:
+        """The folder provided under a name (`context`, `dockerfile`, …).
 
         `progress` hears how many bytes had to be sent so far.
 
@@ -100,7 +100,7 @@ class Session(Protocol):
         ...
 
     def ssh_socket(self, agent_id: str) -> str | None:
-        """The path of an SSH agent's socket, or None if the client lends none of that id."""
+        """The path of an SSH agent's socket, or None if the client provides none of that id."""
         ...
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
@@ -111,5 +111,5 @@ class Session(Protocol):
         ...
 
     def content(self, store: str) -> ContentStore:
-        """Blobs of a layout that is lent under a name."""
+        """Blobs of a layout that is provided under a name."""
         ...

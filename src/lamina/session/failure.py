@@ -19,7 +19,7 @@ _GONE = frozenset((Code.CANCELLED, Code.UNKNOWN))
 """What a client that goes, and Go's errors without a code, look like."""
 
 ABSENT = frozenset((Code.NOT_FOUND, Code.UNIMPLEMENTED))
-"""The codes by which a client says that it does not lend a thing."""
+"""The codes by which a client says that it does not provide a thing."""
 
 
 @contextmanager

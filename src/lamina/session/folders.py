@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
 from lamina.api import filesync
-from lamina.session.contract import LentFolder
+from lamina.session.contract import ProvidedFolder
 from lamina.session.failure import asking
 from lamina.session.listing import Listing
 from lamina.session.mirrors import MirrorKey
@@ -17,9 +17,9 @@ from lamina.session.receiver import Policy, receive
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lamina.session.borrowed import Identity
     from lamina.session.contract import FolderRequest
     from lamina.session.mirrors import Mirror, Mirrors
+    from lamina.session.remote_session import Identity
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel, Metadata
 
@@ -42,14 +42,14 @@ def fetch_folder(
     *,
     owner: tuple[int, int] | None = None,
     progress: Callable[[int], None] | None = None,
-) -> tuple[Mirror, LentFolder]:
+) -> tuple[Mirror, ProvidedFolder]:
     """Bring a mirror up to date and claim it, for the caller to release.
 
     Args:
         client: whose folder it is, as far as the client says. The request's own key is added.
         owner: whom all files are given to, None for whom the client says.
 
-    Raises NotFound (the client lends no such folder), Unavailable, Corrupt, Cancelled.
+    Raises NotFound (the client provides no such folder), Unavailable, Corrupt, Cancelled.
     """
     # Clients that say no key of their own may say at least the name of their folder.
     whose = client.shared_key or f"name={client.name}"
@@ -83,7 +83,7 @@ def fetch_folder(
         raise
     # Where everything is given to one who is not root, it is root's all the same.
     shown = None if owner is None else (0, 0)
-    return mirror, LentFolder(mirror.tree, filtered=True, owner=shown)
+    return mirror, ProvidedFolder(mirror.tree, filtered=True, owner=shown)
 
 
 def _metadata(name: str, wanted: FolderRequest) -> Metadata:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PIECE = 256 << 10
 
 
-def offer_stores(stores: Mapping[str, str]) -> dict[str, Handler]:
+def content_service(stores: Mapping[str, str]) -> dict[str, Handler]:
     """The service for blobs in folders, by store id."""
     offered = _Stores(stores)
     return {

@@ -9,8 +9,8 @@ from lamina.api import filesync
 from lamina.api.message import first
 from lamina.api.stream import chunks
 from lamina.base.errors import from_os_error
-from lamina.session.lent import decoded_values
 from lamina.session.receiver import Policy, receive
+from lamina.session.services import decoded_values
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def take_outputs(targets: Mapping[int, Target]) -> dict[str, Handler]:
         if isinstance(target, FolderTarget):
             _take_folder(call, target)
         else:
-            with target.open(_told(call.metadata)) as sink:
+            with target.open(_exporter_metadata(call.metadata)) as sink:
                 for chunk in chunks(call):
                     sink.write(chunk)
 
@@ -81,10 +81,10 @@ def _take_folder(call: ServerCall, target: FolderTarget) -> None:
         continue
 
 
-def _told(metadata: Metadata) -> dict[str, str]:
-    told = {}
+def _exporter_metadata(metadata: Metadata) -> dict[str, str]:
+    found = {}
     prefix = filesync.KEY_EXPORTER_META_PREFIX
     for key, _ in metadata:
         if key.startswith(prefix) and not key.endswith("-encoded"):
-            told[key.removeprefix(prefix)] = ",".join(decoded_values(metadata, key))
-    return told
+            found[key.removeprefix(prefix)] = ",".join(decoded_values(metadata, key))
+    return found

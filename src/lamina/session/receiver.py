@@ -25,9 +25,9 @@ from lamina.api.filesync import (
     encode_request,
 )
 from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
-from lamina.session.landing import Landing, write_all
+from lamina.session.file_writer import FileWriter, write_all
 from lamina.session.validators import DIGEST
-from lamina.session.writers import Writers
+from lamina.session.writer_pool import WriterPool
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ def receive(
     """
     try:
         with (
-            Landing(root, policy.owner, plain=policy.plain) as landing,
-            Writers(root, policy.owner) as writers,
+            FileWriter(root, policy.owner, plain=policy.plain) as writer,
+            WriterPool(root, policy.owner) as pool,
         ):
-            return _Receiving(call, landing, writers, policy, listing, known, progress).run()
+            return _Receiving(call, writer, pool, policy, listing, known, progress).run()
     except StatusError:
         raise
     except OSError as error:
@@ -117,40 +117,40 @@ def receive(
 
 class _Receiving:
     """One transfer. This thread reads, compares, makes folders and writes large files; the
-    writers have the small ones, for it is making a file that takes the time."""
+    the pool writes the small ones: what takes the time is making a file."""
 
     def __init__(
         self,
         call: Call,
-        landing: Landing,
-        writers: Writers,
+        writer: FileWriter,
+        pool: WriterPool,
         policy: Policy,
         listing: Listing | None,
         known: Mapping[str, str],
         progress: Callable[[int], None] | None,
     ) -> None:
         self._call = call
-        self._landing = landing
-        self._writers = writers
+        self._writer = writer
+        self._pool = pool
         self._policy = policy
         self._listing = listing
         self._known = known
         self._validators: dict[str, str] = {}
         self._progress = progress
-        self._order = _Order(landing, delete=policy.delete)
+        self._order = _Order(writer, delete=policy.delete)
         self._pending: deque[tuple[int, Stat]] = deque()
         self._coming: dict[int, _Incoming] = {}
         self._open: dict[_Incoming, None] = {}
         self._links: list[Stat] = []
         self._sources: set[str] = set()
         self._folders: list[Stat] = []
-        self._told = self._fetched = self._transferred = self._size = 0
-        self._all_told = False
+        self._announced = self._fetched = self._transferred = self._size = 0
+        self._all_announced = False
         self._plain = True
 
     def run(self) -> Received:
         try:
-            while not (self._all_told and not self._coming and not self._pending):
+            while not (self._all_announced and not self._coming and not self._pending):
                 self._take(self._next())
             self._finish()
         finally:
@@ -160,7 +160,7 @@ class _Receiving:
         while (packet := self._next()).type != PacketType.FIN:
             self._take(packet)
         return Received(
-            self._told,
+            self._announced,
             self._fetched,
             self._transferred,
             self._size,
@@ -184,12 +184,12 @@ class _Receiving:
         elif kind == PacketType.STAT:
             if packet.stat is None:
                 self._order.close()
-                self._all_told = True
-            elif self._all_told:
+                self._all_announced = True
+            elif self._all_announced:
                 raise Corrupt(f"a file was told of after the last one: {packet.stat.path}")
             else:
-                number = self._told
-                self._told += 1
+                number = self._announced
+                self._announced += 1
                 wanted = [packet.stat] if self._listing is None else self._listing.take(packet.stat)
                 for stat in wanted:  # folders that lead to a file, and the file
                     self._take_stat(number, stat)
@@ -208,7 +208,7 @@ class _Receiving:
         existing = self._order.enter(stat)
         kind = stat.mode & filemode.TYPE
         if kind & filemode.DIRECTORY:
-            self._landing.folder(stat, existing)
+            self._writer.folder(stat, existing)
             self._order.descend(stat.path, new=existing is None)
             self._folders.append(stat)
         elif stat.linkname and not kind & filemode.SYMLINK:
@@ -216,7 +216,7 @@ class _Receiving:
                 raise Corrupt(f"{stat.path} is a link to {stat.linkname}, which is not known")
             self._links.append(stat)
         elif kind:
-            self._landing.special(stat, existing)
+            self._writer.special(stat, existing)
             if not kind & filemode.SYMLINK:
                 self._sources.add(stat.path)
         else:
@@ -228,7 +228,7 @@ class _Receiving:
                 existing is not None
                 and self._policy.trust_metadata
                 and self._is_same(stat)
-                and self._landing.is_current(stat, existing)
+                and self._writer.is_current(stat, existing)
             ):
                 self._pending.append((number, stat))
                 self._ask()
@@ -246,7 +246,7 @@ class _Receiving:
     def _ask(self) -> None:
         while self._pending and len(self._coming) < _OUTSTANDING:
             number, stat = self._pending.popleft()
-            self._coming[number] = _Incoming(self._landing, stat)
+            self._coming[number] = _Incoming(self._writer, stat)
             self._call.send(encode_request(number))
 
     def _take_data(self, number: int, data: bytes) -> None:
@@ -260,12 +260,12 @@ class _Receiving:
             return
         del self._coming[number]
         self._open.pop(incoming, None)
-        if not incoming.is_as_told():
+        if not incoming.has_announced_digest():
             del self._validators[incoming.stat.path]
         if incoming.is_begun:
             incoming.commit()
         else:
-            self._writers.write(incoming.stat, incoming.held)
+            self._pool.write(incoming.stat, incoming.held)
         self._fetched += 1
         self._ask()
 
@@ -280,22 +280,22 @@ class _Receiving:
 
     def _finish(self) -> None:
         """Do what has to wait until every file has its content."""
-        self._writers.wait()
+        self._pool.wait()
         for stat in self._links:
-            self._landing.link(stat)
+            self._writer.link(stat)
         if self._listing is not None:
-            self._listing.write(self._landing.directory(""))
+            self._listing.write(self._writer.directory(""))
         for stat in reversed(self._folders):
-            self._landing.stamp(stat)
+            self._writer.stamp(stat)
 
 
 class _Incoming:
     """A file whose content is on its way. A small one is held until it is whole."""
 
-    __slots__ = ("_fd", "_hashed", "_landing", "_name", "held", "stat")
+    __slots__ = ("_fd", "_hashed", "_name", "_writer", "held", "stat")
 
-    def __init__(self, landing: Landing, stat: Stat) -> None:
-        self._landing = landing
+    def __init__(self, writer: FileWriter, stat: Stat) -> None:
+        self._writer = writer
         self.stat = stat
         self.held = b""
         self._fd = -1
@@ -311,7 +311,7 @@ class _Incoming:
     def is_open(self) -> bool:
         return self._fd >= 0
 
-    def is_as_told(self) -> bool:
+    def has_announced_digest(self) -> bool:
         """Whether the content, now that it is whole, is that of the digest that was told of.
 
         The file may have changed in between.
@@ -328,7 +328,7 @@ class _Incoming:
                 return
             self._start()
         elif self._fd < 0:
-            self._fd = self._landing.reopen(self.stat, self._name)
+            self._fd = self._writer.reopen(self.stat, self._name)
         write_all(self._fd, data)
 
     def suspend(self) -> None:
@@ -339,9 +339,9 @@ class _Incoming:
     def commit(self) -> None:
         """The content is whole: the file takes its place."""
         if self._fd < 0:
-            self._fd = self._landing.reopen(self.stat, self._name)
+            self._fd = self._writer.reopen(self.stat, self._name)
         try:
-            self._landing.settle(self.stat, self._name, self._fd)
+            self._writer.settle(self.stat, self._name, self._fd)
         finally:
             os.close(self._fd)
             self._fd = -1
@@ -351,10 +351,10 @@ class _Incoming:
             os.close(self._fd)
             self._fd = -1
         if self._name:
-            self._landing.discard(self.stat, self._name)
+            self._writer.discard(self.stat, self._name)
 
     def _start(self) -> None:
-        self._fd, self._name = self._landing.begin(self.stat)
+        self._fd, self._name = self._writer.begin(self.stat)
         if self.held:
             write_all(self._fd, self.held)
             self.held = b""
@@ -367,8 +367,8 @@ class _Order:
     be removed when the folder is left.
     """
 
-    def __init__(self, landing: Landing, *, delete: bool) -> None:
-        self._landing = landing
+    def __init__(self, writer: FileWriter, *, delete: bool) -> None:
+        self._writer = writer
         self._delete = delete
         self._frames: list[_Frame] = []
         self.descend("", new=False)
@@ -392,10 +392,10 @@ class _Order:
             return None
         if self._delete:
             frame.names.discard(name)
-        return os.lstat(name, dir_fd=self._landing.directory(parent))
+        return os.lstat(name, dir_fd=self._writer.directory(parent))
 
     def descend(self, path: str, *, new: bool) -> None:
-        names = set() if new else set(os.listdir(self._landing.directory(path)))
+        names = set() if new else set(os.listdir(self._writer.directory(path)))
         self._frames.append(_Frame(path, names))
 
     def close(self) -> None:
@@ -407,7 +407,7 @@ class _Order:
         frame = self._frames.pop()
         if self._delete:
             for name in frame.names:
-                self._landing.remove(f"{frame.path}/{name}" if frame.path else name)
+                self._writer.remove(f"{frame.path}/{name}" if frame.path else name)
 
 
 class _Frame:

@@ -47,7 +47,7 @@ class Selection:
     def everything(self) -> bool:
         return self._include is None and self._exclude is None
 
-    def judge(self, path: str, is_directory: bool) -> tuple[bool, bool]:
+    def classify(self, path: str, is_directory: bool) -> tuple[bool, bool]:
         """Whether a path is taken; and if not, whether something below it may be."""
         taken = below = True
         if self._include is not None and not self._include.matches(path):

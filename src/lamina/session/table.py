@@ -17,8 +17,8 @@ from lamina.api.session import (
     KEY_SHARED_KEY,
 )
 from lamina.base.errors import NotFound
-from lamina.session.borrowed import BorrowedSession, Identity
-from lamina.session.nobody import AbsentSession, NoChannel
+from lamina.session.absent import AbsentSession, NoChannel
+from lamina.session.remote_session import Identity, RemoteSession
 from lamina.system.cancel import Cancellation
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import Code, StatusError
@@ -36,7 +36,7 @@ _WAIT = 5.0
 _SHORTEST = 1.0
 
 
-class Patience(NamedTuple):
+class HealthCheckPolicy(NamedTuple):
     """A client is asked `every` so many seconds whether it lives; it is taken for gone when it
     has not answered within `timeout` seconds so many times (`failures`) in a row."""
 
@@ -60,14 +60,14 @@ class SessionTable:
         self._scratch = scratch
         self._owner = owner
         self._changed = threading.Condition()
-        self._sessions: dict[str, BorrowedSession] = {}
+        self._sessions: dict[str, RemoteSession] = {}
 
     def serve(self, call: ServerCall) -> None:
         """Handle `Control.Session`: the call is the tunnel; it lasts as long as the session."""
         identity = identity_of(call.metadata)
         with call.cancel.calling(call.hang_up):
             channel = GrpcChannel(TunnelTransport(call))
-            session = BorrowedSession(
+            session = RemoteSession(
                 identity, channel, self._mirrors, self._scratch, owner=self._owner
             )
             try:
@@ -76,12 +76,12 @@ class SessionTable:
                 session.close()
                 raise
             try:
-                _watch(channel, patience_of(call.metadata))
+                _watch(channel, health_check_policy(call.metadata))
             finally:
                 session.close()
                 self._remove(session)
 
-    def get(self, session_id: str, cancel: Cancellation, wait: float = _WAIT) -> BorrowedSession:
+    def get(self, session_id: str, cancel: Cancellation, wait: float = _WAIT) -> RemoteSession:
         """The session of an id (also `prefix:id`), waiting so many seconds for it to open.
 
         Raises NotFound, Cancelled.
@@ -108,17 +108,17 @@ class SessionTable:
                 self._changed.wait(left)
 
     @contextmanager
-    def lent(self, session_id: str, cancel: Cancellation) -> Iterator[BorrowedSession]:
-        """A session for the length of a build; with "" one that lends nothing.
+    def joined(self, session_id: str, cancel: Cancellation) -> Iterator[RemoteSession]:
+        """A session for the length of a build; with "" one that provides nothing.
 
         One that does not open fails the build as soon as it is needed, and not before.
 
         Raises Unavailable, Cancelled.
         """
         if not session_id:
-            yield BorrowedSession(Identity(""), NoChannel(), self._mirrors, self._scratch)
+            yield RemoteSession(Identity(""), NoChannel(), self._mirrors, self._scratch)
             return
-        found: AbstractContextManager[BorrowedSession]
+        found: AbstractContextManager[RemoteSession]
         try:
             found = self.get(session_id, cancel).held()
         except NotFound as error:
@@ -131,14 +131,14 @@ class SessionTable:
         with self._changed:
             return list(self._sessions)
 
-    def _add(self, session: BorrowedSession) -> None:
+    def _add(self, session: RemoteSession) -> None:
         with self._changed:
             if session.id in self._sessions:
                 raise StatusError(Code.ALREADY_EXISTS, f"session {session.id} already exists")
             self._sessions[session.id] = session
             self._changed.notify_all()
 
-    def _remove(self, session: BorrowedSession) -> None:
+    def _remove(self, session: RemoteSession) -> None:
         with self._changed:
             if self._sessions.get(session.id) is session:
                 del self._sessions[session.id]
@@ -157,21 +157,21 @@ def identity_of(metadata: Metadata) -> Identity:
     )
 
 
-def patience_of(metadata: Metadata) -> Patience:
+def health_check_policy(metadata: Metadata) -> HealthCheckPolicy:
     """What a session's headers ask for; what makes no sense there is not heeded."""
     text = first(metadata, KEY_HEALTH_TIMEOUT)
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
-        return Patience()
+        return HealthCheckPolicy()
     wanted = max(int(text) / 1000, _SHORTEST)
-    return Patience(wanted, wanted, 1)
+    return HealthCheckPolicy(wanted, wanted, 1)
 
 
-def _watch(channel: GrpcChannel, patience: Patience) -> None:
+def _watch(channel: GrpcChannel, policy: HealthCheckPolicy) -> None:
     """Wait until the connection ends, or the client answers no more."""
     failures = 0
-    while not channel.wait(patience.every):
+    while not channel.wait(policy.every):
         cancel = Cancellation()
-        timer = threading.Timer(patience.timeout, cancel.cancel)
+        timer = threading.Timer(policy.timeout, cancel.cancel)
         timer.daemon = True
         timer.start()
         try:
@@ -190,5 +190,5 @@ def _watch(channel: GrpcChannel, patience: Patience) -> None:
         finally:
             timer.cancel()
             timer.join()
-        if failures >= patience.failures:
+        if failures >= policy.failures:
             return

@@ -16,12 +16,12 @@ from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
-    from lamina.session.borrowed import Token
+    from lamina.session.remote_session import Token
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, ServerCall
 
 
-class Tokens(Protocol):
+class TokenProvider(Protocol):
     """Fetches tokens as whoever the client is."""
 
     def seed(self, host: str, /) -> bytes | None:
@@ -31,25 +31,25 @@ class Tokens(Protocol):
         """Raises PermissionDenied, Unavailable, InvalidInput, Corrupt, Cancelled."""
 
 
-def lend_tokens(tokens: Tokens) -> dict[str, Handler]:
-    """The service for tokens, beside that for credentials (`lent.lend_logins`)."""
-    lent = _Lent(tokens)
+def token_service(tokens: TokenProvider) -> dict[str, Handler]:
+    """The service for tokens, beside that for credentials (`services.credentials_service`)."""
+    service = _TokenService(tokens)
     return {
-        auth.GET_TOKEN_AUTHORITY: lent.authority,
-        auth.VERIFY_TOKEN_AUTHORITY: lent.verify,
-        auth.FETCH_TOKEN: lent.fetch,
+        auth.GET_TOKEN_AUTHORITY: service.authority,
+        auth.VERIFY_TOKEN_AUTHORITY: service.verify,
+        auth.FETCH_TOKEN: service.fetch,
     }
 
 
-def is_nobodys(key: bytes, salt: bytes) -> bool:
+def is_anonymous_key(key: bytes, salt: bytes) -> bool:
     """Whether a key is the one that all clients without a login show (so do buildx, buildctl)."""
     from lamina.session.ed25519 import public_key
 
     return key == public_key(_key(salt, b""))
 
 
-class _Lent:
-    def __init__(self, tokens: Tokens) -> None:
+class _TokenService:
+    def __init__(self, tokens: TokenProvider) -> None:
         self._tokens = tokens
 
     def authority(self, call: ServerCall) -> None:

@@ -51,7 +51,7 @@ def walk(
         while leading and not path.startswith(leading[-1][0]):
             leading.pop()
         is_directory = entry.is_dir(follow_symlinks=False)
-        taken, below = selection.judge(path, is_directory) if selection else (True, True)
+        taken, below = selection.classify(path, is_directory) if selection else (True, True)
         if not taken and not below:
             continue
         try:

@@ -136,7 +136,7 @@ def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[b
     selection = Selection(wanted.include_patterns, wanted.exclude_patterns, followed, root=root)
 
     def excluded(path: str, is_directory: bool) -> tuple[bool, bool]:
-        taken, below = selection.judge(path, is_directory)
+        taken, below = selection.classify(path, is_directory)
         return not taken, not below
 
     return excluded

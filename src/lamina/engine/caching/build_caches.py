@@ -219,7 +219,7 @@ class BuildCaches:
         return step(name, self._events)
 
 
-def lent_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
+def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
     """A cache that a client of the daemon wants read.
 
     What is said of it beyond what is known here is passed over, as by BuildKit.

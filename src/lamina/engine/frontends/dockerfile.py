@@ -19,7 +19,7 @@ from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImag
 from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
 from lamina.engine.build_result import BuildResult
-from lamina.engine.caching.build_caches import lent_import
+from lamina.engine.caching.build_caches import client_import
 from lamina.engine.definition_graph import internal_digest
 from lamina.engine.frontends.base_image import resolve_base
 from lamina.engine.frontends.contexts import Contexts, define, read_if_there
@@ -52,7 +52,7 @@ def run_dockerfile(
     Raises InvalidInput and NotFound, located in the Dockerfile.
     """
     options = read_attributes(call.attrs)
-    build.caches.add([lent_import(pairs) for pairs in options.cache_imports])
+    build.caches.add([client_import(pairs) for pairs in options.cache_imports])
     contexts = Contexts(build, options, inputs)
     bridge = ContextBridge(build, options, contexts)
     text = bridge.read_dockerfile()

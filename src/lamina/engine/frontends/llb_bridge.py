@@ -31,7 +31,7 @@ from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
 from lamina.engine.build_result import Attestation, AttestationKind, BuildResult
-from lamina.engine.caching.build_caches import lent_import
+from lamina.engine.caching.build_caches import client_import
 from lamina.engine.frontends.capabilities import FRONTEND, LLB
 from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
 from lamina.engine.frontends.table import run_frontend
@@ -181,7 +181,7 @@ class LlbBridge:
     def solve(self, request: api.SolveRequest) -> api.SolveResponse:
         build = self._build
         build.caches.add(
-            [lent_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
+            [client_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
         )
         if request.frontend:
             if request.definition is not None and request.definition.ops:

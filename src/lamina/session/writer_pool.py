@@ -7,7 +7,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from lamina.session.landing import Landing
+from lamina.session.file_writer import FileWriter
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _THREADS = 3
 _QUEUED = 64
 
 
-class Writers:
+class WriterPool:
     """Each thread has its own descriptors of the root; no two files may be the same.
 
     Use as a context manager. At its end what is queued is dropped, unless `wait` was called.
@@ -28,8 +28,8 @@ class Writers:
         self._owner = owner
         self._pool = WorkerPool(_THREADS, "receive-write")
         self._room = threading.BoundedSemaphore(_QUEUED)
-        self._landings: list[Landing] = []
-        self._free: SimpleQueue[Landing] = SimpleQueue()
+        self._writers: list[FileWriter] = []
+        self._free: SimpleQueue[FileWriter] = SimpleQueue()
         self._failure: BaseException | None = None
         self._dropped = False
 
@@ -50,28 +50,28 @@ class Writers:
         if self._failure is not None:
             raise self._failure
 
-    def __enter__(self) -> Writers:
+    def __enter__(self) -> WriterPool:
         for _ in range(_THREADS):
-            landing = Landing(self._root, self._owner)
-            self._landings.append(landing)
-            self._free.put(landing)
+            writer = FileWriter(self._root, self._owner)
+            self._writers.append(writer)
+            self._free.put(writer)
         self._pool.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._dropped = True
         self._pool.__exit__(None, None, None)
-        for landing in self._landings:
-            landing.__exit__()
+        for writer in self._writers:
+            writer.__exit__()
 
     def _write(self, stat: Stat, content: bytes) -> None:
         try:
             if not self._dropped and self._failure is None:
-                landing = self._free.get()
+                writer = self._free.get()
                 try:
-                    landing.write(stat, content)
+                    writer.write(stat, content)
                 finally:
-                    self._free.put(landing)
+                    self._free.put(writer)
         except BaseException as error:
             self._failure = error
         finally:

@@ -1,4 +1,4 @@
-"""What a client lends, as services that a daemon calls through the session."""
+"""What a client provides, as services that a daemon calls through the session."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from lamina.wire.protobuf import encode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lamina.session.borrowed import Login
     from lamina.session.contract import Session
+    from lamina.session.remote_session import Login
     from lamina.wire.contract import Handler, Metadata, ServerCall
 
 
-class Logins(Protocol):
-    """Knows who the client is at a registry, by host; None: nobody."""
+class CredentialsProvider(Protocol):
+    """The credentials for a registry, by host; None: the client has none."""
 
     def __call__(self, host: str, /) -> Login | None: ...
 
 
-def lend(session: Session) -> dict[str, Handler]:
+def session_services(session: Session) -> dict[str, Handler]:
     """The services for folders, secrets and SSH agents, from what `session` has here."""
-    lent = _Lent(session)
+    served = _SessionServices(session)
     return {
-        filesync.DIFF_COPY: lent.diff_copy,
-        secrets.GET_SECRET: lent.get_secret,
-        ssh.CHECK_AGENT: lent.check_agent,
-        ssh.FORWARD_AGENT: lent.forward_agent,
+        filesync.DIFF_COPY: served.diff_copy,
+        secrets.GET_SECRET: served.get_secret,
+        ssh.CHECK_AGENT: served.check_agent,
+        ssh.FORWARD_AGENT: served.forward_agent,
     }
 
 
-def lend_logins(logins: Logins) -> dict[str, Handler]:
-    """The service for registry credentials. Daemons that know of tokens (`tokens.lend_tokens`)
+def credentials_service(logins: CredentialsProvider) -> dict[str, Handler]:
+    """The service for registry credentials. Daemons that know of tokens (`tokens.token_service`)
     prefer those."""
 
     def credentials(call: ServerCall) -> None:
@@ -58,7 +58,7 @@ def lend_logins(logins: Logins) -> dict[str, Handler]:
     return {auth.CREDENTIALS: credentials}
 
 
-def lend_uploads(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]:
+def upload_service(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]:
     """The service for streams, by the path of the URL `http://buildkit-session/…`; each is there
     once."""
     left = dict(uploads)
@@ -77,7 +77,7 @@ def lend_uploads(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]:
     return {upload.PULL: pull}
 
 
-def answer_health() -> dict[str, Handler]:
+def health_service() -> dict[str, Handler]:
     """The service by which the daemon finds out whether the client still lives."""
 
     def check(call: ServerCall) -> None:
@@ -88,7 +88,7 @@ def answer_health() -> dict[str, Handler]:
     return {health.CHECK: check}
 
 
-class _Lent:
+class _SessionServices:
     def __init__(self, session: Session) -> None:
         self._session = session
 

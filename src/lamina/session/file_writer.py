@@ -20,7 +20,7 @@ _USABLE = 0o700
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Landing:
+class FileWriter:
     """The folder that is written to. Everything may raise OSError.
 
     Paths come checked (`receiver._Order`): clean, and their folders told of before. In the time
@@ -40,7 +40,7 @@ class Landing:
         self._count = 0
         self._shared: dict[tuple[int, int], str] = {}
 
-    def __enter__(self) -> Landing:
+    def __enter__(self) -> FileWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,4 +1,4 @@
-"""A client's session as the engine sees it, from the other side of a connection."""
+"""A client's session as the daemon sees it: each method is a call to the client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.api.filesync import Stat
     from lamina.session.agent_socket import AgentSocket
     from lamina.session.artifacts import FileOutput
-    from lamina.session.contract import FolderRequest, LentFolder
+    from lamina.session.contract import FolderRequest, ProvidedFolder
     from lamina.session.mirrors import Mirrors
     from lamina.session.remote_content import RemoteContent
     from lamina.session.sender import Opener
@@ -63,7 +63,7 @@ class Token(NamedTuple):
         return f"Token(…, {self.life})"
 
 
-class BorrowedSession:
+class RemoteSession:
     """Implements `lamina.session.contract.Session` over a channel to the client.
 
     Folders stay as they were fetched, for the session's whole life; whoever builds with it is
@@ -91,8 +91,8 @@ class BorrowedSession:
         self._owner = owner
         self._methods = frozenset(method.lower() for method in identity.methods)
         self._lock = threading.Lock()
-        self._fetching: SingleFlight[LentFolder] = SingleFlight()
-        self._folders: dict[tuple[str, str, str], LentFolder] = {}
+        self._fetching: SingleFlight[ProvidedFolder] = SingleFlight()
+        self._folders: dict[tuple[str, str, str], ProvidedFolder] = {}
         self._agents: dict[str, AgentSocket] = {}
         self._kept = ExitStack()
         self._holders = 1  # the connection is one
@@ -116,10 +116,10 @@ class BorrowedSession:
         wanted: FolderRequest,
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         """A folder of the client's, fetched into a mirror; what is asked for twice, once."""
         if not self.supports(filesync.DIFF_COPY):
-            raise NotFound(f'the client lends no folders, and so not "{name}"')
+            raise NotFound(f'the client provides no folders, so not "{name}"')
         key = (name, filters_of(wanted), wanted.shared_key)
         return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress), cancel)
 
@@ -321,7 +321,7 @@ class BorrowedSession:
             )
 
     @contextmanager
-    def held(self) -> Iterator[BorrowedSession]:
+    def held(self) -> Iterator[RemoteSession]:
         """Keep folders and sockets for the length of the block. Raises Unavailable."""
         with self._lock:
             self._check_held()
@@ -353,12 +353,12 @@ class BorrowedSession:
         wanted: FolderRequest,
         cancel: Cancellation,
         progress: Callable[[int], None] | None,
-    ) -> LentFolder:
+    ) -> ProvidedFolder:
         with self._lock:
             known = self._folders.get(key)
         if known is not None:
             return known
-        mirror, lent = fetch_folder(
+        mirror, folder = fetch_folder(
             self._channel,
             key[0],
             wanted,
@@ -373,8 +373,8 @@ class BorrowedSession:
                 mirror.release()
                 raise Unavailable("the client has gone")
             self._kept.callback(mirror.release)
-            self._folders[key] = lent
-        return lent
+            self._folders[key] = folder
+        return folder
 
     def _has_agent(self, agent_id: str) -> bool:
         with asking(f'ask the client for the SSH agent "{agent_id}"'):

@@ -1,10 +1,10 @@
-"""Sessions of nobody: what a build without one borrows from, or one whose client did not come."""
+"""Stand-ins for a session that a build does not have, or whose client never connected."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.session.borrowed import BorrowedSession, Identity
+from lamina.session.remote_session import Identity, RemoteSession
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class NoChannel:
         return
 
 
-class AbsentSession(BorrowedSession):
+class AbsentSession(RemoteSession):
     """A session that is not open: only a build that needs it fails, by `why`."""
 
     def __init__(self, session_id: str, why: NotFound, mirrors: Mirrors, scratch: str) -> None:
