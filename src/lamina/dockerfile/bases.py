@@ -11,12 +11,13 @@ from lamina.base.oci import diff_ids_of
 from lamina.base.patterns import PatternMatcher
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.checks.bases import check_base_platform
-from lamina.dockerfile.graph import Inputs, Step, llb_platform
+from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.ignore import read_patterns
 from lamina.dockerfile.image_config import ImageConfig
 from lamina.dockerfile.sources import local_source
 from lamina.dockerfile.stage import SCRATCH
 from lamina.llb.op import Op, SourceOp
+from lamina.llb.platform import llb_platform
 from lamina.llb.state import unmarshal
 
 if TYPE_CHECKING:

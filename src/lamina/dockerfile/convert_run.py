@@ -10,7 +10,7 @@ from lamina.base.errors import InvalidInput
 from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import capital, config_of, inline_file
 from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.graph import Inputs, Step, llb_platform
+from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.mounts import RunMount, parse_mount
 from lamina.dockerfile.words import chomp, marker
 from lamina.llb.op import (
@@ -37,6 +37,7 @@ from lamina.llb.op import (
     TmpfsOpt,
     UserOpt,
 )
+from lamina.llb.platform import llb_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from lamina.llb.op import (
     DESCRIPTION_NAME,
     NO_INPUT,
-    LLBPlatform,
     Op,
     OpMetadata,
     WorkerConstraints,
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.location import Location
-    from lamina.base.platform import Platform
     from lamina.llb.op import LinuxResources, OpProgressGroup, SourceInfo
 
 
@@ -126,13 +124,3 @@ def encode(step: Step) -> Edge:
         stack.pop()
     assert step.edge is not None
     return step.edge
-
-
-def llb_platform(platform: Platform) -> LLBPlatform:
-    return LLBPlatform(
-        platform.architecture,
-        platform.os,
-        platform.variant,
-        platform.os_version,
-        platform.os_features,
-    )

@@ -61,7 +61,7 @@ class BuildOptions(NamedTuple):
 class Build:
     """Solves definitions and exports what comes of them. Use `Engine.open_build`.
 
-    Implements `lamina.engine.shared_session.Lender` and `lamina.sources.contract.Asking`.
+    Implements `lamina.engine.shared_session.Lender` and `lamina.sources.contract.Requester`.
     Methods may be called from any thread.
     """
 
@@ -103,7 +103,7 @@ class Build:
 
     @property
     def packing(self) -> Compression | None:
-        """See `lamina.ops.resolve.Waiting`."""
+        """See `lamina.ops.contract.Requesters`."""
         return self._packing.compression
 
     @property

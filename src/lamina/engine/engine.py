@@ -17,7 +17,8 @@ from lamina.engine.shared_session import Lenders
 from lamina.engine.source_factory import EngineSources
 from lamina.engine.transfers.layer_fetcher import LayerFetcher
 from lamina.engine.transfers.layer_pulls import Pulls
-from lamina.ops.resolve import Workshop, resolve_op
+from lamina.ops.contract import OpServices
+from lamina.ops.resolve import resolve_op
 from lamina.refs.pool import RefPool
 from lamina.refs.unpacker import LayerUnpacker
 from lamina.solver.scheduler import Scheduler
@@ -120,7 +121,7 @@ class Engine:
         self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")
         os.makedirs(contexts, mode=0o700, exist_ok=True)
-        self._workshop = Workshop(
+        self._services = OpServices(
             pool=self.pool,
             cache_mounts=self.cache_mounts,
             resolver=self.resolver,
@@ -243,7 +244,7 @@ class Engine:
             return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
         lenders = Lenders(current, self.policy.find_session)
-        return AskedOp(resolve_op(spec, self._workshop, lenders), current)
+        return AskedOp(resolve_op(spec, self._services, lenders), current)
 
 
 def _snapshotter(store: Store, *, overlay: bool) -> Snapshotter:

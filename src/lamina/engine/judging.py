@@ -11,9 +11,9 @@ from lamina.api.sourcepolicy import PolicyAction
 from lamina.base.errors import InvalidInput, LaminaError, SourceDenied
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.dockerfile.graph import llb_platform
 from lamina.engine.source_policy import SourcePolicies
 from lamina.llb.op import Op, SourceOp
+from lamina.llb.platform import llb_platform
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:

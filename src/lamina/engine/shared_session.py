@@ -55,7 +55,7 @@ class SessionFinder(Protocol):
 
 
 class Lenders:
-    """Implements `lamina.session.contract.Session` and `lamina.ops.resolve.Waiting`.
+    """Implements `lamina.session.contract.Session` and `lamina.ops.contract.Requesters`.
 
     Args:
         current: the builds that wait for the vertex at the moment of a call. One may come or go

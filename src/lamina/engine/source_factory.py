@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
     from lamina.sources.blob import BlobName, BlobPlace, BlobSource
-    from lamina.sources.contract import Asking
+    from lamina.sources.contract import Requester
     from lamina.sources.git import GitSource
     from lamina.sources.git_bundle import GitBundle
     from lamina.sources.http import HttpSource
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class EngineSources:
-    """Implements `lamina.ops.resolve.SourceFactory`. `registry` is the client of whoever asks."""
+    """Implements `lamina.ops.contract.SourceFactory`. `registry` is the client of whoever asks."""
 
     def __init__(self, store: Store, pool: RefPool, registry: Callable[[], RegistryClient]) -> None:
         self._store = store
@@ -85,15 +85,15 @@ class EngineSources:
             raise InvalidInput(f"{name}: oci.store has to say which store it is in")
         return LentBlob(session.content(f"oci:{store}"))
 
-    def http(self, url: str, attrs: dict[str, str], asking: Asking) -> HttpSource:
+    def http(self, url: str, attrs: dict[str, str], requester: Requester) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource, http_file
 
         uploaded = url.startswith(f"http://{UPLOAD_HOST}/")
         kind = UploadSource if uploaded else HttpSource
         scratch = self._store.scratch
-        return kind(url, http_file(attrs), self._folder("http"), scratch, self._pool, asking)
+        return kind(url, http_file(attrs), self._folder("http"), scratch, self._pool, requester)
 
-    def git(self, place: str, attrs: dict[str, str], asking: Asking) -> GitSource:
+    def git(self, place: str, attrs: dict[str, str], requester: Requester) -> GitSource:
         from lamina.sources.git import GitSource, git_access_of, git_url_of, is_bundle_wanted
         from lamina.sources.git_remote import GitRemote
 
@@ -103,10 +103,10 @@ class EngineSources:
             url,
             self._folder("git"),
             scratch,
-            asking.session,
+            requester.session,
             git_access_of(attrs),
-            asking.pins,
-            self._bundle(attrs, asking.session) if attrs.get("git.bundle") else None,
+            requester.pins,
+            self._bundle(attrs, requester.session) if attrs.get("git.bundle") else None,
         )
         as_bundle = is_bundle_wanted(attrs)
         return GitSource(url, remote, scratch, self._pool, as_bundle=as_bundle)

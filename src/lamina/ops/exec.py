@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.llb.op import ExecMeta, ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.bound_folders import BoundFolders
+    from lamina.ops.contract import DeviceProvider
     from lamina.ops.mounts import MountTable, Prepared
-    from lamina.ops.resolve import DeviceLender
     from lamina.refs.pool import RefPool
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
@@ -65,7 +65,7 @@ class ExecOperation:
         runtime: Callable[[], Runtime],
         session: Session,
         resources: LinuxResources | None,
-        devices: DeviceLender,
+        devices: DeviceProvider,
     ) -> None:
         self._op = op
         self._platform = platform
@@ -183,10 +183,10 @@ class ExecOperation:
     def _foreign(self) -> str:
         """Why the command may not have run at all on this machine, "" if it should."""
         from lamina.base.platform import host_platform
-        from lamina.ops.resolve import source_platform
+        from lamina.llb.platform import op_platform
         from lamina.runtime.emulation import emulation_hint, runs_here
 
-        wanted = source_platform(self._platform, host_platform())
+        wanted = op_platform(self._platform, host_platform())
         return "" if runs_here(wanted) else emulation_hint(wanted)
 
     def _dependency(self, index: int) -> Dependency:

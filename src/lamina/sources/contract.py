@@ -29,15 +29,15 @@ class Source(Protocol):
         ...
 
 
-class Asking(Protocol):
-    """Who wants a source: a build, or those that share a step."""
+class Requester(Protocol):
+    """A build that needs a source, or the builds that share the step."""
 
     @property
     def session(self) -> Session: ...
 
     @property
     def pins(self) -> Pins:
-        """What their sources turned out to be before."""
+        """What the sources of the build resolved to earlier."""
         ...
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lamina.refs.pool import RefPool
     from lamina.solver.contract import OpContext
-    from lamina.sources.contract import Asking
+    from lamina.sources.contract import Requester
     from lamina.sources.http_request import Answered
     from lamina.sources.material import Material
     from lamina.system.cancel import Cancellation
@@ -120,7 +120,7 @@ class HttpSource:
         downloads: str,
         scratch: str,
         pool: RefPool,
-        asking: Asking,
+        requester: Requester,
     ) -> None:
         self._url = url
         self._wanted = wanted
@@ -130,7 +130,7 @@ class HttpSource:
         self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
         self._part = os.path.join(scratch, f"download-{os.urandom(6).hex()}")
         self._pool = pool
-        self._asking = asking
+        self._requester = requester
         self._found: Download | None = None
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -197,7 +197,7 @@ class HttpSource:
         """
         from lamina.system.network import SocketGuard
 
-        pins = self._asking.pins
+        pins = self._requester.pins
         with held(self._path + ".lock", cancel):
             for pin in pins.known(Download, self._path):
                 if os.path.exists(self.data(pin)) and self._may_be(pin):
@@ -258,7 +258,7 @@ class HttpSource:
         wanted = self._wanted
         request = HttpRequest(
             self._url,
-            self._asking.session,
+            self._requester.session,
             cancel,
             guard=guard,
             headers=wanted.headers,
@@ -328,5 +328,5 @@ class UploadSource(HttpSource):
         self, cancel: Cancellation, known: Download | None, guard: SocketGuard
     ) -> Download:
         host, slash, path = self._url.removeprefix("http://").partition("/")
-        hashed = self._save(self._asking.session.upload(host, slash + path, cancel), cancel)
+        hashed = self._save(self._requester.session.upload(host, slash + path, cancel), cancel)
         return self._keep(hashed, None)

@@ -21,12 +21,12 @@ from lamina.base.errors import (
 from lamina.base.gotext import quote
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
-from lamina.dockerfile.graph import llb_platform
 from lamina.dockerfile.image_config import ImageConfig
 from lamina.engine.frontends.contexts import Contexts, define
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.op import Op, SourceOp
+from lamina.llb.platform import llb_platform
 from lamina.runtime.contract import BindMount, Network, Process, Sandbox
 from lamina.system.removal import discard_tree
 

@@ -39,7 +39,7 @@ from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.engine.steps import step
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import Op
-from lamina.ops.resolve import source_platform
+from lamina.llb.platform import op_platform
 from lamina.sources.image import ResolveMode
 from lamina.sources.material import ImageMaterial
 from lamina.wire.contract import Code, StatusError
@@ -206,7 +206,7 @@ class LlbBridge:
         self, request: ResolveImageConfigRequest
     ) -> ResolveImageConfigResponse:
         build = self._build
-        platform = source_platform(request.platform, build.platform)
+        platform = op_platform(request.platform, build.platform)
         name = request.log_name or f"resolve image config for {request.ref}"
         reference = parse_reference(request.ref)
         ref = request.ref

@@ -20,7 +20,8 @@ from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.engine.attestation_chain import attestation_chain
 from lamina.engine.steps import step
-from lamina.ops.resolve import RESOLVE_MODE, source_platform
+from lamina.llb.platform import op_platform
+from lamina.ops.resolve import RESOLVE_MODE
 from lamina.sources.image import ResolveMode
 from lamina.sources.material import ImageMaterial
 
@@ -59,7 +60,7 @@ def _image(
 ) -> ResolveSourceImageResponse:
     assert request.source is not None
     attrs = dict(request.source.attrs)
-    platform = source_platform(request.platform, build.platform)
+    platform = op_platform(request.platform, build.platform)
     wanted = request.image
     chain = None
     if scheme == "oci-layout":

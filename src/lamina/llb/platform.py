@@ -1,0 +1,31 @@
+"""Platforms as ops name them (`pb.Platform`), and as the rest of lamina does."""
+
+from __future__ import annotations
+
+from lamina.base.platform import Platform, normalise
+from lamina.llb.op import LLBPlatform
+
+
+def llb_platform(platform: Platform) -> LLBPlatform:
+    return LLBPlatform(
+        platform.architecture,
+        platform.os,
+        platform.variant,
+        platform.os_version,
+        platform.os_features,
+    )
+
+
+def op_platform(platform: LLBPlatform | None, default: Platform) -> Platform:
+    """The platform that an op names, normalised; `default` if it names none."""
+    if platform is None:
+        return default
+    return normalise(
+        Platform(
+            platform.os,
+            platform.architecture,
+            platform.variant,
+            platform.os_version,
+            platform.os_features,
+        )
+    )
