@@ -18,7 +18,7 @@ from lamina.cacheio.export import MadeContent
 from lamina.cacheio.options import FolderPlace
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
-from lamina.registry.transport import Patience
+from lamina.registry.transport import RetryPolicy
 from lamina.system.cancel import Cancellation
 from tests.real_registry import running_registry
 
@@ -43,7 +43,7 @@ def backend(request: pytest.FixtureRequest, host: str, tmp_path: Path) -> Iterat
         yield FolderBackend(FolderPlace(str(tmp_path / "cache"), "t"))
         return
     name = f"{host}/{digest_of(request.node.name.encode()).hex[:12]}:t"
-    with RegistryClient(credentials=Anonymous(), patience=Patience(pause=0.02)) as client:
+    with RegistryClient(credentials=Anonymous(), retry_policy=RetryPolicy(pause=0.02)) as client:
         yield RegistryBackend(client, parse_reference(name))
 
 

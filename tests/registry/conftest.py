@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamina.registry.transport import Patience
+from lamina.registry.transport import RetryPolicy
 from tests.real_registry import HTPASSWD, running_registry
 from tests.registry.registry_server import FaultProxy, Image, fill, make_layout
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def patience() -> Patience:
-    return Patience(connect=5, read=1, attempts=4, pause=0.01, longest=0.05, retry_after=2)
+def retry_policy() -> RetryPolicy:
+    return RetryPolicy(connect=5, read=1, attempts=4, pause=0.01, longest=0.05, retry_after=2)
 
 
 @pytest.fixture(scope="session")

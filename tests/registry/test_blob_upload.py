@@ -22,21 +22,21 @@ from tests.registry.upload_server import UploadHandler, UploadServer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lamina.registry.transport import Patience
+    from lamina.registry.transport import RetryPolicy
 
 CHUNK = 64 << 10
 DATA = random.Random(7).randbytes(5 * CHUNK + 1000)
 BLOB = Descriptor(OCI_LAYER, digest_of(DATA), len(DATA))
 
 
-def send(host: str, patience: Patience, path: str = "a", data: bytes = DATA) -> bool:
+def send(host: str, retry_policy: RetryPolicy, path: str = "a", data: bytes = DATA) -> bool:
     blob = Descriptor(OCI_LAYER, digest_of(data), len(data))
 
     def content(offset: int) -> list[bytes]:
         # In pieces that fit the chunks badly.
         return [data[at : at + 10_007] for at in range(offset, len(data), 10_007)]
 
-    with RegistryClient(credentials=Anonymous(), patience=patience) as client:
+    with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client:
         reference = parse_reference(f"{host}/{path}")
         return BlobUpload(client, reference, blob, content, Cancellation(), CHUNK).send()
 
@@ -76,9 +76,9 @@ def well(handler: UploadHandler) -> bool:
     return False
 
 
-def test_chunks_one_after_another(patience: Patience) -> None:
+def test_chunks_one_after_another(retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.seen == ["POST", *["PATCH"] * 6, "PUT"]
         assert server.blobs[BLOB.digest] == DATA
 
@@ -97,50 +97,50 @@ def test_chunks_one_after_another(patience: Patience) -> None:
 )
 @pytest.mark.parametrize("before", [0, 1, 4])
 def test_it_goes_on_where_it_broke(
-    fault: Callable[[UploadHandler], bool], most: int, before: int, patience: Patience
+    fault: Callable[[UploadHandler], bool], most: int, before: int, retry_policy: RetryPolicy
 ) -> None:
     with UploadServer() as server:
         server.faults += [well] * before + [fault]
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.blobs[BLOB.digest] == DATA
         assert server.received <= most + (before * CHUNK if fault is forget else 0)
 
 
-def test_many_breaks_are_no_failure_as_long_as_it_goes_on(patience: Patience) -> None:
+def test_many_breaks_are_no_failure_as_long_as_it_goes_on(retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
         server.faults += [cut(20_000) for _ in range(12)]
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.blobs[BLOB.digest] == DATA
 
 
-def test_a_registry_that_never_takes_it(patience: Patience) -> None:
+def test_a_registry_that_never_takes_it(retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
         server.faults += [answer(500)] * 20
         with pytest.raises(Unavailable, match="500"):
-            send(server.host, patience)
+            send(server.host, retry_policy)
 
 
-def test_without_chunks_it_goes_in_one(patience: Patience) -> None:
+def test_without_chunks_it_goes_in_one(retry_policy: RetryPolicy) -> None:
     with UploadServer(chunks=False) as server:
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.seen == ["POST", "PATCH", "POST", "PUT"]
         assert server.blobs[BLOB.digest] == DATA
 
 
-def test_a_registry_may_want_larger_chunks(patience: Patience) -> None:
+def test_a_registry_may_want_larger_chunks(retry_policy: RetryPolicy) -> None:
     with UploadServer(least=3 * CHUNK) as server:
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.seen == ["POST", "PATCH", "PATCH", "PUT"]
 
 
 @pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK])
-def test_small_blobs_are_one_request(size: int, patience: Patience) -> None:
+def test_small_blobs_are_one_request(size: int, retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
-        assert send(server.host, patience, data=DATA[:size])
+        assert send(server.host, retry_policy, data=DATA[:size])
         assert server.seen == ["POST", "PUT"]
 
 
-def test_the_last_answer_may_get_lost(patience: Patience) -> None:
+def test_the_last_answer_may_get_lost(retry_policy: RetryPolicy) -> None:
     def done_but_silent(handler: UploadHandler) -> bool:
         handler.owner.blobs[BLOB.digest] = DATA
         del handler.owner.uploads[handler.name]
@@ -149,19 +149,19 @@ def test_the_last_answer_may_get_lost(patience: Patience) -> None:
 
     with UploadServer() as server:
         server.faults += [well] * 6 + [done_but_silent]
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert server.seen == ["POST", *["PATCH"] * 6, "PUT"]
 
 
-def test_retry_after_is_obeyed_and_not_for_ever(patience: Patience) -> None:
+def test_retry_after_is_obeyed_and_not_for_ever(retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
         server.faults.append(answer(429, Retry_After="1"))
         begun = time.monotonic()
-        assert send(server.host, patience)
+        assert send(server.host, retry_policy)
         assert time.monotonic() - begun >= 1
         server.faults.append(answer(503, Retry_After="3600"))
         with pytest.raises(Unavailable, match="3600"):
-            send(server.host, patience, data=DATA[::-1])
+            send(server.host, retry_policy, data=DATA[::-1])
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ def test_a_real_registry_behind_faults(
     where: str,
     proxy: registry_server.FaultProxy,
     registry: Any,
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> None:
     data = random.Random(f"{where}{fault}").randbytes(3 * CHUNK + 5)
     blob = Descriptor(OCI_LAYER, digest_of(data), len(data))
     proxy.fail(where, fault, times=2)
     proxy.fail("PATCH", registry_server.reset)
-    assert send(proxy.host, patience, "faults/app", data)
+    assert send(proxy.host, retry_policy, "faults/app", data)
     with RegistryClient(credentials=Anonymous()) as client:
         there = parse_reference(f"{registry[0]}/faults/app")
         assert b"".join(client.blob(there, blob)) == data
@@ -199,7 +199,7 @@ class Login:
 
 @pytest.mark.parametrize("size", [1000, 3 * CHUNK])
 def test_an_upload_that_goes_elsewhere_goes_without_the_login(
-    size: int, patience: Patience
+    size: int, retry_policy: RetryPolicy
 ) -> None:
     with UploadServer() as elsewhere, UploadServer() as server:
         seen: dict[str, list[str]] = {"here": [], "elsewhere": []}
@@ -211,7 +211,7 @@ def test_an_upload_that_goes_elsewhere_goes_without_the_login(
         server.uploads_at = elsewhere
         data = DATA[:size]
         blob = Descriptor(OCI_LAYER, digest_of(data), size)
-        with RegistryClient(credentials=Login(), patience=patience) as client:
+        with RegistryClient(credentials=Login(), retry_policy=retry_policy) as client:
             reference = parse_reference(f"{server.host}/a")
 
             def content(offset: int) -> list[bytes]:

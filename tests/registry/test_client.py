@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from lamina.registry.transport import Patience
+    from lamina.registry.transport import RetryPolicy
     from tests.registry.registry_server import FaultProxy
 
 
@@ -42,8 +42,8 @@ class Buffer:
 
 
 @pytest.fixture
-def client(patience: Patience) -> Iterator[RegistryClient]:
-    with RegistryClient(credentials=Anonymous(), patience=patience) as made:
+def client(retry_policy: RetryPolicy) -> Iterator[RegistryClient]:
+    with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as made:
         yield made
 
 
@@ -236,28 +236,30 @@ def test_threads_share_a_client(client: RegistryClient, registry: Any) -> None:
     assert results == [image.layer] * 8
 
 
-def test_mirrors(proxy: registry_server.FaultProxy, registry: Any, patience: Patience) -> None:
+def test_mirrors(
+    proxy: registry_server.FaultProxy, registry: Any, retry_policy: RetryPolicy
+) -> None:
     image = registry[1]
     dead = f"127.0.0.1:{real_registry.free_port()}"
     hosts = Hosts((("docker.io", Registry(mirrors=(dead, proxy.host))),))
-    with RegistryClient(hosts, Anonymous(), patience) as client:
+    with RegistryClient(hosts, Anonymous(), retry_policy) as client:
         reference = parse_reference("docker.io/team/app:v1")
         assert client.resolve(reference) == image.descriptor
     assert proxy.seen[0].path == "/v2/team/app/manifests/v1?ns=docker.io"
 
 
-def test_insecure_falls_back_to_plain_http(registry: Any, patience: Patience) -> None:
+def test_insecure_falls_back_to_plain_http(registry: Any, retry_policy: RetryPolicy) -> None:
     host, image = registry
     hosts = Hosts(((host, Registry(insecure=True)),))
-    with RegistryClient(hosts, Anonymous(), patience) as client:
+    with RegistryClient(hosts, Anonymous(), retry_policy) as client:
         assert client.resolve(image.at(host)) == image.descriptor
 
 
-def test_https_to_a_plain_server(registry: Any, patience: Patience) -> None:
+def test_https_to_a_plain_server(registry: Any, retry_policy: RetryPolicy) -> None:
     host, image = registry
     hosts = Hosts(((host, Registry(http=False)),))
     with (
-        RegistryClient(hosts, Anonymous(), patience) as client,
+        RegistryClient(hosts, Anonymous(), retry_policy) as client,
         pytest.raises(Unavailable, match="no TLS") as caught,
     ):
         client.resolve(image.at(host))
@@ -270,20 +272,20 @@ def docker_config(folder: Path, host: str, password: str) -> DockerConfig:
     return DockerConfig(str(folder / "config.json"))
 
 
-def test_basic_login(private_registry: Any, patience: Patience, tmp_path: Path) -> None:
+def test_basic_login(private_registry: Any, retry_policy: RetryPolicy, tmp_path: Path) -> None:
     host, image = private_registry
-    with RegistryClient(credentials=Anonymous(), patience=patience) as client:
+    with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client:
         with pytest.raises(PermissionDenied) as caught:
             client.resolve(image.at(host))
         assert "lamina login" in caught.value.hint
     wrong = docker_config(tmp_path, host, "guess")
     with (
-        RegistryClient(credentials=wrong, patience=patience) as client,
+        RegistryClient(credentials=wrong, retry_policy=retry_policy) as client,
         pytest.raises(PermissionDenied),
     ):
         client.resolve(image.at(host))
     right = docker_config(tmp_path, f"https://{host}/v1/", "secret")
-    with RegistryClient(credentials=right, patience=patience) as client:
+    with RegistryClient(credentials=right, retry_policy=retry_policy) as client:
         assert client.resolve(image.at(host)) == image.descriptor
         assert b"".join(client.blob(image.at(host), image.layer_descriptor)) == image.layer
 
@@ -307,7 +309,7 @@ class OneLogin:
 def test_tokens(
     proxy: registry_server.FaultProxy,
     registry: Any,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     credentials: Credentials | None,
     expected: str,
 ) -> None:
@@ -333,7 +335,7 @@ def test_tokens(
 
     proxy.always = guard
     source = OneLogin(credentials) if credentials else Anonymous()
-    with RegistryClient(credentials=source, patience=patience) as client:
+    with RegistryClient(credentials=source, retry_policy=retry_policy) as client:
         for _ in range(2):
             assert client.resolve(image.at(proxy.host)) == image.descriptor
         assert b"".join(client.blob(image.at(proxy.host), image.layer_descriptor)) == image.layer
@@ -343,7 +345,7 @@ def test_tokens(
 
 
 def test_redirects_do_not_carry_the_login(
-    private_registry: Any, patience: Patience, tmp_path: Path
+    private_registry: Any, retry_policy: RetryPolicy, tmp_path: Path
 ) -> None:
     host, image = private_registry
     with registry_server.FaultProxy(host) as front, registry_server.FaultProxy(host) as storage:
@@ -358,7 +360,7 @@ def test_redirects_do_not_carry_the_login(
             "/blobs/", registry_server.status(307, Location=f"http://{storage.host}/b?sig=1")
         )
         right = docker_config(tmp_path, front.host, "secret")
-        with RegistryClient(credentials=right, patience=patience) as client:
+        with RegistryClient(credentials=right, retry_policy=retry_policy) as client:
             data = b"".join(client.blob(image.at(front.host), image.layer_descriptor))
         assert data == image.layer
         assert "Authorization" in front.seen[-1].headers

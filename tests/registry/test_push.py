@@ -17,7 +17,7 @@ from lamina.system.cancel import Cancellation
 from tests.registry import registry_server
 
 if TYPE_CHECKING:
-    from lamina.registry.transport import Patience
+    from lamina.registry.transport import RetryPolicy
     from tests.registry.registry_server import Image
 
 
@@ -47,9 +47,9 @@ def push(client: RegistryClient, reference: Reference, image: Image) -> list[boo
     return sent
 
 
-def test_push_and_mount(registry: Any, patience: Patience) -> None:
+def test_push_and_mount(registry: Any, retry_policy: RetryPolicy) -> None:
     host, image = registry
-    with RegistryClient(credentials=Anonymous(), patience=patience) as client:
+    with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client:
         reference = parse_reference(f"{host}/pushed/one:x")
         assert push(client, reference, image) == [True, True]
         assert push(client, reference, image) == [False, False]
@@ -69,26 +69,26 @@ def test_push_and_mount(registry: Any, patience: Patience) -> None:
     )
 
 
-def test_push_with_a_login(private_registry: Any, patience: Patience) -> None:
+def test_push_with_a_login(private_registry: Any, retry_policy: RetryPolicy) -> None:
     host, image = private_registry
     reference = parse_reference(f"{host}/pushed/one:x")
-    with RegistryClient(credentials=Login(), patience=patience) as client:
+    with RegistryClient(credentials=Login(), retry_policy=retry_policy) as client:
         assert push(client, reference, image) == [True, True]
     with (
-        RegistryClient(credentials=Anonymous(), patience=patience) as client,
+        RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client,
         pytest.raises(PermissionDenied),
     ):
         push(client, reference, image)
 
 
 def test_broken_uploads_begin_again(
-    proxy: registry_server.FaultProxy, registry: Any, patience: Patience
+    proxy: registry_server.FaultProxy, registry: Any, retry_policy: RetryPolicy
 ) -> None:
     image = registry[1]
     reference = parse_reference(f"{proxy.host}/pushed/three:x")
     proxy.fail("POST", registry_server.status(503))
     proxy.fail("PUT", registry_server.reset)
-    with RegistryClient(credentials=Anonymous(), patience=patience) as client:
+    with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client:
         assert push(client, reference, image) == [True, True]
         proxy.fail("PUT", registry_server.status(500), 9)
         with pytest.raises(Unavailable, match="500"):

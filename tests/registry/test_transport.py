@@ -11,7 +11,7 @@ from lamina.base.errors import Cancelled, InvalidInput, Unavailable
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.registry.hosts import Hosts, Registry, Tls
-from lamina.registry.transport import Patience, Request, Transport
+from lamina.registry.transport import Request, RetryPolicy, Transport
 from lamina.registry.url import make_url
 from lamina.system.cancel import Cancellation
 from tests import real_registry
@@ -45,7 +45,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, str(folder / "cert.pem")
 
 
-def test_tls(authority: Any, layout: Any, tmp_path: Path, patience: Patience) -> None:
+def test_tls(authority: Any, layout: Any, tmp_path: Path, retry_policy: RetryPolicy) -> None:
     folder, ca = authority
     (tmp_path / "r").mkdir()
     with real_registry.running_registry(
@@ -56,7 +56,7 @@ def test_tls(authority: Any, layout: Any, tmp_path: Path, patience: Patience) ->
 
         def resolve(registry: Registry) -> Any:
             hosts = Hosts(((host, registry),))
-            with RegistryClient(hosts, Anonymous(), patience) as client:
+            with RegistryClient(hosts, Anonymous(), retry_policy) as client:
                 found = client.resolve(image.at(host))
                 data = b"".join(client.blob(image.at(host), image.layer_descriptor))
                 assert data == image.layer
@@ -74,7 +74,7 @@ def test_tls(authority: Any, layout: Any, tmp_path: Path, patience: Patience) ->
             resolve(Registry(http=False, tls=Tls(("/no/such/ca.pem",))))
 
 
-def test_proxies(registry: Any, patience: Patience, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies(registry: Any, retry_policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     image = registry[1]
     with registry_server.FaultProxy(registry[0]) as proxy:
         seen: list[tuple[str, str]] = []
@@ -90,7 +90,7 @@ def test_proxies(registry: Any, patience: Patience, monkeypatch: pytest.MonkeyPa
         hosts = Hosts(
             (("reg.invalid", Registry(http=True)), ("skipped.invalid", Registry(http=True)))
         )
-        with RegistryClient(hosts, Anonymous(), patience) as client:
+        with RegistryClient(hosts, Anonymous(), retry_policy) as client:
             assert client.resolve(image.at("reg.invalid")) == image.descriptor
             with pytest.raises(Unavailable, match="cannot find the address"):
                 client.resolve(image.at("skipped.invalid"))
@@ -99,20 +99,20 @@ def test_proxies(registry: Any, patience: Patience, monkeypatch: pytest.MonkeyPa
         assert seen == [("http://reg.invalid/v2/team/app/manifests/v1", auth)]
         monkeypatch.setenv("http_proxy", "socks5://x")
         with (
-            RegistryClient(hosts, Anonymous(), patience) as client,
+            RegistryClient(hosts, Anonymous(), retry_policy) as client,
             pytest.raises(InvalidInput, match="not a plain HTTP proxy"),
         ):
             client.resolve(image.at("reg.invalid"))
 
 
-def test_not_http(patience: Patience) -> None:
+def test_not_http(retry_policy: RetryPolicy) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
         def talk() -> None:
-            for _ in range(patience.attempts):
+            for _ in range(retry_policy.attempts):
                 peer, _ = server.accept()
                 with peer:
                     peer.recv(4096)
@@ -120,7 +120,7 @@ def test_not_http(patience: Patience) -> None:
 
         thread = threading.Thread(target=talk)
         thread.start()
-        with Transport(patience) as transport, pytest.raises(Unavailable, match="speak HTTP"):
+        with Transport(retry_policy) as transport, pytest.raises(Unavailable, match="speak HTTP"):
             transport.send(
                 Request("GET", make_url("http", f"127.0.0.1:{port}", "/")), Cancellation()
             )
@@ -132,5 +132,5 @@ def test_cancelling_ends_the_pause_between_tries(proxy: registry_server.FaultPro
     proxy.fail("", registry_server.status(503), 9)
     threading.Timer(0.1, cancel.cancel).start()
     url = make_url("http", proxy.host, "/v2/")
-    with Transport(Patience(pause=100, longest=100)) as transport, pytest.raises(Cancelled):
+    with Transport(RetryPolicy(pause=100, longest=100)) as transport, pytest.raises(Cancelled):
         transport.send(Request("GET", url), cancel)

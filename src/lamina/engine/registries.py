@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SessionLogins,
     )
     from lamina.registry.hosts import Hosts
-    from lamina.registry.places import Places
+    from lamina.registry.transfer_limiter import TransferLimiter
     from lamina.session.contract import Session
     from lamina.system.cancel import Cancellation
 
@@ -91,11 +91,11 @@ class Registries:
     def __init__(
         self, hosts: Callable[[], Hosts], logins: LoginsOf | None, transfers: int = 0
     ) -> None:
-        self._places: Places | None = None
+        self._limiter: TransferLimiter | None = None
         if transfers:
-            from lamina.registry.places import Places
+            from lamina.registry.transfer_limiter import TransferLimiter
 
-            self._places = Places(transfers)
+            self._limiter = TransferLimiter(transfers)
         self._hosts = hosts
         self._logins = logins
         self._lock = threading.Lock()
@@ -134,9 +134,9 @@ class Registries:
         for domain in trusted:
             hosts = hosts.trusting(domain)
         if self._logins is None:
-            return RegistryClient(hosts, places=self._places)
+            return RegistryClient(hosts, limiter=self._limiter)
         logins = _Logins(list(map(self._logins, sessions)))
-        return RegistryClient(hosts, logins, tokens=logins, places=self._places)
+        return RegistryClient(hosts, logins, tokens=logins, limiter=self._limiter)
 
 
 class _Logins:

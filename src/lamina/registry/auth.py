@@ -169,9 +169,9 @@ class Authorizer:
         self, wanted: BearerRequest, url: Url, domain: str, tls: Tls, cancel: Cancellation
     ) -> BearerToken:
         if self._tokens is not None and not _downgrades(wanted.realm, url):
-            lent = self._tokens.token(domain, wanted, cancel)
-            if lent is not None:
-                return lent
+            fetched = self._tokens.token(domain, wanted, cancel)
+            if fetched is not None:
+                return fetched
         credentials = self._source.lookup(domain)
         if credentials is not None:
             if credentials.registry_token:

@@ -82,7 +82,7 @@ class BlobUpload:
 
     def send(self, mount_from: str = "") -> bool:
         """Whether bytes were sent: the registry may have mounted the blob instead."""
-        with self._client.place(self._reference, self._cancel):
+        with self._client.transfer_slot(self._reference, self._cancel):
             return self._send(mount_from)
 
     def _send(self, mount_from: str) -> bool:
@@ -206,12 +206,12 @@ class BlobUpload:
     def _failed(self, error: Unavailable) -> None:
         """Pause before the next try, or give up."""
         self._failures += 1
-        patience = self._client.patience
-        if self._failures >= patience.attempts:
+        retry_policy = self._client.retry_policy
+        if self._failures >= retry_policy.attempts:
             raise error
-        pause = min(patience.longest, patience.pause * 2.0**self._failures)
+        pause = min(retry_policy.longest, retry_policy.pause * 2.0**self._failures)
         if isinstance(error, Busy):
-            if error.seconds > patience.retry_after:
+            if error.seconds > retry_policy.retry_after:
                 raise error
             pause = max(pause, error.seconds)
         if self._cancel.wait(pause):

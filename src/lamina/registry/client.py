@@ -19,7 +19,7 @@ from lamina.base.oci import (
 from lamina.registry.credentials import CredentialSource, DockerConfig
 from lamina.registry.exchange import Call, Exchange, refusal
 from lamina.registry.hosts import Endpoint, Hosts
-from lamina.registry.transport import Patience, Response, Transport
+from lamina.registry.transport import Response, RetryPolicy, Transport
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lamina.base.reference import Reference
     from lamina.registry.credentials import TokenSource
-    from lamina.registry.places import Places
+    from lamina.registry.transfer_limiter import TransferLimiter
 
 _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
@@ -45,23 +45,23 @@ class RegistryClient:
 
     Args:
         hosts: mirrors, schemes and TLS by registry name.
-        credentials: who we are; `docker login`'s file unless said otherwise.
-        patience: time-outs and tries.
-        tokens: who fetches tokens for us, where somebody does.
-        places: how many blobs may travel at a time; None: as many as are asked for.
+        credentials: by default those that `lamina login` and `docker login` keep.
+        retry_policy: time-outs and tries.
+        tokens: what fetches bearer tokens, if not the client itself.
+        limiter: bounds concurrent blob transfers; None: no limit.
     """
 
     def __init__(
         self,
         hosts: Hosts = Hosts(),  # noqa: B008 -- immutable
         credentials: CredentialSource | None = None,
-        patience: Patience = Patience(),  # noqa: B008 -- immutable
+        retry_policy: RetryPolicy = RetryPolicy(),  # noqa: B008 -- immutable
         tokens: TokenSource | None = None,
-        places: Places | None = None,
+        limiter: TransferLimiter | None = None,
     ) -> None:
         self._hosts = hosts
-        self._places = places
-        self._transport = Transport(patience)
+        self._limiter = limiter
+        self._transport = Transport(retry_policy)
         self._exchange = Exchange(self._transport, credentials or DockerConfig(), tokens)
         self._lock = threading.Lock()
         self._manifests: dict[Digest, bytes] = {}
@@ -165,7 +165,7 @@ class RegistryClient:
         position = offset
         while position < descriptor.size:
             start = position
-            with self.place(reference, cancel):
+            with self.transfer_slot(reference, cancel):
                 # The transport tries that often enough; here only what breaks half-way goes on.
                 response = self._open_blob(reference, descriptor, position, cancel)
                 try:
@@ -175,10 +175,10 @@ class RegistryClient:
                         yield chunk
                 except Unavailable:
                     failures = 1 if position - start >= _PROGRESS else failures + 1
-                    patience = self._transport.patience
-                    if failures >= patience.attempts:
+                    retry_policy = self._transport.retry_policy
+                    if failures >= retry_policy.attempts:
                         raise
-                    if cancel.wait(patience.pause * 2.0**failures):
+                    if cancel.wait(retry_policy.pause * 2.0**failures):
                         cancel.check()
                     continue
             if position < descriptor.size:
@@ -191,13 +191,15 @@ class RegistryClient:
         """The endpoint that takes what is pushed to a name: never a mirror."""
         return self._hosts.endpoints(reference.domain)[-1]
 
-    def place(self, reference: Reference, cancel: Cancellation) -> AbstractContextManager[None]:
-        """One of those that blobs of a registry travel in."""
+    def transfer_slot(
+        self, reference: Reference, cancel: Cancellation
+    ) -> AbstractContextManager[None]:
+        """A permit to transfer one blob. Raises Cancelled when it is entered."""
         from contextlib import nullcontext
 
-        if self._places is None:
+        if self._limiter is None:
             return nullcontext()
-        return self._places.taken(reference.domain, cancel)
+        return self._limiter.slot(reference.domain, cancel)
 
     @property
     def exchange(self) -> Exchange:
@@ -205,8 +207,8 @@ class RegistryClient:
         return self._exchange
 
     @property
-    def patience(self) -> Patience:
-        return self._transport.patience
+    def retry_policy(self) -> RetryPolicy:
+        return self._transport.retry_policy
 
     def _open_blob(
         self, reference: Reference, descriptor: Descriptor, offset: int, cancel: Cancellation
@@ -266,9 +268,9 @@ class RegistryClient:
                 except Unavailable:
                     # It broke off in the body; the transport tries again only what is before.
                     failures += 1
-                    if failures >= self.patience.attempts:
+                    if failures >= self.retry_policy.attempts:
                         raise
-            if cancel.wait(self.patience.pause * 2.0**failures):
+            if cancel.wait(self.retry_policy.pause * 2.0**failures):
                 cancel.check()
 
     def _each(

@@ -60,8 +60,8 @@ def push_manifest(
         lambda: (data,),
         len(data),
     )
-    patience = client.patience
-    for attempt in range(1, patience.attempts + 1):
+    retry_policy = client.retry_policy
+    for attempt in range(1, retry_policy.attempts + 1):
         with client.exchange.ask(call, cancel) as response:
             if response.status in (200, 201, 202):
                 response.read_all(1 << 16)
@@ -69,7 +69,7 @@ def push_manifest(
             error = refusal(response, reference.familiar)
         # Two uploads of one blob at the same time: for a moment some registries have neither.
         unsettled = any(words in error.reason for words in _UNSETTLED)
-        if not unsettled or attempt == patience.attempts:
+        if not unsettled or attempt == retry_policy.attempts:
             raise error
-        if cancel.wait(min(patience.longest, patience.pause * 2.0**attempt)):
+        if cancel.wait(min(retry_policy.longest, retry_policy.pause * 2.0**attempt)):
             cancel.check()

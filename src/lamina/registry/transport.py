@@ -30,7 +30,7 @@ _IDLE_SECONDS = 60.0
 _IDLE_PER_HOST = 8
 
 
-class Patience(NamedTuple):
+class RetryPolicy(NamedTuple):
     """Seconds to wait for a connection and for the next bytes; how often to try at all; the
     first pause between tries (doubling, up to `longest`); the longest Retry-After obeyed."""
 
@@ -128,8 +128,8 @@ class Response:
 class Transport:
     """Keeps idle connections by origin and TLS options; a context manager."""
 
-    def __init__(self, patience: Patience = Patience()) -> None:  # noqa: B008 -- immutable
-        self.patience = patience
+    def __init__(self, retry_policy: RetryPolicy = RetryPolicy()) -> None:  # noqa: B008 -- immutable
+        self.retry_policy = retry_policy
         self._lock = threading.Lock()
         self._idle: dict[tuple[object, ...], list[tuple[Connection, float]]] = {}
         self._closed = False
@@ -156,8 +156,8 @@ class Transport:
         attempt = 0
         while True:
             attempt += 1
-            last = request.once or attempt >= self.patience.attempts
-            pause = min(self.patience.longest, self.patience.pause * 2.0 ** (attempt - 1))
+            last = request.once or attempt >= self.retry_policy.attempts
+            pause = min(self.retry_policy.longest, self.retry_policy.pause * 2.0 ** (attempt - 1))
             pause *= 0.75 + os.urandom(1)[0] / 512  # not all at once
             try:
                 response = self._once(request, cancel)
@@ -169,7 +169,7 @@ class Transport:
                 if response.status not in _RETRIED or last:
                     return response
                 asked = retry_seconds(response)
-                if asked is not None and asked > self.patience.retry_after:
+                if asked is not None and asked > self.retry_policy.retry_after:
                     return response
                 pause = pause if asked is None else asked
                 response.close()
@@ -186,7 +186,11 @@ class Transport:
             try:
                 if connection is None:
                     connection = connect(
-                        request.url, request.tls, self.patience.connect, self.patience.read, cancel
+                        request.url,
+                        request.tls,
+                        self.retry_policy.connect,
+                        self.retry_policy.read,
+                        cancel,
                     )
                 stack.enter_context(cancel.calling(connection.abort))
                 raw = connection.exchange(request)

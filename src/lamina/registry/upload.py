@@ -47,7 +47,7 @@ class Content(Protocol):
 
 
 class Transferred(Protocol):
-    """Is told how much of a blob has been sent; all of it when nothing had to be."""
+    """Called with how much of a blob has been sent so far: all of it if the registry had it."""
 
     def __call__(self, descriptor: Descriptor, sent: int, /) -> None: ...
 
@@ -86,14 +86,14 @@ class Upload:
         ]
         self._target = target
         self._lock = threading.Lock()
-        self._told: dict[Digest, int] = {}
+        self._sent: dict[Digest, int] = {}
 
-    def run(self, cancel: Cancellation, told: Transferred | None = None) -> None:
+    def run(self, cancel: Cancellation, progress: Transferred | None = None) -> None:
         """Both halves."""
-        self.blobs(cancel, told)
+        self.blobs(cancel, progress)
         self.manifests(cancel)
 
-    def blobs(self, cancel: Cancellation, told: Transferred | None = None) -> None:
+    def blobs(self, cancel: Cancellation, progress: Transferred | None = None) -> None:
         """The first half: have every blob in the repository."""
         blobs: dict[Digest, Descriptor] = {}
         for _, data in self._documents(cancel):
@@ -103,10 +103,10 @@ class Upload:
             else:
                 parts = (*document.layers, document.config)
             blobs.update((part.digest, part) for part in parts)
-        self.send(blobs.values(), cancel, told)
+        self.send(blobs.values(), cancel, progress)
 
     def send(
-        self, blobs: Iterable[Descriptor], cancel: Cancellation, told: Transferred | None = None
+        self, blobs: Iterable[Descriptor], cancel: Cancellation, progress: Transferred | None = None
     ) -> None:
         """Have these blobs in the repository."""
         # The largest first, so that none is left to go alone at the end.
@@ -118,15 +118,15 @@ class Upload:
                     self._client,
                     self._reference,
                     blob,
-                    lambda offset: self._counted(blob, offset, cancel, told),
+                    lambda offset: self._counted(blob, offset, cancel, progress),
                     cancel,
                     self._mount_source(blob),
                 )
             except Unavailable as error:
                 hint = error.hint or "try again: blobs that arrived are not sent again"
                 raise error.with_context(hint=hint) from error
-            if told is not None:
-                told(blob, blob.size)
+            if progress is not None:
+                progress(blob, blob.size)
 
         in_parallel(ordered, send, SIDE_BY_SIDE, cancel)
 
@@ -164,12 +164,12 @@ class Upload:
         return self._mirrors[0] if self._mirrors else ""
 
     def _counted(
-        self, blob: Descriptor, offset: int, cancel: Cancellation, told: Transferred | None
+        self, blob: Descriptor, offset: int, cancel: Cancellation, progress: Transferred | None
     ) -> Iterator[bytes]:
         sent = offset
         for chunk in self._content.chunks(blob, cancel, offset):
             cancel.check()
             yield chunk
             sent += len(chunk)
-            if told is not None:
-                told(blob, sent)
+            if progress is not None:
+                progress(blob, sent)

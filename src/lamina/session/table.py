@@ -37,7 +37,7 @@ _SHORTEST = 1.0
 
 
 class HealthCheckPolicy(NamedTuple):
-    """A client is asked `every` so many seconds whether it lives; it is taken for gone when it
+    """A client is asked every `every` seconds whether it lives; it counts as gone when it
     has not answered within `timeout` seconds so many times (`failures`) in a row."""
 
     every: float = 5.0

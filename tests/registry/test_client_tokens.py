@@ -18,7 +18,7 @@ from tests.token_registry import TokenService, running_token_registry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.registry.transport import Patience
+    from lamina.registry.transport import RetryPolicy
     from lamina.system.cancel import Cancellation
 
 
@@ -44,12 +44,14 @@ class Somebody:
 
 
 def test_a_token_that_is_over_early_is_fetched_anew(
-    registry: tuple[str, TokenService], patience: Patience, monkeypatch: pytest.MonkeyPatch
+    registry: tuple[str, TokenService], retry_policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, service = registry
     somebody = Somebody(service)
     reference = parse_reference(f"{host}/team/none:1")
-    with RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client:
+    with RegistryClient(
+        credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
+    ) as client:
         # The registry bears with clocks that are a minute off.
         monkeypatch.setattr(service, "valid", -57)
         for _ in range(2):
@@ -69,37 +71,45 @@ def test_a_token_that_is_over_early_is_fetched_anew(
 
 
 def test_a_token_that_the_registry_does_not_take_is_refused_once(
-    registry: tuple[str, TokenService], patience: Patience, monkeypatch: pytest.MonkeyPatch
+    registry: tuple[str, TokenService], retry_policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, service = registry
     monkeypatch.setattr(service, "valid", -3600)
     somebody = Somebody(service)
     with (
-        RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client,
+        RegistryClient(
+            credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
+        ) as client,
         pytest.raises(PermissionDenied, match=f"{host} denied access"),
     ):
         client.resolve(parse_reference(f"{host}/team/none:1"))
     assert len(somebody.asked) == 1
 
 
-def test_who_cannot_fetch_says_so(registry: tuple[str, TokenService], patience: Patience) -> None:
+def test_who_cannot_fetch_says_so(
+    registry: tuple[str, TokenService], retry_policy: RetryPolicy
+) -> None:
     host, service = registry
     somebody = Somebody(service, Unavailable("the client has gone"))
     with (
-        RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client,
+        RegistryClient(
+            credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
+        ) as client,
         pytest.raises(Unavailable, match="the client has gone"),
     ):
         client.resolve(parse_reference(f"{host}/team/none:1"))
 
 
 def test_what_many_want_at_once_is_fetched_once(
-    registry: tuple[str, TokenService], patience: Patience
+    registry: tuple[str, TokenService], retry_policy: RetryPolicy
 ) -> None:
     host, service = registry
     somebody = Somebody(service)
     reference = parse_reference(f"{host}/team/none:1")
     together = threading.Barrier(8)
-    with RegistryClient(credentials=Anonymous(), patience=patience, tokens=somebody) as client:
+    with RegistryClient(
+        credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
+    ) as client:
 
         def ask(_: int) -> type[Exception]:
             together.wait()

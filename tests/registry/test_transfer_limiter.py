@@ -6,18 +6,18 @@ import time
 import pytest
 
 from lamina.base.errors import Cancelled
-from lamina.registry.places import Places
+from lamina.registry.transfer_limiter import TransferLimiter
 from lamina.system.cancel import Cancellation
 
 
 def test_so_many_for_each_registry_and_no_more() -> None:
-    places = Places(2)
+    limiter = TransferLimiter(2)
     lock = threading.Lock()
     now = most = 0
 
     def work(domain: str) -> None:
         nonlocal now, most
-        with places.taken(domain, Cancellation()), places.taken(domain, Cancellation()):
+        with limiter.slot(domain, Cancellation()), limiter.slot(domain, Cancellation()):
             with lock:
                 now += 1
                 most = max(most, now)
@@ -34,18 +34,18 @@ def test_so_many_for_each_registry_and_no_more() -> None:
 
 
 def test_other_registries_and_who_waits_no_more() -> None:
-    places = Places(1)
+    limiter = TransferLimiter(1)
     cancel = Cancellation()
     ended = []
 
     def wait() -> None:
-        with places.taken("b.example", Cancellation()):
+        with limiter.slot("b.example", Cancellation()):
             pass
-        with pytest.raises(Cancelled), places.taken("a.example", cancel):
+        with pytest.raises(Cancelled), limiter.slot("a.example", cancel):
             pass
         ended.append(True)
 
-    with places.taken("a.example", Cancellation()):
+    with limiter.slot("a.example", Cancellation()):
         thread = threading.Thread(target=wait)
         thread.start()
         cancel.cancel()

@@ -1,4 +1,4 @@
-"""How many blobs may travel from and to one registry at a time."""
+"""A limit on how many blobs are transferred to and from one registry at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _POLL = 0.05
 
 
-class Places:
-    """So many for each registry. Threads share it.
+class TransferLimiter:
+    """At most `count` transfers per registry. Threads share it.
 
-    A thread that has one already needs no other: what is sent on while it is received would
-    wait for itself.
+    A thread that already holds a slot needs no second one: a blob that is sent on while it is
+    received would wait for itself.
     """
 
     def __init__(self, count: int) -> None:
@@ -28,8 +28,8 @@ class Places:
         self._holders: set[int] = set()
 
     @contextmanager
-    def taken(self, domain: str, cancel: Cancellation) -> Iterator[None]:
-        """Have a place for the length of the block. Raises Cancelled."""
+    def slot(self, domain: str, cancel: Cancellation) -> Iterator[None]:
+        """Hold a slot for the length of the block. Raises Cancelled."""
         thread = threading.get_ident()
         with self._lock:
             nested = thread in self._holders
