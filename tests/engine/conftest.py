@@ -15,7 +15,7 @@ from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.build import BuildOptions
 from lamina.engine.engine import Engine
-from lamina.engine.host_setup import Workplace
+from lamina.engine.host_setup import HostSetup
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 
@@ -67,7 +67,7 @@ def files_of(root: str) -> dict[str, str]:
 def _work(root: str, use: Callable[[Bench], Any], pipe: Any) -> None:
     try:
         with open_store(root) as store:
-            place = Workplace(root)
+            place = HostSetup(root)
             place.enter()
             engine = Engine(store, overlay=place.overlay, tmpfs=place.tmpfs)
             try:

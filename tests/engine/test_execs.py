@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from lamina.cacheio.options import make_export
-from lamina.engine.caching.build_caches import CacheWishes
+from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.frontends.wire_result import read_result
 from lamina.llb.op import (
     NO_INPUT,
@@ -119,10 +119,10 @@ def test_a_cache_holds_steps_whose_files_were_never_laid_out(
     action = FileAction(NO_INPUT, 0, 0, copy=copy)
     copied = marshal(Vertex(Op(file=FileOp((action,))), (vertex.output(),)).output())
     export = make_export({"type": "local", "dest": str(tmp_path / "cache")})
-    wishes = CacheWishes(exports=(export,))
+    caches = BuildCacheOptions(exports=(export,))
 
     def use(bench: Bench) -> None:
-        with bench.build(TOOLS, wishes=wishes) as build:
+        with bench.build(TOOLS, caches=caches) as build:
             build.finish(read_result(build.solvable(copied), None, {}), (), cast("Any", None))
 
     with_engine(use)

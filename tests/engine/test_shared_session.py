@@ -9,7 +9,7 @@ import pytest
 from lamina.base.errors import NotFound
 from lamina.client.contract import Lent, SecretSpec
 from lamina.client.providers import EmbeddedSession
-from lamina.engine.shared_session import Lender, Lenders
+from lamina.engine.shared_session import OpRequester, SharedSession
 from lamina.session.absent import AbsentSession
 from lamina.session.contract import FolderRequest
 from lamina.session.mirrors import Mirrors
@@ -26,9 +26,9 @@ class Waiting(NamedTuple):
     session: Session
 
 
-def of(*sessions: Session) -> Lenders:
-    waiting = [cast("Lender", Waiting(session)) for session in sessions]
-    return Lenders(lambda: waiting)
+def of(*sessions: Session) -> SharedSession:
+    waiting = [cast("OpRequester", Waiting(session)) for session in sessions]
+    return SharedSession(lambda: waiting)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path:
         assert both.folder("context", FolderRequest(), Cancellation()).path == str(tmp_path)
 
 
-ASKS: dict[str, Callable[[Lenders], object]] = {
+ASKS: dict[str, Callable[[SharedSession], object]] = {
     "secret": lambda lenders: lenders.secret("s", Cancellation()),
     "agent": lambda lenders: lenders.ssh_socket("default"),
     "folder": lambda lenders: lenders.folder("context", FolderRequest(), Cancellation()),

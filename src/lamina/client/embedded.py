@@ -22,10 +22,10 @@ from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContext
 from lamina.engine.build import BuildOptions
-from lamina.engine.caching.build_caches import CacheWishes
+from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.engine import Engine
 from lamina.engine.frontends.in_place_bridge import DockerfileBridge
-from lamina.engine.host_setup import Workplace
+from lamina.engine.host_setup import HostSetup
 from lamina.exporters.attributes import make_output
 from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
@@ -59,7 +59,7 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
     """Open the store at `root` and an engine on it. Call before any thread is started."""
     with (
         open_store(root) as store,
-        closing(EmbeddedBuilder(Workplace(store.root), Engine, store)) as builder,
+        closing(EmbeddedBuilder(HostSetup(store.root), Engine, store)) as builder,
     ):
         yield builder
 
@@ -67,7 +67,7 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
 class EmbeddedBuilder:
     """Implements `lamina.client.contract.Builder`."""
 
-    def __init__(self, place: Workplace, engine: type[Engine], store: Any) -> None:
+    def __init__(self, place: HostSetup, engine: type[Engine], store: Any) -> None:
         self._place = place
         self._make = engine
         self._store = store
@@ -133,7 +133,7 @@ class EmbeddedBuilder:
         options = BuildOptions(
             ResolveMode.PULL if frontend.pull else ResolveMode.LOCAL,
             _allowed(frontend.allow, frontend.network),
-            _wishes(request),
+            _cache_options(request),
             () if request.policy is None else (request.policy,),
         )
         engine = self.engine
@@ -350,12 +350,12 @@ def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
     return wanted_attestations({f"attest:{kind}": text for kind, text in request.attests})
 
 
-def _wishes(request: BuildRequest) -> CacheWishes:
+def _cache_options(request: BuildRequest) -> BuildCacheOptions:
     if not request.cache_from and not request.cache_to:
-        return CacheWishes()
+        return BuildCacheOptions()
     from lamina.cacheio.options import make_export, make_import
 
-    return CacheWishes(
+    return BuildCacheOptions(
         tuple(make_import(_cache_pairs(spec)) for spec in request.cache_from),
         tuple(make_export(_cache_pairs(spec)) for spec in request.cache_to),
     )

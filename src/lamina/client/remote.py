@@ -91,7 +91,7 @@ class RemoteBuilder:
             watched(self._channel, ref, events),
         ):
             attributes = frontend_attributes(request, lending) | caches.attributes()
-            wish = api.SolveRequest(
+            message = api.SolveRequest(
                 ref=ref,
                 session=session,
                 frontend=FRONTEND,
@@ -101,7 +101,7 @@ class RemoteBuilder:
                 exporters=tuple(outputs.exporters),
                 source_policy=request.policy,
             )
-            response = self._ask(api.SOLVE, wish, api.SolveResponse, cancel)
+            response = self._ask(api.SOLVE, message, api.SolveResponse, cancel)
         metadata = _metadata(response.exporter_response)
         outputs.finish(metadata)
         caches.finish(metadata)
@@ -123,7 +123,7 @@ class RemoteBuilder:
             watched(self._channel, ref, events),
         ):
             attributes = frontend_attributes(request, lending) | caches.attributes()
-            wish = api.SolveRequest(
+            message = api.SolveRequest(
                 ref=ref,
                 session=session,
                 frontend_attrs=tuple(sorted(attributes.items())),
@@ -131,15 +131,15 @@ class RemoteBuilder:
                 source_policy=request.policy,
                 internal=True,
             )
-            metadata = ask_frontend(self._channel, wish, name, cancel)
+            metadata = ask_frontend(self._channel, message, name, cancel)
         return answer_of(name, metadata)
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
         from lamina.client.remote_usage import record_of, wire_filters
 
-        wish = api.DiskUsageRequest(wire_filters(filters))
+        message = api.DiskUsageRequest(wire_filters(filters))
         with self._translated():
-            found = self._ask(api.DISK_USAGE, wish, api.DiskUsageResponse)
+            found = self._ask(api.DISK_USAGE, message, api.DiskUsageResponse)
         return [record for record in map(record_of, found.record) if filters.matches(record)]
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:

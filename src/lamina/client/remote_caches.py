@@ -65,20 +65,20 @@ class RemoteCaches:
         from lamina.cacheio.backend import FolderBackend
         from lamina.cacheio.options import FolderPlace
 
-        for number, wish in self._written.items():
-            assert isinstance(wish.place, FolderPlace)
+        for number, export in self._written.items():
+            assert isinstance(export.place, FolderPlace)
             # BuildKit tells of one of several caches, of whichever it is.
             text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
             if not text:
                 continue  # there was nothing to write, or a warning has said why not
             target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
-            backend = FolderBackend(wish.place)
+            backend = FolderBackend(export.place)
             if not os.path.exists(backend.path_of(target.digest)):
-                if wish.must_succeed:
-                    raise NotFound(f"the daemon has not written the cache to {wish.place.path}")
+                if export.must_succeed:
+                    raise NotFound(f"the daemon has not written the cache to {export.place.path}")
                 continue
             backend.point(target)
-            if wish.reset:
+            if export.reset:
                 backend.keep_only_named()
 
     def _read(self, kind: str, pairs: dict[str, str]) -> None:
@@ -98,13 +98,13 @@ class RemoteCaches:
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
         from lamina.cacheio.options import FolderPlace, make_export
 
-        wish = make_export({"type": kind, **pairs})
-        pairs.setdefault("ignore-error", "false" if wish.must_succeed else "true")
-        if isinstance(wish.place, FolderPlace):
-            path = wish.place.path
+        export = make_export({"type": kind, **pairs})
+        pairs.setdefault("ignore-error", "false" if export.must_succeed else "true")
+        if isinstance(export.place, FolderPlace):
+            path = export.place.path
             os.makedirs(path, exist_ok=True)
             pairs["dest"] = self._lend(path)
-            self._written[len(self._exports)] = wish
+            self._written[len(self._exports)] = export
         self._exports.append(_entry(kind, pairs))
 
     def _lend(self, path: str) -> str:

@@ -58,7 +58,7 @@ def wire_filters(filters: UsageFilter) -> tuple[str, ...]:
 
 def prune(channel: Channel, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
     """Remove what matches. Raises StatusError."""
-    wish = api.PruneRequest(
+    message = api.PruneRequest(
         wire_filters(request.filter),
         request.all,
         round(request.filter.unused_for * _SECOND),
@@ -68,7 +68,7 @@ def prune(channel: Channel, request: PruneRequest, cancel: Cancellation) -> Prun
     )
     removed = []
     with channel.open(api.PRUNE, (), cancel) as call:
-        send_request(call, encode(wish, api.SCHEMA))
+        send_request(call, encode(message, api.SCHEMA))
         while (record := receive(call, api.UsageRecord, api.SCHEMA)) is not None:
             removed.append(record_of(record))
     return PruneOutcome(tuple(removed), sum(record.size for record in removed))

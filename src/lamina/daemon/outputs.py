@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.cacheio.options import FolderPlace, LentPlace, make_export
 from lamina.dockerfile.args import parse_epoch
-from lamina.engine.caching.build_caches import CacheWishes, client_import
+from lamina.engine.caching.build_caches import BuildCacheOptions, client_import
 from lamina.exporters.attributes import wire_output
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ def output_of(
     return wire_output(kind, pairs, str(number))
 
 
-def wishes_of(cache: CacheOptions | None) -> CacheWishes:
+def cache_options_of(cache: CacheOptions | None) -> BuildCacheOptions:
     """The caches to read and write. Raises InvalidInput, Unsupported."""
     if cache is None:
-        return CacheWishes()
+        return BuildCacheOptions()
     exports = [_pairs(entry) for entry in cache.exports]
     if cache.export_ref_deprecated:
         attrs = dict(cache.export_attrs_deprecated)
@@ -56,7 +56,7 @@ def wishes_of(cache: CacheOptions | None) -> CacheWishes:
     imports = [_pairs(entry) for entry in cache.imports]
     imports += [{"type": "registry", "ref": ref} for ref in cache.import_refs_deprecated]
     _refuse_twins(exports)
-    return CacheWishes(tuple(map(client_import, imports)), tuple(map(_export, exports)))
+    return BuildCacheOptions(tuple(map(client_import, imports)), tuple(map(_export, exports)))
 
 
 def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:
@@ -85,14 +85,14 @@ def _exporters(request: SolveRequest) -> Sequence[Exporter]:
 
 
 def _export(pairs: dict[str, str]) -> CacheExport:
-    wish = make_export(pairs)
-    if not isinstance(wish.place, FolderPlace):
-        return wish
-    if wish.mounts:
+    requested = make_export(pairs)
+    if not isinstance(requested.place, FolderPlace):
+        return requested
+    if requested.mounts:
         raise Unsupported(
             "cache mounts cannot be kept in a client's folder", hint="use type=registry"
         )
-    return wish._replace(place=LentPlace(f"local:{pairs['dest']}"))
+    return requested._replace(place=LentPlace(f"local:{pairs['dest']}"))
 
 
 def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:

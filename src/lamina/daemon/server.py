@@ -26,7 +26,7 @@ from lamina.daemon.solve import SolveService
 from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
-from lamina.engine.host_setup import Workplace
+from lamina.engine.host_setup import HostSetup
 from lamina.engine.session_credentials import session_logins
 from lamina.runtime.cdi import DeviceRegistry
 from lamina.runtime.contract import Dns, RuntimeSettings
@@ -64,7 +64,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         signals = owned.enter_context(taken())
         store = owned.enter_context(open_store(root))
         owned.enter_context(_alone(store.root))
-        place = Workplace(store.root, config.worker.snapshotter)
+        place = HostSetup(store.root, config.worker.snapshotter)
         place.enter()
         policies = sized_policies(config.worker.gc, store.root)
         devices = DeviceRegistry(

@@ -17,7 +17,7 @@ from lamina.base.errors import (
 )
 from lamina.base.redact import redacted_values
 from lamina.daemon.accounts import Account, account_of
-from lamina.daemon.outputs import output_of, outputs_of, response_of, wishes_of
+from lamina.daemon.outputs import cache_options_of, output_of, outputs_of, response_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
@@ -110,7 +110,7 @@ class SolveService:
         options = BuildOptions(
             ResolveMode.REMOTE,
             self._granted(request.entitlements),
-            wishes_of(request.cache),
+            cache_options_of(request.cache),
             () if request.source_policy is None else (request.source_policy,),
             verifier,
         )

@@ -11,11 +11,11 @@ from lamina.base.platform import host_platform
 from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph
 from lamina.engine.build_result import BuildResult, Finished, PlatformResult, Solvable
-from lamina.engine.caching.build_caches import BuildCaches, CacheWishes
-from lamina.engine.credential_scoped_op import AskedOp
-from lamina.engine.definition_graph import load_graph, renounced_caches
+from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
+from lamina.engine.credential_scoped_op import CredentialScopedOp
+from lamina.engine.definition_graph import caches_to_reset, load_graph
 from lamina.engine.outputs.early_packing import EarlyPacking
-from lamina.engine.registries import asked_by
+from lamina.engine.registries import on_behalf_of
 from lamina.sources.image import ResolveMode
 from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
 
 class BuildOptions(NamedTuple):
     """`resolve` is whom to believe about base images' tags, `allowed` the entitlements that the
-    user granted, `wishes` the caches to read and write; `policies` and `verifier` judge sources."""
+    user granted, `caches` the caches to read and write; `policies` and `verifier` judge sources."""
 
     resolve: ResolveMode = ResolveMode.LOCAL
     allowed: frozenset[str] = frozenset()
-    wishes: CacheWishes = CacheWishes()
+    caches: BuildCacheOptions = BuildCacheOptions()
     policies: tuple[Policy, ...] = ()
     verifier: Verifier | None = None
 
@@ -61,8 +61,9 @@ class BuildOptions(NamedTuple):
 class Build:
     """Solves definitions and exports what comes of them. Use `Engine.open_build`.
 
-    Implements `lamina.engine.shared_session.Lender` and `lamina.sources.contract.Requester`.
-    Methods may be called from any thread.
+    Implements `OpRequester` (`lamina.engine.shared_session`), `RegistryRequester`
+    (`lamina.engine.registries`) and `Requester` (`lamina.sources.contract`). Methods may be
+    called from any thread.
     """
 
     def __init__(
@@ -84,17 +85,16 @@ class Build:
         self.started = time.time()
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
-        self._renounced: set[str] = set()
+        self._already_reset: set[str] = set()
         self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
-        self.caches = BuildCaches(engine, session, options.wishes, events, cancel)
+        self.caches = BuildCaches(engine, session, options.caches, events, cancel)
         self.results = self.caches.results()
         self._packing = EarlyPacking(engine.pool, events, cancel)
         self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
 
-    def asking(self) -> AbstractContextManager[None]:
-        """Registries are asked for this build, in this thread and what it hands on, during the
-        block."""
-        return asked_by(lambda: (self,))
+    def as_requester(self) -> AbstractContextManager[None]:
+        """Make registry requests for this build, in this thread and in what it hands to pools."""
+        return on_behalf_of(lambda: (self,))
 
     @property
     def trusted(self) -> AbstractSet[str]:
@@ -112,7 +112,7 @@ class Build:
         from lamina.sources.material import ImageMaterial
 
         nodes = list(self.job.nodes.values())
-        sources = [node.op.material() for node in nodes if isinstance(node.op, AskedOp)]
+        sources = [node.op.material() for node in nodes if isinstance(node.op, CredentialScopedOp)]
         named = [m.name for m in (*sources, *self.noted) if isinstance(m, ImageMaterial)]
         return {parse_reference(name).name for name in named} | self.caches.repositories
 
@@ -178,16 +178,18 @@ class Build:
             judge = self.judge(policies)
             judged = None if judge is None else judge.judge_all
             graph = load_graph(definition, self.options.allowed, self.devices, judged)
-            self._renounce(definition)
+            self._reset_cache_mounts(definition)
         return Solvable(definition, graph, self._solve)
 
-    def _renounce(self, definition: Definition) -> None:
+    def _reset_cache_mounts(self, definition: Definition) -> None:
         """Have the cache mounts of steps that are to run without the cache begin anew, once in a
         build."""
-        caches = renounced_caches(definition)
+        caches = caches_to_reset(definition)
         with self._noting:
-            fresh = {name: above for name, above in caches.items() if name not in self._renounced}
-            self._renounced.update(fresh)
+            fresh = {
+                name: above for name, above in caches.items() if name not in self._already_reset
+            }
+            self._already_reset.update(fresh)
         if not fresh:
             return
         mounts = self.engine.cache_mounts

@@ -153,7 +153,7 @@ def _in_order(encoded: Iterable[str], ops: Mapping[str, Op]) -> list[str]:
     return list(placed)
 
 
-def renounced_caches(definition: Definition) -> dict[str, bool]:
+def caches_to_reset(definition: Definition) -> dict[str, bool]:
     """The cache mounts, by name, of steps that are to run without the cache; True for those that
     lie on top of a state."""
     renounced = {digest for digest, extra in definition.metadata if extra.ignore_cache}

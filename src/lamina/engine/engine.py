@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.build import Build, BuildOptions
-from lamina.engine.credential_scoped_op import AskedOp
+from lamina.engine.credential_scoped_op import CredentialScopedOp
 from lamina.engine.producers import Producers
-from lamina.engine.registries import Registries, asking
-from lamina.engine.shared_session import Lenders
+from lamina.engine.registries import Registries, current_requesters
+from lamina.engine.shared_session import SharedSession
 from lamina.engine.source_factory import EngineSources
 from lamina.engine.transfers.layer_fetcher import LayerFetcher
-from lamina.engine.transfers.layer_pulls import Pulls
+from lamina.engine.transfers.layer_pulls import LayerPulls
 from lamina.ops.contract import OpServices
 from lamina.ops.resolve import resolve_op
 from lamina.refs.pool import RefPool
@@ -112,9 +112,11 @@ class Engine:
 
             origins = self._client_origins = ClientOrigins(origins)
         fetcher = LayerFetcher(
-            store.blobs, self.registry, lambda: [asker.session for asker in asking()]
+            store.blobs,
+            self.registry,
+            lambda: [requester.session for requester in current_requesters()],
         )
-        self.pulls = Pulls(store.blobs, origins, fetcher)
+        self.pulls = LayerPulls(store.blobs, origins, fetcher)
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = _snapshotter(store, overlay=overlay)
         self.pool = RefPool(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
@@ -156,7 +158,7 @@ class Engine:
             self.pool.enter(build)
             failed = True
             try:
-                with build.asking():
+                with build.as_requester():
                     yield build
                 failed = False
             finally:
@@ -243,8 +245,8 @@ class Engine:
         def current() -> list[Build]:
             return [build for job in waiting() if (build := self._builds.get(job)) is not None]
 
-        lenders = Lenders(current, self.policy.find_session)
-        return AskedOp(resolve_op(spec, self._services, lenders), current)
+        shared = SharedSession(current, self.policy.find_session)
+        return CredentialScopedOp(resolve_op(spec, self._services, shared), current)
 
 
 def _snapshotter(store: Store, *, overlay: bool) -> Snapshotter:

@@ -7,7 +7,7 @@ import os
 from lamina.base.errors import InvalidInput, LaminaError, Unsupported
 
 
-class Workplace:
+class HostSetup:
     """Whether this process may mount, found out once.
 
     `overlay` and `tmpfs` (a folder for secrets and what tells of them, on a tmpfs that this

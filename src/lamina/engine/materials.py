@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.engine.credential_scoped_op import AskedOp
+from lamina.engine.credential_scoped_op import CredentialScopedOp
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType, NetMode
 from lamina.sources.material import (
@@ -51,7 +51,7 @@ def materials_of(nodes: Iterable[Node[Ref]], noted: Iterable[Material]) -> Mater
     agents: dict[str, bool] = {}
     network, complete = False, True
     for node in nodes:
-        if isinstance(node.op, AskedOp):
+        if isinstance(node.op, CredentialScopedOp):
             material = node.op.material()
             if material is not None:
                 found.append(material)

@@ -1,12 +1,12 @@
-"""The clients for registries, each as whoever asks at the moment.
+"""Registry clients with the credentials of the builds that a request is made for.
 
-Builds of different clients share steps, threads and the store, but not logins. So who asks is
-not passed along with every call: it belongs to the context (`contextvars`) that a thread works
-in, which pools hand on. A step is asked for by all builds that wait for it, everything else by
-one build. Whoever asks for nobody is nobody: registries are asked anonymously then.
+Builds of different clients share steps, threads and the store, but no credentials. The requesters
+are not an argument of every call: they belong to the context (`contextvars`) of a thread, which
+thread pools hand on. A step is requested by all builds that wait for it, everything else by one
+build. Requests that are made for no build are anonymous.
 
-What was once fetched is in the store, for all who know its digest; but what a *name* stands for,
-every client has to ask with its own login (BuildKit keeps to the same).
+Content that was fetched is in the store, for everybody who knows its digest; but a *name* is
+resolved for each client with its own credentials (as in BuildKit).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-class Asker(Protocol):
+class RegistryRequester(Protocol):
     """A build, as far as registries are concerned."""
 
     @property
@@ -56,22 +56,24 @@ class LoginsOf(Protocol):
     def __call__(self, session: Session, /) -> SessionLogins: ...
 
 
-_ASKING: ContextVar[Callable[[], Sequence[Asker]]] = ContextVar("asking", default=tuple)
+_REQUESTERS: ContextVar[Callable[[], Sequence[RegistryRequester]]] = ContextVar(
+    "requesters", default=tuple
+)
 
 
 @contextmanager
-def asked_by(askers: Callable[[], Sequence[Asker]]) -> Iterator[None]:
-    """Registries are asked for these, in this thread and what it hands on, during the block."""
-    token = _ASKING.set(askers)
+def on_behalf_of(requesters: Callable[[], Sequence[RegistryRequester]]) -> Iterator[None]:
+    """Make registry requests for these builds, in this thread and in what it hands to pools."""
+    token = _REQUESTERS.set(requesters)
     try:
         yield
     finally:
-        _ASKING.reset(token)
+        _REQUESTERS.reset(token)
 
 
-def asking() -> Sequence[Asker]:
-    """The builds that registries are asked for in this context."""
-    return _ASKING.get()()
+def current_requesters() -> Sequence[RegistryRequester]:
+    """The builds that registry requests are made for in this context."""
+    return _REQUESTERS.get()()
 
 
 class _Who(NamedTuple):
@@ -108,11 +110,11 @@ class Registries:
 
     def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
         """The client of whoever asks; with `insecure` one that trusts `domain`."""
-        askers = asking()
-        trusted = frozenset().union(*(asker.trusted for asker in askers))
+        requesters = current_requesters()
+        trusted = frozenset().union(*(requester.trusted for requester in requesters))
         if insecure:
             trusted |= {domain}
-        sessions = [] if self._logins is None else [asker.session for asker in askers]
+        sessions = [] if self._logins is None else [requester.session for requester in requesters]
         who = _Who(frozenset(sessions), trusted)
         with self._lock:
             if who not in self._clients:

@@ -19,7 +19,7 @@ _HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
 _CLIENT_ID = "buildkit-client"
 
 
-class Lender(Protocol):
+class CredentialSession(Protocol):
     """A session, as far as logins go. `RemoteSession` is one."""
 
     def login(self, host: str) -> Login | None: ...
@@ -40,7 +40,7 @@ class SessionCredentials:
     """Implements `lamina.registry.credentials.Logins`. Asks anew each time: the client decides,
     and may have something to say about it."""
 
-    def __init__(self, session: Lender) -> None:
+    def __init__(self, session: CredentialSession) -> None:
         self._session = session
         # Tokens are kept for one session alone, so no key has to be known again.
         self._salt = os.urandom(32)

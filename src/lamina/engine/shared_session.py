@@ -1,4 +1,4 @@
-"""Who waits for a vertex, as one session: an op borrows from any of its builds."""
+"""The sessions of all builds that wait for a vertex, as one session."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Lender(Protocol):
-    """A build, as far as ops borrow from it."""
+class OpRequester(Protocol):
+    """A build that waits for a vertex, as its op needs it."""
 
     @property
     def session(self) -> Session: ...
@@ -54,7 +54,7 @@ class SessionFinder(Protocol):
     def __call__(self, session_id: str, cancel: Cancellation, /) -> Session: ...
 
 
-class Lenders:
+class SharedSession:
     """Implements `lamina.session.contract.Session` and `lamina.ops.contract.Requesters`.
 
     Args:
@@ -64,7 +64,7 @@ class Lenders:
     """
 
     def __init__(
-        self, current: Callable[[], Sequence[Lender]], find: SessionFinder | None = None
+        self, current: Callable[[], Sequence[OpRequester]], find: SessionFinder | None = None
     ) -> None:
         self._current = current
         self._find = find
@@ -75,11 +75,11 @@ class Lenders:
 
     @property
     def pins(self) -> Pins:
-        return SharedPins(lambda: [lender.pins for lender in self._current()])
+        return SharedPins(lambda: [requester.pins for requester in self._current()])
 
     @property
     def packing(self) -> Compression | None:
-        return next((lender.packing for lender in self._current()), None)
+        return next((requester.packing for requester in self._current()), None)
 
     @property
     def id(self) -> str:
@@ -110,22 +110,22 @@ class Lenders:
         return first_known(self._sessions(), lambda session: session.ssh_socket(agent_id))
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
-        origins = (lender.restore(name, folder, cancel) for lender in self._current())
+        origins = (requester.restore(name, folder, cancel) for requester in self._current())
         return next(filter(None, origins), None)
 
     def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
-        for lender in self._current():
-            return lender.devices(wanted)
+        for requester in self._current():
+            return requester.devices(wanted)
         raise Cancelled("nobody waits for this any more")
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> Sequence[CDIDevice]:
-        for lender in self._current():
-            return lender.named_devices(wanted)
+        for requester in self._current():
+            return requester.named_devices(wanted)
         raise Cancelled("nobody waits for this any more")
 
     def solve(self, definition: Definition) -> Ref:
-        for lender in self._current():
-            return lender.solvable(definition).ref()
+        for requester in self._current():
+            return requester.solvable(definition).ref()
         raise Cancelled("nobody waits for this any more")
 
     def _first(self, ask: Callable[[Session], T]) -> T:
@@ -138,7 +138,7 @@ class Lenders:
         raise failure or Cancelled("nobody waits for this any more")
 
     def _sessions(self) -> Iterator[Session]:
-        return (lender.session for lender in self._current())
+        return (requester.session for requester in self._current())
 
 
 def first_known(ones: Iterable[S], ask: Callable[[S], T | None]) -> T | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-class CacheWishes(NamedTuple):
+class BuildCacheOptions(NamedTuple):
     """`--cache-from` and `--cache-to`, read."""
 
     imports: tuple[CacheImport | RefusedImport, ...] = ()
@@ -45,19 +45,19 @@ class CacheWishes(NamedTuple):
 
 
 class BuildCaches:
-    """What `wishes` ask for, during one build."""
+    """What `options` ask for, during one build."""
 
     def __init__(
         self,
         engine: Engine,
         session: Session | None,
-        wishes: CacheWishes,
+        options: BuildCacheOptions,
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
         self._engine = engine
         self._session = session
-        self._wishes = wishes
+        self._options = options
         self._events = events
         self._cancel = cancel
         self._lock = threading.Lock()
@@ -65,17 +65,17 @@ class BuildCaches:
         self._imports: list[CacheImport] = []
         self._refused: set[RefusedImport] = set()
         self._loader: CacheLoader | None = None
-        self.add(wishes.imports)
+        self.add(options.imports)
 
     @property
     def exported(self) -> bool:
         """Whether anything is to be written that needs the graph's keys."""
-        return bool(self._wishes.exports)
+        return bool(self._options.exports)
 
     @property
     def inline(self) -> bool:
         """Whether images are to carry their own cache."""
-        return any(wish.inline for wish in self._wishes.exports)
+        return any(requested.inline for requested in self._options.exports)
 
     def results(self) -> SharedResults:
         """This store's results, and those of the imported caches."""
@@ -90,7 +90,7 @@ class BuildCaches:
         from lamina.cacheio.options import RegistryPlace
 
         with self._lock:
-            places = [wish.place for wish in self._imports]
+            places = [requested.place for requested in self._imports]
         return {place.reference.name for place in places if isinstance(place, RegistryPlace)}
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
@@ -100,23 +100,23 @@ class BuildCaches:
         from lamina.cacheio.options import RefusedImport, RegistryPlace
 
         with self._lock:
-            for wish in imports:
-                if isinstance(wish, RefusedImport):
-                    if wish not in self._refused:
-                        self._refused.add(wish)
-                        self._refuse(wish)
-                elif wish not in self._imports:
-                    if isinstance(wish.place, RegistryPlace) and wish.place.insecure:
-                        self.trusted |= {wish.place.reference.domain}
-                    self._imports.append(wish)
+            for requested in imports:
+                if isinstance(requested, RefusedImport):
+                    if requested not in self._refused:
+                        self._refused.add(requested)
+                        self._refuse(requested)
+                elif requested not in self._imports:
+                    if isinstance(requested.place, RegistryPlace) and requested.place.insecure:
+                        self.trusted |= {requested.place.reference.domain}
+                    self._imports.append(requested)
 
-    def _refuse(self, wish: RefusedImport) -> None:
+    def _refuse(self, requested: RefusedImport) -> None:
         with (
             suppress(InvalidInput),
-            self._step(f"importing cache manifest from {wish.name}") as shown,
+            self._step(f"importing cache manifest from {requested.name}") as shown,
         ):
-            shown.warn(f"the cache {wish.name} is not used: {wish.reason}")
-            raise InvalidInput(wish.reason)
+            shown.warn(f"the cache {requested.name} is not used: {requested.reason}")
+            raise InvalidInput(requested.reason)
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount with what an imported cache has of it."""
@@ -124,9 +124,9 @@ class BuildCaches:
 
     def export_mounts(self, definition: Definition | None) -> None:
         """Send the build's cache mounts to the caches that want them."""
-        for wish in self._wishes.exports:
-            if wish.mounts and definition is not None:
-                self._mounts().export(wish, definition, self._cancel)
+        for requested in self._options.exports:
+            if requested.mounts and definition is not None:
+                self._mounts().export(requested, definition, self._cancel)
 
     def _mounts(self) -> MountCaches:
         from lamina.engine.caching.mount_caches import MountCaches
@@ -138,65 +138,65 @@ class BuildCaches:
         """Write every cache. One that cannot be written is a warning, unless it must be.
 
         Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON, and
-        the same for each cache by its number among the wishes (`cache.manifest.0`).
+        the same for each cache by its number among the options (`cache.manifest.0`).
         """
         told: dict[str, str] = {}
-        if not self._wishes.exports:
+        if not self._options.exports:
             return told
         import json
 
         from lamina.cacheio.export import export_cache
         from lamina.cacheio.options import InlinePlace, RegistryPlace
 
-        for number, wish in enumerate(self._wishes.exports):
-            if isinstance(wish.place, InlinePlace):
+        for number, requested in enumerate(self._options.exports):
+            if isinstance(requested.place, InlinePlace):
                 continue
-            registry = isinstance(wish.place, RegistryPlace)
+            registry = isinstance(requested.place, RegistryPlace)
             name = "registry" if registry else "client directory"
             try:
                 with self._step(f"exporting cache to {name}") as shown:
                     try:
-                        backend = self.backend(wish.place)
+                        backend = self.backend(requested.place)
                         target = export_cache(
-                            graph, wish, backend, self._engine.pool, shown, self._cancel
+                            graph, requested, backend, self._engine.pool, shown, self._cancel
                         )
-                        self._reset(wish, backend)
+                        self._reset(requested, backend)
                         if target is not None:
                             document = json.dumps(target.to_json())
                             told["cache.manifest"] = document
-                            if len(self._wishes.exports) > 1:
+                            if len(self._options.exports) > 1:
                                 told[f"cache.manifest.{number}"] = document
                     except Cancelled:
                         raise
                     except LaminaError as error:
-                        if not wish.must_succeed:
+                        if not requested.must_succeed:
                             shown.warn(f"the cache was not written: {error.reason}")
                         raise
             except Cancelled:
                 raise
             except LaminaError:
-                if wish.must_succeed:
+                if requested.must_succeed:
                     raise
         return told
 
-    def _reset(self, wish: CacheExport, backend: Backend) -> None:
+    def _reset(self, requested: CacheExport, backend: Backend) -> None:
         from lamina.cacheio.backend import FolderBackend
 
-        if wish.reset and isinstance(backend, FolderBackend):
+        if requested.reset and isinstance(backend, FolderBackend):
             backend.keep_only_named()
 
     def _imported(self) -> Sequence[ImportedCache]:
         with self._lock:
-            wishes = tuple(self._imports)
-            if not wishes:
+            options = tuple(self._imports)
+            if not options:
                 return ()
             if self._loader is None:
                 from lamina.cacheio.load import CacheLoader
 
                 self._loader = CacheLoader(
-                    lambda wish: self.backend(wish.place), self._step, self._cancel
+                    lambda requested: self.backend(requested.place), self._step, self._cancel
                 )
-        return self._loader.caches(wishes)
+        return self._loader.caches(options)
 
     def backend(self, place: RegistryPlace | FolderPlace | LentPlace) -> Backend:
         """Open a place that keeps caches."""
@@ -234,11 +234,11 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
 
     known = {key: value for key, value in pairs.items() if key in IMPORT_KEYS}
     try:
-        wish = make_import(known)
+        requested = make_import(known)
     except LaminaError as error:
         name = known.get("ref") or known.get("src") or known.get("type", "")
         return RefusedImport(name, error.reason)
-    if isinstance(wish.place, FolderPlace):
+    if isinstance(requested.place, FolderPlace):
         # The client's own folder, which it lends as a store of blobs under this name.
-        return wish._replace(place=LentPlace(f"local:{pairs['src']}", wish.place.digest))
-    return wish
+        return requested._replace(place=LentPlace(f"local:{pairs['src']}", requested.place.digest))
+    return requested

@@ -59,13 +59,13 @@ class MountCaches:
         A cache that cannot be read is a warning, and the mount is empty then.
         """
         name = travel_name(mount_id)
-        for wish in imports:
-            if not wish.mounts.takes(name):
+        for requested in imports:
+            if not requested.mounts.takes(name):
                 continue
             try:
                 with step(f"importing cache mount {name}", self._events) as shown:
                     try:
-                        backend = self._backend_of(wish.place)
+                        backend = self._backend_of(requested.place)
                         if origin := self._fetch(backend, name, folder, shown, cancel):
                             return origin
                     except Cancelled:
@@ -79,13 +79,15 @@ class MountCaches:
                 continue
         return None
 
-    def export(self, wish: CacheExport, definition: Definition, cancel: Cancellation) -> None:
+    def export(self, requested: CacheExport, definition: Definition, cancel: Cancellation) -> None:
         """Send the mounts that a definition names and a cache wants."""
-        if isinstance(wish.place, InlinePlace):
-            return  # options: an image's config takes no mounts
-        wanted = [name for name in mounts_of(definition) if wish.mounts.takes(travel_name(name))]
-        backend = self._backend_of(wish.place)
-        self.send(wanted, backend, must=wish.must_succeed, cancel=cancel)
+        if isinstance(requested.place, InlinePlace):
+            return  # an image's config takes no mounts
+        wanted = [
+            name for name in mounts_of(definition) if requested.mounts.takes(travel_name(name))
+        ]
+        backend = self._backend_of(requested.place)
+        self.send(wanted, backend, must=requested.must_succeed, cancel=cancel)
 
     def send(
         self, mount_ids: Iterable[str], backend: Backend, *, must: bool, cancel: Cancellation

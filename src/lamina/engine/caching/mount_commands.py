@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.base.errors import NotFound
 from lamina.cacheio.mount_index import travel_name
 from lamina.cacheio.options import CacheImport, Mounts, RegistryPlace
-from lamina.engine.caching.build_caches import BuildCaches, CacheWishes
+from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.caching.mount_caches import MountCaches
 from lamina.engine.maintenance.disk_usage import tree_size
 from lamina.stores.origins import parse_origin
@@ -116,8 +116,8 @@ def _must_exist(engine: Engine, names: Sequence[str] | set[str]) -> None:
 def _opened(
     engine: Engine, place: RegistryPlace | FolderPlace, events: EventSink, cancel: Cancellation
 ) -> Iterator[tuple[MountCaches, Backend]]:
-    wishes = CacheWishes((CacheImport(place, Mounts(True)),))
-    caches = BuildCaches(engine, None, wishes, events, cancel)
+    options = BuildCacheOptions((CacheImport(place, Mounts(True)),))
+    caches = BuildCaches(engine, None, options, events, cancel)
     with engine.store.shared():
         mounts = MountCaches(engine.cache_mounts, engine.store.blobs, caches.backend, events)
         yield mounts, caches.backend(place)

@@ -111,7 +111,7 @@ class LlbBridge:
     def _serve(self, request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
         asked: Any = request_of(call, request, api.SCHEMA)
         try:
-            with self._answered(), self._build.asking():
+            with self._answered(), self._build.as_requester():
                 answered = answer(asked)
         except LaminaError as error:
             raise to_status(error) from error

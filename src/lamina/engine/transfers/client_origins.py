@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.reference import parse_reference
-from lamina.engine.registries import asking
+from lamina.engine.registries import current_requesters
 from lamina.stores.origins import Origin, OriginKind, OriginList
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ class ClientOrigins:
         self._served: dict[Session, OriginList] = {}
 
     def of(self, blob: Digest) -> Sequence[Origin]:
-        askers = asking()
+        requesters = current_requesters()
         with self._lock:
-            served = [self._served[a.session] for a in askers if a.session in self._served]
-        named = frozenset[str]().union(*(asker.repositories for asker in askers))
+            served = [self._served[a.session] for a in requesters if a.session in self._served]
+        named = frozenset[str]().union(*(requester.repositories for requester in requesters))
         return [
             *dict.fromkeys(origin for origins in served for origin in origins.of(blob)),
             *(
@@ -70,4 +70,4 @@ class ClientOrigins:
 
     def _lists(self) -> list[OriginList]:
         with self._lock:
-            return [self._served.setdefault(a.session, OriginList()) for a in asking()]
+            return [self._served.setdefault(a.session, OriginList()) for a in current_requesters()]

@@ -37,7 +37,7 @@ _PERIOD = 0.1
 _ORIGIN_ERRORS = (NotFound, PermissionDenied, Unavailable, Corrupt)
 
 
-class Pulls:
+class LayerPulls:
     """Fetches layers, each from the first of its origins that has it.
 
     A layer that several builds wait for is fetched once, and shown to all that are under way.
