@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """A result that counts its handles."""
+    """A result."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.handles = 1
-
-    def clone(self) -> Value:
-        self.handles += 1
-        return self
-
-    def release(self) -> None:
-        self.handles -= 1
 
 
 class Memory:
@@ -46,19 +38,19 @@ class Memory:
         self.held: list[Value] = []
         self.lost: list[bool] = []  # what becomes of the next to be held, last first
 
-    def note(self, key: CacheKey) -> None:
+    def note_key(self, key: CacheKey) -> None:
         return
 
-    def canonical(self, key: CacheKey) -> CacheKey:
+    def canonical_key(self, key: CacheKey) -> CacheKey:
         return key
 
     def load(self, key: CacheKey, output: int) -> Value | None:
-        return self.kept[key.id][output].clone() if key.id in self.kept else None
+        return self.kept[key.id][output] if key.id in self.kept else None
 
     def has(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
-    def knows(self, key: CacheKey, output: int) -> bool:
+    def has_seen(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
@@ -69,7 +61,7 @@ class Memory:
         self.held.append(result)
         return not self.lost or not self.lost.pop()
 
-    def link(self, keys: Sequence[CacheKey]) -> None:
+    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
         for key in keys[1:]:
             self.kept[key.id] = self.kept[keys[0].id]
 
@@ -150,8 +142,6 @@ class Building:
 
     def close(self) -> None:
         self.end()
-        if self.result is not None:
-            self.result.release()
         self._bench.scheduler.close_job(self.job)
 
     def hears(self) -> bool:
@@ -187,11 +177,8 @@ def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
         last = [event for event in build.events if isinstance(event, VertexEvent)][-1]
         assert last.completed is not None
         assert not last.error
-    result = first.result
     first.close()
     second.close()
-    assert result is not None
-    assert result.handles == 0
 
 
 @pytest.mark.parametrize("name", ["first", "second"], ids=["the same vertex", "a twin"])

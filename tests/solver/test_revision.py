@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 class Value(NamedTuple):
     text: str
 
-    def clone(self) -> Value:
-        return self
-
-    def release(self) -> None:
-        return
-
 
 class Memory:
     """Results and structures by key."""
@@ -39,13 +33,13 @@ class Memory:
         self.kept: dict[Digest, tuple[Value, ...]] = {}
         self.noted: dict[Digest, set[CacheKey]] = {}
 
-    def note(self, key: CacheKey) -> None:
+    def note_key(self, key: CacheKey) -> None:
         self.noted.setdefault(key.id, set()).add(key)
 
     def structures(self, key_id: Digest) -> set[CacheKey]:
         return self.noted.get(key_id, set())
 
-    def canonical(self, key: CacheKey) -> CacheKey:
+    def canonical_key(self, key: CacheKey) -> CacheKey:
         return key
 
     def load(self, key: CacheKey, output: int) -> Value | None:
@@ -54,7 +48,7 @@ class Memory:
     def has(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
-    def knows(self, key: CacheKey, output: int) -> bool:
+    def has_seen(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
@@ -65,7 +59,7 @@ class Memory:
     def hold(self, result: Value) -> bool:
         return True
 
-    def link(self, keys: Sequence[CacheKey]) -> None:
+    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
         return
 
 

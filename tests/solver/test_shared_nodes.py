@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """A result without a life of its own."""
-
-    def clone(self) -> Value:
-        return self
-
-    def release(self) -> None:
-        return
+    """A result."""
 
 
 class Store:
@@ -41,10 +35,10 @@ class Store:
         self.cached = False
         self.looked_up: Callable[[int], None] = lambda output: None
 
-    def note(self, key: CacheKey) -> None:
+    def note_key(self, key: CacheKey) -> None:
         return
 
-    def canonical(self, key: CacheKey) -> CacheKey:
+    def canonical_key(self, key: CacheKey) -> CacheKey:
         return key
 
     def load(self, key: CacheKey, output: int) -> Value | None:
@@ -54,7 +48,7 @@ class Store:
         self.looked_up(output)
         return self.cached
 
-    def knows(self, key: CacheKey, output: int) -> bool:
+    def has_seen(self, key: CacheKey, output: int) -> bool:
         self.looked_up(output)
         return self.cached
 
@@ -64,7 +58,7 @@ class Store:
     def hold(self, result: Value) -> bool:
         return True
 
-    def link(self, keys: Sequence[CacheKey]) -> None:
+    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
         return
 
 

@@ -45,16 +45,16 @@ def test_keys_that_lead_to_results_stay_with_all_that_they_are_made_of(store: St
         [key("copy", "content"), key("fast", "source")], [state], lambda name: noted.get(name, [])
     )
     table.save([key("nothing")], [None])
-    table.forget(gone)
+    table.remove(gone)
     table.sweep(everything=False)
     assert keys(store) == {"source", "copy", "fast", "content", "nothing"}
-    assert table.canonical("fast") == "copy"
+    assert table.canonical_key("fast") == "copy"
     assert table.find("copy", 0) == (True, state)
     assert table.find("nothing", 0) == (True, None)
-    table.forget(state)
+    table.remove(state)
     table.sweep(everything=False)
     assert keys(store) == {"nothing"}
-    assert table.canonical("fast") is None
+    assert table.canonical_key("fast") is None
     table.sweep(everything=True)
     assert keys(store) == set()
 
@@ -63,7 +63,7 @@ def test_a_build_that_runs_tells_again_of_what_was_swept(store: Store) -> None:
     table = ResultTable(store.database)
     noted = {name: [key(name, *parts)] for name, *parts in (("a",), ("b", "a"), ("c", "b"))}
     for rows in noted.values():
-        table.link(rows)
+        table.add_aliases(rows)
     table.sweep(everything=False)
     assert keys(store) == set()
     table.save([key("d", "c")], [None], lambda name: noted.get(name, []))
@@ -75,11 +75,11 @@ def test_a_build_that_runs_tells_again_of_what_was_swept(store: Store) -> None:
 def test_a_hundred_thousand_keys(store: Store) -> None:
     table = ResultTable(store.database)
     rows = [key("0"), *(key(str(n), str(n - 1)) for n in range(1, 100_000))]
-    table.link(rows[:1])
+    table.add_aliases(rows[:1])
     with store.database.write():
         for start in range(0, len(rows), 1000):
             for row in rows[start : start + 1000]:
-                table.link([row])
+                table.add_aliases([row])
         table.save([key("50000", "49999")], [None])
     table.sweep(everything=False)  # all below the one that has a result
     assert len(keys(store)) == 50_001

@@ -128,7 +128,7 @@ def make_config(
             return None
         cancel.check()
         try:
-            if not graph.can_be_had(snapshot):
+            if not graph.is_available(snapshot):
                 raise NotFound(
                     f"the layers of {pool.snapshots.description(snapshot)!r} are no longer where"
                     " they came from",

@@ -48,7 +48,7 @@ class ImportedCache:
                     return tuple(layers)
         return None
 
-    def knows(self, key: CacheKey, output: int, known: KeyStructures) -> bool:
+    def has_seen(self, key: CacheKey, output: int, known: KeyStructures) -> bool:
         """Whether a record stands for a key, with results or without."""
         return bool(_Matcher(self._config, self._by_digest, known).form(key, output))
 

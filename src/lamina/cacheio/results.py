@@ -63,9 +63,9 @@ class SharedResults(RefResults):
             return False
         return self._import(key, output) and super().has(key, output)
 
-    def knows(self, key: CacheKey, output: int) -> bool:
-        return super().knows(key, output) or (
-            not key.ephemeral and any(cache.knows(key, output, self) for cache in self._caches())
+    def has_seen(self, key: CacheKey, output: int) -> bool:
+        return super().has_seen(key, output) or (
+            not key.ephemeral and any(cache.has_seen(key, output, self) for cache in self._caches())
         )
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
@@ -76,11 +76,11 @@ class SharedResults(RefResults):
         if self._import(key, output) and self._usable(found := super().load(key, output)):
             return found
         if found is not None and found.snapshot is not None:
-            self._table.forget(found.snapshot)
+            self._table.remove(found.snapshot)
         return None
 
     def _usable(self, found: Ref | None) -> bool:
-        return found is None or found.snapshot is None or self.can_be_had(found.snapshot)
+        return found is None or found.snapshot is None or self.is_available(found.snapshot)
 
     def _import(self, key: CacheKey, output: int) -> bool:
         """Record what the first imported cache that knows the result has of it."""
@@ -92,8 +92,8 @@ class SharedResults(RefResults):
                 return True
         return False
 
-    def can_be_had(self, snapshot: int) -> bool:
-        """Whether every layer of a state is here, or can be fetched."""
+    def is_available(self, snapshot: int) -> bool:
+        """Whether every layer of a snapshot is in the store or can be fetched."""
         missing = self._missing(snapshot)
         gone: list[Descriptor] = []
 
@@ -107,9 +107,9 @@ class SharedResults(RefResults):
             in_parallel(missing, look, _PROBES, self._cancel)
         return not gone
 
-    def peek(self, key: CacheKey, output: int) -> int | None:
+    def snapshot_of(self, key: CacheKey, output: int) -> int | None:
         """The snapshot of a result, without using it. None if nothing is left of its files."""
-        snapshot = super().peek(key, output)
+        snapshot = super().snapshot_of(key, output)
         return None if snapshot is None or self._pool.lost(snapshot) else snapshot
 
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
@@ -160,5 +160,5 @@ class SharedResults(RefResults):
                     self._pool.layers.add(known, layer)
                 snapshot = known
             for row in self._rows([key]):
-                self._table.adopt(row, output, snapshot)
+                self._table.add(row, output, snapshot)
         self._pool.origins.add([layer.descriptor.digest for layer in layers], origin)

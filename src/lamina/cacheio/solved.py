@@ -1,4 +1,4 @@
-"""What is known of a graph that was solved, for the caches that it goes to."""
+"""A solved graph and its results, as cache export reads them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class KnownResults(Protocol):
-    """What is remembered under keys. `SharedResults` is one."""
+    """Reads stored results. Implemented by `SharedResults`."""
 
-    def peek(self, key: CacheKey, output: int) -> int | None: ...
+    def snapshot_of(self, key: CacheKey, output: int) -> int | None: ...
 
-    def can_be_had(self, snapshot: int) -> bool: ...
+    def is_available(self, snapshot: int) -> bool: ...
 
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]: ...
 
 
 class SolvedGraph:
-    """What a build leaves for its caches: the chain, the states under its keys, the targets."""
+    """The cache chain of a build, the snapshots of its results, and its targets."""
 
     def __init__(
         self,
@@ -36,12 +36,12 @@ class SolvedGraph:
         self._results = results
 
     def snapshot(self, record: ChainRecord) -> int | None:
-        """The state that a record's result is, if it is known."""
-        return None if record.key is None else self._results.peek(record.key, record.output)
+        """The snapshot of a record's result, or None if it has none."""
+        return None if record.key is None else self._results.snapshot_of(record.key, record.output)
 
-    def can_be_had(self, snapshot: int) -> bool:
-        """Whether the layers of a state are here, or still where they came from."""
-        return self._results.can_be_had(snapshot)
+    def is_available(self, snapshot: int) -> bool:
+        """Whether all layers of a snapshot are in the store or can be fetched."""
+        return self._results.is_available(snapshot)
 
     def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
         """Contents that other machines found to stand for the record's inputs."""

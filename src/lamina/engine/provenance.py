@@ -140,7 +140,7 @@ class _Teller:
                     result = node.results.get(output)
                     state = None if result is None else result.snapshot
                 elif node.found_in is not None:
-                    state = build.results.peek(node.key, output)
+                    state = build.results.snapshot_of(node.key, output)
                 stack = pool.snapshots.stack(state)
                 packed = [pool.layers.of(snapshot.id)[:1] for snapshot in stack]
                 if stack and all(packed):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lamina.refs.pool import RefPool
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
-    from lamina.solver.contract import OpContext, Result
+    from lamina.solver.contract import OpContext
     from lamina.system.cancel import Cancellation
 
 _FULL = 1 << 20
@@ -207,9 +207,8 @@ class ExecOperation:
 
         self._read[index] = chosen
 
-        def digest(result: Result) -> Digest:
-            assert isinstance(result, Ref)
-            return digest_selection(self._pool.tree(result), chosen)
+        def digest(ref: Ref) -> Digest:
+            return digest_selection(self._pool.tree(ref), chosen)
 
         return Dependency(selector, digest)
 

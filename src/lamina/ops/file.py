@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import digest_of
 from lamina.base.gojson import encode
 from lamina.llb.gojson import message
-from lamina.refs.ref import Ref
 from lamina.refs.selection import (
     Selector,
     contains_wildcard,
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
     from lamina.layers.compression import Compression
     from lamina.llb.op import ChownOpt, FileAction, FileOp
     from lamina.refs.pool import RefPool
-    from lamina.solver.contract import OpContext, Result
+    from lamina.refs.ref import Ref
+    from lamina.solver.contract import OpContext
 
 
 class FileOperation:
@@ -46,7 +46,7 @@ class FileOperation:
         self._name = name
         self._pool = pool
         self._packing = packing
-        self._digesters: dict[int, Callable[[Result], Digest]] = {}
+        self._digesters: dict[int, Callable[[Ref], Digest]] = {}
 
     def cache_map(self, context: OpContext) -> CacheMap:
         selectors: dict[int, list[Selector]] = {}
@@ -110,10 +110,9 @@ class FileOperation:
             )
         return FileActions(self._op, self._name, self._pool, Reading()).run(context, inputs)
 
-    def _digester(self, selectors: list[Selector]) -> Callable[[Result], Digest]:
-        def digest(result: Result) -> Digest:
-            assert isinstance(result, Ref)
-            return digest_selection(self._pool.tree(result), selectors)
+    def _digester(self, selectors: list[Selector]) -> Callable[[Ref], Digest]:
+        def digest(ref: Ref) -> Digest:
+            return digest_selection(self._pool.tree(ref), selectors)
 
         return digest
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.layers.compression import Compression
     from lamina.refs.pool import RefPool
-    from lamina.solver.contract import OpContext, Result
+    from lamina.solver.contract import OpContext
 
 NOT_REMEMBERED = "The build context changed while this step read it: its result is not cached"
 
@@ -31,7 +31,7 @@ class LiveInputs:
         self,
         context: OpContext,
         inputs: Sequence[Ref],
-        digesters: Mapping[int, Callable[[Result], Digest]],
+        digesters: Mapping[int, Callable[[Ref], Digest]],
         pool: RefPool,
     ) -> None:
         self._context = context

@@ -29,4 +29,4 @@ class PassthroughOperation:
         return CacheMap(digest_of(encode(document)), (Dependency(),) * self._inputs)
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
-        return [inputs[index].clone() for index in self._op.outputs]
+        return [inputs[index] for index in self._op.outputs]

@@ -1,4 +1,4 @@
-"""A handle on a result."""
+"""Refs: handles on file systems."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Ref:
-    """One file-system state: a snapshot in the store, or a folder lent by the client.
+    """A snapshot in the store (by its id), or a client's folder (`local`). Immutable.
 
-    `snapshot` None and `local` None is the empty file system (`scratch`). States cannot vanish
-    under a build that holds them (`lamina.stores.leases`): handles need no counting of their own.
+    Both None is the empty file system (`scratch`). A ref is not counted: the lease that was taken
+    with the snapshot (`lamina.stores.leases`) keeps it until the builds end that run now.
     """
 
     __slots__ = ("local", "snapshot")
@@ -20,12 +20,6 @@ class Ref:
     def __init__(self, snapshot: int | None = None, *, local: Tree | None = None) -> None:
         self.snapshot = snapshot
         self.local = local
-
-    def clone(self) -> Ref:
-        return self
-
-    def release(self) -> None:
-        """Nothing to give back."""
 
     def __str__(self) -> str:
         return str(self.snapshot) if self.local is None else "local"

@@ -1,4 +1,4 @@
-"""The solver's result store: cache keys to refs, kept in the database."""
+"""The result store of the solver: refs by cache key, in the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RefResults:
     """Implements `lamina.solver.contract.ResultStore` for refs.
 
-    A result that is a client's folder is never remembered, nor is one under an ephemeral key.
+    A result that is a client's folder is never stored, nor is one under an ephemeral key.
     """
 
     def __init__(self, database: Database, snapshots: SnapshotStore) -> None:
@@ -28,7 +28,7 @@ class RefResults:
         self.served: set[int] = set()
         self._noted: dict[Digest, dict[CacheKey, None]] = {}
 
-    def note(self, key: CacheKey) -> None:
+    def note_key(self, key: CacheKey) -> None:
         self._noted.setdefault(key.id, {})[key] = None
 
     def structures(self, key_id: Digest) -> list[CacheKey]:
@@ -38,15 +38,15 @@ class RefResults:
             keys[_from_row(row)] = None
         return list(keys)
 
-    def canonical(self, key: CacheKey) -> CacheKey:
+    def canonical_key(self, key: CacheKey) -> CacheKey:
         if key.ephemeral:
             return key
-        self.note(key)
-        found = self._table.canonical(key.id)
+        self.note_key(key)
+        found = self._table.canonical_key(key.id)
         if found is None:
             return key
         known = key._replace(id=Digest(found))
-        self.note(known)
+        self.note_key(known)
         return known
 
     def has(self, key: CacheKey, output: int) -> bool:
@@ -55,7 +55,7 @@ class RefResults:
             self.served.add(snapshot)
         return found
 
-    def knows(self, key: CacheKey, output: int) -> bool:
+    def has_seen(self, key: CacheKey, output: int) -> bool:
         return not key.ephemeral and bool(self._table.structures(key.id))
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
@@ -64,27 +64,27 @@ class RefResults:
             return None
         return Ref(snapshot)
 
-    def peek(self, key: CacheKey, output: int) -> int | None:
-        """The state that is remembered under a key, without using it."""
-        return self._table.peek(key.id, output)
+    def snapshot_of(self, key: CacheKey, output: int) -> int | None:
+        """The snapshot stored under a key. Neither held nor counted as used."""
+        return self._table.snapshot_of(key.id, output)
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[Ref]) -> None:
         rows = self._rows(keys)
         if not rows or any(result.local is not None for result in results):
             return
         canonical = keys[0]
-        if canonical.inputs:  # else the step was told to ignore what it has been before
+        if canonical.inputs:  # a random key of a step that ignores the cache has none
             for key in keys[1:]:
-                self.note(key._replace(id=canonical.id))
+                self.note_key(key._replace(id=canonical.id))
         self._table.save(rows, [result.snapshot for result in results], self._parts)
 
     def hold(self, result: Ref) -> bool:
         return result.snapshot is None or self._snapshots.hold(result.snapshot)
 
-    def link(self, keys: Sequence[CacheKey]) -> None:
+    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
         rows = self._rows(keys)
         if len(rows) > 1:
-            self._table.link(rows, self._parts)
+            self._table.add_aliases(rows, self._parts)
 
     @staticmethod
     def _rows(keys: Sequence[CacheKey]) -> list[KeyRow]:

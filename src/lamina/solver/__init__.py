@@ -1,1 +1,1 @@
-"""Floor 3: decides what runs, once, and what need not. Knows nothing of files."""
+"""Schedules vertices: deduplicates them, looks their results up, and runs the others once."""

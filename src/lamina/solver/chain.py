@@ -1,8 +1,8 @@
-"""Solved graphs as chains of records: what caches that travel are made of.
+"""Solved graphs as chains of records, which cache export writes.
 
-A record is one output of a vertex as a cache key sees it: a digest, and for each input the
-records that may stand there. A vertex whose inputs were digested has two for such an input: the
-input itself, and the digest of what was read of it.
+A record is one output of a vertex as part of a cache key: a digest, and for each input the records
+that it can be. An input whose content was digested can be two records: the input itself, and the
+digest of the content.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 class ChainLink(NamedTuple):
-    """A record that may stand for an input: its index, and how the input is used."""
+    """A record that an input can be: its index, and how the input is used."""
 
     record: int
     selector: str = ""
 
 
 class ChainRecord(NamedTuple):
-    """One record. `key` and `output` say where its result is kept, if it can have one."""
+    """A record. `key` and `output` are those of its result, if it can have one."""
 
     digest: Digest
     inputs: tuple[tuple[ChainLink, ...], ...] = ()
@@ -36,7 +36,7 @@ class ChainRecord(NamedTuple):
 
 
 class KeyStructures(Protocol):
-    """Knows what keys are made of."""
+    """Looks up the structure of keys."""
 
     def structures(self, key_id: Digest) -> Iterable[CacheKey]:
         """All known structures of a key: definition-based and content-based ones."""
@@ -46,10 +46,10 @@ class KeyStructures(Protocol):
 def chain_records(
     targets: Sequence[tuple[Node[Any], int]], store: KeyStructures
 ) -> list[ChainRecord]:
-    """The records of targets (a node's output each) and of all below them, inputs before users.
+    """The records of targets (outputs of nodes) and of all nodes below, inputs before users.
 
-    What depends on something that has no meaning elsewhere (a folder of this client, unless it
-    was digested) is left out. Call while the job that holds the nodes is open.
+    Nodes that depend on an ephemeral key are left out: a folder of this client, unless its content
+    was digested. The job that holds the nodes must be open.
     """
     chain = _Chain(store)
     for target, output in targets:
@@ -65,7 +65,7 @@ class _Chain:
         self._contents: dict[Digest, int] = {}
 
     def add(self, target: Node[Any], output: int) -> None:
-        # A stack of its own: graphs are deeper than Python's.
+        # Not recursive: graphs are deeper than Python's stack.
         stack = [(target, output)]
         while stack:
             node, wanted = stack[-1]
@@ -82,7 +82,7 @@ class _Chain:
                 self._made[id(node), wanted] = self._add(node, wanted)
 
     def _add(self, node: Node[Any], output: int) -> tuple[int, ...]:
-        """The records that stand for an output: none, or one for each of its names."""
+        """The records of an output: one for each digest of the op, none if it is left out."""
         mapped = node.cache_map
         if mapped is None or mapped.ephemeral or not node.keyed or node.outdated:
             return ()
@@ -94,7 +94,7 @@ class _Chain:
             links = [
                 ChainLink(record, dependency.selector) for record in self._made[id(source), number]
             ]
-            # BuildKit links what was read without a selector.
+            # BuildKit links content without a selector.
             links += [ChainLink(content) for content in contents.get(index, ())]
             if not links:
                 return ()
@@ -108,7 +108,7 @@ class _Chain:
         return tuple(made)
 
     def _content_records(self, node: Node[Any]) -> dict[int, list[int]]:
-        """By input: the records of the digests that keys of this node are made of."""
+        """The records of the content digests that keys of this node are made of, by input."""
         found: dict[int, list[int]] = {}
         ids = dict.fromkeys(key.id for key in node.keys)
         for key in [*node.keys, *(k for i in ids for k in self._store.structures(i))]:

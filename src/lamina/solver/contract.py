@@ -1,12 +1,12 @@
-"""The solver's ports: what an op tells it, and what it keeps results in.
+"""The ports of the solver: ops, and stores of results.
 
-The solver schedules; an op only says how it is keyed, and runs when told. `R` is the type of
-a result (a ref, for the engine), which the solver merely counts and hands on.
+The solver schedules. An op computes its part of the cache key, and runs when the solver calls it.
+`R` is the type of a result (`Ref` in the engine); the solver only passes results on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,35 +18,27 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-class Result(Protocol):
-    """A counted handle. Whoever holds one releases it exactly once."""
-
-    def clone(self) -> Result: ...
-
-    def release(self) -> None: ...
-
-
-R = TypeVar("R", bound=Result)
+R = TypeVar("R")
 
 
 class Dependency(NamedTuple):
-    """How one input enters an op's cache key.
+    """How an input contributes to the cache key of an op.
 
-    `selector` distinguishes uses of the same input (a mount's sub-path). `content`, when the op
-    has one, computes the digest of just what the op reads of that input's result; the key made
-    from it survives a rebuild of the input to the same content.
+    `selector` distinguishes uses of the same input (the source path of a mount). `content`
+    computes the digest of the part of the input's result that the op reads. A key made of it stays
+    the same when the input is rebuilt with the same content.
     """
 
     selector: str = ""
-    content: Callable[[Result], Digest] | None = None
+    content: Callable[[Any], Digest] | None = None  # of a result of type R
 
 
 class CacheMap(NamedTuple):
-    """How an op is keyed: its own part, and one dependency per input.
+    """What the cache key of an op is made of: its own digest, and one dependency per input.
 
-    `ephemeral` when the digest means nothing to another build. `aliases` are further digests that
-    an op without inputs is known by, in caches of machines that knew it otherwise. `unexported`
-    tells results apart in this store, although BuildKit's cache format has no place for it.
+    `ephemeral`: the digest is only valid in this build. `aliases`: further digests of an op without
+    inputs, which imported caches may have. `unexported`: another part of the key, which BuildKit's
+    cache format has no field for, so it only counts in this store.
     """
 
     digest: Digest
@@ -57,27 +49,27 @@ class CacheMap(NamedTuple):
 
 
 class OpContext(Protocol):
-    """What an op may use while it is keyed or runs."""
+    """What an op may use during `cache_map` and `execute`."""
 
     @property
     def cancel(self) -> Cancellation: ...
 
     @property
     def digest(self) -> Digest:
-        """The vertex that events belong to."""
+        """The vertex of the events that the op emits."""
 
     @property
     def has_users(self) -> bool:
-        """Whether other ops of the graph work on the results."""
+        """Whether other ops of the graph read the results."""
         ...
 
     def emit(self, event: Event) -> None: ...
 
     def revise(self, index: int, content: Digest | None) -> None:
-        """Tell that an input was read as something else than `Dependency.content` found.
+        """Report that an input had changed between `Dependency.content` and reading it.
 
-        `content` is the digest of what was read, None if it is not known. The results are then
-        remembered under the key that belongs to it, or (None) not at all.
+        `content` is the digest of what was read; the results are stored under the key made of
+        it. None: the digest is unknown, and the results are not stored.
         """
         ...
 
@@ -88,14 +80,14 @@ class Op(Protocol[R]):
     def cache_map(self, context: OpContext) -> CacheMap: ...
 
     def execute(self, context: OpContext, inputs: Sequence[R]) -> Sequence[R]:
-        """Run, borrowing `inputs`; the caller owns what is returned, one result an output."""
+        """Run, and return the results by output."""
         ...
 
 
 class VertexSpec(NamedTuple):
     """A vertex as data. `inputs` are (index into the graph's vertices, output).
 
-    `extra` is for whoever makes the op, without being part of its identity.
+    `extra` is passed to the code that makes the op executable; it is not part of the identity.
     """
 
     digest: Digest
@@ -110,41 +102,58 @@ class VertexSpec(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """Vertices, inputs before users, and the edge that is wanted: (vertex index, output)."""
+    """Vertices, inputs before users, and the requested edge: (vertex index, output)."""
 
     vertices: tuple[VertexSpec, ...]
     target: tuple[int, int]
 
 
 class ResultStore(Protocol[R]):
-    """Remembers results by cache key, beyond this process."""
+    """Stores results by cache key, beyond the life of this process.
 
-    def note(self, key: CacheKey) -> None:
-        """Learn the structure of a key that other keys are about to be made of."""
-        ...
+    A result has one canonical key; other keys are its aliases. A key is recorded with its structure
+    (`CacheKey.inputs`), which cache export needs. A recorded key may have no result.
 
-    def canonical(self, key: CacheKey) -> CacheKey:
-        """The key that a result first found under `key` is chained on: its content-based one."""
-        ...
+    | method        | does                                                | does not               |
+    |---------------|-----------------------------------------------------|------------------------|
+    | has           | look a result up, and count it as used; may import  | load, hold, or follow  |
+    |               | it from another cache first                         | aliases                |
+    | has_seen      | say whether a key is recorded, maybe with no result | say there is a result  |
+    | canonical_key | follow an alias                                     | look a result up       |
+    | note_key      | keep the structure of a key in memory, until a key  | write to disk          |
+    |               | made of it is saved                                 |                        |
+    | load          | return a result, held for the builds that run now   | make sure of its files |
+    | save          | record keys, their results and aliases              | store under ephemeral  |
+    |               |                                                     | keys                   |
+    | add_aliases   | record further keys of a result that is stored      | store a result         |
+    | hold          | keep a result from being pruned while the builds    | concern keys           |
+    |               | last that run now                                   |                        |
 
-    def load(self, key: CacheKey, output: int) -> R | None:
-        """The caller owns what is returned. None if there is none, or it is gone."""
-        ...
+    Implementations are thread-safe.
+    """
 
     def has(self, key: CacheKey, output: int) -> bool: ...
 
-    def knows(self, key: CacheKey, output: int) -> bool:
-        """Whether something was made under the key, or from that, even if it is gone by now."""
+    def has_seen(self, key: CacheKey, output: int) -> bool: ...
+
+    def canonical_key(self, key: CacheKey) -> CacheKey:
+        """The key whose alias this is; `key` itself if it is none."""
+        ...
+
+    def note_key(self, key: CacheKey) -> None: ...
+
+    def load(self, key: CacheKey, output: int) -> R | None:
+        """The result stored under a canonical key; None if there is none or its files are gone."""
         ...
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[R]) -> None:
-        """Remember `results` (by output) under the first of `keys`, the others leading to it."""
+        """Store `results`, by output, under the first of `keys`; the others become aliases."""
+        ...
+
+    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
+        """Make all keys but the first aliases of the first."""
         ...
 
     def hold(self, result: R) -> bool:
-        """Keep a result for all builds that run now; whether it is still there to be kept."""
-        ...
-
-    def link(self, keys: Sequence[CacheKey]) -> None:
-        """Remember that the first key, which has results, is what the others lead to."""
+        """Return whether the result still exists."""
         ...

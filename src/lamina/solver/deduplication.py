@@ -28,7 +28,7 @@ def share(job: Job[R], node: Node[R]) -> None:
     join(job, node, node)
     if node.keyed:
         for key in node.equivalent_keys:
-            job.store.note(key)
+            job.store.note_key(key)
     if node.leader is not None:
         claim(job, node)
 

@@ -1,7 +1,7 @@
-"""Which step an error is of, and where in the text of each client that is.
+"""The step and location of errors.
 
-Nodes are shared by builds whose texts differ. So the error that a node keeps names the step, and
-has no location: that is looked up in the build that the error is raised to (`located`).
+Builds with different definitions share nodes. So the error of a node names the step and has no
+location: `located` adds the one that the step has in the definition of the job that gets the error.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lamina.solver.node import Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.solver.contract import Graph, R, Result, VertexSpec
+    from lamina.solver.contract import Graph, R, VertexSpec
     from lamina.solver.job import Job
     from lamina.solver.node import Node
 
 
 def name_step(error: LaminaError, spec: VertexSpec) -> LaminaError:
-    """A copy that says which step failed, unless it does already, and nothing of a location."""
+    """A copy that names the failed step, if the error does not yet, and has no location."""
     step = error.step or FailedStep(str(spec.digest))
     if step.digest == spec.digest:
         step = step._replace(data=spec.data)
@@ -29,10 +29,10 @@ def name_step(error: LaminaError, spec: VertexSpec) -> LaminaError:
 
 
 def located(error: LaminaError, node: Node[R], job: Job[R], graph: Graph) -> LaminaError:
-    """A copy of the error of a node, with the location that the step has in a job's own text.
+    """A copy of a node's error, with the location of the step in the job's own definition.
 
-    A step that the job does not have belongs to the definition that another step of the job made:
-    then it is the location of that one. Called with the scheduler's lock held.
+    A step that the job does not have belongs to a definition that a build op solved: then the
+    location is that of the build op. Called with the scheduler's lock held.
     """
     digests = [error.step.digest] if error.step is not None else []
     digests.append(str(_origin(node, error).spec.digest))
@@ -45,7 +45,7 @@ def located(error: LaminaError, node: Node[R], job: Job[R], graph: Graph) -> Lam
 
 
 def _origin(node: Node[R], error: LaminaError) -> Node[R]:
-    """The node below, or `node` itself, whose action failed with an error."""
+    """The node whose action failed: `node` itself or one below it."""
     while True:
         below = next((source for source, _ in node.inputs if source.error is error), None)
         if below is None:
@@ -54,8 +54,8 @@ def _origin(node: Node[R], error: LaminaError) -> Node[R]:
 
 
 @contextmanager
-def of_content(result: Result, spec: VertexSpec, index: int) -> Iterator[None]:
-    """Say of errors in the block that they are of digesting an input of a step, for its key."""
+def of_content(result: object, spec: VertexSpec, index: int) -> Iterator[None]:
+    """Errors in the block become errors of digesting an input for the cache key of a step."""
     try:
         yield
     except LaminaError as error:
@@ -66,7 +66,7 @@ def of_content(result: Result, spec: VertexSpec, index: int) -> Iterator[None]:
 
 
 def error_for_follower(error: LaminaError, leader: VertexSpec, spec: VertexSpec) -> LaminaError:
-    """The error of another vertex as this one's."""
+    """The error of a leader, as one of the vertex that follows it."""
     if error.step is None or error.step.digest != leader.digest:
         return error
     step = error.step._replace(digest=str(spec.digest), data=spec.data)
@@ -74,7 +74,7 @@ def error_for_follower(error: LaminaError, leader: VertexSpec, spec: VertexSpec)
 
 
 def fail(node: Node[R], error: LaminaError | None) -> None:
-    """Fail a node, and all users that need it. One that is busy fails when that is over.
+    """Fail a node and all users that need its result. A busy node fails when its action ends.
 
     Called with the scheduler's lock held.
     """

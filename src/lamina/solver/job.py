@@ -1,4 +1,4 @@
-"""One request's claim on the shared graph."""
+"""Jobs: one request's claim on the shared graph, and the events that it gets."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 Identity: TypeAlias = "tuple[Digest, bool]"
-"""What makes a vertex the same in all builds: its digest, and whether it ignores the cache."""
+"""Equal in two builds if they share the node: a digest, and whether the cache is ignored."""
 
 
 class Job(Generic[R]):
-    """Holds the nodes it needs until it is closed; events of those nodes reach its sink.
+    """Holds the nodes that it needs until it is closed. Their events reach its sink.
 
-    `store` is where the job looks for results, beside those of jobs that share a node with it.
-    `specs` are its vertices in the words of its own definitions: a node that is shared has those
-    of the job that made it. `nodes` and `specs` are replaced with the scheduler's lock held, never
-    changed, so they may be read without it.
+    `store` has the results that the job can use. `specs` are the vertices of the job's own
+    definitions; a shared node has the spec of the job that created it. `nodes` and `specs` are
+    replaced with the scheduler's lock held and never mutated, so they can be read without it.
     """
 
     __slots__ = ("cancel", "claims", "nodes", "sink", "specs", "store")
@@ -39,16 +38,16 @@ class Job(Generic[R]):
         self.store = store
         self.nodes: Mapping[Identity, Node[R]] = {}
         self.specs: Mapping[Identity, VertexSpec] = {}
-        self.claims: list[Node[R]] = []  # of other jobs, which its own follow
+        self.claims: list[Node[R]] = []  # leaders of its nodes, and their inputs
 
     def spec(self, digest: str) -> VertexSpec | None:
-        """The job's own vertex of a digest; None if it has none."""
+        """The vertex of this digest in the job's own definitions, or None."""
         known = Digest(digest)
         return self.specs.get((known, False)) or self.specs.get((known, True))
 
 
 class NodeContext(Generic[R]):
-    """The OpContext of one node: events go to every job that holds the node."""
+    """The `OpContext` of a node: sends events to every job that holds the node."""
 
     __slots__ = ("_node", "revisions")
 
@@ -79,38 +78,40 @@ class NodeContext(Generic[R]):
             if node.last is not None:
                 jobs.append(node.last)
         for job, alias in jobs:
-            _tell(job, event, node, alias)
+            _emit_to(job, event, node, alias)
 
 
 def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
-    """Let a job have a node, and hear of it as if it were `alias` (None: not at all), from its
-    beginning."""
+    """Add a job to a node. The job gets all events of the node, including earlier ones.
+
+    The events are shown as those of `alias`; None: they are not shown.
+    """
     with node.backlog.lock:
         if alias is not node:
             node.aliases[job] = alias
         for event in node.backlog.events():
-            _tell(job, event, node, alias)
+            _emit_to(job, event, node, alias)
         node.jobs = (*node.jobs, job)
         node.last = None
-    hold(job.store, node)  # as whoever has made it may be over before this job is
+    hold_results(job.store, node)  # the build that made the results may end before this job
 
 
-def hold(store: ResultStore[R], node: Node[R]) -> bool:
-    """Keep what a node has for all builds that run now; whether all of it is still there."""
+def hold_results(store: ResultStore[R], node: Node[R]) -> bool:
+    """Hold the results of a node for all builds that run now. Whether all of them still exist."""
     return all(store.hold(result) for result in (node.results or {}).values())
 
 
-def tell_known(job: Job[R], spec: VertexSpec, inputs: Iterable[Digest]) -> None:
-    """Tell a job of a vertex that has not started."""
+def emit_vertex(job: Job[R], spec: VertexSpec, inputs: Iterable[Digest]) -> None:
+    """Send the event of a vertex that has not started."""
     from lamina.base.events import VertexEvent
 
     if not spec.hidden:
-        told = VertexEvent(spec.digest, spec.name, tuple(dict.fromkeys(inputs)), group=spec.group)
-        job.sink(told)
+        distinct = tuple(dict.fromkeys(inputs))
+        job.sink(VertexEvent(spec.digest, spec.name, distinct, group=spec.group))
 
 
-def running_for(job: Job[R], node: Node[R]) -> VertexEvent | None:
-    """What a job has heard last of a node that runs; None if it does not, or is not shown."""
+def running_event(job: Job[R], node: Node[R]) -> VertexEvent | None:
+    """The last event of a running node that a job got; None if it does not run or is hidden."""
     with node.backlog.lock:
         event, alias = node.backlog.running, node.aliases.get(job, node)
     if event is None or alias is None:
@@ -119,14 +120,14 @@ def running_for(job: Job[R], node: Node[R]) -> VertexEvent | None:
     return None if spec.hidden else _as(event, spec, _inputs(alias))
 
 
-def tell_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
-    """Tell a job of steps that they have ended without a result, as nobody waits any more."""
+def emit_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
+    """Tell a job that its running steps were cancelled."""
     for event in running:
         job.sink(event._replace(completed=time.time(), error=CONTEXT_CANCELLED))
 
 
 def leave(job: Job[R], node: Node[R]) -> None:
-    """The job hears of the node no more, unless it was the last one: it hears how the node ends."""
+    """Remove a job from a node. If it was the last one it still gets the final events."""
     with node.backlog.lock:
         node.jobs = tuple(other for other in node.jobs if other is not job)
         alias = node.aliases.pop(job, node)
@@ -135,7 +136,7 @@ def leave(job: Job[R], node: Node[R]) -> None:
 
 
 def announce(node: Node[R], *, completed: bool, error: LaminaError | None = None) -> None:
-    """Tell every job of a node what state it is in now. Called by who runs its action."""
+    """Send the status of a node to its jobs. Called by the thread that runs the node's action."""
     from lamina.base.events import VertexEvent
 
     if node.spec.hidden:
@@ -157,8 +158,8 @@ def announce(node: Node[R], *, completed: bool, error: LaminaError | None = None
     )
 
 
-def _tell(job: Job[R], event: Event, node: Node[R], alias: Node[R] | None) -> None:
-    """Tell a job of an event of `node`, which it knows as `alias`, in its own words."""
+def _emit_to(job: Job[R], event: Event, node: Node[R], alias: Node[R] | None) -> None:
+    """Send a job an event of `node`, with the digest and name of the job's own vertex."""
     if alias is None:
         return
     spec = job.specs.get(alias.identity, alias.spec)
@@ -173,7 +174,7 @@ def _inputs(node: Node[R]) -> tuple[Digest, ...]:
 
 
 def _renamed(event: Event, spec: VertexSpec, inputs: tuple[Digest, ...]) -> Event:
-    """An event of another vertex as one of this one."""
+    """An event, changed to be one of the vertex `spec`."""
     from lamina.base.events import VertexEvent
 
     if not isinstance(event, VertexEvent):

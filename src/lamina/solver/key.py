@@ -1,8 +1,8 @@
-"""Cache keys: what a vertex's result is remembered by.
+"""Cache keys: what the result of a vertex is stored under.
 
-A key is the op's own digest over its inputs' keys (definition-based), or over digests of what
-the op reads from them (content-based). It keeps its structure, not only a hash, so that caches
-can be exported as chains.
+A key is made of the op's own digest and its inputs' keys (definition-based), or digests of the
+content that the op reads of them (content-based). It keeps its structure, which cache export
+needs, and not only a hash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class KeyInput(NamedTuple):
-    """One input's part in a key: which key, which of its outputs, and how it is used."""
+    """The part of a key that is an input: its key, the output, and how the op uses it."""
 
     key: Digest
     output: int
@@ -25,9 +25,9 @@ class KeyInput(NamedTuple):
 
 
 class CacheKey(NamedTuple):
-    """`id` is the SHA-256 of digest and inputs as canonical text, and of what is not exported.
+    """A key. `id` is the SHA-256 of its digest, inputs and unexported part as canonical text.
 
-    An `ephemeral` key holds for this build alone (it names a directory, not what is in it), so
+    An `ephemeral` key is only valid in this build (it names a directory, not its content), so
     nothing is stored or looked up under it.
     """
 
@@ -38,7 +38,7 @@ class CacheKey(NamedTuple):
 
 
 CONTENT_OUTPUT = -1
-"""The output of a content digest, which is no vertex's: as in BuildKit's cache chains."""
+"""The output of a content digest, which is not a vertex: as in BuildKit's cache chains."""
 
 
 def make_key(
@@ -60,13 +60,10 @@ def make_key(
 
 
 def content_input(content: CacheKey, selector: str = "") -> KeyInput:
-    """An input known by what is read of it, wherever that came from.
-
-    `content` is the key made of the digest of that, and of nothing else.
-    """
+    """The part of a content-based key. `content` is the key made of the content digest alone."""
     return KeyInput(content.id, CONTENT_OUTPUT, selector)
 
 
 def record_digest(digest: Digest, output: int) -> Digest:
-    """What a key's record is called in caches that travel: BuildKit's root key of an output."""
+    """The digest of a key's record in exported caches: BuildKit's root key of an output."""
     return Digest("sha256:" + sha256(f"{digest}@{output}".encode()).hexdigest())

@@ -1,8 +1,8 @@
-"""New keys for a node whose op read something else than what the node's keys were made of.
+"""Revised keys of a node whose input changed between digesting and reading it.
 
-Content is digested before an op runs, and a client's folder can change in between. The results are
-then remembered under the key of what was read. Nodes that were keyed by the former key go through
-their phases again before they run (`Node.outdated`).
+A client's folder can change after its content was digested for the cache key. The results are then
+stored under the key of the content that was read. Users whose keys were made of the former key go
+through their phases again before they run (`Node.outdated`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def revised_keys(
     node: Node[R], revisions: Mapping[int, Digest | None]
 ) -> tuple[tuple[CacheKey, ...], tuple[CacheKey, ...]]:
-    """The keys of a node whose inputs were read as `revisions` says (by index), and the keys of
-    contents that they are made of.
+    """The new keys of a node, and the keys of the contents that they are made of.
 
-    If one of the contents is not known, the key is ephemeral: nobody can ask for it again.
+    `revisions` are the digests of what was read, by input. If one of them is None, the key is
+    ephemeral.
     """
     by_content = next(
         (key for key in node.keys if any(part.output == CONTENT_OUTPUT for part in key.inputs)),
@@ -41,6 +41,6 @@ def revised_keys(
         contents.append(make_key(digest))
         parts[index] = content_input(contents[-1], parts[index].selector)
     key = node.make_key(parts, ephemeral=by_content.ephemeral)
-    if node.spec.ignore_cache:  # it has a key of its own, which the others lead to
+    if node.spec.ignore_cache:  # its first key is random, and the others are aliases of it
         return (node.keys[0], key), tuple(contents)
     return (key,), tuple(contents)

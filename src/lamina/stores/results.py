@@ -1,4 +1,4 @@
-"""Which cache key leads to which state."""
+"""Results by cache key: which snapshot is the result of which key."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from lamina.stores.database import Database
 
-    Forms = Callable[[str], Sequence["KeyRow"]]
+    Structures = Callable[[str], Sequence["KeyRow"]]
 
 
 class KeyRow:
-    """A cache key as it is kept: its id, and its structure as text for caches that travel."""
+    """A recorded cache key: its id, and its structure as text, which cache export needs."""
 
     __slots__ = ("digest", "id", "inputs")
 
@@ -24,7 +24,7 @@ class KeyRow:
 
     @property
     def parts(self) -> list[str]:
-        """The ids of the keys that it is made of."""
+        """The ids of the keys that this one is made of."""
         return _parts(self.inputs)
 
 
@@ -42,13 +42,13 @@ class ResultTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def canonical(self, key_id: str) -> str | None:
-        """The key that this one leads to, if it is an alias."""
+    def canonical_key(self, key_id: str) -> str | None:
+        """The canonical key if this one is an alias, else None."""
         row = self._database.row("SELECT canonical FROM aliases WHERE key = ?", key_id)
         return str(row[0]) if row else None
 
     def find(self, key_id: str, output: int) -> tuple[bool, int | None]:
-        """(whether there is one that can be served, its snapshot)."""
+        """(whether there is a result whose files exist or can be made, its snapshot)."""
         row = self._database.row(
             "SELECT r.snapshot FROM results r WHERE r.key = ? AND r.output = ? AND ("
             " r.snapshot IS NULL OR EXISTS (SELECT 1 FROM snapshots s WHERE s.id = r.snapshot"
@@ -61,8 +61,8 @@ class ResultTable:
             return False, None
         return True, None if row[0] is None else int(row[0])
 
-    def peek(self, key_id: str, output: int) -> int | None:
-        """The snapshot of a result, though it may be a plan of a process that is gone."""
+    def snapshot_of(self, key_id: str, output: int) -> int | None:
+        """The snapshot of a result, even if nothing is left of its files."""
         row = self._database.row(
             "SELECT snapshot FROM results WHERE key = ? AND output = ?", key_id, output
         )
@@ -78,17 +78,17 @@ class ResultTable:
         )
         return [KeyRow(key_id, digest, inputs) for digest, inputs in rows]
 
-    def adopt(self, key: KeyRow, output: int, snapshot: int | None) -> None:
-        """Remember one result that another machine made."""
+    def add(self, key: KeyRow, output: int, snapshot: int | None) -> None:
+        """Store one result, which another machine made."""
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO results (key, output, snapshot) VALUES (?, ?, ?)",
                 (key.id, output, snapshot),
             )
-            self.link([key])
+            self.add_aliases([key])
 
-    def forget(self, snapshot: int) -> None:
-        """Forget the results that a state is: it cannot be had any more."""
+    def remove(self, snapshot: int) -> None:
+        """Remove the results that are this snapshot."""
         with self._database.write() as connection:
             connection.execute("DELETE FROM results WHERE snapshot = ?", (snapshot,))
 
@@ -96,9 +96,9 @@ class ResultTable:
         self,
         keys: Sequence[KeyRow],
         snapshots: Sequence[int | None],
-        noted: Forms = _none,
+        structures_of: Structures = _none,
     ) -> None:
-        """Remember the states (by output) under the first key, and the others as its aliases."""
+        """Store snapshots, by output, under the first key; the other keys become its aliases."""
         with self._database.write() as connection:
             canonical = keys[0]
             for output, snapshot in enumerate(snapshots):
@@ -107,13 +107,13 @@ class ResultTable:
                     (canonical.id, output, snapshot),
                 )
             connection.execute("DELETE FROM aliases WHERE key = ?", (canonical.id,))
-            self.link(keys, noted)
+            self.add_aliases(keys, structures_of)
 
-    def link(self, keys: Sequence[KeyRow], noted: Forms = _none) -> None:
-        """Remember the keys' structure, and that all but the first lead to the first.
+    def add_aliases(self, keys: Sequence[KeyRow], structures_of: Structures = _none) -> None:
+        """Record the structure of keys, and make all but the first aliases of the first.
 
-        `noted` gives the forms of a key that these are made of: what of them is not remembered
-        (any more) is too, and so on, so that no key is left without those that it is made of.
+        `structures_of` returns the structures of a key that these are made of. Those that are not
+        recorded (any more) are recorded too, recursively: a key is never left without its parts.
         """
         canonical = keys[0]
         with self._database.write() as connection:
@@ -124,23 +124,23 @@ class ResultTable:
                     [(key.id, key.digest, key.inputs) for key in added],
                 )
                 parts = {part for key in added for part in key.parts}
-                added = [row for part in parts - self._known(parts) for row in noted(part)]
+                added = [row for part in parts - self._known(parts) for row in structures_of(part)]
             connection.executemany(
                 "INSERT OR REPLACE INTO aliases (key, canonical) VALUES (?, ?)",
                 [(key.id, canonical.id) for key in keys[1:] if key.id != canonical.id],
             )
 
     def _known(self, key_ids: Iterable[str]) -> set[str]:
-        """Those of them whose structure is remembered."""
+        """The keys of these whose structure is recorded."""
         sql = "SELECT 1 FROM cache_keys WHERE id = ?"
         return {key_id for key_id in key_ids if self._database.row(sql, key_id)}
 
     def sweep(self, *, everything: bool) -> None:
-        """Forget the keys that lead to no result, and of which none is made that does.
+        """Remove the keys that have no result, unless a key with a result is made of them.
 
-        Builds may run: one that makes keys of a forgotten one tells of that again (`link`).
-        `everything`: forget too that something came to nothing, which no state's removal takes
-        along.
+        Builds may be running: one that makes keys of a removed one records it again
+        (`add_aliases`). `everything`: remove empty results too, which have no snapshot whose
+        removal would remove them.
         """
         with self._database.write() as connection:
             if everything:
