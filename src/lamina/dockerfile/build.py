@@ -234,8 +234,8 @@ class DockerfileConverter:
             return parse_platform(text)
         except LaminaError as error:
             reason = f"failed to parse platform {head.platform}: {error.reason}"
-            told = error.with_context(reason=reason, hint=meant or error.hint)
-            raise told.at(head.node.location) from None
+            described = error.with_context(reason=reason, hint=meant or error.hint)
+            raise described.at(head.node.location) from None
 
     def _link_stages(self) -> None:
         """Find who needs whom, and count the steps of each."""

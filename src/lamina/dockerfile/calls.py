@@ -105,7 +105,7 @@ def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
 
 
 def _describe() -> Answer:
-    from lamina.dockerfile.places import columns
+    from lamina.dockerfile.json_text import columns
 
     requests = [
         {

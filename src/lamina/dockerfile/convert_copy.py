@@ -140,7 +140,7 @@ class _Copier:
         stage.tree = tree
 
     def _make(self, inputs: Inputs) -> Op:
-        base = inputs.place(0)
+        base = inputs.index(0)
         chown = owner(self._copy.chown, base)
         last = len(self._actions) - 1
         actions = []
@@ -148,7 +148,7 @@ class _Copier:
             actions.append(
                 FileAction(
                     input=base if number == 0 else len(inputs) + number - 1,
-                    secondary_input=inputs.place(number + 1),
+                    secondary_input=inputs.index(number + 1),
                     output=0 if number == last else NO_OUTPUT,
                     copy=action._replace(owner=chown),
                 )

@@ -124,7 +124,7 @@ def convert_run(
 
     def make(inputs: Inputs) -> Op:
         trees = [
-            entry.mount._replace(input=inputs.place(number)) for number, entry in enumerate(bound)
+            entry.mount._replace(input=inputs.index(number)) for number, entry in enumerate(bound)
         ]
         every = (*trees, *mounts.secrets, *mounts.agents)
         return Op(exec=op._replace(mounts=every), platform=platform)
@@ -250,7 +250,7 @@ def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
     mkdir = MkDirAction(_CACHE, mode, owner=owner, timestamp=-1)
 
     def make(inputs: Inputs) -> Op:
-        return Op(file=FileOp((FileAction(inputs.place(0), NO_INPUT, 0, mkdir=mkdir),)))
+        return Op(file=FileOp((FileAction(inputs.index(0), NO_INPUT, 0, mkdir=mkdir),)))
 
     return Step(make, (tree,), name="[internal] setting cache mount permissions")
 

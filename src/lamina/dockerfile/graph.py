@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """An op's inputs while it is made: every distinct edge has one place."""
+    """An op's inputs while it is made: every distinct edge has one index."""
 
     def __init__(self, edges: Sequence[Edge | None]) -> None:
         self.edges: list[Edge] = []
-        self._places: list[int] = []
+        self._indexes: list[int] = []
         known: dict[tuple[str, int], int] = {}
         for edge in edges:
             if edge is None:
-                self._places.append(NO_INPUT)
+                self._indexes.append(NO_INPUT)
                 continue
             key = (edge.vertex.digest, edge.output)
             if key not in known:
                 known[key] = len(self.edges)
                 self.edges.append(edge)
-            self._places.append(known[key])
+            self._indexes.append(known[key])
 
-    def place(self, parent: int) -> int:
+    def index(self, parent: int) -> int:
         """The index of the input that a step's parent number `parent` is; NO_INPUT if empty."""
-        return self._places[parent]
+        return self._indexes[parent]
 
     def __len__(self) -> int:
         return len(self.edges)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.build import DockerfileConverter
 from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.places import (
+from lamina.dockerfile.json_text import (
     base64_text,
     columns,
     description,
-    json_place,
+    json_location,
     without_empty,
 )
 
@@ -68,7 +68,7 @@ class Outline(NamedTuple):
                 "secrets": [_json(mount) for mount in self.secrets],
                 "ssh": [_json(mount) for mount in self.agents],
                 "cache": [
-                    {"ID": cache.id, "location": json_place(cache.location)}
+                    {"ID": cache.id, "location": json_location(cache.location)}
                     for cache in self.caches
                 ],
                 "sources": [base64_text(self.data)],
@@ -208,7 +208,7 @@ def _stage_args(
 
 
 def _json(entry: OutlineArg | OutlineMount) -> dict[str, Any]:
-    return without_empty({**entry._asdict(), "location": json_place(entry.location)})
+    return without_empty({**entry._asdict(), "location": json_location(entry.location)})
 
 
 def _start(entry: OutlineArg | OutlineMount | OutlineCache) -> int:

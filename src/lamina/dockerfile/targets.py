@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lamina.dockerfile.lexer import parse_document
-from lamina.dockerfile.places import (
+from lamina.dockerfile.json_text import (
     base64_text,
     columns,
     description,
-    json_place,
+    json_location,
     without_empty,
 )
+from lamina.dockerfile.lexer import parse_document
 from lamina.dockerfile.stage import read_stages
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Targets(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """The document of BuildKit's `frontend.targets`."""
         targets = [
-            without_empty({**target._asdict(), "location": json_place(target.location)})
+            without_empty({**target._asdict(), "location": json_location(target.location)})
             for target in self.targets
         ]
         return {"targets": targets, "sources": [base64_text(self.data)]}

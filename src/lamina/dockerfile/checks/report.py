@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import Cancelled, LaminaError
 from lamina.dockerfile.build import DockerfileConverter
-from lamina.dockerfile.places import base64_text, json_place, without_empty
+from lamina.dockerfile.json_text import base64_text, json_location, without_empty
 
 if TYPE_CHECKING:
     from lamina.dockerfile.contract import Bridge, DockerfileText, FrontendRequest, Warned
@@ -33,7 +33,7 @@ class CheckReport(NamedTuple):
                     "description": find.description,
                     "url": find.url,
                     "detail": find.detail,
-                    "location": json_place(find.location),
+                    "location": json_location(find.location),
                 }
             )
             for find in self.finds
@@ -48,7 +48,7 @@ class CheckReport(NamedTuple):
         if self.error is not None:
             document["buildError"] = {
                 "message": self.error.message,
-                "location": json_place(self.error.location),
+                "location": json_location(self.error.location),
             }
         return document
 

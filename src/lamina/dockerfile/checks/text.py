@@ -69,10 +69,10 @@ def check_description(instruction: ast.Instruction | ast.From, checker: Checker)
     )
 
 
-def check_continuations(places: Iterable[Location], checker: Checker) -> None:
+def check_continuations(locations: Iterable[Location], checker: Checker) -> None:
     """Blank lines inside of instructions."""
-    for place in places:
-        checker.report(rules.NO_EMPTY_CONTINUATION, place, "Empty continuation line")
+    for location in locations:
+        checker.report(rules.NO_EMPTY_CONTINUATION, location, "Empty continuation line")
 
 
 def check_stages(stages: Sequence[StageText], checker: Checker) -> None:

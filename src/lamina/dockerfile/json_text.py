@@ -1,4 +1,4 @@
-"""Places as the JSON documents about a Dockerfile have them, and columns for people."""
+"""Parts of the JSON and the tables that `--call` prints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from lamina.dockerfile.lexer import Node
 
 
-def json_place(place: Location | None) -> dict[str, Any]:
+def json_location(location: Location | None) -> dict[str, Any]:
     """BuildKit's `pb.Location`: one range for every line."""
-    if place is None:
+    if location is None:
         return {}
-    lines = range(place.start, max(place.start, place.end) + 1)
+    lines = range(location.start, max(location.start, location.end) + 1)
     return {"ranges": [{"start": {"line": n}, "end": {"line": n}} for n in lines]}
 
 
