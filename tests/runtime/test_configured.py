@@ -86,8 +86,8 @@ def test_a_step_that_waits_for_its_turn_can_be_cancelled() -> None:
     runtime = ConfiguredRuntime(Recording(), RuntimeSettings(parallelism=1))
     cancel = Cancellation()
     cancel.cancel()
-    assert runtime._places is not None
-    runtime._places.acquire()
+    assert runtime._slots is not None
+    runtime._slots.acquire()
     with pytest.raises(Cancelled):
         run(runtime, Sandbox("/"), cancel)
 

@@ -84,12 +84,12 @@ class Bundle:
         )
         if annotations:
             spec["annotations"] = annotations
-        places = [mount.target for mount in (*files, *sandbox.mounts)]
+        targets = [mount.target for mount in (*files, *sandbox.mounts)]
         if sandbox.devices:
-            from lamina.runtime.cdi_edits import apply_edits, places_of
+            from lamina.runtime.cdi_edits import apply_edits, mount_points_of
 
             apply_edits(spec, sandbox.devices)
-            places += places_of(sandbox.devices)
+            targets += mount_points_of(sandbox.devices)
         config = os.path.join(self._folder, "config.json")
         fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
@@ -97,7 +97,7 @@ class Bundle:
         if sandbox.cgroup_parent:
             make_group(self._cgroup)
         make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
-        self._stubs = find_stubs(sandbox.rootfs, places)
+        self._stubs = find_stubs(sandbox.rootfs, targets)
         make_folders(sandbox.rootfs, above(self._stubs))
 
     def __enter__(self) -> Bundle:

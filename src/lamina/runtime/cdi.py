@@ -168,8 +168,8 @@ def read_spec(path: str) -> list[Device]:
     except OSError as error:
         raise InvalidInput(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        told = f"no {error}" if isinstance(error, KeyError) else error
-        raise InvalidInput(f"{path} describes no devices: {told}") from error
+        cause = f"no {error}" if isinstance(error, KeyError) else error
+        raise InvalidInput(f"{path} describes no devices: {cause}") from error
 
 
 def _parse(path: str, data: bytes) -> Any:

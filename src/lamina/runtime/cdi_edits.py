@@ -42,12 +42,12 @@ def apply_edits(spec: dict[str, Any], edits: Iterable[ContainerEdits]) -> None:
         groups.extend(group for group in edit.groups if group not in groups)
 
 
-def places_of(edits: Iterable[ContainerEdits]) -> list[str]:
+def mount_points_of(edits: Iterable[ContainerEdits]) -> list[str]:
     """The paths in the container that a runtime makes for devices."""
     return [
-        place
+        path
         for edit in edits
-        for place in (*(node.path for node in edit.nodes), *(m.target for m in edit.mounts))
+        for path in (*(node.path for node in edit.nodes), *(m.target for m in edit.mounts))
     ]
 
 

@@ -23,9 +23,9 @@ from lamina.base.errors import InvalidInput
 
 PARENT = "/lamina"
 _ROOT = "/sys/fs/cgroup"
-_PATIENCE = 2.0
+_REMOVE_TIMEOUT = 2.0
 _ABANDONED = 600.0
-"""Seconds after which an empty group whose owner cannot be looked up is nobody's."""
+"""Seconds after which an empty group whose owner cannot be looked up is abandoned."""
 _MADE_BY_US = "trusted.lamina.made"
 _ATTEMPTS = 10
 
@@ -182,7 +182,7 @@ def _hierarchies() -> list[str]:
 
 
 def _remove(path: str) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _REMOVE_TIMEOUT
     while not _removed(path) and time.monotonic() < deadline:
         _kill_members(path)
         time.sleep(0.002)

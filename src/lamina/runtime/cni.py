@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _INTERFACE = "eth0"
 _LOOPBACK = "lo"
-_PATIENCE = 30.0  # seconds that a plugin may take
+_TIMEOUT = 30.0  # seconds that a plugin may take
 
 
 class CniConfig(NamedTuple):
@@ -164,20 +164,20 @@ class CniPlugins:
         except ValueError:
             answer = {}
         if code or not isinstance(answer, dict):
-            told = answer if isinstance(answer, dict) else {}
-            reason = " ".join(str(told[key]) for key in ("msg", "details") if told.get(key))
+            details = answer if isinstance(answer, dict) else {}
+            reason = " ".join(str(details[key]) for key in ("msg", "details") if details.get(key))
             reason = reason or complaints.decode("utf-8", "replace").strip()
             reason = reason or f"exit status {code}"
             raise Unavailable(f'CNI plugin "{kind}" failed to {command} a network: {reason}')
         return answer
 
     def _program(self, kind: str) -> str:
-        places = [os.path.join(folder, kind) for folder in self._folders]
+        paths = [os.path.join(folder, kind) for folder in self._folders]
         on_path = os.environ.get("PATH", "").split(":")
-        places += [os.path.join(folder, f"buildkit-cni-{kind}") for folder in on_path if folder]
-        for place in places:
-            if os.access(place, os.X_OK):
-                return place
+        paths += [os.path.join(folder, f"buildkit-cni-{kind}") for folder in on_path if folder]
+        for path in paths:
+            if os.access(path, os.X_OK):
+                return path
         raise NotFound(
             f'CNI plugin "{kind}" is not in {", ".join(self._folders)}',
             hint="install it (Debian: containernetworking-plugins), or set cniBinaryPath",
@@ -201,7 +201,7 @@ def _call(command: list[str], given: bytes, env: dict[str, str]) -> tuple[int, b
             opened.callback(os.close, err_read)
             handed_over.callback(os.close, err_write)
             child = spawn(command, stdin=stdin, stdout=out_write, stderr=err_write, env=env)
-        timer = threading.Timer(_PATIENCE, child.kill)
+        timer = threading.Timer(_TIMEOUT, child.kill)
         with child:
             timer.start()
             try:

@@ -43,7 +43,7 @@ class ConfiguredRuntime:
         self._inner = inner
         self._settings = settings
         limit = settings.parallelism
-        self._places = threading.Semaphore(limit) if limit else None
+        self._slots = threading.Semaphore(limit) if limit else None
 
     def run(
         self,
@@ -54,7 +54,7 @@ class ConfiguredRuntime:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        with self._place(cancel), self._within(sandbox) as inside:
+        with self._slot(cancel), self._within(sandbox) as inside:
             return self._inner.run(process, inside, stdout=stdout, stderr=stderr, cancel=cancel)
 
     def connect(
@@ -96,17 +96,17 @@ class ConfiguredRuntime:
         if network is not Network.DEFAULT or settings.networks is None:
             yield inside
             return
-        with settings.networks.lend(sandbox.hostname, insecure=sandbox.insecure) as path:
+        with settings.networks.attached(sandbox.hostname, insecure=sandbox.insecure) as path:
             yield inside._replace(namespace=path)
 
     @contextmanager
-    def _place(self, cancel: Cancellation) -> Iterator[None]:
-        if self._places is None:
+    def _slot(self, cancel: Cancellation) -> Iterator[None]:
+        if self._slots is None:
             yield
             return
-        while not self._places.acquire(timeout=_POLL):
+        while not self._slots.acquire(timeout=_POLL):
             cancel.check()
         try:
             yield
         finally:
-            self._places.release()
+            self._slots.release()

@@ -84,7 +84,7 @@ class Dns(NamedTuple):
 class Networks(Protocol):
     """Gives steps networks of their own. Methods are called from many threads."""
 
-    def lend(self, hostname: str, *, insecure: bool) -> AbstractContextManager[str]:
+    def attached(self, hostname: str, *, insecure: bool) -> AbstractContextManager[str]:
         """A connected network namespace, during the block: its path.
 
         Args:

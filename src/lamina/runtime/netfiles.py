@@ -57,11 +57,11 @@ class Stub(NamedTuple):
     times: tuple[int, int] | None
 
 
-def find_stubs(rootfs: str, places: Iterable[str]) -> list[Stub]:
-    """The mount points among `places` that are not in the rootfs yet, outermost first."""
+def find_stubs(rootfs: str, targets: Iterable[str]) -> list[Stub]:
+    """The mount points among `targets` that are not in the rootfs yet, outermost first."""
     stubs: list[Stub] = []
     seen: set[str] = set()
-    for target in places:
+    for target in targets:
         named = [part for part in target.split("/") if part not in ("", ".")]
         for depth in range(1, len(named) + 1):
             path = beneath(rootfs, "/".join(named[:depth]))

@@ -65,7 +65,7 @@ class PluginNetworks:
         self._filling.submit(self._fill)
 
     @contextmanager
-    def lend(self, hostname: str, *, insecure: bool) -> Iterator[str]:
+    def attached(self, hostname: str, *, insecure: bool) -> Iterator[str]:
         with self._lock:
             known = self._ready.pop() if self._ready and not hostname else None
         attachment = known.attachment if known is not None else self._open(hostname)
@@ -147,9 +147,9 @@ class PluginNetworks:
             path = os.path.join(self._folder, name.removesuffix(".json"))
             with suppress(ValueError, TypeError, KeyError):
                 with open(f"{path}.json", encoding="utf-8") as file:
-                    told = json.load(file)
-                arguments = tuple((key, value) for key, value in told["arguments"])
-                left = Attachment(told["id"], "", arguments, dict(told["result"]))
+                    record = json.load(file)
+                arguments = tuple((key, value) for key, value in record["arguments"])
+                left = Attachment(record["id"], "", arguments, dict(record["result"]))
                 self._plugins.disconnect(left)
             self._remove(Attachment("", path))
 

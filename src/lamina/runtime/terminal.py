@@ -36,14 +36,14 @@ def resize(guard: int) -> None:
     columns, lines = size
     for runtime in children_of(guard):
         with suppress(OSError):
-            master = _borrow_master(runtime)
+            master = _duplicate_master(runtime)
             try:
                 fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
             finally:
                 os.close(master)
 
 
-def _borrow_master(pid: int) -> int:
+def _duplicate_master(pid: int) -> int:
     """A descriptor of our own for the pseudo-terminal that a process holds. Raises OSError."""
     for name in os.listdir(f"/proc/{pid}/fd"):
         if os.readlink(f"/proc/{pid}/fd/{name}").endswith(_MULTIPLEXER):
