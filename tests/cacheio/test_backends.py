@@ -15,7 +15,7 @@ from lamina.base.oci import Descriptor
 from lamina.base.reference import parse_reference
 from lamina.cacheio.backend import FolderBackend, RegistryBackend
 from lamina.cacheio.export import MadeContent
-from lamina.cacheio.options import FolderPlace
+from lamina.cacheio.options import FolderLocation
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.registry.transport import RetryPolicy
@@ -40,7 +40,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["registry", "folder"])
 def backend(request: pytest.FixtureRequest, host: str, tmp_path: Path) -> Iterator[Backend]:
     if request.param == "folder":
-        yield FolderBackend(FolderPlace(str(tmp_path / "cache"), "t"))
+        yield FolderBackend(FolderLocation(str(tmp_path / "cache"), "t"))
         return
     name = f"{host}/{digest_of(request.node.name.encode()).hex[:12]}:t"
     with RegistryClient(credentials=Anonymous(), retry_policy=RetryPolicy(pause=0.02)) as client:

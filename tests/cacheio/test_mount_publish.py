@@ -17,7 +17,7 @@ from lamina.cacheio.backend import FolderBackend, RegistryBackend
 from lamina.cacheio.mount_export import export_mount
 from lamina.cacheio.mount_import import restore_mount
 from lamina.cacheio.mount_publish import load_mount
-from lamina.cacheio.options import FolderPlace
+from lamina.cacheio.options import FolderLocation
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.stores.store import open_store
@@ -52,7 +52,7 @@ class Quiet:
 @contextmanager
 def open_backend(place: str) -> Iterator[Backend]:
     if place.startswith("/"):
-        yield FolderBackend(FolderPlace(place))
+        yield FolderBackend(FolderLocation(place))
         return
     with RegistryClient(credentials=Anonymous()) as client:
         yield RegistryBackend(client, parse_reference(place))
@@ -169,7 +169,7 @@ def test_a_writer_that_is_stalled_for_as_long_as_you_like(
 ) -> None:
     """One stops anywhere, while the other does all of its own; whichever claims they take."""
     monkeypatch.setattr(mount_publish, "_PAUSE", 0.001)
-    backend = FolderBackend(FolderPlace(str(tmp_path / "cache")))
+    backend = FolderBackend(FolderLocation(str(tmp_path / "cache")))
     base = export(write(tmp_path / "base", "old", "doomed"), tmp_path / "s0", backend)
     turn = threading.local()
     monkeypatch.setattr(mount_publish, "claim_number", lambda: numbers[getattr(turn, "other", 0)])
@@ -212,7 +212,7 @@ def test_one_after_another_without_knowing_of_each_other(backend: Backend, tmp_p
 
 def test_packs_that_were_lost_are_sent_again(tmp_path: Path) -> None:
     place = tmp_path / "cache"
-    backend = FolderBackend(FolderPlace(str(place)))
+    backend = FolderBackend(FolderLocation(str(place)))
     folder = write(tmp_path / "mount", "a")
     (folder / "large").write_bytes(os.urandom(6 << 20))
     export(folder, tmp_path / "store", backend)

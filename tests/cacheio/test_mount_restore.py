@@ -19,7 +19,7 @@ from lamina.cacheio.mount_import import restore_mount
 from lamina.cacheio.mount_index import PACK_TYPE, Chunk, MountEntry, MountIndex
 from lamina.cacheio.mount_publish import load_mount
 from lamina.cacheio.mount_scan import scan
-from lamina.cacheio.options import FolderPlace
+from lamina.cacheio.options import FolderLocation
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.system.descent import Descent
@@ -40,7 +40,7 @@ def backend_with(folder: Path, pack: bytes) -> tuple[FolderBackend, Descriptor]:
     digest = digest_of(blob)
     (folder / "blobs" / "sha256").mkdir(parents=True)
     (folder / "blobs" / "sha256" / digest.hex).write_bytes(blob)
-    backend = FolderBackend(FolderPlace(str(folder)))
+    backend = FolderBackend(FolderLocation(str(folder)))
     return backend, Descriptor(PACK_TYPE, digest, len(blob))
 
 
@@ -101,7 +101,7 @@ def test_what_no_path_can_name_is_left_out(tmp_path: Path) -> None:
         assert len(max(paths, key=len)) == 4093
         assert "file" in paths
         assert "fifo" not in paths
-        backend = FolderBackend(FolderPlace(str(tmp_path / "cache")))
+        backend = FolderBackend(FolderLocation(str(tmp_path / "cache")))
         with open_store(str(tmp_path / "store")) as store:
             export_mount(str(mount), "m", frozenset(), backend, store.blobs, Quiet(), CANCEL)
         found = load_mount(backend, "m", CANCEL)

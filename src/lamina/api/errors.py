@@ -219,8 +219,8 @@ def _from_json(kind: type, value: dict[str, Any]) -> TypedError:
             )
         )
     if kind is SourceDecision:
-        told = value.get("denyMessages") or ()
-        return SourceDecision(tuple(str(item.get("message", "")) for item in told))
+        messages = value.get("denyMessages") or ()
+        return SourceDecision(tuple(str(item.get("message", "")) for item in messages))
     if kind is Exit:
         return Exit(int(value.get("Code", 0)))
     if kind is Stack:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.base.reference import Reference
-    from lamina.cacheio.options import FolderPlace
+    from lamina.cacheio.options import FolderLocation
     from lamina.registry.client import RegistryClient
     from lamina.registry.upload import Content, Transferred
     from lamina.system.cancel import Cancellation
@@ -70,7 +70,7 @@ class Backend(Protocol):
         blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
-        told: Transferred | None = None,
+        progress: Transferred | None = None,
     ) -> None:
         """Keep the blobs that a manifest is about to name."""
         ...
@@ -118,11 +118,11 @@ class RegistryBackend:
         blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
-        told: Transferred | None = None,
+        progress: Transferred | None = None,
     ) -> None:
         if blobs:
             upload = Upload(self._client, self._name(part), blobs[-1], content)
-            upload.send(blobs, cancel, told)
+            upload.send(blobs, cancel, progress)
 
     def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
         Upload(self._client, self._name(part), target, content).manifests(cancel)
@@ -137,7 +137,7 @@ class RegistryBackend:
 class FolderBackend:
     """An OCI layout; parts are tags in its index."""
 
-    def __init__(self, place: FolderPlace) -> None:
+    def __init__(self, place: FolderLocation) -> None:
         self._place = place
 
     @property
@@ -175,15 +175,15 @@ class FolderBackend:
         blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
-        told: Transferred | None = None,
+        progress: Transferred | None = None,
     ) -> None:
         try:
             os.makedirs(os.path.join(self._place.path, "blobs", "sha256"), exist_ok=True)
             for blob in blobs:
                 if not self.has(blob, cancel):
                     self._place_blob(blob.digest, content.chunks(blob, cancel))
-                if told is not None:
-                    told(blob, blob.size)
+                if progress is not None:
+                    progress(blob, blob.size)
         except OSError as error:
             raise from_os_error(error, "write the cache") from error
 

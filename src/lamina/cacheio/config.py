@@ -201,14 +201,14 @@ def decode_inline(
     if INLINE_KEY not in config or len(diff_ids) != len(layers):
         return None
     try:
-        told = [
+        history = [
             ((CREATED_AT, text(entry.get("created"))), (DESCRIPTION, text(entry.get("created_by"))))
             for entry in map(members, items(config.get("history")))
             if not entry.get("empty_layer")
         ]
         entries: list[tuple[Descriptor | None, int]] = []
         for index, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True)):
-            known = told[index] if index < len(told) else ()
+            known = history[index] if index < len(history) else ()
             notes = ((UNCOMPRESSED, str(diff_id)), *(pair for pair in known if pair[1]))
             entries.append((layer._replace(annotations=notes), index - 1))
         packed = b64decode(text(config[INLINE_KEY]))

@@ -120,7 +120,7 @@ def make_config(
     wanted = {state.id for target in graph.targets for state in pool.snapshots.stack(target)}
     layers: list[Descriptor] = []
     parents: list[int] = []
-    places: dict[tuple[int, Digest], int] = {}
+    positions: dict[tuple[int, Digest], int] = {}
 
     def result_of(record: ChainRecord) -> Result | None:
         snapshot = graph.snapshot(record)
@@ -147,12 +147,12 @@ def make_config(
         for state, layer in packed:
             created = format_time(pool.snapshots.created(state.id))
             place = (stack[-1] if stack else -1, layer.descriptor.digest)
-            if place not in places:
-                places[place] = len(layers)
+            if place not in positions:
+                positions[place] = len(layers)
                 notes = ((CREATED_AT, created), (UNCOMPRESSED, str(layer.diff_id)))
                 layers.append(layer.descriptor._replace(annotations=notes, urls=()))
                 parents.append(place[0])
-            stack.append(places[place])
+            stack.append(positions[place])
         return Result(tuple(stack), created) if stack else None
 
     records = _records(graph, result_of)

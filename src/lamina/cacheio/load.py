@@ -40,14 +40,14 @@ class CacheLoader:
         self._lock = threading.Lock()
         self._read: dict[CacheImport, list[ImportedCache]] = {}
 
-    def caches(self, wishes: Sequence[CacheImport]) -> list[ImportedCache]:
-        """Those of the places that are wanted by now."""
+    def caches(self, imports: Sequence[CacheImport]) -> list[ImportedCache]:
+        """The caches of `imports`; each is read once."""
         found: list[ImportedCache] = []
         with self._lock:
-            for wish in wishes:
-                if wish not in self._read:
-                    self._read[wish] = self._load(self._open(wish))
-                found += self._read[wish]
+            for each in imports:
+                if each not in self._read:
+                    self._read[each] = self._load(self._open(each))
+                found += self._read[each]
         return found
 
     def _load(self, backend: Backend) -> list[ImportedCache]:

@@ -48,7 +48,7 @@ def restore_mount(
     folders = [entry for entry in index.entries if stat.S_ISDIR(entry.mode)]
     folders.sort(key=lambda entry: entry.path.count("/") if entry.path else -1)
     files = [entry for entry in index.entries if stat.S_ISREG(entry.mode)]
-    told = shown.meter("reading pack")
+    progress = shown.meter("reading pack")
     with Beneath(folder) as beneath:
         for entry in folders:
             if entry.path:
@@ -63,7 +63,7 @@ def restore_mount(
             descriptor = index.packs[pack]
             data = memoryview(expand_zstd(read_blob(backend, descriptor, cancel), PACK_LIMIT))
             _write_pieces(folder, data, packs[pack], descriptor)
-            told(descriptor, descriptor.size)
+            progress(descriptor, descriptor.size)
 
         in_parallel(sorted(packs), unpack, _SIDE_BY_SIDE, cancel)
         for entry in files:

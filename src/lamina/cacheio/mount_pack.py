@@ -41,7 +41,7 @@ class Packer:
     ) -> MountIndex:
         """The index of what was scanned, and of `theirs`, which only packs of `last` have."""
         wanted = {digest for item in (*scanned, *theirs) for digest, _ in item.digests}
-        packs, places = _kept(
+        packs, positions = _kept(
             last, wanted, {digest for item in theirs for digest, _ in item.digests}
         )
         packs_by_number: dict[int, Descriptor] = dict(enumerate(packs))
@@ -60,24 +60,24 @@ class Packer:
             flushed = 0
             for item in scanned:
                 self._cancel.check()
-                missing = {digest for digest, _ in item.digests if digest not in places}
+                missing = {digest for digest, _ in item.digests if digest not in positions}
                 if missing:
                     for piece in self._again(item):
                         digest = sha256(piece).hexdigest()
-                        if digest in missing and digest not in places:
+                        if digest in missing and digest not in positions:
                             if len(batch) + len(piece) > _PACK and batch:
                                 flush()
                                 flushed += 1
-                            places[digest] = (len(packs) + flushed, len(batch), len(piece))
+                            positions[digest] = (len(packs) + flushed, len(batch), len(piece))
                             batch += piece
-                whole = all(digest in places for digest, _ in item.digests)
+                whole = all(digest in positions for digest, _ in item.digests)
                 entries.append((item, whole))  # else it changed since it was scanned
             flush()
         if self._failures:
             raise self._failures[0]
         ordered = [packs_by_number[number] for number in sorted(packs_by_number)]
         found = [item for item, whole in entries if whole]
-        return make_index(name, [*found, *theirs], places, ordered)
+        return make_index(name, [*found, *theirs], positions, ordered)
 
     def _again(self, item: Scanned) -> Iterator[memoryview | bytes]:
         parent, _, name = item.entry.path.rpartition("/")
@@ -118,18 +118,18 @@ def _kept(
             live[chunk.pack] = live.get(chunk.pack, 0) + (1 << 60)
     kept = [number for number in sorted(live) if 2 * live[number] > total[number]]
     renumbered = {number: place for place, number in enumerate(kept)}
-    places = {
+    positions = {
         chunk.digest: (renumbered[chunk.pack], chunk.offset, chunk.size)
         for chunk in last.chunks
         if chunk.pack in renumbered and chunk.digest in wanted
     }
-    return [last.packs[number] for number in kept], places
+    return [last.packs[number] for number in kept], positions
 
 
 def make_index(
     name: str,
     scanned: list[Scanned],
-    places: dict[str, tuple[int, int, int]],
+    positions: dict[str, tuple[int, int, int]],
     packs: list[Descriptor],
 ) -> MountIndex:
     """The same entries give the same index, whatever their order."""
@@ -141,7 +141,7 @@ def make_index(
         for digest, _ in item.digests:
             if digest not in numbers:
                 numbers[digest] = len(listed)
-                listed.append(Chunk(digest, *places[digest]))
+                listed.append(Chunk(digest, *positions[digest]))
             parts.append(numbers[digest])
         entries.append(item.entry._replace(chunks=tuple(parts)))
     return MountIndex(name, tuple(packs), tuple(listed), tuple(entries))

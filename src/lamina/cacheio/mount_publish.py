@@ -10,7 +10,7 @@ is there, joins it with its own, and puts the mount's name:
 Who reads joins the index with the claims that are not in it. Of two writers, the one whose claim
 comes second finds the other's work: its claim, or if it took the same name, in what the other has
 put or puts again when it looks after it a moment later. That holds however long either is
-stalled in between; to lose anything takes three writers, two of them stalled at the wrong places
+stalled in between; to lose anything takes three writers, two of them stalled at the wrong moments
 and on the same claim. An old claim that is in the index is free to be written over.
 """
 
@@ -176,8 +176,8 @@ class Publication:
         content = _PackContent(self._blobs, {target.digest: data, config.digest: blob})
         # What a manifest there names is there: no need to ask for every pack.
         new = [pack for pack in index.packs if pack not in self._there]
-        told = self._shown.meter("writing pack")
-        self._backend.stage(part, [*new, config], content, cancel, told)
+        progress = self._shown.meter("writing pack")
+        self._backend.stage(part, [*new, config], content, cancel, progress)
         self._backend.name(part, target, content, cancel)
         self._there.update(new)
         return target.digest
@@ -199,20 +199,20 @@ def join(ours: MountIndex, theirs: MountIndex, gone: Container[str]) -> MountInd
     if not added:
         return ours
     packs = list(ours.packs)
-    places = {chunk.digest: (chunk.pack, chunk.offset, chunk.size) for chunk in ours.chunks}
+    positions = {chunk.digest: (chunk.pack, chunk.offset, chunk.size) for chunk in ours.chunks}
     numbers = {pack: number for number, pack in enumerate(packs)}
     for entry in added:
         for part in entry.chunks:
             chunk = theirs.chunks[part]
-            if chunk.digest not in places:
+            if chunk.digest not in positions:
                 pack = theirs.packs[chunk.pack]
                 if pack not in numbers:
                     numbers[pack] = len(packs)
                     packs.append(pack)
-                places[chunk.digest] = (numbers[pack], chunk.offset, chunk.size)
+                positions[chunk.digest] = (numbers[pack], chunk.offset, chunk.size)
     scanned = [described(entry, ours) for entry in ours.entries]
     scanned += [described(entry, theirs) for entry in added]
-    return make_index(ours.name, scanned, places, packs)
+    return make_index(ours.name, scanned, positions, packs)
 
 
 class _PackContent:

@@ -29,14 +29,14 @@ class Mounts(NamedTuple):
         return self.every or bool(self.ids)
 
 
-class RegistryPlace(NamedTuple):
+class RegistryLocation(NamedTuple):
     """A name in a registry, which `insecure` allows to be plain HTTP or of unknown certificate."""
 
     reference: Reference
     insecure: bool = False
 
 
-class FolderPlace(NamedTuple):
+class FolderLocation(NamedTuple):
     """A tag, or for reading a digest, in an OCI layout."""
 
     path: str
@@ -44,24 +44,24 @@ class FolderPlace(NamedTuple):
     digest: Digest | None = None
 
 
-class LentPlace(NamedTuple):
+class ClientLocation(NamedTuple):
     """A store of blobs that a client lends under a name; `digest` is what to read of it."""
 
     store: str
     digest: Digest | None = None
 
 
-class InlinePlace(NamedTuple):
+class InlineLocation(NamedTuple):
     """The image itself."""
 
 
-Place = RegistryPlace | FolderPlace | LentPlace | InlinePlace
+CacheLocation = RegistryLocation | FolderLocation | ClientLocation | InlineLocation
 
 
 class CacheExport(NamedTuple):
     """One `--cache-to`. `every_step` is mode=max. `reset` drops what else a folder holds."""
 
-    place: Place
+    place: CacheLocation
     every_step: bool = False
     mounts: Mounts = Mounts()
     compression: Compression = Compression()
@@ -74,13 +74,13 @@ class CacheExport(NamedTuple):
     @property
     def inline(self) -> bool:
         """Whether the image itself carries it."""
-        return isinstance(self.place, InlinePlace)
+        return isinstance(self.place, InlineLocation)
 
 
 class CacheImport(NamedTuple):
     """One `--cache-from`."""
 
-    place: RegistryPlace | FolderPlace | LentPlace
+    place: RegistryLocation | FolderLocation | ClientLocation
     mounts: Mounts = Mounts()
 
 
@@ -114,7 +114,7 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
                 "--cache-to type=inline: cache mounts do not fit into an image's config",
                 hint="send them with type=registry or type=local",
             )
-        return CacheExport(InlinePlace(), must_succeed=must_succeed)
+        return CacheExport(InlineLocation(), must_succeed=must_succeed)
     docker_types = not left.flag("oci-mediatypes", True)
     image_manifest = left.flag("image-manifest", not docker_types)
     if image_manifest and docker_types:
@@ -147,7 +147,9 @@ def make_import(pairs: Mapping[str, str]) -> CacheImport:
     return CacheImport(place, mounts)
 
 
-def make_place(flag: str, folder_key: str, pairs: Mapping[str, str]) -> RegistryPlace | FolderPlace:
+def make_location(
+    flag: str, folder_key: str, pairs: Mapping[str, str]
+) -> RegistryLocation | FolderLocation:
     """Read where a cache lies, and nothing else. Raises InvalidInput, Unsupported."""
     left = _Pairs(flag, pairs)
     kind = left.take("type")
@@ -183,7 +185,7 @@ class _Pairs:
         names = (name.strip().lstrip("/") for name in value.split(";"))
         return Mounts(False, tuple(filter(None, names)))
 
-    def place(self, kind: str, folder_key: str) -> RegistryPlace | FolderPlace:
+    def place(self, kind: str, folder_key: str) -> RegistryLocation | FolderLocation:
         match kind:
             case "registry":
                 name = self.take("ref")
@@ -193,13 +195,13 @@ class _Pairs:
                         f"{self._flag} type=registry needs ref",
                         hint="for example ref=host/app:cache",
                     )
-                return RegistryPlace(parse_reference(name), insecure)
+                return RegistryLocation(parse_reference(name), insecure)
             case "local":
                 path = self.take(folder_key)
                 if not path:
                     raise InvalidInput(f"{self._flag} type=local needs {folder_key}")
                 digest = self.take("digest") if folder_key == "src" else ""
-                return FolderPlace(
+                return FolderLocation(
                     os.path.abspath(path),
                     self.take("tag") or "latest",
                     parse_digest(digest) if digest else None,

@@ -225,20 +225,20 @@ class EmbeddedBuilder:
     def export_cache_mounts(
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> Mapping[str, int]:
-        from lamina.cacheio.options import make_place
+        from lamina.cacheio.options import make_location
         from lamina.engine.caching.mount_commands import export_mounts
 
-        place = make_place("--to", "dest", _cache_pairs(cache))
+        place = make_location("--to", "dest", _cache_pairs(cache))
         done = export_mounts(self.engine, names, place, events, cancel)
         return {name: sent.new for name, sent in done}
 
     def import_cache_mounts(
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> None:
-        from lamina.cacheio.options import make_place
+        from lamina.cacheio.options import make_location
         from lamina.engine.caching.mount_commands import import_mounts
 
-        place = make_place("--from", "src", _cache_pairs(cache))
+        place = make_location("--from", "src", _cache_pairs(cache))
         import_mounts(self.engine, names, place, events, cancel)
 
     def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:

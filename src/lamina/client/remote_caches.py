@@ -63,10 +63,10 @@ class RemoteCaches:
             return
         from lamina.base.oci import descriptor_from_json
         from lamina.cacheio.backend import FolderBackend
-        from lamina.cacheio.options import FolderPlace
+        from lamina.cacheio.options import FolderLocation
 
         for number, export in self._written.items():
-            assert isinstance(export.place, FolderPlace)
+            assert isinstance(export.place, FolderLocation)
             # BuildKit tells of one of several caches, of whichever it is.
             text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
             if not text:
@@ -82,10 +82,10 @@ class RemoteCaches:
                 backend.keep_only_named()
 
     def _read(self, kind: str, pairs: dict[str, str]) -> None:
-        from lamina.cacheio.options import FolderPlace, make_import
+        from lamina.cacheio.options import FolderLocation, make_import
 
         place = make_import({"type": kind, **pairs}).place
-        if isinstance(place, FolderPlace):
+        if isinstance(place, FolderLocation):
             from lamina.cacheio.backend import FolderBackend
 
             digest = place.digest or FolderBackend(place).named()
@@ -96,11 +96,11 @@ class RemoteCaches:
         self._imports.append(_entry(kind, pairs))
 
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
-        from lamina.cacheio.options import FolderPlace, make_export
+        from lamina.cacheio.options import FolderLocation, make_export
 
         export = make_export({"type": kind, **pairs})
         pairs.setdefault("ignore-error", "false" if export.must_succeed else "true")
-        if isinstance(export.place, FolderPlace):
+        if isinstance(export.place, FolderLocation):
             path = export.place.path
             os.makedirs(path, exist_ok=True)
             pairs["dest"] = self._lend(path)

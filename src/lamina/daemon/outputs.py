@@ -7,7 +7,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
-from lamina.cacheio.options import FolderPlace, LentPlace, make_export
+from lamina.cacheio.options import ClientLocation, FolderLocation, make_export
 from lamina.dockerfile.args import parse_epoch
 from lamina.engine.caching.build_caches import BuildCacheOptions, client_import
 from lamina.exporters.attributes import wire_output
@@ -86,13 +86,13 @@ def _exporters(request: SolveRequest) -> Sequence[Exporter]:
 
 def _export(pairs: dict[str, str]) -> CacheExport:
     requested = make_export(pairs)
-    if not isinstance(requested.place, FolderPlace):
+    if not isinstance(requested.place, FolderLocation):
         return requested
     if requested.mounts:
         raise Unsupported(
             "cache mounts cannot be kept in a client's folder", hint="use type=registry"
         )
-    return requested._replace(place=LentPlace(f"local:{pairs['dest']}"))
+    return requested._replace(place=ClientLocation(f"local:{pairs['dest']}"))
 
 
 def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:

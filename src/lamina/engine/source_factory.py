@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lamina.refs.pool import RefPool
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
-    from lamina.sources.blob import BlobName, BlobPlace, BlobSource
+    from lamina.sources.blob import BlobName, BlobOrigin, BlobSource
     from lamina.sources.contract import Requester
     from lamina.sources.git import GitSource
     from lamina.sources.git_bundle import GitBundle
@@ -42,11 +42,11 @@ class EngineSources:
         With the attribute `oci.store` it is a store of the session's, else a folder.
         """
         from lamina.sources.layout import (
+            ClientLayout,
             FolderLayout,
             Layout,
             LayoutLocation,
             LayoutSource,
-            LentLayout,
             layout_folder,
             parse_location,
         )
@@ -55,7 +55,7 @@ class EngineSources:
         layout: Layout
         if store := attrs.get("oci.store"):
             served = f"oci:{store}"
-            layout = LentLayout(session.content(served), served, parse_digest(digest), location)
+            layout = ClientLayout(session.content(served), served, parse_digest(digest), location)
         elif location.startswith("/"):
             place = parse_location(location)
             layout = FolderLayout(place)
@@ -72,18 +72,18 @@ class EngineSources:
         from lamina.sources.http import http_file
 
         name = parse_blob_name(scheme, place)
-        origin = self._blob_place(name, attrs, session)
+        origin = self._blob_origin(name, attrs, session)
         return BlobSource(name, http_file(attrs), origin, self._store.blobs, self._pool)
 
-    def _blob_place(self, name: BlobName, attrs: dict[str, str], session: Session) -> BlobPlace:
-        from lamina.sources.blob import LentBlob, RegistryBlob
+    def _blob_origin(self, name: BlobName, attrs: dict[str, str], session: Session) -> BlobOrigin:
+        from lamina.sources.blob import ClientBlobs, RegistryBlob
 
         if not name.local:
             return RegistryBlob(name.reference, self._registry)
         store = attrs.get("oci.store")
         if not store:
             raise InvalidInput(f"{name}: oci.store has to say which store it is in")
-        return LentBlob(session.content(f"oci:{store}"))
+        return ClientBlobs(session.content(f"oci:{store}"))
 
     def http(self, url: str, attrs: dict[str, str], requester: Requester) -> HttpSource:
         from lamina.sources.http import HttpSource, UploadSource, http_file
@@ -118,7 +118,7 @@ class EngineSources:
         locator = attrs["git.bundle"]
         name = parse_bundle_name(locator)
         layout = locator.partition("://")[2].rpartition("@")[0]
-        place = self._blob_place(name, {"oci.store": layout, **attrs}, session)
+        place = self._blob_origin(name, {"oci.store": layout, **attrs}, session)
         return GitBundle(name, place, self._store.blobs)
 
     def _folder(self, name: str) -> str:

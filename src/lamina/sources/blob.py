@@ -20,7 +20,7 @@ from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
 from lamina.sources.contract import source_digest
 from lamina.sources.http_request import file_name
-from lamina.sources.layout import copy_lent
+from lamina.sources.layout import copy_from_client
 from lamina.sources.material import BlobMaterial
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def parse_blob_name(scheme: str, name: str) -> BlobName:
     return BlobName(reference, reference.digest, scheme == LAYOUT_BLOB)
 
 
-class BlobPlace(Protocol):
+class BlobOrigin(Protocol):
     """Where a blob comes from."""
 
     def bring(self, digest: Digest, blobs: BlobStore, cancel: Cancellation) -> None:
@@ -76,7 +76,7 @@ class BlobPlace(Protocol):
 
 
 class RegistryBlob:
-    """A repository. Implements `BlobPlace`; manifests count as blobs."""
+    """A repository. Implements `BlobOrigin`; manifests count as blobs."""
 
     def __init__(self, reference: Reference, registry: Callable[[], RegistryClient]) -> None:
         self._reference = reference
@@ -103,8 +103,8 @@ class RegistryBlob:
         )
 
 
-class LentBlob:
-    """A store that a client lends. Implements `BlobPlace`."""
+class ClientBlobs:
+    """A content store that a client provides. Implements `BlobOrigin`."""
 
     def __init__(self, content: ContentStore) -> None:
         self._content = content
@@ -112,7 +112,7 @@ class LentBlob:
     def bring(self, digest: Digest, blobs: BlobStore, cancel: Cancellation) -> None:
         if not blobs.has(digest):
             size = self._content.size(digest, cancel)
-            copy_lent(self._content, Descriptor("", digest, size), blobs, cancel)
+            copy_from_client(self._content, Descriptor("", digest, size), blobs, cancel)
 
 
 class BlobSource:
@@ -122,7 +122,7 @@ class BlobSource:
         self,
         name: BlobName,
         wanted: HttpFile,
-        place: BlobPlace,
+        place: BlobOrigin,
         blobs: BlobStore,
         pool: RefPool,
     ) -> None:

@@ -16,7 +16,7 @@ from lamina.sources.material import BlobMaterial
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
-    from lamina.sources.blob import BlobName, BlobPlace
+    from lamina.sources.blob import BlobName, BlobOrigin
     from lamina.sources.git_command import GitCommand
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
@@ -40,7 +40,7 @@ def parse_bundle_name(locator: str) -> BlobName:
 class GitBundle:
     """A bundle that is a blob somewhere."""
 
-    def __init__(self, name: BlobName, place: BlobPlace, blobs: BlobStore) -> None:
+    def __init__(self, name: BlobName, place: BlobOrigin, blobs: BlobStore) -> None:
         self.name = name
         self._place = place
         self._blobs = blobs

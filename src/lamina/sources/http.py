@@ -307,11 +307,11 @@ class HttpSource:
             raise
         return hashed.hexdigest()
 
-    def _keep(self, hashed: str, told: Answered | None) -> Download:
+    def _keep(self, hashed: str, answer: Answered | None) -> Download:
         found = Download(f"sha256:{hashed}", 0, "", "")
-        if told is not None:
+        if answer is not None:
             found = Download(
-                found.digest, told.modified_ns, told.etag, told.last_modified, told.name
+                found.digest, answer.modified_ns, answer.etag, answer.last_modified, answer.name
             )
         os.rename(self._part, self.data(found))
         return found

@@ -143,8 +143,8 @@ def answered(headers: Any) -> Answered:
         modified = email.utils.parsedate_to_datetime(stamp).timestamp() if stamp else 0.0
     except ValueError:
         modified = 0.0
-    told = (headers.get_filename("") or "") if "Content-Disposition" in headers else ""
-    name = "" if told.endswith("/") else _last_part(told)
+    given = (headers.get_filename("") or "") if "Content-Disposition" in headers else ""
+    name = "" if given.endswith("/") else _last_part(given)
     return Answered(headers.get("ETag", ""), stamp, int(modified * 1e9), name)
 
 

@@ -124,7 +124,7 @@ class FolderLayout:
         return index
 
 
-class LentLayout:
+class ClientLayout:
     """An image of a store that a client lends, by its digest.
 
     `store` is the store's name in the session, `shown` the image's name in messages.
@@ -148,7 +148,7 @@ class LentLayout:
         return Descriptor("", self._digest, size)
 
     def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
-        copy_lent(self._content, descriptor, blobs, cancel)
+        copy_from_client(self._content, descriptor, blobs, cancel)
 
 
 class LayoutSource:
@@ -236,7 +236,7 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
         raise from_os_error(error, "read the layout") from error
 
 
-def copy_lent(
+def copy_from_client(
     content: ContentStore, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation
 ) -> None:
     """As `copy_blob`, of a store that a client lends. Raises also Unavailable."""

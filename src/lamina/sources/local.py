@@ -36,7 +36,7 @@ _PERIOD = 0.1  # seconds
 
 
 class LocalSource:
-    """One lent folder. `caches` is where digests of its files are remembered between builds."""
+    """One folder of the client. `caches` keeps digests of its files between builds."""
 
     def __init__(self, name: str, attrs: Mapping[str, str], session: Session, caches: str) -> None:
         self._name = name
@@ -54,22 +54,22 @@ class LocalSource:
 
     def fetch(self, context: OpContext) -> Ref:
         shown = _Transfer(self._name, context)
-        lent = self._session.folder(self._name, self._wanted, context.cancel, shown)
+        folder = self._session.folder(self._name, self._wanted, context.cancel, shown)
         shown.end()
-        path = os.path.realpath(lent.path)
-        if self._wanted.listing is not None and not lent.filtered:
+        path = os.path.realpath(folder.path)
+        if self._wanted.listing is not None and not folder.filtered:
             raise Unsupported("only a daemon makes a list of a folder (local.metadatatransfer)")
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         kept = os.path.join(self._caches, name) if tells_of_changes(path) else ""
         cache = StatCache(kept, os.stat(path).st_dev)
-        excluded = None if lent.filtered else _excluded(self._wanted, path)
+        excluded = None if folder.filtered else _excluded(self._wanted, path)
         tree = Tree(
             path,
             excluded=excluded,
-            owner=lent.owner,
+            owner=folder.owner,
             cache=cache,
             name=self._name,
-            live=not lent.filtered,  # what is filtered is a copy, which nobody else changes
+            live=not folder.filtered,  # what is filtered is a copy, which nobody else changes
         )
         return Ref(local=tree)
 
@@ -94,14 +94,14 @@ class _Transfer:
         self._name = name
         self._context = context
         self._started = time.time()
-        self._told = 0.0
+        self._reported = 0.0
         self._sent = -1
 
     def __call__(self, sent: int) -> None:
         self._sent = sent
         now = time.time()
-        if now - self._told >= _PERIOD:
-            self._told = now
+        if now - self._reported >= _PERIOD:
+            self._reported = now
             self._tell(now, None)
 
     def end(self) -> None:

@@ -1,7 +1,7 @@
 """What sources turned out to be, held for as long as a build lasts.
 
 A frontend asks what a branch or a URL is at present and then builds with it: what is built must
-be what it was told, though the remote has moved on meanwhile.
+be what the frontend was answered, even if the remote has changed since.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from lamina.cacheio.options import (
         CacheExport,
         CacheImport,
-        FolderPlace,
-        LentPlace,
+        ClientLocation,
+        FolderLocation,
         RefusedImport,
-        RegistryPlace,
+        RegistryLocation,
     )
     from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.caching.mount_caches import MountCaches
@@ -87,17 +87,17 @@ class BuildCaches:
     @property
     def repositories(self) -> AbstractSet[str]:
         """The repositories of the imported caches, as `domain/path`."""
-        from lamina.cacheio.options import RegistryPlace
+        from lamina.cacheio.options import RegistryLocation
 
         with self._lock:
             places = [requested.place for requested in self._imports]
-        return {place.reference.name for place in places if isinstance(place, RegistryPlace)}
+        return {place.reference.name for place in places if isinstance(place, RegistryLocation)}
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
         """Read further caches from now on: frontends may name some. A refused one is a warning."""
         if not imports:
             return
-        from lamina.cacheio.options import RefusedImport, RegistryPlace
+        from lamina.cacheio.options import RefusedImport, RegistryLocation
 
         with self._lock:
             for requested in imports:
@@ -106,7 +106,7 @@ class BuildCaches:
                         self._refused.add(requested)
                         self._refuse(requested)
                 elif requested not in self._imports:
-                    if isinstance(requested.place, RegistryPlace) and requested.place.insecure:
+                    if isinstance(requested.place, RegistryLocation) and requested.place.insecure:
                         self.trusted |= {requested.place.reference.domain}
                     self._imports.append(requested)
 
@@ -146,12 +146,12 @@ class BuildCaches:
         import json
 
         from lamina.cacheio.export import export_cache
-        from lamina.cacheio.options import InlinePlace, RegistryPlace
+        from lamina.cacheio.options import InlineLocation, RegistryLocation
 
         for number, requested in enumerate(self._options.exports):
-            if isinstance(requested.place, InlinePlace):
+            if isinstance(requested.place, InlineLocation):
                 continue
-            registry = isinstance(requested.place, RegistryPlace)
+            registry = isinstance(requested.place, RegistryLocation)
             name = "registry" if registry else "client directory"
             try:
                 with self._step(f"exporting cache to {name}") as shown:
@@ -198,18 +198,18 @@ class BuildCaches:
                 )
         return self._loader.caches(options)
 
-    def backend(self, place: RegistryPlace | FolderPlace | LentPlace) -> Backend:
+    def backend(self, place: RegistryLocation | FolderLocation | ClientLocation) -> Backend:
         """Open a place that keeps caches."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
-        from lamina.cacheio.options import FolderPlace, LentPlace
+        from lamina.cacheio.options import ClientLocation, FolderLocation
 
-        if isinstance(place, LentPlace):
-            from lamina.cacheio.lent_backend import LentBackend
+        if isinstance(place, ClientLocation):
+            from lamina.cacheio.client_backend import ClientBackend
 
             if self._session is None:
                 raise NotFound(f"{place.store}: there is no client that lends it")
-            return LentBackend(self._session.content(place.store), place)
-        if isinstance(place, FolderPlace):
+            return ClientBackend(self._session.content(place.store), place)
+        if isinstance(place, FolderLocation):
             return FolderBackend(place)
         domain = place.reference.domain
         client = self._engine.registry_of(domain, insecure=place.insecure)
@@ -226,8 +226,8 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
     """
     from lamina.cacheio.options import (
         IMPORT_KEYS,
-        FolderPlace,
-        LentPlace,
+        ClientLocation,
+        FolderLocation,
         RefusedImport,
         make_import,
     )
@@ -238,7 +238,9 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
     except LaminaError as error:
         name = known.get("ref") or known.get("src") or known.get("type", "")
         return RefusedImport(name, error.reason)
-    if isinstance(requested.place, FolderPlace):
+    if isinstance(requested.place, FolderLocation):
         # The client's own folder, which it lends as a store of blobs under this name.
-        return requested._replace(place=LentPlace(f"local:{pairs['src']}", requested.place.digest))
+        return requested._replace(
+            place=ClientLocation(f"local:{pairs['src']}", requested.place.digest)
+        )
     return requested

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError, from_os_error
 from lamina.cacheio.mount_index import travel_name
-from lamina.cacheio.options import InlinePlace
+from lamina.cacheio.options import InlineLocation
 from lamina.engine.steps import step
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lamina.cacheio.options import (
         CacheExport,
         CacheImport,
-        FolderPlace,
-        LentPlace,
-        RegistryPlace,
+        ClientLocation,
+        FolderLocation,
+        RegistryLocation,
     )
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lamina.stores.cache_mounts import CacheMountStore
     from lamina.system.cancel import Cancellation
 
-    BackendOf = Callable[[RegistryPlace | FolderPlace | LentPlace], Backend]
+    BackendOf = Callable[[RegistryLocation | FolderLocation | ClientLocation], Backend]
 
 
 class MountCaches:
@@ -81,7 +81,7 @@ class MountCaches:
 
     def export(self, requested: CacheExport, definition: Definition, cancel: Cancellation) -> None:
         """Send the mounts that a definition names and a cache wants."""
-        if isinstance(requested.place, InlinePlace):
+        if isinstance(requested.place, InlineLocation):
             return  # an image's config takes no mounts
         wanted = [
             name for name in mounts_of(definition) if requested.mounts.takes(travel_name(name))

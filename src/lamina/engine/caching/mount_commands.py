@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import NotFound
 from lamina.cacheio.mount_index import travel_name
-from lamina.cacheio.options import CacheImport, Mounts, RegistryPlace
+from lamina.cacheio.options import CacheImport, Mounts, RegistryLocation
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.caching.mount_caches import MountCaches
 from lamina.engine.maintenance.disk_usage import tree_size
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.mount_export import Sent
-    from lamina.cacheio.options import FolderPlace
+    from lamina.cacheio.options import FolderLocation
     from lamina.engine.engine import Engine
     from lamina.system.cancel import Cancellation
 
@@ -55,7 +55,7 @@ def list_mounts(engine: Engine) -> list[MountListing]:
 def export_mounts(
     engine: Engine,
     names: Sequence[str],
-    place: RegistryPlace | FolderPlace,
+    place: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> list[tuple[str, Sent]]:
@@ -72,7 +72,7 @@ def export_mounts(
 def import_mounts(
     engine: Engine,
     names: Sequence[str],
-    place: RegistryPlace | FolderPlace,
+    place: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> None:
@@ -114,7 +114,10 @@ def _must_exist(engine: Engine, names: Sequence[str] | set[str]) -> None:
 
 @contextmanager
 def _opened(
-    engine: Engine, place: RegistryPlace | FolderPlace, events: EventSink, cancel: Cancellation
+    engine: Engine,
+    place: RegistryLocation | FolderLocation,
+    events: EventSink,
+    cancel: Cancellation,
 ) -> Iterator[tuple[MountCaches, Backend]]:
     options = BuildCacheOptions((CacheImport(place, Mounts(True)),))
     caches = BuildCaches(engine, None, options, events, cancel)

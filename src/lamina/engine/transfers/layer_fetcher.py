@@ -81,12 +81,12 @@ class LayerFetcher:
             return False
 
     def _copy_served(self, blob: Descriptor, store: str, cancel: Cancellation) -> None:
-        from lamina.sources.layout import copy_lent
+        from lamina.sources.layout import copy_from_client
 
         failure: LaminaError = NotFound(f"no client serves the content store {store}")
         for session in self._sessions():
             try:
-                copy_lent(session.content(store), blob, self._blobs, cancel)
+                copy_from_client(session.content(store), blob, self._blobs, cancel)
             except LaminaError as error:
                 failure = error
             else:

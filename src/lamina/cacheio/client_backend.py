@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
-    from lamina.cacheio.options import LentPlace
+    from lamina.cacheio.options import ClientLocation
     from lamina.registry.upload import Content, Transferred
     from lamina.session.contract import ContentStore
     from lamina.system.cancel import Cancellation
 
 
-class LentBackend:
+class ClientBackend:
     """Implements `lamina.cacheio.backend.Backend`."""
 
-    def __init__(self, content: ContentStore, place: LentPlace) -> None:
+    def __init__(self, content: ContentStore, place: ClientLocation) -> None:
         self._content = content
         self._place = place
 
@@ -61,15 +61,15 @@ class LentBackend:
         blobs: Sequence[Descriptor],
         content: Content,
         cancel: Cancellation,
-        told: Transferred | None = None,
+        progress: Transferred | None = None,
     ) -> None:
         if part:
             raise Unsupported("cache mounts cannot be kept in a client's folder")
         for blob in blobs:
             if not self.has(blob, cancel):
                 self._content.write(blob.digest, blob.size, content.chunks(blob, cancel), cancel)
-            if told is not None:
-                told(blob, blob.size)
+            if progress is not None:
+                progress(blob, blob.size)
 
     def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
         data = content.document(target, cancel)
