@@ -19,11 +19,11 @@ def run(parsed: Parsed) -> int:
         print("lamina", VERSION.package, VERSION.version)
         return 0
     loaded = read_config(parsed)
-    from lamina.daemon.inert import inert_settings
     from lamina.daemon.log import Log
     from lamina.daemon.server import serve
+    from lamina.daemon.unsupported_settings import unsupported_settings
 
     log = Log(loaded.config.log)
-    for warning in (*loaded.warnings, *inert_settings(loaded.config)):
+    for warning in (*loaded.warnings, *unsupported_settings(loaded.config)):
         log.warn(warning)
     return serve(loaded.config, loaded.config.root or store_root(parsed), log)

@@ -133,7 +133,7 @@ class History:
             return [item.record for item in self._running.values() if item.kept]
 
     def listen(
-        self, ref: str, past: Callable[[], None], cancel: Cancellation, ending: Cancellation
+        self, ref: str, replay: Callable[[], None], cancel: Cancellation, ending: Cancellation
     ) -> Iterator[HistoryEvent]:
         """What runs now, then what becomes of it and of others, until `cancel`.
 
@@ -141,7 +141,7 @@ class History:
 
         Args:
             ref: only this one's, "" for all.
-            past: called between the two, when nothing that follows can be missed.
+            replay: called between the two, when nothing that follows can be missed.
         """
         heard: deque[HistoryEvent] = deque()
         with self._changed:
@@ -151,7 +151,7 @@ class History:
             for record in active:
                 if ref in ("", record.ref):
                     yield HistoryEvent(Kind.STARTED, record)
-            past()
+            replay()
             with cancel.calling(self._wake), ending.calling(self._wake):
                 while (event := self._next(heard, cancel, ending)) is not None:
                     if ref in ("", event.record.ref):
@@ -191,17 +191,17 @@ class History:
         if result is not None:
             self._expire()
 
-    def keep(self, record: BuildHistoryRecord, log: ProgressLog, told: Sequence[bytes]) -> bool:
+    def keep(self, record: BuildHistoryRecord, log: ProgressLog, blobs: Sequence[bytes]) -> bool:
         """Record a build that has ended; whether that worked. A failure is only logged.
 
         Args:
-            told: what the record refers to beside the log; b"" is nothing.
+            blobs: what the record refers to beside the log; b"" is nothing.
         """
         try:
             written = log.finish()
             with self._store.shared():  # nobody removes blobs meanwhile
                 self._store.blobs.adopt(written.path, written.digest)
-                for data in filter(None, told):
+                for data in filter(None, blobs):
                     self._store.blobs.put(data)
                 self.records.put(record)
         except (LaminaError, OSError) as failure:
@@ -302,14 +302,14 @@ class RunningRecord:
             if self.kept:
                 if isinstance(error, LaminaError):
                     error = to_status(error)
-                told = None if error is None else status_of(error)
-                message = b"" if told is None else encode(told, STATUS_SCHEMA)
+                status = None if error is None else status_of(error)
+                message = b"" if status is None else encode(status, STATUS_SCHEMA)
                 steps = self.progress.steps
                 ended_at = time.time()
-                trace = self._trace(ended_at, "" if told is None else told.message)
+                trace = self._trace(ended_at, "" if status is None else status.message)
                 record = self.record._replace(
                     completed_at=at_seconds(ended_at),
-                    error=None if told is None else told._replace(details=()),
+                    error=None if status is None else status._replace(details=()),
                     logs=Descriptor(MEDIA_TYPE, written.digest, written.size),
                     exporter_response=tuple(response),
                     result=_info(result),

@@ -61,7 +61,7 @@ class HistoryService:
         matches = parse_history_filters(request.filter)
         _tell_time(call)
 
-        def past() -> None:
+        def replay() -> None:
             if request.active_only:
                 return
             found = self._history.records.find(request.ref, matches, request.limit)
@@ -73,9 +73,9 @@ class HistoryService:
             for record in self._history.running():
                 if request.ref in ("", record.ref):
                     self._send(call, history.BuildHistoryEventType.STARTED, record)
-            past()
+            replay()
             return
-        heard = self._history.listen(request.ref, past, call.cancel, self._ending)
+        heard = self._history.listen(request.ref, replay, call.cancel, self._ending)
         for event in heard:
             self._send(call, event.kind, event.record)
 

@@ -55,7 +55,7 @@ def cache_options_of(cache: CacheOptions | None) -> BuildCacheOptions:
         exports.append({"type": "registry", **attrs, "ref": cache.export_ref_deprecated})
     imports = [_pairs(entry) for entry in cache.imports]
     imports += [{"type": "registry", "ref": ref} for ref in cache.import_refs_deprecated]
-    _refuse_twins(exports)
+    _refuse_duplicates(exports)
     return BuildCacheOptions(tuple(map(client_import, imports)), tuple(map(_export, exports)))
 
 
@@ -99,7 +99,7 @@ def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:
     return {"type": entry.type, **dict(entry.attrs)}
 
 
-def _refuse_twins(exports: Iterable[dict[str, str]]) -> None:
+def _refuse_duplicates(exports: Iterable[dict[str, str]]) -> None:
     seen = []
     for pairs in exports:
         if pairs in seen:

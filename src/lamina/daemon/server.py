@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from lamina.api.control import SESSION
 from lamina.base.errors import AlreadyExists, InvalidInput
+from lamina.daemon.call_logging import with_logging
 from lamina.daemon.content import ContentService
 from lamina.daemon.gateway import GatewayService
 from lamina.daemon.gc import Collector, sized_policies
 from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
-from lamina.daemon.logged import logged
 from lamina.daemon.networks import step_network
 from lamina.daemon.notify import Supervisor, forget_passed_sockets
 from lamina.daemon.provenance_env import load_provenance_env
@@ -115,7 +115,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
             **HistoryService(history, ending).handlers(),
             **ContentService(store.blobs).handlers(),
         }
-        serving = _listen(config.grpc, logged(handlers, log), log)
+        serving = _listen(config.grpc, with_logging(handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
         forget_passed_sockets()
         labels = " ".join(f"{name}={value}" for name, value in worker.labels)

@@ -16,7 +16,7 @@ from lamina.base.errors import (
     from_os_error,
 )
 from lamina.base.redact import redacted_values
-from lamina.daemon.accounts import Account, account_of
+from lamina.daemon.history_result import HistoryResult, history_result
 from lamina.daemon.outputs import cache_options_of, output_of, outputs_of, response_of
 from lamina.daemon.receiver import SessionReceiver
 from lamina.engine.attest_options import wanted_attestations
@@ -88,8 +88,8 @@ class SolveService:
         )
         try:
             with self._history.begin(record, kept=not request.internal) as running:
-                response, account = self._build(request, running.event_sink, call.cancel)
-                running.finish(sorted(response.items()), *account)
+                response, recorded = self._build(request, running.event_sink, call.cancel)
+                running.finish(sorted(response.items()), *recorded)
         except (LaminaError, OSError) as error:
             failure = from_os_error(error, "build") if isinstance(error, OSError) else error
             if isinstance(failure, Exhausted):
@@ -101,7 +101,7 @@ class SolveService:
 
     def _build(
         self, request: api.SolveRequest, events: EventSink, cancel: Cancellation
-    ) -> tuple[dict[str, str], Account]:
+    ) -> tuple[dict[str, str], HistoryResult]:
         outputs = outputs_of(request)
         provenance = wanted_attestations(dict(request.frontend_attrs))
         verifier = None
@@ -129,10 +129,10 @@ class SolveService:
                 response = response_of(finished.metadata(), result.metadata)
                 if request.enable_session_exporter:
                     session.finalize_export(tuple(sorted(response.items())), cancel)
-                account = Account()
+                recorded = HistoryResult()
                 if not request.internal:
-                    account = account_of(build, result, outputs, finished, provenance)
-        return response, account
+                    recorded = history_result(build, result, outputs, finished, provenance)
+        return response, recorded
 
     def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:
         """What the client reaches its build through: to be its frontend, or to look at results."""
@@ -166,12 +166,12 @@ class SolveService:
 def _found_outputs(
     session: RemoteSession,
     request: api.SolveRequest,
-    told: FindExportersRequest,
+    offer: FindExportersRequest,
     cancel: Cancellation,
 ) -> list[Output]:
     """Outputs that the client chooses when it knows the result."""
     first = len(request.exporters)
     return [
         output_of(request, wanted.type, wanted.attrs, first + number)
-        for number, wanted in enumerate(session.find_exporters(told, cancel))
+        for number, wanted in enumerate(session.find_exporters(offer, cancel))
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/vnd.buildkit.otlp.json.v0"
 _INTERNAL, _SERVER = 1, 2
-_NOBODY = "0" * 16
+_NO_SPAN = "0" * 16
 
 
 class BuildSpan(NamedTuple):
@@ -41,7 +41,7 @@ def trace_of(build: BuildSpan, vertices: Iterable[VertexEvent]) -> bytes:
     attributes = {"ref": build.ref, **({"frontend": build.frontend} if build.frontend else {})}
     spans = [
         {
-            **_span(trace, root, _NOBODY, "moby.buildkit.v1.Control/Solve", _SERVER),
+            **_span(trace, root, _NO_SPAN, "moby.buildkit.v1.Control/Solve", _SERVER),
             **_lasting(build.began, build.ended, build.error, attributes),
             "ChildSpanCount": len(steps),
         }
@@ -65,7 +65,7 @@ def trace_of(build: BuildSpan, vertices: Iterable[VertexEvent]) -> bytes:
 
 
 def _span(trace: str, span: str, parent: str, name: str, kind: int) -> dict[str, Any]:
-    within = trace if parent != _NOBODY else "0" * 32
+    within = trace if parent != _NO_SPAN else "0" * 32
     return {
         "Name": name,
         "SpanContext": _context(trace, span),
@@ -89,7 +89,7 @@ def _lasting(began: float, ended: float, error: str, attributes: dict[str, Any])
 
 
 def _context(trace: str, span: str) -> dict[str, Any]:
-    flags = "00" if span == _NOBODY else "01"
+    flags = "00" if span == _NO_SPAN else "01"
     return {
         "TraceID": trace,
         "SpanID": span,

@@ -5,12 +5,12 @@ from lamina.daemon.config import (
     GrpcConfig,
     WorkerConfig,
 )
-from lamina.daemon.inert import inert_settings
+from lamina.daemon.unsupported_settings import unsupported_settings
 
 
 def test_what_is_obeyed_needs_no_warning() -> None:
-    assert list(inert_settings(DaemonConfig())) == []
-    assert list(inert_settings(DaemonConfig(worker=WorkerConfig(max_parallelism=3)))) == []
+    assert list(unsupported_settings(DaemonConfig())) == []
+    assert list(unsupported_settings(DaemonConfig(worker=WorkerConfig(max_parallelism=3)))) == []
 
 
 def test_what_is_not_is_named() -> None:
@@ -20,7 +20,7 @@ def test_what_is_not_is_named() -> None:
         worker=worker,
         grpc=GrpcConfig(debug_address=":1"),
     )
-    text = "\n".join(inert_settings(config))
+    text = "\n".join(unsupported_settings(config))
     for name in ("proxyNetwork", "rootless", "noProcessSandbox", "SELinux"):
         assert name in text
     assert len(text.splitlines()) == 5

@@ -1,4 +1,4 @@
-"""Settings that buildkitd obeys and lamina does not: whoever made them should know."""
+"""Warnings about settings that buildkitd supports and lamina does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lamina.daemon.config import DaemonConfig
 
 
-def inert_settings(config: DaemonConfig) -> Iterator[str]:
-    """A warning for each."""
+def unsupported_settings(config: DaemonConfig) -> Iterator[str]:
+    """One warning for each such setting."""
     worker = config.worker
     if config.proxy_network:
         yield "proxyNetwork is not supported: nothing enforces a proxy"

@@ -25,25 +25,25 @@ _PREDICATE = "in-toto.io/predicate-type"
 _DESCRIPTOR = "containerimage.descriptor"
 
 
-class Account(NamedTuple):
+class HistoryResult(NamedTuple):
     """One result, or those of several platforms by their ids."""
 
     result: Result = Result()
     platforms: tuple[tuple[str, Result], ...] = ()
 
 
-def account_of(
+def history_result(
     build: Build,
     result: BuildResult,
     outputs: Sequence[Output],
     finished: Finished,
     options: ProvenanceOptions | None,
-) -> Account:
+) -> HistoryResult:
     """Write the provenance of every part into the store, whether or not an output has it.
 
     Args:
         finished: what the outputs became.
-        options: how the client wants builds to be told of, if it said.
+        options: the provenance that the client asked for, if any.
     """
     chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
     images = _images(outputs, finished)
@@ -53,9 +53,9 @@ def account_of(
         if part.files.graph is not None
     }
     if not result.several:
-        return Account(Result(images, tuple(attested.values())))
+        return HistoryResult(Result(images, tuple(attested.values())))
     platforms = tuple((key, Result((), (found,))) for key, found in attested.items())
-    return Account(Result(images), platforms)
+    return HistoryResult(Result(images), platforms)
 
 
 def _stored(build: Build, predicate: Any) -> Descriptor:

@@ -1,4 +1,4 @@
-"""Calls that fail, in the daemon's log."""
+"""Logs calls that fail."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler, ServerCall
 
 
-def logged(handlers: Mapping[str, Handler], log: Log) -> dict[str, Handler]:
-    """The same handlers, but what ends a call is logged; a caller that left is no event."""
+def with_logging(handlers: Mapping[str, Handler], log: Log) -> dict[str, Handler]:
+    """The same handlers, but errors are logged; a cancelled call only at the level debug."""
     return {method: _logged(handler, log) for method, handler in handlers.items()}
 
 
