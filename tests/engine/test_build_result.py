@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lamina.attest.contract import Attestation, AttestationKind
 from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
-from lamina.engine.build_result import Attestation, AttestationKind
 from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.exporters.attributes import wire_output
 from lamina.exporters.destination import ArchiveOutput

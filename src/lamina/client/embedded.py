@@ -36,6 +36,7 @@ from lamina.system.regular import read_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from lamina.attest.options import ProvenanceOptions
     from lamina.base.events import EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
     from lamina.client import contract
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
-    from lamina.engine.attest_options import ProvenanceOptions
     from lamina.engine.build import Build
     from lamina.engine.build_result import BuildResult
     from lamina.stores.images import StoredImage
@@ -345,7 +345,7 @@ def _whole_trees(root: str) -> WarningEvent:
 def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
     if not request.attests:
         return None
-    from lamina.engine.attest_options import wanted_attestations
+    from lamina.attest.options import wanted_attestations
 
     return wanted_attestations({f"attest:{kind}": text for kind, text in request.attests})
 

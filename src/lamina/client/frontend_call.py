@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from lamina.engine.build_result import FrontendCall
+from lamina.attest.contract import FrontendCall
 
 if TYPE_CHECKING:
     from lamina.client.contract import BuildRequest

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.api.descriptor import Descriptor
+from lamina.attest.options import ProvenanceOptions
+from lamina.attest.predicate import PREDICATE_TYPES
 from lamina.base.digest import digest_of
 from lamina.base.gojson import encode_indented
 from lamina.daemon.history import Result
-from lamina.engine.attest_options import ProvenanceOptions
-from lamina.engine.predicate import PREDICATE_TYPES
-from lamina.engine.provenance import with_provenance
+from lamina.engine.outputs.result_provenance import with_provenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def history_result(
     images = _images(outputs, finished)
     attested = {
         part.key: _stored(build, part.attestations[-1].predicate)
-        for part in with_provenance(build, result, chosen).parts
+        for part in with_provenance(build.facts(), result, chosen).parts
         if part.files.graph is not None
     }
     if not result.several:

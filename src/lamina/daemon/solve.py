@@ -8,6 +8,8 @@ from lamina.api import control as api
 from lamina.api.failures import to_status
 from lamina.api.history import BuildHistoryRecord
 from lamina.api.message import text_request_of
+from lamina.attest.contract import FrontendCall
+from lamina.attest.options import wanted_attestations
 from lamina.base.errors import (
     Exhausted,
     InvalidInput,
@@ -19,9 +21,7 @@ from lamina.base.redact import redacted_values
 from lamina.daemon.history_result import HistoryResult, history_result
 from lamina.daemon.outputs import cache_options_of, output_of, outputs_of, response_of
 from lamina.daemon.receiver import SessionReceiver
-from lamina.engine.attest_options import wanted_attestations
 from lamina.engine.build import BuildOptions
-from lamina.engine.build_result import FrontendCall
 from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms
 from lamina.engine.frontends.table import run_frontend
@@ -137,8 +137,8 @@ class SolveService:
     def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:
         """What the client reaches its build through: to be its frontend, or to look at results."""
         inputs = dict(request.frontend_inputs)
-        producers = build.engine.producers.of(inputs)
-        call = FrontendCall(request.frontend, dict(request.frontend_attrs), producers)
+        origins = build.engine.definition_origins.of(inputs)
+        call = FrontendCall(request.frontend, dict(request.frontend_attrs), origins)
         return LlbBridge(build, call, inputs, (self._worker.record(),))
 
     def _result(self, build: Build, request: api.SolveRequest, bridge: LlbBridge) -> BuildResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import LaminaError
@@ -12,7 +13,7 @@ from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph
 from lamina.engine.build_result import BuildResult, Finished, PlatformResult, Solvable
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
-from lamina.engine.credential_scoped_op import CredentialScopedOp
+from lamina.engine.credential_scoped_op import material_of
 from lamina.engine.definition_graph import caches_to_reset, load_graph
 from lamina.engine.outputs.early_packing import EarlyPacking
 from lamina.engine.registries import on_behalf_of
@@ -26,19 +27,20 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lamina.api.sourcepolicy import Policy
+    from lamina.attest.contract import FrontendCall
+    from lamina.attest.options import ProvenanceOptions
+    from lamina.attest.provenance import BuildFacts
+    from lamina.attest.statements import Attested
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.contract import Bridge, FrontendRequest
-    from lamina.engine.attest_options import ProvenanceOptions
-    from lamina.engine.attestations import Attested
-    from lamina.engine.build_result import FrontendCall
     from lamina.engine.engine import Engine
-    from lamina.engine.judging import Judge, Verifier
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
+    from lamina.policy.evaluator import PolicyEvaluator, Verifier
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
     from lamina.session.contract import Session
@@ -48,8 +50,9 @@ if TYPE_CHECKING:
 
 
 class BuildOptions(NamedTuple):
-    """`resolve` is whom to believe about base images' tags, `allowed` the entitlements that the
-    user granted, `caches` the caches to read and write; `policies` and `verifier` judge sources."""
+    """`resolve` says where base images' tags are looked up, `allowed` are the entitlements that the
+    user granted, `caches` the caches to read and write; `policies` and `verifier` decide about
+    sources."""
 
     resolve: ResolveMode = ResolveMode.LOCAL
     allowed: frozenset[str] = frozenset()
@@ -111,8 +114,7 @@ class Build:
         """Those of its image sources, of images that frontends looked at, and of its caches."""
         from lamina.sources.material import ImageMaterial
 
-        nodes = list(self.job.nodes.values())
-        sources = [node.op.material() for node in nodes if isinstance(node.op, CredentialScopedOp)]
+        sources = [material_of(node.op) for node in list(self.job.nodes.values())]
         named = [m.name for m in (*sources, *self.noted) if isinstance(m, ImageMaterial)]
         return {parse_reference(name).name for name in named} | self.caches.repositories
 
@@ -143,29 +145,33 @@ class Build:
         with self._noting:
             self._noted[material] = None
 
-    def made_by(self, definition: Definition | None, call: FrontendCall) -> None:
+    def note_origin(self, definition: Definition | None, call: FrontendCall) -> None:
         """Remember what a definition came of, for provenance of calls that it is given to."""
         with self._noting:
             if self._made is None:  # a frontend in a client that asks until the end
                 return
-            if key := self.engine.producers.add(definition, call):
+            if key := self.engine.definition_origins.add(definition, call):
                 self._made.append((key, call))
 
-    def judge(self, further: Sequence[Policy] = ()) -> Judge | None:
-        """Who judges sources: the build's policies, and those of the frontend that asks. None if
-        there are none."""
-        if not (further or self.options.policies or self.options.verifier):
+    def policy_evaluator(self, further: Sequence[Policy] = ()) -> PolicyEvaluator | None:
+        """Evaluates sources by the build's policies, and by those of the frontend that asks. None
+        if there are none."""
+        options = self.options
+        if not (further or options.policies or options.verifier):
             return None
-        from lamina.engine.judging import Judge
+        from lamina.engine.frontends.source_meta import resolve_source_meta
+        from lamina.policy.evaluator import PolicyEvaluator
 
-        return Judge(self, further)
+        policies = [*options.policies, *further]
+        look_up = partial(resolve_source_meta, self)
+        return PolicyEvaluator(policies, options.verifier, look_up, self.cancel)
 
-    def judged_image(
+    def image_by_policy(
         self, reference: Reference, platform: Platform, further: Sequence[Policy] = ()
     ) -> Reference | None:
-        """What an image's name becomes by policies; None if it is no image any more."""
-        judge = self.judge(further)
-        return reference if judge is None else judge.judge_image(reference, platform)
+        """The image that policies allow for a name; None if they convert it to another source."""
+        evaluator = self.policy_evaluator(further)
+        return reference if evaluator is None else evaluator.evaluate_image(reference, platform)
 
     def solvable(self, definition: Definition | None, policies: Sequence[Policy] = ()) -> Solvable:
         """Take a definition without making anything yet. None is an empty file system.
@@ -175,9 +181,9 @@ class Build:
         """
         graph = None
         if definition is not None and definition.ops:
-            judge = self.judge(policies)
-            judged = None if judge is None else judge.judge_all
-            graph = load_graph(definition, self.options.allowed, self.devices, judged)
+            evaluator = self.policy_evaluator(policies)
+            evaluate = None if evaluator is None else evaluator.evaluate_all
+            graph = load_graph(definition, self.options.allowed, self.devices, evaluate)
             self._reset_cache_mounts(definition)
         return Solvable(definition, graph, self._solve)
 
@@ -215,6 +221,12 @@ class Build:
             )
         return BuildResult(tuple(parts), len(parts) > 1)
 
+    def facts(self) -> BuildFacts:
+        """What provenance records of the build."""
+        from lamina.engine.outputs.result_provenance import facts_of
+
+        return facts_of(self)
+
     def finish(
         self,
         result: BuildResult,
@@ -231,9 +243,10 @@ class Build:
 
         engine, cancel = self.engine, self.cancel
         if provenance is not None:
-            from lamina.engine.provenance import check_materials, with_provenance
+            from lamina.engine.outputs.result_provenance import check_materials, with_provenance
 
-            result = with_provenance(self, result, provenance)
+            facts = self.facts()
+            result = with_provenance(facts, result, provenance)
         graphs = [part.files.graph for part in result.parts if part.files.graph is not None]
         self._packing.begin(self.job, graphs, outputs)
         try:
@@ -251,7 +264,7 @@ class Build:
         finally:
             self._packing.end()
         if provenance is not None:
-            check_materials(self, result, provenance)
+            check_materials(facts, result, provenance)
         graph = self._solved(result)
         exports = Exports(
             engine.pool,
@@ -295,7 +308,7 @@ class Build:
         finally:
             with self._noting:
                 made, self._made = self._made or [], None
-            self.engine.producers.drop(made)
+            self.engine.definition_origins.drop(made)
             self.engine.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:
@@ -304,7 +317,7 @@ class Build:
     def _attested(self, part: PlatformResult) -> Attested | None:
         if not part.attestations:
             return None
-        from lamina.engine.attestations import Attested
+        from lamina.attest.statements import Attested
 
         pool = self.engine.pool
         return Attested(part.attestations, lambda files: pool.tree(files.ref(), self.cancel))

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import threading
-from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lamina.attest.contract import Attestation, FrontendCall
     from lamina.base.platform import Platform
-    from lamina.exporters.attestation import Subject
     from lamina.llb.op import Definition
     from lamina.refs.ref import Ref
     from lamina.solver.contract import Graph
-
-
-class FrontendCall(NamedTuple):
-    """What a frontend was asked, for provenance: its attributes as they came.
-
-    `producers` are the calls that its inputs came of, where that is known. `root` is what the
-    client asked, if that led to this call.
-    """
-
-    frontend: str
-    attrs: Mapping[str, str] = {}
-    producers: Mapping[str, FrontendCall] = {}
-    root: FrontendCall | None = None
-
-    @property
-    def first(self) -> FrontendCall | None:
-        """What calls that this one makes are led to by."""
-        if self.root is not None:
-            return self.root
-        return self if self.frontend or self.attrs or self.producers else None
 
 
 class Solvable:
@@ -61,30 +40,6 @@ class Solvable:
             if self._ref is None:
                 self._ref = Ref() if self.graph is None else self._solve(self.graph)
             return self._ref
-
-
-class AttestationKind(Enum):
-    """IN_TOTO: one predicate. BUNDLE: a folder of whole statements."""
-
-    IN_TOTO = 0
-    BUNDLE = 1
-
-
-class Attestation(NamedTuple):
-    """What is stated of a platform's part (`gateway.proto`, `Attestation`).
-
-    The predicate is the JSON that `predicate` returns, asked when all else is done, or what is
-    at `path` in `files`; a bundle's are in the folder there. `metadata` tells of its purpose:
-    `inline-only` (`true`: for images alone), `reason`, `sbom-core`.
-    """
-
-    path: str
-    predicate_type: str = ""
-    kind: AttestationKind = AttestationKind.IN_TOTO
-    subjects: tuple[Subject, ...] = ()
-    files: Solvable | None = None
-    predicate: Callable[[], bytes] | None = None
-    metadata: Mapping[str, bytes] = {}
 
 
 class PlatformResult(NamedTuple):

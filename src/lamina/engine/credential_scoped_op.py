@@ -42,7 +42,7 @@ class CredentialScopedOp:
             return self._op.execute(context, inputs)
 
     def material(self) -> Material | None:
-        """What it turned out to be, if it is a source; see `lamina.sources.contract.Source`."""
+        """What it resolved to, if it is a source; see `lamina.sources.contract.Source`."""
         from lamina.ops.source import SourceOperation
 
         return self._op.material() if isinstance(self._op, SourceOperation) else None
@@ -50,3 +50,8 @@ class CredentialScopedOp:
     def _of(self, content: Callable[[Ref], Digest], result: Ref) -> Digest:
         with on_behalf_of(self._askers):
             return content(result)
+
+
+def material_of(op: Op[Ref] | None) -> Material | None:
+    """What a vertex's op resolved to, if it is a source that was looked up."""
+    return op.material() if isinstance(op, CredentialScopedOp) else None

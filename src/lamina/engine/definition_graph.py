@@ -35,7 +35,7 @@ def load_graph(
     definition: Definition,
     allowed: frozenset[str],
     devices: Callable[[Sequence[CDIDevice]], object],
-    judged: Callable[[Mapping[str, Op]], Mapping[str, Op]] | None = None,
+    evaluate: Callable[[Mapping[str, Op]], Mapping[str, Op]] | None = None,
 ) -> Graph:
     """Check a definition and make it solvable.
 
@@ -43,7 +43,7 @@ def load_graph(
         allowed: entitlements that the user granted (`security.insecure`, `network.host`). What
             was allowed once is not allowed for good, so this comes before the cache is asked.
         devices: raises if a step cannot have the devices that it wants.
-        judged: what sources become by policies, by the digests that they have here. What is on
+        evaluate: what sources become by policies, by the digests that they have here. What is on
             top of one that changes has another digest then, as it must not be taken for what it
             is without them.
 
@@ -58,7 +58,7 @@ def load_graph(
     locations = _locations(definition, ops.keys())
     indexes: dict[str, int] = {}
     vertices: list[VertexSpec] = []
-    changed = {} if judged is None else judged({d: op for d, op in ops.items() if op.source})
+    changed = {} if evaluate is None else evaluate({d: op for d, op in ops.items() if op.source})
     renamed: dict[str, str] = {}
     for digest in _in_order(encoded, ops):
         op = ops[digest]

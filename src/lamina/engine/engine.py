@@ -7,11 +7,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lamina.attest.definition_origins import DefinitionOrigins
 from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.build import Build, BuildOptions
 from lamina.engine.credential_scoped_op import CredentialScopedOp
-from lamina.engine.producers import Producers
 from lamina.engine.registries import Registries, current_requesters
 from lamina.engine.shared_session import SharedSession
 from lamina.engine.source_factory import EngineSources
@@ -136,7 +136,7 @@ class Engine:
         self._workers = WorkerPool(_THREADS, "step")
         self.scheduler: Scheduler[Ref] = Scheduler(self._resolve, self._workers)
         self._builds: dict[Job[Ref], Build] = {}
-        self.producers = Producers()
+        self.definition_origins = DefinitionOrigins()
 
     def close(self) -> None:
         """No build may be open."""

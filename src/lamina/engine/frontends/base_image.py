@@ -23,11 +23,11 @@ def resolve_base(
 
     Raises NotFound, PermissionDenied, Unavailable, Unsupported (platform), Cancelled.
     """
-    judged = build.judged_image(reference, platform)
-    if judged is None:
+    allowed = build.image_by_policy(reference, platform)
+    if allowed is None:
         config = encode({"architecture": platform.architecture, "os": platform.os})
         return ResolvedImage(None, config, reference)
     with step(title, build.events):
-        found = images.resolve(judged, platform, build.cancel)
-    build.note(ImageMaterial(str(judged), platform, found.digest))
-    return ResolvedImage(found.digest, found.config, judged)
+        found = images.resolve(allowed, platform, build.cancel)
+    build.note(ImageMaterial(str(allowed), platform, found.digest))
+    return ResolvedImage(found.digest, found.config, allowed)

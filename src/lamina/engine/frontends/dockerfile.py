@@ -34,13 +34,13 @@ from lamina.system.threads import WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.attest.contract import FrontendCall
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.attributes import DockerfileOptions
     from lamina.dockerfile.contract import Warned
     from lamina.engine.build import Build
-    from lamina.engine.build_result import FrontendCall
     from lamina.llb.op import Definition, Op
 
 

@@ -33,8 +33,9 @@ from lamina.system.removal import discard_tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.attest.contract import FrontendCall
     from lamina.engine.build import Build
-    from lamina.engine.build_result import BuildResult, FrontendCall
+    from lamina.engine.build_result import BuildResult
     from lamina.llb.op import Definition
 
 _METADATA = "/run/config/buildkit/metadata"
@@ -167,7 +168,7 @@ def _image(
         source = context.value
     elif context is not None:
         raise Unsupported(f"a frontend from a context of kind {context.kind}")
-    reference = build.judged_image(parse_reference(source), build.platform)
+    reference = build.image_by_policy(parse_reference(source), build.platform)
     if reference is None:
         raise InvalidInput(f"a policy makes something else of the frontend {source} than an image")
     name = f"resolve image config for docker-image://{reference}"

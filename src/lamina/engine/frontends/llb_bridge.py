@@ -25,12 +25,13 @@ from lamina.api.sourcemeta import (
     ResolveSourceMetaRequest,
 )
 from lamina.api.status import error_of
+from lamina.attest.contract import Attestation, AttestationKind
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.location import Location
 from lamina.base.reference import parse_reference
-from lamina.engine.build_result import Attestation, AttestationKind, BuildResult
+from lamina.engine.build_result import BuildResult
 from lamina.engine.caching.build_caches import client_import
 from lamina.engine.frontends.capabilities import FRONTEND, LLB
 from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
@@ -49,8 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from lamina.api.worker import WorkerRecord
+    from lamina.attest.contract import FrontendCall
     from lamina.engine.build import Build
-    from lamina.engine.build_result import FrontendCall, Solvable
+    from lamina.engine.build_result import Solvable
     from lamina.engine.frontends.result_files import FileStatus
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
@@ -194,7 +196,7 @@ class LlbBridge:
             result = read_result(files, None, {})
             result = result._replace(metadata={})
             if self._call.frontend:
-                build.made_by(request.definition, self._call)
+                build.note_origin(request.definition, self._call)
         else:
             result = BuildResult(())
         if request.evaluate:
@@ -216,11 +218,11 @@ class LlbBridge:
             with step(name, build.events):
                 found = source.resolve(build.cancel)
         else:
-            judged = build.judged_image(reference, platform, request.source_policies)
-            if judged is None:
+            allowed = build.image_by_policy(reference, platform, request.source_policies)
+            if allowed is None:
                 raise InvalidInput(f"a policy makes something else of {reference} than an image")
-            if judged != reference:
-                reference, ref = judged, str(judged)
+            if allowed != reference:
+                reference, ref = allowed, str(allowed)
             resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
             with step(name, build.events):
                 found = resolver.resolve(reference, platform, build.cancel)
@@ -231,9 +233,9 @@ class LlbBridge:
     def resolve_source_meta(self, request: ResolveSourceMetaRequest) -> Any:
         from lamina.engine.frontends.source_meta import resolve_source_meta
 
-        judge = self._build.judge(request.source_policies)
-        if judge is not None and request.source is not None:
-            op = judge.judge(Op(source=request.source, platform=request.platform))
+        evaluator = self._build.policy_evaluator(request.source_policies)
+        if evaluator is not None and request.source is not None:
+            op = evaluator.evaluate(Op(source=request.source, platform=request.platform))
             request = request._replace(source=op.source)
         return resolve_source_meta(self._build, request)
 

@@ -15,10 +15,10 @@ from lamina.api.sourcemeta import (
     ResolveSourceMetaResponse,
 )
 from lamina.api.timestamp import at_nanoseconds
+from lamina.attest.attestation_chain import attestation_chain
 from lamina.base.errors import InvalidInput
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.engine.attestation_chain import attestation_chain
 from lamina.engine.steps import step
 from lamina.llb.platform import op_platform
 from lamina.ops.resolve import RESOLVE_MODE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.attest.contract import FrontendCall
 from lamina.base.errors import InvalidInput, LaminaError
-from lamina.engine.build_result import FrontendCall
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run_frontend(
     if name == GATEWAY and attrs.get("source") == DOCKERFILE and not _replaced(attrs):
         name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
     root = parent.first if parent is not None else None
-    call = FrontendCall(name, attrs, build.engine.producers.of(inputs), root)
+    call = FrontendCall(name, attrs, build.engine.definition_origins.of(inputs), root)
     try:
         result = _run(build, call, inputs)
     except LaminaError as error:
@@ -48,7 +48,7 @@ def run_frontend(
     for part in result.parts:
         if part.files.call is None:
             part.files.call = call
-        build.made_by(part.files.definition, part.files.call)
+        build.note_origin(part.files.definition, part.files.call)
     return result
 
 

@@ -18,8 +18,9 @@ from lamina.engine.build_result import BuildResult, PlatformResult
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.attest.contract import Attestation
     from lamina.base.platform import Platform
-    from lamina.engine.build_result import Attestation, Solvable
+    from lamina.engine.build_result import Solvable
 
 CONFIG = "containerimage.config"
 BASE_CONFIG = "containerimage.base.config"

@@ -22,10 +22,10 @@ from lamina.exporters.image import assemble
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lamina.attest.statements import Attested
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.cacheio.solved import SolvedGraph
-    from lamina.engine.attestations import Attested
     from lamina.engine.steps import Step
     from lamina.exporters.annotations import Annotation
     from lamina.exporters.contract import Document, ExportedImage

@@ -1,4 +1,4 @@
-"""How provenance tells of a frontend's call: what was asked, and where the definition came from."""
+"""A frontend's call as provenance records it: the request, and where the definition came from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lamina.base.redact import redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamina.engine.build_result import FrontendCall
-    from lamina.engine.materials import Materials
+    from lamina.attest.contract import FrontendCall
+    from lamina.attest.materials import Materials
 
 _HOST_SPECIFIC = ("cgroup-parent", "image-resolve-mode", "platform", "cache-imports")
 _PRIVATE = ("build-arg:", "label:")
@@ -32,8 +32,8 @@ class ConfigSource(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A call as it is told. `inputs` are what its inputs came of, `root` the call that led to it,
-    if that says more."""
+    """A call as it is recorded. `inputs` are the calls that made its inputs, `root` the call that
+    led to it, if that says more."""
 
     source: ConfigSource = ConfigSource()
     frontend: str = ""
@@ -60,7 +60,7 @@ class Request(NamedTuple):
         )
 
     def without_vcs(self) -> tuple[Request, dict[str, str]]:
-        """What is said of version control is told apart, under names without `vcs:`."""
+        """The facts of version control apart, under names without `vcs:`."""
         said = {
             name.removeprefix(_VCS): self.args[name]
             for name in sorted(self.args)
@@ -91,7 +91,7 @@ class Request(NamedTuple):
 
 
 def request_of(call: FrontendCall | None, materials: Materials) -> Request:
-    """A call, as provenance tells of it: nothing that only this machine knows, no passwords."""
+    """A call, as provenance records it: nothing that only this machine knows, no passwords."""
     if call is None:
         return Request()
     args = recorded(call.attrs)
@@ -107,7 +107,7 @@ def request_of(call: FrontendCall | None, materials: Materials) -> Request:
     if filename := args.get("filename", ""):
         del args["filename"]
         source = source._replace(path=filename)
-    inputs = {name: request_of(made, materials) for name, made in call.producers.items()}
+    inputs = {name: request_of(made, materials) for name, made in call.origins.items()}
     request = Request(source, call.frontend, args, inputs)
     if call.root is not None:
         root = request_of(call.root, materials)

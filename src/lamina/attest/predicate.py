@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lamina.attest.invocation import commit_digest, request_of
 from lamina.base.platform import host_platform
 from lamina.base.times import format_time
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
-from lamina.engine.requests import commit_digest, request_of
 from lamina.exporters.purl import image_purl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamina.engine.attest_options import ProvenanceOptions
-    from lamina.engine.build_result import FrontendCall
-    from lamina.engine.materials import Materials
+    from lamina.attest.contract import FrontendCall
+    from lamina.attest.materials import Materials
+    from lamina.attest.options import ProvenanceOptions
     from lamina.sources.material import BlobMaterial
 
 PREDICATE_TYPES = {
@@ -32,8 +32,8 @@ _COMPATIBILITY = 30
 _DOCKERFILE = "dockerfile.v0"
 
 
-class Told(NamedTuple):
-    """All that a predicate tells, before it takes the shape of a version of SLSA.
+class ProvenanceFacts(NamedTuple):
+    """All that a predicate records, before it takes the form of a version of SLSA.
 
     `steps` and `texts` come of `build_steps`, `layers` are descriptors by step and output;
     times are in seconds. `environment` is what the builder's owner has added.
@@ -50,37 +50,37 @@ class Told(NamedTuple):
     environment: Mapping[str, Any] = {}
 
 
-def predicate(told: Told, options: ProvenanceOptions) -> dict[str, Any]:
+def predicate(facts: ProvenanceFacts, options: ProvenanceOptions) -> dict[str, Any]:
     """The document, for the wanted version."""
-    asked, vcs = request_of(told.call, told.materials).without_vcs()
+    asked, vcs = request_of(facts.call, facts.materials).without_vcs()
     full = options.mode != "min"
     whole = bool(asked.frontend) and (full or not asked.private)
     if not full:
         asked = asked.scrubbed()
     source = asked.source
     request = asked.asked()
-    for name, values in (("secrets", told.materials.secrets), ("ssh", told.materials.agents)):
+    for name, values in (("secrets", facts.materials.secrets), ("ssh", facts.materials.agents)):
         if values and full:
             request[name] = [{"id": i, **({"optional": True} if o else {})} for i, o in values]
-    if told.materials.folders:
-        request["locals"] = [{"name": name} for name in told.materials.folders]
+    if facts.materials.folders:
+        request["locals"] = [{"name": name} for name in facts.materials.folders]
     request.update(asked.around())
     request["compatibilityVersion"] = _COMPATIBILITY
     metadata = {
         key: value
-        for key, value in (("vcs", vcs), ("source", told.texts), ("layers", told.layers))
+        for key, value in (("vcs", vcs), ("source", facts.texts), ("layers", facts.layers))
         if value
     }
-    hermetic = told.materials.complete and not told.materials.network
-    dependencies = _dependencies(told.materials)
-    started, finished = format_time(told.started), format_time(told.finished)
+    hermetic = facts.materials.complete and not facts.materials.network
+    dependencies = _dependencies(facts.materials)
+    started, finished = format_time(facts.started), format_time(facts.finished)
     platform = str(host_platform())
-    frontend = told.call.frontend if told.call is not None else ""
+    frontend = facts.call.frontend if facts.call is not None else ""
     if options.version == "v0.2":
         environment = {"platform": platform}
         if frontend == _DOCKERFILE:
             environment = {"dockerfileVersion": LANGUAGE_VERSION, **environment}
-        config = {"buildConfig": told.build_config} if told.build_config is not None else {}
+        config = {"buildConfig": facts.build_config} if facts.build_config is not None else {}
         return {
             "builder": {"id": options.builder_id},
             "buildType": _BUILD_TYPE_02,
@@ -88,17 +88,17 @@ def predicate(told: Told, options: ProvenanceOptions) -> dict[str, Any]:
             "invocation": {
                 "configSource": source.to_json("entryPoint"),
                 "parameters": request,
-                "environment": _sorted({**environment, **told.environment}),
+                "environment": _sorted({**environment, **facts.environment}),
             },
             **config,
             "metadata": {
-                "buildInvocationID": told.invocation,
+                "buildInvocationID": facts.invocation,
                 "buildStartedOn": started,
                 "buildFinishedOn": finished,
                 "completeness": {
                     "parameters": whole,
                     "environment": True,
-                    "materials": told.materials.complete,
+                    "materials": facts.materials.complete,
                 },
                 "reproducible": options.reproducible,
                 f"{_BUILD_TYPE_02}#metadata": metadata,
@@ -106,8 +106,8 @@ def predicate(told: Told, options: ProvenanceOptions) -> dict[str, Any]:
             },
         }
     internal: dict[str, Any] = {"builderPlatform": platform}
-    if told.build_config is not None:
-        internal["buildConfig"] = told.build_config
+    if facts.build_config is not None:
+        internal["buildConfig"] = facts.build_config
     if frontend == _DOCKERFILE:
         internal["dockerfileVersion"] = LANGUAGE_VERSION
     return {
@@ -115,19 +115,19 @@ def predicate(told: Told, options: ProvenanceOptions) -> dict[str, Any]:
             "buildType": _BUILD_TYPE_1,
             **({"resolvedDependencies": dependencies} if dependencies else {}),
             "externalParameters": {"configSource": source.to_json(), "request": request},
-            "internalParameters": _sorted({**internal, **told.environment}),
+            "internalParameters": _sorted({**internal, **facts.environment}),
         },
         "runDetails": {
             "builder": {"id": options.builder_id},
             "metadata": {
-                "invocationId": told.invocation,
+                "invocationId": facts.invocation,
                 "startedOn": started,
                 "finishedOn": finished,
                 "buildkit_metadata": metadata,
                 **({"buildkit_hermetic": True} if hermetic else {}),
                 "buildkit_completeness": {
                     "request": whole,
-                    "resolvedDependencies": told.materials.complete,
+                    "resolvedDependencies": facts.materials.complete,
                 },
                 **({"buildkit_reproducible": True} if options.reproducible else {}),
             },

@@ -1,29 +1,19 @@
-"""How provenance tells of frontends' calls, and of those that their inputs came of."""
+"""Frontend calls as provenance records them, and the calls that made their inputs."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.engine.attest_options import ProvenanceOptions
-from lamina.engine.build_result import FrontendCall
-from lamina.engine.materials import Materials
-from lamina.engine.predicate import Told, predicate
-from lamina.engine.producers import Producers
-from lamina.engine.requests import recorded, request_of
+from lamina.attest.contract import FrontendCall
+from lamina.attest.definition_origins import DefinitionOrigins
+from lamina.attest.invocation import recorded, request_of
+from lamina.attest.materials import Materials
+from lamina.attest.options import ProvenanceOptions
+from lamina.attest.predicate import ProvenanceFacts, predicate
 from lamina.llb.op import Definition, Op, OpMetadata, SourceOp
 from lamina.llb.state import Vertex, marshal
 from lamina.sources.material import GitMaterial
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from tests.engine.conftest import Bench
-
-    WithEngine = Callable[[Callable[[Bench], Any]], Any]
 
 SEED = FrontendCall("dockerfile.v0", {"target": "seed", "build-arg:A": "secret"})
 BASE = FrontendCall("dockerfile.v0", {"target": "base"}, {"seed": SEED})
@@ -35,41 +25,41 @@ def definition(name: str, description: str = "") -> Definition:
 
 
 def told(call: FrontendCall, mode: str) -> tuple[object, bool]:
-    known = Told(call, Materials(), "id", 0.5, 2.0)
+    known = ProvenanceFacts(call, Materials(), "id", 0.5, 2.0)
     document = predicate(known, ProvenanceOptions(mode=mode))
     complete = document["runDetails"]["metadata"]["buildkit_completeness"]["request"]
     return document["buildDefinition"]["externalParameters"]["request"], complete
 
 
 def test_calls_are_known_by_what_they_made() -> None:
-    producers = Producers()
-    key = producers.add(definition("a", "as it was solved"), BASE)
+    origins = DefinitionOrigins()
+    key = origins.add(definition("a", "as it was solved"), BASE)
     inputs = {"x": definition("a", "as a client wrote it anew"), "y": definition("b")}
-    assert producers.of(inputs) == {"x": BASE}
-    producers.drop([(key, BASE)])
-    assert producers.of(inputs) == {}
+    assert origins.of(inputs) == {"x": BASE}
+    origins.drop([(key, BASE)])
+    assert origins.of(inputs) == {}
 
 
 def test_what_two_calls_made_is_of_neither() -> None:
-    producers = Producers()
+    origins = DefinitionOrigins()
     made = definition("a")
     elsewhere = FrontendCall("", {"z": "1"})
     other = BASE._replace(attrs={**BASE.attrs, "platform": "linux/arm64"}, root=elsewhere)
-    first = producers.add(made, BASE)
-    second = producers.add(made, other)
-    assert producers.of({"x": made}) == {"x": BASE}, "they differ only in what is not recorded"
-    third = producers.add(made, SEED)
-    assert producers.of({"x": made}) == {}
-    producers.drop([(third, SEED), (second, other)])
-    assert producers.of({"x": made}) == {"x": BASE}
-    producers.drop([(first, BASE)])
+    first = origins.add(made, BASE)
+    second = origins.add(made, other)
+    assert origins.of({"x": made}) == {"x": BASE}, "they differ only in what is not recorded"
+    third = origins.add(made, SEED)
+    assert origins.of({"x": made}) == {}
+    origins.drop([(third, SEED), (second, other)])
+    assert origins.of({"x": made}) == {"x": BASE}
+    origins.drop([(first, BASE)])
 
 
 def test_an_empty_definition_came_of_nothing() -> None:
-    producers = Producers()
-    assert producers.add(Definition(()), BASE) == ""
-    assert producers.add(None, BASE) == ""
-    assert producers.of({"x": Definition(())}) == {}
+    origins = DefinitionOrigins()
+    assert origins.add(Definition(()), BASE) == ""
+    assert origins.add(None, BASE) == ""
+    assert origins.of({"x": Definition(())}) == {}
 
 
 def test_inputs_are_told_with_theirs() -> None:
@@ -147,20 +137,3 @@ def test_contexts_by_query() -> None:
     source = request_of(call, materials).source
     assert source.uri == "https://h/x.git#refs/heads/main:src"
     assert source.digest == {"sha256": "a" * 64}
-
-
-def test_builds_forget_what_was_made_for_them(with_engine: WithEngine) -> None:
-    made = definition("a")
-
-    def use(bench: Bench) -> list[bool]:
-        producers = bench.engine.producers
-        known = []
-        with bench.build() as build:
-            build.made_by(made, BASE)
-            known.append(bool(producers.of({"x": made})))
-        known.append(bool(producers.of({"x": made})))
-        build.made_by(made, BASE)  # a call that came late
-        known.append(bool(producers.of({"x": made})))
-        return known
-
-    assert with_engine(use) == [True, False, False]

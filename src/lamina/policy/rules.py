@@ -37,7 +37,7 @@ class SourcePolicies:
             [_Rule(rule, rule.selector) for rule in p.rules if rule.selector] for p in policies
         ]
 
-    def judge(self, source: SourceOp) -> SourceOp:
+    def evaluate(self, source: SourceOp) -> SourceOp:
         """What a source becomes; mostly itself.
 
         Raises PermissionDenied (a rule denies it), InvalidInput (a rule makes no sense).

@@ -1,4 +1,4 @@
-"""Whether a build may have a source: by its policies, and by a client that is asked about each."""
+"""Whether a build may use a source: by its policies, and by a client that is asked about each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lamina.api.sourcepolicy import PolicyAction
 from lamina.base.errors import InvalidInput, LaminaError, SourceDenied
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.engine.source_policy import SourcePolicies
 from lamina.llb.op import Op, SourceOp
 from lamina.llb.platform import llb_platform
+from lamina.policy.rules import SourcePolicies
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import Policy
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.engine.build import Build
     from lamina.system.cancel import Cancellation
 
 _QUESTIONS = 10
@@ -33,70 +32,84 @@ _IMAGE = "docker-image://"
 
 
 class Verifier(Protocol):
-    """A client that judges sources."""
+    """A client that decides about sources."""
 
     def check_policy(self, request: CheckPolicyRequest, /) -> CheckPolicyResponse:
         """Raises Unavailable, and what the client says."""
         ...
 
 
-class Judge:
-    """Judges the sources of one build.
+class SourceLookup(Protocol):
+    """Finds out what a source is at present. Raises InvalidInput, NotFound, Unavailable."""
+
+    def __call__(self, request: ResolveSourceMetaRequest, /) -> ResolveSourceMetaResponse: ...
+
+
+class PolicyEvaluator:
+    """Evaluates the sources of one build.
 
     Args:
-        further: policies of the frontend that asks, besides the build's own.
+        policies: applied in this order.
+        verifier: the client that decides, after the policies; None: they alone decide.
+        look_up: what a source is at present, for the verifier.
     """
 
-    def __init__(self, build: Build, further: Sequence[Policy] = ()) -> None:
-        self._build = build
-        options = build.options
-        self._policies = SourcePolicies([*options.policies, *further])
-        self._verifier = options.verifier
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        verifier: Verifier | None,
+        look_up: SourceLookup,
+        cancel: Cancellation,
+    ) -> None:
+        self._policies = SourcePolicies(policies)
+        self._verifier = verifier
+        self._resolve = look_up
+        self._cancel = cancel
 
-    def judge(self, op: Op) -> Op:
+    def evaluate(self, op: Op) -> Op:
         """What an op becomes. Raises PermissionDenied, InvalidInput, Unavailable."""
         if op.source is None:
             return op
         try:
-            return self._judge(op, op.source, _QUESTIONS)
+            return self._evaluate(op, op.source, _QUESTIONS)
         except LaminaError as error:
             during = error.during or "error evaluating the source policy"
             raise error.with_context(during=during) from error
 
-    def judge_all(self, ops: Mapping[str, Op]) -> dict[str, Op]:
+    def evaluate_all(self, ops: Mapping[str, Op]) -> dict[str, Op]:
         """What ops become, by whatever they go by; a client may be asked about all at once."""
         found: dict[str, Op] = {}
 
-        def judge(name: str, _: Cancellation) -> None:
-            found[name] = self.judge(ops[name])
+        def evaluate(name: str, _: Cancellation) -> None:
+            found[name] = self.evaluate(ops[name])
 
-        in_parallel(list(ops), judge, _AT_ONCE, self._build.cancel)
+        in_parallel(list(ops), evaluate, _AT_ONCE, self._cancel)
         return found
 
-    def judge_image(self, reference: Reference, platform: Platform) -> Reference | None:
+    def evaluate_image(self, reference: Reference, platform: Platform) -> Reference | None:
         """What an image's name becomes for a frontend that is about to look at it; None if it is
         no image any more."""
         source = SourceOp(f"{_IMAGE}{reference}")
-        judged = self.judge(Op(source=source, platform=llb_platform(platform))).source
-        assert judged is not None
-        if judged.identifier == source.identifier:
+        allowed = self.evaluate(Op(source=source, platform=llb_platform(platform))).source
+        assert allowed is not None
+        if allowed.identifier == source.identifier:
             return reference
-        if not judged.identifier.startswith(_IMAGE):
+        if not allowed.identifier.startswith(_IMAGE):
             return None
-        return parse_reference(judged.identifier.removeprefix(_IMAGE))
+        return parse_reference(allowed.identifier.removeprefix(_IMAGE))
 
-    def _judge(self, op: Op, source: SourceOp, questions: int) -> Op:
+    def _evaluate(self, op: Op, source: SourceOp, questions: int) -> Op:
         whole = _normalised(source)
-        judged = self._policies.judge(whole)
-        allowed = op if judged == whole else op._replace(source=judged)
+        converted = self._policies.evaluate(whole)
+        allowed = op if converted == whole else op._replace(source=converted)
         if self._verifier is None:
             return allowed
-        known = ResolveSourceMetaResponse(judged)
+        known = ResolveSourceMetaResponse(converted)
         while questions > 0:
             questions -= 1
             answer = self._verifier.check_policy(CheckPolicyRequest(op.platform, known))
             if answer.request is not None:
-                known = self._look_up(judged, answer.request)
+                known = self._look_up(converted, answer.request)
                 continue
             decision = answer.decision
             if decision is None:
@@ -104,11 +117,13 @@ class Judge:
             if decision.action == PolicyAction.CONVERT:
                 if decision.update is None:
                     raise InvalidInput("convert action requires updated source")
-                return self._judge(op._replace(source=decision.update), decision.update, questions)
+                return self._evaluate(
+                    op._replace(source=decision.update), decision.update, questions
+                )
             if decision.action != PolicyAction.ALLOW:
-                messages = tuple(told.message for told in decision.deny_messages)
+                messages = tuple(denied.message for denied in decision.deny_messages)
                 raise SourceDenied(
-                    f'source "{redacted(judged.identifier)}" not allowed by policy: action '
+                    f'source "{redacted(converted.identifier)}" not allowed by policy: action '
                     f"{_action_name(decision.action)}",
                     messages,
                 )
@@ -119,8 +134,6 @@ class Judge:
         self, source: SourceOp, request: ResolveSourceMetaRequest
     ) -> ResolveSourceMetaResponse:
         """What the client wants to know of a source before it decides."""
-        from lamina.engine.frontends.source_meta import resolve_source_meta
-
         asked = request.source
         if asked is None or asked.identifier != source.identifier:
             other = "" if asked is None else asked.identifier
@@ -129,7 +142,7 @@ class Judge:
             )
         if dict(asked.attrs) != dict(source.attrs):
             raise InvalidInput("policy requested different source attrs")
-        return resolve_source_meta(self._build, request)
+        return self._resolve(request)
 
 
 def _normalised(source: SourceOp) -> SourceOp:

@@ -19,8 +19,8 @@ from lamina.api.sourcepolicy import (
     Update,
 )
 from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
-from lamina.engine.source_policy import SourcePolicies
 from lamina.llb.op import SourceOp
+from lamina.policy.rules import SourcePolicies
 
 ANY = st.text(st.characters(exclude_categories=()))
 BUSYBOX = SourceOp("docker-image://docker.io/library/busybox:1.34")
@@ -32,8 +32,8 @@ def rule(action: int, identifier: str, match: int = MatchType.WILDCARD, **fields
     return Rule(action, selector, **fields)  # type: ignore[arg-type] # `updates`
 
 
-def judged(source: SourceOp, *rules: Rule) -> SourceOp:
-    return SourcePolicies([Policy(1, rules)]).judge(source)
+def evaluated(source: SourceOp, *rules: Rule) -> SourceOp:
+    return SourcePolicies([Policy(1, rules)]).evaluate(source)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def judged(source: SourceOp, *rules: Rule) -> SourceOp:
 def test_what_selectors_match(identifier: str, match: MatchType, found: bool) -> None:
     denies = rule(PolicyAction.DENY, identifier, match)
     if not found:
-        assert judged(BUSYBOX, denies) == BUSYBOX
+        assert evaluated(BUSYBOX, denies) == BUSYBOX
         return
     with pytest.raises(PermissionDenied, match="source denied by policy: docker-image://docker"):
-        judged(BUSYBOX, denies)
+        evaluated(BUSYBOX, denies)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_constraints_on_attributes(condition: AttrMatch, value: str, found: bool
     converts = rule(
         *(PolicyAction.CONVERT, "*"), constraints=constraints, updates=Update("local://x")
     )
-    assert (judged(source, converts).identifier == "local://x") is found
+    assert (evaluated(source, converts).identifier == "local://x") is found
 
 
 def test_the_last_rule_that_matches_decides() -> None:
     deny, allow = rule(PolicyAction.DENY, "*"), rule(PolicyAction.ALLOW, "*busybox*")
-    assert judged(BUSYBOX, deny, allow) == BUSYBOX
+    assert evaluated(BUSYBOX, deny, allow) == BUSYBOX
     with pytest.raises(PermissionDenied):
-        judged(BUSYBOX, allow, deny)
+        evaluated(BUSYBOX, allow, deny)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +107,19 @@ def test_what_sources_are_converted_to(
     match: MatchType, identifier: str, target: str, found: str
 ) -> None:
     converts = rule(PolicyAction.CONVERT, identifier, match, updates=Update(target))
-    assert judged(BUSYBOX, converts).identifier == found
+    assert evaluated(BUSYBOX, converts).identifier == found
 
 
 def test_attributes_are_added_and_later_rules_see_what_became_of_it() -> None:
     pinned = rule(
         PolicyAction.CONVERT, "https://a/*", updates=Update("", (("http.checksum", "c"),))
     )
-    assert judged(SourceOp("https://a/b", (("k", "v"),)), pinned) == SourceOp(
+    assert evaluated(SourceOp("https://a/b", (("k", "v"),)), pinned) == SourceOp(
         "https://a/*", (("http.checksum", "c"), ("k", "v"))
     )
     to_b = rule(PolicyAction.CONVERT, "http://a", updates=Update("http://b"))
     with pytest.raises(PermissionDenied, match="http://b"):
-        judged(SourceOp("http://a"), rule(PolicyAction.DENY, "http://b"), to_b)
+        evaluated(SourceOp("http://a"), rule(PolicyAction.DENY, "http://b"), to_b)
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_attributes_are_added_and_later_rules_see_what_became_of_it() -> None:
 )
 def test_rules_that_make_no_sense(bad: Rule, reason: str) -> None:
     with pytest.raises(InvalidInput, match=reason):
-        judged(SourceOp("http://a"), bad)
+        evaluated(SourceOp("http://a"), bad)
 
 
 def test_patterns_cannot_keep_a_daemon_busy() -> None:
     # Backtracking over this would not end before the machine does.
-    judged(SourceOp("a" * 20_000), rule(PolicyAction.DENY, "(a*)*(a*)*(a|a)*b", MatchType.REGEX))
+    evaluated(SourceOp("a" * 20_000), rule(PolicyAction.DENY, "(a*)*(a*)*(a|a)*b", MatchType.REGEX))
 
 
 @pytest.mark.parametrize("target", ["$0$0", "x" * 5000])
 def test_names_do_not_grow_without_bounds(target: str) -> None:
     grows = rule(PolicyAction.CONVERT, ".+", MatchType.REGEX, updates=Update(target))
     with pytest.raises(InvalidInput, match="longer than 4096 characters"):
-        judged(BUSYBOX, grows)
+        evaluated(BUSYBOX, grows)
 
 
 @given(ANY, ANY, ANY, st.sampled_from(list(MatchType)))
@@ -160,4 +160,4 @@ def test_any_rule_is_followed_or_refused(
     name: str, pattern: str, to: str, match: MatchType
 ) -> None:
     with suppress(LaminaError):
-        judged(SourceOp(name), rule(PolicyAction.CONVERT, pattern, match, updates=Update(to)))
+        evaluated(SourceOp(name), rule(PolicyAction.CONVERT, pattern, match, updates=Update(to)))

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.attest.build_steps import build_steps, digest_mapping, source_texts
+from lamina.attest.contract import Attestation, AttestationKind, FrontendCall
+from lamina.attest.materials import Materials, materials_of, of_platform
+from lamina.attest.options import ProvenanceOptions, parse_provenance, wanted_attestations
+from lamina.attest.predicate import ProvenanceFacts, predicate
+from lamina.attest.statements import Attested
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
 from lamina.base.platform import Platform
-from lamina.engine.attest_options import ProvenanceOptions, parse_provenance, wanted_attestations
-from lamina.engine.attestations import Attested
-from lamina.engine.build_result import Attestation, AttestationKind, FrontendCall, Solvable
-from lamina.engine.build_steps import build_steps, digest_mapping, source_texts
-from lamina.engine.materials import Materials, materials_of, of_platform
-from lamina.engine.predicate import Told, predicate
+from lamina.engine.build_result import Solvable
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import (
     CopyAction,
@@ -135,8 +136,8 @@ def test_images_of_other_platforms_are_left_out() -> None:
     assert of_platform(noted, ARM, [AMD, ARM]) == [everywhere[1], tools, noted[-1]]
 
 
-def told(**fields: Any) -> Told:
-    return Told(None, Materials(), "id", 0.5, 2.0)._replace(**fields)
+def told(**fields: Any) -> ProvenanceFacts:
+    return ProvenanceFacts(None, Materials(), "id", 0.5, 2.0)._replace(**fields)
 
 
 def test_versions_tell_the_same() -> None:

@@ -1,4 +1,4 @@
-"""What a build was made of: sources by digest, lent things, and whether it used a network."""
+"""What a build was made of: sources by digest, secrets, SSH agents and network access."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
-from lamina.engine.credential_scoped_op import CredentialScopedOp
 from lamina.llb.codec import decode_op
 from lamina.llb.op import MountType, NetMode
 from lamina.sources.material import (
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from lamina.base.platform import Platform
     from lamina.llb.op import ExecOp
-    from lamina.refs.ref import Ref
-    from lamina.solver.node import Node
     from lamina.sources.material import Material
 
 
@@ -44,32 +41,32 @@ class Materials(NamedTuple):
     complete: bool = True
 
 
-def materials_of(nodes: Iterable[Node[Ref]], noted: Iterable[Material]) -> Materials:
-    """Those of vertices, whether they ran or were remembered, and what frontends looked at."""
-    found: list[Material] = []
+def materials_of(vertices: Iterable[bytes], sources: Iterable[Material]) -> Materials:
+    """Those of a build's vertices, whether they ran or were cached.
+
+    Args:
+        vertices: the encoded ops.
+        sources: what the sources among them resolved to, and what frontends looked at.
+    """
+    found = list(sources)
     secrets: dict[str, bool] = {}
     agents: dict[str, bool] = {}
     network, complete = False, True
-    for node in nodes:
-        if isinstance(node.op, CredentialScopedOp):
-            material = node.op.material()
-            if material is not None:
-                found.append(material)
-        op = decode_op(node.spec.data)
+    for data in vertices:
+        op = decode_op(data)
         if op.source is not None:
             _add_access(dict(op.source.attrs), secrets, agents)
         elif op.exec is not None:
             network |= op.exec.network is not NetMode.NONE
-            _add_lent(op.exec, secrets, agents)
+            _add_session_use(op.exec, secrets, agents)
         elif op.build is not None:
             complete = False
-    found += noted
     folders = {m.name for m in found if isinstance(m, LocalMaterial)}
     git = {_redact_git(m): None for m in found if isinstance(m, GitMaterial)}
     http = {m._replace(url=redacted(m.url)): None for m in found if isinstance(m, HttpMaterial)}
     images = dict.fromkeys(m for m in found if isinstance(m, ImageMaterial))
     return Materials(
-        tuple(sorted(_without_twins(images), key=lambda image: image.name)),
+        tuple(sorted(_without_duplicates(images), key=lambda image: image.name)),
         tuple(sorted({m for m in found if isinstance(m, BlobMaterial)})),
         tuple(sorted(git, key=lambda m: (m.url, m.commit, m.bundle or ()))),
         tuple(sorted(http)),
@@ -99,7 +96,7 @@ def of_platform(
     ]
 
 
-def _add_lent(op: ExecOp, secrets: dict[str, bool], agents: dict[str, bool]) -> None:
+def _add_session_use(op: ExecOp, secrets: dict[str, bool], agents: dict[str, bool]) -> None:
     for mount in op.mounts:
         if mount.mount_type is MountType.SECRET and mount.secret is not None:
             _add(secrets, mount.secret.id, optional=mount.secret.optional)
@@ -128,7 +125,7 @@ def _redact_git(material: GitMaterial) -> GitMaterial:
     return material._replace(url=redacted(material.url))
 
 
-def _without_twins(images: Mapping[ImageMaterial, None]) -> list[ImageMaterial]:
+def _without_duplicates(images: Mapping[ImageMaterial, None]) -> list[ImageMaterial]:
     """Leaves out an image by digest if it is there by the tag that it was found under."""
     tagged = set()
     for image in images:
@@ -138,7 +135,7 @@ def _without_twins(images: Mapping[ImageMaterial, None]) -> list[ImageMaterial]:
     kept = []
     for image in images:
         reference = parse_reference(image.name)
-        twin = (reference.name, reference.tag or "latest")
-        if reference.digest is None or twin not in tagged:
+        name = (reference.name, reference.tag or "latest")
+        if reference.digest is None or name not in tagged:
             kept.append(image)
     return kept

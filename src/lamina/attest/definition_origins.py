@@ -1,7 +1,7 @@
-"""Which frontends' calls made definitions that other calls take as inputs.
+"""The frontend calls that made definitions which other calls take as inputs.
 
-A client may solve with a frontend, and give what came of it to another: provenance then tells of
-both. A definition carries no such word, so calls are remembered while their builds last.
+A client may solve with one frontend and give the result to another: provenance then records both
+calls. A definition does not name its frontend, so calls are kept while their builds last.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from lamina.llb.codec import decode_op
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lamina.engine.build_result import FrontendCall
+    from lamina.attest.contract import FrontendCall
     from lamina.llb.op import Definition
 
 
-class Producers:
+class DefinitionOrigins:
     """Those of all builds that run. Usable from any thread."""
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ class Producers:
 
 
 def _same(one: FrontendCall, other: FrontendCall) -> bool:
-    from lamina.engine.requests import recorded
+    from lamina.attest.invocation import recorded
 
-    return (one.frontend, recorded(one.attrs), one.producers) == (
+    return (one.frontend, recorded(one.attrs), one.origins) == (
         other.frontend,
         recorded(other.attrs),
-        other.producers,
+        other.origins,
     )
 
 

@@ -7,16 +7,16 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
+from lamina.attest.contract import AttestationKind
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
-from lamina.engine.build_result import AttestationKind
 from lamina.exporters.attestation import Statement, Subject, SubjectKind
 from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamina.engine.build_result import Attestation, Solvable
+    from lamina.attest.contract import Attestation, AttestationFiles
     from lamina.refs.tree import Tree
 
 INLINE_ONLY = "inline-only"
@@ -35,7 +35,7 @@ class Attested:
     """
 
     def __init__(
-        self, attestations: Sequence[Attestation], view: Callable[[Solvable], Tree]
+        self, attestations: Sequence[Attestation], view: Callable[[AttestationFiles], Tree]
     ) -> None:
         self._attestations = attestations
         self._view = view

@@ -1,0 +1,1 @@
+"""Attestations of results: provenance, and the statements of frontends."""

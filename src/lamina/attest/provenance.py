@@ -1,0 +1,194 @@
+"""The provenance of a build, as an attestation of each part of its result."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lamina.attest.build_steps import build_steps, digest_mapping, source_texts
+from lamina.attest.contract import Attestation
+from lamina.attest.materials import materials_of, of_platform
+from lamina.attest.predicate import PREDICATE_TYPES, ProvenanceFacts, predicate
+from lamina.attest.statements import INLINE_ONLY, REASON
+from lamina.base.errors import IncompleteMaterials
+from lamina.base.gojson import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lamina.attest.contract import FrontendCall
+    from lamina.attest.materials import Materials
+    from lamina.attest.options import ProvenanceOptions
+    from lamina.base.digest import Digest
+    from lamina.base.oci import Descriptor
+    from lamina.base.platform import Platform
+    from lamina.llb.op import Definition
+    from lamina.sources.material import Material
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+VertexKey = tuple["Digest", bool]
+"""A vertex in a build: its digest, and whether it ignores the cache."""
+
+
+class BuiltVertex(NamedTuple):
+    """A vertex of the build. `material` is what it resolved to, if it is a source. `layers` are the
+    layers of each output that is packed, by the number of the output."""
+
+    key: VertexKey
+    data: bytes
+    material: Callable[[], Material | None]
+    layers: Callable[[], Mapping[int, Sequence[Descriptor]]]
+
+
+class BuildFacts(NamedTuple):
+    """What a build knows of itself. The functions are called when provenance is written.
+
+    `started` is in seconds since 1970; `environment` is what the builder's owner adds; `noted` is
+    what frontends looked at.
+    """
+
+    started: float
+    environment: Mapping[str, Any]
+    vertices: Callable[[], Sequence[BuiltVertex]]
+    noted: Callable[[], Sequence[Material]]
+
+
+class ProvenancePart(NamedTuple):
+    """One platform's part of a result: the call and the definition that made it."""
+
+    platform: Platform
+    call: FrontendCall | None
+    definition: Definition | None
+    vertices: frozenset[VertexKey]
+
+
+class BuildProvenance:
+    """Writes the provenance of a build's parts.
+
+    Args:
+        several: whether the parts are those of several platforms, in an index.
+    """
+
+    def __init__(
+        self,
+        facts: BuildFacts,
+        parts: Sequence[ProvenancePart],
+        options: ProvenanceOptions,
+        *,
+        several: bool,
+    ) -> None:
+        self._parts = parts
+        self._options = options
+        finished = cache(time.time)  # one moment for all parts
+        invocation = "".join(_ALPHABET[byte % 36] for byte in os.urandom(25))
+        self._builders = [
+            _ProvenanceBuilder(facts, parts, number, options, invocation, finished, several=several)
+            for number in range(len(parts))
+        ]
+
+    def attestations(self) -> list[Attestation]:
+        """One for each part. It is written when the first output asks for it, and is then the same
+        for all."""
+        options = self._options
+        inline = b"true" if options.inline_only else b"false"
+        return [
+            Attestation(
+                options.filename,
+                PREDICATE_TYPES[options.version],
+                predicate=builder.predicate,
+                metadata={REASON: b"provenance", INLINE_ONLY: inline},
+            )
+            for builder in self._builders
+        ]
+
+    def check_materials(self) -> None:
+        """Raise IncompleteMaterials if all are wanted and not all are known, whether or not an
+        output asks for provenance. All of the result must be made."""
+        if self._options.complete_materials:
+            for builder in self._builders:
+                builder.materials()
+
+
+class _ProvenanceBuilder:
+    def __init__(
+        self,
+        facts: BuildFacts,
+        parts: Sequence[ProvenancePart],
+        number: int,
+        options: ProvenanceOptions,
+        invocation: str,
+        finished: Callable[[], float],
+        *,
+        several: bool,
+    ) -> None:
+        self._facts = facts
+        self._parts = parts
+        self._part = parts[number]
+        self._options = options
+        self._invocation = invocation
+        self._finished = finished
+        self._several = several
+        self._lock = threading.Lock()
+        self._written = b""
+
+    def predicate(self) -> bytes:
+        """Raises IncompleteMaterials if all are wanted and not all are known."""
+        with self._lock:
+            if not self._written:
+                self._written = encode(self._document())
+            return self._written
+
+    def _document(self) -> dict[str, Any]:
+        facts = ProvenanceFacts(
+            self._part.call,
+            self.materials(),
+            self._invocation,
+            self._facts.started,
+            self._finished(),
+            environment=self._facts.environment,
+        )
+        if self._options.mode == "max":
+            facts = self._in_full(facts)
+        return predicate(facts, self._options)
+
+    def materials(self) -> Materials:
+        noted = self._facts.noted()
+        if self._several:
+            noted = of_platform(noted, self._part.platform, [p.platform for p in self._parts])
+        vertices = self._vertices()
+        sources = [found for vertex in vertices if (found := vertex.material()) is not None]
+        materials = materials_of([vertex.data for vertex in vertices], [*sources, *noted])
+        if self._options.complete_materials and not materials.complete:
+            raise IncompleteMaterials(materials.folders)
+        return materials
+
+    def _vertices(self) -> list[BuiltVertex]:
+        """Those of the part, and those that are in no part: what frontends looked at."""
+        others = frozenset[VertexKey]().union(*(part.vertices for part in self._parts))
+        others -= self._part.vertices
+        return [vertex for vertex in self._facts.vertices() if vertex.key not in others]
+
+    def _in_full(self, facts: ProvenanceFacts) -> ProvenanceFacts:
+        definition = self._part.definition
+        steps, places = build_steps(definition)
+        config: dict[str, Any] = {"llbDefinition": steps} if steps else {}
+        if places:
+            config["digestMapping"] = digest_mapping(places)
+        texts = source_texts(definition, places) if definition is not None else None
+        return facts._replace(build_config=config, texts=texts, layers=self._layers(places))
+
+    def _layers(self, places: dict[str, int]) -> dict[str, Any]:
+        """The layers of results that are packed, by step and output."""
+        found: dict[str, Any] = {}
+        for vertex in self._facts.vertices():
+            place = places.get(str(vertex.key[0]))
+            if place is None:
+                continue
+            for output, layers in vertex.layers().items():
+                plain = [layer._replace(annotations=()) for layer in layers]
+                found[f"step{place}:{output}"] = [[layer.to_json() for layer in plain]]
+        return dict(sorted(found.items()))

@@ -1,0 +1,92 @@
+"""Provenance among the attestations of a result."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lamina.attest.provenance import BuildFacts, BuildProvenance, BuiltVertex, ProvenancePart
+from lamina.engine.credential_scoped_op import material_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lamina.attest.options import ProvenanceOptions
+    from lamina.base.oci import Descriptor
+    from lamina.engine.build import Build
+    from lamina.engine.build_result import BuildResult
+    from lamina.refs.ref import Ref
+    from lamina.solver.node import Node
+
+
+def with_provenance(
+    facts: BuildFacts, result: BuildResult, options: ProvenanceOptions
+) -> BuildResult:
+    """The result with provenance among each part's attestations."""
+    attestations = _provenance(facts, result, options).attestations()
+    parts = (
+        part._replace(attestations=(*part.attestations, attestation))
+        for part, attestation in zip(result.parts, attestations, strict=True)
+    )
+    return result._replace(parts=tuple(parts))
+
+
+def check_materials(facts: BuildFacts, result: BuildResult, options: ProvenanceOptions) -> None:
+    """Raise IncompleteMaterials; see `BuildProvenance.check_materials`."""
+    _provenance(facts, result, options).check_materials()
+
+
+def facts_of(build: Build) -> BuildFacts:
+    """What provenance records of a build."""
+    return BuildFacts(
+        build.started,
+        build.engine.policy.provenance,
+        lambda: [
+            BuiltVertex(
+                key,
+                node.spec.data,
+                partial(material_of, node.op),
+                partial(_packed_layers, build, node),
+            )
+            for key, node in list(build.job.nodes.items())
+        ],
+        lambda: build.noted,
+    )
+
+
+def _provenance(
+    facts: BuildFacts, result: BuildResult, options: ProvenanceOptions
+) -> BuildProvenance:
+    parts = [
+        ProvenancePart(
+            part.platform,
+            part.files.call,
+            part.files.definition,
+            frozenset(
+                (vertex.digest, vertex.ignore_cache)
+                for vertex in (part.files.graph.vertices if part.files.graph is not None else ())
+            ),
+        )
+        for part in result.parts
+    ]
+    return BuildProvenance(facts, parts, options, several=result.several)
+
+
+def _packed_layers(build: Build, node: Node[Ref]) -> Mapping[int, Sequence[Descriptor]]:
+    """The layers of a vertex's outputs, of those that are packed."""
+    if not node.keyed:
+        return {}
+    pool = build.engine.pool
+    found = {}
+    for output in sorted(node.outputs):
+        snapshot = None
+        if node.results is not None:
+            result = node.results.get(output)
+            snapshot = None if result is None else result.snapshot
+        elif node.found_in is not None:
+            snapshot = build.results.snapshot_of(node.key, output)
+        stack = pool.snapshots.stack(snapshot)
+        packed = [pool.layers.of(below.id)[:1] for below in stack]
+        if stack and all(packed):
+            found[output] = [layer.descriptor for (layer,) in packed]
+    return found

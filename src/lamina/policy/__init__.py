@@ -1,0 +1,1 @@
+"""Source policies: rules and clients that allow, deny or convert the sources of a build."""
