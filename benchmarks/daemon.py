@@ -15,10 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cached import write_cached
-from large_context import write_large
-
+from benchmarks.cached import write_cached
 from benchmarks.harness import Row, Run, repeat, row, timed, write_context
+from benchmarks.large_context import write_large
 from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions
 from lamina.client.remote import open_remote
 from lamina.system.cancel import Cancellation

@@ -21,7 +21,7 @@ from lamina.wire.server import GrpcServer
 from lamina.wire.transport import TunnelTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lamina.wire.contract import Handler, ServerCall
 
@@ -100,9 +100,9 @@ def measure_grpcio(name: str, path: str) -> None:
     import grpc
 
     with grpc.insecure_channel(f"unix:{path}") as channel:
-        counting = channel.unary_stream("/b.B/Count")
-        totalling = channel.stream_unary("/b.B/Total")
-        unary = channel.unary_unary("/b.B/Total")
+        counting: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream("/b.B/Count")
+        totalling: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary("/b.B/Total")
+        unary: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/b.B/Total")
         amount = MESSAGES // 10
 
         def receive() -> None:
@@ -126,14 +126,14 @@ def serve_grpcio(path: str) -> None:
 
     import grpc
 
-    def counting(request: bytes, _: object) -> object:
+    def counting(request: bytes, _: object) -> Iterator[bytes]:
         amount, size = map(int, request.split())
         return (bytes(size) for _ in range(amount))
 
-    def totalling(requests: object, _: object) -> bytes:
-        return b"%d" % sum(map(len, requests))  # type: ignore[call-overload]  # of bytes
+    def totalling(requests: Iterator[bytes], _: object) -> bytes:
+        return b"%d" % sum(map(len, requests))
 
-    handlers = {
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Count": grpc.unary_stream_rpc_method_handler(counting),
         "Total": grpc.stream_unary_rpc_method_handler(totalling),
     }

@@ -82,7 +82,13 @@ class TokenService:
             for kind, name, actions in (scope.split(":") for scope in scopes)
         ]
         header = {"typ": "JWT", "alg": "RS256", "x5c": [self.certificate]}
-        claims = {"iss": "tokens", "sub": "user", "aud": "here", "access": access, "jti": "1"}
+        claims: dict[str, object] = {
+            "iss": "tokens",
+            "sub": "user",
+            "aud": "here",
+            "access": access,
+            "jti": "1",
+        }
         claims |= {"exp": now + self.valid, "nbf": now - 600, "iat": now - 600}
         text = b".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
         signed = subprocess.run(

@@ -50,6 +50,8 @@ from lamina.sources.material import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lamina.sources.material import Material
+
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64")
 ONE, TWO = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 COMMIT = "a" * 40
@@ -132,7 +134,7 @@ def test_blobs_and_bundles() -> None:
 def test_images_of_other_platforms_are_left_out() -> None:
     everywhere = [ImageMaterial("a:1", platform, ONE) for platform in (AMD, ARM)]
     tools = ImageMaterial("tools:1", AMD, TWO)
-    noted = [*everywhere, tools, LocalMaterial("context")]
+    noted: list[Material] = [*everywhere, tools, LocalMaterial("context")]
     assert of_platform(noted, ARM, [AMD, ARM]) == [everywhere[1], tools, noted[-1]]
 
 

@@ -80,7 +80,22 @@ CACHE = {
         }
     ],
 }
-WRONG = [None, True, -1, 1 << 80, 1.5, 1e999, "", "\ud800", [], {}, [[]], [7], {"a": 7}, "x" * 99]
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    1 << 80,
+    1.5,
+    1e999,
+    "",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [7],
+    {"a": 7},
+    "x" * 99,
+]
 
 
 def variants(document: Any) -> Iterator[Any]:
@@ -153,7 +168,8 @@ def test_null_and_nothing_are_zero_values() -> None:
 def test_diff_ids() -> None:
     assert diff_ids_of(CONFIG) == (Digest(DIGEST),)
     assert diff_ids_of({}) == diff_ids_of({"rootfs": None}) == ()
-    for rootfs in ([], "x", {"diff_ids": "x"}, {"diff_ids": [7]}, {"diff_ids": ["sha256:x"]}):
+    wrong: list[Any] = [[], "x", {"diff_ids": "x"}, {"diff_ids": [7]}, {"diff_ids": ["sha256:x"]}]
+    for rootfs in wrong:
         with pytest.raises(Corrupt):
             diff_ids_of({"rootfs": rootfs})
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from lamina.base import oci
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
-from lamina.base.oci import Descriptor
+from lamina.base.oci import INLINE_KEY, Descriptor
 from lamina.cacheio.config import (
     CREATED_AT,
-    INLINE_KEY,
     MEDIA_TYPE,
     UNCOMPRESSED,
     CacheConfig,

@@ -7,6 +7,7 @@ from lamina.base.oci import Descriptor
 from lamina.cacheio.config import UNCOMPRESSED, CacheConfig, Link, Record, Result
 from lamina.cacheio.imported import ImportedCache
 from lamina.solver.key import CacheKey, KeyInput, make_key, record_digest
+from lamina.stores.origins import Origin, OriginKind
 
 BY_LAYERS, BY_MANIFEST, COMMAND = (digest_of(name) for name in (b"layers", b"manifest", b"run"))
 LAYER = Descriptor("application/vnd.oci.image.layer.v1.tar", digest_of(b"l"), 1)
@@ -27,5 +28,5 @@ def test_an_image_is_found_by_any_of_its_names() -> None:
             Record(record_digest(name, 0)),
             Record(record_digest(COMMAND, 0), ((Link(0, "s"),),), (Result((0,), ""),)),
         )
-        cache = ImportedCache(CacheConfig((LAYER,), (-1,), records), "")
+        cache = ImportedCache(CacheConfig((LAYER,), (-1,), records), Origin(OriginKind.CACHE, ""))
         assert (cache.find(command, 0, known) is not None) is found

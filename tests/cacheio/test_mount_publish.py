@@ -184,7 +184,7 @@ def test_a_writer_that_is_stalled_for_as_long_as_you_like(
         export(write(tmp_path / "two", "old", "second"), tmp_path / "s2", backend, base)
 
     stalled = Stalling(backend, before, other)
-    export(write(tmp_path / "one", "old", "first"), tmp_path / "s1", stalled, base)  # type: ignore[arg-type]  # a store that behaves so, and no more
+    export(write(tmp_path / "one", "old", "first"), tmp_path / "s1", stalled, base)
     if not stalled.stalled:
         pytest.skip("it made fewer calls")
     assert names_at(backend) == {"old", "first", "second"}
@@ -232,7 +232,7 @@ def test_an_unchanged_mount_writes_nothing(backend: Backend, tmp_path: Path) -> 
     export(folder, tmp_path / "store", backend)
     before = load_mount(backend, "objects", CANCEL)
     watched = Stalling(backend, 5, lambda: None)  # one look is five calls
-    export(folder, tmp_path / "store", watched)  # type: ignore[arg-type]  # a store that behaves so, and no more
+    export(folder, tmp_path / "store", watched)
     assert not watched.stalled
     assert load_mount(backend, "objects", CANCEL) == before
 

@@ -96,8 +96,8 @@ def test_caches_serve_embedded_builds_and_daemons_alike(
             assert (out / "one/file").read_text() == "one"
         copies = [line.split()[0] for line in done.err.splitlines() if "] COPY" in line]
         assert len(set(copies)) == 2
-        for number in set(copies):
-            assert f"{number} CACHED" in done.err, done.err
+        for step in set(copies):
+            assert f"{step} CACHED" in done.err, done.err
 
 
 def test_a_layout_beside_a_context_that_is_no_folder(tmp_path: Path) -> None:

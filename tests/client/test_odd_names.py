@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-@pytest.fixture(params=NAMES.values(), ids=NAMES.keys())
+@pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
 def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), request.param)))
     folder.mkdir()

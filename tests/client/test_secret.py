@@ -77,7 +77,7 @@ def test_an_empty_pipe_is_no_secret(pipe: tuple[str, int]) -> None:
 def test_a_named_pipe_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    thread = threading.Thread(target=lambda: (time.sleep(0.3), path.write_bytes(b"late")))
+    thread = threading.Timer(0.3, path.write_bytes, [b"late"])
     thread.start()
     assert session(path).secret("s", Cancellation()) == b"late"
     thread.join()

@@ -21,14 +21,18 @@ import json
 import os
 import shutil
 import tarfile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SECTIONS = ("Dockerfile", "context", "options", "tree", "config", "history", "checks", "error")
 TIME = 1_000_000_000
-_MODES = {".gz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}
+_MODES: dict[str, Literal["w", "w:gz", "w:bz2", "w:xz"]] = {
+    ".gz": "w:gz",
+    ".bz2": "w:bz2",
+    ".xz": "w:xz",
+}
 
 
 class Case(NamedTuple):

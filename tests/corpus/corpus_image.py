@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _APPLETS = [
     "cat",
     "chmod",
@@ -150,13 +151,13 @@ def make_bases(folder: Path) -> Tree:
         }
         manifest = {
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "mediaType": _MANIFEST,
             "config": _blob(
                 blobs, json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"
             ),
             "layers": [packed_entry],
         }
-        entry = _blob(blobs, json.dumps(manifest).encode(), manifest["mediaType"])
+        entry = _blob(blobs, json.dumps(manifest).encode(), _MANIFEST)
         entry["annotations"] = {"org.opencontainers.image.ref.name": name}
         manifests.append(entry)
     index = {"schemaVersion": 2, "manifests": manifests}
@@ -244,7 +245,8 @@ def read_built(layout: Path, base: Tree) -> Built:
 
 
 def _path(entry: dict[str, Any]) -> str:
-    return "blobs/" + entry["digest"].replace(":", "/")
+    digest: str = entry["digest"]
+    return "blobs/" + digest.replace(":", "/")
 
 
 def _document(layout: Path, entry: dict[str, Any]) -> dict[str, Any]:

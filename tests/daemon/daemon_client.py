@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -41,8 +42,7 @@ def progress(channel: GrpcChannel, ref: str) -> control.StatusResponse:
         call.send(encode(control.StatusRequest(ref), control.SCHEMA))
         call.finish_sending()
         while (part := receive(call, control.StatusResponse, control.SCHEMA)) is not None:
-            both = zip(found, part, strict=True)
-            found = control.StatusResponse(*(first + second for first, second in both))
+            found = control.StatusResponse(*map(operator.add, found, part))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from hypothesis import strategies as st
 
@@ -113,14 +113,15 @@ def _values(field: Field, schema: Schema) -> SearchStrategy[Any]:
         case Kind.MESSAGE:
             one = st.deferred(lambda: messages(field.type, schema))
     match field.label:
-        case Label.OPTIONAL:
+        case Label.PLAIN:
+            return one
+        case Label.OPTIONAL | Label.CHOICE:
             return st.none() | one
         case Label.REPEATED:
             return st.lists(one, max_size=3).map(tuple)
         case Label.MAP:
             return st.lists(st.tuples(st.sampled_from(TEXTS), one), max_size=2).map(_entries)
-        case Label.PLAIN:
-            return one
+    assert_never(field.label)
 
 
 def _entries(pairs: Sequence[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:

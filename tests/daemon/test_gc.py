@@ -32,7 +32,7 @@ def test_policies_as_buildkitd_has_them(tmp_path: Path, monkeypatch: pytest.Monk
     class Large:
         f_blocks, f_frsize = 250_000_000, 4096
 
-    monkeypatch.setattr(gc.os, "statvfs", lambda path: Large)
+    monkeypatch.setattr(os, "statvfs", lambda path: Large)
     assert sized_policies(GcConfig(enabled=False), "/") == ()
     easy, old, rest, everything = sized_policies(GcConfig(), "/")
     assert easy == SizedPolicy(False, gc._EASILY_MADE, 172_800.0, 0, 512_000_000, 0)

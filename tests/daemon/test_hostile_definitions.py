@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,7 +70,7 @@ def actions(*found: op.FileAction) -> op.Op:
     return op.Op(file=op.FileOp(found))
 
 
-def command(*mounts: op.Mount, args: tuple[str, ...] = ("/x",), **meta: object) -> op.Op:
+def command(*mounts: op.Mount, args: tuple[str, ...] = ("/x",), **meta: Any) -> op.Op:
     root = () if any(mount.dest == "/" for mount in mounts) else (op.Mount(-1, dest="/"),)
     made = op.ExecMeta(args, cwd="/")._replace(**meta)
     return op.Op(exec=op.ExecOp(made, (*root, *mounts)))

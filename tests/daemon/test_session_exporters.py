@@ -153,7 +153,7 @@ def test_the_history_tells_of_every_image(
     assert event is not None
     assert event.record is not None
     assert event.record.result is not None
-    types = [(number, found.media_type) for number, found in event.record.result.results]
+    types = [(number, found and found.media_type) for number, found in event.record.result.results]
     assert types == [
         (0, "application/vnd.oci.image.manifest.v1+json"),
         (1, "application/vnd.docker.distribution.manifest.v2+json"),

@@ -16,7 +16,7 @@ from lamina.base.location import Location
 from lamina.daemon import status
 from lamina.daemon.status import ProgressLog, replay
 from lamina.system.cancel import Cancellation
-from lamina.wire.protobuf import decode
+from lamina.wire.protobuf import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,9 +136,9 @@ def test_a_full_disk_loses_lines_and_nothing_else(
     log = ProgressLog(str(tmp_path / "log"))
     log(LogEvent(STEP, 1, b"kept", 0.0))
     real = os.pwrite
-    monkeypatch.setattr(status.os, "pwrite", lambda fd, data, at: real(fd, data[:5], at))
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: real(fd, data[:5], at))
     log(LogEvent(STEP, 1, b"lost", 0.0))
-    monkeypatch.setattr(status.os, "pwrite", real)
+    monkeypatch.setattr(os, "pwrite", real)
     log(LogEvent(STEP, 1, b"kept too", 0.0))
     written = log.finish()
     data = (tmp_path / "log").read_bytes()
@@ -165,7 +165,7 @@ def test_batches_hold_what_was_logged_however_it_is_read(lines: list[bytes], ste
     whole = b""
     for line in lines:
         for message in status.responses(LogEvent(STEP, 1, line, 0.0)):
-            encoded = status.encode(message, SCHEMA)
+            encoded = encode(message, SCHEMA)
             whole += len(encoded).to_bytes(4, "little") + encoded
     found = joined(status._batches(lambda at: whole[at : at + step]))
     assert [line.msg for line in found.logs] == lines

@@ -195,7 +195,7 @@ class Client:
         request = gateway.SolveRequest(
             allow_result_return=True, allow_result_array_ref=True, **fields
         )
-        answer = self.ask(gateway.SOLVE, request, gateway.SolveResponse)
+        answer: gateway.SolveResponse = self.ask(gateway.SOLVE, request, gateway.SolveResponse)
         assert answer.result is not None
         return answer.result
 

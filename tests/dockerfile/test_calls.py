@@ -114,7 +114,9 @@ def test_outline_of_another_target_and_inherited_arguments() -> None:
 
 
 def test_outline_for_people() -> None:
-    assert ask("frontend.outline", _TEXT).text.split("\n") == [
+    text = ask("frontend.outline", _TEXT).text
+    assert text is not None
+    assert text.split("\n") == [
         "TARGET:      final",
         "DESCRIPTION: is what runs",
         "",

@@ -78,9 +78,11 @@ def test_contexts(convert: Convert) -> None:
 
 def test_steps_see_the_time_and_not_its_name(convert: Convert) -> None:
     made = convert(f"ARG SOURCE_DATE_EPOCH=src\n{STAGE}FROM base\nARG SOURCE_DATE_EPOCH\nRUN x\n")
+    assert made.execs[0].meta is not None
     assert f"SOURCE_DATE_EPOCH={TIME}" in made.execs[0].meta.env
     args = (("SOURCE_DATE_EPOCH", "context"),)
     unset = convert("FROM base\nARG SOURCE_DATE_EPOCH\nRUN x\n", build_args=args)
+    assert unset.execs[0].meta is not None
     assert "SOURCE_DATE_EPOCH=" in unset.execs[0].meta.env
 
 

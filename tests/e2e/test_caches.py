@@ -174,7 +174,8 @@ def test_caches_that_are_not_there_are_warnings(
     folder = context("RUN echo hi\n")
     (tmp_path / "file").write_text("")
     log = machine("a").build(
-        *[folder, "--cache-from", f"type=registry,ref={registry}/none/cache"],
+        folder,
+        *["--cache-from", f"type=registry,ref={registry}/none/cache"],
         *["--cache-from", f"type=local,src={tmp_path}/none"],
         *["--cache-to", "type=registry,ref=127.0.0.1:9/nobody/cache"],
         *["--cache-to", f"type=local,dest={tmp_path}/file/x"],

@@ -140,7 +140,7 @@ def _results(out: Path) -> dict[str, tuple[str, str]]:
 
 
 def _build_during(
-    lamina: Lamina, context: Path, out: Path, edit: Callable[[], None], *args: str
+    lamina: Lamina, context: Path, out: Path, edit: Callable[[], object], *args: str
 ) -> dict[str, tuple[str, str]]:
     """Build, and call `edit` when the step that waits says `now`."""
     shutil.rmtree(out, ignore_errors=True)
@@ -217,10 +217,11 @@ def test_an_archive_that_is_replaced_during_a_build(
     machine: Machines, context: Write, tmp_path: Path
 ) -> None:
     folder = context("FROM base\n" + SLOW + "ADD a.tgz /added/\n")
-    for name, edit in (
-        ("other", lambda: _archive(folder / "a.tgz", "two")),
-        ("none", lambda: (folder / "a.tgz").write_text("no archive")),
-    ):
+    edits: dict[str, Callable[[], object]] = {
+        "other": lambda: _archive(folder / "a.tgz", "two"),
+        "none": lambda: (folder / "a.tgz").write_text("no archive"),
+    }
+    for name, edit in edits.items():
         lamina = machine(name)
         _archive(folder / "a.tgz", "one")
         before = (folder / "a.tgz").read_bytes()

@@ -208,9 +208,11 @@ def test_copy_forms(store: Lamina, context: Callable[..., Path], tmp_path: Path)
         files,
     )
     root = unpacked(store, folder, tmp_path)
-    found = lambda top: sorted(  # noqa: E731
-        str(p.relative_to(root / top)) for p in (root / top).rglob("*") if p.is_file()
-    )
+
+    def found(top: str) -> list[str]:
+        files = (p for p in (root / top).rglob("*") if p.is_file())
+        return sorted(str(p.relative_to(root / top)) for p in files)
+
     assert found("parents") == ["src/a/x.go", "src/b/deep/z.go", "src/b/x.go"]
     assert found("pivot") == ["a/y.txt"]
     assert found("excluded") == ["a/y.txt"]

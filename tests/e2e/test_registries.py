@@ -125,7 +125,8 @@ def test_the_same_bytes_on_two_machines(
     output = "type=image,push=true,rewrite-timestamp=true"
     for machine, tag in ((here, "one"), (there, "two")):
         machine.build(
-            *[folder, "-o", output, "-t", f"{plain}/same/app:{tag}"],
+            folder,
+            *["-o", output, "-t", f"{plain}/same/app:{tag}"],
             env={"SOURCE_DATE_EPOCH": "1700000000"},
         )
         time.sleep(1.1)

@@ -62,13 +62,16 @@ def cache(name: str, dest: str, sharing: CacheSharing = CacheSharing.LOCKED) -> 
     )
 
 
+def tree_of(vertex: Vertex) -> Callable[[Bench], Any]:
+    return lambda bench: bench.tree(marshal(vertex.output()), folders=TOOLS)
+
+
 def test_one_cache_in_two_places_of_a_step(with_engine: WithEngine) -> None:
     script = "/busybox touch /one/file; /busybox test -e /two/file"
     for sharing in CacheSharing:
         mounts = cache("same", "/one", sharing), cache("same", "/two", CacheSharing.LOCKED)
         vertex = run(f"{script} # {sharing}", *mounts)
-        found = with_engine(lambda bench, v=vertex: bench.tree(marshal(v.output()), folders=TOOLS))
-        assert "busybox" in found
+        assert "busybox" in with_engine(tree_of(vertex))
 
 
 def test_a_step_that_ignores_the_cache_begins_its_cache_mounts_anew(

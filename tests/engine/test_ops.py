@@ -15,6 +15,7 @@ from lamina.llb.op import (
     BuildInput,
     BuildOp,
     CopyAction,
+    Definition,
     DiffInput,
     DiffOp,
     ExecMeta,
@@ -235,6 +236,10 @@ def test_listings_of_folders_read_where_they_lie(
         with_engine(lambda bench: bench.tree(marshal(local), folders={"it": str(tmp_path)}))
 
 
+def tree_of(definition: Definition) -> Callable[[Bench], Any]:
+    return lambda bench: bench.tree(definition)
+
+
 def test_a_passthrough_gives_some_and_waits_for_all(with_engine: WithEngine) -> None:
     inputs = file("/one", "1"), file("/two", "2"), removed("/nothing", file("/three", "3"))
 
@@ -243,12 +248,9 @@ def test_a_passthrough_gives_some_and_waits_for_all(with_engine: WithEngine) -> 
 
     works = through(*inputs[:2])
     for output, expected in enumerate(({"two": "2"}, {"one": "1"}, {"two": "2"})):
-        wanted = marshal(works.output(output))
-        # Once more, now that it is remembered.
-        assert with_engine(lambda bench, w=wanted: (bench.tree(w), bench.tree(w))) == (
-            expected,
-            expected,
-        )
+        wanted = tree_of(marshal(works.output(output)))
+        assert with_engine(wanted) == expected
+        assert with_engine(wanted) == expected, "once more, now that it is remembered"
     above = marshal(file("/more", "m", works.output(1)))
     assert with_engine(lambda bench: bench.tree(above)) == {"one": "1", "more": "m"}
     with pytest.raises(LaminaError, match="nothing"):

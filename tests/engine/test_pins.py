@@ -74,7 +74,8 @@ def test_pins_of_several_builds() -> None:
     shared = SharedPins(lambda: current)
     two.keep("a", 1)
     assert shared.known(int, "a") == [1]
-    assert shared.known(str, "a") == shared.known(int, "b") == []
+    assert shared.known(str, "a") == []
+    assert shared.known(int, "b") == []
     shared.keep("a", 2)
     shared.keep("a", 2)
     assert (one.known(int, "a"), two.known(int, "a")) == ([2], [1, 2])

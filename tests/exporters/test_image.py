@@ -111,7 +111,7 @@ def test_more_history_than_layers() -> None:
 
 def test_times_of_metadata_steps() -> None:
     old = "2020-01-01T00:00:00Z"
-    history = [
+    history: list[dict[str, Any]] = [
         {"created": old, "created_by": "base"},
         {"created_by": "ENV", "empty_layer": True},
         {"created_by": "RUN"},

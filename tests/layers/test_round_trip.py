@@ -56,7 +56,7 @@ def make_tree(root: Path) -> None:
 
 
 def snapshot(root: Path) -> dict[str, tuple[object, ...]]:
-    seen = {}
+    seen: dict[str, tuple[object, ...]] = {}
     for path in sorted(root.rglob("*")):
         s = path.lstat()
         content: object = None

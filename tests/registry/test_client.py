@@ -201,7 +201,10 @@ def test_cancelling_wakes_a_stalled_transfer(
 
 
 def test_connections_are_kept(
-    client: RegistryClient, proxy: registry_server.FaultProxy, registry: Any
+    client: RegistryClient,
+    proxy: registry_server.FaultProxy,
+    registry: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = registry[1]
     made = []
@@ -212,7 +215,7 @@ def test_connections_are_kept(
         original(handler)
 
     handler_class = proxy.server.RequestHandlerClass
-    handler_class.setup = setup  # type: ignore[method-assign]  # to count connections
+    monkeypatch.setattr(handler_class, "setup", setup)
     for _ in range(3):
         client.resolve(image.at(proxy.host))
         client.manifest(image.at(proxy.host), image.descriptor.digest)

@@ -46,7 +46,14 @@ class Recording:
             self._now -= 1
         return ExitStatus(0)
 
-    connect = run
+    def connect(self, process: Process, sandbox: Sandbox, **_: object) -> ExitStatus:
+        return self.run(process, sandbox)
+
+    def attach(self, process: Process, sandbox: Sandbox, **_: object) -> ExitStatus:
+        return self.run(process, sandbox)
+
+    def hurry(self) -> None:
+        return
 
 
 def drop(data: bytes) -> None:

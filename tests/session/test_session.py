@@ -32,6 +32,7 @@ from lamina.wire.contract import Code, StatusError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from lamina.session.contract import ContentStore
     from lamina.wire.contract import Channel, Handler, ServerCall
 
     Connect = Callable[[Mapping[str, Handler]], Channel]
@@ -62,6 +63,12 @@ class Client:
     def ssh_socket(self, agent_id: str) -> str | None:
         return self.agents.get(agent_id)
 
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        raise NotFound(f"no upload {path}")
+
+    def content(self, store: str) -> ContentStore:
+        raise NotFound(f"no layout {store}")
+
 
 class Daemon(NamedTuple):
     table: SessionTable
@@ -79,9 +86,13 @@ def daemon(connect: Connect, tmp_path: Path) -> Daemon:
 
 @contextmanager
 def opened(
-    daemon: Daemon, client: Client, session_id: str = "s", key: str = "k", **more: Handler
+    daemon: Daemon,
+    client: Client,
+    session_id: str = "s",
+    key: str = "k",
+    more: Mapping[str, Handler] | None = None,
 ) -> Iterator[RemoteSession]:
-    handlers: dict[str, Handler] = {**session_services(client), **health_service(), **more}
+    handlers: dict[str, Handler] = {**session_services(client), **health_service(), **(more or {})}
     with open_session(daemon.channel, handlers, session_id, shared_key=key):
         yield daemon.table.get(session_id, Cancellation())
     deadline = time.monotonic() + 5
@@ -254,7 +265,7 @@ def test_an_agent_that_ends_first(daemon: Daemon, tmp_path: Path) -> None:
 def test_logins(daemon: Daemon) -> None:
     logins = {"registry-1.docker.io": Login("me", "pass"), "ghcr.io": Login("", "identity")}
     service = credentials_service(logins.get)
-    with opened(daemon, Client(), **service) as session:
+    with opened(daemon, Client(), more=service) as session:
         assert session.login("registry-1.docker.io") == Login("me", "pass")
         assert session.login("ghcr.io") == Login("", "identity")
         assert session.login("other") is None
@@ -281,7 +292,7 @@ def test_uploads_and_outputs_that_the_client_finds(daemon: Daemon) -> None:
         call.send(encode(answer, exporter.SCHEMA))
 
     services = {upload.PULL: pull, exporter.FIND_EXPORTERS: find}
-    with opened(daemon, Client(), **services) as session:
+    with opened(daemon, Client(), more=services) as session:
         cancel = Cancellation()
         assert b"".join(session.upload("buildkit-session", "/context", cancel)) == b"onetwo"
         request = exporter.FindExportersRequest((("k", b"v"),), ("r",))
@@ -337,7 +348,7 @@ def test_a_client_that_goes_while_it_is_asked(daemon: Daemon, tmp_path: Path) ->
         except BaseException as error:
             failures.append(error)
 
-    with opened(daemon, Client(), **{filesync.DIFF_COPY: never}) as session:
+    with opened(daemon, Client(), more={filesync.DIFF_COPY: never}) as session:
         asking = threading.Thread(target=ask, args=(session,))
         asking.start()
         assert began.wait(5)
@@ -354,7 +365,7 @@ def test_cancelling_a_fetch(daemon: Daemon) -> None:
             continue
 
     cancel = Cancellation()
-    with opened(daemon, Client(), **{filesync.DIFF_COPY: never}) as session:
+    with opened(daemon, Client(), more={filesync.DIFF_COPY: never}) as session:
         timer = threading.Timer(0.05, cancel.cancel)
         timer.start()
         with pytest.raises(Cancelled):

@@ -230,7 +230,7 @@ def test_only_what_is_selected_is_sent(
     for name in ("a/x", "a/y.md", "b/z", "c.md"):
         (source / name).write_text(name)
     os.symlink("b", source / "l")
-    sync(connect, source, target, **selection)
+    sync(connect, source, target, MIRROR, **selection)
     assert sorted(look(target)) == expected
 
 

@@ -16,7 +16,10 @@ from lamina.sources.local import LocalSource
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from lamina.session.contract import ContentStore
 
 
 class Context(NamedTuple):
@@ -41,6 +44,12 @@ class Client:
 
     def ssh_socket(self, agent_id: str) -> str | None:
         return None
+
+    def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
+        raise NotFound(f"no upload {path}")
+
+    def content(self, store: str) -> ContentStore:
+        raise NotFound(f"no layout {store}")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -263,7 +263,7 @@ def test_malformed_headers_end_one_stream(client: RawClient) -> None:
     ],
 )
 def test_malformed_messages(
-    client: RawClient, extra: dict[str, bytes], payload: bytes, status: bytes
+    client: RawClient, extra: dict[str, Any], payload: bytes, status: bytes
 ) -> None:
     client.send(HELLO, request(1, **extra), data(1, payload, end=True))
     assert client.trailers()[b"grpc-status"] == status

@@ -29,14 +29,14 @@ class WorkerPool:
         self._limit = limit
         self._name = name
         self._changed = threading.Condition()
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queue: deque[Callable[[], object]] = deque()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._called = False  # whether a thread is on its way to the queue
         self._closed = False
         self._own = threading.local()
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], object]) -> None:
         """Have it done, in the context (`contextvars`) of whoever submits it.
 
         Raises RuntimeError if the pool is closed, or the system gives it no thread at all.

@@ -35,12 +35,12 @@ class Recorder:
 def test_events_of_many_threads_all_arrive_in_each_thread_s_order() -> None:
     recorder = Recorder()
     pump = Pump(recorder)
-    threads = [
-        threading.Thread(
-            target=lambda t=t: [pump(log(f"t{t}", b"%d" % n, float(n))) for n in range(500)]
-        )
-        for t in range(8)
-    ]
+
+    def report(vertex: str) -> None:
+        for number in range(500):
+            pump(log(vertex, b"%d" % number, float(number)))
+
+    threads = [threading.Thread(target=report, args=(f"t{n}",)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -169,7 +169,7 @@ def test_wide_characters_are_counted() -> None:
 
 def test_control_characters_move_nothing() -> None:
     terminal = Terminal(60)
-    events = [
+    events: list[Event] = [
         vertex("a", "RUN <<EOF\n\x1b[2Jecho\tx", 1.0),
         log("a", b"\x1b[31mred\x1b[0m\x1b]0;title\x07!\n10%\r50%\rab\bc\n", 1.0),
     ]
