@@ -14,8 +14,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from lamina.session.receiver import receive
-from lamina.session.sender import opener_of, send
+from lamina.session.folder_receiver import receive
+from lamina.session.folder_sender import opener_of, send
 from lamina.session.walk import walk
 from lamina.wire.client import GrpcChannel
 from lamina.wire.contract import Peer

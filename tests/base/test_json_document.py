@@ -20,7 +20,7 @@ from lamina.base.json_document import (
     whole_number,
 )
 from lamina.base.oci import Descriptor, diff_ids_of, parse_manifest
-from lamina.cacheio.config import decode, decode_inline
+from lamina.cacheio.cache_config import decode, decode_inline
 from lamina.dockerfile.image_config import ImageConfig
 
 if TYPE_CHECKING:

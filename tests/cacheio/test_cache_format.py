@@ -14,7 +14,7 @@ from lamina.base import oci
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
 from lamina.base.oci import INLINE_KEY, Descriptor
-from lamina.cacheio.config import (
+from lamina.cacheio.cache_config import (
     CREATED_AT,
     MEDIA_TYPE,
     UNCOMPRESSED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.oci import Descriptor
-from lamina.cacheio.config import UNCOMPRESSED, CacheConfig, Link, Record, Result
+from lamina.cacheio.cache_config import UNCOMPRESSED, CacheConfig, Link, Record, Result
 from lamina.cacheio.imported import ImportedCache
 from lamina.solver.key import CacheKey, KeyInput, make_key, record_digest
 from lamina.stores.origins import Origin, OriginKind

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.cli.build import progress_mode, request_without_context
+from lamina.cli.build_command import progress_mode, request_without_context
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
-from lamina.cli.results import check_folder, write_file
+from lamina.cli.result_files import check_folder, write_file
 from lamina.client.contract import BuildRequest, OutputSpec, Ulimit
 
 if TYPE_CHECKING:

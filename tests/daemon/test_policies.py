@@ -19,7 +19,7 @@ from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
 from lamina.llb.op import SourceOp
 from lamina.session.opening import new_session_id, open_session
-from lamina.session.outputs import FileTarget, take_outputs
+from lamina.session.output_services import FileTarget, take_outputs
 from lamina.session.services import health_service, session_services
 from lamina.wire.contract import StatusError
 from lamina.wire.protobuf import encode

@@ -14,7 +14,7 @@ from lamina.api.message import receive, request_of, unary
 from lamina.client.contract import Lent
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
-from lamina.session.outputs import FileTarget, take_outputs
+from lamina.session.output_services import FileTarget, take_outputs
 from lamina.session.services import health_service, session_services
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode

@@ -9,7 +9,7 @@ import pytest
 from lamina.base.errors import InvalidInput
 from lamina.dockerfile.args import parse_epoch
 from lamina.dockerfile.contract import MainContext, NamedContext
-from lamina.dockerfile.sources import http_source
+from lamina.dockerfile.source_ops import http_source
 from lamina.llb.state import Vertex, marshal
 
 if TYPE_CHECKING:

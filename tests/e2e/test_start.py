@@ -32,7 +32,7 @@ UNUSED = frozenset(
         *("lzma", "pathlib", "random", "shutil", "ssl", "subprocess", "tarfile", "tempfile"),
         *("unittest", "urllib.parse", "yaml", "re2", "isal", "zstandard", "zlib"),
         *("lamina.api.errors", "lamina.api.failures", "lamina.cacheio.backend"),
-        *("lamina.cacheio.config", "lamina.cacheio.export", "lamina.sources.layout"),
+        *("lamina.cacheio.cache_config", "lamina.cacheio.export", "lamina.sources.layout"),
         *("lamina.cacheio.options", "lamina.daemon.server", "lamina.engine.caching.mount_caches"),
         *("lamina.layers.apply", "lamina.layers.diff", "lamina.layers.pack"),
         *("lamina.ops.copy", "lamina.ops.file_actions", "lamina.ops.modes", "lamina.refs.layout"),

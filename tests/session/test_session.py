@@ -19,10 +19,10 @@ from lamina.api import auth, control, exporter, filesync, upload
 from lamina.api.stream import encode_bytes
 from lamina.base.errors import Cancelled, InvalidInput, NotFound, PermissionDenied, Unavailable
 from lamina.session.contract import FolderRequest, ProvidedFolder
+from lamina.session.folder_sender import opener_of, send
 from lamina.session.mirrors import Mirrors
 from lamina.session.opening import open_session
 from lamina.session.remote_session import Login, RemoteSession
-from lamina.session.sender import opener_of, send
 from lamina.session.services import credentials_service, health_service, session_services
 from lamina.session.table import SessionTable
 from lamina.session.walk import walk

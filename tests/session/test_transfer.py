@@ -28,10 +28,10 @@ from lamina.api.filesync import (
     encode_stat,
 )
 from lamina.base.errors import Corrupt, LaminaError, PermissionDenied, Unavailable
+from lamina.session.folder_receiver import MIRROR, Policy, Received, receive
+from lamina.session.folder_sender import opener_of, send
 from lamina.session.listing import LISTING, Listing
-from lamina.session.receiver import MIRROR, Policy, Received, receive
-from lamina.session.selection import Selection
-from lamina.session.sender import opener_of, send
+from lamina.session.path_selection import Selection
 from lamina.session.walk import walk
 from lamina.wire.contract import Code, StatusError
 from tests.session.trees import look, trees, write

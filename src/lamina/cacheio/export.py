@@ -8,7 +8,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.oci import Descriptor
 from lamina.base.times import format_time
-from lamina.cacheio.config import (
+from lamina.cacheio.cache_config import (
     CREATED_AT,
     MEDIA_TYPE,
     UNCOMPRESSED,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.digest import Digest
-from lamina.cacheio.config import CREATED_AT, DESCRIPTION, UNCOMPRESSED
+from lamina.cacheio.cache_config import CREATED_AT, DESCRIPTION, UNCOMPRESSED
 from lamina.solver.key import CONTENT_OUTPUT, record_digest
 
 if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
-    from lamina.cacheio.config import CacheConfig
+    from lamina.cacheio.cache_config import CacheConfig
     from lamina.solver.chain import KeyStructures
     from lamina.solver.key import CacheKey
     from lamina.stores.origins import Origin

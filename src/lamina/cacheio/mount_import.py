@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Corrupt
-from lamina.cacheio.load import read_blob
+from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import PACK_LIMIT, expand_zstd
 from lamina.system.beneath import Beneath
 from lamina.system.threads import in_parallel

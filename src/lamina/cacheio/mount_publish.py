@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base import oci
 from lamina.base.errors import Corrupt, NotFound, Unavailable
-from lamina.cacheio.load import read_blob
+from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import (
     CLAIMS_IN_IT,
     INDEX_TYPE,

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled
-from lamina.cli.build import progress_mode
+from lamina.cli.build_command import progress_mode
 from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import open_engine
 from lamina.cli.progress.choose import open_display

@@ -91,7 +91,7 @@ class EmbeddedBuilder:
             self._engine.hurry()
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
-        from lamina.exporters.receiver import LocalReceiver
+        from lamina.exporters.local_receiver import LocalReceiver
 
         outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
         provenance = _provenance(request)

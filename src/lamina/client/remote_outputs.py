@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lamina.client.contract import BuildRequest
     from lamina.exporters.destination import Output
-    from lamina.session.outputs import ByteSink, Target
+    from lamina.session.output_services import ByteSink, Target
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler
 
@@ -61,7 +61,7 @@ class RemoteOutputs:
         """What takes the files."""
         if not self._targets:
             return {}
-        from lamina.session.outputs import take_outputs
+        from lamina.session.output_services import take_outputs
 
         return take_outputs(self._targets)
 
@@ -85,7 +85,7 @@ class RemoteOutputs:
     def _take(self, number: int, output: Output) -> None:
         match output:
             case LocalOutput():
-                from lamina.session.outputs import FolderTarget
+                from lamina.session.output_services import FolderTarget
 
                 self._targets[number] = FolderTarget(output.dest, output.delete)
             case ArchiveOutput() if _is_layout(output):
@@ -94,7 +94,7 @@ class RemoteOutputs:
                 os.makedirs(output.dest, exist_ok=True)
                 self.stores[_STORE] = output.dest
             case ArchiveOutput() | TarOutput() | LoadOutput():
-                from lamina.session.outputs import FileTarget
+                from lamina.session.output_services import FileTarget
 
                 self._targets[number] = FileTarget(lambda told: self._sink(output))
 

@@ -13,6 +13,7 @@ from lamina.api.control import SESSION
 from lamina.base.errors import AlreadyExists, InvalidInput
 from lamina.daemon.call_logging import with_logging
 from lamina.daemon.content import ContentService
+from lamina.daemon.disk_usage_service import UsageService
 from lamina.daemon.gateway import GatewayService
 from lamina.daemon.gc import Collector, sized_policies
 from lamina.daemon.history import History
@@ -23,7 +24,6 @@ from lamina.daemon.notify import Supervisor, forget_passed_sockets
 from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.signals import taken
 from lamina.daemon.solve import SolveService
-from lamina.daemon.usage import UsageService
 from lamina.daemon.worker import describe_worker
 from lamina.engine.engine import Engine, EnginePolicy
 from lamina.engine.host_setup import HostSetup

@@ -19,8 +19,8 @@ from lamina.base.errors import (
 )
 from lamina.base.redact import redacted_values
 from lamina.daemon.history_result import HistoryResult, history_result
-from lamina.daemon.outputs import cache_options_of, output_of, outputs_of, response_of
-from lamina.daemon.receiver import SessionReceiver
+from lamina.daemon.session_receiver import SessionReceiver
+from lamina.daemon.solve_options import cache_options_of, output_of, outputs_of, response_of
 from lamina.engine.build import BuildOptions
 from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms

@@ -14,7 +14,7 @@ from lamina.dockerfile.checks.bases import check_base_platform
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.ignore import read_patterns
 from lamina.dockerfile.image_config import ImageConfig
-from lamina.dockerfile.sources import local_source
+from lamina.dockerfile.source_ops import local_source
 from lamina.dockerfile.stage import SCRATCH
 from lamina.llb.op import Op, SourceOp
 from lamina.llb.platform import llb_platform

@@ -13,7 +13,7 @@ from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.graph import Inputs, Step
-from lamina.dockerfile.sources import git_source, name_of_url, url_source
+from lamina.dockerfile.source_ops import git_source, name_of_url, url_source
 from lamina.llb.op import (
     NO_OUTPUT,
     CopyAction,

@@ -10,7 +10,7 @@ from lamina.base.git_url import is_git_url, parse_git_url
 from lamina.dockerfile.args import SOURCE_DATE_EPOCH
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.instruction import Arg, Copy
-from lamina.dockerfile.sources import git_source, url_source
+from lamina.dockerfile.source_ops import git_source, url_source
 from lamina.dockerfile.stage import SCRATCH
 from lamina.llb.state import Vertex, marshal
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from lamina.api import filesync
 from lamina.api.stream import encode_bytes
 from lamina.session.failure import asking
+from lamina.session.folder_sender import send
 from lamina.session.folders import encoded_values
-from lamina.session.sender import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from lamina.api.filesync import Stat
-    from lamina.session.sender import Opener
+    from lamina.session.folder_sender import Opener
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel, ClientCall
 

@@ -10,9 +10,9 @@ from urllib.parse import quote_plus
 from lamina.api import filesync
 from lamina.session.contract import ProvidedFolder
 from lamina.session.failure import asking
+from lamina.session.folder_receiver import Policy, receive
 from lamina.session.listing import Listing
 from lamina.session.mirrors import MirrorKey
-from lamina.session.receiver import Policy, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from lamina.session.agent_socket import AgentSocket
     from lamina.session.artifacts import FileOutput
     from lamina.session.contract import FolderRequest, ProvidedFolder
+    from lamina.session.folder_sender import Opener
     from lamina.session.mirrors import Mirrors
     from lamina.session.remote_content import RemoteContent
-    from lamina.session.sender import Opener
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel
 

@@ -13,8 +13,8 @@ from lamina.api.message import first, request_of, values
 from lamina.api.stream import CHUNK, encode_bytes
 from lamina.base.errors import LaminaError, NotFound
 from lamina.session.contract import FolderRequest
-from lamina.session.selection import Selection
-from lamina.session.sender import opener_of, send
+from lamina.session.folder_sender import opener_of, send
+from lamina.session.path_selection import Selection
 from lamina.session.validators import Validators
 from lamina.session.walk import walk
 from lamina.wire.contract import Code, StatusError

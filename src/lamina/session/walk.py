@@ -14,7 +14,7 @@ from lamina.base.errors import from_os_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.session.selection import Selection
+    from lamina.session.path_selection import Selection
     from lamina.session.validators import Validators
 
 _APPLE = "com.apple."

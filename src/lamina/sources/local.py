@@ -130,7 +130,7 @@ def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[b
     """
     if not (wanted.include_patterns or wanted.exclude_patterns):
         return None
-    from lamina.session.selection import Selection
+    from lamina.session.path_selection import Selection
 
     followed = wanted.follow_paths if wanted.include_patterns else ()
     selection = Selection(wanted.include_patterns, wanted.exclude_patterns, followed, root=root)

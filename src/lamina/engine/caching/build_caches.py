@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
-from lamina.cacheio.results import SharedResults
+from lamina.cacheio.shared_results import SharedResults
 from lamina.engine.steps import step
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
+    from lamina.cacheio.cache_loader import CacheLoader
     from lamina.cacheio.imported import ImportedCache
-    from lamina.cacheio.load import CacheLoader
     from lamina.cacheio.options import (
         CacheExport,
         CacheImport,
@@ -191,7 +191,7 @@ class BuildCaches:
             if not options:
                 return ()
             if self._loader is None:
-                from lamina.cacheio.load import CacheLoader
+                from lamina.cacheio.cache_loader import CacheLoader
 
                 self._loader = CacheLoader(
                     lambda requested: self.backend(requested.place), self._step, self._cancel

@@ -12,7 +12,7 @@ from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.args import SOURCE_DATE_EPOCH
 from lamina.dockerfile.contract import NamedContext
-from lamina.dockerfile.sources import git_source, http_source, local_source
+from lamina.dockerfile.source_ops import git_source, http_source, local_source
 from lamina.engine.frontends.result_files import read_file
 from lamina.llb.op import (
     DESCRIPTION_NAME,

@@ -16,7 +16,7 @@ from lamina.base.events import WarningEvent
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
-from lamina.dockerfile.sources import local_source
+from lamina.dockerfile.source_ops import local_source
 from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
 from lamina.engine.build_result import BuildResult
 from lamina.engine.caching.build_caches import client_import

@@ -14,12 +14,12 @@ from lamina.api import content as api
 from lamina.api.filesync import FILE_SEND, KEY_EXPORTER_ID, SEND_DIFF_COPY
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unavailable
-from lamina.daemon.receiver import SessionReceiver
+from lamina.daemon.session_receiver import SessionReceiver
 from lamina.exporters.contract import ExportedTree
 from lamina.exporters.destination import LocalOutput, TarOutput
 from lamina.session.layouts import content_service
 from lamina.session.mirrors import Mirrors
-from lamina.session.outputs import FileTarget, FolderTarget, Target, take_outputs
+from lamina.session.output_services import FileTarget, FolderTarget, Target, take_outputs
 from lamina.session.remote_content import RemoteContent
 from lamina.session.remote_session import Identity, RemoteSession
 from lamina.system.cancel import Cancellation

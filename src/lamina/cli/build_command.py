@@ -190,7 +190,7 @@ def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
 
 
 def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: str) -> None:
-    from lamina.cli.results import check_folder, remove_stale
+    from lamina.cli.result_files import check_folder, remove_stale
 
     for output in outputs:
         dest = dict(output.attributes).get("dest", "")
@@ -206,7 +206,7 @@ def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: 
 def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome) -> None:
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
     if iid_file or metadata_file:
-        from lamina.cli.results import write_file
+        from lamina.cli.result_files import write_file
 
         if iid_file:
             write_file(iid_file, outcome.image_id)

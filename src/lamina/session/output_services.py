@@ -9,7 +9,7 @@ from lamina.api import filesync
 from lamina.api.message import first
 from lamina.api.stream import chunks
 from lamina.base.errors import from_os_error
-from lamina.session.receiver import Policy, receive
+from lamina.session.folder_receiver import Policy, receive
 from lamina.session.services import decoded_values
 from lamina.wire.contract import Code, StatusError
 

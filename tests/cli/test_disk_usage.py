@@ -7,11 +7,11 @@ import pytest
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.usage import CacheRecord, UsageFilter
-from lamina.cli import usage
+from lamina.cli import disk_usage
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
 from lamina.cli.image_commands import show_images
-from lamina.cli.run import parse_volume, run_request
+from lamina.cli.run_command import parse_volume, run_request
 from lamina.cli.tables import json_lines, table
 from lamina.client.contract import ImageSummary
 
@@ -56,35 +56,35 @@ def records() -> list[CacheRecord]:
 
 
 def test_disk_usage() -> None:
-    assert usage.show_records(records()) == (
+    assert disk_usage.show_records(records()) == (
         "ID    RECLAIMABLE   SIZE      LAST ACCESSED\n"
         "aaa   true          3.00MB    5 minutes ago\n"
         "bbb   false         1.00MB*"
     )
-    assert usage.show_sums(records()) == (
+    assert disk_usage.show_sums(records()) == (
         "Shared:      1.00MB\nPrivate:     3.00MB\nReclaimable: 3.00MB\nTotal:       4.00MB"
     )
-    assert usage.show_sums([]) == "Reclaimable: 0B\nTotal:       0B"
-    first, second = usage.show_verbosely(records()).split("\n\n")
+    assert disk_usage.show_sums([]) == "Reclaimable: 0B\nTotal:       0B"
+    first, second = disk_usage.show_verbosely(records()).split("\n\n")
     assert first.startswith("ID:          aaa\nParents:     p;q\nCreated at:  1970-01-01T00:00:00Z")
     assert "Description: RUN x" in first
     assert second.endswith("Usage count: 0\nType:        exec.cachemount")
 
 
 def test_filters() -> None:
-    assert usage.parse_filters([]) == UsageFilter()
-    assert usage.parse_filters(["until=24h,id=a", "id=b", "type=regular"]) == UsageFilter(
+    assert disk_usage.parse_filters([]) == UsageFilter()
+    assert disk_usage.parse_filters(["until=24h,id=a", "id=b", "type=regular"]) == UsageFilter(
         ids=("a", "b"), types=("regular",), unused_for=86400.0
     )
-    assert usage.parse_filters(["description~=go mod", "inuse"]) == UsageFilter(
+    assert disk_usage.parse_filters(["description~=go mod", "inuse"]) == UsageFilter(
         description="go mod", reclaimable=False
     )
-    assert usage.parse_filters(["inuse=false", "private"]) == UsageFilter(
+    assert disk_usage.parse_filters(["inuse=false", "private"]) == UsageFilter(
         reclaimable=True, shared=False
     )
     for bad in ("", "x=1", "until", "until=x", "id=", "id~=x", "shared=maybe", "unitl=1h"):
         with pytest.raises(InvalidInput, match="filter"):
-            usage.parse_filters([bad])
+            disk_usage.parse_filters([bad])
 
 
 def test_prune_does_nothing_unless_told_so(
@@ -95,16 +95,16 @@ def test_prune_does_nothing_unless_told_so(
 
     for answer in ("", "n\n", "nope\n", "\n"):
         monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-        assert usage.prune(parse(COMMANDS["prune"], ["-a"])) == 0
+        assert disk_usage.prune(parse(COMMANDS["prune"], ["-a"])) == 0
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err.startswith("WARNING! This will remove all build cache.")
     with pytest.raises(InvalidInput, match="another name"):
-        usage.prune(parse(COMMANDS["prune"], ["--keep-storage=1", "--reserved-space=1"]))
+        disk_usage.prune(parse(COMMANDS["prune"], ["--keep-storage=1", "--reserved-space=1"]))
 
 
 def test_a_record_as_json_can_be_read_back() -> None:
-    text = json_lines(usage._document(record) for record in records())
+    text = json_lines(disk_usage._document(record) for record in records())
     first, second = map(json.loads, text.splitlines())
     assert first["Size"] == 3 * MB
     assert second["LastUsedAt"] is None

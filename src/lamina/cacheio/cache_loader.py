@@ -9,7 +9,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, Corrupt, LaminaError, NotFound
 from lamina.base.json_document import load_json_object
 from lamina.base.oci import Index, diff_ids_of, parse_manifest
-from lamina.cacheio.config import decode, decode_inline, find_config
+from lamina.cacheio.cache_config import decode, decode_inline, find_config
 from lamina.cacheio.imported import ImportedCache
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
-    from lamina.cacheio.config import CacheConfig
+    from lamina.cacheio.cache_config import CacheConfig
     from lamina.cacheio.contract import Steps
     from lamina.cacheio.options import CacheImport
     from lamina.system.cancel import Cancellation
