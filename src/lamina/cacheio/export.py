@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.options import CacheExport
     from lamina.cacheio.solved import SolvedGraph
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.registry.upload import Content
     from lamina.solver.chain import ChainRecord
     from lamina.system.cancel import Cancellation
@@ -67,7 +67,7 @@ def export_cache(
     graph: SolvedGraph,
     options: CacheExport,
     backend: Backend,
-    pool: RefPool,
+    pool: RefManager,
     shown: Shown,
     cancel: Cancellation,
 ) -> Descriptor | None:
@@ -109,7 +109,7 @@ def export_cache(
 def make_config(
     graph: SolvedGraph,
     options: CacheExport,
-    pool: RefPool,
+    pool: RefManager,
     left_out: list[LaminaError],
     cancel: Cancellation,
 ) -> CacheConfig:
@@ -134,7 +134,7 @@ def make_config(
                     " they came from",
                     hint="build with --no-cache to make them again",
                 )
-            packed = pool.packed(
+            packed = pool.packer.packed(
                 Ref(snapshot), options.compression, cancel, force=options.force_compression
             )
         except Cancelled:
@@ -159,7 +159,7 @@ def make_config(
     return CacheConfig(tuple(layers), tuple(parents), records)
 
 
-def inline_records(graph: SolvedGraph, states: Sequence[int], pool: RefPool) -> bytes | None:
+def inline_records(graph: SolvedGraph, states: Sequence[int], pool: RefManager) -> bytes | None:
     """The records that an image carries whose layers are these states, lowest first.
 
     None if no result lies in it whole.

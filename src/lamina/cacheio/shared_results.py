@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.cacheio.imported import ImportedCache, ImportedLayer
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.solver.key import CacheKey
     from lamina.stores.database import Database
@@ -42,7 +42,7 @@ class SharedResults(RefResults):
     def __init__(
         self,
         database: Database,
-        pool: RefPool,
+        pool: RefManager,
         caches: Callable[[], Sequence[ImportedCache]],
         available: Callable[[Descriptor, Cancellation], bool],
         cancel: Cancellation,

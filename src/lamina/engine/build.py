@@ -300,7 +300,7 @@ class Build:
         }
         try:
             if not (self._asked.cancelled and alone):
-                self.engine.pool.settle(states, Cancellation())
+                self.engine.pool.packer.pack_plans(states, Cancellation())
                 self.engine.snapshots.touch(sorted(self.results.served))
         except LaminaError:
             if not failed:

@@ -19,7 +19,7 @@ from lamina.engine.transfers.layer_fetcher import LayerFetcher
 from lamina.engine.transfers.layer_pulls import LayerPulls
 from lamina.ops.contract import OpServices
 from lamina.ops.resolve import resolve_op
-from lamina.refs.pool import RefPool
+from lamina.refs.manager import RefManager
 from lamina.refs.unpacker import LayerUnpacker
 from lamina.solver.scheduler import Scheduler
 from lamina.sources.image import ImageResolver, ResolveMode
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lamina.engine.shared_session import SessionFinder
     from lamina.engine.transfers.client_origins import ClientOrigins
     from lamina.refs.ref import Ref
+    from lamina.refs.snapshotter import Snapshotter
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
     from lamina.runtime.cdi import DeviceRegistry
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from lamina.solver.contract import Op, VertexSpec
     from lamina.solver.job import Job
     from lamina.stores.origins import LayerOrigins
-    from lamina.stores.snapshots import Snapshotter
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
@@ -117,9 +117,9 @@ class Engine:
             lambda: [requester.session for requester in current_requesters()],
         )
         self.pulls = LayerPulls(store.blobs, origins, fetcher)
-        unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, overlay=overlay)
         snapshotter = _snapshotter(store, overlay=overlay)
-        self.pool = RefPool(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
+        unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, snapshotter)
+        self.pool = RefManager(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
         self.sources = EngineSources(store, self.pool, self.registry)
         contexts = store.path("contexts")
         os.makedirs(contexts, mode=0o700, exist_ok=True)
@@ -251,10 +251,10 @@ class Engine:
 
 def _snapshotter(store: Store, *, overlay: bool) -> Snapshotter:
     if overlay:
-        from lamina.stores.overlay import OverlaySnapshotter
+        from lamina.refs.overlay import OverlaySnapshotter
         from lamina.system.mount import ShortNames
 
         return OverlaySnapshotter(ShortNames(os.path.join(store.scratch, "layers")))
-    from lamina.stores.native import NativeSnapshotter
+    from lamina.refs.native import NativeSnapshotter
 
     return NativeSnapshotter()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lamina.base.platform import Platform
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
     from lamina.sources.blob import BlobName, BlobOrigin, BlobSource
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 class EngineSources:
     """Implements `lamina.ops.contract.SourceFactory`. `registry` is the client of whoever asks."""
 
-    def __init__(self, store: Store, pool: RefPool, registry: Callable[[], RegistryClient]) -> None:
+    def __init__(
+        self, store: Store, pool: RefManager, registry: Callable[[], RegistryClient]
+    ) -> None:
         self._store = store
         self._pool = pool
         self._registry = registry

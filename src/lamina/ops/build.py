@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.llb.op import BuildOp, Definition
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.solver.contract import OpContext
 
@@ -38,7 +38,7 @@ class BuildOperation:
     """
 
     def __init__(
-        self, op: BuildOp, inputs: int, pool: RefPool, solve: Callable[[Definition], Ref]
+        self, op: BuildOp, inputs: int, pool: RefManager, solve: Callable[[Definition], Ref]
     ) -> None:
         self._op = op
         self._inputs = inputs

@@ -19,7 +19,7 @@ from lamina.system.mount_tree import mounted, mounts_below, open_in_root
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.refs.tree import Tree
     from lamina.system.cancel import Cancellation
@@ -30,7 +30,9 @@ _PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 
 
 @contextmanager
-def shown(pool: RefPool, ref: Ref, path: str, folder: str, cancel: Cancellation) -> Iterator[str]:
+def shown(
+    pool: RefManager, ref: Ref, path: str, folder: str, cancel: Cancellation
+) -> Iterator[str]:
     """What is at `path` of a client's folder, at a place in `folder`, for the length of the block.
 
     Raises NotFound.
@@ -38,7 +40,7 @@ def shown(pool: RefPool, ref: Ref, path: str, folder: str, cancel: Cancellation)
     tree = ref.local
     assert tree is not None
     resolved, status = tree.find(path, follow=True)
-    owner = common_owner(tree, resolved, status) if pool.kind == "overlay" else None
+    owner = common_owner(tree, resolved, status) if pool.overlay else None
     if owner is not None:
         try:
             live = _live(tree.root, resolved, owner, folder)

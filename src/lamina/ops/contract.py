@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.ops.mounts import Restore
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
     from lamina.runtime.contract import Runtime
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SourceFactory(Protocol):
-    """Makes the sources that need more of the engine than a `RefPool`."""
+    """Makes the sources that need more of the engine than a `RefManager`."""
 
     def layout(
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
@@ -44,7 +44,7 @@ class OpServices(NamedTuple):
     clients' folders, `tmpfs` a folder in memory, for secrets.
     """
 
-    pool: RefPool
+    pool: RefManager
     cache_mounts: CacheMountStore
     resolver: Callable[[ResolveMode], ImageResolver]
     runtime: Callable[[], Runtime]

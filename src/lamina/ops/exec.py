@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lamina.ops.bound_folders import BoundFolders
     from lamina.ops.contract import DeviceProvider
     from lamina.ops.mounts import MountTable, Prepared
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
@@ -60,7 +60,7 @@ class ExecOperation:
         platform: LLBPlatform | None,
         inputs: int,
         *,
-        pool: RefPool,
+        pool: RefManager,
         mounts: MountTable,
         runtime: Callable[[], Runtime],
         session: Session,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.layers.compression import Compression
     from lamina.llb.op import ChownOpt, FileAction, FileOp
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.solver.contract import OpContext
 
@@ -38,7 +38,7 @@ class FileOperation:
         op: FileOp,
         inputs: int,
         name: str,
-        pool: RefPool,
+        pool: RefManager,
         packing: Callable[[], Compression | None] = lambda: None,
     ) -> None:
         self._op = op

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lamina.llb.op import ChownOpt, FileAction, FileOp, UserOpt
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.reading import Reading
     from lamina.refs.tree import Tree
     from lamina.solver.contract import OpContext
@@ -42,7 +42,7 @@ class FileActions:
     `reading` is the attempt that files of clients' folders are read in.
     """
 
-    def __init__(self, op: FileOp, name: str, pool: RefPool, reading: Reading) -> None:
+    def __init__(self, op: FileOp, name: str, pool: RefManager, reading: Reading) -> None:
         self._reading = reading
         self._op = op
         self._name = name

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.layers.compression import Compression
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.solver.contract import OpContext
 
 NOT_REMEMBERED = "The build context changed while this step read it: its result is not cached"
@@ -32,7 +32,7 @@ class LiveInputs:
         context: OpContext,
         inputs: Sequence[Ref],
         digesters: Mapping[int, Callable[[Ref], Digest]],
-        pool: RefPool,
+        pool: RefManager,
     ) -> None:
         self._context = context
         self._inputs = inputs
@@ -83,6 +83,6 @@ class LiveInputs:
                 if compression is None:
                     self._pool.lay_out(ref.snapshot, cancel)
                 else:
-                    self._pool.pack_plan(ref, compression, cancel)
+                    self._pool.packer.pack_plan(ref, compression, cancel)
             finally:
-                self._pool.planned(ref.snapshot)
+                self._pool.drop_plan(ref.snapshot)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.llb.op import DiffOp, MergeOp
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.solver.contract import OpContext
 
 
 class MergeOperation:
     """Stacks the file systems of its inputs, later ones on top (`pb.MergeOp`)."""
 
-    def __init__(self, op: MergeOp, inputs: int, pool: RefPool) -> None:
+    def __init__(self, op: MergeOp, inputs: int, pool: RefManager) -> None:
         self._op = op
         self._inputs = inputs
         self._pool = pool
@@ -36,13 +36,13 @@ class MergeOperation:
             for entry in self._op.inputs
             if entry.input >= 0
         ]
-        return [self._pool.merge(refs, context.cancel)]
+        return [self._pool.stacker.merge(refs, context.cancel)]
 
 
 class DiffOperation:
     """What `upper` changes on top of `lower` (`pb.DiffOp`)."""
 
-    def __init__(self, op: DiffOp, inputs: int, name: str, pool: RefPool) -> None:
+    def __init__(self, op: DiffOp, inputs: int, name: str, pool: RefManager) -> None:
         self._op = op
         self._inputs = inputs
         self._name = name
@@ -59,12 +59,12 @@ class DiffOperation:
             return [Ref()]
         if lower.snapshot is None and lower.local is None:
             return [upper]
-        between = self._pool.is_ancestor(lower, upper)
+        between = self._pool.stacker.between(lower, upper)
         if between is None:
-            return [self._pool.difference(lower, upper, self._name, context.cancel)]
+            return [self._pool.stacker.difference(lower, upper, self._name, context.cancel)]
         result = Ref()
         for state in between:
-            result = self._pool.restack(state, result, context.cancel)
+            result = self._pool.stacker.restack(state, result, context.cancel)
         return [result]
 
     @staticmethod

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lamina.llb.op import ExecOp, Mount
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.runtime.contract import BindMount, TmpfsMount
     from lamina.session.contract import Session
     from lamina.stores.cache_mounts import CacheMountStore, MountOrigin, Seed
@@ -61,7 +61,7 @@ class MountTable:
 
     def __init__(
         self,
-        pool: RefPool,
+        pool: RefManager,
         caches: CacheMountStore,
         session: Session,
         scratch: str,

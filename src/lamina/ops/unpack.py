@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from lamina.llb.op import CopyAction
     from lamina.ops.copy import Owner
     from lamina.ops.modes import ModeChange
+    from lamina.refs.manager import RefManager
     from lamina.refs.plan import FilePlan
-    from lamina.refs.pool import RefPool
     from lamina.refs.reading import Reading
     from lamina.solver.contract import OpContext
 
 
 def unpack_archives(
-    pool: RefPool,
+    pool: RefManager,
     source: Tree,
     plan: FilePlan,
     action: CopyAction,
@@ -75,7 +75,7 @@ def _unpack(
     source: Tree,
     path: str,
     shown: str,
-    pool: RefPool,
+    pool: RefManager,
     plan: FilePlan,
     action: CopyAction,
     owner: Owner | None,

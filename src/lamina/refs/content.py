@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from lamina.base.oci import Descriptor
     from lamina.base.reference import Reference
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
 
@@ -25,7 +25,7 @@ class StoreContent:
     from there.
     """
 
-    def __init__(self, pool: RefPool, blobs: BlobStore) -> None:
+    def __init__(self, pool: RefManager, blobs: BlobStore) -> None:
         self._pool = pool
         self._blobs = blobs
 
@@ -35,7 +35,7 @@ class StoreContent:
     def chunks(
         self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
     ) -> Iterator[bytes]:
-        self._pool.bring([descriptor], cancel)
+        self._pool.fetch([descriptor], cancel)
         with self._blobs.open(descriptor.digest) as file:
             file.seek(offset)
             while chunk := file.read(_CHUNK):

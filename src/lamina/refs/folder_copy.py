@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.tree import Tree
     from lamina.system.cancel import Cancellation
 
 
-def copy_folder(pool: RefPool, folder: Tree, path: str, cancel: Cancellation) -> Ref:
+def copy_folder(pool: RefManager, folder: Tree, path: str, cancel: Cancellation) -> Ref:
     """A state with what is at `path` of a client's folder, in the folders that it is in.
 
     If the client changes the folder meanwhile, the state has what it holds by then.
@@ -35,17 +35,17 @@ def copy_folder(pool: RefPool, folder: Tree, path: str, cancel: Cancellation) ->
         return _laid_out(pool, plan, folder, cancel)
 
 
-def _commit(pool: RefPool, plan: FilePlan, folder: Tree) -> Ref:
+def _commit(pool: RefManager, plan: FilePlan, folder: Tree) -> Ref:
     return pool.commit_plan(plan, Ref(), f"local source for {folder.name}")
 
 
-def _laid_out(pool: RefPool, plan: FilePlan, folder: Tree, cancel: Cancellation) -> Ref:
+def _laid_out(pool: RefManager, plan: FilePlan, folder: Tree, cancel: Cancellation) -> Ref:
     copy = _commit(pool, plan, folder)
     assert copy.snapshot is not None
     try:
         pool.lay_out(copy.snapshot, cancel)
     finally:
-        pool.planned(copy.snapshot)
+        pool.drop_plan(copy.snapshot)
     return copy
 
 

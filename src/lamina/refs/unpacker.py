@@ -1,4 +1,4 @@
-"""Layers and plans become files. A build that runs nothing imports none of how."""
+"""Fetches and unpacks layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.oci import Descriptor
-    from lamina.refs.plan import FilePlan
+    from lamina.refs.snapshotter import Snapshotter
     from lamina.stores.blobs import BlobStore
     from lamina.stores.layers import Layer
     from lamina.stores.snapshots import Staged
@@ -18,25 +18,24 @@ if TYPE_CHECKING:
 
 
 class LayerUnpacker:
-    """Implements `Unpacker`: see `lamina.refs.pool`.
+    """Unpacks layers into directories as a snapshotter needs them.
 
     Args:
-        fetch: brings layers' blobs that the store lacks.
-        overlay: whether directories hold differences (else whole trees).
+        fetch: fetches the blobs of layers from their origins into the store.
     """
 
     def __init__(
         self,
         blobs: BlobStore,
         fetch: Callable[[Sequence[Descriptor], Cancellation], None],
-        *,
-        overlay: bool,
+        snapshotter: Snapshotter,
     ) -> None:
         self._blobs = blobs
         self._fetch = fetch
-        self._overlay = overlay
+        self._snapshotter = snapshotter
 
-    def bring(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
+    def fetch(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
+        """Fetch those of these blobs that the store lacks."""
         missing = [blob for blob in blobs if not self._blobs.has(blob.digest)]
         if missing:
             self._fetch(missing, cancel)
@@ -44,29 +43,23 @@ class LayerUnpacker:
     def unpack(
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> None:
-        from lamina.layers.apply import Whiteouts, apply_layer
+        """Fill `staged` with the changes of a layer on top of `lowers` (`fs` folders).
+
+        Raises Corrupt if the layer does not have its diff id.
+        """
         from lamina.layers.decompression import decompressed
         from lamina.layers.reader import HashingReader
 
-        self.bring([layer.descriptor], cancel)
-        style = Whiteouts.OVERLAY if self._overlay else Whiteouts.REMOVE
+        self.fetch([layer.descriptor], cancel)
         with self._blobs.open(layer.descriptor.digest) as file:
-            below = lowers if self._overlay else None
-            plain = HashingReader(decompressed(file))
-            applied = apply_layer(plain, staged.files, style, cancel, below)
-            plain.drain()
+            tar = HashingReader(decompressed(file))
+            applied = self._snapshotter.unpack(tar, lowers, staged, cancel)
+            tar.drain()
         if not applied.whole:
             staged.mark_partial()
-        if plain.digest() != layer.diff_id:
+        if tar.digest() != layer.diff_id:
             raise Corrupt(
-                f"layer {layer.descriptor.digest} holds {plain.digest()},"
+                f"layer {layer.descriptor.digest} holds {tar.digest()},"
                 f" but its image says {layer.diff_id}",
                 hint="the image is broken; build or push it again",
             )
-
-    def lay_out(
-        self, plan: FilePlan, lowers: Sequence[str], staged: Staged, cancel: Cancellation
-    ) -> None:
-        from lamina.refs.layout import Layout
-
-        Layout(plan, staged.files, cancel, overlay=self._overlay).run()

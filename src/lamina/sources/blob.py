@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.base.reference import Reference
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import ContentStore
     from lamina.solver.contract import OpContext
@@ -124,7 +124,7 @@ class BlobSource:
         wanted: HttpFile,
         place: BlobOrigin,
         blobs: BlobStore,
-        pool: RefPool,
+        pool: RefManager,
     ) -> None:
         self._name = name
         self._wanted = wanted

@@ -18,7 +18,7 @@ from lamina.system.removal import discard_tree
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.solver.contract import OpContext
     from lamina.sources.git_remote import GitRemote
     from lamina.sources.material import Material
@@ -90,7 +90,7 @@ class GitSource:
         url: GitUrl,
         remote: GitRemote,
         scratch: str,
-        pool: RefPool,
+        pool: RefManager,
         *,
         as_bundle: bool = False,
     ) -> None:

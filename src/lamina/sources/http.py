@@ -22,7 +22,7 @@ from lamina.system.locks import held
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.solver.contract import OpContext
     from lamina.sources.contract import Requester
     from lamina.sources.http_request import Answered
@@ -119,7 +119,7 @@ class HttpSource:
         wanted: HttpFile,
         downloads: str,
         scratch: str,
-        pool: RefPool,
+        pool: RefManager,
         requester: Requester,
     ) -> None:
         self._url = url

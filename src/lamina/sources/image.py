@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.registry.client import RegistryClient
     from lamina.solver.contract import OpContext
     from lamina.sources.material import Material
@@ -192,7 +192,7 @@ class ImageSource:
         reference: Reference,
         platform: Platform,
         resolver: ImageResolver,
-        pool: RefPool,
+        pool: RefManager,
         layers: str = "",
         checksum: Digest | None = None,
     ) -> None:
@@ -232,7 +232,7 @@ class ImageSource:
         return image_ref(self._pool, resolved, str(self._reference))
 
 
-def add_origin(pool: RefPool, resolved: ResolvedManifest) -> None:
+def add_origin(pool: RefManager, resolved: ResolvedManifest) -> None:
     """Record where the layers of an image that was just resolved can be fetched from."""
     if resolved.origin is not None:
         pool.origins.add([layer.digest for layer in resolved.manifest.layers], resolved.origin)
@@ -286,7 +286,7 @@ def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:
     return chains
 
 
-def image_ref(pool: RefPool, resolved: ResolvedManifest, name: str) -> Ref:
+def image_ref(pool: RefManager, resolved: ResolvedManifest, name: str) -> Ref:
     """The state that an image's layers make; known layers are known states.
 
     `name` is what messages and descriptions call the image. Raises Corrupt if the configuration

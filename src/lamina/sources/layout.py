@@ -29,7 +29,7 @@ from lamina.system.regular import open_regular_beneath, read_regular
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.session.contract import ContentStore
     from lamina.solver.contract import CacheMap, OpContext
@@ -163,7 +163,7 @@ class LayoutSource:
         name: str,
         platform: Platform,
         blobs: BlobStore,
-        pool: RefPool,
+        pool: RefManager,
         layers: str = "",
     ) -> None:
         self._layout = layout

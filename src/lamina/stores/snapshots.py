@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import NotFound
 from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from lamina.stores.store import Store
 
@@ -50,32 +49,6 @@ class Staged(NamedTuple):
     def mark_partial(self) -> None:
         """Note that `files` lack whiteouts of the state's layer: see `SnapshotStore.partial`."""
         os.close(os.open(os.path.join(self.path, _PARTIAL), os.O_CREAT | os.O_WRONLY, 0o644))
-
-
-class Snapshotter(Protocol):
-    """How directories become one file system. Paths are of `fs` folders, lowest first."""
-
-    @property
-    def kind(self) -> str:
-        """`overlay` or `native`."""
-
-    def view(self, lowers: Sequence[str], target: str) -> str:
-        """Make the stack readable; returns where. May mount on `target`, an empty folder."""
-        ...
-
-    def drop(self, view: str) -> None:
-        """Undo what `view` did for the place that it returned."""
-        ...
-
-    def stage(self, lowers: Sequence[str], staged: Staged) -> None:
-        """Get `staged` ready to hold a difference from the stack."""
-        ...
-
-    def writable(
-        self, lowers: Sequence[str], staged: Staged, target: str
-    ) -> AbstractContextManager[str]:
-        """The stack with `staged` on top, for writing; yields where it is."""
-        ...
 
 
 class SnapshotStore:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.exporters.annotations import Annotation
     from lamina.exporters.contract import Document, ExportedImage
     from lamina.exporters.destination import ImageForm
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.system.cancel import Cancellation
 
@@ -71,7 +71,7 @@ class Assembly:
     """
 
     def __init__(
-        self, made: Made, pool: RefPool, inline: SolvedGraph | None, cancel: Cancellation
+        self, made: Made, pool: RefManager, inline: SolvedGraph | None, cancel: Cancellation
     ) -> None:
         self._made = made
         self._pool = pool
@@ -181,7 +181,7 @@ class Assembly:
     ) -> ExportedImage:
         epoch = epoch_of(form.epoch, part.epoch)
         with shown.doing("exporting layers"):
-            packed = self._pool.packed(
+            packed = self._pool.packer.packed(
                 part.ref, form.compression, self._cancel, force=form.force_compression
             )
         notes: list[tuple[tuple[str, str], ...]] = [()] * len(packed)
@@ -196,7 +196,9 @@ class Assembly:
             rewritten = ((_REWRITTEN, str(epoch)),)
             notes = [() if layer.diff_id in untouched else rewritten for _, layer in packed]
             with shown.doing(name):
-                packed = self._pool.dated(packed, form.compression, epoch, untouched, self._cancel)
+                packed = self._pool.packer.clamped(
+                    packed, form.compression, epoch, untouched, self._cancel
+                )
         given = _of_platform(metadata, IMAGE_CONFIG, part.platform) or part.config
         config = self._with_cache(
             given or _plain_config(part.platform), [state.id for state, _ in packed], shown

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.events import Event, EventSink
     from lamina.exporters.destination import ImageForm, Output
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.solver.contract import Graph
     from lamina.solver.job import Job
@@ -45,7 +45,7 @@ class EarlyPacking:
     results are wanted.
     """
 
-    def __init__(self, pool: RefPool, sink: EventSink, cancel: Cancellation) -> None:
+    def __init__(self, pool: RefManager, sink: EventSink, cancel: Cancellation) -> None:
         self._pool = pool
         self._sink = sink
         self._cancel = Cancellation(cancel)
@@ -109,7 +109,9 @@ class EarlyPacking:
             return
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            self._pool.packed(ref, form.compression, self._cancel, force=form.force_compression)
+            self._pool.packer.packed(
+                ref, form.compression, self._cancel, force=form.force_compression
+            )
         except (LaminaError, OSError):
             return  # whoever exports it hears of it
 

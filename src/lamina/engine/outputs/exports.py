@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.outputs.assembly import Made
     from lamina.exporters.contract import Artifact, Receiver
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.registry.client import RegistryClient
     from lamina.stores.images import ImageTable
     from lamina.stores.store import Store
@@ -47,7 +47,7 @@ class Exports:
 
     def __init__(
         self,
-        pool: RefPool,
+        pool: RefManager,
         store: Store,
         images: ImageTable,
         registries: Registries,
@@ -131,7 +131,7 @@ class Exports:
             artifact = dated(assembly.artifact(output.form, shown))
             if artifact.single is None:
                 shown.status(f"exporting manifest list {artifact.target.digest}")
-            self._pool.bring(artifact.layers(), self._cancel)
+            self._pool.fetch(artifact.layers(), self._cancel)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
                 for document in artifact.documents:  # the history of builds shows them
@@ -158,7 +158,7 @@ class Exports:
 
             def bring(wanted: frozenset[Digest]) -> None:
                 layers = [layer for layer in image.layers if layer.digest in wanted]
-                self._pool.bring(layers, self._cancel)
+                self._pool.fetch(layers, self._cancel)
 
             load = Load(
                 DockerApi(host, self._cancel),

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from lamina.engine.outputs.assembly import Made, MadePart
     from lamina.exporters.destination import LocalOutput, TarOutput
-    from lamina.refs.pool import RefPool
+    from lamina.refs.manager import RefManager
     from lamina.system.cancel import Cancellation
 
 
 def exported_trees(
-    made: Made, output: LocalOutput | TarOutput, pool: RefPool, cancel: Cancellation
+    made: Made, output: LocalOutput | TarOutput, pool: RefManager, cancel: Cancellation
 ) -> list[ExportedTree]:
     """Each part's files, in a folder named after its platform if they are not to mix.
 
@@ -58,7 +58,7 @@ def exported_trees(
     return trees
 
 
-def _root(part: MadePart, pool: RefPool, cancel: Cancellation) -> str | None:
+def _root(part: MadePart, pool: RefManager, cancel: Cancellation) -> str | None:
     if part.ref.snapshot is None and part.ref.local is None:
         return None
     return pool.tree(part.ref, cancel).root

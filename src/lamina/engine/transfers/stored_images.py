@@ -62,7 +62,7 @@ def pull_image(
         with step(f"[internal] load metadata for {reference}", events):
             resolved = engine.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
         image_ref(engine.pool, resolved, str(reference))
-        engine.pool.bring(resolved.manifest.layers, cancel)
+        engine.pool.fetch(resolved.manifest.layers, cancel)
         size = engine.store.blobs.size(resolved.own)
         target = Descriptor(resolved.manifest.media_type, resolved.own, size)
         engine.images.put(str(reference), target)

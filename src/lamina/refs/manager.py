@@ -1,0 +1,187 @@
+"""Makes refs, and gives access to the files of refs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import NotFound
+from lamina.refs.build_scoped import BuildScoped, RunningBuilds
+from lamina.refs.directories import SnapshotDirectories, SnapshotTables
+from lamina.refs.ref import Ref
+from lamina.refs.views import ViewCache
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lamina.base.oci import Descriptor
+    from lamina.refs.packer import Packer
+    from lamina.refs.plan import FilePlan
+    from lamina.refs.reading import Reading
+    from lamina.refs.snapshotter import Snapshotter
+    from lamina.refs.stacker import Stacker
+    from lamina.refs.tree import Tree
+    from lamina.refs.unpacker import LayerUnpacker
+    from lamina.stores.blobs import BlobStore
+    from lamina.stores.layers import LayerTable
+    from lamina.stores.origins import LayerOrigins
+    from lamina.stores.snapshots import SnapshotStore, Staged
+    from lamina.stores.store import Store
+
+
+class RefManager:
+    """The snapshots of a store, as the builds of this process use them. Thread-safe.
+
+    It is the front of `SnapshotDirectories`, `ViewCache`, `Packer` and `Stacker`. The latter two
+    are made when they are first used: a cached build needs neither.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        snapshots: SnapshotStore,
+        layers: LayerTable,
+        origins: LayerOrigins,
+        snapshotter: Snapshotter,
+        unpacker: LayerUnpacker,
+    ) -> None:
+        self.blobs: BlobStore = store.blobs
+        self.snapshots = snapshots
+        self.layers = layers
+        self.origins = origins
+        self._snapshotter = snapshotter
+        self._unpacker = unpacker
+        self._builds = RunningBuilds()
+        self._plans: BuildScoped[int, FilePlan] = BuildScoped(self._builds)
+        self._tables = SnapshotTables(snapshots, layers, store.blobs, self._plans)
+        self._directories = SnapshotDirectories(self._tables, snapshotter, unpacker)
+        self._views = ViewCache(self._directories, snapshotter, self._builds, store.scratch)
+        self._packer: Packer | None = None
+        self._stacker: Stacker | None = None
+
+    @property
+    def overlay(self) -> bool:
+        """Whether overlayfs works on the file system of the store."""
+        return self._snapshotter.overlay
+
+    @property
+    def packer(self) -> Packer:
+        if self._packer is None:
+            from lamina.refs.packer import Packer
+
+            made = Packer(self._tables, self._directories, self._snapshotter, self._unpacker)
+            with self._builds.lock:
+                self._packer = self._packer or made
+        return self._packer
+
+    @property
+    def stacker(self) -> Stacker:
+        if self._stacker is None:
+            from lamina.refs.stacker import Stacker
+
+            self._stacker = Stacker(
+                self._tables, self._directories, self._snapshotter, self.packer, self._views
+            )
+        return self._stacker
+
+    def enter(self, build: object) -> None:
+        """A build starts: keep the views and plans that are used from now on until it leaves."""
+        self._builds.enter(build)
+
+    def leave(self, build: object) -> None:
+        """A build has ended: drop the views and plans that only ended builds used."""
+        self._builds.leave(build)
+        self._plans.expire()
+        self._views.expire()
+
+    def plan(self, ref: Ref, reading: Reading | None = None) -> FilePlan:
+        """An empty plan of changes on top of a ref."""
+        from lamina.refs.plan import FilePlan
+
+        return FilePlan(None if ref.snapshot is None else self.tree(ref), reading)
+
+    def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
+        """Record a snapshot of a plan. Files or a layer are made when they are needed.
+
+        A plan without changes is a snapshot too: an image has a layer for it.
+        """
+        snapshot = self.snapshots.add(parent.snapshot, description=description)
+        self._plans.add(snapshot, plan)
+        return Ref(snapshot)
+
+    def drop_plan(self, snapshot: int) -> None:
+        """Drop the plan of a snapshot, which has a layer or a directory now, or is not used."""
+        self._plans.remove(snapshot)
+
+    def lost(self, snapshot: int) -> bool:
+        """Whether a snapshot, or one below it, was a plan of a process or a build that is gone."""
+        try:
+            stack = self.snapshots.stack(snapshot)
+        except NotFound:
+            return True
+        return any(
+            not (each.directory or self._plans.get(each.id) or self.layers.of(each.id))
+            for each in stack
+        )
+
+    def tree(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+        """A readable view of a ref's files; it lasts as long as a build that used it."""
+        if ref.local is not None:
+            return ref.local
+        return self._views.of(ref.snapshot, cancel)
+
+    def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+        """A view whose files lie on disk just as a step has to see them."""
+        return self.tree(self.owned(ref, cancel), cancel)
+
+    def copied(self, ref: Ref, cancel: Cancellation | None = None, path: str = "") -> Ref:
+        """A new snapshot with the content of a client's folder.
+
+        Args:
+            path: copy only this path, inside the folders above it. It must not contain links.
+        """
+        from lamina.refs.folder_copy import copy_folder
+
+        assert ref.local is not None
+        return copy_folder(self, ref.local, path, cancel or Cancellation())
+
+    def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
+        """A ref to a snapshot with the same content: a copy if `ref` is a client's folder."""
+        return ref if ref.local is None else self.copied(ref, cancel)
+
+    @contextmanager
+    def writable(
+        self, ref: Ref, cancel: Cancellation | None = None
+    ) -> Iterator[tuple[str, Staged]]:
+        """A writable mount on top of a ref, and the staged directory that takes the changes.
+
+        The mount lasts for the block. After it, commit the staged directory or discard it.
+        """
+        lowers = self._directories.stack(self.owned(ref, cancel).snapshot, cancel)
+        staged = self.snapshots.stage()
+        self._snapshotter.stage(lowers, staged)
+        target = self._views.mount_point()
+        try:
+            with self._snapshotter.writable(lowers, staged, target) as path:
+                yield path, staged
+        finally:
+            os.rmdir(target)
+
+    def commit(self, staged: Staged, parent: Ref, description: str) -> Ref:
+        """Make a snapshot of what a writable mount changed. The mount must be gone."""
+        lowers = self._directories.stack(parent.snapshot, None)
+        self._snapshotter.drop_unchanged(lowers, staged)
+        return Ref(self.snapshots.commit(staged, parent.snapshot, description))
+
+    def discard(self, staged: Staged) -> None:
+        self._directories.discard(staged)
+
+    def fetch(self, layers: Sequence[Descriptor], cancel: Cancellation) -> None:
+        """Fetch the blobs of layers that the store lacks."""
+        self._unpacker.fetch(layers, cancel)
+
+    def lay_out(self, snapshot: int, cancel: Cancellation | None = None) -> None:
+        """Make the directories of a snapshot and of all below it, where they are missing."""
+        self._directories.stack(snapshot, cancel)
