@@ -55,7 +55,7 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert frontend.cgroup_parent == "mine"
     assert frontend.ulimits == (Ulimit("nofile", 5, 5),)
     assert frontend.allow == ("security.insecure",)
-    assert built.lent.secrets[0].env == "TOKEN"
+    assert built.providers.secrets[0].env == "TOKEN"
     assert built.outputs == (OutputSpec("oci", (("dest", f"{tmp_path}/x.tar"),)),)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.session.remote_session import Login, Token
 
 
-class Lent:
+class SessionProviders:
     """A session between the two, without a connection."""
 
     def __init__(self, logins: ConfiguredLogins) -> None:
@@ -59,7 +59,7 @@ def test_credentials_arrive_as_they_are_configured(
         "ready.example": {"registrytoken": "bearer"},
     }
     path.write_text(json.dumps({"auths": auths}))
-    lent = Lent(ConfiguredLogins(DockerConfig(str(path))))
+    lent = SessionProviders(ConfiguredLogins(DockerConfig(str(path))))
     assert SessionCredentials(lent).lookup(domain) == expected
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import Cancelled, InvalidInput, NotFound
-from lamina.client.contract import Lent, SecretSpec
+from lamina.client.contract import SecretSpec, SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.system.cancel import Cancellation
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def session(path: object) -> EmbeddedSession:
-    return EmbeddedSession({}, Lent((SecretSpec("s", path=str(path)),)))
+    return EmbeddedSession({}, SessionProviders((SecretSpec("s", path=str(path)),)))
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_a_file_and_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(NotFound):
         session(tmp_path / "none").secret("s", Cancellation())
     monkeypatch.setenv("TOKEN", "t")
-    by_name = EmbeddedSession({}, Lent((SecretSpec("s", env="TOKEN"), SecretSpec("n", env="NONE"))))
+    by_name = EmbeddedSession(
+        {}, SessionProviders((SecretSpec("s", env="TOKEN"), SecretSpec("n", env="NONE")))
+    )
     assert by_name.secret("s", Cancellation()) == b"t"
     assert by_name.secret("n", Cancellation()) is None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api import control
 from lamina.api.message import receive, unary
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.services import health_service, session_services
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def solve(channel: GrpcChannel, folder: Path, ref: str = "", **attributes: str) -> None:
     """Build a Dockerfile and its folder. Raises StatusError."""
-    session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+    session = EmbeddedSession(
+        {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
+    )
     session_id = new_session_id()
     request = control.SolveRequest(
         ref=ref or os.urandom(8).hex(),

@@ -12,7 +12,7 @@ import pytest
 from lamina.api import control, gateway, history
 from lamina.api.message import receive, unary
 from lamina.base.digest import parse_digest
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.services import health_service, session_services
@@ -78,7 +78,9 @@ class Asking:
 @contextmanager
 def lent(channel: GrpcChannel, folder: Path) -> Iterator[str]:
     """A session that lends a Dockerfile and its folder; its id."""
-    session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+    session = EmbeddedSession(
+        {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
+    )
     session_id = new_session_id()
     with open_session(channel, {**session_services(session), **health_service()}, session_id):
         yield session_id

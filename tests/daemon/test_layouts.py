@@ -10,7 +10,7 @@ import pytest
 
 from lamina.api import control
 from lamina.api.message import unary
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.layouts import content_service
 from lamina.session.opening import new_session_id, open_session
@@ -35,7 +35,9 @@ def test_a_store_whose_name_has_a_port(tmp_path: Path, store: str) -> None:
         )
         (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
         (folder / "Dockerfile").write_text("FROM base\nCOPY Dockerfile /second\n")
-        session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+        session = EmbeddedSession(
+            {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
+        )
         session_id = new_session_id()
         offered = store.removesuffix(":tag")
         handlers = {

@@ -15,7 +15,7 @@ from lamina.api.message import request_of, unary
 from lamina.api.policysession import CheckPolicyResponse, DecisionResponse, DenyMessage
 from lamina.api.sourcemeta import ResolveSourceMetaRequest
 from lamina.api.sourcepolicy import Policy, PolicyAction, Rule, Selector, Update
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.llb.op import SourceOp
 from lamina.session.opening import new_session_id, open_session
@@ -60,7 +60,7 @@ def build(folder: Path, answer: Answer | None = None, *rules: Rule) -> str:
         call.send(encode(answer(asked), policysession.SCHEMA))
 
     folders = {name: str(folder / name) for name in ("context", "other")}
-    session = EmbeddedSession({**folders, "dockerfile": str(folder)}, Lent())
+    session = EmbeddedSession({**folders, "dockerfile": str(folder)}, SessionProviders())
     session_id = new_session_id()
     request = control.SolveRequest(
         ref="judged",

@@ -11,7 +11,7 @@ import pytest
 
 from lamina.api import control, exporter, gateway, history
 from lamina.api.message import receive, request_of, unary
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.output_services import FileTarget, take_outputs
@@ -86,7 +86,9 @@ class Choosing:
 def build(
     channel: GrpcChannel, folder: Path, ref: str, handlers: Mapping[str, Any], **fields: Any
 ) -> dict[str, str]:
-    session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+    session = EmbeddedSession(
+        {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
+    )
     session_id = new_session_id()
     request = control.SolveRequest(ref=ref, session=session_id, frontend="dockerfile.v0", **fields)
     with open_session(

@@ -14,7 +14,7 @@ import pytest
 from lamina.api import content, control, filesync, gateway, history
 from lamina.api.message import receive, unary
 from lamina.api.status import Status
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
 from lamina.session.services import health_service, session_services
@@ -137,7 +137,9 @@ def asked_for_output(
 ) -> Iterator[tuple[GrpcChannel, GrpcChannel, Asked]]:
     """A build that is sending its output: the connections of its session and of itself."""
     taking = Taking()
-    session = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+    session = EmbeddedSession(
+        {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
+    )
     session_id = new_session_id()
     lending = {**session_services(session), **health_service(), **taking.handlers()}
     name, attributes = OUTPUTS[kind]
@@ -238,7 +240,7 @@ class Fronted:
 def session(daemon: DaemonProcess, context: Callable[..., Path]) -> Iterator[str]:
     """One that lends a Dockerfile whose last step never ends."""
     folder = context("FROM base AS made\nRUN echo made > /made\nFROM made\nRUN sleep 1000\n")
-    lent = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, Lent())
+    lent = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, SessionProviders())
     session_id = new_session_id()
     with (
         daemon.dial() as channel,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from lamina.base.errors import LaminaError
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.build import BuildOptions
 from lamina.engine.engine import Engine
@@ -41,7 +41,7 @@ class Bench(NamedTuple):
             return files_of(self.engine.pool.tree(ref, build.cancel).root)
 
     def build(self, folders: dict[str, str] | None = None, **options: Any) -> Any:
-        session = EmbeddedSession(folders or {}, Lent())
+        session = EmbeddedSession(folders or {}, SessionProviders())
         return self.engine.open_build(
             session, BuildOptions(**options), self.events.append, Cancellation()
         )

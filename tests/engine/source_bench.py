@@ -21,7 +21,7 @@ from lamina.base.oci import (
     platform_to_json,
 )
 from lamina.base.platform import host_platform
-from lamina.client.contract import Lent
+from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.build import BuildOptions
 from lamina.llb.op import Op, SourceOp
@@ -83,11 +83,11 @@ def source(identifier: str, **attrs: str) -> Definition:
     return marshal(Vertex(Op(source=SourceOp(identifier, tuple(sorted(named.items()))))).output())
 
 
-class Lending(EmbeddedSession):
+class ServedRequest(EmbeddedSession):
     """Lends one store of blobs, `shop`."""
 
     def __init__(self, *blobs: bytes) -> None:
-        super().__init__({}, Lent())
+        super().__init__({}, SessionProviders())
         self.blobs = {digest_of(data): data for data in blobs}
 
     def content(self, store: str) -> Any:

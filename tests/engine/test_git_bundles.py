@@ -11,7 +11,7 @@ import pytest
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
-from tests.engine.source_bench import Lending, entries, source
+from tests.engine.source_bench import ServedRequest, entries, source
 from tests.real_registry import free_port
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def served(tmp_path: Path) -> Iterator[str]:
         daemon.wait()
 
 
-def bundle_of(bench: Bench, definition: Definition, session: Lending | None = None) -> bytes:
-    session = session or Lending()
+def bundle_of(bench: Bench, definition: Definition, session: ServedRequest | None = None) -> bytes:
+    session = session or ServedRequest()
     with bench.build() as build:
         build.session = session
         tree = bench.engine.pool.tree(build.solvable(definition).ref(), build.cancel)
@@ -114,7 +114,7 @@ def test_a_bundle_has_the_whole_history(
 
     def use(bench: Bench) -> tuple[bytes, Any]:
         made = bundle_of(bench, source(place, git_fullurl=f"{served}/x", git_checkoutbundle="true"))
-        return made, entries(bench, Lending(), source(place, git_fullurl=f"{served}/x"))
+        return made, entries(bench, ServedRequest(), source(place, git_fullurl=f"{served}/x"))
 
     made, files = with_engine(use)
     assert listed(tmp_path, made) == [named]
@@ -136,7 +136,7 @@ def test_a_bundle_stands_for_its_remote(
 
     def files(bench: Bench, place: str, commit: str, **more: str) -> dict[str, Any]:
         attrs = {"git_fullurl": gone, "git_checksum": commit, "git_bundle": locator, **more}
-        return entries(bench, Lending(data), source(place, **attrs))
+        return entries(bench, ServedRequest(data), source(place, **attrs))
 
     def use(bench: Bench) -> None:
         for place, commit, text in (
@@ -156,7 +156,9 @@ def test_a_bundle_stands_for_its_remote(
             git_bundle=locator,
             git_checkoutbundle="true",
         )
-        assert listed(tmp_path, bundle_of(bench, again, Lending(data)), kind) == ["refs/tags/v2"]
+        assert listed(tmp_path, bundle_of(bench, again, ServedRequest(data)), kind) == [
+            "refs/tags/v2"
+        ]
 
     with_engine(use)
 
@@ -175,7 +177,7 @@ def test_a_bundle_with_its_git_directory(with_engine: WithEngine, tmp_path: Path
 
     def use(bench: Bench) -> tuple[str, str]:
         with bench.build() as build:
-            build.session = Lending(data)
+            build.session = ServedRequest(data)
             made = build.solvable(source("git://example.invalid/x.git#main", **attrs)).ref()
             folder = tmp_path.__class__(bench.engine.pool.tree(made, build.cancel).root)
             return git(folder, "rev-parse", "refs/heads/main"), git(folder, "remote", "-v")
@@ -194,7 +196,7 @@ def test_bundles_that_are_of_no_use(with_engine: WithEngine, tmp_path: Path) -> 
     git(repository, "bundle", "create", "-q", str(tmp_path / "old"), "old")
     part, old = (tmp_path / "part").read_bytes(), (tmp_path / "old").read_bytes()
     elsewhere = f"gitdir: {repository}/.git".encode()  # what git takes for a repository
-    store = Lending(part, old, elsewhere)
+    store = ServedRequest(part, old, elsewhere)
     own = f"oci-layout+blob://shop@{digest_of(old)}"
 
     def complaint(bench: Bench, place: str, locator: str, commit: str) -> str:

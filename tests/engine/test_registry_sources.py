@@ -23,7 +23,7 @@ from lamina.base.platform import Platform, host_platform
 from lamina.engine.frontends.source_meta import resolve_source_meta
 from lamina.llb.op import SourceOp
 from lamina.sources.contract import source_digest
-from tests.engine.source_bench import Lending, Repository, entries, source
+from tests.engine.source_bench import Repository, ServedRequest, entries, source
 from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
@@ -71,17 +71,20 @@ def test_a_blob_is_a_file(with_engine: WithEngine, repository: Repository) -> No
         ({"http_filename": ".."}, {"download": ("some bytes", 0o600, 0, 0, 0)}),
     ):
         definition = source(blob, **attrs)
-        assert with_engine(partial(entries, session=Lending(), definition=definition)) == expected
+        assert (
+            with_engine(partial(entries, session=ServedRequest(), definition=definition))
+            == expected
+        )
     manifest = repository.image("text")
     blob = f"docker-image+blob://{repository.name}@{manifest}"
-    found = with_engine(lambda b: entries(b, Lending(), source(blob, http_filename="m")))
+    found = with_engine(lambda b: entries(b, ServedRequest(), source(blob, http_filename="m")))
     assert digest_of(found["m"][0].encode()) == manifest
 
 
 def test_a_blob_of_a_store_that_is_lent(with_engine: WithEngine) -> None:
     blob = f"oci-layout+blob://not/real@{digest_of(b'lent')}"
     definition = source(blob, http_filename="f", oci_store="shop")
-    found = with_engine(lambda b: entries(b, Lending(b"lent"), definition))
+    found = with_engine(lambda b: entries(b, ServedRequest(b"lent"), definition))
     assert found == {"f": ("lent", 0o600, 0, 0, 0)}
 
 
@@ -100,7 +103,7 @@ def test_blobs_that_are_not(
     with_engine: WithEngine, repository: Repository, blob: str, attrs: dict[str, str], said: str
 ) -> None:
     false = digest_of(b"what it should be")
-    session = Lending()
+    session = ServedRequest()
     session.blobs[false] = b"what it is"
     named = blob.format(name=repository.name, none=digest_of(b"none"), false=false)
     with pytest.raises(LaminaError, match=said):
@@ -114,7 +117,7 @@ def test_the_key_of_a_blob_is_buildkits(with_engine: WithEngine) -> None:
 
     def key(bench: Bench) -> Any:
         made = bench.engine.sources.blob(
-            "oci-layout+blob", f"a/b@{digest}", {**attrs, "oci.store": "shop"}, Lending()
+            "oci-layout+blob", f"a/b@{digest}", {**attrs, "oci.store": "shop"}, ServedRequest()
         )
         context: Any = None
         return made.cache_map(context).digest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import pytest
 
 from lamina.base.errors import NotFound
-from lamina.client.contract import Lent, SecretSpec
+from lamina.client.contract import SecretSpec, SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.shared_session import OpRequester, SharedSession
 from lamina.session.absent import AbsentSession
@@ -39,7 +39,7 @@ def absent(tmp_path: Path) -> AbsentSession:
 
 def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"value")
-    lent = Lent(secrets=(SecretSpec("s", path=str(tmp_path / "secret")),))
+    lent = SessionProviders(secrets=(SecretSpec("s", path=str(tmp_path / "secret")),))
     present = EmbeddedSession({"context": str(tmp_path)}, lent)
     for both in (of(absent, present), of(present, absent)):
         assert both.secret("s", Cancellation()) == b"value"

@@ -14,7 +14,13 @@ from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import builder_address, open_engine
 from lamina.cli.progress.choose import MODES, open_display
 from lamina.cli.units import parse_size
-from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions, Lent, OutputSpec
+from lamina.client.contract import (
+    BuildRequest,
+    ContextSpec,
+    FrontendOptions,
+    OutputSpec,
+    SessionProviders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +56,7 @@ def run(parsed: Parsed) -> int:
     # engine is opened before any thread is started, since it may enter a mount namespace.
     with (
         open_context(
-            path, parsed.text("file"), named, sys.stdin.buffer, request.lent, fetched=fetched
+            path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
         ) as context,
         open_engine(parsed) as builder,
         interruptible(builder.hurry) as interruption,
@@ -129,7 +135,7 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
         frontend=frontend,
         tags=tuple(dict.fromkeys(map(values.parse_tag, parsed.all("tag")))),
         outputs=_outputs(parsed),
-        lent=Lent(
+        providers=SessionProviders(
             tuple(values.parse_secret(text, environ) for text in parsed.all("secret")),
             tuple(values.parse_ssh(text, environ) for text in parsed.all("ssh")),
         ),

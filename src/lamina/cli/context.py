@@ -13,7 +13,7 @@ from lamina.base.git_url import is_git_context
 from lamina.cli.archive import BLOCK, is_archive, unpack
 from lamina.cli.remote import cloned, open_url
 from lamina.cli.values import is_remote
-from lamina.client.contract import ContextSpec, Lent
+from lamina.client.contract import ContextSpec, SessionProviders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DOCKERFILE_LIMIT = 16 << 20
 _PIECE = 256 << 10
-_NOTHING = Lent()
+_NOTHING = SessionProviders()
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def open_context(
     file: str,
     named: tuple[NamedContext, ...],
     stdin: IO[bytes],
-    lent: Lent = _NOTHING,
+    providers: SessionProviders = _NOTHING,
     *,
     fetched: bool = True,
 ) -> Iterator[ContextSpec]:
@@ -41,7 +41,7 @@ def open_context(
         path: a folder, a git repository, the URL of a Dockerfile or a tar archive (also
             compressed), or `-` for one of the latter two on `stdin`.
         file: `--file`: a path or a URL, `-` for `stdin`, "" if not given.
-        lent: secrets and agents, for private repositories.
+        providers: secrets and agents, for private repositories.
         fetched: whether what is no folder is to become one; else the engine takes it as it is.
 
     Raises InvalidInput, NotFound, Unavailable, Corrupt.
@@ -53,18 +53,18 @@ def open_context(
         )
     if is_remote(file):
         with (
-            open_url(file, lent) as (response, _),
-            open_context(path, "-", named, response, lent, fetched=fetched) as found,
+            open_url(file, providers) as (response, _),
+            open_context(path, "-", named, response, providers, fetched=fetched) as found,
         ):
             yield found
     elif not fetched and (is_git_context(path) or is_remote(path)):
         yield _left_there(path, file, stdin)._replace(named=named)
     elif is_git_context(path):
-        with cloned(path, lent) as (folder, made_at):
+        with cloned(path, providers) as (folder, made_at):
             yield _within(folder, file, path)._replace(named=named, made_at=made_at)
     elif is_remote(path):
         with (
-            open_url(path, lent) as (response, modified),
+            open_url(path, providers) as (response, modified),
             _from_stream(response, path, file, named, unpacked=True) as found,
         ):
             yield found if modified is None else found._replace(made_at=modified)

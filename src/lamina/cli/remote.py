@@ -12,11 +12,11 @@ from lamina.base.git_url import parse_git_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.client.contract import Lent
+    from lamina.client.contract import SessionProviders
 
 
 @contextmanager
-def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
+def cloned(address: str, providers: SessionProviders) -> Iterator[tuple[str, int]]:
     """A git URL's folder, checked out for the length of the block, and when the commit was made.
 
     The files' times are those of the commit, so that the same commit gives the same image.
@@ -31,7 +31,7 @@ def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
     url = parse_git_url(address)._replace(mtime="commit")
     cancel = Cancellation()
     with temporary_folder("lamina-context-") as to:
-        session = EmbeddedSession({}, lent)
+        session = EmbeddedSession({}, providers)
         try:
             remote = GitRemote(url, to, to, session)
             remote.resolve(cancel)
@@ -43,7 +43,7 @@ def cloned(address: str, lent: Lent) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def open_url(url: str, lent: Lent) -> Iterator[tuple[IO[bytes], int | None]]:
+def open_url(url: str, providers: SessionProviders) -> Iterator[tuple[IO[bytes], int | None]]:
     """Download; the bytes, and the Last-Modified in seconds since 1970, if there is one.
 
     A name and a password in the URL log in, and so do the secrets of `HttpRequest`.
@@ -55,7 +55,7 @@ def open_url(url: str, lent: Lent) -> Iterator[tuple[IO[bytes], int | None]]:
     from lamina.system.cancel import Cancellation
     from lamina.system.network import SocketGuard
 
-    with closing(EmbeddedSession({}, lent)) as session:
+    with closing(EmbeddedSession({}, providers)) as session:
         # Signals are not taken over yet: an interrupt ends the download at once.
         unpacked = (("Accept-Encoding", "identity"),)
         request = HttpRequest(url, session, Cancellation(), guard=SocketGuard(), headers=unpacked)

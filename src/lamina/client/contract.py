@@ -1,7 +1,7 @@
 """The Builder port: everything a command asks of an engine, as values.
 
 A request is grouped by who reads it: `ContextSpec` (where the files are), `FrontendOptions`
-(what the Dockerfile's conversion asks for), `Lent` (what the client lends to steps) and
+(what the Dockerfile's conversion asks for), `SessionProviders` (secrets, agents) and
 `OutputSpec` (where the result goes). Paths in a request are absolute.
 """
 
@@ -110,14 +110,14 @@ class SecretSpec(NamedTuple):
 
 
 class SshSpec(NamedTuple):
-    """An agent to lend. `paths` are sockets or keys; none means `$SSH_AUTH_SOCK`."""
+    """An agent to provide. `paths` are sockets or keys; none means `$SSH_AUTH_SOCK`."""
 
     id: str
     paths: tuple[str, ...] = ()
 
 
-class Lent(NamedTuple):
-    """What the client lends to steps while the build lasts."""
+class SessionProviders(NamedTuple):
+    """The secrets and SSH agents that the client provides to steps."""
 
     secrets: tuple[SecretSpec, ...] = ()
     ssh: tuple[SshSpec, ...] = ()
@@ -156,7 +156,7 @@ class BuildRequest(NamedTuple):
     frontend: FrontendOptions = FrontendOptions()
     tags: tuple[str, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
-    lent: Lent = Lent()
+    providers: SessionProviders = SessionProviders()
     cache_from: tuple[CacheSpec, ...] = ()
     cache_to: tuple[CacheSpec, ...] = ()
     attests: Pairs = ()

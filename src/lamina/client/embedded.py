@@ -104,9 +104,9 @@ class EmbeddedBuilder:
                 result = build.dockerfile(_frontend_requests(request), bridge)
                 result = result._replace(several=_is_several(request))
             if provenance is not None and not request.context.elsewhere:
-                from lamina.client.frontend_call import told_of
+                from lamina.client.frontend_call import invocation_of
 
-                call = told_of(request)
+                call = invocation_of(request)
                 for part in result.parts:
                     inner = part.files.call  # of a frontend that the text names
                     part.files.call = call if inner is None else inner._replace(root=call)
@@ -302,11 +302,11 @@ def _run_frontend(
     cache key of one.
     """
     from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
-    from lamina.client.lending import lent_here
+    from lamina.client.request_services import serve_in_process
     from lamina.engine.frontends.table import GATEWAY, run_frontend
 
-    with lent_here(request, session) as lending:
-        attributes = frontend_attributes(request, lending)
+    with serve_in_process(request, session) as served:
+        attributes = frontend_attributes(request, served)
         if not image:
             return run_frontend(build, FRONTEND, attributes, {})
         wanted = {**attributes, "source": image, "cmdline": image}
@@ -420,7 +420,7 @@ def _session(request: BuildRequest) -> EmbeddedSession:
             from lamina.sources.layout import layout_folder, parse_location
 
             folders[layout_folder(named.name)] = parse_location(named.value)[0]
-    return EmbeddedSession(folders, request.lent)
+    return EmbeddedSession(folders, request.providers)
 
 
 def _ignore_file(context: contract.NamedContext) -> bytes | None:

@@ -10,30 +10,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lamina.client.contract import BuildRequest, FrontendOptions
-    from lamina.client.lending import Lending
+    from lamina.client.request_services import ServedRequest
 
 FRONTEND = "dockerfile.v0"
 _HOST_NETWORK = "network.host"
 _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 
-def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, str]:
-    """What the frontend is told; `lending` says by which names the files are to be had.
+def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[str, str]:
+    """The frontend attributes of a request; `served` has the names that files go by.
 
     Raises InvalidInput where something is no text, which the protocol cannot say.
     """
     options = request.frontend
     attributes = {
-        "filename": lending.filename,
+        "filename": served.filename,
         **{f"build-arg:{name}": value for name, value in options.build_args},
         **{f"label:{name}": value for name, value in options.labels},
         **{f"attest:{kind}": text for kind, text in request.attests},
-        **{f"context:{name}": address for name, address in lending.contexts},
-        **{f"sharedkey:localdir:{name}": key for name, key in lending.shared_keys},
+        **{f"context:{name}": address for name, address in served.contexts},
+        **{f"sharedkey:localdir:{name}": key for name, key in served.shared_keys},
     }
     optional = {
-        "context": lending.context,
-        "dockerfilekey": lending.dockerfile_key,
+        "context": served.context,
+        "dockerfilekey": served.dockerfile_key,
         "target": options.target,
         "platform": ",".join(options.platforms),
         "image-resolve-mode": "pull" if options.pull else "",
@@ -43,7 +43,7 @@ def frontend_attributes(request: BuildRequest, lending: Lending) -> dict[str, st
         "ulimit": _row(f"{limit.name}={limit.soft}:{limit.hard}" for limit in options.ulimits),
         "cgroup-parent": options.cgroup_parent,
         "no-cache": ",".join(options.no_cache_filter),
-        "frontend.caps": _CONTEXTS if lending.contexts else "",
+        "frontend.caps": _CONTEXTS if served.contexts else "",
     }
     attributes |= {key: value for key, value in optional.items() if value}
     if options.no_cache:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 10
 
 
-def told_of(request: BuildRequest) -> FrontendCall:
+def invocation_of(request: BuildRequest) -> FrontendCall:
     """The attributes are those that buildx would send, those of version control among them."""
     options, context = request.frontend, request.context
     attrs = {"filename": os.path.basename(context.dockerfile) or "Dockerfile"}

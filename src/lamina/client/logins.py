@@ -25,7 +25,7 @@ _NO_TOKENS = "BUILDKIT_NO_CLIENT_TOKEN"
 class ConfiguredLogins:
     """Implements `lamina.session.services.CredentialsProvider` from Docker's configuration.
 
-    A ready bearer token cannot be lent so, but is a token (`ConfiguredTokens`).
+    A ready bearer token does not go this way: it is a token (`ConfiguredTokens`).
     """
 
     def __init__(self, source: CredentialSource) -> None:

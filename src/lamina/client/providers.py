@@ -1,4 +1,4 @@
-"""What an embedded client lends: folders where they lie, secrets, SSH agents."""
+"""What an embedded client provides: folders in place, secrets, SSH agents."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
-from lamina.client.secret import LentSecret
+from lamina.client.secret import ProvidedSecret
 from lamina.session.contract import UPLOAD_HOST, ProvidedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from lamina.client.contract import Lent
+    from lamina.client.contract import SessionProviders
     from lamina.client.ssh_keys import KeyAgent
     from lamina.session.contract import ContentStore, FolderRequest
     from lamina.system.cancel import Cancellation
@@ -27,17 +27,17 @@ class EmbeddedSession:
         folders: paths by name; "" is an empty folder.
     """
 
-    def __init__(self, folders: Mapping[str, str], lent: Lent) -> None:
+    def __init__(self, folders: Mapping[str, str], providers: SessionProviders) -> None:
         self._folders = folders
-        self._secrets = {spec.id: LentSecret(spec) for spec in lent.secrets}
-        self._agents = {agent.id: agent for agent in lent.ssh}
+        self._secrets = {spec.id: ProvidedSecret(spec) for spec in providers.secrets}
+        self._agents = {agent.id: agent for agent in providers.ssh}
         self._lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
         self._empty_folder = ""
         self._uploads: dict[str, Iterable[bytes]] = {}
         self._stores: dict[str, str] = {}
 
-    def lend(
+    def provide(
         self,
         folders: Mapping[str, str],
         uploads: Mapping[str, Iterable[bytes]],

@@ -10,9 +10,9 @@ from lamina.api.message import unary
 from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable, Unsupported
 from lamina.client.contract import BuildOutcome
 from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
-from lamina.client.lending import lent
 from lamina.client.remote_caches import RemoteCaches
 from lamina.client.remote_outputs import RemoteOutputs
+from lamina.client.request_services import serve_request
 from lamina.client.watching import watched
 from lamina.session.opening import new_session_id, open_session
 from lamina.wire.address import dial
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
-    from lamina.client.lending import Lending
+    from lamina.client.request_services import ServedRequest
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel
 
@@ -86,11 +86,11 @@ class RemoteBuilder:
         ref = new_session_id()
         with (
             self._translated(cancel, outputs),
-            lent(request, outputs, caches) as lending,
-            self._session(lending) as session,
+            serve_request(request, outputs, caches) as served,
+            self._session(served) as session,
             watched(self._channel, ref, events),
         ):
-            attributes = frontend_attributes(request, lending) | caches.attributes()
+            attributes = frontend_attributes(request, served) | caches.attributes()
             message = api.SolveRequest(
                 ref=ref,
                 session=session,
@@ -118,11 +118,11 @@ class RemoteBuilder:
         ref = new_session_id()
         with (
             self._translated(cancel, outputs),
-            lent(request, outputs, caches) as lending,
-            self._session(lending) as session,
+            serve_request(request, outputs, caches) as served,
+            self._session(served) as session,
             watched(self._channel, ref, events),
         ):
-            attributes = frontend_attributes(request, lending) | caches.attributes()
+            attributes = frontend_attributes(request, served) | caches.attributes()
             message = api.SolveRequest(
                 ref=ref,
                 session=session,
@@ -187,9 +187,9 @@ class RemoteBuilder:
         self._refuse("remove cache mounts", "`lamina prune --filter type=exec.cachemount` does")
 
     @contextmanager
-    def _session(self, lending: Lending) -> Iterator[str]:
+    def _session(self, served: ServedRequest) -> Iterator[str]:
         session = new_session_id()
-        with open_session(self._channel, lending.handlers, session, shared_key=lending.shared_key):
+        with open_session(self._channel, served.handlers, session, shared_key=served.shared_key):
             yield session
 
     def _ask(

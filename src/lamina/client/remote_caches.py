@@ -1,4 +1,4 @@
-"""Caches of a build in a daemon: folders among them lie here, and are lent as stores of blobs."""
+"""Caches of a build in a daemon: folders among them lie here, and are served as content stores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RemoteCaches:
         return CacheOptions(exports=tuple(self._exports), imports=tuple(self._imports))
 
     def attributes(self) -> dict[str, str]:
-        """What the frontend is told: it says with which steps caches go."""
+        """The frontend attributes that say which caches to import."""
         if not self._imports:
             return {}
         # The names are those of Go's fields.
@@ -92,7 +92,7 @@ class RemoteCaches:
             if digest is None:
                 self.missing.append(place.path)
                 return
-            pairs |= {"src": self._lend(place.path), "digest": str(digest)}
+            pairs |= {"src": self._provide(place.path), "digest": str(digest)}
         self._imports.append(_entry(kind, pairs))
 
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
@@ -103,11 +103,11 @@ class RemoteCaches:
         if isinstance(export.place, FolderLocation):
             path = export.place.path
             os.makedirs(path, exist_ok=True)
-            pairs["dest"] = self._lend(path)
+            pairs["dest"] = self._provide(path)
             self._written[len(self._exports)] = export
         self._exports.append(_entry(kind, pairs))
 
-    def _lend(self, path: str) -> str:
+    def _provide(self, path: str) -> str:
         """Lend a folder; by which name, which is its own where that is text."""
         name = plain_text(path)
         if name != path:

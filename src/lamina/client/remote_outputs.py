@@ -96,7 +96,7 @@ class RemoteOutputs:
             case ArchiveOutput() | TarOutput() | LoadOutput():
                 from lamina.session.output_services import FileTarget
 
-                self._targets[number] = FileTarget(lambda told: self._sink(output))
+                self._targets[number] = FileTarget(lambda metadata: self._sink(output))
 
     @contextmanager
     def _sink(self, output: ArchiveOutput | TarOutput | LoadOutput) -> Iterator[ByteSink]:
@@ -123,12 +123,12 @@ def _is_layout(output: Output) -> bool:
 
 
 def _exporter(kind: str, pairs: Mapping[str, str], made: Output) -> Exporter:
-    told = {key: value for key, value in pairs.items() if key not in _OURS}
+    attributes = {key: value for key, value in pairs.items() if key not in _OURS}
     if kind == "registry":
         kind = "image"
-        told.setdefault("push", "true")
+        attributes.setdefault("push", "true")
     if _is_layout(made):
-        told["tar"] = "false"
+        attributes["tar"] = "false"
     if isinstance(made, LocalOutput) and made.delete:
-        told["mode"] = "delete"
-    return Exporter(kind, tuple(sorted(told.items())))
+        attributes["mode"] = "delete"
+    return Exporter(kind, tuple(sorted(attributes.items())))

@@ -20,7 +20,7 @@ _POLL = 100
 """How often cancelling is looked for while a pipe says nothing, in ms."""
 
 
-class LentSecret:
+class ProvidedSecret:
     """Threads share it. A pipe gives its bytes only once, so they are remembered."""
 
     def __init__(self, spec: SecretSpec) -> None:

@@ -29,7 +29,7 @@ _QUIET = 5.0
 
 @contextmanager
 def watched(channel: Channel, ref: str, events: EventSink) -> Iterator[None]:
-    """Tell `events` of a build that runs during the block; all are told when it ends.
+    """Tell `events` of a build that runs during the block; all have been sent when it ends.
 
     A daemon that tells of no progress stops no build.
     """

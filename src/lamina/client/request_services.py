@@ -1,4 +1,4 @@
-"""What a client lends to a daemon for one build: its files, secrets, agents, logins and outputs."""
+"""What a client serves to a daemon for one build: files, secrets, agents, credentials, outputs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _CONTEXT, _DOCKERFILE = "context", "dockerfile"
 _UPLOAD = "http://buildkit-session"
 
 
-class Lending(NamedTuple):
+class ServedRequest(NamedTuple):
     """Where the daemon finds the files of a build, in its own words, and what serves them.
 
-    `context` is an address, "" if the client lends the context as a folder; `dockerfile_key` the
-    lent folder that holds `filename`, "" if the frontend is to look where it always does.
+    `context` is an address, "" if the client serves the context as a folder; `dockerfile_key` the
+    served folder that holds `filename`, "" if the frontend is to look where it always does.
     `contexts` are (name, address), `shared_keys` the keys by which copies of those folders are
     known. `shared_key` is that of the session.
     """
@@ -48,29 +48,33 @@ class Lending(NamedTuple):
 
 
 @contextmanager
-def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) -> Iterator[Lending]:
+def serve_request(
+    request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches
+) -> Iterator[ServedRequest]:
     """Serve what a request names for the length of the block.
 
     Raises InvalidInput, NotFound, PermissionDenied.
     """
     with ExitStack() as owned:
-        places = _Places(owned)
+        locations = _Locations(owned)
         spec = request.context
-        filename, key = _dockerfile(spec, places)
-        context = _context(spec, places)
-        contexts = tuple((named.name, places.named(named)) for named in spec.named)
-        session = owned.enter_context(closing(EmbeddedSession(places.folders, request.lent)))
+        filename, key = _dockerfile(spec, locations)
+        context = _context(spec, locations)
+        contexts = tuple((named.name, locations.named(named)) for named in spec.named)
+        session = owned.enter_context(
+            closing(EmbeddedSession(locations.folders, request.providers))
+        )
         handlers = {
             **session_services(session),
             **_logins(),
             **health_service(),
             **outputs.handlers(),
         }
-        if places.uploads:
+        if locations.uploads:
             from lamina.session.services import upload_service
 
-            handlers |= upload_service(places.uploads)
-        stores = {**places.stores, **caches.stores, **outputs.stores}
+            handlers |= upload_service(locations.uploads)
+        stores = {**locations.stores, **caches.stores, **outputs.stores}
         if stores:
             from lamina.session.layouts import content_service
 
@@ -78,19 +82,21 @@ def lent(request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches) ->
         keys = tuple(
             (named.name, _shared_key(named.value)) for named in spec.named if named.kind == "local"
         )
-        yield Lending(handlers, filename, context, key, contexts, keys, _shared_key(spec.path))
+        yield ServedRequest(
+            handlers, filename, context, key, contexts, keys, _shared_key(spec.path)
+        )
 
 
 @contextmanager
-def lent_here(request: BuildRequest, session: EmbeddedSession) -> Iterator[Lending]:
-    """The same within one process, where `session` lends all there is."""
+def serve_in_process(request: BuildRequest, session: EmbeddedSession) -> Iterator[ServedRequest]:
+    """The same within one process, where `session` provides everything."""
     with ExitStack() as owned:
-        places = _Places(owned)
-        filename, key = _dockerfile(request.context, places)
-        context = _context(request.context, places)
-        contexts = tuple((named.name, places.named(named)) for named in request.context.named)
-        session.lend(places.folders, places.uploads, places.stores)
-        yield Lending({}, filename, context, key, contexts)
+        locations = _Locations(owned)
+        filename, key = _dockerfile(request.context, locations)
+        context = _context(request.context, locations)
+        contexts = tuple((named.name, locations.named(named)) for named in request.context.named)
+        session.provide(locations.folders, locations.uploads, locations.stores)
+        yield ServedRequest({}, filename, context, key, contexts)
 
 
 def _logins() -> dict[str, Handler]:
@@ -105,8 +111,8 @@ def _hosts() -> Hosts:
     return configured_hosts()
 
 
-class _Places:
-    """Folders, stores and streams by the names that they are lent under."""
+class _Locations:
+    """Folders, stores and streams by the names that they are served under."""
 
     def __init__(self, owned: ExitStack) -> None:
         self._owned = owned
@@ -149,29 +155,29 @@ class _Places:
         return f"oci-layout://{store}{f':{tag}' if tag else ''}@{pinned}"
 
 
-def _dockerfile(spec: ContextSpec, places: _Places) -> tuple[str, str]:
-    """The Dockerfile's name, and the folder that it is lent in if that must be said."""
+def _dockerfile(spec: ContextSpec, locations: _Locations) -> tuple[str, str]:
+    """The Dockerfile's name, and the served folder that holds it, "" for the default."""
     if spec.dockerfile_data is not None:
-        folder = places.folders[_DOCKERFILE] = places.temporary()
+        folder = locations.folders[_DOCKERFILE] = locations.temporary()
         with open(os.path.join(folder, "Dockerfile"), "wb") as file:
             file.write(spec.dockerfile_data)
         return "Dockerfile", _DOCKERFILE
     if os.path.isabs(spec.dockerfile):
         folder, name = os.path.split(spec.dockerfile)
         if plain_text(name) != name:
-            return _renamed(spec.dockerfile, places), _DOCKERFILE
-        places.folders[_DOCKERFILE] = folder
+            return _renamed(spec.dockerfile, locations), _DOCKERFILE
+        locations.folders[_DOCKERFILE] = folder
         return name, _DOCKERFILE if spec.elsewhere else ""
     if spec.path:
-        places.folders[_DOCKERFILE] = spec.path
+        locations.folders[_DOCKERFILE] = spec.path
     return spec.dockerfile or "Dockerfile", ""
 
 
-def _renamed(dockerfile: str, places: _Places) -> str:
+def _renamed(dockerfile: str, locations: _Locations) -> str:
     """Lend a Dockerfile, and the ignore file beside it, under a name that can be said."""
     import shutil
 
-    folder = places.folders[_DOCKERFILE] = places.temporary()
+    folder = locations.folders[_DOCKERFILE] = locations.temporary()
     name = plain_text(os.path.basename(dockerfile))
     for ending in ("", ".dockerignore"):
         try:
@@ -183,12 +189,12 @@ def _renamed(dockerfile: str, places: _Places) -> str:
     return name
 
 
-def _context(spec: ContextSpec, places: _Places) -> str:
+def _context(spec: ContextSpec, locations: _Locations) -> str:
     if spec.url:
         return spec.url
     if spec.archive is not None:
-        return places.upload(spec.archive)
-    places.folders[_CONTEXT] = spec.path
+        return locations.upload(spec.archive)
+    locations.folders[_CONTEXT] = spec.path
     return ""
 
 
@@ -201,5 +207,5 @@ def _shared_key(path: str) -> str:
             machine = file.read().strip()
     except OSError:
         machine = os.uname().nodename.encode()
-    told = b"\0".join((machine, b"%d" % os.geteuid(), os.fsencode(path)))
-    return f"{plain_text(os.path.basename(path))}:{sha256(told).hexdigest()[:32]}"
+    identity = b"\0".join((machine, b"%d" % os.geteuid(), os.fsencode(path)))
+    return f"{plain_text(os.path.basename(path))}:{sha256(identity).hexdigest()[:32]}"
