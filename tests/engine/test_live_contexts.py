@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     WithEngine = Callable[[Callable[[Bench], Any]], Any]
 
-ROUNDS = 40
+ROUNDS = 60
 
 
 class Writer:

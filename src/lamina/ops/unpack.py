@@ -12,9 +12,9 @@ from lamina.base.errors import InvalidInput, LaminaError, from_os_error
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import is_tar, plain
 from lamina.ops.copy import Copier
-from lamina.refs.filehash import header_hash, read_xattrs
+from lamina.refs.filehash import GONE, header_hash, read_xattrs
 from lamina.refs.live_tree import LiveTree
-from lamina.refs.reading import GONE, SourceChanged
+from lamina.refs.reading import SourceChanged
 from lamina.refs.selection import expand_wildcard
 from lamina.refs.tree import Tree
 from lamina.system.regular import open_regular

@@ -30,6 +30,9 @@ _TYPES = {
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """For a file that was regular a moment ago. A FIFO in its place must not be waited for."""
 
+GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR))
+"""What the system says of a file that is not there any more, or is something else."""
+
 Xattrs = tuple[tuple[str, bytes], ...]
 
 

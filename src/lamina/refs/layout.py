@@ -6,9 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.refs.filehash import OPEN_FLAGS
+from lamina.refs.filehash import GONE, OPEN_FLAGS
 from lamina.refs.packing import holds_planned
-from lamina.refs.reading import GONE
 from lamina.system.clone import clone_bytes
 from lamina.system.removal import remove_tree
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.refs.filehash import same_file
-from lamina.refs.reading import GONE
 from lamina.refs.selection import digest_selection
 from lamina.refs.stat_cache import StatCache
 from lamina.refs.tree import Tree
@@ -57,10 +56,7 @@ class LiveTree(Tree):
         known = self._listings.get(path)
         if known is not None:
             return known
-        try:
-            found = super().children(path)
-        except (FileNotFoundError, NotADirectoryError):
-            found = []  # it has gone since its folder was listed
+        found = super().children(path)
         alone = self._alone.get(path)
         if alone:
             seen = [(name, alone.get(name, status)) for name, status in found]
@@ -75,7 +71,7 @@ class LiveTree(Tree):
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
         known = self._digests.get(path)
         if known is None:
-            known = self._digests.setdefault(path, self._digest_now(path, status))
+            known = self._digests.setdefault(path, super().entry_digest(path, status))
         return known
 
     def unchanged(self, path: str) -> bool:
@@ -96,15 +92,6 @@ class LiveTree(Tree):
             return False
         # Statuses do not tell of every change on every file system.
         return digest_selection(self, selectors) == digest_selection(now, selectors)
-
-    def _digest_now(self, path: str, status: os.stat_result) -> Digest:
-        try:
-            return super().entry_digest(path, status)
-        except OSError as error:
-            if error.errno not in GONE:
-                raise
-            # Nothing has this digest, so that whoever goes on to copy the file notices.
-            return digest_of(os.urandom(32))
 
 
 class _Statuses(LiveTree):

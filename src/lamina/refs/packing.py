@@ -13,8 +13,8 @@ from lamina.layers.decompression import decompressed
 from lamina.layers.diff import FileContent, changed_members, upper_members
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.pack import pack
-from lamina.refs.filehash import OPEN_FLAGS, header_hash
-from lamina.refs.reading import GONE, SourceChanged
+from lamina.refs.filehash import GONE, OPEN_FLAGS, header_hash
+from lamina.refs.reading import SourceChanged
 from lamina.stores.layers import Layer, dated_recipe
 
 if TYPE_CHECKING:

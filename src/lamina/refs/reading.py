@@ -7,12 +7,7 @@ takes what it finds; only its result is not remembered if the folder changes eve
 
 from __future__ import annotations
 
-import errno
-
 from lamina.base.errors import Unavailable
-
-GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR))
-"""What the system says of a file that is not there any more, or is something else."""
 
 
 class SourceChanged(Unavailable):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.refs.filehash import hash_file
+from lamina.refs.filehash import GONE, hash_file
 from lamina.refs.stat_cache import StatCache
 
 if TYPE_CHECKING:
@@ -117,22 +117,29 @@ class Tree:
         found: list[tuple[str, os.stat_result]] = []
         excluded = self._excluded
         prefix = f"{path}/" if path else ""
-        with os.scandir(self.real(path)) as entries:
-            for entry in entries:
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # it went meanwhile, which can only be in a client's folder
-                if excluded is not None:
-                    is_directory = stat.S_ISDIR(status.st_mode)
-                    absent, below = excluded(prefix + entry.name, is_directory)
-                    if absent and (
-                        below or not is_directory or not self._keeps(prefix + entry.name)
-                    ):
-                        continue
-                found.append((entry.name, status))
+        for entry in self._entries(path):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # it went meanwhile, which can only be in a client's folder
+            if excluded is not None:
+                is_directory = stat.S_ISDIR(status.st_mode)
+                absent, below = excluded(prefix + entry.name, is_directory)
+                if absent and (below or not is_directory or not self._keeps(prefix + entry.name)):
+                    continue
+            found.append((entry.name, status))
         found.sort(key=lambda item: os.fsencode(item[0]))
         return found
+
+    def _entries(self, path: str) -> list[os.DirEntry[str]]:
+        """What is in a directory, in no order. One of a client's may have gone meanwhile."""
+        try:
+            with os.scandir(self.real(path)) as entries:
+                return list(entries)
+        except OSError as error:
+            if not self.live or error.errno not in GONE:
+                raise
+            return []
 
     def _keeps(self, path: str) -> bool:
         """Whether an excluded directory has something that a later pattern brings back."""
@@ -141,15 +148,14 @@ class Tree:
         todo = [path]
         while todo:
             at = todo.pop()
-            with os.scandir(self.real(at)) as entries:
-                for entry in entries:
-                    child = f"{at}/{entry.name}"
-                    is_directory = entry.is_dir(follow_symlinks=False)
-                    absent, below = excluded(child, is_directory)
-                    if not absent:
-                        return True
-                    if is_directory and not below:
-                        todo.append(child)
+            for entry in self._entries(at):
+                child = f"{at}/{entry.name}"
+                is_directory = entry.is_dir(follow_symlinks=False)
+                absent, below = excluded(child, is_directory)
+                if not absent:
+                    return True
+                if is_directory and not below:
+                    todo.append(child)
         return False
 
     def walk(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -167,7 +173,11 @@ class Tree:
                 levels.append((child, iter(self.children(child))))
 
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
-        """The digest of one entry: metadata and, for a file, content."""
+        """The digest of one entry: metadata and, for a file, content.
+
+        What has gone from a client's folder meanwhile gets a digest that nothing has, so that
+        whoever goes on to copy it notices.
+        """
         if not path and self.name:
             return digest_of(b"")  # no client tells of the root of a folder
         known = self._cache.get(path, status)
@@ -175,7 +185,12 @@ class Tree:
             return Digest(known)
         link = self.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
         real = self.real(path)
-        digest, steady = hash_file(real, status, self.owner_of(status), link or "")
+        try:
+            digest, steady = hash_file(real, status, self.owner_of(status), link or "")
+        except OSError as error:
+            if not self.live or error.errno not in GONE:
+                raise
+            return digest_of(os.urandom(32))
         if steady:
             self._cache.put(path, status, digest)
         return digest
