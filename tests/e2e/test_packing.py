@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ def test_layers_are_packed_while_later_steps_run(
 ) -> None:
     folder = context(
         "RUN head -c 300000 /dev/urandom > /one\n"
-        "RUN --mount=type=bind,source=.,target=/c"
+        "RUN --mount=type=cache,id=gate,target=/c"
         ' i=0; until [ -e /c/go ]; do sleep 0.1; i=$((i+1)); [ "$i" -lt 300 ]; done\n'
     )
     process = subprocess.Popen(
@@ -43,7 +44,8 @@ def test_layers_are_packed_while_later_steps_run(
         assert process.poll() is None
         assert blobs(lamina) >= 3
     finally:
-        (folder / "go").write_text("")
+        for mount in (lamina.root / "mounts").glob("*/"):
+            (mount / "go").touch()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors.decode()
     assert (tmp_path / "out.tar").stat().st_size > 300_000
@@ -113,3 +115,23 @@ def test_several_outputs_of_one_build(
         kinds = {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]}
         assert kinds == {"zstd" if name == "zstd" else "gzip"}
     assert len(ids) == 1
+
+
+def test_a_layer_whose_times_are_rewritten_to_what_they_are_is_kept(
+    lamina: Lamina, tmp_path: Path
+) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY file /a/\nCOPY file /b/\n")
+    (folder / "file").write_text("old")
+    for path in (folder / "file", folder):
+        os.utime(path, (10**9, 10**9))
+    epoch = {"env": {"SOURCE_DATE_EPOCH": str(10**9)}}
+    for number in range(2):
+        out = f"type=oci,dest={tmp_path / str(number)},tar=false,rewrite-timestamp=true"
+        lamina.build(folder, "-o", out, **epoch)
+    # What was packed for that serves every other output.
+    log = lamina.build(folder, "-o", f"type=oci,dest={tmp_path / 'plain'},tar=false", **epoch)
+    assert log.count("CACHED") == 2
+    lamina.build(folder, "-o", str(tmp_path / "tree"), **epoch)
+    assert (tmp_path / "tree/b/file").read_text() == "old"

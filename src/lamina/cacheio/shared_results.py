@@ -94,6 +94,8 @@ class SharedResults(RefResults):
 
     def is_available(self, snapshot: int) -> bool:
         """Whether every layer of a snapshot is in the store or can be fetched."""
+        if self._pool.lost(snapshot):
+            return False
         missing = self._missing(snapshot)
         gone: list[Descriptor] = []
 

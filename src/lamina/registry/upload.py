@@ -123,7 +123,8 @@ class Upload:
                     self._mount_source(blob),
                 )
             except Unavailable as error:
-                hint = error.hint or "try again: blobs that arrived are not sent again"
+                more = f"; {error.hint}" if error.hint else ""
+                hint = f"try again: blobs that arrived are not sent again{more}"
                 raise error.with_context(hint=hint) from error
             if progress is not None:
                 progress(blob, blob.size)

@@ -26,7 +26,7 @@ from lamina.base.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _MAX_IDLE = 16  # connections that are kept for the next user
 
 _SCHEMA = """
@@ -55,7 +55,7 @@ CREATE TABLE layers (            -- packed forms of a state's difference from it
     size INTEGER NOT NULL,
     diff_id TEXT NOT NULL,
     recipe TEXT NOT NULL DEFAULT '',  -- compression and level that made it; '' as it came
-    PRIMARY KEY (snapshot, digest)
+    PRIMARY KEY (snapshot, digest, recipe)
 );
 CREATE INDEX layers_by_digest ON layers (digest);
 
@@ -173,12 +173,31 @@ UPDATE OR REPLACE mount_places SET place = 'layout:' || substr(place, 8)
 WHERE place LIKE 'folder:%';
 """
 
+# Before version 6 a snapshot had one row for a blob, whatever had made it. A layer that rewriting
+# its times did not change took the place of the plain one.
+_RECIPES = """
+CREATE TABLE new_layers (
+    snapshot INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+    media_type TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    diff_id TEXT NOT NULL,
+    recipe TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (snapshot, digest, recipe)
+);
+INSERT INTO new_layers SELECT snapshot, media_type, digest, size, diff_id, recipe FROM layers;
+DROP TABLE layers;
+ALTER TABLE new_layers RENAME TO layers;
+CREATE INDEX layers_by_digest ON layers (digest);
+"""
+
 # What brings a database of the version before to each version.
 _MIGRATIONS = {
     2: "ALTER TABLE snapshots ADD COLUMN made REAL",
     3: _HISTORY,
     4: _PLACES,
     5: _ORIGINS + _MOVE_ORIGINS,
+    6: _RECIPES,
 }
 
 

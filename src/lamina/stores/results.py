@@ -53,7 +53,8 @@ class ResultTable:
             "SELECT r.snapshot FROM results r WHERE r.key = ? AND r.output = ? AND ("
             " r.snapshot IS NULL OR EXISTS (SELECT 1 FROM snapshots s WHERE s.id = r.snapshot"
             " AND (s.directory IS NOT NULL"
-            " OR EXISTS (SELECT 1 FROM layers l WHERE l.snapshot = s.id))))",
+            " OR EXISTS (SELECT 1 FROM layers l WHERE l.snapshot = s.id"
+            " AND instr(l.recipe, '@') = 0))))",
             key_id,
             output,
         )
