@@ -1,0 +1,55 @@
+"""Commands and imports in the documents exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from lamina.cli.commands import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks(text: str, languages: str) -> list[str]:
+    return re.findall(rf"^```(?:{languages})\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of each `lamina` command in the blocks of shell code."""
+    found = []
+    for block in blocks(text, "sh|console|yaml"):
+        block = re.sub(r"\$\([^)]*\)", "…", block.replace("\\\n", " "))
+        for line in block.splitlines():
+            for part in re.split(r"&&|\||;", line.partition(" #")[0]):
+                words = part.split()
+                names = [n for n, word in enumerate(words) if Path(word).name == "lamina"]
+                if names and len(words) > names[0] + 1:
+                    found.append(words[names[0] + 1 :])
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_and_their_flags_exist(path: Path) -> None:
+    for name, *words in commands(path.read_text()):
+        if not re.fullmatch(r"[a-z]+", name):
+            continue
+        assert name in COMMANDS, name
+        known = {flag.name for flag in COMMANDS[name].flags}
+        for word in words:
+            if word.startswith("--") and word != "--help":
+                assert word[2:].partition("=")[0] in known, (name, word)
+
+
+def test_the_example_of_the_library_names_what_exists() -> None:
+    (code,) = blocks((ROOT / "README.md").read_text(), "python")
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
+    assert imports
+    for node in imports:
+        module = import_module(node.module or "")
+        for alias in node.names:
+            assert hasattr(module, alias.name), alias.name
