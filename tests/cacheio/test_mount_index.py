@@ -22,9 +22,9 @@ from lamina.cacheio.mount_index import (
     decode_index,
     encode_index,
     expand_zstd,
+    export_name,
     make_manifest,
     part_of,
-    travel_name,
 )
 
 AA, BB = "aa" * 32, "bb" * 32
@@ -87,7 +87,7 @@ def test_the_manifest() -> None:
 
 
 def test_names() -> None:
-    assert travel_name("/root/.cache") == "root/.cache"
+    assert export_name("/root/.cache") == "root/.cache"
     assert part_of("go-build") == "mount-1f589d4f9dc079a4"
 
 

@@ -90,8 +90,8 @@ class _Chain:
         data = self._resolver.document(one.digest, self._reference, self._cancel, described)
         if len(data) != one.size:
             raise Corrupt(f"{name}: {one.digest} has {len(data)} bytes, not {one.size}")
-        told = wire.Descriptor(one.media_type, one.digest, one.size, one.annotations)
-        self.blobs[one.digest] = Blob(told, data)
+        descriptor = wire.Descriptor(one.media_type, one.digest, one.size, one.annotations)
+        self.blobs[one.digest] = Blob(descriptor, data)
         return data
 
     def layers(self, manifest: Descriptor) -> tuple[Descriptor, ...]:

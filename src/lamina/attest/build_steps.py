@@ -22,30 +22,30 @@ def build_steps(definition: Definition | None) -> tuple[list[dict[str, Any]], di
     if definition is None or not definition.ops:
         return [], {}
     ops = {str(digest_of(data)): decode_op(data) for data in definition.ops}
-    places: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     stack = [(str(digest_of(definition.ops[-1])), False)]
     while stack:
         digest, ready = stack.pop()
-        if digest in places:
+        if digest in numbers:
             continue
         if ready:
-            places[digest] = len(places)
+            numbers[digest] = len(numbers)
             continue
         stack.append((digest, True))
         stack += [(entry.digest, False) for entry in reversed(ops[digest].inputs)]
     steps = []
-    for digest, place in places.items():
-        inputs = [f"step{places[entry.digest]}:{entry.output}" for entry in ops[digest].inputs]
+    for digest, place in numbers.items():
+        inputs = [f"step{numbers[entry.digest]}:{entry.output}" for entry in ops[digest].inputs]
         step: dict[str, Any] = {"id": f"step{place}", "op": _op(ops[digest])}
         steps.append({**step, **({"inputs": inputs} if inputs else {})})
-    return steps, places
+    return steps, numbers
 
 
-def digest_mapping(places: dict[str, int]) -> dict[str, str]:
-    return {digest: f"step{places[digest]}" for digest in sorted(places)}
+def digest_mapping(numbers: dict[str, int]) -> dict[str, str]:
+    return {digest: f"step{numbers[digest]}" for digest in sorted(numbers)}
 
 
-def source_texts(definition: Definition, places: dict[str, int]) -> dict[str, Any] | None:
+def source_texts(definition: Definition, numbers: dict[str, int]) -> dict[str, Any] | None:
     """The texts, and where in them each step is; None if the definition has none."""
     source = definition.source
     if source is None or not source.infos:
@@ -62,9 +62,9 @@ def source_texts(definition: Definition, places: dict[str, int]) -> dict[str, An
             document["digestMapping"] = digest_mapping(inner)
         infos.append(document)
     located = {
-        f"step{places[digest]}": message(locations)
+        f"step{numbers[digest]}": message(locations)
         for digest, locations in source.locations
-        if digest in places
+        if digest in numbers
     }
     found: dict[str, Any] = {"locations": dict(sorted(located.items()))} if located else {}
     return {**found, "infos": infos}

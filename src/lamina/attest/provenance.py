@@ -174,18 +174,18 @@ class _ProvenanceBuilder:
 
     def _in_full(self, facts: ProvenanceFacts) -> ProvenanceFacts:
         definition = self._part.definition
-        steps, places = build_steps(definition)
+        steps, numbers = build_steps(definition)
         config: dict[str, Any] = {"llbDefinition": steps} if steps else {}
-        if places:
-            config["digestMapping"] = digest_mapping(places)
-        texts = source_texts(definition, places) if definition is not None else None
-        return facts._replace(build_config=config, texts=texts, layers=self._layers(places))
+        if numbers:
+            config["digestMapping"] = digest_mapping(numbers)
+        texts = source_texts(definition, numbers) if definition is not None else None
+        return facts._replace(build_config=config, texts=texts, layers=self._layers(numbers))
 
-    def _layers(self, places: dict[str, int]) -> dict[str, Any]:
+    def _layers(self, numbers: dict[str, int]) -> dict[str, Any]:
         """The layers of results that are packed, by step and output."""
         found: dict[str, Any] = {}
         for vertex in self._facts.vertices():
-            place = places.get(str(vertex.key[0]))
+            place = numbers.get(str(vertex.key[0]))
             if place is None:
                 continue
             for output, layers in vertex.layers().items():

@@ -125,8 +125,8 @@ def parse_platform(text: str) -> Platform:
                 hint=_HINT,
             )
     os_name, version, features = found.groups(default="")
-    told = tuple(_decoded(text, feature) for feature in features.split("+")[1:])
-    wanted = Platform(os_name, "", "", _decoded(text, version), told)
+    decoded = tuple(_decoded(text, feature) for feature in features.split("+")[1:])
+    wanted = Platform(os_name, "", "", _decoded(text, version), decoded)
     if rest:
         architecture, variant = [*rest, ""][:2]
         return normalise(wanted._replace(architecture=architecture, variant=variant))

@@ -72,7 +72,7 @@ class MountIndex(NamedTuple):
         return sum(self.chunks[index].size for entry in self.entries for index in entry.chunks)
 
 
-def travel_name(mount_id: str) -> str:
+def export_name(mount_id: str) -> str:
     """What people call a mount: its id in the Dockerfile, or its path."""
     return mount_id.lstrip("/")
 

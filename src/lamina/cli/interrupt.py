@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _HURRY = 2
-_PATIENCE = 3
+_FORCED_EXIT = 3
 
 
 class Interruption:
@@ -32,7 +32,7 @@ class Interruption:
     def _note(self, number: int) -> None:
         self.signal = self.signal or number
         self._count += 1
-        if self._count >= _PATIENCE:
+        if self._count >= _FORCED_EXIT:
             os._exit(128 + number)
         if self._count == _HURRY and self._hurry is not None:
             threading.Thread(target=self._hurry, name="hurry", daemon=True).start()

@@ -119,12 +119,12 @@ class Build:
         return {parse_reference(name).name for name in named} | self.caches.repositories
 
     def devices(self, wanted: Sequence[CDIDevice]) -> list[ContainerEdits]:
-        from lamina.engine.devices import lend_devices, read_grant
+        from lamina.engine.devices import granted_devices, read_grant
 
         grant = read_grant(self.options.allowed)
-        lent = lend_devices(self.engine.devices(), grant, wanted)
+        granted = granted_devices(self.engine.devices(), grant, wanted)
         # What holds for all devices of a file is done once.
-        return list(dict.fromkeys(edit for device in lent for edit in device.edits))
+        return list(dict.fromkeys(edit for device in granted for edit in device.edits))
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> list[CDIDevice]:
         from lamina.engine.devices import named_devices, read_grant

@@ -156,12 +156,12 @@ def _in_order(encoded: Iterable[str], ops: Mapping[str, Op]) -> list[str]:
 def caches_to_reset(definition: Definition) -> dict[str, bool]:
     """The cache mounts, by name, of steps that are to run without the cache; True for those that
     lie on top of a state."""
-    renounced = {digest for digest, extra in definition.metadata if extra.ignore_cache}
-    if not renounced:
+    ignored = {digest for digest, extra in definition.metadata if extra.ignore_cache}
+    if not ignored:
         return {}
     found = {}
     for data in definition.ops:
-        op = decode_op(data).exec if str(digest_of(data)) in renounced else None
+        op = decode_op(data).exec if str(digest_of(data)) in ignored else None
         for mount in op.mounts if op is not None else ():
             if mount.mount_type is MountType.CACHE and mount.cache is not None:
                 found[mount.cache.id or mount.dest] = mount.input != NO_INPUT
@@ -194,8 +194,8 @@ def _locations(definition: Definition, needed: AbstractSet[str]) -> dict[str, Lo
     for digest, entry in definition.source.locations:
         if digest not in needed:
             continue
-        places = [texts.place(place) for place in entry.locations]
-        known = [place for place in places if place is not None]
+        locations = [texts.place(place) for place in entry.locations]
+        known = [place for place in locations if place is not None]
         if known:
             found[digest] = known[0]._replace(others=tuple(known[1:]))
     return found

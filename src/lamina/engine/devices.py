@@ -54,7 +54,7 @@ def read_grant(entitlements: Iterable[str]) -> DeviceGrant:
     return grant
 
 
-def lend_devices(
+def granted_devices(
     registry: DeviceRegistry, grant: DeviceGrant, wanted: Sequence[CDIDevice]
 ) -> list[Device]:
     """The devices for a step that wants some; one that it can do without may be missing.
@@ -96,11 +96,13 @@ def named_devices(
     """What a step wants under the devices' own names, as BuildKit keys it: those asked for by an
     alias first, and nothing of what is missing. Who may have all devices names them as he likes.
 
-    Raises as `lend_devices`.
+    Raises as `granted_devices`.
     """
     if grant.everything:
         return list(wanted)
     aliases = dict(grant.aliases)
     by_alias = [one._replace(name=aliases[one.name]) for one in wanted if one.name in aliases]
     others = [one for one in wanted if one.name not in aliases]
-    return by_alias + [CDIDevice(device.name) for device in lend_devices(registry, grant, others)]
+    return by_alias + [
+        CDIDevice(device.name) for device in granted_devices(registry, grant, others)
+    ]

@@ -63,9 +63,9 @@ class EngineSources:
             layout = FolderLayout(place)
             name = os.path.basename(place.folder)
         else:
-            lent = session.folder(layout_folder(name), FolderRequest(), Cancellation())
+            folder = session.folder(layout_folder(name), FolderRequest(), Cancellation())
             pinned = parse_digest(digest) if digest else None
-            layout = FolderLayout(LayoutLocation(lent.path, digest=pinned))
+            layout = FolderLayout(LayoutLocation(folder.path, digest=pinned))
         layers = attrs.get("oci.layerlimit", "")
         return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
 

@@ -56,7 +56,7 @@ class Step:
     @contextmanager
     def transferring(self, text: str) -> Iterator[Callable[[int], None]]:
         """Show a transfer; what the block is given is called with the bytes so far."""
-        started = told = time.time()
+        started = reported = time.time()
         so_far = 0
 
         def tell(now: float, completed: float | None) -> None:
@@ -67,11 +67,11 @@ class Step:
             )
 
         def progress(sent: int) -> None:
-            nonlocal so_far, told
+            nonlocal so_far, reported
             so_far = sent
             now = time.time()
-            if now - told >= _PERIOD:
-                told = now
+            if now - reported >= _PERIOD:
+                reported = now
                 tell(now, None)
 
         tell(started, None)
@@ -93,11 +93,11 @@ class Meter:
         now = time.time()
         whole = sent >= descriptor.size
         with self._lock:
-            started, told = self._begun.get(descriptor.digest, (0.0, 0.0))
+            started, reported = self._begun.get(descriptor.digest, (0.0, 0.0))
             if not started and whole:
                 return  # it was there already
             started = started or now
-            if not whole and now - told < _PERIOD:
+            if not whole and now - reported < _PERIOD:
                 return
             self._begun[descriptor.digest] = (started, now)
         self._shown.event(
@@ -123,7 +123,7 @@ def step(name: str, events: EventSink) -> Iterator[Step]:
     try:
         yield Step(digest, events)
     except LaminaError as error:
-        told = error.message if isinstance(error, Cancelled) else error.reason
-        events(VertexEvent(digest, name, started=started, completed=time.time(), error=told))
+        reason = error.message if isinstance(error, Cancelled) else error.reason
+        events(VertexEvent(digest, name, started=started, completed=time.time(), error=reason))
         raise
     events(VertexEvent(digest, name, started=started, completed=time.time()))

@@ -63,18 +63,18 @@ class Stack:
         return found
 
     @staticmethod
-    def _merged(places: Iterable[str]) -> tuple[str, ...]:
-        """Those of the places, uppermost first, that make up one directory."""
+    def _merged(paths: Iterable[str]) -> tuple[str, ...]:
+        """Those of the paths, uppermost first, that make up one directory."""
         found = []
-        for place in places:
+        for path in paths:
             try:
-                status = os.lstat(place)
+                status = os.lstat(path)
             except FileNotFoundError:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 break
-            found.append(place)
-            if is_opaque(place):
+            found.append(path)
+            if is_opaque(path):
                 break
         return tuple(found)
 

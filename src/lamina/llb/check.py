@@ -36,7 +36,7 @@ _LIMITS = frozenset(  # what `setrlimit` knows
     )
 )
 _UNLIMITED = (1 << 64) - 1  # as which -1 travels
-_NOBODY = (1 << 32) - 1  # the highest id that 32 bits hold
+_HIGHEST_ID = (1 << 32) - 1  # of a user or group
 
 
 def check_op(op: Op) -> None:
@@ -220,7 +220,7 @@ def _check_owner(owner: ChownOpt | None, count: int) -> None:
             continue
         if user.by_name is not None:
             _check_input(f'the owner "{user.by_name.name}"', user.by_name.input, count)
-        elif user.by_id is not None and not 0 <= user.by_id <= _NOBODY:
+        elif user.by_id is not None and not 0 <= user.by_id <= _HIGHEST_ID:
             raise InvalidInput(f"{user.by_id} is no user's id")
 
 

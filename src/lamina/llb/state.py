@@ -111,7 +111,7 @@ def unmarshal(definition: Definition) -> Edge | None:
     if not definition.ops:
         return None
     metadata = dict(definition.metadata)
-    places = _places(definition)
+    locations = _locations(definition)
     known: dict[str, Vertex] = {}
     last: Vertex | None = None
     for data in definition.ops:
@@ -123,14 +123,14 @@ def unmarshal(definition: Definition) -> Edge | None:
             parents.append(known[entry.digest].output(entry.output))
         last = Vertex.decoded(data, op, tuple(parents), OpMetadata())
         last.metadata = metadata.get(last.digest, last.metadata)
-        last.source, last.lines = places.get(last.digest, (None, ()))
+        last.source, last.lines = locations.get(last.digest, (None, ()))
         known[last.digest] = last
     if last is None or len(last.parents) != 1:
         raise InvalidInput("a definition must end in one result")
     return last.parents[0]
 
 
-def _places(
+def _locations(
     definition: Definition,
 ) -> dict[str, tuple[SourceInfo, tuple[tuple[int, int], ...]]]:
     """By op: the text that it comes from, and the lines in it."""

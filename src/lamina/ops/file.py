@@ -90,9 +90,9 @@ class FileOperation:
             "Type": "buildkit.file.v0",
             "Actions": [b2a_base64(part, newline=False).decode() for part in parts],
         }
-        places = [[a.input, a.secondary_input, a.output] for a in self._op.actions]
-        if not _in_a_row(places):
-            document["indexes"] = places
+        indexes = [[a.input, a.secondary_input, a.output] for a in self._op.actions]
+        if not _in_a_row(indexes):
+            document["indexes"] = indexes
         return CacheMap(digest_of(encode(document)), tuple(dependencies))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
@@ -129,15 +129,15 @@ def _base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or "/"
 
 
-def _in_a_row(places: list[list[int]]) -> bool:
+def _in_a_row(indexes: list[list[int]]) -> bool:
     """Whether every action is done to the one before it, and the last one is the output.
 
     BuildKit once left (input, secondary input, output) out of its keys, and keeps to it then.
     """
-    count = len(places)
-    return bool(places) and all(
+    count = len(indexes)
+    return bool(indexes) and all(
         first == (count + index - 1 if index else 0)
         and second in (-1, 1)
         and output == (0 if index == count - 1 else -1)
-        for index, (first, second, output) in enumerate(places)
+        for index, (first, second, output) in enumerate(indexes)
     )

@@ -103,7 +103,7 @@ class _Statuses(LiveTree):
         self._listings, self._alone, self._links = tree._listings, tree._alone, tree._links
 
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
-        told = (
+        identity = (
             status.st_dev,
             status.st_ino,
             status.st_mode,
@@ -113,4 +113,4 @@ class _Statuses(LiveTree):
             status.st_mtime_ns,
             status.st_ctime_ns,
         )
-        return digest_of(repr(told).encode())
+        return digest_of(repr(identity).encode())

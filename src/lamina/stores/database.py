@@ -137,7 +137,7 @@ CREATE TABLE build_blobs (       -- blobs that records of builds refer to
 CREATE INDEX build_blobs_by_digest ON build_blobs (digest);
 """
 
-_PLACES = """
+_MOUNT_CACHES = """
 CREATE TABLE mount_places (      -- caches elsewhere that a mount was imported from or sent to
     mount TEXT NOT NULL,         -- its id
     place TEXT NOT NULL,
@@ -195,7 +195,7 @@ CREATE INDEX layers_by_digest ON layers (digest);
 _MIGRATIONS = {
     2: "ALTER TABLE snapshots ADD COLUMN made REAL",
     3: _HISTORY,
-    4: _PLACES,
+    4: _MOUNT_CACHES,
     5: _ORIGINS + _MOVE_ORIGINS,
     6: _RECIPES,
 }
@@ -310,7 +310,7 @@ class Database:
         with self.write() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                scripts = [_SCHEMA, _HISTORY, _PLACES, _ORIGINS]
+                scripts = [_SCHEMA, _HISTORY, _MOUNT_CACHES, _ORIGINS]
             else:
                 scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
             for statement in ";\n".join(scripts).split(";\n"):

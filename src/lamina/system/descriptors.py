@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PATIENCE_MS = 100
+_POLL_MS = 100
 _LINKS = 40  # as the kernel follows, at most
 
 
@@ -81,6 +81,6 @@ def write_all(descriptor: int, data: bytes, check: Callable[[], object] | None =
 
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
-        poll.poll(_PATIENCE_MS)
+        poll.poll(_POLL_MS)
         if check is not None:
             check()

@@ -90,8 +90,8 @@ class BuildCaches:
         from lamina.cacheio.options import RegistryLocation
 
         with self._lock:
-            places = [requested.place for requested in self._imports]
-        return {place.reference.name for place in places if isinstance(place, RegistryLocation)}
+            locations = [requested.place for requested in self._imports]
+        return {place.reference.name for place in locations if isinstance(place, RegistryLocation)}
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
         """Read further caches from now on: frontends may name some. A refused one is a warning."""
@@ -140,9 +140,9 @@ class BuildCaches:
         Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON, and
         the same for each cache by its number among the options (`cache.manifest.0`).
         """
-        told: dict[str, str] = {}
+        response: dict[str, str] = {}
         if not self._options.exports:
-            return told
+            return response
         import json
 
         from lamina.cacheio.export import export_cache
@@ -163,9 +163,9 @@ class BuildCaches:
                         self._reset(requested, backend)
                         if target is not None:
                             document = json.dumps(target.to_json())
-                            told["cache.manifest"] = document
+                            response["cache.manifest"] = document
                             if len(self._options.exports) > 1:
-                                told[f"cache.manifest.{number}"] = document
+                                response[f"cache.manifest.{number}"] = document
                     except Cancelled:
                         raise
                     except LaminaError as error:
@@ -177,7 +177,7 @@ class BuildCaches:
             except LaminaError:
                 if requested.must_succeed:
                     raise
-        return told
+        return response
 
     def _reset(self, requested: CacheExport, backend: Backend) -> None:
         from lamina.cacheio.backend import FolderBackend

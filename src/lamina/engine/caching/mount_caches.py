@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError, from_os_error
-from lamina.cacheio.mount_index import travel_name
+from lamina.cacheio.mount_index import export_name
 from lamina.cacheio.options import InlineLocation
 from lamina.engine.steps import step
 from lamina.llb.codec import decode_op
@@ -58,7 +58,7 @@ class MountCaches:
 
         A cache that cannot be read is a warning, and the mount is empty then.
         """
-        name = travel_name(mount_id)
+        name = export_name(mount_id)
         for requested in imports:
             if not requested.mounts.takes(name):
                 continue
@@ -84,7 +84,7 @@ class MountCaches:
         if isinstance(requested.place, InlineLocation):
             return  # an image's config takes no mounts
         wanted = [
-            name for name in mounts_of(definition) if requested.mounts.takes(travel_name(name))
+            name for name in mounts_of(definition) if requested.mounts.takes(export_name(name))
         ]
         backend = self._backend_of(requested.place)
         self.send(wanted, backend, must=requested.must_succeed, cancel=cancel)
@@ -96,7 +96,7 @@ class MountCaches:
         `must` an error."""
         done = []
         for mount_id in mount_ids:
-            name = travel_name(mount_id)
+            name = export_name(mount_id)
             local = self._local_id(mount_id)
             if local is None:
                 continue
@@ -171,7 +171,7 @@ class MountCaches:
 
     def _local_id(self, mount_id: str) -> str | None:
         """What this store calls a mount, the latest used of them."""
-        name = travel_name(mount_id)
+        name = export_name(mount_id)
         known = self._mounts.names()
         display = self.display_names(known)
         return next((known_id for known_id in known if display[known_id] == name), None)
@@ -182,7 +182,7 @@ class MountCaches:
         found = {}
         for mount_id in ids:
             base, _, state = mount_id.rpartition(":")
-            found[mount_id] = travel_name(base if base and state.isdigit() else mount_id)
+            found[mount_id] = export_name(base if base and state.isdigit() else mount_id)
         return found
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.base.errors import NotFound
-from lamina.cacheio.mount_index import travel_name
+from lamina.cacheio.mount_index import export_name
 from lamina.cacheio.options import CacheImport, Mounts, RegistryLocation
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.caching.mount_caches import MountCaches
@@ -64,7 +64,7 @@ def export_mounts(
     Raises NotFound (no such mount), PermissionDenied, Unavailable, Corrupt, Exhausted.
     """
     with _opened(engine, place, events, cancel) as (mounts, backend):
-        wanted = list(map(travel_name, names)) or [m.name for m in list_mounts(engine)]
+        wanted = list(map(export_name, names)) or [m.name for m in list_mounts(engine)]
         _must_exist(engine, wanted)
         return mounts.send(dict.fromkeys(wanted), backend, must=True, cancel=cancel)
 
@@ -82,7 +82,7 @@ def import_mounts(
     """
     with _opened(engine, place, events, cancel) as (mounts, backend):
         for name in names:
-            if not mounts.fetch(travel_name(name), backend, cancel):
+            if not mounts.fetch(export_name(name), backend, cancel):
                 raise NotFound(
                     f"{backend.label} has no cache mount {name}",
                     hint="its name is the id of the mount in the Dockerfile, or its path",
@@ -97,7 +97,7 @@ def remove_mounts(engine: Engine, names: Sequence[str], cancel: Cancellation) ->
     with engine.store.shared():
         known = [mount.id for mount in engine.cache_mounts.summaries()]
         display = MountCaches.display_names(known)
-        wanted = {travel_name(name) for name in names} or set(display.values())
+        wanted = {export_name(name) for name in names} or set(display.values())
         _must_exist(engine, wanted)
         for mount_id in known:
             if display[mount_id] in wanted:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler, ServerCall
 
 _OCI_LAYOUT = 1
-_PATIENCE = 1.0  # seconds that what is still asked has to end
+_DRAIN_SECONDS = 1.0  # seconds that what is still asked has to end
 
 
 class LlbBridge:
@@ -142,7 +142,7 @@ class LlbBridge:
         if answering:
             self._build.end()
         with self._lock:
-            self._lock.wait_for(lambda: not self._answering, _PATIENCE)
+            self._lock.wait_for(lambda: not self._answering, _DRAIN_SECONDS)
 
     def wait(self, cancel: Cancellation) -> BuildResult:
         """What the frontend returns. Raises StatusError (its own error), Cancelled."""

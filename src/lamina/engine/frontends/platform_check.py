@@ -52,8 +52,8 @@ def platform_warnings(requested: str | None, result: BuildResult) -> list[str]:
     if not result.several and len(wanted) > 1:
         return ["Multiple platforms requested but result is not multi-platform"]
     if set(wanted) != set(found):
-        told = f"Requested platforms {_listed(wanted)} do not match result platforms"
-        return [f"{told} {_listed(found)}"]
+        reason = f"Requested platforms {_listed(wanted)} do not match result platforms"
+        return [f"{reason} {_listed(found)}"]
     return []
 
 

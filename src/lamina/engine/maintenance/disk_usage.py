@@ -259,8 +259,8 @@ def documents(blobs: BlobStore, digest: Digest) -> set[str]:
         found.add(name)
         if manifest is not None:
             small = (e for e in manifest.layers if not _LAYER.search(e.media_type))
-            told = (manifest.config, *small)
-            found.update(entry.digest for entry in told if blobs.has(entry.digest))
+            small_blobs = (manifest.config, *small)
+            found.update(entry.digest for entry in small_blobs if blobs.has(entry.digest))
     return found
 
 

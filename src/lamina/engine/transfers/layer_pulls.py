@@ -151,13 +151,13 @@ class LayerPulls:
     def _pull(self, blob: Descriptor, origin: Origin, shown: Step, cancel: Cancellation) -> None:
         name, total = str(blob.digest), blob.size
         started = time.time()
-        told = 0.0
+        reported = 0.0
 
         def tell(current: int) -> None:
-            nonlocal told
+            nonlocal reported
             now = time.time()
-            if now - told >= _PERIOD:
-                told = now
+            if now - reported >= _PERIOD:
+                reported = now
                 self._emit(StatusEvent(shown.digest, name, now, current, total, started))
 
         self._fetcher.fetch(blob, origin, cancel, tell)
