@@ -1,4 +1,4 @@
-// A small web service on gin, in the manner of many: a few routes, two packages of its own.
+// A small web service with gin: a few routes and two local packages.
 package main
 
 import (
