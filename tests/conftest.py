@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 # How fast an example is depends on what else the machine does, which no test is about.
 settings.register_profile("lamina", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lamina")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid() != 0 and not config.option.collectonly:
+        raise pytest.UsageError(
+            "the tests start containers and mount file systems, so they need root:"
+            " run `sudo scripts/test`, best in a virtual machine"
+        )
 
 
 @pytest.fixture

@@ -82,7 +82,6 @@ def test_a_finding_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("how", ["time", "SIGTERM"])
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_it_ends_when_it_should_and_leaves_nothing(how: str, tmp_path: Path) -> None:
     limit = "0.1" if how == "time" else "20"
     process = subprocess.Popen(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,7 @@ from lamina.cli.flags import parse
 from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def test_build_args_come_from_the_flag_or_the_environment() -> None:
@@ -99,12 +101,20 @@ def test_secrets(tmp_path: Path) -> None:
         values.parse_secret(f"id=t,src={big}", environ)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_secret_that_may_not_be_read(tmp_path: Path) -> None:
-    file = tmp_path / "x"
-    file.touch(0o000)
-    with pytest.raises(PermissionDenied):
-        values.parse_secret(f"id=x,src={file}", {})
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """For the length of a test, files are opened as `nobody` would open them."""
+    os.setresuid(65534, 65534, 0)
+    yield
+    os.setresuid(0, 0, 0)
+
+
+def test_a_secret_that_may_not_be_read(ordinary_user: None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "x"
+        file.touch(0o000)
+        with pytest.raises(PermissionDenied):
+            values.parse_secret(f"id=x,src={file}", {})
 
 
 def test_ssh(tmp_path: Path) -> None:

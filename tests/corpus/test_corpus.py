@@ -22,8 +22,8 @@ NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.
 OUTCOMES = ("error", "tree", "config", "history", "checks")
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not os.path.exists("/bin/busybox") or not shutil.which("crun"),
-    reason="needs root, busybox and crun",
+    not os.path.exists("/bin/busybox") or not shutil.which("crun"),
+    reason="needs busybox and crun",
 )
 
 

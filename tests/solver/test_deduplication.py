@@ -14,11 +14,11 @@ from lamina.solver.contract import CacheMap, Graph, OpContext, VertexSpec
 from lamina.solver.scheduler import Scheduler
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
+from tests.solver.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lamina.base.events import Event
     from lamina.solver.job import Job
     from lamina.solver.key import CacheKey
 
@@ -120,12 +120,12 @@ class Building:
 
     def __init__(self, bench: Bench, name: str, same: str = "same") -> None:
         self._bench = bench
-        self.events: list[Event] = []
+        self.log = EventLog()
         self.cancel = Cancellation()
         self.result: Value | None = None
         self.error: LaminaError | None = None
         self.digest = digest_of(name.encode())
-        self.job = bench.scheduler.open_job(self.events.append, self.cancel, bench.memory)
+        self.job = bench.scheduler.open_job(self.log, self.cancel, bench.memory)
         spec = VertexSpec(self.digest, name, (), same.encode())
         self._thread = threading.Thread(target=self._run, args=(Graph((spec,), (0, 0)),))
         self._thread.start()
@@ -146,7 +146,7 @@ class Building:
 
     def hears(self) -> bool:
         """Whether it is told that its vertex runs."""
-        told = [event for event in self.events if isinstance(event, VertexEvent)]
+        told = [event for event in self.log.events if isinstance(event, VertexEvent)]
         return any(event.started is not None and event.completed is None for event in told)
 
 
@@ -155,11 +155,7 @@ def both(bench: Bench) -> tuple[Building, Building]:
     first = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     second = Building(bench, "second")
-    for _ in range(2000):
-        if second.hears():
-            break
-        threading.Event().wait(0.005)
-    assert second.hears()
+    second.log.wait_for(second.hears)
     return first, second
 
 
@@ -171,10 +167,10 @@ def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
     assert bench.runs == [first.digest]
     assert first.result is second.result
     for build in (first, second):
-        digests = {e.digest if isinstance(e, VertexEvent) else e.vertex for e in build.events}
+        digests = {e.digest if isinstance(e, VertexEvent) else e.vertex for e in build.log.events}
         assert digests == {build.digest}
-        assert any(isinstance(event, LogEvent) for event in build.events)
-        last = [event for event in build.events if isinstance(event, VertexEvent)][-1]
+        assert any(isinstance(event, LogEvent) for event in build.log.events)
+        last = [event for event in build.log.events if isinstance(event, VertexEvent)][-1]
         assert last.completed is not None
         assert not last.error
     first.close()
@@ -186,19 +182,16 @@ def test_who_comes_late_hears_the_step_from_its_beginning(bench: Bench, name: st
     first = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     late = Building(bench, name)
-    for _ in range(2000):
-        if late.hears():
-            break
-        threading.Event().wait(0.005)
+    late.log.wait_for(late.hears)
     bench.gate.set()
     first.end()
     late.end()
     assert bench.runs == [first.digest]
     for build in (first, late):
-        said = [event.data for event in build.events if isinstance(event, LogEvent)]
+        said = [event.data for event in build.log.events if isinstance(event, LogEvent)]
         assert said == [b"begun", b"said"]
-        logs = [number for number, e in enumerate(build.events) if isinstance(e, LogEvent)]
-        assert any(isinstance(event, VertexEvent) for event in build.events[: logs[0]])
+        logs = [number for number, e in enumerate(build.log.events) if isinstance(e, LogEvent)]
+        assert any(isinstance(event, VertexEvent) for event in build.log.events[: logs[0]])
     first.close()
     late.close()
 
@@ -212,9 +205,9 @@ def test_the_one_that_runs_is_cancelled_and_the_other_gets_its_result(bench: Ben
     second.end()
     assert second.result is not None
     assert bench.runs == [first.digest]
-    heard = len(first.events)
+    heard = len(first.log.events)
     second.close()
-    assert len(first.events) == heard
+    assert len(first.log.events) == heard
 
 
 def test_the_one_that_follows_is_cancelled(bench: Bench) -> None:
@@ -247,7 +240,9 @@ def test_a_failure_is_both_of_theirs(bench: Bench) -> None:
         assert isinstance(build.error, InvalidInput)
         assert build.error.step is not None
         assert build.error.step.digest == build.digest
-    assert [event.error for event in second.events if isinstance(event, VertexEvent)][-1] == "no"
+    assert [event.error for event in second.log.events if isinstance(event, VertexEvent)][
+        -1
+    ] == "no"
 
 
 def test_others_are_not_kept_waiting(bench: Bench) -> None:
@@ -269,7 +264,7 @@ def test_what_was_made_meanwhile_is_found(bench: Bench) -> None:
     second = Building(bench, "second")
     second.end()
     assert bench.runs == [first.digest]
-    assert any(isinstance(e, VertexEvent) and e.cached for e in second.events)
+    assert any(isinstance(e, VertexEvent) and e.cached for e in second.log.events)
     first.close()
     second.close()
 
@@ -308,7 +303,7 @@ def test_a_job_that_goes_hears_that_its_steps_are_cancelled(bench: Bench) -> Non
     for build in (second, first):  # the one that follows, and the one that runs it
         build.cancel.cancel()
         build.close()
-        last = [event for event in build.events if isinstance(event, VertexEvent)][-1]
+        last = [event for event in build.log.events if isinstance(event, VertexEvent)][-1]
         assert last.digest == build.digest
         assert last.completed is not None
         assert last.error == "context canceled"
@@ -317,7 +312,7 @@ def test_a_job_that_goes_hears_that_its_steps_are_cancelled(bench: Bench) -> Non
 def test_all_vertices_are_told_when_a_graph_is_known(bench: Bench) -> None:
     build = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
-    event = build.events[0]
+    event = build.log.events[0]
     assert isinstance(event, VertexEvent)
     assert (event.digest, event.name, event.started) == (build.digest, "first", None)
     bench.gate.set()

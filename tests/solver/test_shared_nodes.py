@@ -15,11 +15,11 @@ from lamina.solver.contract import CacheMap, Dependency, Graph, OpContext, Verte
 from lamina.solver.scheduler import Scheduler
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
+from tests.solver.event_log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lamina.base.events import Event
     from lamina.solver.job import Job
     from lamina.solver.key import CacheKey
 
@@ -109,9 +109,9 @@ class Building:
 
     def __init__(self, bench: Bench, graph: Graph) -> None:
         self._bench = bench
-        self.events: list[Event] = []
+        self.log = EventLog()
         self.error: LaminaError | None = None
-        self.job = bench.scheduler.open_job(self.events.append, Cancellation(), bench.store)
+        self.job = bench.scheduler.open_job(self.log, Cancellation(), bench.store)
         self._thread = threading.Thread(target=self._run, args=(graph,))
         self._thread.start()
 
@@ -127,7 +127,7 @@ class Building:
         return self.error
 
     def names(self) -> set[str]:
-        return {event.name for event in self.events if isinstance(event, VertexEvent)}
+        return {event.name for event in self.log.events if isinstance(event, VertexEvent)}
 
 
 def vertex(client: str, identity: str, line: int, *inputs: int, key: str = "") -> VertexSpec:
@@ -185,10 +185,7 @@ def test_the_error_of_a_step_that_another_client_runs_is_located_in_the_own_text
         Graph((vertex("first", "a", 1, key="same"),), (0, 0)),
         Graph((vertex("second", "b", 2, key="same"),), (0, 0)),
     )
-    for _ in range(2000):
-        if builds[1].names():
-            break
-        threading.Event().wait(0.005)
+    builds[1].log.wait_for(lambda: bool(builds[1].names()))
     bench.gate.set()
     check_own_text(builds[0], "first", 1, digest_of(b"a"))
     check_own_text(builds[1], "second", 2, digest_of(b"b"))

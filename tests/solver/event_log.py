@@ -1,0 +1,31 @@
+"""The events that a build gets, with a way to wait for some of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.base.events import Event
+
+_LIMIT = 20.0  # seconds
+
+
+class EventLog:
+    """Call it with each event. Threads share it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def wait_for(self, holds: Callable[[], bool]) -> None:
+        """Return once `holds`, which looks at the events, says so; fail if it never does."""
+        with self._changed:
+            assert self._changed.wait_for(holds, _LIMIT)
