@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import InvalidInput, LaminaError, NotFound, PermissionDenied
-from lamina.engine.devices import DeviceGrant, lend_devices, named_devices, read_grant
+from lamina.engine.devices import DeviceGrant, granted_devices, named_devices, read_grant
 from lamina.llb.op import CDIDevice
 from lamina.runtime.cdi import DeviceRegistry
 
@@ -45,7 +45,7 @@ def test_what_is_lent(
     registry: DeviceRegistry, allowed: list[str], wanted: list[str], lent: list[str]
 ) -> None:
     asked = [CDIDevice(name.lstrip("?"), name.startswith("?")) for name in wanted]
-    assert [d.name for d in lend_devices(registry, read_grant(allowed), asked)] == lent
+    assert [d.name for d in granted_devices(registry, read_grant(allowed), asked)] == lent
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_is_not(
     registry: DeviceRegistry, allowed: list[str], wanted: str, kind: type[LaminaError], said: str
 ) -> None:
     with pytest.raises(kind, match=said.replace("*", "[*]")):
-        lend_devices(registry, read_grant(allowed), [CDIDevice(wanted)])
+        granted_devices(registry, read_grant(allowed), [CDIDevice(wanted)])
 
 
 @pytest.mark.parametrize(

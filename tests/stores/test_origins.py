@@ -83,7 +83,7 @@ def test_nothing_is_written_when_the_first_origin_is_resolved_again(meta: Databa
 def test_origins_of_older_databases_get_types(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     connection = sqlite3.connect(path)
-    for script in (database._SCHEMA, database._HISTORY, database._PLACES):
+    for script in (database._SCHEMA, database._HISTORY, database._MOUNT_CACHES):
         connection.executescript(script)
     connection.execute("ALTER TABLE layers ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
     connection.execute("INSERT INTO snapshots (id, created, used, boot) VALUES (1, 0, 0, '')")
