@@ -5,50 +5,57 @@ from __future__ import annotations
 from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.flags import Command, Flag
 
-ROOT = Flag("root", "The store's folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
-DEBUG = Flag("debug", "Show more when something fails", short="D")
+ROOT = Flag("root", "Store folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
+DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
 
 _BUILDER = (
     Flag(
         "builder",
-        "The daemon that does the work: unix://PATH or tcp://HOST:PORT, of lamina or BuildKit"
-        " (default: $LAMINA_HOST, $BUILDKIT_HOST, or none: this process)",
+        "lamina or BuildKit daemon to use: unix://PATH or tcp://HOST:PORT"
+        " (default: $LAMINA_HOST or $BUILDKIT_HOST; else build in this process)",
         value="ADDR",
     ),
-    Flag("tlscacert", "The CA that the daemon's certificate is of", value="FILE", complete="file"),
-    Flag("tlscert", "The certificate to show the daemon", value="FILE", complete="file"),
+    Flag(
+        "tlscacert",
+        "CA certificate that signed the daemon's certificate",
+        value="FILE",
+        complete="file",
+    ),
+    Flag("tlscert", "Client certificate", value="FILE", complete="file"),
     Flag(
         "tlsdir",
-        "A folder with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
+        "Folder with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
         value="DIR",
         complete="directory",
     ),
-    Flag("tlskey", "The key of that certificate", value="FILE", complete="file"),
-    Flag("tlsservername", "Whom the daemon's certificate must name", value="NAME"),
+    Flag("tlskey", "Private key of the client certificate", value="FILE", complete="file"),
+    Flag("tlsservername", "Expected server name in the daemon's certificate", value="NAME"),
 )
 
-_FORMAT = Flag("format", "How to print", value="FORMAT", choices=("table", "json"), default="table")
+_FORMAT = Flag(
+    "format", "Output format", value="FORMAT", choices=("table", "json"), default="table"
+)
 _FILTER = Flag(
     "filter",
-    "Only what matches: until=24h, id=…, type=…, description~=…, inuse, shared, private",
+    "Select records: until=24h, id=…, type=…, description~=…, inuse, shared, private",
     value="FILTER",
     repeat=True,
 )
 
 _PROGRESS = Flag(
     "progress",
-    "How to show progress",
+    "Progress display",
     value="MODE",
     choices=("auto", "tty", "plain", "rawjson", "quiet"),
     default="auto",
 )
-_INSECURE = Flag("insecure", "The registry may be plain HTTP or of an unknown certificate")
+_INSECURE = Flag("insecure", "Allow plain HTTP and untrusted certificates")
 
 _BUILD = (
     Flag("add-host", "Add a line to /etc/hosts", value="HOST:IP", repeat=True),
     Flag(
         "allow",
-        "Allow what steps may not do by default",
+        "Grant an extra privilege (entitlement)",
         value="ENTITLEMENT",
         repeat=True,
         choices=("security.insecure", "network.host", "device"),
@@ -56,127 +63,134 @@ _BUILD = (
     ),
     Flag(
         "annotation",
-        "Annotate the image, for example manifest:org.opencontainers.image.title=…",
+        "Add an annotation, for example manifest:org.opencontainers.image.title=…",
         value="[TYPE:]NAME=VALUE",
         repeat=True,
     ),
     Flag(
         "attest",
-        "Attest how the image was made: type=provenance[,mode=min|max][,version=v1|v0.2]",
+        "Add an attestation: type=provenance[,mode=min|max][,version=v1|v0.2]",
         value="ATTESTATION",
         repeat=True,
     ),
-    Flag("build-arg", "Set an ARG of the Dockerfile", value="NAME[=VALUE]", repeat=True),
+    Flag("build-arg", "Set a build argument (ARG)", value="NAME[=VALUE]", repeat=True),
     Flag(
         "build-context",
-        "Name more contexts: a folder, oci-layout://folder[:tag], docker-image://ref; for a daemon"
-        " also a URL",
+        "Add a named context: a folder, oci-layout://folder[:tag], docker-image://ref;"
+        " with a daemon also a URL",
         value="NAME=CONTEXT",
         repeat=True,
     ),
     Flag(
         "call",
-        "Ask about the Dockerfile instead: check, outline, targets or convertllb[,format=json]",
+        "Evaluate instead of building: check, outline, targets or convertllb[,format=json]",
         value="METHOD",
         default="build",
     ),
-    Flag("cgroup-parent", "The control group that RUN steps run below", value="PATH"),
-    Flag("check", "Only check the Dockerfile: --call=check"),
+    Flag("cgroup-parent", "Parent cgroup of RUN steps", value="PATH"),
+    Flag("check", "Check the Dockerfile (short for --call=check)"),
     Flag(
         "cache-from",
-        "Use a cache of elsewhere: type=registry,ref=… or type=local,src=…[,mounts=true]",
+        "Import a build cache: type=registry,ref=… or type=local,src=…[,mounts=true]",
         value="CACHE",
         repeat=True,
     ),
     Flag(
         "cache-to",
-        "Write a cache: type=registry,ref=…, type=local,dest=… or type=inline[,mode=max]",
+        "Export the build cache: type=registry,ref=…, type=local,dest=… or type=inline[,mode=max]",
         value="CACHE",
         repeat=True,
     ),
     Flag(
         "file",
-        "The Dockerfile, or - for standard input (default: PATH/Dockerfile)",
+        "Dockerfile, or - for standard input (default: PATH/Dockerfile)",
         short="f",
         value="FILE",
         complete="file",
     ),
-    Flag("iidfile", "Write the image's ID to a file", value="FILE", complete="file"),
-    Flag("label", "Add a label to the image", value="NAME=VALUE", repeat=True),
-    Flag("load", "Put the image into the Docker or Podman that runs here: type=docker"),
-    Flag(
-        "metadata-file", "Write what the build made to a JSON file", value="FILE", complete="file"
-    ),
+    Flag("iidfile", "Write the image ID to a file", value="FILE", complete="file"),
+    Flag("label", "Set a label of the image", value="NAME=VALUE", repeat=True),
+    Flag("load", "Load the image into Docker or Podman on this machine (short for -o type=docker)"),
+    Flag("metadata-file", "Write build metadata to a JSON file", value="FILE", complete="file"),
     Flag(
         "network",
-        "The network of RUN steps",
+        "Network of RUN steps",
         value="MODE",
         choices=("default", "none", "host"),
         default="default",
     ),
-    Flag("no-cache", "Do every step again"),
-    Flag("no-cache-filter", "Do the steps of these stages again", value="STAGE", repeat=True),
+    Flag("no-cache", "Do not use the cache"),
+    Flag("no-cache-filter", "Do not use the cache for a stage", value="STAGE", repeat=True),
     Flag(
         "output",
-        "Where the result goes: type=image|registry|oci|docker|tar|local[,dest=…]",
+        "Output: type=image|registry|oci|docker|tar|local[,dest=…]",
         short="o",
         value="OUTPUT",
         repeat=True,
     ),
-    Flag("platform", "What to build for (default: this machine)", value="PLATFORM", repeat=True),
+    Flag(
+        "platform", "Target platform (default: that of this machine)", value="PLATFORM", repeat=True
+    ),
     _PROGRESS,
     Flag(
         "provenance",
         "Short for --attest=type=provenance: true, false, or attributes like mode=max",
         value="ATTRIBUTES",
     ),
-    Flag("pull", "Ask the registry whether base images are still what they were"),
-    Flag("push", "Push the image to the registries that its names say: type=registry"),
-    Flag("quiet", "Show no progress, print the image's ID", short="q"),
+    Flag("pull", "Resolve the tags of base images again"),
+    Flag("push", "Push the image to its registries (short for -o type=registry)"),
+    Flag("quiet", "Show no progress; print the image ID", short="q"),
     Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
-    Flag("secret", "Lend a secret: id=…[,src=FILE|,env=NAME]", value="SECRET", repeat=True),
-    Flag("shm-size", "The size of /dev/shm in RUN steps", value="BYTES"),
+    Flag(
+        "secret",
+        "Expose a secret to the build: id=…[,src=FILE|,env=NAME]",
+        value="SECRET",
+        repeat=True,
+    ),
+    Flag("shm-size", "Size of /dev/shm in RUN steps", value="BYTES"),
     Flag(
         "source-policy-file",
-        "Rules about sources, as JSON",
+        "Source policy file (JSON)",
         value="FILE",
         complete="file",
     ),
-    Flag("ssh", "Lend an SSH agent: default or id=SOCKET", value="AGENT", repeat=True),
-    Flag("tag", "Name the image", short="t", value="NAME[:TAG]", repeat=True),
-    Flag("target", "The stage to build", value="STAGE"),
-    Flag("ulimit", "Limits of RUN steps", value="NAME=SOFT[:HARD]", repeat=True),
+    Flag(
+        "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
+    ),
+    Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
+    Flag("target", "Stage to build", value="STAGE"),
+    Flag("ulimit", "Resource limit of RUN steps", value="NAME=SOFT[:HARD]", repeat=True),
 )
 
 _RUN = (
-    Flag("entrypoint", 'Replace the image\'s ENTRYPOINT ("" for none)', value="COMMAND"),
-    Flag("env", "Set a variable", short="e", value="NAME[=VALUE]", repeat=True),
-    Flag("hostname", "The container's host name", value="NAME"),
-    Flag("interactive", "Pass standard input on", short="i"),
+    Flag("entrypoint", 'Override the ENTRYPOINT of the image ("" for none)', value="COMMAND"),
+    Flag("env", "Set an environment variable", short="e", value="NAME[=VALUE]", repeat=True),
+    Flag("hostname", "Host name of the container", value="NAME"),
+    Flag("interactive", "Attach standard input", short="i"),
     Flag(
         "network",
-        "The network",
+        "Network of the container",
         value="MODE",
         choices=("default", "none", "host"),
         default="default",
     ),
-    Flag("read-only", "Let the container write nothing"),
-    Flag("rm", "Leave nothing of the container behind: what happens anyway"),
-    Flag("tty", "Give the command a terminal", short="t"),
-    Flag("user", "Who runs the command", short="u", value="NAME|UID[:GROUP|GID]"),
-    Flag("volume", "Mount a folder or file", short="v", value="HOST:TARGET[:ro]", repeat=True),
-    Flag("workdir", "The folder to start in", short="w", value="DIR"),
+    Flag("read-only", "Mount the root file system read-only"),
+    Flag("rm", "Remove the container when it exits (always)"),
+    Flag("tty", "Allocate a terminal", short="t"),
+    Flag("user", "User, and group, of the command", short="u", value="NAME|UID[:GROUP|GID]"),
+    Flag("volume", "Mount a host folder or file", short="v", value="HOST:TARGET[:ro]", repeat=True),
+    Flag("workdir", "Working directory", short="w", value="DIR"),
 )
 
 _PRUNE = (
-    Flag("all", "Also drop the cache of what the store's images are made of", short="a"),
+    Flag("all", "Also remove cache that local images use", short="a"),
     _FILTER,
-    Flag("force", "Do not ask", short="f"),
-    Flag("keep-storage", "Another name of --reserved-space", value="BYTES"),
-    Flag("max-used-space", "Remove until the cache is this small", value="BYTES"),
-    Flag("min-free-space", "Remove until the disk has this much free", value="BYTES"),
-    Flag("reserved-space", "Always keep this much cache", value="BYTES"),
-    Flag("verbose", "Show everything about what was removed"),
+    Flag("force", "Do not ask for confirmation", short="f"),
+    Flag("keep-storage", "Same as --reserved-space", value="BYTES"),
+    Flag("max-used-space", "Remove until the cache is at most this large", value="BYTES"),
+    Flag("min-free-space", "Remove until the disk has this much free space", value="BYTES"),
+    Flag("reserved-space", "Amount of cache that is always kept", value="BYTES"),
+    Flag("verbose", "Show all details of removed records"),
 )
 
 _COMMANDS = (
@@ -205,13 +219,13 @@ _COMMANDS = (
         (
             Flag(
                 "format",
-                "How to print",
+                "Output format",
                 value="FORMAT",
                 choices=("table", "json", "names"),
                 default="table",
             ),
-            Flag("no-trunc", "Whole digests"),
-            Flag("quiet", "Only image IDs", short="q"),
+            Flag("no-trunc", "Do not truncate digests"),
+            Flag("quiet", "Print only image IDs", short="q"),
             ROOT,
             DEBUG,
         ),
@@ -223,7 +237,7 @@ _COMMANDS = (
         "Remove images from the local store",
         "[OPTIONS] IMAGE…",
         "image_commands:remove_images",
-        (Flag("force", "No error for an image that is not there", short="f"), ROOT, DEBUG),
+        (Flag("force", "Ignore images that do not exist", short="f"), ROOT, DEBUG),
         least=1,
         most=None,
         complete="image",
@@ -262,11 +276,11 @@ _COMMANDS = (
     ),
     Command(
         "pull",
-        "Bring images from registries into the local store",
+        "Pull images from registries into the local store",
         "[OPTIONS] IMAGE…",
         "transfer:pull",
         (
-            Flag("platform", "Which one of several (default: this machine's)", value="PLATFORM"),
+            Flag("platform", "Platform to pull (default: that of this machine)", value="PLATFORM"),
             _PROGRESS,
             Flag("quiet", "Show no progress", short="q"),
             ROOT,
@@ -281,8 +295,8 @@ _COMMANDS = (
         "[OPTIONS] [SERVER]",
         "login:login",
         (
-            Flag("username", "Who you are", short="u", value="NAME"),
-            Flag("password", "Your password or token", short="p", value="TEXT"),
+            Flag("username", "User name", short="u", value="NAME"),
+            Flag("password", "Password or token", short="p", value="TEXT"),
             Flag("password-stdin", "Read the password from standard input"),
             _INSECURE,
             DEBUG,
@@ -293,18 +307,31 @@ _COMMANDS = (
     Command("logout", "Log out from a registry", "[SERVER]", "login:logout", (DEBUG,), most=1),
     Command(
         "imagetools",
-        "Look at images in registries, or make indexes of them there",
+        "Inspect images in registries, or create image indexes there",
         "inspect NAME | create -t NAME… SOURCE…",
         "imagetools:run",
         (
-            Flag("annotation", "Annotate the index", value="[TYPE:]NAME=VALUE", repeat=True),
-            Flag("append", "create: keep what the first name holds already"),
-            Flag("dry-run", "create: print the index and push nothing"),
-            Flag("file", "create: read a source from a file", short="f", value="FILE", repeat=True),
-            Flag("format", "inspect: as a template, like {{json .Manifest}}", value="TEMPLATE"),
-            Flag("prefer-index", "create: make an index of a single source too"),
-            Flag("raw", "inspect: print the document's bytes"),
-            Flag("tag", "create: the name to give", short="t", value="NAME", repeat=True),
+            Flag(
+                "annotation",
+                "Add an annotation to the index",
+                value="[TYPE:]NAME=VALUE",
+                repeat=True,
+            ),
+            Flag("append", "create: keep the manifests of the existing index"),
+            Flag("dry-run", "create: print the index without pushing it"),
+            Flag(
+                "file",
+                "create: read a source descriptor from a file",
+                short="f",
+                value="FILE",
+                repeat=True,
+            ),
+            Flag(
+                "format", "inspect: Go template, for example {{json .Manifest}}", value="TEMPLATE"
+            ),
+            Flag("prefer-index", "create: create an index even for a single source"),
+            Flag("raw", "inspect: print the manifest as it is"),
+            Flag("tag", "create: name of the index", short="t", value="NAME", repeat=True),
             _INSECURE,
             DEBUG,
         ),
@@ -318,11 +345,11 @@ _COMMANDS = (
     ),
     Command(
         "du",
-        "Show what the build cache takes on disk",
+        "Show the disk usage of the build cache",
         "[OPTIONS]",
         "disk_usage:disk_usage",
         (
-            *(_FILTER, _FORMAT, Flag("verbose", "Show everything about each record")),
+            *(_FILTER, _FORMAT, Flag("verbose", "Show all details of each record")),
             *_BUILDER,
             ROOT,
             DEBUG,
@@ -338,11 +365,11 @@ _COMMANDS = (
     ),
     Command(
         "check",
-        "Verify the store: blobs, states, database, leases",
+        "Verify the store: blobs, snapshots, database, leases",
         "[OPTIONS]",
         "check:check",
         (
-            Flag("repair", "Remove what is damaged and can be made or fetched again"),
+            Flag("repair", "Remove damaged data that can be rebuilt or fetched again"),
             *_BUILDER,
             ROOT,
             DEBUG,
@@ -363,14 +390,14 @@ _COMMANDS = (
     ),
     Command(
         "cache",
-        "List, move and remove cache mounts",
+        "List, export, import and remove cache mounts",
         "ls | export [NAME…] --to CACHE | import NAME… --from CACHE | rm NAME…",
         "cache:run",
         (
-            Flag("all", "rm: remove all of them", short="a"),
+            Flag("all", "rm: remove all cache mounts", short="a"),
             Flag(
                 "format",
-                "ls: how to print",
+                "ls: output format",
                 value="FORMAT",
                 choices=("table", "json", "names"),
                 default="table",
@@ -395,7 +422,7 @@ _COMMANDS = (
     Command("version", "Show the version", "", "about:version", (DEBUG,)),
     Command(
         "completion",
-        "Print a script that completes words in a shell",
+        "Print a shell completion script",
         "bash | zsh | fish",
         "completion:run",
         (DEBUG,),

@@ -22,7 +22,7 @@ class Flag(NamedTuple):
 
     `complete` tells a shell what the argument is: `file`, `directory`, `image`, or "" for
     nothing known; `choices` are all the arguments there are, or with `open` the usual ones.
-    `default` is for help only.
+    `default` is for help only. A `hidden` one has no effect: help only names it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Flag(NamedTuple):
     complete: str = ""
     default: str = ""
     open: bool = False
+    hidden: bool = False
 
 
 class Command(NamedTuple):
@@ -41,7 +42,7 @@ class Command(NamedTuple):
 
     `usage` shows its arguments, of which there are `least` to `most` (None: any number).
     `handler` is `module:function` below `lamina.cli`. With `passes_on`, everything after the
-    first argument belongs to somebody else and is not read as flags.
+    first argument belongs to another program and is not read as flags.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""Help texts, drawn from the table of flags."""
+"""Help texts, from the table of flags, wrapped to the width of the terminal."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,37 +10,75 @@ if TYPE_CHECKING:
 
     from lamina.cli.flags import Command, Flag
 
+_WIDTH = 80
+"""Columns where there is no terminal."""
+_WIDEST = 120
+_NARROWEST_TEXT = 30
 
-def overview(commands: Iterable[Command]) -> str:
-    """What `lamina --help` prints."""
+
+def overview(commands: Iterable[Command], width: int = 0) -> str:
+    """What `lamina --help` prints. `width` in columns, 0 for the terminal's."""
+    width = width or _terminal_width()
     listed = list(commands)
-    column = max(len(command.name) for command in listed) + 2
+    column = max(len(command.name) for command in listed) + 4
     lines = [
         "Usage: lamina [--root DIR] COMMAND …",
         "",
         "Builds container images.",
         "",
         "Commands:",
-        *(f"  {command.name:<{column}}{command.summary}" for command in listed),
-        "",
-        "`lamina COMMAND --help` tells more about a command.",
     ]
+    for command in listed:
+        lines += _entry(f"  {command.name}", command.summary, column, width)
+    lines += ["", "Run `lamina COMMAND --help` for help on a command."]
     return "\n".join(lines)
 
 
-def command_help(command: Command) -> str:
-    """What `lamina COMMAND --help` prints."""
-    lines = [f"Usage: lamina {command.name} {command.usage}".rstrip(), "", command.summary]
+def command_help(command: Command, width: int = 0) -> str:
+    """What `lamina COMMAND --help` prints. `width` in columns, 0 for the terminal's."""
+    width = width or _terminal_width()
+    usage = f"Usage: lamina {command.name} {command.usage}".rstrip()
+    lines = [usage, "", *_wrapped(command.summary, width)]
     if command.examples:
         lines += ["", "Examples:", *(f"  {example}" for example in command.examples)]
-    if command.flags:
-        flags = sorted(command.flags, key=lambda flag: flag.name)
-        left = [_spelling(flag) for flag in flags]
-        column = max(map(len, left)) + 2
+    flags = sorted((flag for flag in command.flags if not flag.hidden), key=lambda flag: flag.name)
+    if flags:
+        column = max(len(_spelling(flag)) for flag in flags) + 2
         lines += ["", "Options:"]
-        for spelling, flag in zip(left, flags, strict=True):
-            lines.append(f"{spelling:<{column}}{_explanation(flag)}")
+        for flag in flags:
+            lines += _entry(_spelling(flag), _explanation(flag), column, width)
+    hidden = sorted(f"--{flag.name}" for flag in command.flags if flag.hidden)
+    if hidden:
+        text = f"Accepted for compatibility with buildkitd, without effect: {', '.join(hidden)}"
+        lines += ["", *_wrapped(text, width)]
     return "\n".join(lines)
+
+
+def _terminal_width() -> int:
+    try:
+        columns = os.get_terminal_size(1).columns
+    except OSError:
+        return _WIDTH
+    return min(columns or _WIDTH, _WIDEST)
+
+
+def _entry(name: str, text: str, column: int, width: int) -> list[str]:
+    """A name, and its text from `column` on; below the name where too little room is left."""
+    if width - column < _NARROWEST_TEXT:
+        return [name, *(f"{'':8}{line}" for line in _wrapped(text, width - 8))]
+    lines = _wrapped(text, width - column)
+    return [f"{name:<{column}}{lines[0]}", *(f"{'':{column}}{line}" for line in lines[1:])]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
 
 
 def _spelling(flag: Flag) -> str:
@@ -52,7 +91,7 @@ def _explanation(flag: Flag) -> str:
     if flag.choices:
         text += f" ({', '.join(flag.choices)})"
     if flag.repeat:
-        text += "; may be given several times"
+        text += "; repeatable"
     if flag.default:
         text += f" (default: {flag.default})"
     return text
