@@ -94,8 +94,7 @@ def test_a_step_that_waits_for_its_turn_can_be_cancelled() -> None:
     cancel = Cancellation()
     cancel.cancel()
     assert runtime._slots is not None
-    runtime._slots.acquire()
-    with pytest.raises(Cancelled):
+    with runtime._slots.slot(Cancellation()), pytest.raises(Cancelled):
         run(runtime, Sandbox("/"), cancel)
 
 

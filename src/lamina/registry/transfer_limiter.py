@@ -6,12 +6,12 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.system.semaphore import CancellableSemaphore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.system.cancel import Cancellation
-
-_POLL = 0.05
 
 
 class TransferLimiter:
@@ -24,7 +24,7 @@ class TransferLimiter:
     def __init__(self, count: int) -> None:
         self._count = count
         self._lock = threading.Lock()
-        self._free: dict[str, threading.Semaphore] = {}
+        self._slots: dict[str, CancellableSemaphore] = {}
         self._holders: set[int] = set()
 
     @contextmanager
@@ -33,17 +33,15 @@ class TransferLimiter:
         thread = threading.get_ident()
         with self._lock:
             nested = thread in self._holders
-            free = self._free.setdefault(domain, threading.Semaphore(self._count))
+            slots = self._slots.setdefault(domain, CancellableSemaphore(self._count))
         if nested:
             yield
             return
-        while not free.acquire(timeout=_POLL):
-            cancel.check()
-        with self._lock:
-            self._holders.add(thread)
-        try:
-            yield
-        finally:
+        with slots.slot(cancel):
             with self._lock:
-                self._holders.discard(thread)
-            free.release()
+                self._holders.add(thread)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._holders.discard(thread)

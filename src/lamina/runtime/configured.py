@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.base.units import seconds_of
 from lamina.runtime.contract import Network, RuntimeSettings
+from lamina.system.semaphore import CancellableSemaphore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from lamina.runtime.contract import ExitStatus, Process, Runtime, Sandbox
     from lamina.system.cancel import Cancellation
 
-_POLL = 0.05
 _STOP_TIMEOUT = "LAMINA_STOP_TIMEOUT"
 
 
@@ -43,7 +43,7 @@ class ConfiguredRuntime:
         self._inner = inner
         self._settings = settings
         limit = settings.parallelism
-        self._slots = threading.Semaphore(limit) if limit else None
+        self._slots = CancellableSemaphore(limit) if limit else None
 
     def run(
         self,
@@ -99,14 +99,5 @@ class ConfiguredRuntime:
         with settings.networks.attached(sandbox.hostname, insecure=sandbox.insecure) as path:
             yield inside._replace(namespace=path)
 
-    @contextmanager
-    def _slot(self, cancel: Cancellation) -> Iterator[None]:
-        if self._slots is None:
-            yield
-            return
-        while not self._slots.acquire(timeout=_POLL):
-            cancel.check()
-        try:
-            yield
-        finally:
-            self._slots.release()
+    def _slot(self, cancel: Cancellation) -> AbstractContextManager[None]:
+        return nullcontext() if self._slots is None else self._slots.slot(cancel)

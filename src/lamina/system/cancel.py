@@ -1,10 +1,11 @@
-"""Cancellation that reaches everything: one token a scope, checked or listened to."""
+"""Cancellation tokens: one for each scope of work, which code checks or listens to."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from lamina.base.errors import Cancelled
 
@@ -13,32 +14,39 @@ if TYPE_CHECKING:
 
 
 class Cancellation:
-    """A one-way switch. Thread-safe. A child is cancelled with its parent, not the reverse."""
+    """A one-way switch. Thread-safe. A child is cancelled with its parent, not the reverse.
 
-    __slots__ = ("_event", "_listeners", "_lock", "_reason")
+    A parent holds its children weakly: a child lives as long as the work that uses it.
+    """
+
+    __slots__ = ("__weakref__", "_children", "_event", "_listeners", "_lock", "_reason")
 
     def __init__(self, parent: Cancellation | None = None) -> None:
         self._event = threading.Event()
         self._listeners: list[Callable[[], None]] = []
+        self._children: WeakSet[Cancellation] | None = None  # made for the first child
         self._lock = threading.Lock()
         self._reason = ""
         if parent is not None:
-            parent._add(lambda: self.cancel(parent._reason))
+            parent._adopt(self)
 
     @property
     def cancelled(self) -> bool:
         return self._event.is_set()
 
     def cancel(self, reason: str = "cancelled") -> None:
-        """Flip the switch and call every listener once, in this thread."""
+        """Flip the switch, call every listener once, in this thread, and cancel the children."""
         with self._lock:
             if self._event.is_set():
                 return
             self._reason = reason
             self._event.set()
             listeners, self._listeners = self._listeners, []
+            children = list(self._children or ())
         for listener in listeners:
             listener()
+        for child in children:
+            child.cancel(reason)
 
     def check(self) -> None:
         """Raise Cancelled if the switch is flipped. Call it in every long loop."""
@@ -51,9 +59,9 @@ class Cancellation:
 
     @contextmanager
     def calling(self, listener: Callable[[], None]) -> Iterator[None]:
-        """Have `listener` called on cancellation for the length of the block.
+        """Call `listener` when the switch is flipped during the block, or was before.
 
-        It is called at once if the switch is flipped already. It must not block or raise.
+        It must not block or raise.
         """
         self._add(listener)
         try:
@@ -62,6 +70,15 @@ class Cancellation:
             with self._lock:
                 if listener in self._listeners:
                     self._listeners.remove(listener)
+
+    def _adopt(self, child: Cancellation) -> None:
+        with self._lock:
+            if not self._event.is_set():
+                if self._children is None:
+                    self._children = WeakSet()
+                self._children.add(child)
+                return
+        child.cancel(self._reason)
 
     def _add(self, listener: Callable[[], None]) -> None:
         with self._lock:
