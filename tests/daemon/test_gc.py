@@ -35,7 +35,14 @@ def test_policies_as_buildkitd_has_them(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "statvfs", lambda path: Large)
     assert sized_policies(GcConfig(enabled=False), "/") == ()
     easy, old, rest, everything = sized_policies(GcConfig(), "/")
-    assert easy == SizedPolicy(False, gc._EASILY_MADE, 172_800.0, 0, 512_000_000, 0)
+    assert easy == SizedPolicy(
+        False,
+        ("type==source.local", "type==exec.cachemount", "type==source.git.checkout"),
+        172_800.0,
+        0,
+        512_000_000,
+        0,
+    )
     free = (Large.f_blocks * Large.f_frsize // 5 // (1 << 30) + 1) * GB
     assert old == SizedPolicy(False, (), 60 * 86_400.0, 10 * GB, 100 * GB, free)
     assert rest == old._replace(keep_duration=0.0)

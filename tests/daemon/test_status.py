@@ -167,5 +167,5 @@ def test_batches_hold_what_was_logged_however_it_is_read(lines: list[bytes], ste
         for message in status.responses(LogEvent(STEP, 1, line, 0.0)):
             encoded = encode(message, SCHEMA)
             whole += len(encoded).to_bytes(4, "little") + encoded
-    found = joined(status._batches(lambda at: whole[at : at + step]))
+    found = joined(status.join_frames(lambda at: whole[at : at + step]))
     assert [line.msg for line in found.logs] == lines

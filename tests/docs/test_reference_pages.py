@@ -15,9 +15,9 @@ from lamina.dockerfile.instruction import KEYWORDS
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGES = sorted(REFERENCE.rglob("*.md"))
 FLAGS = {
-    "ADD": parse._ADD_FLAGS,
-    "COPY": parse._COPY_FLAGS,
-    "RUN": parse._RUN_FLAGS,
+    "ADD": parse.ADD_FLAGS,
+    "COPY": parse.COPY_FLAGS,
+    "RUN": parse.RUN_FLAGS,
     "FROM": ("platform",),
     "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
 }
@@ -50,7 +50,7 @@ def test_every_mount_option_is_explained() -> None:
     text = (REFERENCE / "mounts.md").read_text()
     for kind in mounts.TYPES:
         assert f"\n## {kind}\n" in text
-    for option in (*mounts._KEYS, *mounts.SHARING):
+    for option in (*mounts.KEYS, *mounts.SHARING):
         assert f"`{option}`" in text or option == "type"
 
 

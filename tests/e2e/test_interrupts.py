@@ -42,14 +42,14 @@ class SlowServer:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(0 if manner == "unreachable" else 16)
         self.port = self._socket.getsockname()[1]
-        self._filling: list[socket.socket] = []
+        self.filling: list[socket.socket] = []
         if manner == "unreachable":
             for _ in range(3):  # the kernel takes no more then
                 filler = socket.socket()
                 filler.setblocking(False)
                 with suppress(BlockingIOError):
                     filler.connect(("127.0.0.1", self.port))
-                self._filling.append(filler)
+                self.filling.append(filler)
             self.asked.set()
         else:
             threading.Thread(target=self._accept, daemon=True).start()
@@ -57,7 +57,7 @@ class SlowServer:
     def close(self) -> None:
         self._stopped.set()
         self._socket.close()
-        for filler in self._filling:
+        for filler in self.filling:
             filler.close()
 
     def _accept(self) -> None:
@@ -102,7 +102,7 @@ def interrupted(command: list[str], env: dict[str, str], server: SlowServer, num
     )
     try:
         assert server.asked.wait(20)
-        time.sleep(1.0 if server._filling else 0.3)  # for it to wait
+        time.sleep(1.0 if server.filling else 0.3)  # for it to wait
         assert process.poll() is None
         begun = time.monotonic()
         process.send_signal(number)
@@ -145,7 +145,7 @@ def test_a_client_and_its_daemon_end(server: SlowServer, what: str, tmp_path: Pa
         assert interrupted(command, env, server, signal.SIGTERM) == 128 + signal.SIGTERM
         with daemon.dial() as channel:
             assert not channel.closed
-        server.asked.clear() if not server._filling else None
+        server.asked.clear() if not server.filling else None
         with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as second:
             assert server.asked.wait(20)
             time.sleep(0.5)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.engine.maintenance.disk_usage import cache_records, held_states
-from lamina.engine.maintenance.prune import PruneRule, _limit, prune
+from lamina.engine.maintenance.prune import PruneRule, prune, size_limit
 from lamina.stores.cache_mounts import CacheMountStore
 from lamina.stores.snapshots import SnapshotStore
 from lamina.stores.store import open_store
@@ -169,8 +169,11 @@ def test_the_oldest_go_first_until_few_enough_are_left(store: Store) -> None:
 
 
 def test_limits(store: Store) -> None:
-    def limit(**sizes: int) -> int | None:
-        return _limit(store, PruneRule(lambda record: True, **sizes), 100)  # type: ignore[arg-type]  # sizes by name
+    def limit(reserved: int = 0, max_used: int = 0, min_free: int = 0) -> int | None:
+        rule = PruneRule(
+            lambda record: True, reserved=reserved, max_used=max_used, min_free=min_free
+        )
+        return size_limit(store, rule, 100)
 
     assert limit() is None
     assert limit(reserved=7) == 7

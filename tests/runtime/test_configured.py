@@ -33,6 +33,9 @@ class Recording:
     def __init__(self) -> None:
         self.sandboxes: list[Sandbox] = []
         self.most = 0
+        self.began = threading.Event()
+        self.gate = threading.Event()  # closed, it keeps those that run
+        self.gate.set()
         self._now = 0
         self._lock = threading.Lock()
 
@@ -41,7 +44,9 @@ class Recording:
             self.sandboxes.append(sandbox)
             self._now += 1
             self.most = max(self.most, self._now)
+        self.began.set()
         time.sleep(0.02)
+        assert self.gate.wait(20)
         with self._lock:
             self._now -= 1
         return ExitStatus(0)
@@ -90,12 +95,19 @@ def test_how_many_steps_run_at_a_time() -> None:
 
 
 def test_a_step_that_waits_for_its_turn_can_be_cancelled() -> None:
-    runtime = ConfiguredRuntime(Recording(), RuntimeSettings(parallelism=1))
+    inner = Recording()
+    runtime = ConfiguredRuntime(inner, RuntimeSettings(parallelism=1))
     cancel = Cancellation()
     cancel.cancel()
-    assert runtime._slots is not None
-    with runtime._slots.slot(Cancellation()), pytest.raises(Cancelled):
+    inner.gate.clear()
+    first = threading.Thread(target=run, args=(runtime, Sandbox("/")))
+    first.start()
+    assert inner.began.wait(20)
+    with pytest.raises(Cancelled):
         run(runtime, Sandbox("/"), cancel)
+    inner.gate.set()
+    first.join()
+    assert len(inner.sandboxes) == 1
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ class ProgressLog:
     def _read(self, cancel: Cancellation) -> Iterator[bytes]:
         try:
             with cancel.calling(self._wake):
-                yield from _batches(lambda at: self._next(at, cancel))
+                yield from join_frames(lambda at: self._next(at, cancel))
         finally:
             with self._changed:
                 self._readers -= 1
@@ -197,10 +197,10 @@ class ProgressLog:
 def replay(path: str) -> Iterator[bytes]:
     """The encoded `StatusResponse`s of a finished log. Raises Corrupt, OSError."""
     with open(path, "rb") as file:
-        yield from _batches(lambda at: os.pread(file.fileno(), _CHUNK, at))
+        yield from join_frames(lambda at: os.pread(file.fileno(), _CHUNK, at))
 
 
-def _batches(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def join_frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """Join frames into messages: all fields repeat, so messages in a row are one.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TYPES = ("bind", "cache", "tmpfs", "secret", "ssh")
 SHARING = ("shared", "private", "locked")
-_KEYS = (
+KEYS = (
     "type",
     "from",
     "source",
@@ -100,8 +100,8 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
             raise InvalidInput(
                 f"invalid field '{field}' must be a key=value pair", hint=f"write {key}=value"
             )
-        if key not in _KEYS:
-            raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, _KEYS)
+        if key not in KEYS:
+            raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, KEYS)
         values[key] = expand(value) if equals else "true"
         if key in ("readonly", "readwrite"):
             # They are one switch; what is written last holds.

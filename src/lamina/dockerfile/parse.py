@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _ONBUILD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE)
 _TEXT, _TEXTS, _SWITCH = Kind.TEXT, Kind.TEXTS, Kind.SWITCH
-_COPY_FLAGS = {
+COPY_FLAGS = {
     "from": _TEXT,
     "chown": _TEXT,
     "chmod": _TEXT,
@@ -33,7 +33,7 @@ _COPY_FLAGS = {
     "exclude": _TEXTS,
     "parents": _SWITCH,
 }
-_ADD_FLAGS = {
+ADD_FLAGS = {
     "chown": _TEXT,
     "chmod": _TEXT,
     "link": _SWITCH,
@@ -42,7 +42,7 @@ _ADD_FLAGS = {
     "unpack": _SWITCH,
     "exclude": _TEXTS,
 }
-_RUN_FLAGS = {"mount": _TEXTS, "network": _TEXT, "security": _TEXT, "device": _TEXTS}
+RUN_FLAGS = {"mount": _TEXTS, "network": _TEXT, "security": _TEXT, "device": _TEXTS}
 
 
 def parse_instruction(node: Node, escape: str) -> ast.Instruction | ast.From:
@@ -160,7 +160,7 @@ def _from(node: Node, escape: str) -> ast.From:
 def _run(node: Node, escape: str) -> ast.Run:
     from lamina.dockerfile.mounts import mount_origin, parse_device
 
-    flags = Flags(node, _RUN_FLAGS)
+    flags = Flags(node, RUN_FLAGS)
     command = _command(node)
     if not command.args:
         if not command.shell:
@@ -194,7 +194,7 @@ def _copy(node: Node, escape: str) -> ast.Copy:
             "Destination could not be determined",
             f"write {node.keyword} source… destination",
         )
-    flags = Flags(node, _ADD_FLAGS if node.keyword == "ADD" else _COPY_FLAGS)
+    flags = Flags(node, ADD_FLAGS if node.keyword == "ADD" else COPY_FLAGS)
     *candidates, destination = words
     if marker(destination) is not None:
         raise InvalidInput(f"{node.keyword} cannot accept a heredoc as a destination")

@@ -76,7 +76,7 @@ def _prune(
     for rule in rules:
         everything = everything or rule.all
         total = sum(record.size for record in every)
-        limit = _limit(store, rule, total)
+        limit = size_limit(store, rule, total)
         gone: set[tuple[str, str]] = set()
         queue = _Queue(every, rule.matches)
         while (record := queue.next()) is not None:
@@ -131,7 +131,7 @@ class _Queue:
                 heapq.heappush(self._free, (below.last_used or below.created, key))
 
 
-def _limit(store: Store, rule: PruneRule, total: int) -> int | None:
+def size_limit(store: Store, rule: PruneRule, total: int) -> int | None:
     """The bytes of cache that may stay, None for none at all."""
     if not (rule.reserved or rule.max_used or rule.min_free):
         return None
