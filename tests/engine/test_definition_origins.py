@@ -23,7 +23,7 @@ def test_calls_are_dropped_with_their_build(with_engine: WithEngine) -> None:
     made = marshal(Vertex(Op(source=SourceOp("local://a"))).output())
 
     def use(bench: Bench) -> list[bool]:
-        origins = bench.engine.definition_origins
+        origins = bench.engine.services.definition_origins
         known = []
         with bench.build() as build:
             build.note_origin(made, BASE)

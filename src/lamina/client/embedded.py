@@ -24,6 +24,7 @@ from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContex
 from lamina.engine.build import BuildOptions
 from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.engine import Engine
+from lamina.engine.frontends.conversion import converted
 from lamina.engine.frontends.in_place_bridge import DockerfileBridge
 from lamina.engine.host_setup import HostSetup
 from lamina.exporters.attributes import make_output
@@ -101,7 +102,7 @@ class EmbeddedBuilder:
             elif frontend := _foreign_frontend(request, bridge):
                 result = _run_frontend(frontend, request, build, session)
             else:
-                result = build.dockerfile(_frontend_requests(request), bridge)
+                result = converted(build, _frontend_requests(request), bridge)
                 result = result._replace(several=_is_several(request))
             if provenance is not None and not request.context.elsewhere:
                 from lamina.client.frontend_call import invocation_of
@@ -220,7 +221,7 @@ class EmbeddedBuilder:
     def cache_mounts(self) -> Sequence[MountSummary]:
         from lamina.engine.caching.mount_commands import list_mounts
 
-        return [MountSummary(*mount) for mount in list_mounts(self.engine)]
+        return [MountSummary(*mount) for mount in list_mounts(self.engine.services.caches)]
 
     def export_cache_mounts(
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
@@ -229,7 +230,7 @@ class EmbeddedBuilder:
         from lamina.engine.caching.mount_commands import export_mounts
 
         place = make_location("--to", "dest", _cache_pairs(cache))
-        done = export_mounts(self.engine, names, place, events, cancel)
+        done = export_mounts(self.engine.services.caches, names, place, events, cancel)
         return {name: sent.new for name, sent in done}
 
     def import_cache_mounts(
@@ -239,12 +240,12 @@ class EmbeddedBuilder:
         from lamina.engine.caching.mount_commands import import_mounts
 
         place = make_location("--from", "src", _cache_pairs(cache))
-        import_mounts(self.engine, names, place, events, cancel)
+        import_mounts(self.engine.services.caches, names, place, events, cancel)
 
     def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
         from lamina.engine.caching.mount_commands import remove_mounts
 
-        return remove_mounts(self.engine, names, cancel)
+        return remove_mounts(self.engine.services.caches, names, cancel)
 
     def _image_table(self) -> Any:
         from lamina.stores.images import ImageTable
@@ -301,16 +302,16 @@ def _run_frontend(
     A context that is a repository, a URL or an archive is then a source of the graph, and has the
     cache key of one.
     """
-    from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
+    from lamina.client.frontend_attributes import frontend_attributes
     from lamina.client.request_services import serve_in_process
-    from lamina.engine.frontends.table import GATEWAY, run_frontend
+    from lamina.engine.frontends.table import DOCKERFILE, GATEWAY
 
     with serve_in_process(request, session) as served:
         attributes = frontend_attributes(request, served)
         if not image:
-            return run_frontend(build, FRONTEND, attributes, {})
+            return build.run_frontend(DOCKERFILE, attributes, {})
         wanted = {**attributes, "source": image, "cmdline": image}
-        return run_frontend(build, GATEWAY, wanted, {})
+        return build.run_frontend(GATEWAY, wanted, {})
 
 
 def _foreign_frontend(request: BuildRequest, bridge: DockerfileBridge) -> str:

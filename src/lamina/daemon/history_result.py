@@ -60,7 +60,7 @@ def history_result(
 
 def _stored(build: Build, predicate: Any) -> Descriptor:
     data = encode_indented(json.loads(predicate()))  # clients show it as it is
-    build.engine.store.blobs.put(data)
+    build.blobs.put(data)
     annotations = ((_PREDICATE, PREDICATE_TYPES["v1"]),)
     return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)
 

@@ -25,7 +25,8 @@ from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.signals import taken
 from lamina.daemon.solve import SolveService
 from lamina.daemon.worker import describe_worker
-from lamina.engine.engine import Engine, EnginePolicy
+from lamina.engine.contract import EnginePolicy
+from lamina.engine.engine import Engine
 from lamina.engine.host_setup import HostSetup
 from lamina.engine.session_credentials import session_logins
 from lamina.runtime.cdi import DeviceRegistry

@@ -24,7 +24,6 @@ from lamina.daemon.solve_options import cache_options_of, output_of, outputs_of,
 from lamina.engine.build import BuildOptions
 from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms
-from lamina.engine.frontends.table import run_frontend
 from lamina.engine.frontends.wire_result import read_result
 from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
@@ -137,7 +136,7 @@ class SolveService:
     def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:
         """What the client reaches its build through: to be its frontend, or to look at results."""
         inputs = dict(request.frontend_inputs)
-        origins = build.engine.definition_origins.of(inputs)
+        origins = build.origins_of(inputs)
         call = FrontendCall(request.frontend, dict(request.frontend_attrs), origins)
         return LlbBridge(build, call, inputs, (self._worker.record(),))
 
@@ -147,7 +146,7 @@ class SolveService:
             if given:
                 raise InvalidInput("cannot solve with both a definition and a frontend")
             inputs = dict(request.frontend_inputs)
-            return run_frontend(build, request.frontend, dict(request.frontend_attrs), inputs)
+            return build.run_frontend(request.frontend, dict(request.frontend_attrs), inputs)
         if request.definition is not None:
             return read_result(build.solvable(request.definition), None, {})
         return bridge.wait(build.cancel)

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.base.errors import LaminaError
+from lamina.base.errors import LaminaError, PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph
@@ -22,11 +22,12 @@ from lamina.sources.pins import BuildPins
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
     from lamina.api.sourcepolicy import Policy
+    from lamina.api.worker import WorkerRecord
     from lamina.attest.contract import FrontendCall
     from lamina.attest.options import ProvenanceOptions
     from lamina.attest.provenance import BuildFacts
@@ -34,18 +35,24 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.dockerfile.contract import Bridge, FrontendRequest
-    from lamina.engine.engine import Engine
+    from lamina.cacheio.options import CacheImport, RefusedImport
+    from lamina.engine.contract import EngineServices
+    from lamina.engine.source_factory import EngineSources
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.policy.evaluator import PolicyEvaluator, Verifier
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
+    from lamina.refs.tree import Tree
     from lamina.runtime.cdi import ContainerEdits
+    from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import Graph
+    from lamina.sources.image import ImageResolver
     from lamina.sources.material import Material
+    from lamina.stores.blobs import BlobStore
     from lamina.stores.cache_mounts import MountOrigin
 
 
@@ -71,13 +78,13 @@ class Build:
 
     def __init__(
         self,
-        engine: Engine,
+        services: EngineServices,
         session: Session,
         options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
-        self.engine = engine
+        self._services = services
         self.platform = host_platform()
         self.session = session
         self.pins = BuildPins()
@@ -90,14 +97,81 @@ class Build:
         self._noted: dict[Material, None] = {}
         self._already_reset: set[str] = set()
         self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
-        self.caches = BuildCaches(engine, session, options.caches, events, cancel)
+        self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
         self.results = self.caches.results()
-        self._packing = EarlyPacking(engine.pool, events, cancel)
-        self.job = engine.scheduler.open_job(self._packing, cancel, self.results)
+        self._packing = EarlyPacking(services.pool, events, cancel)
+        self.job = services.scheduler.open_job(self._packing, cancel, self.results)
 
     def as_requester(self) -> AbstractContextManager[None]:
         """Make registry requests for this build, in this thread and in what it hands to pools."""
         return on_behalf_of(lambda: (self,))
+
+    @property
+    def pool(self) -> RefManager:
+        return self._services.pool
+
+    @property
+    def blobs(self) -> BlobStore:
+        return self._services.store.blobs
+
+    @property
+    def scratch(self) -> str:
+        """A folder for files that end with the process."""
+        return self._services.store.scratch
+
+    @property
+    def sources(self) -> EngineSources:
+        return self._services.sources
+
+    @property
+    def resolve_mode(self) -> ResolveMode:
+        """Where images are looked up if a frontend does not say."""
+        return self.options.resolve
+
+    @property
+    def workers(self) -> tuple[WorkerRecord, ...]:
+        """The workers that build, for frontends that ask."""
+        return self._services.policy.workers
+
+    def resolver(self, mode: ResolveMode) -> ImageResolver:
+        """Finds images by name."""
+        return self._services.resolver(mode)
+
+    def runtime(self) -> Runtime:
+        """Raises NotFound."""
+        return self._services.runtime()
+
+    def allow_frontend(self, name: str) -> None:
+        """Raise PermissionDenied if an image may not be a frontend; `name` has no tag."""
+        allowed = self._services.policy.frontends
+        if allowed and name not in allowed:
+            raise PermissionDenied(f"'{name}' is not an allowed gateway source")
+
+    def run_frontend(
+        self,
+        name: str,
+        attrs: Mapping[str, str],
+        inputs: Mapping[str, Definition],
+        parent: FrontendCall | None = None,
+    ) -> BuildResult:
+        """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+
+        Args:
+            parent: the call in which another frontend asks for this one.
+        """
+        return self._services.frontends.run(self, name, attrs, inputs, parent)
+
+    def import_caches(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
+        """Read further caches from now on."""
+        self.caches.add(imports)
+
+    def origins_of(self, inputs: Mapping[str, Definition]) -> Mapping[str, FrontendCall]:
+        """The calls that made definitions, by name, where they are known."""
+        return self._services.definition_origins.of(inputs)
+
+    def tree(self, files: Solvable) -> Tree:
+        """The files of a result. Raises what stopped it."""
+        return self.pool.tree(files.ref(), self.cancel)
 
     @property
     def trusted(self) -> AbstractSet[str]:
@@ -122,14 +196,14 @@ class Build:
         from lamina.engine.devices import granted_devices, read_grant
 
         grant = read_grant(self.options.allowed)
-        granted = granted_devices(self.engine.devices(), grant, wanted)
+        granted = granted_devices(self._services.devices(), grant, wanted)
         # What holds for all devices of a file is done once.
         return list(dict.fromkeys(edit for device in granted for edit in device.edits))
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> list[CDIDevice]:
         from lamina.engine.devices import named_devices, read_grant
 
-        return named_devices(self.engine.devices(), read_grant(self.options.allowed), wanted)
+        return named_devices(self._services.devices(), read_grant(self.options.allowed), wanted)
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         return self.caches.restore(name, folder, cancel)
@@ -150,7 +224,7 @@ class Build:
         with self._noting:
             if self._made is None:  # a frontend in a client that asks until the end
                 return
-            if key := self.engine.definition_origins.add(definition, call):
+            if key := self._services.definition_origins.add(definition, call):
                 self._made.append((key, call))
 
     def policy_evaluator(self, further: Sequence[Policy] = ()) -> PolicyEvaluator | None:
@@ -198,34 +272,24 @@ class Build:
             self._already_reset.update(fresh)
         if not fresh:
             return
-        mounts = self.engine.cache_mounts
+        mounts = self._services.cache_mounts
         for mount_id in mounts.names():
             base, _, state = mount_id.rpartition(":")
             if (fresh.get(base) is True and state.isdigit()) or fresh.get(mount_id) is False:
                 mounts.give_up(mount_id)
 
-    def dockerfile(self, requests: Sequence[FrontendRequest], bridge: Bridge) -> BuildResult:
-        """Convert a Dockerfile for each of the platforms that the requests name."""
-        from lamina.dockerfile.build import build
-
-        parts = []
-        for converted in build(requests, bridge):
-            parts.append(
-                PlatformResult(
-                    converted.platform,
-                    self.solvable(converted.definition),
-                    converted.config,
-                    converted.base_config,
-                    epoch=converted.epoch,
-                )
-            )
-        return BuildResult(tuple(parts), len(parts) > 1)
-
     def facts(self) -> BuildFacts:
         """What provenance records of the build."""
         from lamina.engine.outputs.result_provenance import facts_of
 
-        return facts_of(self)
+        return facts_of(
+            self.job,
+            self.results,
+            self.pool,
+            started=self.started,
+            environment=self._services.policy.provenance,
+            noted=lambda: self.noted,
+        )
 
     def finish(
         self,
@@ -241,7 +305,7 @@ class Build:
         from lamina.engine.outputs.assembly import Made, MadePart
         from lamina.engine.outputs.exports import Exports
 
-        engine, cancel = self.engine, self.cancel
+        services, cancel = self._services, self.cancel
         if provenance is not None:
             from lamina.engine.outputs.result_provenance import check_materials, with_provenance
 
@@ -267,10 +331,10 @@ class Build:
             check_materials(facts, result, provenance)
         graph = self._solved(result)
         exports = Exports(
-            engine.pool,
-            engine.store,
-            engine.images,
-            engine.registry_of,
+            services.pool,
+            services.store,
+            services.images,
+            services.registry_of,
             receiver,
             graph if self.caches.inline else None,
             self.events,
@@ -300,36 +364,35 @@ class Build:
         }
         try:
             if not (self._asked.cancelled and alone):
-                self.engine.pool.packer.pack_plans(states, Cancellation())
-                self.engine.snapshots.touch(sorted(self.results.served))
+                self._services.pool.packer.pack_plans(states, Cancellation())
+                self._services.snapshots.touch(sorted(self.results.served))
         except LaminaError:
             if not failed:
                 raise
         finally:
             with self._noting:
                 made, self._made = self._made or [], None
-            self.engine.definition_origins.drop(made)
-            self.engine.scheduler.close_job(self.job)
+            self._services.definition_origins.drop(made)
+            self._services.scheduler.close_job(self.job)
 
     def _solve(self, graph: Graph) -> Ref:
-        return self.engine.scheduler.solve(self.job, graph)
+        return self._services.scheduler.solve(self.job, graph)
 
     def _attested(self, part: PlatformResult) -> Attested | None:
         if not part.attestations:
             return None
         from lamina.attest.statements import Attested
 
-        pool = self.engine.pool
-        return Attested(part.attestations, lambda files: pool.tree(files.ref(), self.cancel))
+        return Attested(part.attestations, lambda files: self.pool.tree(files.ref(), self.cancel))
 
     def _files(self, files: Solvable) -> Ref:
         # Of a client's folder, what is exported is what it holds now.
-        return self.engine.pool.owned(files.ref(), self.cancel)
+        return self._services.pool.owned(files.ref(), self.cancel)
 
     def _solved(self, result: BuildResult) -> SolvedGraph:
         files = [part.files for part in result.parts if part.files.graph is not None]
         chain = []
         if self.caches.exported:
             graphs = [item.graph for item in files if item.graph is not None]
-            chain = self.engine.scheduler.chain(self.job, graphs, self.results)
+            chain = self._services.scheduler.chain(self.job, graphs, self.results)
         return SolvedGraph(chain, self.results, [item.ref().snapshot for item in files])

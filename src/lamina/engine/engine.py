@@ -1,17 +1,23 @@
-"""The façade: all of lamina's lower floors wired, for the builds on one opened store."""
+"""The composition root of a builder: stores, solver, ops, registries and frontends, on one store.
+
+Nothing else wires them. `lamina.daemon.wiring` adds the services of a daemon to an engine, and
+`lamina.client.embedded` the commands of a builder without one.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.attest.definition_origins import DefinitionOrigins
-from lamina.base.errors import PermissionDenied
 from lamina.base.platform import host_platform
 from lamina.engine.build import Build, BuildOptions
+from lamina.engine.caching.build_caches import CacheServices
+from lamina.engine.contract import EnginePolicy, EngineServices
 from lamina.engine.credential_scoped_op import CredentialScopedOp
+from lamina.engine.frontends.table import builtin_frontends
 from lamina.engine.registries import Registries, current_requesters
 from lamina.engine.shared_session import SharedSession
 from lamina.engine.source_factory import EngineSources
@@ -31,19 +37,16 @@ from lamina.stores.snapshots import SnapshotStore
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from lamina.api.worker import WorkerRecord
     from lamina.base.events import EventSink
-    from lamina.engine.registries import LoginsOf
-    from lamina.engine.shared_session import SessionFinder
     from lamina.engine.transfers.client_origins import ClientOrigins
     from lamina.refs.ref import Ref
     from lamina.refs.snapshotter import Snapshotter
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import Hosts
     from lamina.runtime.cdi import DeviceRegistry
-    from lamina.runtime.contract import Runtime, RuntimeSettings
+    from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import Op, VertexSpec
     from lamina.solver.job import Job
@@ -52,27 +55,6 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _THREADS = 256  # a step that waits (for a lock, a nested build) keeps one; they start on demand
-
-
-class EnginePolicy(NamedTuple):
-    """How an engine was configured.
-
-    `workers` describe it to frontends. `frontends` are the only images that may be frontends,
-    if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
-    clients that builds name, `logins` whom registries know a session's client as; None: everybody
-    is whom this machine's files say. `provenance` is JSON that all provenance tells of this
-    builder. `devices` are those of the machine; None: what its files say. `transfers` is how many
-    blobs may travel from and to one registry at a time, 0 as many as there are.
-    """
-
-    workers: tuple[WorkerRecord, ...] = ()
-    frontends: tuple[str, ...] = ()
-    runtime: RuntimeSettings | None = None
-    find_session: SessionFinder | None = None
-    logins: LoginsOf | None = None
-    provenance: Mapping[str, Any] = {}
-    devices: DeviceRegistry | None = None
-    transfers: int = 0
 
 
 class Engine:
@@ -136,7 +118,25 @@ class Engine:
         self._workers = WorkerPool(_THREADS, "step")
         self.scheduler: Scheduler[Ref] = Scheduler(self._resolve, self._workers)
         self._builds: dict[Job[Ref], Build] = {}
-        self.definition_origins = DefinitionOrigins()
+        self.services = EngineServices(
+            policy,
+            store,
+            self.snapshots,
+            self.images,
+            self.cache_mounts,
+            self.pool,
+            self.sources,
+            self.scheduler,
+            builtin_frontends(),
+            DefinitionOrigins(),
+            CacheServices(
+                store, self.pool, self.cache_mounts, self.registry_of, self.pulls.available
+            ),
+            self.resolver,
+            self.registry_of,
+            self.runtime,
+            self.devices,
+        )
 
     def close(self) -> None:
         """No build may be open."""
@@ -152,7 +152,7 @@ class Engine:
     ) -> Iterator[Build]:
         """A build for the length of the block; cancel `cancel` and it stops soon."""
         with self.store.shared(), self.pulls.watched(events):
-            build = Build(self, session, options, events, cancel)
+            build = Build(self.services, session, options, events, cancel)
             with self._making:
                 self._builds[build.job] = build
             self.pool.enter(build)
@@ -224,16 +224,6 @@ class Engine:
     def registry_of(self, domain: str, *, insecure: bool) -> RegistryClient:
         """The client to use for one registry, which may be trusted more than the others."""
         return self.registries.client(domain, insecure=insecure)
-
-    def workers(self) -> tuple[WorkerRecord, ...]:
-        """Who builds, for frontends that ask."""
-        return self.policy.workers
-
-    def allow_frontend(self, name: str) -> None:
-        """Raise PermissionDenied if an image may not be a frontend; `name` has no tag."""
-        allowed = self.policy.frontends
-        if allowed and name not in allowed:
-            raise PermissionDenied(f"'{name}' is not an allowed gateway source")
 
     def resolver(self, mode: ResolveMode) -> ImageResolver:
         """Finds images by name."""

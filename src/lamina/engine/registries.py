@@ -50,6 +50,12 @@ class RegistryRequester(Protocol):
         """The repositories that it reads images and caches from, as `domain/path`."""
 
 
+class RegistryFinder(Protocol):
+    """Makes the client for one registry, which may be trusted more than the others."""
+
+    def __call__(self, domain: str, *, insecure: bool) -> RegistryClient: ...
+
+
 class LoginsOf(Protocol):
     """Finds the logins of a session's client."""
 

@@ -11,11 +11,12 @@ from lamina.cacheio.shared_results import SharedResults
 from lamina.engine.steps import step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
     from lamina.base.events import EventSink
+    from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.cache_loader import CacheLoader
     from lamina.cacheio.imported import ImportedCache
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     )
     from lamina.cacheio.solved import SolvedGraph
     from lamina.engine.caching.mount_caches import MountCaches
-    from lamina.engine.engine import Engine
+    from lamina.engine.registries import RegistryFinder
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
+    from lamina.refs.manager import RefManager
     from lamina.session.contract import Session
-    from lamina.stores.cache_mounts import MountOrigin
+    from lamina.stores.cache_mounts import CacheMountStore, MountOrigin
+    from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
 
@@ -44,18 +47,29 @@ class BuildCacheOptions(NamedTuple):
     exports: tuple[CacheExport, ...] = ()
 
 
+class CacheServices(NamedTuple):
+    """What caches need of an engine. `available` tells whether a layer's blob can still be
+    fetched."""
+
+    store: Store
+    pool: RefManager
+    cache_mounts: CacheMountStore
+    registry_of: RegistryFinder
+    available: Callable[[Descriptor, Cancellation], bool]
+
+
 class BuildCaches:
     """What `options` ask for, during one build."""
 
     def __init__(
         self,
-        engine: Engine,
+        services: CacheServices,
         session: Session | None,
         options: BuildCacheOptions,
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
-        self._engine = engine
+        self._services = services
         self._session = session
         self._options = options
         self._events = events
@@ -79,9 +93,9 @@ class BuildCaches:
 
     def results(self) -> SharedResults:
         """This store's results, and those of the imported caches."""
-        engine = self._engine
+        services = self._services
         return SharedResults(
-            engine.store.database, engine.pool, self._imported, engine.pulls.available, self._cancel
+            services.store.database, services.pool, self._imported, services.available, self._cancel
         )
 
     @property
@@ -131,8 +145,8 @@ class BuildCaches:
     def _mounts(self) -> MountCaches:
         from lamina.engine.caching.mount_caches import MountCaches
 
-        engine = self._engine
-        return MountCaches(engine.cache_mounts, engine.store.blobs, self.backend, self._events)
+        services = self._services
+        return MountCaches(services.cache_mounts, services.store.blobs, self.backend, self._events)
 
     def export(self, graph: SolvedGraph) -> dict[str, str]:
         """Write every cache. One that cannot be written is a warning, unless it must be.
@@ -158,7 +172,7 @@ class BuildCaches:
                     try:
                         backend = self.backend(requested.place)
                         target = export_cache(
-                            graph, requested, backend, self._engine.pool, shown, self._cancel
+                            graph, requested, backend, self._services.pool, shown, self._cancel
                         )
                         self._reset(requested, backend)
                         if target is not None:
@@ -212,7 +226,7 @@ class BuildCaches:
         if isinstance(place, FolderLocation):
             return FolderBackend(place)
         domain = place.reference.domain
-        client = self._engine.registry_of(domain, insecure=place.insecure)
+        client = self._services.registry_of(domain, insecure=place.insecure)
         return RegistryBackend(client, place.reference)
 
     def _step(self, name: str) -> AbstractContextManager[Step]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.mount_export import Sent
     from lamina.cacheio.options import FolderLocation
-    from lamina.engine.engine import Engine
+    from lamina.engine.caching.build_caches import CacheServices
     from lamina.system.cancel import Cancellation
 
 
@@ -35,9 +35,9 @@ class MountListing(NamedTuple):
     came_from: str
 
 
-def list_mounts(engine: Engine) -> list[MountListing]:
+def list_mounts(services: CacheServices) -> list[MountListing]:
     """All cache mounts of the store, the latest used first."""
-    known = engine.cache_mounts.summaries()
+    known = services.cache_mounts.summaries()
     names = MountCaches.display_names([mount.id for mount in known])
     return [
         MountListing(
@@ -53,7 +53,7 @@ def list_mounts(engine: Engine) -> list[MountListing]:
 
 
 def export_mounts(
-    engine: Engine,
+    services: CacheServices,
     names: Sequence[str],
     place: RegistryLocation | FolderLocation,
     events: EventSink,
@@ -63,14 +63,14 @@ def export_mounts(
 
     Raises NotFound (no such mount), PermissionDenied, Unavailable, Corrupt, Exhausted.
     """
-    with _opened(engine, place, events, cancel) as (mounts, backend):
-        wanted = list(map(export_name, names)) or [m.name for m in list_mounts(engine)]
-        _must_exist(engine, wanted)
+    with _opened(services, place, events, cancel) as (mounts, backend):
+        wanted = list(map(export_name, names)) or [m.name for m in list_mounts(services)]
+        _must_exist(services, wanted)
         return mounts.send(dict.fromkeys(wanted), backend, must=True, cancel=cancel)
 
 
 def import_mounts(
-    engine: Engine,
+    services: CacheServices,
     names: Sequence[str],
     place: RegistryLocation | FolderLocation,
     events: EventSink,
@@ -80,7 +80,7 @@ def import_mounts(
 
     Raises NotFound (the cache has no such mount), PermissionDenied, Unavailable, Corrupt.
     """
-    with _opened(engine, place, events, cancel) as (mounts, backend):
+    with _opened(services, place, events, cancel) as (mounts, backend):
         for name in names:
             if not mounts.fetch(export_name(name), backend, cancel):
                 raise NotFound(
@@ -89,24 +89,24 @@ def import_mounts(
                 )
 
 
-def remove_mounts(engine: Engine, names: Sequence[str], cancel: Cancellation) -> list[str]:
+def remove_mounts(services: CacheServices, names: Sequence[str], cancel: Cancellation) -> list[str]:
     """Remove mounts, waiting for steps that use them; all of them without `names`.
 
     Returns their names. Raises NotFound before any is removed.
     """
-    with engine.store.shared():
-        known = [mount.id for mount in engine.cache_mounts.summaries()]
+    with services.store.shared():
+        known = [mount.id for mount in services.cache_mounts.summaries()]
         display = MountCaches.display_names(known)
         wanted = {export_name(name) for name in names} or set(display.values())
-        _must_exist(engine, wanted)
+        _must_exist(services, wanted)
         for mount_id in known:
             if display[mount_id] in wanted:
-                engine.cache_mounts.remove(mount_id, cancel)
+                services.cache_mounts.remove(mount_id, cancel)
     return sorted(wanted)
 
 
-def _must_exist(engine: Engine, names: Sequence[str] | set[str]) -> None:
-    known = MountCaches.display_names([m.id for m in engine.cache_mounts.summaries()]).values()
+def _must_exist(services: CacheServices, names: Sequence[str] | set[str]) -> None:
+    known = MountCaches.display_names([m.id for m in services.cache_mounts.summaries()]).values()
     for name in names:
         if name not in known:
             raise NotFound(f"there is no cache mount {name}", hint="`lamina cache ls` lists them")
@@ -114,13 +114,13 @@ def _must_exist(engine: Engine, names: Sequence[str] | set[str]) -> None:
 
 @contextmanager
 def _opened(
-    engine: Engine,
+    services: CacheServices,
     place: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> Iterator[tuple[MountCaches, Backend]]:
     options = BuildCacheOptions((CacheImport(place, Mounts(True)),))
-    caches = BuildCaches(engine, None, options, events, cancel)
-    with engine.store.shared():
-        mounts = MountCaches(engine.cache_mounts, engine.store.blobs, caches.backend, events)
+    caches = BuildCaches(services, None, options, events, cancel)
+    with services.store.shared():
+        mounts = MountCaches(services.cache_mounts, services.store.blobs, caches.backend, events)
         yield mounts, caches.backend(place)

@@ -12,12 +12,16 @@ from lamina.sources.material import ImageMaterial
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import SourceContext
     from lamina.sources.image import ImageResolver
 
 
 def resolve_base(
-    build: Build, images: ImageResolver, reference: Reference, platform: Platform, title: str
+    build: SourceContext,
+    images: ImageResolver,
+    reference: Reference,
+    platform: Platform,
+    title: str,
 ) -> ResolvedImage:
     """What a name stands for, in a step called `title`; policies may make another one of it.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.dockerfile.attributes import DockerfileOptions
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
 
@@ -46,7 +46,7 @@ class Contexts:
     """
 
     def __init__(
-        self, build: Build, options: DockerfileOptions, inputs: Mapping[str, Definition]
+        self, build: FrontendBuild, options: DockerfileOptions, inputs: Mapping[str, Definition]
     ) -> None:
         self._build = build
         self._options = options
@@ -61,8 +61,7 @@ class Contexts:
 
     def tree(self, definition: Definition) -> Tree:
         """The files of a definition's result. Raises what stopped it."""
-        ref = self._build.solvable(definition).ref()
-        return self._build.engine.pool.tree(ref, self._build.cancel)
+        return self._build.tree(self._build.solvable(definition))
 
     def named(self) -> tuple[NamedContext, ...]:
         """All that have a name. Raises InvalidInput."""

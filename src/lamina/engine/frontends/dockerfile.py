@@ -23,6 +23,8 @@ from lamina.engine.caching.build_caches import client_import
 from lamina.engine.definition_graph import internal_digest
 from lamina.engine.frontends.base_image import resolve_base
 from lamina.engine.frontends.contexts import Contexts, define, read_if_there
+from lamina.engine.frontends.conversion import converted
+from lamina.engine.frontends.table import GATEWAY
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
@@ -40,19 +42,19 @@ if TYPE_CHECKING:
     from lamina.base.reference import Reference
     from lamina.dockerfile.attributes import DockerfileOptions
     from lamina.dockerfile.contract import Warned
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition, Op
 
 
 def run_dockerfile(
-    build: Build, call: FrontendCall, inputs: Mapping[str, Definition]
+    build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
 ) -> BuildResult:
     """Convert what the call's attributes describe, or answer the question that they ask.
 
     Raises InvalidInput and NotFound, located in the Dockerfile.
     """
     options = read_attributes(call.attrs)
-    build.caches.add([client_import(pairs) for pairs in options.cache_imports])
+    build.import_caches([client_import(pairs) for pairs in options.cache_imports])
     contexts = Contexts(build, options, inputs)
     bridge = ContextBridge(build, options, contexts)
     text = bridge.read_dockerfile()
@@ -66,7 +68,7 @@ def run_dockerfile(
 
 
 def _run(
-    build: Build,
+    build: FrontendBuild,
     call: FrontendCall,
     inputs: Mapping[str, Definition],
     options: DockerfileOptions,
@@ -78,11 +80,9 @@ def _run(
         syntax = options.syntax or find_syntax(text.data)
         image = syntax.split(maxsplit=1)[0] if syntax.strip() else ""
         if image and parse_reference(image).name not in OURSELVES:
-            from lamina.engine.frontends.table import GATEWAY, run_frontend
-
             wanted = {**call.attrs, "cmdline": syntax, "source": image}
             try:
-                return run_frontend(build, GATEWAY, wanted, inputs, call)
+                return build.run_frontend(GATEWAY, wanted, inputs, call)
             except LaminaError as error:
                 raise error.at(syntax_location(text)) from None
     context = MainContext(contexts.main, contexts.session_of("context"))
@@ -95,17 +95,19 @@ def _run(
 
         answered = answer(options.subrequest, requests[0], bridge)
         return BuildResult((), metadata=answered.metadata())
-    return build.dockerfile(requests, bridge)._replace(several=options.several)
+    return converted(build, requests, bridge)._replace(several=options.several)
 
 
 class ContextBridge:
     """Implements `lamina.dockerfile.contract.Bridge`."""
 
-    def __init__(self, build: Build, options: DockerfileOptions, contexts: Contexts) -> None:
+    def __init__(
+        self, build: FrontendBuild, options: DockerfileOptions, contexts: Contexts
+    ) -> None:
         self._build = build
         self._options = options
         self.contexts = contexts
-        self._images = build.engine.resolver(ResolveMode(options.resolve_mode))
+        self._images = build.resolver(ResolveMode(options.resolve_mode))
         self._text: DockerfileText | None = None
         self._reading: Digest = internal_digest("load build definition")
 
@@ -124,7 +126,7 @@ class ContextBridge:
             raise InvalidInput(f'oci-layout reference "{location}" has no digest')
         # Names of stages are of any case; of one for each platform, the platform follows.
         shown = parse_reference(name.partition("::")[0].lower())._replace(tag="")
-        source = self._build.engine.sources.layout(
+        source = self._build.sources.layout(
             f"{shown}@{digest}", dict(attrs), platform, self._build.session
         )
         with step(f"[context {name}] load metadata for {shown}@{digest}", self._build.events):

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.attest.contract import FrontendCall
-    from lamina.engine.build import Build
     from lamina.engine.build_result import BuildResult
+    from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition
 
 _METADATA = "/run/config/buildkit/metadata"
@@ -46,7 +46,9 @@ _PRODUCT = "buildkit"
 _TAIL = 4096
 
 
-def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definition]) -> BuildResult:
+def run_gateway(
+    build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
+) -> BuildResult:
     """Run the image that the attribute `source` names. Raises what it returns as its error.
 
     Raises Unsupported if it has not the capabilities that are asked for, CommandFailed if it
@@ -56,7 +58,7 @@ def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definitio
     source = attrs.get("source", "")
     if not source:
         raise InvalidInput("no source specified for gateway")
-    build.engine.allow_frontend(parse_reference(source).name)
+    build.allow_frontend(parse_reference(source).name)
     definition, config = _image(build, source, attrs, inputs)
     settings: dict[str, Any] = {}
     if config:
@@ -66,7 +68,7 @@ def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definitio
     network = Network.DEFAULT
     if str((settings.get("Labels") or {}).get(_NO_NETWORK, "")).lower() in ("1", "t", "true"):
         network = Network.NONE
-    with build.engine.pool.writable(ref, build.cancel) as (rootfs, staged):
+    with build.pool.writable(ref, build.cancel) as (rootfs, staged):
         try:
             return _Frontend(build, call, inputs, definition).run(
                 Process(
@@ -78,7 +80,7 @@ def run_gateway(build: Build, call: FrontendCall, inputs: Mapping[str, Definitio
                 Sandbox(rootfs, network=network),
             )
         finally:
-            build.engine.pool.discard(staged)
+            build.pool.discard(staged)
 
 
 class _Frontend:
@@ -86,7 +88,7 @@ class _Frontend:
 
     def __init__(
         self,
-        build: Build,
+        build: FrontendBuild,
         call: FrontendCall,
         inputs: Mapping[str, Definition],
         definition: Definition,
@@ -95,7 +97,7 @@ class _Frontend:
 
         self._build = build
         self._definition = definition
-        self._bridge = LlbBridge(build, call, inputs, build.engine.workers())
+        self._bridge = LlbBridge(build, call, inputs, build.workers)
         self._tail = b""
 
     def run(self, process: Process, sandbox: Sandbox) -> BuildResult:
@@ -107,7 +109,7 @@ class _Frontend:
         to_it = os.pipe2(os.O_CLOEXEC)
         from_it = os.pipe2(os.O_CLOEXEC)
         failure: list[LaminaError] = []
-        folder = os.path.join(self._build.engine.store.scratch, f"frontend-{os.urandom(4).hex()}")
+        folder = os.path.join(self._build.scratch, f"frontend-{os.urandom(4).hex()}")
         os.mkdir(folder, 0o711)
         with open(os.path.join(folder, "frontend.bin"), "wb") as file:
             file.write(encode_definition(self._definition))
@@ -115,7 +117,7 @@ class _Frontend:
 
         def container() -> None:
             try:
-                status = self._build.engine.runtime().connect(
+                status = self._build.runtime().connect(
                     process,
                     sandbox._replace(mounts=(*sandbox.mounts, shown)),
                     stdin=to_it[0],
@@ -157,7 +159,7 @@ class _Frontend:
 
 
 def _image(
-    build: Build, source: str, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
+    build: FrontendBuild, source: str, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
 ) -> tuple[Definition, bytes]:
     """The frontend's files and its image configuration; a named context may stand for it."""
     quiet = {key: attrs[key] for key in attrs if key != "frontend.caps"}
@@ -172,7 +174,7 @@ def _image(
     if reference is None:
         raise InvalidInput(f"a policy makes something else of the frontend {source} than an image")
     name = f"resolve image config for docker-image://{reference}"
-    resolver = build.engine.resolver(build.options.resolve)
+    resolver = build.resolver(build.resolve_mode)
     with step(name, build.events):
         found = resolver.resolve(reference, build.platform, build.cancel)
     pinned = reference._replace(digest=found.digest)
@@ -191,7 +193,7 @@ def _check_capabilities(
 
 
 def _environment(
-    build: Build, settings: Mapping[str, Any], attrs: Mapping[str, str]
+    build: FrontendBuild, settings: Mapping[str, Any], attrs: Mapping[str, str]
 ) -> tuple[str, ...]:
     workers = [
         {
@@ -199,7 +201,7 @@ def _environment(
             "Labels": dict(worker.labels),
             "Platforms": [{"os": p.os, "architecture": p.architecture} for p in worker.platforms],
         }
-        for worker in build.engine.workers()
+        for worker in build.workers
     ]
     return (
         *(settings.get("Env") or ()),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.contract import Warned
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition
 
 _LIMIT = 16 << 20
@@ -35,15 +35,14 @@ class DockerfileBridge:
 
     def __init__(
         self,
-        build: Build,
+        build: FrontendBuild,
         *,
         dockerfile: str,
         data: bytes | None,
     ) -> None:
         self._build = build
         self._session = build.session
-        self._engine = build.engine
-        self._images = build.engine.resolver(build.options.resolve)
+        self._images = build.resolver(build.resolve_mode)
         self._events = build.events
         self._cancel = build.cancel
         self._dockerfile = dockerfile
@@ -90,7 +89,7 @@ class DockerfileBridge:
         return resolve_base(self._build, self._images, reference, platform, title)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
-        source = self._engine.sources.layout(location, {}, platform, self._session)
+        source = self._build.sources.layout(location, {}, platform, self._session)
         with step(f"[context {name}] load metadata for {location}", self._events):
             resolved = source.resolve(self._cancel)
         return ResolvedImage(resolved.digest, resolved.config)

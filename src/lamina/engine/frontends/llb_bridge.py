@@ -35,7 +35,6 @@ from lamina.engine.build_result import BuildResult
 from lamina.engine.caching.build_caches import client_import
 from lamina.engine.frontends.capabilities import FRONTEND, LLB
 from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
-from lamina.engine.frontends.table import run_frontend
 from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.engine.steps import step
 from lamina.exporters.attestation import Subject, SubjectKind
@@ -51,8 +50,8 @@ if TYPE_CHECKING:
 
     from lamina.api.worker import WorkerRecord
     from lamina.attest.contract import FrontendCall
-    from lamina.engine.build import Build
     from lamina.engine.build_result import Solvable
+    from lamina.engine.frontends.contract import FrontendBuild
     from lamina.engine.frontends.result_files import FileStatus
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
@@ -74,7 +73,7 @@ class LlbBridge:
 
     def __init__(
         self,
-        build: Build,
+        build: FrontendBuild,
         call: FrontendCall,
         inputs: Mapping[str, Definition],
         workers: tuple[WorkerRecord, ...],
@@ -182,7 +181,7 @@ class LlbBridge:
 
     def solve(self, request: api.SolveRequest) -> api.SolveResponse:
         build = self._build
-        build.caches.add(
+        build.import_caches(
             [client_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
         )
         if request.frontend:
@@ -190,7 +189,7 @@ class LlbBridge:
                 raise InvalidInput("cannot solve with both a definition and a frontend")
             inputs = dict(request.frontend_inputs)
             attrs = dict(request.frontend_opt)
-            result = run_frontend(build, request.frontend, attrs, inputs, self._call)
+            result = build.run_frontend(request.frontend, attrs, inputs, self._call)
         elif request.definition is not None and request.definition.ops:
             files = build.solvable(request.definition, request.source_policies)
             result = read_result(files, None, {})
@@ -214,7 +213,7 @@ class LlbBridge:
         ref = request.ref
         if request.resolver_type == _OCI_LAYOUT:
             attrs = {"oci.session": request.session_id, "oci.store": request.store_id}
-            source = build.engine.sources.layout(request.ref, attrs, platform, build.session)
+            source = build.sources.layout(request.ref, attrs, platform, build.session)
             with step(name, build.events):
                 found = source.resolve(build.cancel)
         else:
@@ -223,7 +222,7 @@ class LlbBridge:
                 raise InvalidInput(f"a policy makes something else of {reference} than an image")
             if allowed != reference:
                 reference, ref = allowed, str(allowed)
-            resolver = build.engine.resolver(ResolveMode.parse(request.resolve_mode))
+            resolver = build.resolver(ResolveMode.parse(request.resolve_mode))
             with step(name, build.events):
                 found = resolver.resolve(reference, platform, build.cancel)
         local = request.resolver_type == _OCI_LAYOUT
@@ -383,7 +382,7 @@ class LlbBridge:
 
     def _tree(self, ref: str) -> Tree:
         found = self._solvable(ref).ref()
-        return self._build.engine.pool.tree(found, self._build.cancel)
+        return self._build.pool.tree(found, self._build.cancel)
 
 
 def _stat(entry: FileStatus) -> Stat:

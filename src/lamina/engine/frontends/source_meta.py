@@ -26,14 +26,14 @@ from lamina.sources.image import ResolveMode
 from lamina.sources.material import ImageMaterial
 
 if TYPE_CHECKING:
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import SourceContext
     from lamina.llb.op import SourceOp
 
 _MAX_SUFFIX = 4096
 
 
 def resolve_source_meta(
-    build: Build, request: ResolveSourceMetaRequest
+    build: SourceContext, request: ResolveSourceMetaRequest
 ) -> ResolveSourceMetaResponse:
     """Raises InvalidInput, NotFound, Unavailable, Unsupported."""
     source = request.source
@@ -56,7 +56,7 @@ def resolve_source_meta(
 
 
 def _image(
-    build: Build, request: ResolveSourceMetaRequest, scheme: str, place: str
+    build: SourceContext, request: ResolveSourceMetaRequest, scheme: str, place: str
 ) -> ResolveSourceImageResponse:
     assert request.source is not None
     attrs = dict(request.source.attrs)
@@ -64,12 +64,10 @@ def _image(
     wanted = request.image
     chain = None
     if scheme == "oci-layout":
-        found = build.engine.sources.layout(place, attrs, platform, build.session).resolve(
-            build.cancel
-        )
+        found = build.sources.layout(place, attrs, platform, build.session).resolve(build.cancel)
     else:
         mode = request.resolve_mode or attrs.get(RESOLVE_MODE, "")
-        resolver, reference = build.engine.resolver(ResolveMode.parse(mode)), parse_reference(place)
+        resolver, reference = build.resolver(ResolveMode.parse(mode)), parse_reference(place)
         found = resolver.resolve(reference, platform, build.cancel)
         if wanted is not None and (wanted.attestation_chain or wanted.resolve_attestations):
             predicates = wanted.resolve_attestations
@@ -79,9 +77,11 @@ def _image(
     return ResolveSourceImageResponse(str(found.digest), config, chain)
 
 
-def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> ResolveSourceGitResponse:
+def _git(
+    build: SourceContext, request: ResolveSourceMetaRequest, place: str
+) -> ResolveSourceGitResponse:
     assert request.source is not None
-    source = build.engine.sources.git(place, dict(request.source.attrs), build)
+    source = build.sources.git(place, dict(request.source.attrs), build)
     remote = source.remote
     remote.resolve(build.cancel)
     objects: tuple[bytes, bytes] = (b"", b"")
@@ -91,9 +91,9 @@ def _git(build: Build, request: ResolveSourceMetaRequest, place: str) -> Resolve
 
 
 def _http(
-    build: Build, request: ResolveSourceMetaRequest, source: SourceOp
+    build: SourceContext, request: ResolveSourceMetaRequest, source: SourceOp
 ) -> ResolveSourceHTTPResponse:
-    found = build.engine.sources.http(source.identifier, dict(source.attrs), build)
+    found = build.sources.http(source.identifier, dict(source.attrs), build)
     download = found.bring(build.cancel)
     modified = at_nanoseconds(download.modified_ns) if download.modified_ns else None
     wanted = request.http.checksum_request if request.http is not None else None

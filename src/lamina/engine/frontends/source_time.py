@@ -10,13 +10,13 @@ from lamina.llb.state import Vertex, marshal
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
-    from lamina.engine.build import Build
+    from lamina.engine.frontends.contract import SourceContext
     from lamina.llb.op import Definition, Op
 
 _SECOND = 10**9
 
 
-def source_time(build: Build, definition: Definition) -> int | None:
+def source_time(build: SourceContext, definition: Definition) -> int | None:
     """In seconds since 1970: when a commit was made; what a server says of a file (its
     Last-Modified), else the time of the newest file in it, if it is an archive. None for
     everything else, and for definitions of more than one source.
@@ -29,7 +29,7 @@ def source_time(build: Build, definition: Definition) -> int | None:
     source = found[0].source
     scheme, _, place = source.identifier.partition("://")
     if scheme == "git":
-        remote = build.engine.sources.git(place, dict(source.attrs), build).remote
+        remote = build.sources.git(place, dict(source.attrs), build).remote
         with step("[internal] resolve SOURCE_DATE_EPOCH", build.events):
             remote.resolve(build.cancel)
             return remote.commit_time(build.cancel)
@@ -38,12 +38,11 @@ def source_time(build: Build, definition: Definition) -> int | None:
     return None
 
 
-def _download_time(build: Build, op: Op) -> int | None:
+def _download_time(build: SourceContext, op: Op) -> int | None:
     """Read from the source's own result: a stream of the client's comes but once."""
     from lamina.layers.archives import newest_time
 
-    ref = build.solvable(marshal(Vertex(op).output())).ref()
-    tree = build.engine.pool.tree(ref, build.cancel)
+    tree = build.tree(build.solvable(marshal(Vertex(op).output())))
     path, status = next(iter(tree.children("")))
     if status.st_mtime_ns > 0:
         return status.st_mtime_ns // _SECOND

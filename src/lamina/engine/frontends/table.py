@@ -11,60 +11,79 @@ from lamina.wire.contract import StatusError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamina.engine.build import Build
     from lamina.engine.build_result import BuildResult
+    from lamina.engine.frontends.contract import Frontend, FrontendBuild
     from lamina.llb.op import Definition
 
 DOCKERFILE = "dockerfile.v0"
 GATEWAY = "gateway.v0"
 
 
-def run_frontend(
-    build: Build,
-    name: str,
-    attrs: Mapping[str, str],
-    inputs: Mapping[str, Definition],
-    parent: FrontendCall | None = None,
+class Frontends:
+    """Runs frontends by name. The engine makes one table for all of its builds."""
+
+    def __init__(self, frontends: Mapping[str, Frontend]) -> None:
+        self._frontends = frontends
+
+    def run(
+        self,
+        build: FrontendBuild,
+        name: str,
+        attrs: Mapping[str, str],
+        inputs: Mapping[str, Definition],
+        parent: FrontendCall | None = None,
+    ) -> BuildResult:
+        """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+
+        Args:
+            parent: the call in which another frontend asks for this one.
+        """
+        if name == GATEWAY and attrs.get("source") == DOCKERFILE and not _replaced(attrs):
+            name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
+        root = parent.first if parent is not None else None
+        call = FrontendCall(name, attrs, build.origins_of(inputs), root)
+        try:
+            result = self._find(name)(build, call, inputs)
+        except LaminaError as error:
+            frontends = (*error.frontends, (name, attrs.get("source", "")))
+            raise error.with_context(frontends=frontends) from error
+        except StatusError as error:  # of a frontend that runs elsewhere
+            from lamina.api.errors import Frontend, detail_of
+
+            frontend = detail_of(Frontend(name, attrs.get("source", "")))
+            raise StatusError(error.code, error.message, (*error.details, frontend)) from error
+        for part in result.parts:
+            if part.files.call is None:
+                part.files.call = call
+            build.note_origin(part.files.definition, part.files.call)
+        return result
+
+    def _find(self, name: str) -> Frontend:
+        if name not in self._frontends:
+            known = " and ".join(self._frontends)
+            raise InvalidInput(f"invalid frontend: {name}", hint=f"there are {known}")
+        return self._frontends[name]
+
+
+def builtin_frontends() -> Frontends:
+    """lamina's own frontends; each is imported when it is first used."""
+    return Frontends({DOCKERFILE: _dockerfile, GATEWAY: _gateway})
+
+
+def _dockerfile(
+    build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
 ) -> BuildResult:
-    """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+    from lamina.engine.frontends.dockerfile import run_dockerfile
 
-    Args:
-        parent: the call in which another frontend asks for this one.
-    """
-    if name == GATEWAY and attrs.get("source") == DOCKERFILE and not _replaced(attrs):
-        name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
-    root = parent.first if parent is not None else None
-    call = FrontendCall(name, attrs, build.engine.definition_origins.of(inputs), root)
-    try:
-        result = _run(build, call, inputs)
-    except LaminaError as error:
-        frontends = (*error.frontends, (name, attrs.get("source", "")))
-        raise error.with_context(frontends=frontends) from error
-    except StatusError as error:  # of a frontend that runs elsewhere
-        from lamina.api.errors import Frontend, detail_of
-
-        frontend = detail_of(Frontend(name, attrs.get("source", "")))
-        raise StatusError(error.code, error.message, (*error.details, frontend)) from error
-    for part in result.parts:
-        if part.files.call is None:
-            part.files.call = call
-        build.note_origin(part.files.definition, part.files.call)
-    return result
+    return run_dockerfile(build, call, inputs)
 
 
-def _run(build: Build, call: FrontendCall, inputs: Mapping[str, Definition]) -> BuildResult:
-    match call.frontend:
-        case "dockerfile.v0":
-            from lamina.engine.frontends.dockerfile import run_dockerfile
+def _gateway(
+    build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
+) -> BuildResult:
+    from lamina.engine.frontends.gateway import run_gateway
 
-            return run_dockerfile(build, call, inputs)
-        case "gateway.v0":
-            from lamina.engine.frontends.gateway import run_gateway
-
-            return run_gateway(build, call, inputs)
-    raise InvalidInput(
-        f"invalid frontend: {call.frontend}", hint=f"there are {DOCKERFILE} and {GATEWAY}"
-    )
+    return run_gateway(build, call, inputs)
 
 
 def _replaced(attrs: Mapping[str, str]) -> bool:

@@ -9,14 +9,18 @@ from lamina.attest.provenance import BuildFacts, BuildProvenance, BuiltVertex, P
 from lamina.engine.credential_scoped_op import material_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from lamina.attest.options import ProvenanceOptions
     from lamina.base.oci import Descriptor
-    from lamina.engine.build import Build
+    from lamina.cacheio.shared_results import SharedResults
     from lamina.engine.build_result import BuildResult
+    from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
+    from lamina.solver.job import Job
     from lamina.solver.node import Node
+    from lamina.sources.material import Material
 
 
 def with_provenance(
@@ -36,21 +40,29 @@ def check_materials(facts: BuildFacts, result: BuildResult, options: ProvenanceO
     _provenance(facts, result, options).check_materials()
 
 
-def facts_of(build: Build) -> BuildFacts:
-    """What provenance records of a build."""
+def facts_of(
+    job: Job[Ref],
+    results: SharedResults,
+    pool: RefManager,
+    *,
+    started: float,
+    environment: Mapping[str, Any],
+    noted: Callable[[], Sequence[Material]],
+) -> BuildFacts:
+    """What provenance records of a build; `BuildFacts` says what the last three are."""
     return BuildFacts(
-        build.started,
-        build.engine.policy.provenance,
+        started,
+        environment,
         lambda: [
             BuiltVertex(
                 key,
                 node.spec.data,
                 partial(material_of, node.op),
-                partial(_packed_layers, build, node),
+                partial(_packed_layers, node, results, pool),
             )
-            for key, node in list(build.job.nodes.items())
+            for key, node in list(job.nodes.items())
         ],
-        lambda: build.noted,
+        noted,
     )
 
 
@@ -72,11 +84,12 @@ def _provenance(
     return BuildProvenance(facts, parts, options, several=result.several)
 
 
-def _packed_layers(build: Build, node: Node[Ref]) -> Mapping[int, Sequence[Descriptor]]:
+def _packed_layers(
+    node: Node[Ref], results: SharedResults, pool: RefManager
+) -> Mapping[int, Sequence[Descriptor]]:
     """The layers of a vertex's outputs, of those that are packed."""
     if not node.keyed:
         return {}
-    pool = build.engine.pool
     found = {}
     for output in sorted(node.outputs):
         snapshot = None
@@ -84,7 +97,7 @@ def _packed_layers(build: Build, node: Node[Ref]) -> Mapping[int, Sequence[Descr
             result = node.results.get(output)
             snapshot = None if result is None else result.snapshot
         elif node.found_in is not None:
-            snapshot = build.results.snapshot_of(node.key, output)
+            snapshot = results.snapshot_of(node.key, output)
         stack = pool.snapshots.stack(snapshot)
         packed = [pool.layers.of(below.id)[:1] for below in stack]
         if stack and all(packed):

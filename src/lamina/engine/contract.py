@@ -1,0 +1,71 @@
+"""What an engine is configured with, and what builds get of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lamina.api.worker import WorkerRecord
+    from lamina.attest.definition_origins import DefinitionOrigins
+    from lamina.engine.caching.build_caches import CacheServices
+    from lamina.engine.frontends.table import Frontends
+    from lamina.engine.registries import LoginsOf, RegistryFinder
+    from lamina.engine.shared_session import SessionFinder
+    from lamina.engine.source_factory import EngineSources
+    from lamina.refs.manager import RefManager
+    from lamina.refs.ref import Ref
+    from lamina.runtime.cdi import DeviceRegistry
+    from lamina.runtime.contract import Runtime, RuntimeSettings
+    from lamina.solver.scheduler import Scheduler
+    from lamina.sources.image import ImageResolver, ResolveMode
+    from lamina.stores.cache_mounts import CacheMountStore
+    from lamina.stores.images import ImageTable
+    from lamina.stores.snapshots import SnapshotStore
+    from lamina.stores.store import Store
+
+
+class EnginePolicy(NamedTuple):
+    """How an engine was configured.
+
+    `workers` describe it to frontends. `frontends` are the only images that may be frontends,
+    if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
+    clients that builds name, `logins` the credentials of a session's client; None: all clients
+    have those of this machine's files. `provenance` is JSON that all provenance records of this
+    builder. `devices` are those of the machine; None: what its files say. `transfers` is how many
+    blobs may travel from and to one registry at a time, 0 as many as there are.
+    """
+
+    workers: tuple[WorkerRecord, ...] = ()
+    frontends: tuple[str, ...] = ()
+    runtime: RuntimeSettings | None = None
+    find_session: SessionFinder | None = None
+    logins: LoginsOf | None = None
+    provenance: Mapping[str, Any] = {}
+    devices: DeviceRegistry | None = None
+    transfers: int = 0
+
+
+class EngineServices(NamedTuple):
+    """The parts of an engine that its builds use. All of them are safe to use from any thread.
+
+    `registry_of` makes the client of one registry. `runtime` finds crun or runc when it is first
+    needed; `devices` are those of the machine.
+    """
+
+    policy: EnginePolicy
+    store: Store
+    snapshots: SnapshotStore
+    images: ImageTable
+    cache_mounts: CacheMountStore
+    pool: RefManager
+    sources: EngineSources
+    scheduler: Scheduler[Ref]
+    frontends: Frontends
+    definition_origins: DefinitionOrigins
+    caches: CacheServices
+    resolver: Callable[[ResolveMode], ImageResolver]
+    registry_of: RegistryFinder
+    runtime: Callable[[], Runtime]
+    devices: Callable[[], DeviceRegistry]
