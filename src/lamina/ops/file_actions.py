@@ -37,7 +37,7 @@ _NO_ID = (1 << 32) - 1
 
 
 class FileActions:
-    """The actions of one op. `name` describes the states that come of them.
+    """The actions of one op. `name` describes the snapshots that they make.
 
     `reading` is the attempt that files of clients' folders are read in.
     """
@@ -51,40 +51,40 @@ class FileActions:
     def run(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         """The op's outputs. Raises InvalidInput, NotFound, SourceChanged: they say which action
         it was."""
-        states: dict[int, tuple[FilePlan, Ref]] = {}
+        drafts: dict[int, tuple[FilePlan, Ref]] = {}
         outputs: dict[int, tuple[FilePlan, Ref]] = {}
         count = len(inputs)
         shared = _shared(self._op.actions, count)
         for position in action_order(self._op, count):
             action = self._op.actions[position]
             context.cancel.check()
-            state = states.get(action.input)
-            if state is None:
+            draft = drafts.get(action.input)
+            if draft is None:
                 parent = inputs[action.input] if action.input >= 0 else Ref()
                 parent = self._pool.owned(parent, context.cancel)
-                state = (self._pool.plan(parent, self._reading), parent)
+                draft = (self._pool.plan(parent, self._reading), parent)
             elif action.input in shared:
-                state = (state[0].copy(), state[1])
+                draft = (draft[0].copy(), draft[1])
             try:
-                self._apply(action, state[0], inputs, states, context)
+                self._apply(action, draft[0], inputs, drafts, context)
             except LaminaError as error:
                 step = error.step or FailedStep(str(context.digest), action=position)
                 raise error.with_context(step=step) from error
-            states[count + position] = state
+            drafts[count + position] = draft
             if action.output >= 0:
-                outputs[action.output] = state
+                outputs[action.output] = draft
         return [self._pool.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
 
     def _source(
         self,
         index: int,
         inputs: Sequence[Ref],
-        states: dict[int, tuple[FilePlan, Ref]],
+        drafts: dict[int, tuple[FilePlan, Ref]],
         context: OpContext,
     ) -> Tree:
         """What a copy reads: an input, or the result of an earlier action."""
-        if index in states:
-            plan, parent = states[index]
+        if index in drafts:
+            plan, parent = drafts[index]
             made = self._pool.commit_plan(plan.copy(), parent, self._name)
             return self._pool.tree(made, context.cancel)
         return self._pool.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
@@ -94,12 +94,12 @@ class FileActions:
         action: FileAction,
         plan: FilePlan,
         inputs: Sequence[Ref],
-        states: dict[int, tuple[FilePlan, Ref]],
+        drafts: dict[int, tuple[FilePlan, Ref]],
         context: OpContext,
     ) -> None:
         if action.copy is not None:
             copy = action.copy
-            source = self._source(action.secondary_input, inputs, states, context)
+            source = self._source(action.secondary_input, inputs, drafts, context)
             owner = self._owner(copy.owner, inputs)
             change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             if copy.attempt_unpack:

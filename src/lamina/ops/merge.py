@@ -1,4 +1,4 @@
-"""Merge and diff: stacking differences, and taking them apart again."""
+"""The merge and diff ops: stack differences, and take the difference of two inputs."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class DiffOperation:
         if between is None:
             return [self._pool.stacker.difference(lower, upper, self._name, context.cancel)]
         result = Ref()
-        for state in between:
-            result = self._pool.stacker.restack(state, result, context.cancel)
+        for snapshot in between:
+            result = self._pool.stacker.restack(snapshot, result, context.cancel)
         return [result]
 
     @staticmethod

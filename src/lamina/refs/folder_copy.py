@@ -1,4 +1,4 @@
-"""A client's folder, or a part of it, as a state of the store."""
+"""Copies a client's folder, or a part of it, into the store."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def copy_folder(pool: RefManager, folder: Tree, path: str, cancel: Cancellation) -> Ref:
-    """A state with what is at `path` of a client's folder, in the folders that it is in.
+    """A snapshot of what is at `path` of a client's folder, inside the folders above it.
 
-    If the client changes the folder meanwhile, the state has what it holds by then.
+    If the client changes the folder meanwhile, the snapshot has the new content.
     """
     if not folder.live:
         return _commit(pool, _plan(folder, path, Reading()), folder)

@@ -1,9 +1,9 @@
-"""The store's metadata: one SQLite file in WAL mode, shared by every lamina on the machine.
+"""The metadata of the store: an SQLite file in WAL mode, shared by all lamina processes.
 
-A killed process loses nothing that was committed, because the kernel holds it. After a power
-cut the last moments of *files* may be missing while a row survived, so rows that promise files
-carry the boot they were written in until a `syncfs` has passed (`settled = 1`); rows of an
-earlier boot that never settled are dropped when the store is opened.
+A killed process loses nothing that it committed, because the kernel has it. After a power cut a
+row may have survived while its files were not written. So a row with files carries the boot in
+which it was written, until a `syncfs` has completed (`settled = 1`). Rows of an earlier boot that
+are not settled are deleted when the store is opened.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MAX_IDLE = 16  # connections that are kept for the next user
 _SCHEMA = """
 CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    parent INTEGER,              -- the state below, or NULL
+    parent INTEGER,              -- the snapshot below, or NULL
     directory TEXT,              -- snapshots/<directory>/ holds the files, or NULL: not laid out
-    chain TEXT,                  -- OCI chain id of a state made of pulled layers
+    chain TEXT,                  -- OCI chain id of a snapshot made of pulled layers
     description TEXT NOT NULL DEFAULT '',
     size INTEGER NOT NULL DEFAULT 0,
     created REAL NOT NULL,
@@ -48,7 +48,7 @@ CREATE INDEX snapshots_by_parent ON snapshots (parent);
 CREATE INDEX snapshots_by_chain ON snapshots (chain);
 CREATE INDEX snapshots_by_directory ON snapshots (directory);
 
-CREATE TABLE layers (            -- packed forms of a state's difference from its parent
+CREATE TABLE layers (            -- the differences of snapshots from their parents, packed
     snapshot INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
     media_type TEXT NOT NULL,
     digest TEXT NOT NULL,
@@ -108,7 +108,7 @@ CREATE TABLE cache_mounts (
     PRIMARY KEY (id, slot)
 );
 
-CREATE TABLE leases (            -- states that a living process is using
+CREATE TABLE leases (            -- snapshots that a living process is using
     process TEXT NOT NULL,       -- tmp/<process>.lock is held while it lives
     snapshot INTEGER NOT NULL,
     count INTEGER NOT NULL DEFAULT 1,

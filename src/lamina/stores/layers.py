@@ -1,4 +1,4 @@
-"""Packed forms of states: which blob is the difference of which state from its parent."""
+"""Layers: which blobs are the difference of a snapshot from its parent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Layer(NamedTuple):
-    """One packed form.
+    """A layer of a snapshot; it can have several, which differ in their compression.
 
-    `recipe` names the compression and level that made it, empty for a blob that came from
-    outside. Where the blob can be fetched from is known to `lamina.stores.origins`.
+    `recipe` is the compression and level that made it, "" for a blob that came from outside. See
+    `lamina.stores.origins` for where the blob can be fetched from.
     """
 
     descriptor: Descriptor
@@ -27,7 +27,7 @@ _DATED = "@"
 
 
 def dated_recipe(recipe: str, epoch: int) -> str:
-    """What a layer is recorded under whose times were cut off at `epoch`."""
+    """The recipe of a layer whose times are clamped to `epoch`."""
     return f"{recipe}{_DATED}{epoch}"
 
 
@@ -36,13 +36,13 @@ class LayerTable:
         self._database = database
 
     def of(self, snapshot: int) -> list[Layer]:
-        """The packed forms of a state, those that came from outside first."""
+        """The layers of a snapshot; those that came from outside are first."""
         return [layer for layer in self._all(snapshot) if _DATED not in layer.recipe]
 
     def dated(self, snapshot: int, recipe: str, epoch: int) -> Layer | None:
-        """The form of a state whose times were cut off at `epoch`, if it was made.
+        """The layer of a snapshot whose times are clamped to `epoch`, if it was made.
 
-        It is not what the state is, so it never stands for it: only for being exported.
+        It differs from the snapshot, so it is only exported, and never unpacked.
         """
         wanted = dated_recipe(recipe, epoch)
         return next((layer for layer in self._all(snapshot) if layer.recipe == wanted), None)

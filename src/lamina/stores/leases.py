@@ -1,14 +1,13 @@
-"""What a living process's builds may be using, for those who remove things meanwhile.
+"""Leases: which snapshots a process uses, so that pruning leaves them alone.
 
-A lease is a row: a process and a state. It is made together with the state, or when a state is
-found, in one step with seeing that it is still there; whoever removes a state does that in a
-transaction that first looks for leases. So of the two one always sees the other, in whatever
-process each of them runs.
+A lease is a row of a process and a snapshot. It is inserted in the transaction that inserts the
+snapshot or finds that it still exists. Pruning looks for leases in the transaction that deletes the
+snapshot. So each sees the other, in whatever processes they run.
 
-A process lets go of a state when all builds have ended that ran when it was used last. What it
-holds is more than it needs, never less: any of those may have come by it through the shared graph.
-A build that comes by it later, from one that still runs, holds it again. The leases of a process
-that died count for nothing, as its `tmp/<process>.lock` is free.
+A process deletes a lease when all builds have ended that ran at the last use of the snapshot. It
+may hold a snapshot longer than necessary: any of these builds can have got it through the shared
+graph. A build that gets it later, from one that still runs, takes the lease again. Leases of a
+process that died do not count: its `tmp/<process>.lock` is not locked.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """The leases of one process, its name being that of its folder in tmp/."""
+    """The leases of one process. `process` is the name of its folder in tmp/. Thread-safe."""
 
     def __init__(self, database: Database, process: str) -> None:
         self._database = database
         self._process = process
         self._lock = threading.Lock()
-        self._begun = 0  # builds so far; a build is known by its number
+        self._begun = 0  # builds so far; a build is identified by its number
         self._running: set[int] = set()
-        self._used: dict[int, int] = {}  # by state: the newest build when it was used last
-        self._held: set[int] = set()  # those whose lease is certain to be there
+        self._used: dict[int, int] = {}  # by snapshot: the newest build at its last use
+        self._held: set[int] = set()  # the snapshots whose lease is committed
 
     def enter(self) -> int:
-        """A build begins; its number."""
+        """A build starts. Returns its number."""
         with self._lock:
             self._begun += 1
             self._running.add(self._begun)
             return self._begun
 
     def leave(self, build: int) -> None:
-        """A build has ended; what only builds that are over have used is let go."""
+        """A build has ended. Delete the leases of snapshots that only ended builds used."""
         with self._lock:
             self._running.remove(build)
             if not self._unused():
                 return
         with self._database.write() as connection, self._lock:
-            unused = self._unused()  # less, if it is used again meanwhile
+            unused = self._unused()  # again: some may have been used meanwhile
             connection.executemany(
                 "DELETE FROM leases WHERE process = ? AND snapshot = ?",
                 [(self._process, snapshot) for snapshot in unused],
@@ -58,7 +57,7 @@ class Leases:
                 self._held.discard(snapshot)
 
     def hold(self, snapshot: int) -> bool:
-        """Keep a state from being removed; whether it is still there to be kept."""
+        """Lease a snapshot. Returns whether it exists."""
         with self._lock:
             if snapshot in self._held:
                 self._used[snapshot] = self._begun
@@ -74,7 +73,7 @@ class Leases:
         return True
 
     def note(self, connection: sqlite3.Connection, snapshot: int) -> None:
-        """Lease a state that is made in this transaction."""
+        """Lease a snapshot that this transaction inserts."""
         with self._lock:
             self._used[snapshot] = self._begun
         connection.execute(
@@ -83,7 +82,7 @@ class Leases:
         )
 
     def noted(self, snapshot: int) -> None:
-        """The transaction is over, unless it is part of another one."""
+        """The transaction of `note` is committed, unless it is part of another one."""
         if self._database.writing:
             return
         with self._lock:

@@ -1,5 +1,8 @@
-"""States whose files or layers are lost: made again from what is left, or else forgotten, so that
-their steps run again."""
+"""Snapshots whose files or layers were removed by somebody else.
+
+A snapshot that still has one of the two is made again from it. The results that are other ones are
+removed, so that their steps run again.
+"""
 
 from __future__ import annotations
 
@@ -13,63 +16,66 @@ if TYPE_CHECKING:
 
     from lamina.stores.store import Store
 
-# Layers that were made here and have no other home. Others are fetched from where they came.
+# Layers that were made here and have no origin. Others are fetched from their origins.
 _MADE_HERE = "recipe != '' AND NOT EXISTS (SELECT 1 FROM layer_origins o WHERE o.digest = l.digest)"
 
 
 def forget_directory(store: Store, directory: str) -> set[int]:
     """Record that a directory below `snapshots/` is not there.
 
-    States with a layer are laid out again when somebody needs them. Returns the ids of those
-    without, and of all that was made on top of them: their results are forgotten.
+    Snapshots with a layer are unpacked again when they are needed. Returns the ids of those
+    without one, and of all on top of them: their results are removed.
     """
     with store.database.write() as connection:
-        states = _column(connection, "SELECT id FROM snapshots WHERE directory = ?", directory)
+        snapshots = _column(connection, "SELECT id FROM snapshots WHERE directory = ?", directory)
         connection.executemany(
-            "UPDATE snapshots SET directory = NULL WHERE id = ?", [(state,) for state in states]
+            "UPDATE snapshots SET directory = NULL WHERE id = ?",
+            [(snapshot,) for snapshot in snapshots],
         )
-        for state in states:
+        for snapshot in snapshots:
             made = f"SELECT digest FROM layers l WHERE snapshot = ? AND {_MADE_HERE}"
-            for digest in _column(connection, made, state):
+            for digest in _column(connection, made, snapshot):
                 if not store.blobs.has(Digest(digest)):
                     connection.execute("DELETE FROM layers WHERE digest = ?", (digest,))
-        return _forget(connection, states)
+        return _forget(connection, snapshots)
 
 
 def forget_blob(store: Store, digest: Digest) -> set[int]:
-    """Record that a layer's blob is not there. States with files are packed again when somebody
-    needs that. Returns the ids of those that are lost, as `forget_directory`."""
+    """Record that the blob of a layer is not there.
+
+    Snapshots with files are packed again when a layer is needed. Returns as `forget_directory`.
+    """
     with store.database.write() as connection:
-        states = _column(connection, "SELECT snapshot FROM layers WHERE digest = ?", digest)
+        snapshots = _column(connection, "SELECT snapshot FROM layers WHERE digest = ?", digest)
         connection.execute(f"DELETE FROM layers AS l WHERE digest = ? AND {_MADE_HERE}", (digest,))
-        return _forget(connection, states)
+        return _forget(connection, snapshots)
 
 
 def lost_blobs(store: Store) -> list[Digest]:
-    """Layers that were made here, and whose blobs are not here any more."""
+    """Layers that were made here and whose blobs are missing."""
     rows = store.database.rows(f"SELECT DISTINCT digest FROM layers l WHERE {_MADE_HERE}")
     return [Digest(digest) for (digest,) in rows if not store.blobs.has(Digest(digest))]
 
 
-def _forget(connection: sqlite3.Connection, states: Iterable[int]) -> set[int]:
-    """Forget the results of those states that have neither files nor a layer, and of all on top."""
+def _forget(connection: sqlite3.Connection, snapshots: Iterable[int]) -> set[int]:
+    """Remove the results of snapshots with neither files nor a layer, and of all on top of them."""
     lost: set[int] = set()
     todo = [
-        state
-        for state in states
+        snapshot
+        for snapshot in snapshots
         if _column(
             connection,
             "SELECT id FROM snapshots s WHERE id = ? AND directory IS NULL AND NOT EXISTS"
             " (SELECT 1 FROM layers l WHERE l.snapshot = s.id AND instr(recipe, '@') = 0)",
-            state,
+            snapshot,
         )
     ]
     while todo:
-        state = todo.pop()
-        if state not in lost:
-            lost.add(state)
-            todo += _column(connection, "SELECT id FROM snapshots WHERE parent = ?", state)
-    rows = [(state,) for state in lost]
+        snapshot = todo.pop()
+        if snapshot not in lost:
+            lost.add(snapshot)
+            todo += _column(connection, "SELECT id FROM snapshots WHERE parent = ?", snapshot)
+    rows = [(snapshot,) for snapshot in lost]
     connection.executemany("DELETE FROM results WHERE snapshot = ?", rows)
     connection.executemany("UPDATE snapshots SET chain = NULL WHERE id = ?", rows)
     return lost

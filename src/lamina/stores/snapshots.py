@@ -1,9 +1,8 @@
-"""Snapshots: file-system states as stacks of committed directories.
+"""Snapshots: file systems as stacks of committed directories.
 
-A state is a row: its parent, and the directory that holds its difference from it. The
-directory may be missing as long as some packed layer can bring it back (a pulled image that
-nobody ran anything on). Several rows may share a directory: a merge stacks the same difference
-on another parent.
+A snapshot is a row with a parent and the directory of its difference from the parent. It has no
+directory while a layer or a plan suffices (the image of a `FROM` in which nothing was run). Several
+snapshots can share a directory: a merge puts the same difference on top of another parent.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
 
 _PARTIAL = "partial"
-_STACKS = 4096  # of how many states is remembered what they stand on
+_STACKS = 4096  # the most stacks that are cached
 
 
 class Snapshot(NamedTuple):
-    """One state. `directory` is a name under snapshots/, or "" while it is not laid out."""
+    """A row. `directory` is a name under snapshots/, "" if there is none. `chain`: OCI chain id."""
 
     id: int
     parent: int | None
@@ -34,7 +33,7 @@ class Snapshot(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """A directory being filled, private to this process until it is committed."""
+    """A directory that is being filled. Only this process knows it until it is committed."""
 
     path: str
 
@@ -47,12 +46,12 @@ class Staged(NamedTuple):
         return os.path.join(self.path, "work")
 
     def mark_partial(self) -> None:
-        """Note that `files` lack whiteouts of the state's layer: see `SnapshotStore.partial`."""
+        """Record that `files` lack whiteouts of the layer: see `SnapshotStore.partial`."""
         os.close(os.open(os.path.join(self.path, _PARTIAL), os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 class SnapshotStore:
-    """The rows and directories of states."""
+    """The rows and directories of snapshots."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -64,7 +63,7 @@ class SnapshotStore:
         return self.stack(snapshot_id)[-1]
 
     def stack(self, snapshot_id: int | None) -> tuple[Snapshot, ...]:
-        """A state and everything below it, lowest first. Raises NotFound."""
+        """A snapshot and all below it, lowest first. Raises NotFound."""
         if snapshot_id is None:
             return ()
         known = self._stacks.get(snapshot_id)
@@ -87,35 +86,32 @@ class SnapshotStore:
         return stack
 
     def by_chain(self, chain: str) -> int | None:
-        """The state made of exactly the layers that this OCI chain id names, held."""
+        """The snapshot with this OCI chain id, held; None if there is none."""
         row = self._database.row("SELECT id FROM snapshots WHERE chain = ?", chain)
         return int(row[0]) if row and self.hold(row[0]) else None
 
     def hold(self, snapshot_id: int) -> bool:
-        """Keep a state for all builds that run now; whether it is still there.
-
-        A state whose files somebody removed is there as long as a layer can bring them back.
-        """
+        """Lease a snapshot for the builds that run now. Returns whether it exists (`whole`)."""
         return self._store.leases.hold(snapshot_id) and self.whole(snapshot_id)
 
     def whole(self, snapshot_id: int) -> bool:
-        """Whether the files of a state, and of all below it, are there or can be made again."""
+        """Whether the files of a snapshot and of all below it exist or can be made again."""
         try:
             stack = self.stack(snapshot_id)
         except NotFound:
             return False
         missing = {
-            state.directory
-            for state in stack
-            if state.directory and not os.path.isdir(self.files(state))
+            each.directory
+            for each in stack
+            if each.directory and not os.path.isdir(self.files(each))
         }
         if not missing:
             return True
         from lamina.stores.lost import forget_directory
 
-        lost = {state for name in missing for state in forget_directory(self._store, name)}
+        lost = {each for name in missing for each in forget_directory(self._store, name)}
         self._stacks.clear()
-        return lost.isdisjoint(state.id for state in stack)
+        return lost.isdisjoint(each.id for each in stack)
 
     def add(
         self,
@@ -126,9 +122,9 @@ class SnapshotStore:
         description: str = "",
         made: float | None = None,
     ) -> int:
-        """Record a state, held; without a directory, a layer must be recorded for it too.
+        """Record a snapshot, held. Without a directory it needs a layer or a plan.
 
-        `made` is when another machine made it, if one did.
+        `made` is when another machine made it, in seconds since the epoch.
         """
         now = time.time()
         with self._database.write() as connection:
@@ -154,7 +150,7 @@ class SnapshotStore:
         return made_id
 
     def created(self, snapshot_id: int) -> float:
-        """When a state was made, in seconds since the epoch. Raises NotFound."""
+        """When a snapshot was made, in seconds since the epoch. Raises NotFound."""
         row = self._database.row(
             "SELECT COALESCE(made, created) FROM snapshots WHERE id = ?", snapshot_id
         )
@@ -163,32 +159,32 @@ class SnapshotStore:
         return float(row[0])
 
     def description(self, snapshot_id: int) -> str:
-        """What made a state, for people to read. Raises NotFound."""
+        """What made a snapshot, for display. Raises NotFound."""
         row = self._database.row("SELECT description FROM snapshots WHERE id = ?", snapshot_id)
         if row is None:
             raise NotFound(f"snapshot {snapshot_id} is not in the store")
         return str(row[0])
 
     def stage(self) -> Staged:
-        """Make an empty staged directory."""
+        """Create an empty staged directory."""
         staged = Staged(os.path.join(self._store.scratch, os.urandom(4).hex()))
         make_directory(staged.path, 0o711)
         make_directory(staged.files)
         return staged
 
     def commit(self, staged: Staged, parent: int | None, description: str = "") -> int:
-        """Make a staged directory a state of its own: a rename and a row."""
+        """Make a snapshot of a staged directory: a rename and a row."""
         with self._database.write():
             return self.add(parent, directory=self._publish(staged), description=description)
 
     def attach(self, snapshot_id: int, staged: Staged) -> None:
-        """Give a state that had no directory the staged one."""
+        """Make a staged directory that of a snapshot, unless it has got one meanwhile."""
         with self._database.write() as connection:
             row = connection.execute(
                 "SELECT directory FROM snapshots WHERE id = ?", (snapshot_id,)
             ).fetchone()
             if row is not None and row[0]:
-                return  # another process was faster; ours vanishes with tmp/
+                return  # another process was faster; ours is removed with tmp/
             connection.execute(
                 "UPDATE snapshots SET directory = ? WHERE id = ?",
                 (self._publish(staged), snapshot_id),
@@ -196,18 +192,18 @@ class SnapshotStore:
         self._stacks.clear()
 
     def files(self, snapshot: Snapshot) -> str:
-        """The folder of a laid-out state's difference."""
+        """The `fs` folder of a snapshot that has a directory."""
         return self._store.path("snapshots", snapshot.directory, "fs")
 
     def partial(self, snapshot: Snapshot) -> bool:
-        """Whether only the layer of a laid-out state says all that the state takes away.
+        """Whether the directory of a snapshot lacks whiteouts that its layer has.
 
-        What its parent does not have cannot be hidden on disk; on another it may be needed.
+        A whiteout of a path that no parent has cannot be on disk, but another parent may have it.
         """
         return os.path.exists(self._store.path("snapshots", snapshot.directory, _PARTIAL))
 
     def touch(self, snapshot_ids: Sequence[int]) -> None:
-        """Note that these states served a build now, for garbage collection by age."""
+        """Record that a build used these snapshots now, for garbage collection by age."""
         if not snapshot_ids:
             return
         with self._database.write() as connection:
