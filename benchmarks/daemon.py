@@ -96,6 +96,13 @@ def buildctl(daemon: Daemon, context: Path) -> Run:
     )
 
 
+def rebuilt(
+    build: Callable[[Daemon, Path], Run], daemon: Daemon, folder: Path, times: int
+) -> list[Run]:
+    """Builds of a folder that this daemon has built before."""
+    return repeat(times, lambda _: build(daemon, folder))
+
+
 def measure(work: Path) -> list[Row]:
     """In turns where there are two daemons."""
     commands = {"lamina": [sys.executable, "-m", "lamina", "daemon"]}
@@ -122,12 +129,12 @@ def measure(work: Path) -> list[Row]:
         for client, build in clients.items():
             for daemon in daemons:
                 build(daemon, cached)
-                runs = repeat(11, lambda _, b=build, d=daemon: b(d, cached))  # type: ignore[misc]  # bound now, not when called
+                runs = rebuilt(build, daemon, cached, 11)
                 rows.append(row(f"{daemon.name} by {client}: fully cached, 12 steps", runs, 0.2))
         for daemon in daemons:
             rows.append(row(f"{daemon.name}: 20,000 files, cold", [daemon.build(large)], 12))
             rows.append(
-                row(f"{daemon.name}: unchanged", repeat(3, lambda _, d=daemon: d.build(large)), 2)  # type: ignore[misc]  # bound now, not when called
+                row(f"{daemon.name}: unchanged", rebuilt(Daemon.build, daemon, large, 3), 2)
             )
 
             def changed(number: int, daemon: Daemon = daemon) -> Run:

@@ -43,9 +43,9 @@ class Lamina:
             done.stderr.decode(errors="replace"),
         )
 
-    def build(self, context: Path, *args: str, **options: dict[str, str]) -> str:
+    def build(self, context: Path, *args: str, env: dict[str, str] | None = None) -> str:
         """Build with plain progress; the log. Fails the test if the build does."""
-        done = self("build", "--progress=plain", *args, str(context), **options)  # type: ignore[arg-type]  # options of subprocess
+        done = self("build", "--progress=plain", *args, str(context), env=env)
         assert done.code == 0, done.err
         return done.err
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import given
@@ -23,9 +23,9 @@ def spec(path: str, file: str = "", stdin: bytes = b"") -> ContextSpec:
         return context
 
 
-def archive(*names: str, mode: str = "w") -> bytes:
+def archive(*names: str, mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w") -> bytes:
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=mode) as tar:  # type: ignore[call-overload]  # the mode is a parameter
+    with tarfile.open(fileobj=data, mode=mode) as tar:
         for name in names:
             info = tarfile.TarInfo(name)
             info.size = len(name)
@@ -83,7 +83,7 @@ def test_a_dockerfile_on_standard_input() -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_an_archive_on_standard_input(mode: str) -> None:
+def test_an_archive_on_standard_input(mode: Literal["w", "w:gz", "w:bz2", "w:xz"]) -> None:
     data = archive("Dockerfile", "sub/other", mode=mode)
     with open_context("-", "", (), io.BytesIO(data)) as context:
         assert context.dockerfile == os.path.join(context.path, "Dockerfile")

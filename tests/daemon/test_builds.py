@@ -112,7 +112,9 @@ def test_a_failure_shows_the_line_to_the_client_and_in_the_history(
         assert {Vertex(step.digest) for step in steps} <= set(details)
         (stack,) = [item for item in details if isinstance(item, Stack)]
         assert stack.pid == daemon.process.pid
-        assert b"RUN exit 7" in source.info.data.splitlines()[source.ranges[0].start.line - 1]  # type: ignore[union-attr]  # sources have texts and places here
+        start = source.ranges[0].start
+        assert start is not None
+        assert b"RUN exit 7" in source.info.data.splitlines()[start.line - 1]
         (record,) = records(channel, filter=("status==error",))
         assert record.error is not None
         assert "exit code: 7" in record.error.message

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,6 @@ from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from lamina.base.events import Event
 
@@ -342,7 +342,7 @@ def test_a_frontend_that_hangs_ends_with_its_client(
 ) -> None:
     length = f"9{os.getpid()}"
     *options, folder = _frontend(client, context, tmp_path, f"exec sleep {length}")
-    with Watched(client, folder, *options) as build:  # type: ignore[arg-type]  # options by position
+    with Watched(client, Path(folder), *options) as build:
         deadline = time.monotonic() + 30
         while not running(f"sleep {length}"):
             assert time.monotonic() < deadline

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.archives import read_member
 from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def test_archives(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
     assert len(index["manifests"]) == 2
     with tarfile.open(tmp_path / "b.tar") as tar:
         digest = index["manifests"][1]["digest"].partition(":")[2]
-        manifest = json.load(tar.extractfile(f"blobs/sha256/{digest}"))  # type: ignore[arg-type]  # the member is a file
+        manifest = json.loads(read_member(tar, f"blobs/sha256/{digest}"))
     assert "subject" not in manifest
     assert manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
     lamina.build(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -126,8 +126,14 @@ def test_add_unpacks_archives_and_fetches(
             return
 
     folder = context("")
-    for name, mode in (("a.tar", "w"), ("b.tgz", "w:gz"), ("c.tar.xz", "w:xz"), ("d.tbz", "w:bz2")):
-        with tarfile.open(folder / name, mode) as archive:  # type: ignore[call-overload]  # the mode is a parameter
+    modes: dict[str, Literal["w", "w:gz", "w:xz", "w:bz2"]] = {
+        "a.tar": "w",
+        "b.tgz": "w:gz",
+        "c.tar.xz": "w:xz",
+        "d.tbz": "w:bz2",
+    }
+    for name, mode in modes.items():
+        with tarfile.open(folder / name, mode) as archive:
             archive.add(folder / "busybox", f"from-{name}")
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

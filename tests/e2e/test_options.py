@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -43,9 +43,11 @@ def test_a_dockerfile_from_standard_input(
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_a_context_as_a_tar_on_standard_input(lamina: Lamina, tmp_path: Path, mode: str) -> None:
+def test_a_context_as_a_tar_on_standard_input(
+    lamina: Lamina, tmp_path: Path, mode: Literal["w", "w:gz"]
+) -> None:
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]  # the mode is a parameter
+    with tarfile.open(fileobj=data, mode=mode) as archive:
         for name, text in (("Dockerfile", "FROM scratch\nCOPY d /d\n"), ("d/file", "in a tar")):
             info = tarfile.TarInfo(name)
             info.size = len(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.archives import read_member
 from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def test_archives(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
     lists = f"type=oci,dest={tmp_path}/docker.tar,oci-mediatypes=false,name=app:1"
     lamina.build(folder, BOTH, "-o", lists)
     with tarfile.open(tmp_path / "docker.tar") as tar:
-        (entry,) = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]  # the member is a file
+        (entry,) = json.loads(read_member(tar, "index.json"))["manifests"]
     assert entry["mediaType"].endswith("manifest.list.v2+json")
 
 

@@ -16,6 +16,7 @@ from lamina.exporters.contract import Artifact
 from lamina.exporters.file_sink import open_sink
 from lamina.exporters.image import assemble
 from lamina.system.cancel import Cancellation
+from tests.archives import read_member
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def test_oci(image: Artifact, packed: Packed, tmp_path: Path) -> None:
         assert tar.getnames() == sorted(tar.getnames())
         assert {member.mtime for member in tar} == {0}
         assert "manifest.json" not in tar.getnames()
-        index = json.load(tar.extractfile("index.json"))  # type: ignore[arg-type]  # the member is a file
+        index = json.loads(read_member(tar, "index.json"))
         tar.extractall(tmp_path / "layout", filter="data")
     assert [entry["annotations"] for entry in index["manifests"]] == [
         {
@@ -82,7 +83,7 @@ def test_docker(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     path = tmp_path / "out.tar"
     path.write_bytes(archive(image, packed, True))
     with tarfile.open(path) as tar:
-        (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]  # the member is a file
+        (entry,) = json.loads(read_member(tar, "manifest.json"))
     assert entry["RepoTags"] == ["app:v1", "localhost:5000/team/app:v2"]
     found = skopeo("inspect", f"docker-archive:{path}:docker.io/library/app:v1")
     assert found["Env"] == ["PATH=/bin"]

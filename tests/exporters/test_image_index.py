@@ -30,6 +30,7 @@ from lamina.exporters.image import assemble
 from lamina.exporters.image_index import make_index
 from lamina.exporters.purl import image_purl
 from lamina.system.cancel import Cancellation
+from tests.archives import read_member
 
 if TYPE_CHECKING:
     from lamina.exporters.contract import ExportedImage
@@ -85,7 +86,7 @@ def test_an_archive_of_an_index(images: list[ExportedImage], packed: Packed) -> 
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         members = set(tar.getnames())
-        (entry,) = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]  # the member is a file
+        (entry,) = json.loads(read_member(tar, "index.json"))["manifests"]
     assert entry["digest"] == artifact.target.digest
     blobs = [document.descriptor.digest for document in artifact.documents]
     blobs += [layer.digest for layer in artifact.layers()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,10 +27,10 @@ ANY = st.text(st.characters(exclude_categories=()))
 BUSYBOX = SourceOp("docker-image://docker.io/library/busybox:1.34")
 
 
-def rule(action: int, identifier: str, match: int = MatchType.WILDCARD, **fields: object) -> Rule:
+def rule(action: int, identifier: str, match: int = MatchType.WILDCARD, **fields: Any) -> Rule:
     constraints = fields.pop("constraints", ())
-    selector = Selector(identifier, match, constraints)  # type: ignore[arg-type] # a tuple of them
-    return Rule(action, selector, **fields)  # type: ignore[arg-type] # `updates`
+    selector = Selector(identifier, match, constraints)
+    return Rule(action, selector, **fields)
 
 
 def evaluated(source: SourceOp, *rules: Rule) -> SourceOp:

@@ -9,7 +9,7 @@ import threading
 from base64 import b64encode
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -164,8 +164,9 @@ class Opened:
 
     def remote(self, url: str | GitUrl, access: GitAccess | None = None) -> GitRemote:
         parsed = parse_git_url(url) if isinstance(url, str) else url
-        where = (str(self.kept), str(self.scratch), self.client)
-        return GitRemote(parsed, *where, access or GitAccess(), self.pins)  # type: ignore[arg-type]  # the rest by position
+        kept, scratch = str(self.kept), str(self.scratch)
+        client: Any = self.client  # as much of a session as Git needs
+        return GitRemote(parsed, kept, scratch, client, access or GitAccess(), self.pins)
 
     def check_out(self, url: str | GitUrl) -> Path:
         from pathlib import Path

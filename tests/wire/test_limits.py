@@ -6,7 +6,7 @@ import contextlib
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lamina.wire.client import GrpcChannel, OpenCall
+    from lamina.wire.contract import ServerCall
 
 ECHO = "/test.Service/Echo"
 
@@ -115,10 +116,10 @@ def test_what_has_been_taken_is_not_held(address: str) -> None:
             assert call.receive() is None
 
 
-def wait_long(call: object) -> None:
-    assert len(call.receive()) == 2 << 20  # type: ignore[attr-defined]
-    call.send(b"taken")  # type: ignore[attr-defined]
-    assert call.receive() is None  # type: ignore[attr-defined]
+def wait_long(call: ServerCall) -> None:
+    assert len(call.receive() or b"") == 2 << 20
+    call.send(b"taken")
+    assert call.receive() is None
 
 
 def test_the_one_without_progress_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,14 +132,17 @@ def test_the_one_without_progress_is_chosen(monkeypatch: pytest.MonkeyPatch) -> 
             self.open_streams = lambda: list(streams)
 
     now = time.monotonic()
-    old, new = Stream(1 << 20, now - 60), Stream(1 << 20, now)
+    old: Any = Stream(1 << 20, now - 60)
+    new: Any = Stream(1 << 20, now)
     session = Stream(1 << 10, now - 1e6)
-    first, second = Exchange(session, old), Exchange(new)
+    first: Any = Exchange(session, old)
+    second: Any = Exchange(new)
+    third: Any = Exchange(session)
     found = ReceiveBudget(8 << 20, 2 << 20)
-    assert found.update(first, 1 << 20) is None  # type: ignore[arg-type]
-    assert found.update(second, 2 << 20) is old  # type: ignore[arg-type,comparison-overlap]
-    assert found.update(second, 1 << 20) is None  # type: ignore[arg-type]  # it becomes less
-    assert ReceiveBudget(1, 1).update(Exchange(session), 2) is None  # type: ignore[arg-type]
+    assert found.update(first, 1 << 20) is None
+    assert found.update(second, 2 << 20) is old
+    assert found.update(second, 1 << 20) is None  # it becomes less
+    assert ReceiveBudget(1, 1).update(third, 2) is None
     assert budget.SMALL >= 64 << 10
 
 
@@ -150,8 +154,8 @@ def test_small_compressed_messages_are_unpacked_one_at_a_time(tmp_path: Path) ->
     bomb = message(gzip.compress(bytes(MAX_MESSAGE), 9), compressed=True)
     taken = threading.Event()
 
-    def take_one(call: object) -> None:
-        call.receive()  # type: ignore[attr-defined]
+    def take_one(call: ServerCall) -> None:
+        call.receive()
         taken.set()
         done.wait(20)
 
