@@ -1,1 +1,1 @@
-"""Floor 1: the values that every other package speaks in. No I/O happens here."""
+"""Values that every other package uses. No I/O happens here."""

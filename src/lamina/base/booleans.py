@@ -1,4 +1,4 @@
-"""Booleans as Go's `strconv.ParseBool` reads them, which is what all of Docker's tools take."""
+"""Booleans as Go's `strconv.ParseBool` reads them, which all of Docker's tools use."""
 
 from __future__ import annotations
 

@@ -1,23 +1,23 @@
-"""The one error tree.
+"""The error tree.
 
     LaminaError
-    ├── InvalidInput       what the user wrote cannot be understood or accepted
-    │   └── IncompleteMaterials … as not all that a build is made of is known by digest
-    ├── NotFound           a file, stage, image or key that is not there
-    ├── AlreadyExists      a name that is taken
-    ├── PermissionDenied   the system or a registry said no
-    ├── Unavailable        a peer cannot be reached or is overloaded; worth another try
-    ├── Exhausted          no disk, memory, or file handles left
-    ├── Corrupt            bytes that do not match their digest, size or format
-    ├── Unsupported        valid, but not something lamina (or this machine) does
-    │   ├── MissingCapability   … that a frontend was asked to have
-    │   └── UnknownRequest      … that a frontend was asked to answer
-    ├── CommandFailed      a RUN step exited non-zero
-    ├── Cancelled          somebody asked for an end
-    └── Internal           lamina's own fault
+    ├── InvalidInput       the user's input is malformed or not allowed
+    │   └── IncompleteMaterials … because a material of the build has no digest
+    ├── NotFound           a file, stage, image or key does not exist
+    ├── AlreadyExists      a name is in use
+    ├── PermissionDenied   the system or a registry refused
+    ├── Unavailable        a peer cannot be reached or is overloaded; a retry can help
+    ├── Exhausted          no disk space, memory, or file descriptors left
+    ├── Corrupt            bytes do not match their digest, size or format
+    ├── Unsupported        valid, but not supported by lamina or this machine
+    │   ├── MissingCapability   … that a frontend lacks
+    │   └── UnknownRequest      … that a frontend does not implement
+    ├── CommandFailed      the command of a step exited with another status than 0
+    ├── Cancelled          the user or another part of the build stopped it
+    └── Internal           a bug in lamina
 
-Every member says its kind (the class), the reason, and may carry a hint (what to do)
-and a place (where in which text). `retryable` says whether the same call may work later.
+An error has a kind (the class), a reason, and optionally a hint (what to do) and a location (where
+in which text). `retryable` says whether the same call may succeed later.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Progress: one stream of events that every renderer only reads.
+"""Progress events: one stream, which renderers read.
 
 The four kinds and their fields are those of BuildKit's `SolveStatus`
-(`api/services/control/control.proto`), which `--progress=rawjson` prints and the control
-API sends. Times are seconds since the epoch, as floats.
+(`api/services/control/control.proto`), which `--progress=rawjson` prints and the control API sends.
+Times are floats: seconds since the epoch.
 """
 
 from __future__ import annotations

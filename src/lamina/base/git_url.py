@@ -1,7 +1,7 @@
-"""Git repositories as Dockerfiles and command lines name them.
+"""Parses the addresses of git repositories in Dockerfiles and on command lines.
 
-`https://host/path.git#ref:folder`, `git@host:path#ref`, or the same said with a query:
-`?branch=…&tag=…&commit=…&subdir=…&keep-git-dir=1&submodules=0` (BuildKit's git URL forms).
+`https://host/path.git#ref:folder`, `git@host:path#ref`, or with a query:
+`?branch=…&tag=…&commit=…&subdir=…&keep-git-dir=1&submodules=0` (as BuildKit does).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A glob's pieces matched by a set of positions, which is kept as the bits of one number."""
+"""Matches the pieces of a glob with a set of positions, stored as the bits of a number."""
 
 from __future__ import annotations
 

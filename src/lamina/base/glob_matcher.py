@@ -1,10 +1,9 @@
-"""Globs as sequences of pieces, matched in time that grows with the text and the pattern alone.
+"""Matches globs in a time that is linear in the text, as sequences of pieces.
 
-A piece is a regular expression: one that takes a single character, or one of the repetitions
-below. Python's `re` tries repetitions in every combination where they can divide a text in several
-ways, which takes a power of the text's length. So the pieces of a glob are counted that can do so:
-`re`, which is fast, gets what is linear anyway, and short texts. All else is matched by following
-every possibility at once (`lamina.base.glob_automaton`).
+A piece is a regular expression: one that matches a single character, or one of the repetitions
+below. Python's `re` backtracks: with several repetitions its time is a power of the text's length.
+So `re`, which is fast, is only used for globs in which that cannot happen, and for short texts. All
+others are matched by following all possibilities at once (`lamina.base.glob_automaton`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Regular expressions of clients: the language of Go's `regexp`, matched in linear time (RE2)."""
+"""Clients' regular expressions: the language of Go's `regexp`, in linear time (RE2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON as Go's `encoding/json` writes it, since digests are over bytes."""
+"""JSON as Go's `encoding/json` writes it: digests depend on its bytes."""
 
 from __future__ import annotations
 

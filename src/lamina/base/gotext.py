@@ -1,4 +1,4 @@
-"""Values as Go's `fmt` prints them: people and programs compare what BuildKit writes."""
+"""Values as Go's `fmt` prints them, because programs compare what BuildKit writes."""
 
 from __future__ import annotations
 

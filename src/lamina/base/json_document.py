@@ -1,7 +1,7 @@
-"""JSON that came from somewhere else, read into values of the types that it should have.
+"""Reads untrusted JSON into values of the expected types.
 
-The functions that read a member take what Go's decoder takes: a missing member and `null` are
-the zero value.
+The functions that read a member accept what Go's decoder does: a missing member and `null` are the
+zero value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Limits on what comes from elsewhere, set in the environment by whoever runs lamina.
+"""Limits on the size of untrusted input, set by environment variables.
 
-Neither BuildKit nor containerd has such limits, and by default there are none here.
+BuildKit and containerd have no such limits, and the default here is none.
 """
 
 from __future__ import annotations

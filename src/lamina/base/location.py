@@ -1,4 +1,4 @@
-"""Places in a text that somebody wrote, and how to show them."""
+"""Locations in a text that a user wrote, and how to display them."""
 
 from __future__ import annotations
 

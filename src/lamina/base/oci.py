@@ -1,7 +1,7 @@
 """OCI image documents as values: descriptors, manifests, indexes (OCI image spec v1.1).
 
-Only what lamina itself reads has a field; the exact bytes of every document travel beside
-the value, since digests are over bytes.
+Only what lamina reads has a field. The exact bytes of a document are kept beside the value, because
+digests are computed over bytes.
 """
 
 from __future__ import annotations

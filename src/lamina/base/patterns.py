@@ -1,7 +1,7 @@
 """Patterns as moby matches them (`moby/patternmatcher`): `.dockerignore`, `--exclude`, sessions.
 
-Not git's rules: patterns are anchored at the root, `**` spans folders, a match of a folder
-covers what is below it, and the last matching pattern wins, `!` turning it around.
+The rules differ from git's: a pattern is anchored at the root, `**` matches across folders, a match
+of a folder includes everything below it, and the last pattern that matches wins (`!` negates it).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Addresses as they may be shown: without what logs somebody in."""
+"""Addresses without the credentials in them, for display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RFC 3339 times as text, which is how image configs carry them."""
+"""RFC 3339 times as text, as in image configurations."""
 
 from __future__ import annotations
 

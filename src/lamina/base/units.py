@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them."""
+"""Parses sizes and durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store keeps to build faster next time, as values."""
+"""Cache records: what a store keeps to speed up later builds, as values."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Floor 4: layers, the packed differences between file systems: tar, whiteouts, compression."""
+"""Layers: the packed differences between file systems (tar, whiteouts, compression)."""

@@ -1,9 +1,9 @@
-"""Unpacking a layer into a directory, from which nothing in it can escape.
+"""Unpacks a layer into a directory. No entry can be written outside of it.
 
-Every entry is made relative to a directory descriptor that was reached without following a
-link. Where an entry's parent is a link, from the same layer or one below, it is resolved here,
-with the directory as its root; so real images that say `lib -> usr/lib` and then `lib/x` come
-out right, and an archive that plants a link and writes through it writes nowhere else.
+Every entry is made relative to a directory descriptor that was opened without following links. If
+the parent of an entry is a link, from this layer or one below, it is resolved here, with the
+directory as its root. So images with `lib -> usr/lib` and then `lib/x` are unpacked correctly, and
+an archive that contains a link and then a path through it stays inside.
 """
 
 from __future__ import annotations

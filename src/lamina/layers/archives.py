@@ -1,4 +1,4 @@
-"""Archives as people hand them over: a tar file, plain or compressed in one of five ways."""
+"""Recognises and opens tar archives: plain, or in one of five compressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compressing layers: gzip by ISA-L, zstd, or not at all. Reading them: `decompression`."""
+"""Compresses layers: gzip (ISA-L), zstd, or none. See `decompression` for the other way."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Reading layers and archives: plain, or compressed with gzip, zstd, bzip2 or xz.
+"""Reads layers and archives: plain, or compressed with gzip, zstd, bzip2 or xz.
 
-However much a stream inflates to, no more than a few MiB of it are in memory at a time.
+At most a few MiB of the inflated data are in memory at a time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What directories hold, as layer entries: a tree, an overlay upper, or two trees apart."""
+"""The content of directories as layer entries: a tree, an overlay upper, or a difference."""
 
 from __future__ import annotations
 

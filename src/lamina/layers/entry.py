@@ -1,4 +1,4 @@
-"""One member of a layer's tar stream."""
+"""A member of the tar stream of a layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directories of a tree that is being filled, by descriptors that no link can mislead."""
+"""The directories of a tree that is being filled, by descriptors that no link can redirect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing entries into a layer blob: tar, digests and compression as a pipeline of threads."""
+"""Packs entries into a layer blob: tar, digests and compression in a pipeline of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading tar streams: ustar, pax, GNU long names, and old-style numbers."""
+"""Reads tar streams: ustar, pax, GNU long names, and old numbers."""
 
 from __future__ import annotations
 

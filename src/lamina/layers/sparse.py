@@ -1,7 +1,7 @@
-"""The maps of sparse files in tar archives: GNU's old format, and its three in pax records.
+"""The maps of sparse files in tar archives: the old GNU format, and three formats in pax records.
 
-Where the stored bytes of a file belong; the rest of the file is holes. (GNU tar manual,
-"Storing Sparse Files".)
+A map says where the stored bytes belong in the file; the rest are holes (GNU tar manual, "Storing
+Sparse Files").
 """
 
 from __future__ import annotations

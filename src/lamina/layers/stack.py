@@ -1,4 +1,4 @@
-"""What a stack of overlay directories shows, read without mounting it."""
+"""Reads a stack of overlay directories without mounting it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Packing tar headers: ustar where it fits, pax records for what does not (POSIX.1-2001).
+"""Writes tar headers: ustar where it suffices, pax records for the rest (POSIX.1-2001).
 
-The same entries always give the same bytes: no names of users, no access times, no clock.
+Equal entries give equal bytes: no user names, no access times, no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A zstd stream in pieces that each inflate to a bounded size (RFC 8878, section 3).
+"""Splits a zstd stream into pieces that inflate to a bounded size (RFC 8878, section 3).
 
-libzstd's streaming interface for Python hands out all that its input inflates to, and four bytes
-may be a block of 128 KiB. A block is never more than that, so only a few are given to it at a time.
+The streaming interface of libzstd for Python returns everything that its input inflates to, and
+four bytes can be a block of 128 KiB. A block is never larger, so it gets only a few at a time.
 """
 
 from __future__ import annotations

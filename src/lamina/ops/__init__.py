@@ -1,1 +1,1 @@
-"""Floor 6: how each kind of op is keyed and runs."""
+"""How each kind of op makes its cache key and runs."""

@@ -1,4 +1,4 @@
-"""An SSH agent's socket under another owner and mode: for steps that do not run as root."""
+"""Relays an SSH agent's socket with another owner and mode, for steps that are not root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients' folders that a command reads in its mounts, and others may change meanwhile."""
+"""Clients' folders that a step mounts, and that can change while it runs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""A client's folder as a step sees it: what BuildKit's copy of it would hold.
+"""A client's folder as a mount of a step, equal to BuildKit's copy of it.
 
-All files belong to root, and nothing is in it that reaches the host: no socket, no named pipe, no
-mount. A folder that is such as it lies is shown through a read-only overlay, which opens no socket
-or pipe of the folders below it, also none that is made later. One that is not is copied.
+All files belong to root, and the folder contains nothing that leads to the host: no sockets, no
+named pipes, no mounts. A folder that meets this is mounted in place, through a read-only overlay:
+overlayfs does not open sockets or pipes of its lower directories, even if they are created later.
+Any other folder is copied.
 """
 
 from __future__ import annotations

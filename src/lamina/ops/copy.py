@@ -1,4 +1,4 @@
-"""Planning a copy: BuildKit's rules for what lands where, and whose metadata it keeps."""
+"""Plans a copy by BuildKit's rules: destination paths, and which metadata is kept."""
 
 from __future__ import annotations
 

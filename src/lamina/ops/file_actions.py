@@ -1,4 +1,4 @@
-"""Doing what a file op says: its actions become plans on top of a base."""
+"""Applies the actions of a file op: they become plans on top of a base."""
 
 from __future__ import annotations
 

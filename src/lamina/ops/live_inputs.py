@@ -1,7 +1,7 @@
-"""File ops that read a client's folder, which others may change meanwhile.
+"""File ops that read a client's folder, which may change meanwhile.
 
-What is copied of it is made files, or a layer, at once, so that results are known to hold what
-their cache key says before they are remembered.
+The results are laid out or packed at once. So before they are stored it is certain that they have
+the content that their cache key was made of.
 """
 
 from __future__ import annotations

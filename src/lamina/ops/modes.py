@@ -1,8 +1,8 @@
-"""Permission bits to be: octal, or chmod's symbolic form as BSD reads it (`setmode(3)`).
+"""Parses permission bits: octal, or chmod's symbolic form with BSD's rules (`setmode(3)`).
 
-What is BSD's own: `X` looks at the bits that a file had at first, `u`, `g` and `o` may stand among
-other letters and leave set-id bits alone, and `t` goes for nobody but the sticky bit where a clause
-does not say for whom it is.
+BSD differs from POSIX: `X` looks at the original bits of the file; `u`, `g` and `o` can stand among
+other letters and do not copy set-id bits; `t` without a preceding `u`, `g`, `o` or `a` only sets
+the sticky bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mounts of an exec: bound results, cache folders, secrets, agents, tmpfs."""
+"""The mounts of an exec op: refs, cache mounts, secrets, SSH agents, tmpfs."""
 
 from __future__ import annotations
 

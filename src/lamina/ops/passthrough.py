@@ -1,4 +1,4 @@
-"""Passthrough: inputs that become outputs, once all that it is made of is there."""
+"""The passthrough op: returns some of its inputs when all of them are done."""
 
 from __future__ import annotations
 

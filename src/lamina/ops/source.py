@@ -1,4 +1,4 @@
-"""The source op: hands a source's ref to the graph."""
+"""The source op: returns the ref of a source."""
 
 from __future__ import annotations
 

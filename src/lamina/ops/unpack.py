@@ -1,4 +1,4 @@
-"""ADD's other half: an archive among the sources is unpacked instead of copied."""
+"""ADD with archives: unpacks them instead of copying."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Floor 5: handles on results, what is in them, and how to get at their files or layers."""
+"""Refs: handles on file systems, and access to their files and layers."""

@@ -1,4 +1,4 @@
-"""Images of the store, for pushing them."""
+"""The content of images in the store, for pushing them."""
 
 from __future__ import annotations
 

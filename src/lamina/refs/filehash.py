@@ -1,7 +1,7 @@
-"""The digest of one file: BuildKit's, so that caches can be shared with it.
+"""The digest of a file, equal to BuildKit's, so that caches can be shared with it.
 
-SHA-256 over the tar header's fields without the time (Docker's historical "tarsum v1" order),
-then the content. Facts from BuildKit's `cache/contenthash`.
+SHA-256 of the fields of the tar header except the time (in the order of Docker's "tarsum v1"), and
+then the content: see BuildKit's `cache/contenthash`.
 """
 
 from __future__ import annotations

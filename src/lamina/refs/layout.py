@@ -1,4 +1,4 @@
-"""A plan laid out as files."""
+"""Makes the files of a plan."""
 
 from __future__ import annotations
 

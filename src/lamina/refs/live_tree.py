@@ -1,4 +1,4 @@
-"""A client's folder as it is when it is first looked at."""
+"""A client's folder as it was when it was first read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers from plans, files and other layers."""
+"""Makes layers from plans, files and other layers."""
 
 from __future__ import annotations
 

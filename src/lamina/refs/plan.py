@@ -1,6 +1,6 @@
-"""What a file op does, as data: changes to a base tree that need not be laid out to be packed.
+"""The changes that a file op makes to a base tree, as data.
 
-A COPY that nobody runs a command on top of is packed straight from its sources; one that is
+The result of a COPY on which no command runs is packed from the sources directly. One that is
 needed on disk is laid out from the same plan.
 """
 

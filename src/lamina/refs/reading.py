@@ -1,8 +1,8 @@
-"""Attempts to read a client's folder, which others may change meanwhile.
+"""Attempts to read a client's folder, which may change meanwhile.
 
-Content is digested for a cache key first, and copied later. What is copied must be what was
-digested: the first attempt ends where it is not. The second one looks at the folder anew, and
-takes what it finds; only its result is not remembered if the folder changes even then.
+Content is first digested for a cache key, and later copied. The first attempt ends when a file is
+not what was digested. The second attempt digests the folder anew and tolerates changes; if there
+are any, the result is not stored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which files of a tree an op reads, and the digest of exactly those.
+"""The files of a tree that an op reads, and the digest of exactly these.
 
-The walk and the order of what is hashed are those of BuildKit's `cache/contenthash`, so that
-the digests are equal to its own.
+Files are walked and hashed in the order of BuildKit's `cache/contenthash`, so the digests are equal
+to BuildKit's.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Digests remembered by what `stat` says, so that a warm scan of a context is stats alone.
+"""Cached digests of files by their `stat` results, for fast scans of unchanged contexts.
 
-A remembered digest serves only if device, inode, size, mode, mtime *and* ctime are the same:
-ctime cannot be set by a user, so a file edited and then back-dated is noticed. A file whose
-times lie within the clock's grain of the scan could change again unnoticed, and is not
-remembered (BuildKit issue 4950 tells what trusting size and mtime does). Nothing is remembered on
-file systems whose ctime does not tell of every change (`lamina.system.changes`).
+A digest is used if device, inode, size, mode, mtime and ctime are equal. A user cannot set ctime,
+so a file that was edited and back-dated is noticed. A file that changed within the clock's
+resolution of the scan could change again unnoticed, so its digest is not cached (BuildKit issue
+4950 shows what happens otherwise). Nothing is cached on file systems whose ctime does not change
+with every write (`lamina.system.changes`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A read view of one file system: lookups that never leave it, and digests of what is in it."""
+"""A read-only view of a file system: lookups that never leave it, and digests of its content."""
 
 from __future__ import annotations
 

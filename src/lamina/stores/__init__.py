@@ -1,1 +1,1 @@
-"""Floor 3: what lasts: blobs, snapshots, metadata, and who still needs them."""
+"""Persistent data: blobs, snapshots, metadata, and the leases on them."""

@@ -1,11 +1,11 @@
-"""Blobs: immutable bytes by digest, in the shape of an OCI layout (`image-layout.md#blobs`).
+"""Blobs: immutable bytes by digest, laid out as in an OCI layout (`image-layout.md#blobs`).
 
-    <root>/blobs/sha256/<hex>            whole blobs, mode 0644
-    <root>/tmp/ingest/sha256-<hex>       a blob that is arriving; a later attempt goes on there
-    <root>/tmp/ingest/new-<pid>-<rand>   a blob that is being made, digest not known yet
+    <root>/blobs/sha256/<hex>            complete blobs, mode 0644
+    <root>/tmp/ingest/sha256-<hex>       a partial download; a later attempt resumes it
+    <root>/tmp/ingest/new-<pid>-<rand>   a blob that is being made; its digest is not known yet
 
-Every file in tmp/ingest is locked (flock) by who writes it, so several processes share one
-store, and what nobody has locked was left by the dead. A blob appears by a rename, whole.
+The writer of a file in tmp/ingest locks it (flock), so several processes can share a store; an
+unlocked file was left by a dead process. A complete blob appears by a rename.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Cache mounts: folders that outlive builds and are never part of an image.
 
-An id owns one folder, and more when `sharing=private` finds the first in use. Who uses a
-folder holds a lock on `mounts/<folder>.lock`: shared for `shared`, exclusive for the others, so
-the modes hold between processes too.
+An id has one folder; it gets another one when `sharing=private` finds the first in use. The user of
+a folder locks `mounts/<folder>.lock`: shared for `sharing=shared`, exclusive for the others. So the
+modes hold between processes too.
 
-A folder that is given up while somebody uses it gets a slot below zero, and goes when the last of
-its users leaves it. So whether a folder is still the id's is seen only once it is locked.
+A folder that is removed while it is in use gets a negative slot, and is deleted when its last user
+leaves it. So whether a folder still belongs to the id is checked after it is locked.
 """
 
 from __future__ import annotations

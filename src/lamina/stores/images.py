@@ -1,4 +1,4 @@
-"""The local image store's names, and what names meant when a registry was last asked."""
+"""The names of stored images, and the cached answers of registries about tags."""
 
 from __future__ import annotations
 

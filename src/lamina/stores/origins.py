@@ -1,8 +1,7 @@
-"""Origins: where a layer's blob can be fetched from when the store lacks it.
+"""Origins: where the blob of a layer can be fetched from if the store lacks it.
 
-A blob has any number of origins, because images, caches and layouts share layers. The origin
-that was resolved last is tried first. One that fails is not tried again until it is resolved
-again.
+A blob can have many origins, because images, caches and layouts share layers. The one that was
+resolved last is tried first. One that fails is not tried again until it is resolved again.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""One store on disk, as several processes share it.
+"""A store on disk, which several processes share.
 
-    blobs/sha256/…      immutable bytes by digest (an OCI layout's own shape)
-    snapshots/<name>/   fs/ (the files) and work/ (overlayfs's), one a committed directory
+    blobs/sha256/…      immutable bytes by digest, as in an OCI layout
+    snapshots/<name>/   a committed directory: fs/ (the files) and work/ (of overlayfs)
     mounts/<name>/      cache mounts
     meta.db             SQLite
-    tmp/<process>/      what a living process is making; its lock is tmp/<process>.lock
-    private/            empty; each process mounts a tmpfs of its own on it, for secrets
-    lock                held shared by builds, exclusively by whoever removes blobs
-    reserve             nothing, but of a size: room to work in for a prune of a full disk
+    tmp/<process>/      temporary files of a running process, which locks tmp/<process>.lock
+    private/            empty; each process mounts its own tmpfs on it, for secrets
+    lock                locked shared by builds, exclusively while blobs are removed
+    reserve             space that is freed so that a full disk can be pruned
 
-A process that dies leaves only its folder in tmp/, which the next one removes because nobody
-holds the lock any more.
+A process that dies leaves only its folder in tmp/. The next process removes it, because its lock is
+free.
 """
 
 from __future__ import annotations

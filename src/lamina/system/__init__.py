@@ -1,1 +1,1 @@
-"""Floor 2: the kernel and the process, made safe: mounts, paths, locks, children, threads."""
+"""Safe access to the kernel and the process: mounts, paths, locks, child processes, threads."""

@@ -1,4 +1,4 @@
-"""Directories below a root by descriptor, so that no link can lead out of it."""
+"""Directories below a root, opened by descriptor so that no link can lead out of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `stat` tells of whether a file has changed."""
+"""Detects from `stat` results whether a file has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copying files and trees faithfully, sharing blocks where the file system can."""
+"""Copies files and trees with all metadata, sharing blocks where the file system can."""
 
 from __future__ import annotations
 

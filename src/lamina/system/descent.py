@@ -1,9 +1,9 @@
-"""Going down a directory tree and up again by descriptor, however deep it is.
+"""Walks down a directory tree of any depth, and up again, by descriptor.
 
-A path longer than PATH_MAX cannot be named in one piece, a recursive function ends at Python's
-own limit, and a descriptor for each level ends at the process's. So every step is relative to the
-directory before it, and only the lowest levels are held open: the way up leads through `..`,
-checked against the directory that was passed on the way down.
+A path longer than PATH_MAX cannot be opened, a recursive function ends at Python's recursion limit,
+and a descriptor for each level ends at the process's limit. So every step is relative to the
+directory before it, and only the lowest levels stay open. The way up opens `..`, and checks that it
+is the directory that was passed on the way down.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""File descriptors that this process was started with, and writing to them."""
+"""The file descriptors that this process was started with, and writing to them."""
 
 from __future__ import annotations
 

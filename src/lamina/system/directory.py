@@ -1,4 +1,4 @@
-"""Making directories that have the mode they are given, whatever the process's umask is."""
+"""Creates directories with an exact mode, whatever the umask of the process is."""
 
 from __future__ import annotations
 

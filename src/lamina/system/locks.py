@@ -1,4 +1,4 @@
-"""Locks on files that are waited for no longer than the build lasts."""
+"""Waiting for file locks until the build ends."""
 
 from __future__ import annotations
 

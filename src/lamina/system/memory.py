@@ -1,4 +1,4 @@
-"""Memory that this process has freed, and its C library keeps."""
+"""Returns memory that this process has freed from the C library to the kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mount system calls, and a private namespace for them: mounts die with the process."""
+"""Mount system calls, in a private mount namespace: all mounts end with the process."""
 
 from __future__ import annotations
 

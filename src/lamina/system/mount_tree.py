@@ -1,7 +1,8 @@
-"""Mounting what a descriptor stands for, so that nobody can put a link where a path was checked.
+"""Mounts by descriptor, so that a path that was checked cannot be replaced by a link.
 
-`open_in_root` follows a path once, with a folder as its `/` (openat2(2)); `mounted` shows what it
-found at a place of our own (open_tree(2), move_mount(2)). A runtime is given that place.
+`open_in_root` resolves a path once, with a folder as its root (openat2(2)). `mounted` mounts what
+it found at a place of our own (open_tree(2), move_mount(2)), which is then given to the OCI
+runtime.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Connecting over TCP so that another thread can end it at any moment: the look-up of the name,
-connecting, TLS on top, and what is sent and received afterwards."""
+"""TCP connections that another thread can end at any time: during the look-up of the name, while
+connecting, in the TLS handshake, and while data is sent or received.
+"""
 
 from __future__ import annotations
 

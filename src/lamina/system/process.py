@@ -1,6 +1,6 @@
-"""Child processes with an owner: always killed and reaped at the end of their block.
+"""Child processes that are always killed and reaped at the end of their block.
 
-`subprocess` is not used: importing it costs as much as a container takes to start.
+`subprocess` is not used: importing it takes as long as starting a container.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Opening files that an image, a context or a layout supplies: anything may be at their paths."""
+"""Opens regular files of images, contexts and layouts, where anything may be at their path."""
 
 from __future__ import annotations
 

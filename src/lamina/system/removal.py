@@ -1,4 +1,4 @@
-"""Removing a directory tree, whatever a step, a layer or a client has left in it."""
+"""Removes directory trees, whatever a step, a layer or a client left in them."""
 
 from __future__ import annotations
 

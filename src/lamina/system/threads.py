@@ -1,4 +1,4 @@
-"""A bounded set of threads that are started when there is work and joined by their owner."""
+"""A bounded pool of threads, started when there is work and joined by its owner."""
 
 from __future__ import annotations
 
