@@ -55,7 +55,7 @@ def faults(chance: random.Random) -> Callable[[Handler], bool]:
         action = chance.choice(_actions(chance))
         try:
             action(handler)
-        except (OSError, ValueError):  # the client has gone, or what no header can say
+        except (OSError, ValueError):  # the client has disconnected, or what no header can say
             handler.close_connection = True
         return True
 

@@ -36,7 +36,7 @@ def test_what_cannot_be_asked(text: str) -> None:
 
 
 def test_check_and_another_call() -> None:
-    with pytest.raises(InvalidInput, match="contradict"):
+    with pytest.raises(InvalidInput, match="cannot be combined"):
         call("--check", "--call=outline")
 
 

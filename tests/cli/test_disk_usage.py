@@ -99,7 +99,7 @@ def test_prune_does_nothing_unless_told_so(
         captured = capsys.readouterr()
         assert captured.out == ""
         assert captured.err.startswith("WARNING! This will remove all build cache.")
-    with pytest.raises(InvalidInput, match="another name"):
+    with pytest.raises(InvalidInput, match="cannot be combined"):
         disk_usage.prune(parse(COMMANDS["prune"], ["--keep-storage=1", "--reserved-space=1"]))
 
 

@@ -33,15 +33,15 @@ def lamina(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes
         (["build", "--tga=x", "."], b'unknown flag: --tga, did you mean "--tag"?'),
         (["build", "/no/such"], b'path "/no/such" not found'),
         (["build", "-t", "UPPER", "."], b"repository name must be lowercase"),
-        (["build", "--progress=tty", "-q", "."], b"contradict"),
+        (["build", "--progress=tty", "-q", "."], b"cannot be combined"),
         (["build", "--platform=linux//x", "."], b"invalid component of"),
         (["build", "-f", "-", "-"], b"cannot be both"),
         (["build", "-"], b"standard input is empty"),
         (["--nonsense"], b"unknown flag: --nonsense"),
         (["help", "biuld"], b'did you mean "build"?'),
-        (["completion", "csh"], b"no completion for"),
+        (["completion", "csh"], b"no completion script for"),
         (["prune", "--filter", "unitl=24h"], b'did you mean "until"?'),
-        (["run", "-v", "x", "image"], b"a volume looks like"),
+        (["run", "-v", "x", "image"], b"use the form"),
     ],
 )
 def test_mistakes_are_one_message_and_status_1(words: list[str], message: bytes) -> None:

@@ -59,9 +59,9 @@ def test_what_a_file_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "is no source policy"),
-        ("[]", "is no source policy"),
-        ('{"rules": [1]}', "is no source policy"),
+        ("{", "is not a source policy"),
+        ("[]", "is not a source policy"),
+        ('{"rules": [1]}', "is not a source policy"),
         ('{"rules": [{"action": "MAYBE"}]}', "MAYBE is no PolicyAction"),
         ('{"rules": [{"selector": {"match_type": 9}}]}', "9 is not a valid MatchType"),
     ],

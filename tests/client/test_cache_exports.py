@@ -41,7 +41,7 @@ def test_a_result_that_is_gone_is_not_left_out_silently(
     assert "no longer where they came from" in done.err
     assert not (second / "index.json").exists()
     log = builder.build(folder, "-o", "type=cacheonly", to)
-    assert "the cache is written without 1 result" in log
+    assert "the cache was exported without 1 result" in log
     builder.build(folder, "-o", "type=cacheonly", "--no-cache", must)
     log = machine("third").build(folder, f"--cache-from=type=local,src={second}")
     assert log.count("CACHED") == steps(log) == 4

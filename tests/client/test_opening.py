@@ -39,14 +39,14 @@ def test_certificates_both_ways(tmp_path: Path, context: Callable[..., Path]) ->
         assert untrusted.code == 1
         assert "certificate is not trusted" in untrusted.err
         half = client("du", f"--tlscert={files['cert']}")
-        assert "both --tlscert and --tlskey" in half.err
+        assert "must be given together" in half.err
 
 
 def test_flags_count_before_the_environment(tmp_path: Path) -> None:
     nowhere = "unix:///nowhere/sock"
     local = Lamina(tmp_path / "store")
     assert local("du", env={"LAMINA_HOST": nowhere}).code == 0  # --root means this store
-    assert "contradict" in local("du", f"--builder={nowhere}").err
+    assert "cannot be combined" in local("du", f"--builder={nowhere}").err
     client = RemoteLamina(tmp_path, nowhere, LAMINA_ROOT=str(tmp_path / "store"))
     refused = client("du")
     assert refused.code == 1
@@ -56,7 +56,7 @@ def test_flags_count_before_the_environment(tmp_path: Path) -> None:
         assert client("du", f"--builder={daemon.address}").code == 0
         plain = {"LAMINA_HOST": "", "BUILDKIT_HOST": daemon.address}
         assert client("du", env=plain).code == 0
-    assert "cannot understand the address" in client("du", "--builder=nonsense").err
+    assert "invalid address" in client("du", "--builder=nonsense").err
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_the_commit_of_the_context(
         ("--sbom=true", "SBOM attestations are not supported yet"),
         ("--attest=type=vibes", 'unknown type "vibes"'),
         ("--provenance=mode=most", 'invalid mode "most"'),
-        ("--provenance=moed=min", "provenance knows no moed"),
+        ("--provenance=moed=min", "provenance does not support moed"),
         ("--provenance=complete-materials=true", "materials are incomplete"),
     ],
 )

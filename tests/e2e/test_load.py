@@ -164,7 +164,7 @@ def test_errors_say_what_to_do(
         (f"unix://{tmp_path}/none", "is it running?"),
         ("tcp://127.0.0.1:1", "is it running?"),
         ("ssh://host", "forward its socket"),
-        ("nonsense", "no address of a Docker host"),
+        ("nonsense", "not the address of a Docker host"),
     ):
         done = lamina("build", "--load", str(folder), env={"DOCKER_HOST": url})
         assert done.code == 1
@@ -210,7 +210,7 @@ def test_a_host_that_refuses_or_dies(
         listener.close()
         thread.join()
     assert done.code == 1
-    assert "no space left on device" in done.err or "cannot talk to" in done.err
+    assert "no space left on device" in done.err or "cannot connect to" in done.err
 
 
 def _answer(status: int, body: bytes) -> bytes:

@@ -212,7 +212,7 @@ def test_ssh_agents_and_keys_are_lent(
         (["--output", "type=nope"], "nope"),
         (["--build-context", "x=oci-layout:///nowhere"], "/nowhere"),
         (["-f", "absent"], "absent"),
-        (["-o", "type=oci,dest=/absent/x.tar"], "--output /absent/x.tar: there is no folder"),
+        (["-o", "type=oci,dest=/absent/x.tar"], "--output /absent/x.tar: no such folder:"),
         (["--secret", "id=x,src=/absent"], "/absent"),
         (["--ulimit", "nofile=x"], "ulimit"),
         (["--nope"], "--nope"),

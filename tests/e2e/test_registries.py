@@ -115,7 +115,7 @@ def test_options_of_an_image_output(
     assert manifest(plain, "options/app:docker")["mediaType"] == kind
     lost = here("build", "--push", str(folder))
     assert lost.code == 1
-    assert "needs a name" in lost.err
+    assert "requires an image name" in lost.err
 
 
 def test_the_same_bytes_on_two_machines(

@@ -215,7 +215,7 @@ def test_bundles_that_are_of_no_use(with_engine: WithEngine, tmp_path: Path) -> 
             ("", own, head[:8], f"commit {head[:8]} not found in bundle"),
             ("", own, "--help", "invalid checksum"),
             ("", "shop", head, "has no scheme"),
-            ("", "https://shop", head, "no scheme of blobs"),
+            ("", "https://shop", head, "not a scheme for blobs"),
             ("", "oci-layout+blob://shop:latest", head, "named by its digest"),
             ("", f"oci-layout+blob://shop@sha512:{'0' * 128}", head, "has to be a sha256"),
         ):

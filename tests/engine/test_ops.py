@@ -225,7 +225,7 @@ def test_a_folder_that_is_the_result_keeps_its_hard_links(
             (("local.metadatatransfer", "maybe"),),
             'invalid value for local.metadatatransfer "maybe"',
         ),
-        ((("local.metadatatransfer", "true"),), "only a daemon makes a list of a folder"),
+        ((("local.metadatatransfer", "true"),), "local.metadatatransfer requires a daemon"),
     ],
 )
 def test_listings_of_folders_read_where_they_lie(

@@ -104,7 +104,7 @@ def test_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.lookup("token.example") == Credentials(identity_token="t")
     assert found.lookup("unknown.example") is None
     assert found.lookup("gone.example") is None
-    with pytest.raises(PermissionDenied, match="no valid answer"):
+    with pytest.raises(PermissionDenied, match="invalid answer"):
         found.lookup("broken.example")
     with pytest.raises(PermissionDenied, match="key ring"):
         found.lookup("failing.example")

@@ -79,7 +79,7 @@ def test_missing_things(client: RegistryClient, registry: Any) -> None:
 
 
 def test_nobody_there(client: RegistryClient) -> None:
-    with pytest.raises(Unavailable, match="cannot talk to"):
+    with pytest.raises(Unavailable, match="cannot connect to"):
         client.resolve(parse_reference(f"127.0.0.1:{real_registry.free_port()}/x"))
     with pytest.raises(Unavailable, match="cannot find the address"):
         client.resolve(parse_reference("no-such-host.invalid/x"))
@@ -165,7 +165,7 @@ def test_a_manifest_with_other_bytes(
 ) -> None:
     image = registry[1]
     proxy.fail("GET", lambda handler: handler.reply(200, b"{}"))
-    with pytest.raises(Corrupt, match="other bytes"):
+    with pytest.raises(Corrupt, match="that is not"):
         client.manifest(image.at(proxy.host), image.descriptor.digest)
     proxy.fail(
         "HEAD",
@@ -263,7 +263,7 @@ def test_https_to_a_plain_server(registry: Any, retry_policy: RetryPolicy) -> No
     hosts = Hosts(((host, Registry(http=False)),))
     with (
         RegistryClient(hosts, Anonymous(), retry_policy) as client,
-        pytest.raises(Unavailable, match="no TLS") as caught,
+        pytest.raises(Unavailable, match="TLS handshake") as caught,
     ):
         client.resolve(image.at(host))
     assert "http = true" in caught.value.hint
@@ -375,7 +375,7 @@ def test_redirects_end(
     client: RegistryClient, proxy: registry_server.FaultProxy, registry: Any
 ) -> None:
     proxy.fail("", registry_server.status(302, Location="/v2/again"), 100)
-    with pytest.raises(Unavailable, match="without end"):
+    with pytest.raises(Unavailable, match="too many times"):
         client.resolve(registry[1].at(proxy.host))
 
 

@@ -90,12 +90,12 @@ def test_who_cannot_fetch_says_so(
     registry: tuple[str, TokenService], retry_policy: RetryPolicy
 ) -> None:
     host, service = registry
-    somebody = Somebody(service, Unavailable("the client has gone"))
+    somebody = Somebody(service, Unavailable("the client has disconnected"))
     with (
         RegistryClient(
             credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
         ) as client,
-        pytest.raises(Unavailable, match="the client has gone"),
+        pytest.raises(Unavailable, match="the client has disconnected"),
     ):
         client.resolve(parse_reference(f"{host}/team/none:1"))
 

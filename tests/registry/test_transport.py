@@ -67,7 +67,7 @@ def test_tls(authority: Any, layout: Any, tmp_path: Path, retry_policy: RetryPol
         with pytest.raises(Unavailable, match="not trusted") as caught:
             resolve(Registry(http=False))
         assert "ca =" in caught.value.hint
-        with pytest.raises(Unavailable, match="HTTPS only") as caught:
+        with pytest.raises(Unavailable, match="only supports HTTPS") as caught:
             resolve(Registry())
         assert "http = false" in caught.value.hint
         with pytest.raises(InvalidInput, match="cannot use the TLS files"):
@@ -120,7 +120,10 @@ def test_not_http(retry_policy: RetryPolicy) -> None:
 
         thread = threading.Thread(target=talk)
         thread.start()
-        with Transport(retry_policy) as transport, pytest.raises(Unavailable, match="speak HTTP"):
+        with (
+            Transport(retry_policy) as transport,
+            pytest.raises(Unavailable, match="not an HTTP server"),
+        ):
             transport.send(
                 Request("GET", make_url("http", f"127.0.0.1:{port}", "/")), Cancellation()
             )

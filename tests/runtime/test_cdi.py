@@ -64,7 +64,7 @@ def test_later_folders_go_first_and_damage_is_passed_over(registry: DeviceRegist
     by = {device.name[-1]: device.edits[1].env for device in registry.find("v.example/gpu=*")}
     assert by == {"0": ("BY=early",), "1": ("BY=early",), "2": ("BY=late",)}
     first, second = sorted(registry.damage(), key=len, reverse=True)
-    assert "e.yaml describes no devices" in first + second
+    assert "e.yaml is not a CDI spec" in first + second
     assert "two files describe v.example/twice=x" in first + second
 
 
@@ -111,7 +111,7 @@ def test_what_describes_no_device(tmp_path: Path, document: Any, said: str) -> N
 def test_edits_that_cannot_be_made(tmp_path: Path, edits: Any) -> None:
     body = {"kind": "v/c", "devices": [{"name": "d", "containerEdits": edits}]}
     (tmp_path / "x.json").write_text(json.dumps(body))
-    with pytest.raises(InvalidInput, match="describes no devices"):
+    with pytest.raises(InvalidInput, match="is not a CDI spec"):
         read_spec(str(tmp_path / "x.json"))
 
 

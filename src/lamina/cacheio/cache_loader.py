@@ -79,7 +79,7 @@ def load_caches(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:
     found = [ImportedCache(config, backend.origin) for config in _inline(backend, data, cancel)]
     if not found:
         raise NotFound(
-            "it is an image without a cache inside",
+            "the image contains no cache",
             hint="build it with --cache-to type=inline",
         )
     return found
@@ -96,7 +96,7 @@ def read_blob(backend: Backend, descriptor: Descriptor, cancel: Cancellation) ->
         parts.append(chunk)
     data = b"".join(parts)
     if digest_of(data) != descriptor.digest:
-        raise Corrupt(f"{backend.label} gave other bytes than {descriptor.digest}")
+        raise Corrupt(f"{backend.label} sent content that does not match {descriptor.digest}")
     return data
 
 
@@ -107,7 +107,7 @@ def _inline(
     found: list[CacheConfig] = []
     if isinstance(document, Index):
         if nested:
-            raise Corrupt(f"{backend.label}: an index within an index")
+            raise Corrupt(f"{backend.label}: nested indexes are not supported")
         for entry in document.manifests:
             found += _inline(backend, backend.document(entry, cancel), cancel, nested=True)
         return found

@@ -85,7 +85,7 @@ def export_cache(
         if options.must_succeed:
             raise left_out[0]
         results = "1 result" if len(left_out) == 1 else f"{len(left_out)} results"
-        shown.warn(f"the cache is written without {results}: {left_out[0].reason}")
+        shown.warn(f"the cache was exported without {results}: {left_out[0].reason}")
     if not config.layers:
         shown.status("skipping cache export for empty result")
         return None
@@ -132,7 +132,7 @@ def make_config(
                 raise NotFound(
                     f"the layers of {pool.snapshots.description(snapshot)!r} are no longer where"
                     " they came from",
-                    hint="build with --no-cache to make them again",
+                    hint="build with --no-cache to rebuild them",
                 )
             packed = pool.packer.packed(
                 Ref(snapshot), options.compression, cancel, force=options.force_compression

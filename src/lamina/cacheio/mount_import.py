@@ -103,7 +103,7 @@ def _write_pieces(
             content = data[chunk.offset : chunk.offset + chunk.size]
             if chunk not in checked:
                 if len(content) != chunk.size or sha256(content).hexdigest() != chunk.digest:
-                    raise Corrupt(f"the pack {pack.digest} does not hold what its index says")
+                    raise Corrupt(f"the pack {pack.digest} does not match its index")
                 checked.add(chunk)
             parent, _, name = path.rpartition("/")
             _write(os.open(name, _WRITE, dir_fd=beneath.directory(parent)), content, offset)

@@ -104,7 +104,7 @@ def _read(
 ) -> tuple[MountIndex, frozenset[str]]:
     manifest = oci.parse_manifest(data)
     if not isinstance(manifest, oci.Manifest) or manifest.config.media_type != INDEX_TYPE:
-        raise Corrupt(f"what {backend.label} has for the cache mount {name} is none")
+        raise Corrupt(f"{backend.label} has no valid cache mount {name}")
     index = decode_index(read_blob(backend, manifest.config, cancel), name, manifest.layers)
     return index, frozenset(dict(manifest.annotations).get(CLAIMS_IN_IT, "").split())
 

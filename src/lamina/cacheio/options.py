@@ -103,7 +103,7 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
     kind = left.take("type")
     mode = left.take("mode") or "min"
     if mode not in ("min", "max"):
-        raise InvalidInput(f'--cache-to: mode is min or max, not "{mode}"')
+        raise InvalidInput(f'--cache-to: mode must be min or max, not "{mode}"')
     mounts = left.mounts()
     # Unlike BuildKit's, a cache that cannot be written fails no build unless asked to.
     must_succeed = not left.flag("ignore-error", True)
@@ -112,7 +112,7 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
         if mounts:
             raise Unsupported(
                 "--cache-to type=inline: cache mounts do not fit into an image's config",
-                hint="send them with type=registry or type=local",
+                hint="export them with type=registry or type=local",
             )
         return CacheExport(InlineLocation(), must_succeed=must_succeed)
     docker_types = not left.flag("oci-mediatypes", True)
@@ -172,7 +172,7 @@ class _Pairs:
             return default
         chosen = parse_bool(value or "true")
         if chosen is None:
-            raise InvalidInput(f'{self._flag}: {key} is true or false, not "{value}"')
+            raise InvalidInput(f'{self._flag}: {key} must be true or false, not "{value}"')
         return chosen
 
     def mounts(self) -> Mounts:
@@ -213,14 +213,15 @@ class _Pairs:
                 )
             case "inline":
                 raise InvalidInput(
-                    f"{self._flag} type=inline: an inline cache is read by its image's name",
+                    f"{self._flag} type=inline: import an inline cache by its image name",
                     hint="--cache-from type=registry,ref=IMAGE",
                 )
         raise InvalidInput(
-            f'{self._flag}: unknown type "{kind}"', hint="known are registry, local and inline"
+            f'{self._flag}: unknown type "{kind}"',
+            hint="supported types are registry, local and inline",
         )
 
     def finish(self, kind: str) -> None:
         if self._pairs:
             keys = ", ".join(sorted(self._pairs))
-            raise InvalidInput(f"{self._flag}: type={kind} knows no {keys}")
+            raise InvalidInput(f"{self._flag}: type={kind} does not support {keys}")

@@ -104,7 +104,7 @@ def progress_mode(parsed: Parsed) -> str:
     if not parsed.switch("quiet"):
         return mode
     if parsed.text("progress") not in ("", "auto", "quiet"):
-        raise InvalidInput(f"--quiet and --progress={mode} contradict each other")
+        raise InvalidInput(f"--quiet and --progress={mode} cannot be combined")
     return "quiet"
 
 

@@ -39,7 +39,7 @@ def run(parsed: Parsed) -> int:
             return _import(parsed, names)
         case "rm":
             return _remove(parsed, names)
-    raise InvalidInput(f'unknown command "cache {action}"', hint="it is ls, export, import or rm")
+    raise InvalidInput(f'unknown command "cache {action}"', hint="use ls, export, import or rm")
 
 
 def _list(parsed: Parsed, names: Sequence[str]) -> int:

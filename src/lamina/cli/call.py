@@ -37,7 +37,7 @@ def parse_call(parsed: Parsed) -> Call | None:
     text = parsed.text("call", "build")
     if parsed.switch("check"):
         if parsed.given("call") and text.partition(",")[0] not in ("check", "lint"):
-            raise InvalidInput(f"--check and --call={text} contradict each other")
+            raise InvalidInput(f"--check and --call={text} cannot be combined")
         text = text if parsed.given("call") else "check"
     method, *fields = text.split(",")
     if method == "build" and not fields:

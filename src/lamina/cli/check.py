@@ -20,8 +20,8 @@ def check(parsed: Parsed) -> int:
 
     if builder_address(parsed):
         raise InvalidInput(
-            "a daemon's store is checked where the daemon runs",
-            hint="name its folder with --root, on its machine",
+            "the store of a daemon can only be checked on its machine",
+            hint="run `lamina check --root DIR` there",
         )
     repair = parsed.switch("repair")
 

@@ -30,7 +30,9 @@ def script(shell: str) -> str:
             return _fish()
     from lamina.base.errors import InvalidInput
 
-    raise InvalidInput(f'no completion for the shell "{shell}"', hint="choose bash, zsh or fish")
+    raise InvalidInput(
+        f'no completion script for the shell "{shell}"', hint="choose bash, zsh or fish"
+    )
 
 
 def _words(command: Command) -> list[str]:

@@ -87,7 +87,7 @@ def _from_stream(
         if file:
             raise InvalidInput(
                 f"both {shown} and --file hold a Dockerfile",
-                hint="leave one out, or send a tar archive",
+                hint="give only one of them, or send a tar archive",
             )
         yield ContextSpec("", "Dockerfile", _read_dockerfile(stream, head), named)
         return
@@ -136,7 +136,7 @@ def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
     if not os.path.isdir(folder):
         raise InvalidInput(
             f'path "{path}" is not a folder',
-            hint=f"the context comes last; a Dockerfile is named with -f {path}",
+            hint=f"the argument is the context; to name a Dockerfile use -f {path}",
         )
     if file == "-":
         return ContextSpec(folder, "Dockerfile", _read_dockerfile(stdin, b""))
@@ -160,7 +160,7 @@ def _default_dockerfile(folder: str, shown: str) -> str:
             return path
     others = sorted(name for name in os.listdir(folder) if "dockerfile" in name.lower())
     hint = f"there is {others[0]}: name it with -f" if others else "name another one with -f"
-    raise NotFound(f"there is no Dockerfile in {shown}", hint=hint)
+    raise NotFound(f"no Dockerfile in {shown}", hint=hint)
 
 
 def _similar(path: str) -> str:

@@ -54,12 +54,12 @@ def read_config(parsed: Parsed) -> LoadedConfig:
     if _state(parsed, "containerd-worker"):
         raise InvalidInput(
             "--containerd-worker: lamina has no containerd worker",
-            hint="leave it out; --oci-worker needs no containerd",
+            hint="remove the flag; --oci-worker needs no containerd",
         )
     if changed.worker.enabled is False:
         raise InvalidInput(
             "no worker is enabled: lamina has only the OCI worker",
-            hint="leave out --oci-worker=false",
+            hint="remove --oci-worker=false",
         )
     return LoadedConfig(changed, loaded.warnings)
 
@@ -87,7 +87,7 @@ def _grpc(parsed: Parsed, grpc: config.GrpcConfig) -> config.GrpcConfig:
         parsed.text("tlscacert") or tls.ca,
     )
     if bool(tls.cert) != bool(tls.key):
-        raise InvalidInput("a TLS certificate needs its key, and a key its certificate")
+        raise InvalidInput("--tlscert and --tlskey must be given together")
     if tls.ca and not tls.cert:
         raise InvalidInput("--tlscacert needs --tlscert and --tlskey")
     return grpc._replace(tls=tls, debug_address=parsed.text("debugaddr", grpc.debug_address))
@@ -152,7 +152,7 @@ def _gc(parsed: Parsed, gc: GcConfig) -> GcConfig:
     if len(parts) > 3 or not all(part.isdecimal() for part in parts):
         raise InvalidInput(
             f'invalid argument "{text}" for --oci-worker-gc-keepstorage',
-            hint="it looks like 10000 or 10000,20000,60000: megabytes",
+            hint="use megabytes: 10000 or 10000,20000,60000",
         )
     reserved, free, most = (*(int(part) * _MEGABYTE for part in parts), 0, 0)[:3]
     return gc._replace(
@@ -196,7 +196,7 @@ def _duration(parsed: Parsed, flag: str) -> float:
     except ValueError:
         raise InvalidInput(
             f'invalid argument "{text}" for --{flag}: not a duration',
-            hint="a duration looks like 30s or 5m",
+            hint="use a duration like 30s or 5m",
         ) from None
 
 
@@ -209,4 +209,4 @@ def group_id(group: str) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise NotFound(f"there is no group {group}") from None
+        raise NotFound(f"no such group: {group}") from None

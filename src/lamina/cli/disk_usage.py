@@ -42,7 +42,9 @@ def disk_usage(parsed: Parsed) -> int:
 def prune(parsed: Parsed) -> int:
     """Ask, unless told not to; remove; print what was removed."""
     if parsed.given("keep-storage") and parsed.given("reserved-space"):
-        raise InvalidInput("--keep-storage is another name of --reserved-space: give one of them")
+        raise InvalidInput(
+            "--keep-storage and --reserved-space cannot be combined: they are the same"
+        )
     keep = "keep-storage" if parsed.given("keep-storage") else "reserved-space"
     request = PruneRequest(
         filter=parse_filters(parsed.all("filter")),
@@ -77,18 +79,18 @@ def parse_filters(texts: Iterable[str]) -> UsageFilter:
         if key not in _KEYS or (contains and key != "description"):
             raise InvalidInput(
                 f'invalid filter "{text}"{suggestion(key, _KEYS)}',
-                hint=f"filters are {', '.join(_KEYS)}",
+                hint=f"supported filters are {', '.join(_KEYS)}",
             )
         if key in ("inuse", "shared", "private"):
             if value not in ("", "true", "false", "1", "0"):
-                raise InvalidInput(f'invalid filter "{text}": {key} is true or false')
+                raise InvalidInput(f'invalid filter "{text}": {key} must be true or false')
             state = value not in ("false", "0")
             if key == "inuse":
                 filters = filters._replace(reclaimable=not state)
             else:
                 filters = filters._replace(shared=state if key == "shared" else not state)
         elif not equals or not value:
-            raise InvalidInput(f'invalid filter "{text}": there is no value')
+            raise InvalidInput(f'invalid filter "{text}": the value is missing')
         elif key == "id":
             filters = filters._replace(ids=(*filters.ids, value))
         elif key == "type":

@@ -29,7 +29,7 @@ def run(parsed: Parsed) -> int:
             return _inspect(parsed, parse_reference(names[0]))
         case "create":
             return _create(parsed, names)
-    raise InvalidInput(f'unknown command "imagetools {action}"', hint="it is inspect or create")
+    raise InvalidInput(f'unknown command "imagetools {action}"', hint="use inspect or create")
 
 
 def _client(parsed: Parsed, *references: Reference) -> RegistryClient:
@@ -167,10 +167,10 @@ def _create(parsed: Parsed, names: list[str]) -> int:
     sources = [*_from_files(parsed.all("file")), *map(parse_reference, names)]
     if parsed.switch("append"):
         if not targets:
-            raise InvalidInput("--append needs the name to append to", hint="add -t NAME")
+            raise InvalidInput("--append requires a name", hint="add -t NAME")
         sources.insert(0, targets[0])
     if not targets and not parsed.switch("dry-run"):
-        raise InvalidInput("there is no name to give", hint="add -t NAME, or --dry-run")
+        raise InvalidInput("no name for the index", hint="add -t NAME, or --dry-run")
     index: list[tuple[str, str]] = []
     descriptor: list[tuple[str, str]] = []
     for text in parsed.all("annotation"):
@@ -226,8 +226,8 @@ def _from_files(paths: list[str]) -> list[Reference]:
             digest = str(document.get("containerimage.digest", ""))
             if not name or not digest:
                 raise InvalidInput(
-                    f"{path} does not say image.name and containerimage.digest",
-                    hint="give a file that --metadata-file wrote, or one with a name in it",
+                    f"{path} has no image.name and containerimage.digest",
+                    hint="use a file that --metadata-file wrote, or that has an image name",
                 )
             text = f"{parse_reference(name).name}@{digest}"
         found.append(parse_reference(text))

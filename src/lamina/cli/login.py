@@ -49,7 +49,7 @@ def _domain(parsed: Parsed) -> str:
     if host in ("index.docker.io", "registry-1.docker.io"):
         return DEFAULT_DOMAIN
     if "/" in host:
-        raise InvalidInput(f'"{text}" is not a registry', hint="name the host alone: ghcr.io")
+        raise InvalidInput(f'"{text}" is not a registry', hint="give only the host: ghcr.io")
     # A host without a dot, as on a private network, is a domain only if it says so.
     parse_reference(f"{host if '.' in host or ':' in host else host + ':443'}/name")
     return host
@@ -59,14 +59,14 @@ def _identity(parsed: Parsed) -> tuple[str, str]:
     username, password = parsed.text("username"), parsed.text("password")
     if parsed.switch("password-stdin"):
         if password:
-            raise InvalidInput("--password and --password-stdin contradict each other")
+            raise InvalidInput("--password and --password-stdin cannot be combined")
         if not username:
             raise InvalidInput("--password-stdin needs --username")
         password = sys.stdin.read().rstrip("\r\n")
     elif not (username and password):
         if not os.isatty(0):
             raise InvalidInput(
-                "a login needs a name and a password",
+                "user name and password are required",
                 hint="give them: lamina login -u NAME --password-stdin",
             )
         from getpass import getpass
@@ -74,5 +74,5 @@ def _identity(parsed: Parsed) -> tuple[str, str]:
         username = username or input("Username: ")
         password = password or getpass("Password: ")
     if not username or not password:
-        raise InvalidInput("a login needs a name and a password; one of them is empty")
+        raise InvalidInput("user name and password must not be empty")
     return username, password

@@ -38,7 +38,7 @@ def builder_address(parsed: Parsed) -> str:
     if parsed.given("root"):
         if address:
             raise InvalidInput(
-                "--root and --builder contradict each other", hint="a daemon has its own store"
+                "--root and --builder cannot be combined", hint="a daemon has its own store"
             )
         return ""
     if parsed.given("builder"):
@@ -70,7 +70,7 @@ def _certificates(parsed: Parsed) -> ssl.SSLContext | None:
     if not (authority or certificate or key or parsed.text("tlsservername")):
         return None
     if bool(certificate) != bool(key):
-        raise InvalidInput("a client's certificate is given by both --tlscert and --tlskey")
+        raise InvalidInput("--tlscert and --tlskey must be given together")
     from lamina.wire.tls import client_context
 
     return client_context(authority, certificate, key)

@@ -36,7 +36,7 @@ def read_policy(path: str) -> Policy:
         return Policy(int(document.get("version", 1)), rules)
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(
-            f"{path} is no source policy: {error}",
+            f"{path} is not a source policy: {error}",
             hint='for example {"rules": [{"action": "DENY", "selector": {"identifier": "*"}}]}',
         ) from error
 

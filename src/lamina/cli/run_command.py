@@ -42,7 +42,7 @@ def run(parsed: Parsed) -> int:
 def run_request(parsed: Parsed) -> RunRequest:
     """Read the command line. Raises InvalidInput, NotFound."""
     if parsed.switch("tty") and not os.isatty(sys.stdin.fileno()):
-        raise InvalidInput("--tty needs a terminal on standard input", hint="leave -t out")
+        raise InvalidInput("--tty requires a terminal on standard input", hint="remove -t")
     entrypoint: tuple[str, ...] | None = None
     if parsed.given("entrypoint"):
         text = parsed.text("entrypoint")
@@ -69,7 +69,7 @@ def _environment(parsed: Parsed) -> tuple[tuple[str, str], ...]:
     for text in parsed.all("env"):
         name, equals, value = text.partition("=")
         if not name:
-            raise InvalidInput(f'invalid argument "{text}" for --env: there is no name')
+            raise InvalidInput(f'invalid argument "{text}" for --env: the name is missing')
         if equals or name in os.environ:
             variables[name] = value if equals else os.environ[name]
     return tuple(variables.items())
@@ -82,7 +82,7 @@ def parse_volume(text: str) -> tuple[str, str, bool]:
     if not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
         raise InvalidInput(
             f'invalid argument "{text}" for --volume',
-            hint="a volume looks like ./data:/data or ./data:/data:ro",
+            hint="use the form ./data:/data or ./data:/data:ro",
         )
     path = os.path.abspath(os.path.expanduser(source))
     if not os.path.exists(path):

@@ -25,7 +25,7 @@ def parse_size(text: str, flag: str) -> int:
     except (ValueError, OverflowError):
         raise InvalidInput(
             f'invalid argument "{text}" for --{flag}: not a size',
-            hint="a size looks like 64m or 10gb",
+            hint="use a size like 64m or 10gb",
         ) from None
 
 
@@ -35,7 +35,7 @@ def parse_duration(text: str, what: str) -> float:
         return seconds_of(text)
     except ValueError:
         raise InvalidInput(
-            f'invalid {what} "{text}": not a duration', hint="a duration looks like 24h or 1h30m"
+            f'invalid {what} "{text}": not a duration', hint="use a duration like 24h or 1h30m"
         ) from None
 
 

@@ -59,7 +59,7 @@ def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[
     for text in values:
         name, equals, value = text.partition("=")
         if not name:
-            raise InvalidInput(f'invalid argument "{text}" for --build-arg: there is no name')
+            raise InvalidInput(f'invalid argument "{text}" for --build-arg: the name is missing')
         if equals:
             arguments[name] = value
         elif name in environ:
@@ -72,7 +72,7 @@ def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[
 def parse_label(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     if not name:
-        raise InvalidInput(f'invalid argument "{text}" for --label: there is no name')
+        raise InvalidInput(f'invalid argument "{text}" for --label: the name is missing')
     return name, value
 
 
@@ -130,7 +130,7 @@ def parse_context(text: str) -> NamedContext:
     if not name or not value:
         raise InvalidInput(
             f'invalid argument "{text}" for --build-context',
-            hint="a context looks like name=../folder or alpine=docker-image://alpine:3.20",
+            hint="use the form name=../folder or alpine=docker-image://alpine:3.20",
         )
     name = _context_name(name)
     scheme, separator, rest = value.partition("://")
@@ -143,12 +143,12 @@ def parse_context(text: str) -> NamedContext:
         return NamedContext(name, "url", value)
     if separator:
         raise Unsupported(
-            f"--build-context {name}: {scheme}:// is nothing that a context can be",
-            hint="it is a folder, oci-layout://, docker-image:// or a URL",
+            f"--build-context {name}: {scheme}:// is not a supported kind of context",
+            hint="use a folder, oci-layout://, docker-image:// or a URL",
         )
     path = os.path.abspath(value)
     if not os.path.isdir(path):
-        raise NotFound(f"--build-context {name}: there is no folder {value}")
+        raise NotFound(f"--build-context {name}: no such folder: {value}")
     return NamedContext(name, "local", path)
 
 
@@ -175,15 +175,15 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> SecretSpec:
         raise InvalidInput(f'unexpected key "{unknown.pop()}" in --secret {text}', hint=hint)
     kind = fields.get("type", "")
     if kind not in ("", "file", "env"):
-        raise InvalidInput(f'unsupported secret type "{kind}"', hint="it is file or env")
+        raise InvalidInput(f'unsupported secret type "{kind}"', hint="use file or env")
     secret_id = fields.get("id", "")
     path, env = fields.get("src", fields.get("source", "")), fields.get("env", "")
     if kind == "env" and not env:
         path, env = "", path
     if not secret_id:
-        raise InvalidInput(f"--secret {text}: there is no id", hint=hint)
+        raise InvalidInput(f"--secret {text}: the id is missing", hint=hint)
     if path and env:
-        raise InvalidInput(f"--secret {secret_id}: it has both src and env", hint=hint)
+        raise InvalidInput(f"--secret {secret_id}: src and env cannot be combined", hint=hint)
     if not path and not env:
         if kind == "env" or (not kind and secret_id in environ):
             env = secret_id
@@ -199,11 +199,11 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> SecretSpec:
 def _secret_file(secret_id: str, path: str, hint: str) -> str:
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.exists(path):
-        raise NotFound(f"--secret {secret_id}: there is no file {path}", hint=hint)
+        raise NotFound(f"--secret {secret_id}: no such file: {path}", hint=hint)
     if os.path.isdir(path):
         raise InvalidInput(f"--secret {secret_id}: {path} is a folder", hint=hint)
     if not os.access(path, os.R_OK):
-        raise PermissionDenied(f"--secret {secret_id}: {path} may not be read")
+        raise PermissionDenied(f"--secret {secret_id}: no permission to read {path}")
     if os.path.getsize(path) > _SECRET_LIMIT:
         raise InvalidInput(f"--secret {secret_id}: {path} is larger than {_SECRET_LIMIT} bytes")
     return path
@@ -213,7 +213,7 @@ def parse_ssh(text: str, environ: Mapping[str, str]) -> SshSpec:
     """`default`, `id`, or `id=path[,path…]`. Raises NotFound too."""
     agent_id, equals, rest = text.partition("=")
     if not agent_id:
-        raise InvalidInput(f'invalid argument "{text}" for --ssh: there is no id')
+        raise InvalidInput(f'invalid argument "{text}" for --ssh: the id is missing')
     if not equals or not rest:
         if not environ.get("SSH_AUTH_SOCK"):
             raise NotFound(
@@ -239,12 +239,12 @@ def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
     kind = attributes.pop("type", "")
     if not kind:
         raise InvalidInput(
-            f"--output {text}: there is no type",
-            hint="an output looks like type=oci,dest=image.tar, type=local,dest=out or just out",
+            f"--output {text}: the type is missing",
+            hint="use for example type=oci,dest=image.tar, type=local,dest=out or just out",
         )
     destination = attributes.get("dest", "")
     if not destination and kind == "local":
-        raise InvalidInput("--output type=local: there is no dest", hint="add dest=FOLDER")
+        raise InvalidInput("--output type=local: dest is missing", hint="add dest=FOLDER")
     if not destination and kind in ("oci", "tar"):
         attributes["dest"] = destination = "-"
     if destination == "-" and kind == "local":
@@ -278,7 +278,7 @@ def parse_annotation(text: str) -> tuple[tuple[str, str], ...]:
         if kind not in known or (bracket and not platform.endswith("]")):
             raise InvalidInput(
                 f'invalid argument "{text}" for --annotation: no type "{part}"',
-                hint=f"types are {', '.join(known)}",
+                hint=f"use one of {', '.join(known)}",
             )
         attributes.append((f"annotation-{kind}{bracket}{platform}.{name}", value))
     return tuple(attributes)
@@ -294,7 +294,7 @@ def parse_cache(text: str, flag: str) -> CacheSpec:
     kind = attributes.pop("type", "")
     if not kind:
         raise InvalidInput(
-            f"--{flag} {text}: there is no type",
+            f"--{flag} {text}: the type is missing",
             hint=f"for example --{flag} type=registry,ref=host/app:cache",
         )
     for key in ("src", "dest"):
@@ -323,12 +323,12 @@ def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tup
         kind = pairs.get("type", "")
         if kind not in ("provenance", "sbom"):
             raise InvalidInput(
-                f'--attest {text}: unknown type "{kind}"', hint="it is provenance or sbom"
+                f'--attest {text}: unknown type "{kind}"', hint="use provenance or sbom"
             )
         if kind == "provenance" and (unknown := sorted(pairs.keys() - _PROVENANCE)):
             raise InvalidInput(
-                f"--attest {text}: provenance knows no {', '.join(unknown)}",
-                hint=f"it knows {', '.join(sorted(_PROVENANCE - {'type', 'disabled'}))}",
+                f"--attest {text}: provenance does not support {', '.join(unknown)}",
+                hint=f"it supports {', '.join(sorted(_PROVENANCE - {'type', 'disabled'}))}",
             )
         found.pop(kind, None)
         if pairs.get("disabled", "false").lower() not in ("1", "t", "true", ""):
@@ -342,7 +342,9 @@ def parse_tag(text: str) -> str:
     from lamina.base.reference import parse_reference
 
     if parse_reference(text).digest is not None:
-        raise InvalidInput(f'invalid tag "{text}": a name to give cannot hold a digest')
+        raise InvalidInput(
+            f'invalid tag "{text}": an image name with a digest cannot be used as a tag'
+        )
     return text
 
 
@@ -371,9 +373,9 @@ def parse_platforms(values: Iterable[str]) -> tuple[str, ...]:
         for word, known in ((platform.os, SYSTEMS), (platform.architecture, ARCHITECTURES)):
             if word not in known:
                 raise InvalidInput(
-                    f'invalid argument "{text}" for --platform: there is no {word}'
+                    f'invalid argument "{text}" for --platform: unknown {word}'
                     f"{suggestion(word, known)}",
-                    hint=f"known are {', '.join(sorted(known))}",
+                    hint=f"supported: {', '.join(sorted(known))}",
                 )
         wanted.append(str(platform))
     return tuple(dict.fromkeys(wanted))

@@ -34,7 +34,7 @@ def _logged(handler: Handler, log: Log) -> Handler:
 
             trace = "".join(traceback.format_exception(error))
             log.error(f"{call.method} failed: {error!r}", peer=call.peer.address, trace=trace)
-            raise StatusError(Code.INTERNAL, "the daemon failed to handle the call") from None
+            raise StatusError(Code.INTERNAL, "internal error of the daemon; see its log") from None
 
     return handle
 

@@ -103,7 +103,7 @@ def _entitlements(whole: TomlTable, file: str) -> tuple[str, ...]:
         if name not in config.ENTITLEMENTS:
             raise InvalidInput(
                 f'{file}: insecure-entitlements: invalid entitlement "{name}"',
-                hint=f"there are {', '.join(config.ENTITLEMENTS)}",
+                hint=f"valid entitlements are {', '.join(config.ENTITLEMENTS)}",
             )
     return found
 

@@ -107,7 +107,7 @@ def _digest(text: str) -> Digest:
 
 
 def _refuse(call: ServerCall) -> None:
-    raise StatusError(Code.UNIMPLEMENTED, "this content store is only for reading")
+    raise StatusError(Code.UNIMPLEMENTED, "this content store is read-only")
 
 
 def _fields(values: dict[str, str]) -> Fields:

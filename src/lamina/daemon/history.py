@@ -205,7 +205,7 @@ class History:
                     self._store.blobs.put(data)
                 self.records.put(record)
         except (LaminaError, OSError) as failure:
-            self._log.error(f"build {record.ref} is not in the history: {failure}")
+            self._log.error(f"build {record.ref} was not recorded in the history: {failure}")
             return False
         return True
 
@@ -216,7 +216,7 @@ class History:
             return iter(())
         path = self._store.blobs.path(parse_digest(record.logs.digest))
         if not os.path.exists(path):
-            raise NotFound(f"the log of build {ref} is gone")
+            raise NotFound(f"the log of build {ref} no longer exists")
         return replay(path)
 
     def _next(

@@ -161,7 +161,7 @@ def _alone(root: str) -> Iterator[None]:
     except BlockingIOError:
         raise AlreadyExists(
             f"could not lock {root}/buildkitd.lock: another daemon runs on this store",
-            hint="stop it, or give this one another --root",
+            hint="stop it, or use a different --root",
         ) from None
     finally:
         os.close(fd)
@@ -172,7 +172,7 @@ def _listen(grpc: GrpcConfig, handlers: Mapping[str, Handler], log: Log) -> Iter
     for address in grpc.address:
         if not address.partition("://")[1]:
             raise InvalidInput(
-                f"address {address} does not contain proto", hint=f"you meant unix://{address} ?"
+                f"address {address} does not contain proto", hint=f"did you mean unix://{address}?"
             )
         path = address.removeprefix("unix://")
         if path != address:
@@ -229,7 +229,7 @@ def _drain(
         if hurried:
             os._exit(128 + number)
         hurried = True
-        log.warn("cancelling what still runs")
+        log.warn("cancelling running builds")
         for listener in listeners:
             threading.Thread(target=listener.close, name="close", daemon=True).start()
     for thread in threads:

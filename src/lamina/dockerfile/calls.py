@@ -101,7 +101,7 @@ def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
         case "frontend.subrequests.describe":
             return _describe()
     known = ", ".join(request.name for request in _REQUESTS)
-    raise UnknownRequest(name, hint=f"known are {known}")
+    raise UnknownRequest(name, hint=f"supported: {known}")
 
 
 def _describe() -> Answer:

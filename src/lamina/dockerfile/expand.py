@@ -44,7 +44,7 @@ def too_long(what: str, limit: int) -> InvalidInput:
     """The error of `what`, of which there may be `limit` characters."""
     return InvalidInput(
         f"{what} expand to more than {limit >> 20} MiB",
-        hint="variables that are made of each other double with every line",
+        hint="variables that contain each other double in size on every line",
     )
 
 

@@ -104,7 +104,7 @@ def parse_duration(text: str) -> int:
             total += int(fraction) * unit // 10 ** len(fraction)
         at = match.end()
     if rest != "0" and (at < len(rest) or not rest or total >= _LIMIT):
-        raise InvalidInput(f'invalid duration "{text}"', hint="a duration looks like 30s or 1m30s")
+        raise InvalidInput(f'invalid duration "{text}"', hint="use a duration like 30s or 1m30s")
     return -total if text.startswith("-") else total
 
 

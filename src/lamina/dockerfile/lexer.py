@@ -104,7 +104,7 @@ class _Lexer:
             if len(line.encode("utf-8", "surrogateescape")) > _LONGEST:
                 raise InvalidInput(
                     f"dockerfile line greater than max allowed size of {_LONGEST}",
-                    hint="break it with a continuation, or COPY a file",
+                    hint="split it with line continuations, or COPY a file",
                     location=self._place(number),
                 )
 
@@ -128,7 +128,7 @@ class _Lexer:
         if not nodes:
             raise InvalidInput(
                 "the Dockerfile has no instructions",
-                hint="it needs at least a FROM line",
+                hint="add at least a FROM line",
                 location=self._place(1),
             )
         return Document(
@@ -199,8 +199,8 @@ class _Lexer:
                 content.append(raw + "\n")
             else:
                 raise InvalidInput(
-                    f"unterminated heredoc: no line is {name} alone",
-                    hint=f"end it with a line that holds only {name}",
+                    f"unterminated heredoc: no line contains only {name}",
+                    hint=f"end it with a line that contains only {name}",
                     location=self._place(start),
                 )
             found.append(Heredoc(name, "".join(content), expand, chomp))

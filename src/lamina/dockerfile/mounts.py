@@ -221,6 +221,6 @@ def _size(text: str) -> int:
     """Bytes of `64m`, `1GB`, `1.5g`, `1024`."""
     match = re.fullmatch(_SIZE, text, re.IGNORECASE)
     if match is None or len(match[1]) > 20:
-        raise InvalidInput(f"invalid value for size: {text}", hint="a size looks like 64m or 1g")
+        raise InvalidInput(f"invalid value for size: {text}", hint="use a size like 64m or 1g")
     power = " kmgtp".index(match[2].lower() or " ")
     return int(float(match[1]) * 1024**power)

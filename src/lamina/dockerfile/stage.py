@@ -203,7 +203,7 @@ def read_stages(document: Document, checker: Checker | None = None) -> Dockerfil
     if head is None:
         raise InvalidInput(
             "dockerfile contains no stages to build",
-            hint="it needs a FROM line",
+            hint="add a FROM line",
             location=document.nodes[-1].location,
         )
     stages.append(StageText(head, tuple(body)))

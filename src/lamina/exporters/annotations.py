@@ -70,5 +70,5 @@ def check_platforms(annotations: Iterable[Annotation], platforms: Sequence[Platf
         if annotation.platform is not None and annotation.platform not in platforms:
             raise InvalidInput(
                 f"invalid annotation: no platform {annotation.platform} found in source",
-                hint=f"built are: {', '.join(map(str, platforms))}",
+                hint=f"platforms of the build: {', '.join(map(str, platforms))}",
             )

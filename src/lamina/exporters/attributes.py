@@ -66,7 +66,7 @@ def make_output(pairs: Mapping[str, str]) -> Output:
     made = _written(kind, attributes)
     if attributes.pairs:
         keys = ", ".join(sorted(attributes.pairs))
-        raise InvalidInput(f"--output: type={kind} knows no {keys}")
+        raise InvalidInput(f"--output: type={kind} does not support {keys}")
     return made
 
 
@@ -103,13 +103,13 @@ def _written(kind: str, attributes: _Attributes) -> Output:
         case "image" | "registry":
             if dest := attributes.take("dest"):
                 raise InvalidInput(
-                    f"--output: type=image writes no file, yet dest={dest}",
+                    f"--output: type=image does not support dest={dest}",
                     hint="type=oci and type=docker write files",
                 )
             made = _image(attributes, push=kind == "registry")
             if made.push and not made.form.names:
                 raise InvalidInput(
-                    "--output: a push needs a name", hint="add name=host/path:tag, or -t"
+                    "--output: push requires an image name", hint="add name=host/path:tag, or -t"
                 )
             return made
         case "oci" | "docker":
@@ -125,7 +125,7 @@ def _written(kind: str, attributes: _Attributes) -> Output:
 def _local(dest: str, attributes: _Attributes) -> LocalOutput:
     mode = attributes.take("mode")
     if mode not in ("", "copy", "delete"):
-        raise InvalidInput(f'--output: mode is copy or delete, not "{mode}"')
+        raise InvalidInput(f'--output: mode must be copy or delete, not "{mode}"')
     split = attributes.choice("platform-split")
     prefix = attributes.take("attestation-prefix")
     return LocalOutput(dest, attributes.epoch(), mode == "delete", split, prefix)
@@ -201,7 +201,7 @@ def _untagged(name: str) -> str:
     if name == FROM_RESULT:
         return name
     if ":" in name.rpartition("/")[2] or "@" in name:
-        raise InvalidInput(f"can't push tagged ref {name} by digest", hint="leave the tag out")
+        raise InvalidInput(f"can't push tagged ref {name} by digest", hint="remove the tag")
     return parse_reference(name).name
 
 
@@ -220,7 +220,7 @@ class _Attributes:
             return default
         chosen = parse_bool(value or "true")
         if chosen is None:
-            raise InvalidInput(f'--output: {key} is true or false, not "{value}"')
+            raise InvalidInput(f'--output: {key} must be true or false, not "{value}"')
         return chosen
 
     def choice(self, key: str) -> bool | None:
@@ -230,7 +230,9 @@ class _Attributes:
     def dest(self, kind: str, required: bool = False) -> str:
         if "output" in self.pairs:
             value = self.pairs["output"]
-            raise InvalidInput(f"--output: output={value} means nothing", hint=f"use dest={value}")
+            raise InvalidInput(
+                f"--output: output={value} is not an attribute", hint=f"use dest={value}"
+            )
         dest = self.take("dest")
         if required and not dest:
             raise InvalidInput(
@@ -245,7 +247,9 @@ class _Attributes:
         if not value:
             return SaidEpoch(None)
         if not value.removeprefix("-").isdecimal() or len(value) > 12:
-            raise InvalidInput(f'--output: source-date-epoch is in seconds, not "{value}"')
+            raise InvalidInput(
+                f'--output: source-date-epoch must be a number of seconds, not "{value}"'
+            )
         return SaidEpoch(int(value))
 
     def annotations(self) -> tuple[Annotation, ...]:

@@ -130,15 +130,15 @@ class DockerApi:
                 yield connection
         except PermissionError as error:
             raise PermissionDenied(
-                f"cannot talk to {self._host}: {error.strerror}",
+                f"cannot connect to {self._host}: {error.strerror}",
                 hint="run lamina as root, or as a member of the group that owns the socket",
             ) from error
         except (OSError, http.client.HTTPException) as error:
             self._cancel.check()
             text = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unavailable(
-                f"cannot talk to Docker or Podman at {self._host}: {text}",
-                hint="is it running? DOCKER_HOST or a Docker context say where",
+                f"cannot connect to Docker or Podman at {self._host}: {text}",
+                hint="is it running? check DOCKER_HOST and the Docker context",
             ) from error
         finally:
             connection.close()

@@ -71,13 +71,14 @@ def parse_docker_host(text: str, tls: str | None = None, *, verify: bool = True)
     scheme, colon, rest = text.partition("://")
     if not colon:
         raise InvalidInput(
-            f'"{text}" is no address of a Docker host', hint="for example unix:///run/docker.sock"
+            f'"{text}" is not the address of a Docker host',
+            hint="for example unix:///run/docker.sock",
         )
     if scheme == "unix":
         return DockerHost(rest if rest.startswith("/") else "/" + rest)
     if scheme not in ("tcp", "http", "https"):
         raise Unsupported(
-            f"Docker hosts by {scheme}:// are not supported",
+            f"Docker hosts with {scheme}:// are not supported",
             hint="forward its socket (`ssh -nNT -L /tmp/docker.sock:/run/docker.sock HOST`) and"
             " set DOCKER_HOST=unix:///tmp/docker.sock",
         )
@@ -86,7 +87,7 @@ def parse_docker_host(text: str, tls: str | None = None, *, verify: bool = True)
     if not colon or rest.endswith("]"):
         host, port = rest, "2376" if tls is not None or scheme == "https" else "2375"
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InvalidInput(f'"{text}" is no address of a Docker host')
+        raise InvalidInput(f'"{text}" is not the address of a Docker host')
     if scheme == "https" and tls is None:
         tls = ""
     return DockerHost("", host.removeprefix("[").removesuffix("]"), int(port), tls, verify)
@@ -101,7 +102,7 @@ def _of_context(environ: Mapping[str, str], name: str) -> DockerHost:
     document = _json(os.path.join(folder, "meta", key, "meta.json"))
     if document is None:
         raise NotFound(
-            f'there is no Docker context "{name}"', hint="`docker context ls` lists those there are"
+            f'there is no Docker context "{name}"', hint="`docker context ls` lists the contexts"
         )
     endpoints = document.get("Endpoints")
     endpoint = endpoints.get("docker") if isinstance(endpoints, dict) else None

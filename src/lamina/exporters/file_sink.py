@@ -58,7 +58,7 @@ def open_sink(dest: str, cancel: Cancellation | None = None) -> Iterator[ByteSin
     sys.stdout.flush()
     if os.isatty(1):
         raise InvalidInput(
-            "an archive would garble the terminal",
+            "an archive is not written to a terminal",
             hint="add dest=FILE to --output, or redirect the output",
         )
     if not can_write(1):
@@ -87,7 +87,7 @@ def open_file(path: str, cancel: Cancellation | None = None) -> Iterator[ByteSin
     except OSError:
         mode = None
     if mode is not None and stat.S_ISDIR(mode):
-        raise InvalidInput(f"the destination {path} is a folder", hint="give a file's name as dest")
+        raise InvalidInput(f"the destination {path} is a folder", hint="set dest to a file name")
     if mode is not None and not stat.S_ISREG(mode):
         with _opened(path, os.O_WRONLY | os.O_NONBLOCK, cancel=cancel) as fd:
             yield _FdSink(fd, path, cancel)

@@ -56,13 +56,11 @@ def assemble(
     Raises InvalidInput, Corrupt, Unsupported.
     """
     if docker_types and (annotations or descriptor_annotations):
-        raise InvalidInput(
-            "annotations need OCI media types", hint="leave out oci-mediatypes=false"
-        )
+        raise InvalidInput("annotations need OCI media types", hint="remove oci-mediatypes=false")
     document = load_json_object(config, "image config")
     for field in ("os", "architecture"):
         if not document.get(field):
-            raise InvalidInput(f"the image config does not say its {field}")
+            raise InvalidInput(f"the image config has no {field}")
     history = _complete_history(_history(document, "image config"), layers)
     if epoch is not None:
         inherited = _history(load_json_object(base, "base image config"), "") if base else []

@@ -34,9 +34,7 @@ def make_index(
     """
     if docker_types and (annotations or descriptor_annotations or attestations):
         what = "attestations" if attestations else "annotations"
-        raise InvalidInput(
-            f'cannot export {what} with "oci-mediatypes=false"', hint="leave that out"
-        )
+        raise InvalidInput(f'cannot export {what} with "oci-mediatypes=false"', hint="remove it")
     kind = oci.DOCKER_INDEX if docker_types else oci.OCI_INDEX
     entries = [image.target for image in images]
     entries += [documents[-1].descriptor for documents in attestations]

@@ -64,7 +64,7 @@ def combine(
         else:
             config = b"".join(client.blob(source, document.config, cancel=cancel))
             if digest_of(config) != document.config.digest:
-                raise NotFound(f"{source.familiar}: its configuration is not what it should be")
+                raise NotFound(f"{source.familiar}: its image configuration is malformed")
             platform = None
             if document.config.media_type in (oci.OCI_CONFIG, oci.DOCKER_CONFIG):
                 found_platform = oci.platform_from_json(load_json_object(config, "image config"))

@@ -55,7 +55,7 @@ class Load:
             sent = self._send(cancel)
             held = self._held()
             if held is None:
-                raise Corrupt("the image was loaded, yet is not there under its ID")
+                raise Corrupt("the image was loaded, but cannot be found by its ID")
         there = {_normal(tag) for tag in held.tags}
         for name in self._image.names:
             if _normal(name) not in there:

@@ -243,7 +243,7 @@ class ExecOperation:
         hint = ""
         if status.out_of_memory:
             reason += " (out of memory)"
-            hint = "the kernel ended it for want of memory; give the machine or the step more"
+            hint = "the kernel killed it: out of memory; give the machine or the step more memory"
         elif _is_full(rootfs):
             reason += " (the disk of the store is full)"
             hint = "make room: `lamina prune`, or place the store elsewhere with --root"

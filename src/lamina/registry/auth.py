@@ -185,7 +185,8 @@ def check_realm(realm: Url, registry: Url) -> None:
     if _downgrades(realm, registry):
         host = registry.authority
         raise PermissionDenied(
-            f"{host} wants the login sent to {realm} without encryption; it was not",
+            f"{host} asks for the credentials to be sent to {realm} without encryption;"
+            " they were not sent",
             hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
         )
 
@@ -219,8 +220,8 @@ def fetch_token(
         refusal = denied(registry.authority, f"its token service {realm.authority} refused")
         if credentials is not None:
             refusal = refusal.with_context(
-                reason=f"{refusal.reason} the login",
-                hint=f"if it is old or wrong, `lamina login {registry.authority}` again",
+                reason=f"{refusal.reason} the credentials",
+                hint=f"if they are out of date, run `lamina login {registry.authority}` again",
             )
         raise refusal
     if status != 200:
@@ -232,7 +233,7 @@ def fetch_token(
 def _read_token(document: dict[str, Any], realm: Url) -> BearerToken:
     token = document.get("token") or document.get("access_token")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        raise Corrupt(f"the token service {realm.authority} gave no token")
+        raise Corrupt(f"the token service {realm.authority} returned no token")
     try:
         life = float(document.get("expires_in") or _DEFAULT_LIFE)
     except (TypeError, ValueError):
@@ -280,5 +281,5 @@ def basic(credentials: Credentials) -> str:
 def denied(domain: str, why: str) -> PermissionDenied:
     return PermissionDenied(
         f"{domain} denied access: {why}",
-        hint=f"check the name; if it is private, `lamina login {domain}` first",
+        hint=f"check the name; for a private image, run `lamina login {domain}` first",
     )

@@ -101,7 +101,9 @@ class BlobUpload:
             except _Unchunked:
                 chunked = False
             except _Forgotten:
-                self._failed(Unavailable(f"{self._reference.domain} lost an upload half-way"))
+                self._failed(
+                    Unavailable(f"{self._reference.domain} lost an upload that was in progress")
+                )
                 if self._is_there():
                     return True  # it was the answer to the last request that got lost
             except Unavailable as error:
@@ -146,7 +148,9 @@ class BlobUpload:
             if status in (404, 410):
                 raise _Forgotten
             if status == 416:  # it is at another place than we thought
-                raise Unavailable(f"{self._reference.domain} is out of step with an upload")
+                raise Unavailable(
+                    f"{self._reference.domain} disagrees about the state of an upload"
+                )
             if status in _NO_CHUNKS and not start:
                 raise _Unchunked
             if status not in (201, 202, 204):

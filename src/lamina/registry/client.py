@@ -96,7 +96,7 @@ class RegistryClient:
             data, _ = self._get_manifest(endpoint, reference, str(digest), cancel)
             if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
                 raise Corrupt(
-                    f"{endpoint.host} sent other bytes for {reference.familiar} than {digest}"
+                    f"{endpoint.host} sent data for {reference.familiar} that is not {digest}"
                 )
             return data
 
@@ -144,7 +144,7 @@ class RegistryClient:
                     raise refusal(response, f"blob {digest} of {reference.familiar}")
                 size = response.header("Content-Length")
             if not size.isdigit():
-                raise Corrupt(f"{endpoint.host} does not say how large {digest} is")
+                raise Corrupt(f"{endpoint.host} does not report the size of {digest}")
             return Descriptor("", digest, int(size))
 
         return self._each(reference, cancel or Cancellation(), head)
@@ -318,5 +318,5 @@ def _skip(response: Response, offset: int) -> int:
     unit, _, rest = response.header("Content-Range").partition(" ")
     first = rest.partition("-")[0]
     if unit != "bytes" or not first.isdigit() or int(first) > offset:
-        raise Corrupt(f"{response.url.authority} sent another range than bytes {offset} and on")
+        raise Corrupt(f"{response.url.authority} sent a different range than bytes {offset} and on")
     return offset - int(first)

@@ -194,7 +194,9 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
         answer = json.loads(output)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError) as error:
-        raise PermissionDenied(f"the credential helper {name} gave no valid answer") from error
+        raise PermissionDenied(
+            f"the credential helper {name} returned an invalid answer"
+        ) from error
     if username == "<token>":
         return Credentials(identity_token=secret)
     return Credentials(username, secret)
@@ -217,13 +219,13 @@ def run_helper(name: str, action: str, text: str, server: str) -> bytes:
     except FileNotFoundError:
         raise NotFound(
             f"the credential helper {program} is not installed",
-            hint="install it, or take it out of Docker's config.json",
+            hint="install it, or remove it from Docker's config.json",
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PermissionDenied(f"cannot run the credential helper {program}: {error}") from error
     if done.returncode:
         said = (done.stdout + done.stderr).decode(errors="replace").strip()[:200]
         if "credentials not found" in said.lower():
-            raise NotFound(f"the credential helper {program} knows nothing of {server}")
+            raise NotFound(f"the credential helper {program} has no credentials for {server}")
         raise PermissionDenied(f"the credential helper {program} failed for {server}: {said}")
     return done.stdout

@@ -130,7 +130,7 @@ class Exchange:
                 )
             else:
                 return response
-        raise Unavailable(f"{endpoint.host} redirects without end")
+        raise Unavailable(f"{endpoint.host} redirects too many times")
 
 
 def _drain(response: Response) -> None:
@@ -172,7 +172,7 @@ def refusal(response: Response, what: str) -> LaminaError:
         )
     if status == 400 and "HTTPS server" in words:
         return Unavailable(
-            f"{host} speaks HTTPS only",
+            f"{host} only supports HTTPS",
             hint=f'configure [registry."{host}"] http = false',
         )
     if status == 503 and (seconds := retry_seconds(response)) is not None:

@@ -96,10 +96,10 @@ def _read(path: str) -> dict[str, Any]:
         raise from_os_error(error, "read") from error
     except ValueError as error:
         raise InvalidInput(
-            f"{path} is not valid JSON: {error}", hint="mend it or move it away"
+            f"{path} is not valid JSON: {error}", hint="repair or remove the file"
         ) from error
     if not isinstance(document, dict):
-        raise InvalidInput(f"{path} is not a JSON object", hint="mend it or move it away")
+        raise InvalidInput(f"{path} is not a JSON object", hint="repair or remove the file")
     return document
 
 
@@ -116,7 +116,7 @@ def _write(path: str, document: dict[str, Any]) -> None:
     except OSError as error:
         if os.path.lexists(part):
             os.unlink(part)
-        translated = from_os_error(error, "keep the login in")
+        translated = from_os_error(error, "store the credentials in")
         if isinstance(translated, PermissionDenied):
             hint = "point DOCKER_CONFIG to a folder that you may write to"
             raise translated.with_context(hint=hint) from error

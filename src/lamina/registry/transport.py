@@ -263,11 +263,11 @@ def translate(error: Exception, url: Url) -> LaminaError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Unavailable(
             f"the TLS certificate of {host} is not trusted: {error.verify_message}",
-            hint=f'name its authority in the configuration: [registry."{host}"] ca = ["/path.pem"]',
+            hint=f'configure its CA certificate: [registry."{host}"] ca = ["/path.pem"]',
         )
     if isinstance(error, ssl.SSLError):
         return Unavailable(
-            f"no TLS with {host}: {error.reason or error}",
+            f"the TLS handshake with {host} failed: {error.reason or error}",
             hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
         )
     if isinstance(error, socket.gaierror):
@@ -279,12 +279,12 @@ def translate(error: Exception, url: Url) -> LaminaError:
         return Unavailable(f"{host} does not answer", hint="check the network and the host")
     if isinstance(error, OSError):
         return Unavailable(
-            f"cannot talk to {host}: {error.strerror or error}",
+            f"cannot connect to {host}: {error.strerror or error}",
             hint="is the registry running? check its name and port, the network and the proxy",
         )
     if isinstance(error, _http_error()):
         text = str(error) or type(error).__name__
-        return Unavailable(f"{host} broke off or does not speak HTTP: {text}")
+        return Unavailable(f"{host} closed the connection or is not an HTTP server: {text}")
     return Internal(f"request to {host}: {error!r}")
 
 

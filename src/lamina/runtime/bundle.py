@@ -167,18 +167,18 @@ class Bundle:
             )
         if "xec format error" in last:
             raise Unsupported(
-                f'the command "{command}" is no program for this machine: {last}',
-                hint="a script needs a #! line; a program must be made for this machine",
+                f'the command "{command}" cannot be executed on this machine: {last}',
+                hint="a script needs a #! line; a program must be built for this architecture",
             )
         # crun says that a folder's execution is not permitted.
         if "exec" in last and ("ermission denied" in last or "Operation not permitted" in last):
             raise CommandNotExecutable(
                 f'the command "{command}" cannot be executed: {last}',
-                hint="give the file its execute permission",
+                hint="make the file executable (chmod +x)",
             )
         if "cwd" in last or "chdir" in last:
             raise InvalidInput(f"the working directory cannot be entered: {last}")
         raise Internal(
             f"{self._name} failed (status {code}): {complaint}",
-            hint="the container was not started; is this machine allowed to run containers?",
+            hint="the container was not started; does this machine allow containers?",
         )

@@ -169,7 +169,7 @@ def read_spec(path: str) -> list[Device]:
         raise InvalidInput(f"{path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         cause = f"no {error}" if isinstance(error, KeyError) else error
-        raise InvalidInput(f"{path} describes no devices: {cause}") from error
+        raise InvalidInput(f"{path} is not a CDI spec: {cause}") from error
 
 
 def _parse(path: str, data: bytes) -> Any:

@@ -67,12 +67,12 @@ def _device(node: DeviceNode, user: dict[str, Any]) -> dict[str, Any]:
             status = os.stat(path)
         except OSError as error:
             raise NotFound(
-                f"the device {path} is not there: {error.strerror}",
-                hint="the machine has lost it; has its driver been removed or not been loaded?",
+                f"the device {path} does not exist: {error.strerror}",
+                hint="is its driver installed and loaded?",
             ) from error
         found = _KINDS.get(stat.S_IFMT(status.st_mode), "")
         if not found or kind not in ("", found, "u"):
-            raise Unsupported(f"{path} is no device of the kind that its description says")
+            raise Unsupported(f"{path} is not a device of the type in its CDI spec")
         kind = kind or found
         if kind != "p":
             major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)

@@ -82,7 +82,7 @@ def _place(parent: str) -> str:
     `a-b.slice:c:` is how systemd is asked for a group in a slice: its own folder is meant.
     """
     if "\0" in parent:
-        raise InvalidInput("a cgroup parent with a null byte in it")
+        raise InvalidInput("the cgroup parent contains a null byte")
     slice_name, colon, _ = parent.partition(":")
     if colon and slice_name.endswith(".slice"):
         parts = slice_name.removesuffix(".slice").split("-")

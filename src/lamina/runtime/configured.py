@@ -30,7 +30,7 @@ def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
     except ValueError:
         raise InvalidInput(
             f'invalid {_STOP_TIMEOUT} "{text}": not a duration',
-            hint="a duration looks like 30s or 5m; 0 kills cancelled steps at once",
+            hint="use a duration like 30s or 5m; 0 kills cancelled steps at once",
         ) from None
     return RuntimeSettings(stop_timeout=seconds)
 

@@ -88,7 +88,7 @@ class Session(Protocol):
 
         `progress` hears how many bytes had to be sent so far.
 
-        Raises NotFound, Unavailable (the client has gone), Cancelled.
+        Raises NotFound, Unavailable (the client has disconnected), Cancelled.
         """
         ...
 

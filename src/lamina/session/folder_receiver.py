@@ -171,7 +171,7 @@ class _Receiving:
     def _next(self) -> Packet:
         message = self._call.receive()
         if message is None:
-            raise Unavailable("the sender of the files ended the transfer early")
+            raise Unavailable("the file transfer ended early")
         self._transferred += len(message)
         if self._progress is not None:
             self._progress(self._transferred)
@@ -186,7 +186,7 @@ class _Receiving:
                 self._order.close()
                 self._all_announced = True
             elif self._all_announced:
-                raise Corrupt(f"a file was told of after the last one: {packet.stat.path}")
+                raise Corrupt(f"a file was announced after the end of the list: {packet.stat.path}")
             else:
                 number = self._announced
                 self._announced += 1
@@ -195,9 +195,9 @@ class _Receiving:
                     self._take_stat(number, stat)
         elif kind == PacketType.ERR:
             text = packet.data.decode("utf-8", "replace")
-            raise Unavailable(f"the sender of the files failed: {text}")
+            raise Unavailable(f"the sender of files reported an error: {text}")
         elif kind == PacketType.FIN:
-            raise Unavailable("the sender of the files ended the transfer early")
+            raise Unavailable("the file transfer ended early")
 
     def _take_stat(self, number: int, stat: Stat) -> None:
         if self._policy.owner is not None:
@@ -213,7 +213,7 @@ class _Receiving:
             self._folders.append(stat)
         elif stat.linkname and not kind & filemode.SYMLINK:
             if stat.linkname not in self._sources:
-                raise Corrupt(f"{stat.path} is a link to {stat.linkname}, which is not known")
+                raise Corrupt(f"{stat.path} is a link to {stat.linkname}, which was not announced")
             self._links.append(stat)
         elif kind:
             self._writer.special(stat, existing)
@@ -252,7 +252,7 @@ class _Receiving:
     def _take_data(self, number: int, data: bytes) -> None:
         incoming = self._coming.get(number)
         if incoming is None:
-            raise Corrupt(f"content came of file number {number}, which was not asked for")
+            raise Corrupt(f"received content for file number {number}, which was not asked for")
         if data:
             incoming.write(data)
             if incoming.is_open:
@@ -382,11 +382,11 @@ class _Order:
         while self._frames and self._frames[-1].path != parent:
             self._leave()
         if not self._frames:
-            raise Corrupt(f"{path} came out of order, or without its folder")
+            raise Corrupt(f"{path} arrived out of order, or before its folder")
         frame = self._frames[-1]
         encoded = name.encode("utf-8", "surrogateescape")
         if encoded <= frame.last:
-            raise Corrupt(f"{path} came out of order")
+            raise Corrupt(f"{path} arrived out of order")
         frame.last = encoded
         if name not in frame.names:
             return None

@@ -135,7 +135,7 @@ class _Sending:
                 raise
             if message is None:
                 self.check()
-                raise Unavailable("the receiver of the files ended the transfer early")
+                raise Unavailable("the receiver ended the file transfer early")
             packet = decode_packet(message)
             if packet.type == PacketType.REQ:
                 self._ask(packet)
@@ -145,7 +145,7 @@ class _Sending:
             elif packet.type == PacketType.ERR:
                 self.check()
                 text = packet.data.decode("utf-8", "replace")
-                raise Unavailable(f"the receiver of the files failed: {text}")
+                raise Unavailable(f"the receiver of files reported an error: {text}")
 
     def stop(self) -> None:
         self._stopped = True
@@ -160,7 +160,7 @@ class _Sending:
     def _ask(self, packet: Packet) -> None:
         path = self._files.pop(packet.id, None)
         if path is None:
-            error = Corrupt(f"a file was asked for by a number that is not one: {packet.id}")
+            error = Corrupt(f"a file with an invalid number was requested: {packet.id}")
             self._fail(error)
             return
         self._wanted.put((packet.id, path))

@@ -68,7 +68,8 @@ def _take_folder(call: ServerCall, target: FolderTarget) -> None:
     if target.delete and not several:
         # Each platform would come by itself, and delete those before it.
         raise StatusError(
-            Code.FAILED_PRECONDITION, "mode=delete needs a daemon that sends all platforms as one"
+            Code.FAILED_PRECONDITION,
+            "mode=delete requires a daemon that sends all platforms in one transfer",
         )
     try:
         os.makedirs(target.path, mode=0o755, exist_ok=True)

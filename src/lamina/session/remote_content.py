@@ -45,7 +45,7 @@ class RemoteContent:
                 cancel=cancel,
             )
         if response.info is None:
-            raise Corrupt(f"the client said nothing about {digest}")
+            raise Corrupt(f"the client did not answer for {digest}")
         return response.info.size
 
     def read(
@@ -61,7 +61,7 @@ class RemoteContent:
             at = offset
             while (piece := receive(call, api.ReadContentResponse, api.SCHEMA)) is not None:
                 if piece.offset != at:
-                    raise Corrupt(f"{digest} came out of order")
+                    raise Corrupt(f"{digest} arrived out of order")
                 at += len(piece.data)
                 if piece.data:
                     yield piece.data
@@ -102,7 +102,7 @@ class RemoteContent:
                 call.send(encode(request, api.SCHEMA))
                 response = receive(call, api.WriteContentResponse, api.SCHEMA)
                 if response is None:
-                    raise Corrupt(f"the client ended the writing of {digest} early")
+                    raise Corrupt(f"the client stopped writing {digest} early")
                 return response
 
             done = ask(head).offset  # what an earlier try has brought

@@ -103,7 +103,7 @@ class RemoteSession:
 
     @property
     def closed(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has disconnected."""
         return self._channel.closed
 
     def supports(self, method: str) -> bool:
@@ -169,7 +169,7 @@ class RemoteSession:
 
         None: nothing. Raises PermissionDenied, Unavailable.
         """
-        with asking(f"ask the client who it is at {host}"):
+        with asking(f"ask the client for its credentials for {host}"):
             try:
                 response = unary(
                     self._channel,
@@ -205,7 +205,7 @@ class RemoteSession:
                 raise
         # It goes into a header.
         if not response.token or not response.token.isascii() or not response.token.isprintable():
-            raise Corrupt(f"what the client fetched for {request.host} is no token")
+            raise Corrupt(f"the client returned an invalid token for {request.host}")
         return Token(response.token, float(response.expires_in or 60))
 
     def token_authority(self, host: str, salt: bytes) -> bytes | None:
@@ -293,7 +293,7 @@ class RemoteSession:
 
     def finalize_export(self, response: tuple[tuple[str, str], ...], cancel: Cancellation) -> None:
         """Tell the client that its outputs are made, if it wants to know."""
-        with asking("tell the client of its outputs", cancel):
+        with asking("report the outputs to the client", cancel):
             try:
                 unary(
                     self._channel,
@@ -311,7 +311,7 @@ class RemoteSession:
         self, request: policysession.CheckPolicyRequest, /
     ) -> policysession.CheckPolicyResponse:
         """What the client says of a source that a build wants."""
-        with asking("ask the client about a source"):
+        with asking("ask the client to check a source"):
             return unary(
                 self._channel,
                 policysession.CHECK_POLICY,
@@ -345,7 +345,7 @@ class RemoteSession:
 
     def _check_held(self) -> None:
         if not self._holders:
-            raise Unavailable("the client has gone")
+            raise Unavailable("the client has disconnected")
 
     def _fetch(
         self,
@@ -371,7 +371,7 @@ class RemoteSession:
         with self._lock:
             if not self._holders:
                 mirror.release()
-                raise Unavailable("the client has gone")
+                raise Unavailable("the client has disconnected")
             self._kept.callback(mirror.release)
             self._folders[key] = folder
         return folder
@@ -394,4 +394,4 @@ class RemoteSession:
 
     def _check_takes_files(self) -> None:
         if not self.supports(filesync.SEND_DIFF_COPY):
-            raise NotFound("the client takes no files as an output")
+            raise NotFound("the client does not accept files as an output")

@@ -103,7 +103,7 @@ class SessionTable:
                 if left <= 0:
                     raise NotFound(
                         f"no active session for {wanted}",
-                        hint="the client has gone, or has not opened its session",
+                        hint="the client has disconnected, or has not opened its session",
                     )
                 self._changed.wait(left)
 

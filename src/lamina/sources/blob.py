@@ -56,11 +56,11 @@ def parse_blob_name(scheme: str, name: str) -> BlobName:
     """Raises InvalidInput."""
     if scheme not in (REGISTRY_BLOB, LAYOUT_BLOB):
         raise InvalidInput(
-            f'"{scheme}" is no scheme of blobs', hint=f"they are {REGISTRY_BLOB} and {LAYOUT_BLOB}"
+            f'"{scheme}" is not a scheme for blobs', hint=f"use {REGISTRY_BLOB} or {LAYOUT_BLOB}"
         )
     reference = parse_reference(name)
     if reference.digest is None:
-        raise InvalidInput(f"{scheme}://{name}: a blob is named by its digest")
+        raise InvalidInput(f"{scheme}://{name}: a blob must be named by its digest")
     return BlobName(reference, reference.digest, scheme == LAYOUT_BLOB)
 
 

@@ -65,7 +65,7 @@ class GitBundle:
         except GitFailed as failed:
             raise Corrupt(
                 f"{self.name}: {failed.complaint}",
-                hint="it may not build on commits that it does not hold",
+                hint="a bundle must not depend on commits that it does not contain",
             ) from None
 
 

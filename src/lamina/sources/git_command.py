@@ -176,7 +176,7 @@ class GitCommand:
         if access.agent and not socket:
             raise NotFound(
                 f'{self.shown}: no SSH key "{access.agent}" forwarded from the client',
-                hint="lend an agent with --ssh default",
+                hint="expose an SSH agent with --ssh default",
             )
         environ = {"GIT_SSH_COMMAND": command}
         return environ | ({"SSH_AUTH_SOCK": socket} if socket else {})

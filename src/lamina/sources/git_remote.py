@@ -110,7 +110,7 @@ class GitRemote:
             names = [name for name in (self.commit, self.peeled) if name]
             raise Corrupt(
                 f"{self.shown}: expected checksum to match {url.commit}, got {' or '.join(names)}",
-                hint="the ref has moved, or the checksum is of another commit",
+                hint="the ref has moved, or the checksum belongs to another commit",
             )
 
     def check_out(self, work: str, cancel: Cancellation) -> str:
@@ -255,7 +255,7 @@ class GitRemote:
                 return
         raise NotFound(
             f"{self.shown}: repository does not contain ref {wanted}",
-            hint="check the branch, tag or commit; a commit's name has to be whole",
+            hint="check the branch, tag or commit; commits need the full hash",
         )
 
     def _look_up_default(self, cancel: Cancellation) -> None:
@@ -270,7 +270,7 @@ class GitRemote:
         if not self.commit:
             raise NotFound(
                 f"could not find default branch for repository: {self.shown}",
-                hint="name a branch, tag or commit: …#main",
+                hint="add a branch, tag or commit: …#main",
             )
         self.name = self.name or self.commit
 

@@ -80,7 +80,7 @@ def _number(attrs: Mapping[str, str], key: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 32:
-        raise InvalidInput(f'{key} is a number, not "{text}"')
+        raise InvalidInput(f'{key} must be a number, not "{text}"')
     return number
 
 
@@ -284,7 +284,9 @@ class HttpSource:
         response = request.send(headers=conditions)
         if response is None:
             if known is None:
-                raise Unavailable(f"{request.shown}: not modified since never")
+                raise Unavailable(
+                    f"{request.shown}: the server answered 304 to an unconditional request"
+                )
             return known
         with response:
             hashed = self._save(content_of(response, request.shown), cancel)

@@ -97,7 +97,7 @@ class HttpRequest:
         except ValueError as error:
             raise InvalidInput(f"{self.shown}: {redacted(str(error))}") from None
         except (http.client.HTTPException, OSError) as error:
-            raise Unavailable(f"{self.shown}: the answer breaks off: {error!r}") from None
+            raise Unavailable(f"{self.shown}: the response ended early: {error!r}") from None
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -163,9 +163,9 @@ def content_of(answer: HTTPResponse, shown: str) -> Iterator[bytes]:
         while piece := content.read(_CHUNK):
             yield piece
     except (http.client.HTTPException, OSError, EOFError, zlib.error) as error:
-        raise Unavailable(f"{shown}: the answer breaks off: {error!r}") from None
+        raise Unavailable(f"{shown}: the response ended early: {error!r}") from None
     if answer.length:
-        raise Unavailable(f"{shown}: the answer breaks off {answer.length} bytes early")
+        raise Unavailable(f"{shown}: the response ended {answer.length} bytes early")
 
 
 def is_same_tag(one: str, other: str) -> bool:

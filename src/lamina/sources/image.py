@@ -152,7 +152,7 @@ class ImageResolver:
             own = chosen.digest
             document = parse_manifest(self.document(own, reference, cancel))
             if isinstance(document, Index):
-                raise Corrupt(f"{reference.familiar}: an index within an index")
+                raise Corrupt(f"{reference.familiar}: nested indexes are not supported")
         config = self.document(document.config.digest, reference, cancel, document.config)
         origin = Origin(OriginKind.IMAGE, str(reference))
         return ResolvedManifest(digest, document, config, own, origin)
@@ -175,7 +175,7 @@ class ImageResolver:
         else:
             data = b"".join(self._registry().blob(reference, descriptor, cancel=cancel))
             if digest_of(data) != digest:
-                raise Corrupt(f"{reference.familiar}: other bytes came for {digest}")
+                raise Corrupt(f"{reference.familiar}: the content does not match {digest}")
         self._blobs.put(data)
         return data
 
@@ -210,7 +210,7 @@ class ImageSource:
             raise Corrupt(
                 f"image digest {resolved.digest} for {self._reference}"
                 f" does not match expected checksum {self._checksum}",
-                hint="the tag has moved, or the checksum is of another image",
+                hint="the tag has moved, or the checksum belongs to another image",
             )
         return lowest_layers(resolved, self._layers)
 

@@ -186,7 +186,7 @@ class LayoutSource:
             own = chosen.digest
             document = parse_manifest(self._read(chosen, cancel))
             if isinstance(document, Index):
-                raise Corrupt(f"{self._layout}: an index within an index")
+                raise Corrupt(f"{self._layout}: nested indexes are not supported")
         config = self._read(document.config, cancel)
         self._found = target.digest
         resolved = ResolvedManifest(target.digest, document, config, own, self._layout.origin)
@@ -263,7 +263,7 @@ def parse_location(text: str) -> LayoutLocation:
     if before and _TAG.match(after):
         folder, tag = before, after
     if not folder:
-        raise InvalidInput(f'"{text}" names no folder')
+        raise InvalidInput(f'"{text}" is not a folder')
     return LayoutLocation(folder, tag, digest)
 
 

@@ -58,7 +58,7 @@ class LocalSource:
         shown.end()
         path = os.path.realpath(folder.path)
         if self._wanted.listing is not None and not folder.filtered:
-            raise Unsupported("only a daemon makes a list of a folder (local.metadatatransfer)")
+            raise Unsupported("local.metadatatransfer requires a daemon")
         name = sha256(os.fsencode(path)).hexdigest()[:24]
         kept = os.path.join(self._caches, name) if tells_of_changes(path) else ""
         cache = StatCache(kept, os.stat(path).st_dev)

@@ -18,8 +18,8 @@ def split_address(address: str) -> tuple[str, str]:
     scheme, mark, rest = address.partition("://")
     if not mark or scheme not in ("unix", "tcp", "fd"):
         raise InvalidInput(
-            f"cannot understand the address {address!r}",
-            hint="write unix:///path/of/socket or tcp://host:port",
+            f"invalid address {address!r}",
+            hint="use unix:///path/of/socket or tcp://host:port",
         )
     if scheme == "unix" and not rest:
         raise InvalidInput(f"the address {address!r} has no path")

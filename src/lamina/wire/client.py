@@ -47,7 +47,7 @@ class GrpcChannel:
             *metadata_fields(metadata),
         ]
         if not self._connection.fits(fields):
-            raise StatusError(Code.RESOURCE_EXHAUSTED, "the metadata is more than the peer takes")
+            raise StatusError(Code.RESOURCE_EXHAUSTED, "the metadata exceeds the limit of the peer")
         try:
             stream = self._connection.open(fields, cancel)
         except StreamEnded as ended:

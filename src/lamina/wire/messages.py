@@ -98,5 +98,5 @@ class MessageReader:
 
 def _too_large(length: int) -> StatusError:
     return StatusError(
-        Code.RESOURCE_EXHAUSTED, f"a message of {length} bytes; the most is {MAX_MESSAGE}"
+        Code.RESOURCE_EXHAUSTED, f"a message of {length} bytes; the limit is {MAX_MESSAGE}"
     )

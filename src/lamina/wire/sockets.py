@@ -83,7 +83,9 @@ class UnixPath:
 
 
 def _taken(path: str) -> AlreadyExists:
-    return AlreadyExists(f"another daemon serves {path}", hint="stop it, or choose another address")
+    return AlreadyExists(
+        f"another daemon serves {path}", hint="stop it, or use a different address"
+    )
 
 
 def passed_socket(name: str) -> socket.socket:

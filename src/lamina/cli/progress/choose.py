@@ -41,7 +41,7 @@ def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Disp
     if mode == "tty" and not is_terminal:
         raise InvalidInput(
             "--progress=tty needs a terminal on standard error",
-            hint="use --progress=plain, or auto, which decides by itself",
+            hint="use --progress=plain, or --progress=auto",
         )
     from lamina.cli.progress.pump import Pump
 

@@ -68,5 +68,5 @@ class Checker:
         if self._options.error and self._violated:
             raise InvalidInput(
                 f"lint violation found for rules: {', '.join(sorted(self._violated))}",
-                hint="mend them, name them in `# check=skip=`, or drop error=true",
+                hint="fix them, list them in `# check=skip=`, or remove error=true",
             )
