@@ -16,16 +16,18 @@ _CHUNK = 1 << 16
 
 @contextmanager
 def relayed(agent: str, path: str, uid: int, gid: int, mode: int) -> Iterator[str]:
-    """A socket at `path`, owned so, each of whose connections is one to the socket `agent`.
+    """Forward connections from a socket at `path` to the socket `agent`, during the block.
 
-    It and its connections end with the block. Raises OSError.
+    Raises OSError.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     folder, name = os.path.split(path)
     try:
         fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            listener.bind(f"/proc/self/fd/{fd}/{name}")  # a socket's path has 107 bytes at most
+            listener.bind(
+                f"/proc/self/fd/{fd}/{name}"
+            )  # the path of a socket has at most 107 bytes
         finally:
             os.close(fd)
         os.chown(path, uid, gid)
@@ -88,10 +90,10 @@ class _Relay:
             outwards.start()
             _carry(far, near)
             with suppress(OSError):
-                near.shutdown(socket.SHUT_RDWR)  # what the agent has ended needs no more questions
+                near.shutdown(socket.SHUT_RDWR)  # the agent has closed the connection
             outwards.join()
         except OSError:
-            pass  # whoever connected sees the end
+            pass  # the step sees a closed connection
         finally:
             with self._lock:
                 self._ends -= {near, far}

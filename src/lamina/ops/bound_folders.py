@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class BoundFolders:
-    """The inputs of one run of a command. `inputs` are those that it is to be given.
+    """The inputs of one run of a command, as `inputs`.
 
-    The context hears of the digests of what folders hold when the command begins. `verify` is to
-    be called when it is over.
+    The digests of the folders when the command starts are passed to `OpContext.revise`. Call
+    `verify` when the command has ended.
 
     Args:
-        read: what of each input is a part of the key, by index.
+        read: the part of each input that is in the key, by index.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class BoundFolders:
         self.inputs = tuple(made)
 
     def verify(self) -> None:
-        """Have the result forgotten if a folder was changed while the command could read it."""
+        """Prevent that the result is stored if a folder changed while the command could read it."""
         changed = [index for index, view, selectors in self._views if not view.untouched(selectors)]
         for index in changed:
             self._context.revise(index, None)

@@ -26,7 +26,7 @@ _INPUT = "buildkit.llb.definition"
 _FILENAME = "llbbuild.filename"
 _DEFAULT_FILE = _INPUT
 _LIMIT = 256 << 20
-_DEEPEST = 100  # each waits in a thread for the next
+_DEEPEST = 100  # each blocks a thread until the next is done
 _depth = ContextVar("depth of build ops", default=0)
 
 
@@ -34,7 +34,7 @@ class BuildOperation:
     """Runs a BuildOp.
 
     Args:
-        solve: makes a definition's result for whoever waits for this op.
+        solve: solves a definition for the builds that wait for this op.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BuildOperation:
         if op.inputs:
             exec_["inputs"] = {name: message(place) for name, place in sorted(op.inputs)}
         if op.definition is not None:
-            # Nobody sends one, and as BuildKit does not look at it: any form of it will do.
+            # No client sends one, and BuildKit ignores it.
             exec_["def"] = repr(op.definition)
         if op.attrs:
             exec_["attrs"] = dict(sorted(op.attrs))

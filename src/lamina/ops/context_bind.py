@@ -34,7 +34,7 @@ _PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 def shown(
     pool: RefManager, ref: Ref, path: str, folder: str, cancel: Cancellation
 ) -> Iterator[str]:
-    """What is at `path` of a client's folder, at a place in `folder`, for the length of the block.
+    """Show what is at `path` of a client's folder, below `folder`, during the block.
 
     Raises NotFound.
     """
@@ -47,7 +47,7 @@ def shown(
             live = _live(tree.root, resolved, owner, folder)
             place = live.__enter__()
         except LaminaError:
-            pass  # a file system that cannot be a lower layer, or cannot map owners
+            pass  # the file system cannot be a lower directory, or does not support idmapped mounts
         else:
             try:
                 yield place
@@ -64,10 +64,10 @@ def shown(
 
 
 def common_owner(tree: Tree, path: str, status: os.stat_result) -> Owner | None:
-    """Whose all files at and below a path are, if they can be shown to a step as they lie.
+    """The owner of all files at and below a path, if they can be mounted in place.
 
     None: there are several owners, or sockets, pipes, devices, mounts, or files that the client
-    ignores. What a daemon has received of a client is shown with the owners that it has.
+    excludes. Files that a daemon received from a client keep the owners that they have.
     """
     if tree.owner is None and not tree.filtered:
         return _ROOT
@@ -104,7 +104,7 @@ def _live(root: str, path: str, owner: Owner, folder: str) -> Iterator[str]:
             for made in (base, empty, target):
                 os.mkdir(made, 0o700)
             try:
-                # A read-only overlay has two layers at least.
+                # A read-only overlay needs at least two directories.
                 with mounted_overlay([place, empty], None, None, target, ShortNames(base)):
                     yield target
             finally:

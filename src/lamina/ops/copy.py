@@ -23,7 +23,7 @@ class Owner(NamedTuple):
 
 
 class _Level:
-    """A directory of the source that is being copied, and where to."""
+    """A directory of the source that is being copied, and its destination."""
 
     __slots__ = ("children", "path", "status", "target")
 
@@ -39,9 +39,9 @@ class Copier:
 
     Args:
         owner: who owns the copies; None keeps the source's owner.
-        change: what becomes of the source's permission bits; None keeps them.
-        implied: folders of the source that nobody described: they are the destination's where
-            it has such, also behind a link.
+        change: the change to the source's permission bits; None keeps them.
+        implied: folders that the source only implies: if the destination has such a folder, or a
+            link to one, its metadata is kept.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Copier:
         self._links: dict[tuple[int, int], str] = {}
 
     def run(self) -> None:
-        """Raises NotFound if there is nothing to copy, InvalidInput if it cannot land there."""
+        """Raises NotFound if nothing matches, InvalidInput if the destination cannot hold it."""
         action = self._action
         source = action.src.strip("/")
         if action.allow_wildcard:
@@ -92,7 +92,7 @@ class Copier:
         action, plan = self._action, self._plan
         try:
             found, status = self._source.find(real, follow=action.follow_symlink)
-        except NotFound as error:  # in the words that clients know from a step that has begun
+        except NotFound as error:  # with the text that clients expect of a step that has started
             raise NotFound(f"{error.reason}: lstat /{real}: no such file or directory") from error
         is_directory = stat.S_ISDIR(status.st_mode)
         ends_in_slash = action.dest.endswith("/") or action.dest.endswith("/.")
@@ -101,7 +101,7 @@ class Copier:
             stat.S_IFDIR | 0o755, *(self._owner or Owner(0, 0)), self._time(status)
         )
         if self._change is not None and action.mode >= 0 and not action.mode_str:
-            # BuildKit sets no more than these nine bits on folders that it makes on the way.
+            # BuildKit sets only these nine bits on parent folders that it creates.
             parents = parents._replace(mode=stat.S_IFDIR | (action.mode & 0o777))
         if not action.create_dest_path:
             above = destination.rpartition("/")[0]
@@ -137,7 +137,7 @@ class Copier:
                     plan.make_directories(destination, parents)
                 else:
                     self._put_directory(found, status, destination)
-            # The folder that is copied into keeps its own mode, owner and time.
+            # The destination folder keeps its own mode, owner and time.
             self._copy_children(found, destination)
         else:
             self._copy_entry(found, status, destination)
@@ -151,8 +151,10 @@ class Copier:
             self._plan.put(destination, planned)
 
     def _copy_children(self, top: str, destination: str) -> None:
-        """Copy what is in a directory."""
-        delayed: list[_Level] = []  # the lowest parents, made only if something lands in them
+        """Copy the content of a directory."""
+        delayed: list[
+            _Level
+        ] = []  # the lowest parents, created only if something is copied into them
         levels = [_Level(top, None, destination, self._source)]
         while levels:
             level = levels[-1]
@@ -195,7 +197,7 @@ class Copier:
         delayed.clear()
 
     def _led_to(self, target: str) -> str | None:
-        """The folder that the destination has at a path, or leads to from there, if it does."""
+        """The folder at a path of the destination, after following links; None if there is none."""
         existing = self._plan.lookup(target)
         if existing is not None and stat.S_ISLNK(existing.mode):
             target = self._plan.resolve(target)
@@ -209,7 +211,7 @@ class Copier:
             return
         if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
             first = self._links.setdefault((status.st_dev, status.st_ino), destination)
-            # Names of one file may be files of their own by now, in a client's folder.
+            # In a client's folder, names of one file may be different files by now.
             same = self._plan.entries.get(first)
             if first != destination and same is not None and same.digest == planned.digest:
                 planned = planned.linked(first)

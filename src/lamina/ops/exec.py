@@ -52,7 +52,7 @@ _ANY: dict[str, Any] = {
 
 
 class ExecOperation:
-    """Runs an ExecOp. Whether it may (entitlements) was settled when its graph was loaded."""
+    """Runs an ExecOp. Its entitlements were checked when the graph was loaded."""
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class ExecOperation:
         self._session = session
         self._resources = resources
         self._devices = devices
-        self._read: dict[int, list[Selector]] = {}  # what is digested of inputs, by index
+        self._read: dict[int, list[Selector]] = {}  # the digested part of each input, by index
 
     def cache_map(self, context: OpContext) -> CacheMap:
         op = self._op
         meta = op.meta
         assert meta is not None
-        # Proxies, and addresses of extra hosts, say how to reach things, not what is built.
+        # Proxies and addresses of extra hosts are about connectivity, not about the result.
         keyed = op._replace(
             meta=meta._replace(
                 proxy_env=None,
@@ -91,10 +91,10 @@ class ExecOperation:
             mounts=tuple(_keyed_mount(mount) for mount in op.mounts),
         )
         if op.cdi_devices:
-            # What a class or an alias stands for differs from machine to machine.
+            # The devices of a class or an alias differ between machines.
             keyed = keyed._replace(cdi_devices=tuple(self._devices.named_devices(op.cdi_devices)))
         if len(keyed.mounts) == 1 and keyed.mounts[0]._replace(**_ANY) == Mount(dest="/"):
-            # BuildKit once forgot mounts in its keys, and keeps to it where there are no others.
+            # Early keys of BuildKit lacked mounts; without other mounts they still do.
             keyed = keyed._replace(mounts=())
         here = self._platform or _host_platform()
         document = {
@@ -146,13 +146,13 @@ class ExecOperation:
             if change.output < 0:
                 self._pool.discard(change.staged)
             else:
-                # BuildKit's words, for lists of what is stored, and for the history of images whose
-                # configuration does not tell of all layers.
+                # As BuildKit does, for `lamina du`, and for the history of images whose
+                # configuration does not describe all layers.
                 args = " ".join(op.meta.args if op.meta else ())
                 made_by = f"mount {change.dest} from exec {args}"
                 outputs[change.output] = self._pool.commit(change.staged, change.parent, made_by)
         for mount in op.mounts:
-            # A read-only root is handed on as it came.
+            # A read-only root is passed on unchanged.
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
                 outputs.setdefault(mount.output, inputs[mount.input])
         return [outputs.get(index, Ref()) for index in range(max(outputs, default=-1) + 1)]
@@ -181,7 +181,7 @@ class ExecOperation:
         )
 
     def _foreign(self) -> str:
-        """Why the command may not have run at all on this machine, "" if it should."""
+        """A hint if the platform of the step cannot run on this machine, else ""."""
         from lamina.base.platform import host_platform
         from lamina.llb.platform import op_platform
         from lamina.runtime.emulation import emulation_hint, runs_here
@@ -190,7 +190,7 @@ class ExecOperation:
         return "" if runs_here(wanted) else emulation_hint(wanted)
 
     def _dependency(self, index: int) -> Dependency:
-        """An input that is only read is keyed by the content of what is mounted of it."""
+        """The dependency on an input. One that is only read is keyed by the mounted content."""
         uses = [
             mount
             for mount in self._op.mounts
@@ -213,7 +213,7 @@ class ExecOperation:
         return Dependency(selector, digest)
 
     def _bound_folders(self, context: OpContext, inputs: Sequence[Ref]) -> BoundFolders | None:
-        """The inputs, if some are a client's folder that others may change meanwhile."""
+        """The inputs, if some of them are clients' folders, which can change meanwhile."""
         if not any(ref.local is not None and ref.local.live for ref in inputs):
             return None
         from lamina.ops.bound_folders import BoundFolders
@@ -229,7 +229,7 @@ class ExecOperation:
                     f'secret "{secret.id}" is not known',
                     hint=secret_hint(secret.id),
                 )
-            # As with BuildKit, one that is not given is empty, not absent.
+            # As in BuildKit, a secret that is not provided is an empty variable.
             entries.append(f"{secret.name}={(value or b'').decode('utf-8', 'surrogateescape')}")
         return tuple(entries)
 
@@ -265,9 +265,10 @@ def _is_full(rootfs: str) -> bool:
 
 
 def _keyed_mount(mount: Mount) -> Mount:
-    """What of a mount decides the result: not which folder a cache happens to be.
+    """The part of a mount that is in the cache key: without the name of a cache mount.
 
-    BuildKit keeps the names of caches that are called as the Dockerfile does by default.
+    As in BuildKit, the name is in the key if it is the path of the mount, which is the default of
+    the Dockerfile frontend.
     """
     cache = mount.cache
     if cache is not None:
@@ -278,7 +279,7 @@ def _keyed_mount(mount: Mount) -> Mount:
 
 
 def _named_caches(mounts: Sequence[Mount]) -> str:
-    """Which cache mounts have an id that is not their path: BuildKit's keys leave most out."""
+    """The cache mounts whose id is not their path: BuildKit's keys lack most of these ids."""
     return "\n".join(
         f"{quote(mount.dest)} {quote(mount.cache.id)}"
         for mount in mounts
@@ -287,8 +288,8 @@ def _named_caches(mounts: Sequence[Mount]) -> str:
 
 
 def _by_content(mount: Mount, path: str) -> bool:
-    """Whether what a mount reads may stand for the input that it is of: where nothing that it
-    does not read can end up in a result."""
+    """Whether an input can be keyed by the content that its mount reads: nothing else of the
+    input can get into a result."""
     match mount.content_cache:
         case MountContentCache.OFF:
             return False

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class FileOperation:
-    """Runs a FileOp. Its sources are keyed by the content of what the actions read.
+    """Runs a FileOp. Its sources are keyed by the content that the actions read.
 
-    `packing` tells how layers of results are to be packed, None if their files are wanted.
+    `packing` returns the compression of the layers, or None if the files of results are wanted.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FileOperation:
                         copy.required_paths,
                     )
                 )
-                # Where it lies does not matter, but its name may become the copy's.
+                # Its folder does not matter, but the copy can get its name.
                 copy = copy._replace(src=_base_name(copy.src))
             done = copy or action.mkdir or action.mkfile or action.symlink or action.rm
             parts.append(encode(message(done)) if done is not None else b"null")
@@ -123,16 +123,16 @@ def _owners(action: FileAction) -> list[ChownOpt]:
 
 
 def _base_name(path: str) -> str:
-    """A path's last part, as Go's `path.Base` has it."""
+    """The last part of a path, as Go's `path.Base` returns it."""
     if not path:
         return "."
     return path.rstrip("/").rpartition("/")[2] or "/"
 
 
 def _in_a_row(indexes: list[list[int]]) -> bool:
-    """Whether every action is done to the one before it, and the last one is the output.
+    """Whether every action applies to the result of the one before, and the last is the output.
 
-    BuildKit once left (input, secondary input, output) out of its keys, and keeps to it then.
+    Early keys of BuildKit lacked the inputs and outputs of actions; in this case they still do.
     """
     count = len(indexes)
     return bool(indexes) and all(

@@ -39,7 +39,7 @@ _NO_ID = (1 << 32) - 1
 class FileActions:
     """The actions of one op. `name` describes the snapshots that they make.
 
-    `reading` is the attempt that files of clients' folders are read in.
+    `reading` is the attempt at reading clients' folders.
     """
 
     def __init__(self, op: FileOp, name: str, pool: RefManager, reading: Reading) -> None:
@@ -49,8 +49,8 @@ class FileActions:
         self._pool = pool
 
     def run(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
-        """The op's outputs. Raises InvalidInput, NotFound, SourceChanged: they say which action
-        it was."""
+        """The outputs of the op. Raises InvalidInput, NotFound, SourceChanged, which name the
+        action."""
         drafts: dict[int, tuple[FilePlan, Ref]] = {}
         outputs: dict[int, tuple[FilePlan, Ref]] = {}
         count = len(inputs)
@@ -82,7 +82,7 @@ class FileActions:
         drafts: dict[int, tuple[FilePlan, Ref]],
         context: OpContext,
     ) -> Tree:
-        """What a copy reads: an input, or the result of an earlier action."""
+        """The source of a copy: an input, or the result of an earlier action."""
         if index in drafts:
             plan, parent = drafts[index]
             made = self._pool.commit_plan(plan.copy(), parent, self._name)
@@ -117,7 +117,7 @@ class FileActions:
                 plan.make_directories(path, entry)
             else:
                 self._parent_exists(plan, path)
-                if plan.lookup(path) is None:  # what is there stays as it is
+                if plan.lookup(path) is None:  # an existing file is not changed
                     plan.put(path, entry)
         elif action.mkfile is not None:
             mkfile = action.mkfile
@@ -177,8 +177,8 @@ class FileActions:
     def _owner(self, chown: ChownOpt | None, inputs: Sequence[Ref]) -> Owner | None:
         if chown is None or (chown.user is None and chown.group is None):
             return None
-        # A name that is not there is root, or the user's own group: BuildKit has it so, and
-        # Dockerfiles that rely on it must build.
+        # An unknown name is root, or the user's own group. BuildKit does this, and there are
+        # Dockerfiles that rely on it.
         uid, gid = self._look_up(chown.user, inputs, "passwd") or (0, 0)
         if chown.group is not None:
             found = self._look_up(chown.group, inputs, "group")
@@ -188,14 +188,14 @@ class FileActions:
     def _look_up(
         self, user: UserOpt | None, inputs: Sequence[Ref], database: str
     ) -> tuple[int, int] | None:
-        """The id behind a name or number, and the user's group; None if nobody has the name.
+        """The id of a user or group, and the group of a user; None if the name does not exist.
 
         Raises InvalidInput if there is no file system to look it up in.
         """
         if user is None:
             return 0, 0
         if user.by_name is None:
-            # The highest number means nobody (chown leaves an owner as he is): the owner is root.
+            # chown(2) does not change the owner for the highest number, so the owner is root.
             number = 0 if user.by_id in (None, 0xFFFFFFFF) else user.by_id
             return number, number if database == "passwd" else 0
         name = user.by_name.name
@@ -214,7 +214,7 @@ class FileActions:
 
 
 def _rows(tree: Tree, database: str, reading: Reading) -> Iterator[list[str]]:
-    """The fields of each line of `etc/passwd` or `etc/group`; none if it is not there."""
+    """The fields of each line of `etc/passwd` or `etc/group`; none if there is no such file."""
     path = tree.resolve(f"etc/{database}")
     if tree.lstat(path) is None:
         return
@@ -235,7 +235,7 @@ def _rows(tree: Tree, database: str, reading: Reading) -> Iterator[list[str]]:
 
 
 def _number(fields: list[str], index: int) -> int | None:
-    """A user's or group's number among a line's fields, if it is one."""
+    """The number in a field of a user or group; None if it is not a number."""
     text = fields[index] if index < len(fields) else ""
     if not text.isascii() or not text.isdecimal() or len(text) > 10:
         return None
@@ -244,7 +244,7 @@ def _number(fields: list[str], index: int) -> int | None:
 
 
 def _shared(actions: Sequence[FileAction], inputs: int) -> set[int]:
-    """The actions' results that more than one thing is made of: each goes on with a copy."""
+    """The results that several actions or outputs use: each of them works on a copy."""
     uses: Counter[int] = Counter()
     for position, action in enumerate(actions):
         uses[action.input] += 1
@@ -253,5 +253,5 @@ def _shared(actions: Sequence[FileAction], inputs: int) -> set[int]:
 
 
 def _time(timestamp: int) -> int:
-    """Nanoseconds: the op's own, or now (LLB's 0 and -1 both mean that)."""
+    """The time of an op in nanoseconds; now if it is 0 or -1."""
     return timestamp if timestamp > 0 else time.time_ns()

@@ -25,7 +25,7 @@ NOT_REMEMBERED = "The build context changed while this step read it: its result 
 
 
 class LiveInputs:
-    """The inputs of one run of an op; `digesters` are those of its dependencies, by index."""
+    """The inputs of one run of an op; `digesters` compute the digests of its dependencies."""
 
     def __init__(
         self,
@@ -44,10 +44,10 @@ class LiveInputs:
         make: Callable[[Reading, Sequence[Ref]], Sequence[Ref]],
         compression: Compression | None,
     ) -> Sequence[Ref]:
-        """What `make` makes of the inputs as they are now, as files or packed.
+        """The results of `make` on the inputs as they are now, laid out or packed.
 
-        The context hears of the digests of what was read. If a folder changes in the course of
-        this, it is done again; and if it changes even then, of that there is none.
+        Revises the content digests of the inputs (`OpContext.revise`). If a folder changes
+        meanwhile it is read once more. If it changes then too, the digest is None.
         """
         try:
             return self._attempt(make, Reading(), compression)

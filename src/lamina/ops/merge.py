@@ -40,7 +40,7 @@ class MergeOperation:
 
 
 class DiffOperation:
-    """What `upper` changes on top of `lower` (`pb.DiffOp`)."""
+    """Returns the difference of `upper` from `lower` (`pb.DiffOp`)."""
 
     def __init__(self, op: DiffOp, inputs: int, name: str, pool: RefManager) -> None:
         self._op = op

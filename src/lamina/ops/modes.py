@@ -58,7 +58,7 @@ def parse_mode_change(octal: int, text: str) -> ModeChange | None:
 
 
 def _act(operator: str, letters: str, who: int, bits: int, *, runs: bool) -> int:
-    """One operator and its letters. `who` 0 is everybody; `runs` is whether `X` counts."""
+    """An operator and its letters. `who` 0 means all; `runs` is whether `X` applies."""
     given = conditional = 0
     emptied = operator != "="
     for letter in letters:
@@ -70,7 +70,7 @@ def _act(operator: str, letters: str, who: int, bits: int, *, runs: bool) -> int
             emptied = True
         elif letter == "X" and operator != "-":
             conditional = _BITS["X"] if runs else 0
-        elif letter not in "st" or who != _WHO["o"]:  # others have no such bits
+        elif letter not in "st" or who != _WHO["o"]:  # others have no set-id bits
             given |= _BITS[letter]
             who |= _STICKY if letter == "t" else 0
     if given or not emptied:
@@ -88,7 +88,7 @@ def _change(operator: str, given: int, who: int, bits: int) -> int:
 
 
 def _copy(operator: str, source: str, who: int, bits: int) -> int:
-    """Give those of `who` what one of the three has."""
+    """Copy the bits of user, group or others to `who`."""
     value = bits >> _SHIFT[source] & 7
     for letter, shift in _SHIFT.items():
         if not who or who & _WHO[letter] & 0o777:

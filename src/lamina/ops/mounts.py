@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """A mount that takes changes: where, which output they become (or NO_OUTPUT), and on top of
-    what."""
+    """A writable mount: its path, the output that the changes become (or NO_OUTPUT), and the
+    parent."""
 
     dest: str
     output: int
@@ -37,7 +37,7 @@ class Change(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """Everything mounted, while the block of `prepare` lasts."""
+    """The mounts of a step, during the block of `prepare`."""
 
     rootfs: str
     readonly: bool
@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
 
 
 class Restore(Protocol):
-    """Fills the empty folder of a cache mount; from where, if there was anything to do it with."""
+    """Fills the empty folder of a cache mount. Returns where the content is from, if any."""
 
     def __call__(self, name: str, folder: str, cancel: Cancellation, /) -> MountOrigin | None: ...
 
@@ -55,8 +55,8 @@ class MountTable:
     """Prepares the mounts of execs.
 
     Args:
-        scratch: a folder of a private tmpfs, for secrets and as places to mount on.
-        restore: fills a new cache mount with what another machine's has.
+        scratch: a folder of a private tmpfs, for secrets and mount points.
+        restore: fills a new cache mount from an imported cache.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class MountTable:
     def prepare(
         self, op: ExecOp, inputs: Sequence[Ref], cancel: Cancellation
     ) -> Iterator[Prepared]:
-        """Mount all that an exec needs. The staged directories outlive the block."""
+        """Make all mounts of an exec. The staged directories outlive the block."""
         from lamina.runtime.contract import BindMount, TmpfsMount
 
         with ExitStack() as stack:
@@ -147,10 +147,10 @@ class MountTable:
         return self._part(path, mount.selector, stack)
 
     def _part(self, root: str, selector: str, stack: ExitStack, *, make: bool = False) -> str:
-        """What is at `selector` of a folder, mounted at a place that no step can change.
+        """Mount what is at `selector` of a folder at a path that no step can change.
 
         Args:
-            make: make it a folder, if it is missing.
+            make: create a folder there if it is missing.
 
         Raises NotFound.
         """
@@ -172,8 +172,8 @@ class MountTable:
     ) -> dict[int, str]:
         """The folders of the op's cache mounts, by index.
 
-        Locks are taken in one order, or two steps with the same two caches would deadlock; and
-        but once where a cache is mounted in two places, or a step would wait for itself.
+        Locks are taken in a fixed order: else two steps with the same two caches could deadlock.
+        A cache that is mounted at two paths is locked once: else the step would wait for itself.
         """
         caches = [(i, m) for i, m in enumerate(op.mounts) if m.mount_type is MountType.CACHE]
         held: dict[str, str] = {}
@@ -263,7 +263,7 @@ class MountTable:
 
 
 def secret_hint(secret_id: str) -> str:
-    """What to do where a secret is missing."""
+    """The hint about a missing secret."""
     return (
         f"pass it: --secret id={secret_id},src=FILE (or env=VAR); a pipe from which nothing comes"
         " is no secret"
@@ -271,7 +271,7 @@ def secret_hint(secret_id: str) -> str:
 
 
 def is_change(mount: Mount) -> bool:
-    """Whether what a step writes to a mount becomes one of the op's outputs."""
+    """Whether the changes to a mount become an output of the op."""
     return mount.mount_type is MountType.BIND and mount.output != NO_OUTPUT and not mount.readonly
 
 
@@ -280,5 +280,5 @@ def _cache_name(mount: Mount) -> str:
 
 
 def _lock_order(mount: Mount) -> tuple[str, int]:
-    """By name; of one name, first who wants it for himself."""
+    """By name; for one name, exclusive mounts first."""
     return _cache_name(mount), -int(mount.cache.sharing) if mount.cache is not None else 0

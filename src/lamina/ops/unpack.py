@@ -43,8 +43,8 @@ def unpack_archives(
 ) -> bool:
     """Unpack the sources that are tar archives (plain, gzip, bzip2, xz, zstd) into the plan.
 
-    Other sources of the same action are copied in between, in order. Returns False, with nothing
-    done, if there is no archive.
+    Other sources of the action are copied, in order. Returns False if there is no archive, and
+    then does nothing.
     """
     pattern = action.src.strip("/")
     matches = expand_wildcard(source, pattern) if action.allow_wildcard else [(pattern, pattern)]
@@ -53,7 +53,9 @@ def unpack_archives(
     for shown, real in matches:
         path = _archive(source, real)
         if isinstance(source, LiveTree) and not source.unchanged(source.resolve(real)):
-            plan.reading.differs(source.real(real))  # it may be no archive any more, or be one now
+            plan.reading.differs(
+                source.real(real)
+            )  # it may have become an archive, or not be one any more
         if path is not None:
             _unpack(source, path, shown, pool, plan, action, owner, context)
             continue
@@ -63,7 +65,7 @@ def unpack_archives(
 
 
 def _archive(source: Tree, real: str) -> str | None:
-    """The path of the archive that a path of a tree leads to; None if it is none."""
+    """The path of an archive after following links; None if it is not an archive."""
     resolved = source.resolve(real)
     status = source.lstat(resolved)
     if status is None or not stat.S_ISREG(status.st_mode):
@@ -101,10 +103,10 @@ def _unpack(
         allow_wildcard=False,
         dir_copy_contents=True,
         attempt_unpack=False,
-        # Patterns choose among files of the source; of an archive all is taken.
+        # Patterns apply to the files of the source, not to the content of an archive.
         include_patterns=(),
         exclude_patterns=(),
-        always_replace=True,  # unlike a copy, an archive puts folders in the place of files
+        always_replace=True,  # unlike a copy, an archive replaces files by folders
         dest=action.dest.rstrip("/") + "/",
     )
     Copier(
@@ -120,8 +122,8 @@ def _unpack(
 
 @contextmanager
 def _open(source: Tree, path: str, reading: Reading) -> Iterator[BinaryIO]:
-    """An archive to be read in the block. One of a client's folder must have held what was
-    digested, or SourceChanged is raised unless `reading` tolerates it."""
+    """Open an archive. Raises SourceChanged if it is in a client's folder and was not read as it
+    was digested, unless `reading` tolerates that."""
     real = source.real(path)
     status = source.lstat(path)
     if not source.live or status is None:
@@ -153,8 +155,7 @@ def _open(source: Tree, path: str, reading: Reading) -> Iterator[BinaryIO]:
 
 
 class _Hashing(io.RawIOBase):
-    """Reads a file and hashes what is read, each byte once. It may be read from its start again
-    as long as the buffer on top of it still has that."""
+    """Reads a file and hashes each byte once. The reader may seek back within the buffer on top."""
 
     def __init__(self, file: io.FileIO, hashed: _Hash) -> None:
         self._file = file

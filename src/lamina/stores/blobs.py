@@ -32,12 +32,12 @@ _POLL = 0.05
 
 
 class BlobStore:
-    """The blobs below `root`. Threads and processes may share it.
+    """The blobs below `root`. Threads and processes can share it.
 
     Args:
-        root: the store's folder; made when first written to.
-        durable: sync each blob before it appears, so that it outlives a power cut. Without
-            it a blob survives the death of the process, and the caller syncs when it must.
+        root: the folder of the store; created by the first write.
+        durable: sync each blob before it appears, so that it survives a power cut. Else it only
+            survives the death of the process, and the caller has to sync.
     """
 
     def __init__(self, root: str, *, durable: bool = False) -> None:
@@ -47,7 +47,7 @@ class BlobStore:
         self._made = False
 
     def path(self, digest: Digest) -> str:
-        """Where the blob is, or would be."""
+        """The path of the blob, whether it exists or not."""
         return os.path.join(self._root, "blobs", digest.algorithm, digest.hex)
 
     def has(self, digest: Digest) -> bool:
@@ -61,7 +61,7 @@ class BlobStore:
             raise _missing(digest) from None
 
     def open(self, digest: Digest) -> BinaryIO:
-        """Raises NotFound. The bytes are not checked again: `read` does that."""
+        """Open a blob. Its digest is not checked; see `read`. Raises NotFound."""
         try:
             return open(self.path(digest), "rb")
         except FileNotFoundError:
@@ -70,7 +70,8 @@ class BlobStore:
             raise from_os_error(error, "open blob") from error
 
     def read(self, digest: Digest, limit: int = _READ_LIMIT) -> bytes:
-        """All bytes of a small blob, checked. Raises NotFound, Corrupt (also past `limit`)."""
+        """The bytes of a small blob, with the digest checked. Raises NotFound, and Corrupt (also if
+        it is larger than `limit`)."""
         with self.open(digest) as file:
             data = file.read(limit + 1)
         if len(data) > limit:
@@ -83,7 +84,7 @@ class BlobStore:
         return data
 
     def put(self, data: bytes) -> Digest:
-        """Keep bytes that are in memory; returns their digest."""
+        """Store bytes. Returns their digest."""
         digest = digest_of(data)
         if not self.has(digest):
             with self.create() as draft:
@@ -92,10 +93,10 @@ class BlobStore:
         return digest
 
     def ingest(self, descriptor: Descriptor, cancel: Cancellation | None = None) -> BlobWriter:
-        """Begin, or go on, to receive a blob. Waits while another writer has it.
+        """Start or resume receiving a blob. Waits while another writer has it.
 
-        A blob that is complete by then gives a writer with `offset == size` whose `commit`
-        does nothing. Raises Cancelled.
+        If the blob is complete by then, the writer has `offset == size` and its `commit` does
+        nothing. Raises Cancelled.
         """
         self._prepare()
         return BlobWriter(self, descriptor, cancel)
@@ -106,10 +107,10 @@ class BlobStore:
         bring: Callable[[BlobWriter], None],
         cancel: Cancellation | None = None,
     ) -> None:
-        """Have a blob written by `bring`, from the writer's offset on, and check it.
+        """Receive a blob with `bring`, which writes from the writer's offset on, and check it.
 
-        If it goes on with what an earlier attempt left, and that was wrong, all of it is asked for
-        once more. Raises Corrupt, Cancelled, and what `bring` raises.
+        If a resumed blob turns out to be corrupt it is received once more from the start. Raises
+        Corrupt, Cancelled, and what `bring` raises.
         """
         with self.ingest(descriptor, cancel) as writer:
             try:
@@ -124,12 +125,12 @@ class BlobStore:
             writer.commit()
 
     def create(self) -> BlobDraft:
-        """Begin a blob whose digest comes out at the end."""
+        """Start a blob whose digest is known at its end."""
         self._prepare()
         return BlobDraft(self)
 
     def adopt(self, path: str, digest: Digest) -> None:
-        """Move a whole file in that lamina itself made and hashed, from the same file system."""
+        """Move a file into the store that lamina made and hashed on the same file system."""
         self._prepare()
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -138,14 +139,14 @@ class BlobStore:
             os.close(fd)
 
     def remove(self, digest: Digest) -> None:
-        """Forget a blob. Nothing happens if it is not there."""
+        """Remove a blob if it exists."""
         try:
             os.unlink(self.path(digest))
         except FileNotFoundError:
             return
 
     def digests(self) -> Iterator[Digest]:
-        """Every whole blob, in no order."""
+        """All complete blobs, in no order."""
         base = os.path.join(self._root, "blobs")
         for algorithm in _names(base):
             for name in _names(os.path.join(base, algorithm)):
@@ -154,8 +155,8 @@ class BlobStore:
     def remove_since(self, moment: float) -> int:
         """Remove the blobs that appeared at or after `moment` (seconds since the epoch).
 
-        For a store that finds itself after a power cut: what came after the last sync may have
-        its name and not its bytes. Returns how many there were.
+        For the time after a power cut: a blob since the last sync can have its name but not its
+        bytes. Returns their number.
         """
         removed = 0
         for digest in self.digests():
@@ -169,8 +170,8 @@ class BlobStore:
         return removed
 
     def sweep(self, partial_age: float = 86400.0) -> int:
-        """Remove what dead processes left: drafts at once, partial blobs when they are older
-        than `partial_age` seconds. Returns the bytes freed."""
+        """Remove the drafts of dead processes, and partial blobs that are older than `partial_age`
+        seconds. Returns the number of bytes freed."""
         freed = 0
         now = time.time()
         for name in _names(self._ingest):
@@ -205,7 +206,7 @@ class BlobStore:
         self.sweep(partial_age=7 * 86400.0)
 
     def _appear(self, fd: int, path: str, digest: Digest) -> None:
-        """Give the file at `path`, open as `fd`, its place among the blobs."""
+        """Rename the file at `path`, open as `fd`, to its path in blobs/."""
         target = self.path(digest)
         try:
             os.fchmod(fd, 0o644)
@@ -244,7 +245,7 @@ class _Writer:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
-            # A full disk must not stay full because of what cannot be finished.
+            # Partial blobs must not keep a full disk full.
             self._discard()
             raise from_os_error(error, "write blob") from error
 
@@ -255,17 +256,17 @@ class _Writer:
             self.close()
 
     def close(self) -> None:
-        """Let go of the file and its lock."""
+        """Close the file, which releases its lock."""
         if self._open:
             self._open = False
             os.close(self._fd)
 
 
 class BlobWriter(_Writer):
-    """Receives one blob of known digest. A context manager: leaving it uncommitted keeps what
-    has arrived, and the next `ingest` goes on from there.
+    """Receives a blob of known digest. A context manager: without a commit the partial blob is
+    kept, and the next `ingest` resumes it.
 
-    `offset` is how many bytes are there already; `resumed` whether some were at the start.
+    `offset` is the number of bytes so far; `resumed` is whether it was positive at the start.
     """
 
     def __init__(
@@ -296,7 +297,7 @@ class BlobWriter(_Writer):
             self.offset += len(chunk)
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Append. Raises Corrupt when more arrives than the descriptor promises."""
+        """Append. Raises Corrupt if there is more than the descriptor's size."""
         if self.offset + len(chunk) > self._size:
             self._discard()
             raise Corrupt(f"blob {self._digest} is larger than the {self._size} bytes it should be")
@@ -305,8 +306,9 @@ class BlobWriter(_Writer):
         self.offset += len(chunk)
 
     def commit(self) -> Digest:
-        """Check size and digest and make the blob appear. Raises Corrupt, the partial file
-        being gone then unless it is only too short."""
+        """Check size and digest, and move the blob into the store.
+
+        Raises Corrupt; then the partial file is removed, unless it is only too short."""
         if self._done:
             return self._digest
         if self.offset < self._size:
@@ -337,8 +339,8 @@ class BlobWriter(_Writer):
 
 
 class BlobDraft(_Writer):
-    """A blob being made. Write through `write`, `fileno()` or `path`; leaving the context
-    uncommitted removes it."""
+    """A blob of unknown digest. Write with `write`, `fileno()` or `path`. Leaving the context
+    without a commit removes it."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
@@ -352,7 +354,7 @@ class BlobDraft(_Writer):
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_nlink:
                 break
-            os.close(fd)  # a sweep came between the two calls
+            os.close(fd)  # it was swept between the two calls
         super().__init__(path, fd)
 
     def write(self, chunk: bytes | memoryview) -> None:
@@ -360,7 +362,7 @@ class BlobDraft(_Writer):
         self.offset += len(chunk)
 
     def commit(self, digest: Digest, size: int) -> None:
-        """Make it appear under the digest that its maker computed.
+        """Move the file into the store under the digest that the caller computed.
 
         Raises Corrupt if the file does not have `size` bytes.
         """
@@ -384,7 +386,7 @@ class BlobDraft(_Writer):
 
 
 def _open_locked(path: str, cancel: Cancellation | None) -> int:
-    """Open `path` and lock it, also when its last writer renames or removes it meanwhile."""
+    """Open and lock `path`, even if its last writer renames or removes it meanwhile."""
     while True:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -31,22 +31,22 @@ _POLL = 0.05
 
 
 class MountOrigin(NamedTuple):
-    """The cache elsewhere that a new mount was filled from, and the paths that it had."""
+    """The imported cache that a new mount was filled from, and the paths in it."""
 
     place: str
     paths: tuple[str, ...]
 
 
 class Seed(Protocol):
-    """Fills a new, empty folder; runs once, alone."""
+    """Fills a new, empty folder, which no other step uses yet."""
 
     def __call__(self, folder: str, /) -> MountOrigin | None:
-        """Returns where it came from, if it was from elsewhere."""
+        """Returns the imported cache that was used, if any."""
         ...
 
 
 class MountSummary(NamedTuple):
-    """`came_from` is the cache elsewhere that it was imported from, "" for none."""
+    """`came_from` is the cache that it was imported from, "" for none."""
 
     id: str
     created: float
@@ -62,11 +62,11 @@ class CacheMountStore:
 
     @contextmanager
     def shared(self, mount_id: str, seed: Seed) -> Iterator[str]:
-        """A folder that others may use at the same time."""
+        """Use the folder of a mount, which others can use at the same time."""
         while True:
             folder = self._folder(mount_id, 0)
             with self._locked(folder, fcntl.LOCK_SH):
-                # A folder that is there may be in use for long; only a new one is made alone.
+                # Others may use a folder that exists; only creating it needs an exclusive lock.
                 if os.path.isdir(folder) and self._ensure(mount_id, 0, folder, seed):
                     yield folder
                     return
@@ -74,11 +74,11 @@ class CacheMountStore:
                 with self._locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     self._ensure(mount_id, 0, folder, seed)
             except BlockingIOError:
-                time.sleep(_POLL)  # somebody else makes it, or has made it and uses it
+                time.sleep(_POLL)  # another process creates it, or has created it and uses it
 
     @contextmanager
     def locked(self, mount_id: str, seed: Seed, cancel: Cancellation) -> Iterator[str]:
-        """A folder that nobody else uses meanwhile; waits for whoever does."""
+        """Use the folder of a mount alone; waits until it is free."""
         while True:
             folder = self._folder(mount_id, 0)
             with self._waited(folder, cancel):
@@ -88,7 +88,7 @@ class CacheMountStore:
 
     @contextmanager
     def private(self, mount_id: str, seed: Seed) -> Iterator[str]:
-        """A folder that nobody else uses meanwhile: a free one, or a new one."""
+        """Use a folder alone: one of the mount's that is free, or a new one."""
         slot = 0
         while True:
             folder = self._folder(mount_id, slot)
@@ -103,7 +103,7 @@ class CacheMountStore:
                     return
 
     def names(self) -> list[str]:
-        """The ids of all mounts, the latest used first."""
+        """The ids of all mounts, the most recently used first."""
         rows = self._store.database.rows(
             "SELECT id FROM cache_mounts WHERE slot = 0 ORDER BY used DESC, id"
         )
@@ -111,7 +111,7 @@ class CacheMountStore:
 
     @contextmanager
     def reading(self, mount_id: str, cancel: Cancellation) -> Iterator[str | None]:
-        """A mount's folder while nobody has it alone; None if there is none."""
+        """The folder of a mount, None if there is none. Waits while a step has it alone."""
         while True:
             folder = self._folder(mount_id, 0)
             if not os.path.isdir(folder):
@@ -125,7 +125,7 @@ class CacheMountStore:
     def keep_place(
         self, mount_id: str, place: str, paths: Iterable[str], *, imported: bool
     ) -> None:
-        """Remember what a mount has in common with its copy in a cache elsewhere."""
+        """Record the paths that a mount and its copy in an exported cache have in common."""
         import zlib
 
         packed = zlib.compress("\0".join(paths).encode("utf-8", "surrogateescape"), 1)
@@ -137,7 +137,7 @@ class CacheMountStore:
             )
 
     def in_common(self, mount_id: str, place: str) -> frozenset[str]:
-        """The paths that a mount and its copy elsewhere had when they last met."""
+        """The paths that a mount and its exported copy had at the last export or import."""
         import zlib
 
         row = self._store.database.row(
@@ -149,7 +149,7 @@ class CacheMountStore:
         return frozenset(text.split("\0"))
 
     def summaries(self) -> list[MountSummary]:
-        """All mounts, the latest used first."""
+        """All mounts, the most recently used first."""
         database = self._store.database
         came = dict(
             database.rows("SELECT mount, place FROM mount_places WHERE imported ORDER BY synced")
@@ -171,9 +171,9 @@ class CacheMountStore:
         ]
 
     def replace(self, mount_id: str, seed: Seed, cancel: Cancellation) -> bool:
-        """Put a new folder in the place of a mount's; not if `seed` finds nothing to fill it with.
+        """Replace the folder of a mount by a new one, unless `seed` has nothing to fill it with.
 
-        The old one stays until the new one is whole, and until nobody uses it any more.
+        The old folder stays until the new one is complete and no step uses the old one.
         """
         fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
         make_directory(fresh)
@@ -194,7 +194,7 @@ class CacheMountStore:
             _clear(fresh)
 
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
-        """Remove all of a mount's folders, waiting for who uses them; whether there were any."""
+        """Remove all folders of a mount when they are free. Returns whether there were any."""
         directories = self._directories(mount_id)
         for directory in directories:
             with self._waited(self._store.path("mounts", directory), cancel):
@@ -203,7 +203,7 @@ class CacheMountStore:
         return bool(directories)
 
     def give_up(self, mount_id: str) -> None:
-        """Have a mount begin anew. Who uses its folders keeps them until they are left."""
+        """Detach the folders from a mount: it starts empty. Steps that use them keep them."""
         for directory in self._directories(mount_id):
             with self._store.database.write() as connection:
                 connection.execute(
@@ -217,16 +217,16 @@ class CacheMountStore:
                 suppress(BlockingIOError),
                 self._locked(self._store.path("mounts", directory), fcntl.LOCK_EX | fcntl.LOCK_NB),
             ):
-                pass  # if nobody uses it, this was the last to do so
+                pass  # if the lock succeeds, no other step uses it
 
     def _directories(self, mount_id: str) -> list[str]:
         query = "SELECT directory FROM cache_mounts WHERE id = ?"
         return [row[0] for row in self._store.database.rows(query, mount_id)]
 
     def _take_away(self, directory: str) -> str:
-        """Take a locked folder out of its place; returns where it is now.
+        """Rename a locked folder before it is removed, because a partly removed one is no cache.
 
-        It is renamed first: what is removed half is no cache.
+        Returns the new path.
         """
         doomed = os.path.join(self._store.scratch, os.urandom(4).hex())
         with self._store.database.write() as connection:
@@ -241,31 +241,31 @@ class CacheMountStore:
         return doomed
 
     def _folder(self, mount_id: str, slot: int) -> str:
-        """The folder that a slot has, or is to get."""
+        """The folder of a slot, or the name of a new one."""
         database = self._store.database
         row = database.row(
             "SELECT directory FROM cache_mounts WHERE id = ? AND slot = ?", mount_id, slot
         )
         if row is not None:
             return self._store.path("mounts", row[0])
-        # A name may belong to a folder that was given up and is in use.
+        # The name can belong to a detached folder that is in use.
         taken = self._directories(mount_id)
         first = f"{sha256(mount_id.encode()).hexdigest()[:24]}-{slot}"
         names = chain((first,), (f"{first}.{number}" for number in count(1)))
         return self._store.path("mounts", next(name for name in names if name not in taken))
 
     def _ensure(self, mount_id: str, slot: int, folder: str, seed: Seed) -> bool:
-        """See that a locked folder is there, and count its use; False if it is the id's no more."""
+        """Create a locked folder if it is missing, and count its use. False if it was detached."""
         if self._folder(mount_id, slot) != folder:
             return False
         now = time.time()
         if not os.path.isdir(folder):
-            # Seeded beside and renamed: a killed seeding leaves no half-filled cache.
+            # Filled elsewhere and renamed: a killed process leaves no partly filled cache.
             fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
             make_directory(fresh)
             origin = seed(fresh)
             if slot == 0:
-                # Only what is recorded here is held against the copies elsewhere.
+                # Only what is recorded here is compared with exported copies.
                 with self._store.database.write() as connection:
                     connection.execute("DELETE FROM mount_places WHERE mount = ?", (mount_id,))
                     if origin is not None:
@@ -305,12 +305,12 @@ class CacheMountStore:
                 self._leave(folder, fd)
 
     def _leave(self, folder: str, fd: int) -> None:
-        """Remove a folder that was given up, if its lock's holder is the last to use it."""
+        """Remove a detached folder if no other step uses it."""
         directory = os.path.basename(folder)
         query = "SELECT 1 FROM cache_mounts WHERE directory = ? AND slot < 0"
         if self._store.database.row(query, directory) is None:
             return
-        # Who cannot lock it alone lets go of it by trying: the last one can.
+        # A failed attempt at the exclusive lock releases the shared one, so the last user gets it.
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _clear(self._take_away(directory))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_VERSION = 6
-_MAX_IDLE = 16  # connections that are kept for the next user
+_MAX_IDLE = 16  # idle connections that are kept
 
 _SCHEMA = """
 CREATE TABLE snapshots (
@@ -191,7 +191,7 @@ ALTER TABLE new_layers RENAME TO layers;
 CREATE INDEX layers_by_digest ON layers (digest);
 """
 
-# What brings a database of the version before to each version.
+# The scripts that migrate a database from the previous version to each version.
 _MIGRATIONS = {
     2: "ALTER TABLE snapshots ADD COLUMN made REAL",
     3: _HISTORY,
@@ -202,24 +202,24 @@ _MIGRATIONS = {
 
 
 class Database:
-    """Connections to `meta.db`. Every method may raise a LaminaError.
+    """Connections to `meta.db`. Thread-safe. Every method may raise a LaminaError.
 
-    A thread takes a connection for one statement or one transaction. Those that nobody uses are
-    kept for the next, a few of them: their number does not grow with that of the threads.
+    A thread has a connection for one statement or one transaction. A few idle connections are
+    kept, so their number does not grow with the number of threads.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._transaction = threading.local()  # `connection` while the thread is in a `write`
         self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []  # the last to be used is taken first
+        self._idle: list[sqlite3.Connection] = []  # the most recently used is taken first
         self._closed = False
         self.boot = _boot_id()
         with translated():
             self._migrate()
 
     def close(self) -> None:
-        """Close every connection; one that is in use when its user is done with it."""
+        """Close all connections; those in use are closed after their use."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -227,7 +227,7 @@ class Database:
             connection.close()
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read. Sees what was committed, or what this thread's open `write` did."""
+        """Read rows: those committed, and the changes of this thread's open `write`."""
         with translated(), self._connection() as connection:
             return connection.execute(sql, values).fetchall()
 
@@ -243,7 +243,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; nested uses in one thread join the outermost."""
+        """A transaction. Nested uses in one thread join the outermost."""
         with translated():
             if self._own is not None:
                 yield self._own
@@ -262,7 +262,7 @@ class Database:
 
     @property
     def _own(self) -> sqlite3.Connection | None:
-        """The connection that this thread is in a `write` with."""
+        """The connection of this thread's open `write`."""
         found: sqlite3.Connection | None = getattr(self._transaction, "connection", None)
         return found
 
@@ -321,7 +321,7 @@ class Database:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn SQLite's errors into the error tree."""
+    """Convert SQLite's errors to LaminaErrors."""
     try:
         yield
     except sqlite3.Error as error:

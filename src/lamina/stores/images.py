@@ -25,7 +25,7 @@ class StoredImage(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """What a registry said a name is: the digest it resolves to, and the platform's manifest."""
+    """The cached answer of a registry for a name: its digest, and the platform's manifest."""
 
     digest: Digest
     manifest: Digest
@@ -75,13 +75,13 @@ class ImageTable:
                 raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
 
     def remove_nameless(self, digest: str) -> bool:
-        """Forget an image that has no name; whether it was there. Others of it stay."""
+        """Remove an image without a name. Returns whether it existed. Names of it stay."""
         with self._database.write() as connection:
             name = f"{NAMELESS}{digest}"
             return connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount > 0
 
     def forget_names(self) -> None:
-        """Let every named image go; what they are made of goes with the next prune."""
+        """Remove all names. The next prune removes what the images are made of."""
         with self._database.write() as connection:
             connection.execute(
                 "DELETE FROM images WHERE substr(name, 1, ?) != ?", (len(NAMELESS), NAMELESS)
@@ -96,7 +96,7 @@ class ImageTable:
         return Pull(Digest(row[0]), Digest(row[1]), row[2]) if row else None
 
     def known(self, repository: str, digest: Digest) -> bool:
-        """Whether this digest is known to be something of a repository's."""
+        """Whether this digest is known to be in a repository."""
         row = self._database.row(
             "SELECT 1 FROM (SELECT name, digest FROM images UNION SELECT name, digest FROM pulls"
             " UNION SELECT name, manifest FROM pulls) WHERE digest = ?1 AND"

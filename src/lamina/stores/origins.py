@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class OriginKind(Enum):
-    """What has the blob. The values are stored in the database."""
+    """The kind of place that has the blob. The values are stored in the database."""
 
     IMAGE = "image"
     """An image in a registry; the location is its reference."""
@@ -40,7 +40,7 @@ class Origin(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`kind:location`, as the database has it."""
+        """`kind:location`, as stored in the database."""
         return f"{self.kind.value}:{self.location}"
 
     @property
@@ -49,12 +49,12 @@ class Origin(NamedTuple):
         return self.location if self.kind in (OriginKind.IMAGE, OriginKind.CACHE) else ""
 
     def __str__(self) -> str:
-        """The location as people know it: a reference without its digest, or a folder."""
+        """The location for display: a reference without its digest, or a folder."""
         return self.location.partition("@")[0] if self.reference else self.location
 
 
 def parse_origin(text: str) -> Origin | None:
-    """Read `Origin.text`. None if it is not one, or not a reference where it has to be one."""
+    """Parse `Origin.text`. None if it is invalid."""
     kind, _, location = text.partition(":")
     if not location:
         return None
@@ -68,30 +68,30 @@ def parse_origin(text: str) -> Origin | None:
 
 
 class LayerOrigins(Protocol):
-    """The origins that may be used for the build that asks.
+    """The origins that the current build may use.
 
-    The build is the one of the current context (see `lamina.engine.registries`): a client never
-    gets an origin that only another client resolved.
+    The build is that of the current context (see `lamina.engine.registries`): a client never gets
+    an origin that only another client resolved.
     """
 
     def of(self, blob: Digest) -> Sequence[Origin]:
-        """The origins of a blob, the one to try first at the front."""
+        """The origins of a blob, in the order in which to try them."""
         ...
 
     def add(self, blobs: Iterable[Digest], origin: Origin) -> None:
-        """Record that `origin` was just resolved, and has these blobs."""
+        """Record that `origin` was just resolved and has these blobs."""
         ...
 
     def remove(self, blob: Digest, origin: Origin, *, for_good: bool) -> None:
         """Do not use `origin` for a blob until it is added again.
 
-        `for_good` says that the origin does not have the blob: other processes forget it, too.
+        `for_good`: the origin does not have the blob, so it is removed for other processes too.
         """
         ...
 
 
 class OriginList:
-    """Origins of blobs in memory, each blob's newest first. Threads share it."""
+    """Origins in memory, the newest of a blob first. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class OriginList:
             return self._origins.get(blob, ())
 
     def add(self, blobs: Iterable[Digest], origin: Origin) -> list[Digest]:
-        """Put `origin` first. Returns the blobs for which it was not first before."""
+        """Make `origin` the first. Returns the blobs for which it was not the first before."""
         changed = []
         with self._lock:
             for blob in blobs:
@@ -120,7 +120,7 @@ class OriginList:
 
 
 class OriginTable:
-    """Origins in the database, for processes whose builds all use the machine's own logins.
+    """Origins in the database, for processes whose builds all use the machine's credentials.
 
     Implements `LayerOrigins`.
     """

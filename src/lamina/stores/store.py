@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 _SETTLE_AFTER = 60.0
 _RESERVE = 4 << 20
-_SCANT = 1 << 20  # bytes: with fewer left the reserve is used
+_SCANT = 1 << 20  # bytes: with less free space the reserve is deleted
 _FOLDERS = ("blobs/sha256", "snapshots", "mounts", "tmp")
 
 
 class Store:
-    """An opened store: its database, its blobs, and this process's claim on it.
+    """An open store: its database, its blobs, and the folder of this process. Use `open_store`.
 
-    Use `open_store`. `root` is absolute, `scratch` this process's own folder in tmp/.
+    `root` is absolute; `scratch` is the folder of this process in tmp/.
     """
 
     def __init__(self, root: str, database: Database, scratch: str) -> None:
@@ -54,7 +54,7 @@ class Store:
 
     @contextmanager
     def making_room(self) -> Iterator[None]:
-        """For whoever removes things, which takes a little room at first: the reserve is theirs."""
+        """Free the reserve during the block: removing things needs some space at first."""
         _spend_reserve(self.root)
         try:
             yield
@@ -63,7 +63,7 @@ class Store:
 
     @contextmanager
     def exclusive(self, *, wait: bool = True) -> Iterator[None]:
-        """Have the store alone, as removing blobs needs. Raises Unavailable unless `wait`."""
+        """Lock out builds, for removing blobs. Raises Unavailable if one runs, unless `wait`."""
         fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
         try:
             try:
@@ -79,7 +79,7 @@ class Store:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """A build: keeps what it uses (`leases`), and `exclusive` out."""
+        """Run a build: it holds what it uses (`leases`), and locks out `exclusive`."""
         fd = os.open(self.path("lock"), os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
@@ -92,7 +92,7 @@ class Store:
             os.close(fd)
 
     def living(self) -> set[str]:
-        """The processes that have this store open, as their leases name them."""
+        """The processes that have this store open, by the names in their leases."""
         tmp = self.path("tmp")
         names = [name for name in os.listdir(tmp) if name.endswith(".lock")]
         return {name.removesuffix(".lock") for name in names if not _is_free(tmp, name)}
@@ -100,7 +100,7 @@ class Store:
 
 @contextmanager
 def open_store(root: str) -> Iterator[Store]:
-    """Open the store at `root`, making it if need be, and tidy up after the dead.
+    """Open the store at `root`, or create it, and clean up after dead processes.
 
     Raises PermissionDenied, Exhausted, Corrupt.
     """
@@ -132,14 +132,14 @@ def open_store(root: str) -> Iterator[Store]:
 
 
 def _spend_reserve(root: str) -> None:
-    """Give the reserve back to a disk that has hardly any room left."""
+    """Delete the reserve if the disk is almost full."""
     if _free(root) < _SCANT:
         with suppress(OSError):
             os.unlink(os.path.join(root, "reserve"))
 
 
 def _keep_reserve(root: str) -> None:
-    """Have a reserve, as large as there is room for."""
+    """Create the reserve if there is space for it."""
     path = os.path.join(root, "reserve")
     with suppress(OSError):
         if not os.path.exists(path) and (size := min(_RESERVE, _free(root) - _SCANT // 4)) > 0:
@@ -156,11 +156,11 @@ def _free(path: str) -> int:
 
 
 def settle(store: Store) -> None:
-    """Make sure of what earlier processes recorded, or forget it after a power cut.
+    """Settle the rows of earlier processes, or delete them after a power cut.
 
-    Rows of this boot are settled once a `syncfs` has passed that came a minute after them, when
-    the kernel has written most of it anyway. Rows of an earlier boot that never settled may
-    promise files that were lost, so they go, with everything made on top of them.
+    Rows of this boot are settled by a `syncfs` at least a minute after them, when the kernel has
+    written most of the data anyway. The files of rows of an earlier boot that are not settled may
+    be lost, so these rows are deleted, with everything on top of them.
     """
     database = store.database
     now = time.time()
@@ -204,7 +204,7 @@ def _sync_file_system(path: str) -> None:
 
 
 def _claim(tmp: str) -> tuple[str, int]:
-    """Make this process's folder, hold its lock, and remove the folders of dead processes."""
+    """Create and lock the folder of this process, and remove the folders of dead processes."""
     for name in os.listdir(tmp):
         if name.endswith(".lock"):
             _reap(tmp, name)
@@ -215,11 +215,11 @@ def _claim(tmp: str) -> tuple[str, int]:
         if os.fstat(claim).st_nlink:
             make_directory(scratch, 0o711)
             return scratch, claim
-        os.close(claim)  # somebody took it for a dead process's before it was locked
+        os.close(claim)  # another process took it for that of a dead process before it was locked
 
 
 def _is_free(tmp: str, lock_name: str) -> bool:
-    """Whether nobody holds a process's lock: it is dead."""
+    """Whether the lock of a process is free: it is dead."""
     try:
         fd = os.open(os.path.join(tmp, lock_name), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -247,7 +247,7 @@ def _reap(tmp: str, lock_name: str) -> None:
     else:
         folder = path.removesuffix(".lock")
         _remove(folder)
-        # What a dying container still has mounted goes the next time.
+        # What a dying container still has mounted is removed the next time.
         if not os.path.exists(folder) and os.path.exists(path):
             os.unlink(path)
     finally:
@@ -255,7 +255,7 @@ def _reap(tmp: str, lock_name: str) -> None:
 
 
 def _remove(folder: str) -> None:
-    """Remove a process's folder, as far as that is possible. Most leave an empty one."""
+    """Remove the folder of a process, as far as possible. Most are empty."""
     try:
         os.rmdir(folder)
     except OSError:
