@@ -1,15 +1,17 @@
-"""Commands and imports in the documents exist."""
+"""Commands, settings and imports in the documents exist."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from lamina.cli.commands import COMMANDS
+from lamina.daemon.config_file import parse_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -53,3 +55,10 @@ def test_the_example_of_the_library_names_what_exists() -> None:
         module = import_module(node.module or "")
         for alias in node.names:
             assert hasattr(module, alias.name), alias.name
+
+
+def test_settings_of_the_daemon_in_the_guide_are_known() -> None:
+    settings = blocks((ROOT / "docs" / "guide.md").read_text(), "toml")
+    assert settings
+    for text in settings:
+        assert not parse_config(tomllib.loads(text), "lamina.toml").warnings
