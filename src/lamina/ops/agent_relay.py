@@ -25,9 +25,8 @@ def relayed(agent: str, path: str, uid: int, gid: int, mode: int) -> Iterator[st
     try:
         fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            listener.bind(
-                f"/proc/self/fd/{fd}/{name}"
-            )  # the path of a socket has at most 107 bytes
+            # The path of a socket has at most 107 bytes.
+            listener.bind(f"/proc/self/fd/{fd}/{name}")
         finally:
             os.close(fd)
         os.chown(path, uid, gid)

@@ -152,9 +152,8 @@ class Copier:
 
     def _copy_children(self, top: str, destination: str) -> None:
         """Copy the content of a directory."""
-        delayed: list[
-            _Level
-        ] = []  # the lowest parents, created only if something is copied into them
+        # The lowest parents, created only if something is copied into them.
+        delayed: list[_Level] = []
         levels = [_Level(top, None, destination, self._source)]
         while levels:
             level = levels[-1]

@@ -53,9 +53,8 @@ def unpack_archives(
     for shown, real in matches:
         path = _archive(source, real)
         if isinstance(source, LiveTree) and not source.unchanged(source.resolve(real)):
-            plan.reading.differs(
-                source.real(real)
-            )  # it may have become an archive, or not be one any more
+            # It may have become an archive, or not be one any more.
+            plan.reading.differs(source.real(real))
         if path is not None:
             _unpack(source, path, shown, pool, plan, action, owner, context)
             continue

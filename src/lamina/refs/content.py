@@ -21,8 +21,8 @@ _CHUNK = 1 << 20
 class StoreContent:
     """Implements `lamina.registry.upload.Content`.
 
-    A layer that the store lacks is fetched from where it came only if it cannot be mounted
-    from there.
+    A layer that the store lacks is fetched from its origin only if it cannot be mounted from
+    there.
     """
 
     def __init__(self, pool: RefManager, blobs: BlobStore) -> None:

@@ -37,7 +37,7 @@ Xattrs = tuple[tuple[str, bytes], ...]
 
 
 def read_xattrs(path: str) -> Xattrs:
-    """The extended attributes that travel with a file, sorted by name."""
+    """The extended attributes that are part of a file's digest, sorted by name."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:
@@ -57,7 +57,7 @@ def read_xattrs(path: str) -> Xattrs:
 def header_hash(
     status: os.stat_result, *, link: str, xattrs: Xattrs, owner: tuple[int, int]
 ) -> _Hash:
-    """A hash that has taken in the metadata; feed it the content.
+    """A hash of the metadata. Update it with the content.
 
     `xattrs` are sorted by name, as `read_xattrs` returns them.
     """
@@ -88,11 +88,11 @@ def header_hash(
 def hash_file(
     path: str, status: os.stat_result, owner: tuple[int, int], link: str = ""
 ) -> tuple[Digest, bool]:
-    """The digest of a file, link, device or directory entry (without what is in it).
+    """The digest of a file, link, device or directory (without its content).
 
-    `status` is what `lstat` said of it, `link` where a symbolic link leads. Also tells whether
-    the file was still the one that `status` is of, and did not change while it was read; else the
-    digest is of no state that the file was ever in. Raises OSError.
+    `status` is its `lstat` result, `link` the target of a symbolic link. Also returns whether the
+    file is still the one of `status` and did not change while it was read. If not, the digest can
+    be one that the file never had. Raises OSError.
     """
     hashed = header_hash(status, link=link, xattrs=read_xattrs(path), owner=owner)
     steady = True
@@ -111,7 +111,7 @@ def hash_file(
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether two looks at a file saw the same content, as far as the kernel tells."""
+    """Whether two statuses are of the same file with the same content, as far as they show."""
     return (one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
         other.st_dev,
         other.st_ino,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Layout:
-    """Makes a plan's entries in a directory: an overlay difference, or a copied whole tree."""
+    """Makes the entries of a plan in a directory: an overlay difference, or a whole tree."""
 
     def __init__(self, plan: FilePlan, root: str, cancel: Cancellation, *, overlay: bool) -> None:
         self._plan = plan
@@ -80,7 +80,7 @@ class Layout:
         except FileNotFoundError:
             if not self._plan.reading.changed:
                 raise
-            # The first name has gone from the client's folder, and this one with it.
+            # The file was removed from the client's folder under its first name.
 
     def _make_file(self, target: str, planned: PlannedFile) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -99,9 +99,9 @@ class Layout:
         os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
 
     def _copy(self, planned: PlannedFile, writer: int, target: str) -> bool:
-        """Copy a file's content. Whether there was any: a client's folder may have changed.
+        """Copy the content of a file. False if it does not exist any more, in a client's folder.
 
-        Raises SourceChanged where the plan does not tolerate that.
+        Raises SourceChanged if the plan does not tolerate that.
         """
         try:
             reader = os.open(planned.source, OPEN_FLAGS)
@@ -118,7 +118,7 @@ class Layout:
             clone_bytes(reader, writer)
             if planned.digest and not holds_planned(planned, target, status):
                 self._plan.reading.differs(planned.source)
-                # A folder above may be a link by now, which must not lead out of the context.
+                # A parent may be a link by now, which must not lead out of the context.
                 return os.readlink(f"/proc/self/fd/{reader}") == planned.source
         finally:
             os.close(reader)

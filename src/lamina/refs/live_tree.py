@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class LiveTree(Tree):
-    """A view of a client's folder, which others may change while a build reads it.
+    """A view of a client's folder, which can change while a build reads it. Thread-safe.
 
-    Listings, statuses, links and digests are looked up once. So what is copied is planned from the
-    same state as the digest of it; whoever reads a file compares it with its digest
-    (`lamina.refs.reading`). Threads may share it.
+    Listings, statuses, links and digests are read once. So a copy is planned from the data that the
+    cache key was made of. The content of a file is compared with its digest when it is copied
+    (`lamina.refs.reading`).
     """
 
     def __init__(self, folder: Tree) -> None:
@@ -75,7 +75,7 @@ class LiveTree(Tree):
         return known
 
     def unchanged(self, path: str) -> bool:
-        """Whether `lstat` says of a file what it said first."""
+        """Whether the status of a file is still the same."""
         first = self.lstat(path)
         try:
             return first is not None and same_file(first, os.lstat(self.real(path)))
@@ -83,19 +83,18 @@ class LiveTree(Tree):
             return False
 
     def untouched(self, selectors: Sequence[Selector]) -> bool:
-        """Whether nothing that selectors name was changed since it was first looked at, not even
-        for a while."""
+        """Whether no selected file was changed since it was first read, not even temporarily."""
         now = LiveTree(self)
         if digest_selection(_Statuses(self), selectors) != digest_selection(
             _Statuses(now), selectors
         ):
             return False
-        # Statuses do not tell of every change on every file system.
+        # Some file systems do not show every change in the status.
         return digest_selection(self, selectors) == digest_selection(now, selectors)
 
 
 class _Statuses(LiveTree):
-    """A view of a tree in which the digest of a file is that of its status."""
+    """A view of a tree in which the digest of a file is the digest of its status."""
 
     def __init__(self, tree: LiveTree) -> None:
         super().__init__(tree)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def pack_plan(
     plan: FilePlan, blobs: BlobStore, compression: Compression, cancel: Cancellation
 ) -> Layer:
-    """Pack a plan straight from its sources. Raises SourceChanged if one of them has changed."""
+    """Pack a plan from its sources. Raises SourceChanged if one of them has changed."""
     return _pack(plan_members(plan), blobs, compression, cancel)
 
 
@@ -42,19 +42,19 @@ def pack_upper(
     compression: Compression,
     cancel: Cancellation,
 ) -> Layer:
-    """Pack an overlay directory that stands on `lowers`, lowest first."""
+    """Pack an overlay directory on top of `lowers`, lowest first."""
     return _pack(upper_members(upper, lowers), blobs, compression, cancel)
 
 
 def pack_change(
     lower: str, upper: str, blobs: BlobStore, compression: Compression, cancel: Cancellation
 ) -> Layer:
-    """Pack what turns one tree into another."""
+    """Pack the difference between two trees."""
     return _pack(changed_members(lower, upper), blobs, compression, cancel)
 
 
 def repack(layer: Layer, blobs: BlobStore, compression: Compression, cancel: Cancellation) -> Layer:
-    """The same tar in another compression."""
+    """Compress the tar of a layer anew."""
     from hashlib import sha256
 
     from lamina.layers.compression import make_compressor
@@ -82,7 +82,7 @@ def repack(layer: Layer, blobs: BlobStore, compression: Compression, cancel: Can
 def redate(
     layer: Layer, blobs: BlobStore, compression: Compression, epoch: int, cancel: Cancellation
 ) -> Layer:
-    """The same entries with no time later than `epoch`, in seconds."""
+    """Clamp the times of a layer to `epoch` (seconds since 1970)."""
     from lamina.layers.pack import pack_changed
     from lamina.layers.reader import TarReader
 
@@ -100,7 +100,7 @@ def redate(
 
 
 def plan_members(plan: FilePlan) -> Iterator[Member]:
-    """A plan as a layer's members, whiteouts included, in the order of paths."""
+    """The members of a layer of a plan, with whiteouts, in the order of paths."""
     entries = dict(plan.in_order())
     paths = {*entries, *plan.hidden()}
     for path in sorted(paths, key=lambda item: item.split("/")):
@@ -153,8 +153,8 @@ def _member(path: str, planned: PlannedFile) -> Member:
 
 
 class LiveContent:
-    """A file of a client's folder: what is read of it must have the digest that it was planned
-    with, or SourceChanged is raised."""
+    """A file of a client's folder. Raises SourceChanged if what is read does not have the planned
+    digest."""
 
     __slots__ = ("_planned",)
 
@@ -182,8 +182,8 @@ class LiveContent:
 
 
 def holds_planned(planned: PlannedFile, copy: str, status: os.stat_result) -> bool:
-    """Whether a copy of a file of a client's folder, whose status was `status`, has the digest
-    that the file was planned with."""
+    """Whether the copy of a file of a client's folder has the planned digest. `status` is that of
+    the file."""
     hashed = header_hash(status, link="", xattrs=planned.xattrs, owner=(0, 0))
     with open(copy, "rb", buffering=0) as file:
         while chunk := file.read(1 << 20):

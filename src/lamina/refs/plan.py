@@ -23,11 +23,11 @@ _MAX_LINKS = 255
 
 
 class PlannedFile(NamedTuple):
-    """One entry to be. `mode` includes the type bits, as in `st_mode`.
+    """A planned entry. `mode` includes the type bits, as `st_mode`.
 
-    A regular file's content is `data`, or is read from `source`, a real path; `digest` is set if
-    that is in a client's folder: the file digest that a cache key was made from.
-    `hard_link` is the plan's path of the entry that this one is another name of.
+    The content of a regular file is `data`, or is read from `source`, a path on disk. If that is in
+    a client's folder, `digest` is the digest that the cache key was made of. `hard_link` is the
+    path in the plan of the entry that this is a hard link to.
     """
 
     mode: int
@@ -48,16 +48,16 @@ class PlannedFile(NamedTuple):
         return stat.S_ISDIR(self.mode)
 
     def linked(self, first: str) -> PlannedFile:
-        """The same file as another name of the entry at `first`."""
+        """This entry as a hard link to the one at `first`."""
         return self._replace(hard_link=first, source="", size=0, digest="")
 
 
 class FilePlan:
-    """Changes on top of `base` (None: nothing below). Paths are relative, without a leading `/`.
+    """Changes on top of `base` (None: empty). Paths are relative, without a leading `/`.
 
-    `entries` holds what is added or replaced, parents before children; `removed` what is hidden
-    of the base; `opaque` the new directories that hide a base directory of the same name.
-    `reading` is the attempt that files of clients' folders are read in.
+    `entries` are added or replaced, parents before children; `removed` are hidden paths of the
+    base; `opaque` are new directories that hide a directory of the base. `reading` is the attempt
+    at reading clients' folders.
     """
 
     def __init__(self, base: Tree | None, reading: Reading | None = None) -> None:
@@ -68,7 +68,7 @@ class FilePlan:
         self.opaque: set[str] = set()
 
     def copy(self) -> FilePlan:
-        """The same changes so far, to go on with apart."""
+        """An independent plan with the same changes."""
         plan = FilePlan(self.base, self.reading)
         plan.entries = dict(self.entries)
         plan.removed = set(self.removed)
@@ -76,7 +76,7 @@ class FilePlan:
         return plan
 
     def lookup(self, path: str) -> PlannedFile | None:
-        """What is at a path after the changes so far (no links followed)."""
+        """The status of a path after the changes so far, without following links."""
         found = self.entries.get(path)
         if found is not None:
             return found
@@ -84,7 +84,7 @@ class FilePlan:
         return None if status is None else _from_status(status)
 
     def resolve(self, path: str, *, follow_last: bool = True) -> str:
-        """Follow links within the planned tree; see `Tree.resolve`."""
+        """Follow links in the planned tree; see `Tree.resolve`."""
         todo = [part for part in path.split("/") if part not in ("", ".")]
         done: list[str] = []
         links = 0
@@ -112,13 +112,13 @@ class FilePlan:
     def put(self, path: str, entry: PlannedFile) -> None:
         """Add or replace an entry whose parent is a directory.
 
-        A directory put on a directory changes its metadata alone.
+        If both are directories only the metadata changes.
         """
         existing = self.lookup(path)
         if existing is not None and existing.is_directory and not entry.is_directory:
             self._forget_below(path)
         if entry.is_directory and existing is not None and not existing.is_directory:
-            self.entries.pop(path, None)  # so that the new directory comes after nothing it holds
+            self.entries.pop(path, None)  # so that the new directory comes before its content
             if self._base_status(path) is not None:
                 self.opaque.add(path)
         if path in self.removed:
@@ -128,7 +128,7 @@ class FilePlan:
         self.entries[path] = entry
 
     def remove(self, path: str) -> None:
-        """Remove an entry and all below it; nothing happens if it is not there."""
+        """Remove an entry and everything below it, if it exists."""
         self._forget_below(path)
         self.entries.pop(path, None)
         self.opaque.discard(path)
@@ -136,9 +136,9 @@ class FilePlan:
             self.removed.add(path)
 
     def make_directories(self, path: str, template: PlannedFile) -> None:
-        """Make a (resolved) directory and its parents where they are missing.
+        """Create a (resolved) directory and its parents if they are missing.
 
-        Raises InvalidInput if something on the way is not a directory.
+        Raises InvalidInput if one of them is not a directory.
         """
         missing = []
         while path:
@@ -153,7 +153,7 @@ class FilePlan:
             self.put(path, template)
 
     def names_below(self, path: str) -> set[str]:
-        """Names of what is in a directory of the planned tree."""
+        """The names in a directory of the planned tree."""
         prefix = f"{path}/" if path else ""
         names = {
             entry[len(prefix) :].partition("/")[0]
@@ -171,7 +171,7 @@ class FilePlan:
         return names
 
     def hidden(self) -> set[str]:
-        """Everything of the base that is taken away, by the names of the outermost."""
+        """The outermost paths of the base that are hidden."""
         gone = set(self.removed)
         replaced = list(self.opaque)
         while replaced:
@@ -189,7 +189,7 @@ class FilePlan:
         return gone
 
     def in_order(self) -> Iterator[tuple[str, PlannedFile]]:
-        """All entries and the base directories they lie in, parents first, by name's bytes."""
+        """All entries and their parents in the base, parents first, by the bytes of names."""
         wanted = dict(self.entries)
         for path in (*self.entries, *self.removed):
             parent = path.rpartition("/")[0]
@@ -208,7 +208,7 @@ class FilePlan:
         return _from_status(status)._replace(xattrs=read_xattrs(self.base.real(path)))
 
     def _base_status(self, path: str) -> os.stat_result | None:
-        """What the base shows at a path, unless the plan hides it."""
+        """The status of a path in the base, unless the plan hides it."""
         if self.base is None:
             return None
         at = path
@@ -248,10 +248,10 @@ class FilePlan:
 def plan_entry(
     tree: Tree, path: str, status: os.stat_result, reading: Reading
 ) -> PlannedFile | None:
-    """An entry just like the one that a tree has at `path`; None if it has just gone.
+    """A copy of the entry of a tree at `path`; None if it does not exist any more.
 
-    Of a client's folder, regular files carry the digest that a cache key was made from; anything
-    else is compared with that now. Raises SourceChanged unless `reading` tolerates it.
+    In a client's folder, a regular file gets the digest that the cache key was made of, and other
+    entries are compared with it now. Raises SourceChanged unless `reading` tolerates that.
     """
     from lamina.refs.filehash import header_hash, read_xattrs
 

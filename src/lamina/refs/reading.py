@@ -11,7 +11,7 @@ from lamina.base.errors import Unavailable
 
 
 class SourceChanged(Unavailable):
-    """A file of a client's folder is not what it was when it was digested."""
+    """A file of a client's folder changed after it was digested."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
@@ -21,14 +21,14 @@ class SourceChanged(Unavailable):
 
 
 class Reading:
-    """One attempt. `changed` tells whether something was not what it had been."""
+    """An attempt. `changed` is whether a file had changed."""
 
     def __init__(self, *, tolerant: bool = False) -> None:
         self._tolerant = tolerant
         self.changed = False
 
     def differs(self, path: str) -> None:
-        """A file is not what was digested. Raises SourceChanged if that is not tolerated."""
+        """Record that a file changed. Raises SourceChanged if that is not tolerated."""
         if not self._tolerant:
             raise SourceChanged(path)
         self.changed = True

@@ -27,7 +27,7 @@ _AT_ONCE = 4
 
 
 class Selector(NamedTuple):
-    """What is read below `path`: it, what its wildcards match, or what patterns let through."""
+    """The files to read: `path`, the matches of its wildcards, or what patterns select below it."""
 
     path: str
     wildcard: bool = False
@@ -42,14 +42,14 @@ class Selector(NamedTuple):
 
 
 class Filter:
-    """Include and exclude patterns applied to paths relative to a copy's source."""
+    """Include and exclude patterns, for paths relative to the source of a copy."""
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         self._include = _matcher(include)
         self._exclude = _matcher(exclude)
 
     def takes(self, path: str) -> bool:
-        """Whether a path is copied; the source itself ("") always is."""
+        """Whether a path is selected; the source itself ("") always is."""
         if not path:
             return self._include is None
         if self._include is not None and not self._include(path):
@@ -58,7 +58,7 @@ class Filter:
 
 
 def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
-    """The digest of everything that the selectors name. Raises NotFound."""
+    """The digest of all files that the selectors select. Raises NotFound."""
     chosen = selectors or (Selector("/"),)
     known = _digest_large(tree, chosen) if len(chosen) > 1 else {}
     digests = [known.get(selector) or _digest_one(tree, selector) for selector in chosen]
@@ -67,7 +67,7 @@ def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
 
 
 def _is_large(tree: Tree, selector: Selector) -> bool:
-    """Whether it is one file which takes longer to hash than a thread to start."""
+    """Whether it is a file that takes longer to hash than a thread takes to start."""
     if not selector.plain:
         return False
     status = tree.lstat(tree.resolve(selector.path, follow_last=selector.follow_links))
@@ -75,7 +75,7 @@ def _is_large(tree: Tree, selector: Selector) -> bool:
 
 
 def _digest_large(tree: Tree, selectors: Sequence[Selector]) -> dict[Selector, Digest]:
-    """The digests of the large files among them, hashed at the same time, if there are several."""
+    """The digests of the large files, hashed in parallel, if there are several."""
     found: dict[Selector, Digest] = {}
     large = [selector for selector in selectors if _is_large(tree, selector)]
     if len(large) > 1:
@@ -128,16 +128,15 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
 def _taken(
     tree: Tree, shown: str, real: str, chosen: Filter, *, follow: bool
 ) -> Iterator[tuple[str, Digest]]:
-    """What patterns let through of a file, or of a folder and all below it: each entry alone, and
-    the folders that lead to what is taken. Nothing speaks for the root of a tree but what is in
-    it."""
+    """The entries that patterns select of a file, or of a folder and everything below it, and the
+    folders that lead to them. The root of a tree is included only for its content."""
     status = tree.lstat(real)
     assert status is not None
     if not stat.S_ISDIR(status.st_mode):
         if chosen.takes(""):
             yield shown, _followed(tree, real, status) if follow else tree.digest(real, status)
         return
-    # Folders that were passed on the way down and are not taken yet.
+    # Folders that were entered and are not selected yet.
     leading: list[tuple[str, str, os.stat_result]] = []
     if shown:
         leading.append((shown, real, status))
@@ -153,7 +152,7 @@ def _taken(
             for folder, path, folder_status in leading:
                 yield folder, tree.entry_digest(path, folder_status)
             leading.clear()
-            # Links right below the root are followed like those that are named.
+            # Links directly below the root are followed, as those that are named.
             named = follow and not shown and "/" not in below
             yield (
                 name,
@@ -166,7 +165,7 @@ def _taken(
 
 
 def _followed(tree: Tree, path: str, status: os.stat_result) -> Digest:
-    """The digest of what a link leads to; of an entry alone if it is none, or leads nowhere."""
+    """The digest of the target of a link; of the entry itself if it is no link or is broken."""
     if stat.S_ISLNK(status.st_mode):
         try:
             return tree.digest(*tree.find(path, follow=True))
@@ -176,7 +175,7 @@ def _followed(tree: Tree, path: str, status: os.stat_result) -> Digest:
 
 
 def outermost(paths: Sequence[str]) -> list[str]:
-    """Paths without those that lie below others of them, sorted; a single one as it is."""
+    """Paths without those below others of them, sorted; a single one is returned unchanged."""
     if len(paths) <= 1:
         return list(paths)
     distinct = set(paths)
@@ -191,7 +190,7 @@ def outermost(paths: Sequence[str]) -> list[str]:
 
 
 def distinct_selectors(selectors: Sequence[Selector]) -> list[Selector]:
-    """Selectors without those that others take in, in the order in which they are digested."""
+    """Selectors without those that others include, in the order in which they are digested."""
     plain = outermost([s.path for s in selectors if s.plain and not s.follow_links])
     followed = outermost([s.path for s in selectors if s.plain and s.follow_links])
     found = [Selector(path) for path in plain]
@@ -206,7 +205,7 @@ def contains_wildcard(path: str) -> bool:
 
 
 def split_wildcard(pattern: str) -> tuple[str, str]:
-    """A pattern's leading parts without wildcards, and the rest."""
+    """The leading parts of a pattern without wildcards, and the rest."""
     parts = [part for part in pattern.split("/") if part]
     for index, part in enumerate(parts):
         if contains_wildcard(part):
@@ -215,7 +214,7 @@ def split_wildcard(pattern: str) -> tuple[str, str]:
 
 
 def expand_wildcard(tree: Tree, pattern: str) -> list[tuple[str, str]]:
-    """What a pattern matches: (path as the pattern spells it, path in the tree), by name.
+    """The matches of a pattern as (path in the pattern's spelling, path in the tree), by name.
 
     Links in the part before the first wildcard are followed.
     """

@@ -25,9 +25,9 @@ _VERSION = 1
 
 
 class StatCache:
-    """One file of remembered digests; `path` may be "" for a cache that is not kept.
+    """A file of cached digests; `path` is "" for a cache that is not saved.
 
-    Those of files on other devices than `device` are not remembered; None takes all.
+    Only digests of files on `device` are cached; None: of all files.
     """
 
     def __init__(self, path: str, device: int | None = None) -> None:
@@ -38,7 +38,7 @@ class StatCache:
         self._began = time.time_ns()
 
     def get(self, name: str, status: os.stat_result) -> str | None:
-        """The digest remembered for a path, if the file is still the same."""
+        """The cached digest of a path, if the file has not changed."""
         entries = self._entries
         if entries is None:
             entries = self._entries = self._load()
@@ -68,7 +68,7 @@ class StatCache:
         self._fresh[name] = (key, str(digest))
 
     def save(self) -> None:
-        """Write what was learnt, merged with what was known. A cache that cannot be is dropped."""
+        """Save new digests together with the old ones. Errors are ignored."""
         if not self._fresh or not self._path:
             return
         entries = {**(self._entries or {}), **self._fresh}
@@ -88,7 +88,7 @@ class StatCache:
             return {}
         try:
             with open(self._path, "rb") as file:
-                # Six times as fast as marshal.load, which reads byte by byte.
+                # marshal.load reads byte by byte, which takes six times as long.
                 version, entries = marshal.loads(file.read())
         except (OSError, ValueError, TypeError, EOFError):
             return {}

@@ -19,17 +19,17 @@ _MAX_LINKS = 255
 
 
 class Tree:
-    """Files below `root`. Paths in and out are relative, with `/`, without a leading one.
+    """Files below `root`. All paths are relative, without a leading `/`.
 
     Args:
-        root: the folder that is `/` here.
-        excluded: says of a path whether it is to be treated as absent (a `.dockerignore`), and
-            of a directory whether everything below is absent too.
-        owner: what every file's owner is taken to be (a build context belongs to 0:0), or None
-            to keep what the file system says.
-        cache: where digests are remembered between runs.
-        name: what the client calls the folder, "" if it is none of a client's.
-        live: others may change the files meanwhile: whoever reads them works on a `LiveTree`.
+        root: the folder that is the root.
+        excluded: whether a path is treated as absent (by a `.dockerignore`), and whether everything
+            below a directory is.
+        owner: the owner that all files are treated as having (0:0 for a build context); None
+            for the owners on disk.
+        cache: cached digests of files.
+        name: the client's name of the folder, "" if it is not a client's.
+        live: the files can change meanwhile: read them through a `LiveTree`.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Tree:
 
     @property
     def filtered(self) -> bool:
-        """Whether the folder on disk may hold more than the tree shows."""
+        """Whether the folder on disk can contain more than the tree."""
         return self._excluded is not None
 
     def real(self, path: str) -> str:
-        """Where a path that was found here is on disk."""
+        """The path on disk of a path in this tree."""
         return f"{self.root}/{path}" if path else self.root
 
     def lstat(self, path: str) -> os.stat_result | None:
-        """What is at a path whose parents are real directories; None if nothing."""
+        """The status of a path whose parents are real directories; None if it does not exist."""
         try:
             status = os.lstat(self.real(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -73,7 +73,7 @@ class Tree:
         return status
 
     def readlink(self, path: str) -> str | None:
-        """Where the symbolic link at a path leads; None if none is there."""
+        """The target of the symbolic link at a path; None if there is none."""
         try:
             return os.readlink(self.real(path))
         except OSError:
@@ -83,9 +83,9 @@ class Tree:
         return self.owner or (status.st_uid, status.st_gid)
 
     def resolve(self, path: str, *, follow_last: bool = True) -> str:
-        """Follow links as if `root` were `/`, so that none leads out of it.
+        """Follow links with `root` as `/`, so that none leads out of it.
 
-        Parts that do not exist are kept as they are. Raises InvalidInput on a loop.
+        Parts that do not exist are kept. Raises InvalidInput on a loop.
         """
         todo = [part for part in path.split("/") if part not in ("", ".")]
         done: list[str] = []
@@ -113,7 +113,7 @@ class Tree:
         return "/".join(done)
 
     def children(self, path: str) -> list[tuple[str, os.stat_result]]:
-        """What is in a directory: (name, status), sorted by name's bytes."""
+        """The entries of a directory: (name, status), sorted by the bytes of names."""
         found: list[tuple[str, os.stat_result]] = []
         excluded = self._excluded
         prefix = f"{path}/" if path else ""
@@ -121,7 +121,7 @@ class Tree:
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
-                continue  # it went meanwhile, which can only be in a client's folder
+                continue  # it was removed meanwhile: this is a client's folder
             if excluded is not None:
                 is_directory = stat.S_ISDIR(status.st_mode)
                 absent, below = excluded(prefix + entry.name, is_directory)
@@ -132,7 +132,7 @@ class Tree:
         return found
 
     def _entries(self, path: str) -> list[os.DirEntry[str]]:
-        """What is in a directory, in no order. One of a client's may have gone meanwhile."""
+        """The entries of a directory, in no order. A client may have removed it meanwhile."""
         try:
             with os.scandir(self.real(path)) as entries:
                 return list(entries)
@@ -142,7 +142,7 @@ class Tree:
             return []
 
     def _keeps(self, path: str) -> bool:
-        """Whether an excluded directory has something that a later pattern brings back."""
+        """Whether a later pattern includes something in an excluded directory."""
         excluded = self._excluded
         assert excluded is not None
         todo = [path]
@@ -159,7 +159,7 @@ class Tree:
         return False
 
     def walk(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
-        """Everything below a directory, parents first, in the order of names."""
+        """All entries below a directory, parents first, in the order of names."""
         levels = [(path, iter(self.children(path)))]
         while levels:
             above, children = levels[-1]
@@ -173,13 +173,13 @@ class Tree:
                 levels.append((child, iter(self.children(child))))
 
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
-        """The digest of one entry: metadata and, for a file, content.
+        """The digest of an entry: metadata and, for a file, content.
 
-        What has gone from a client's folder meanwhile gets a digest that nothing has, so that
-        whoever goes on to copy it notices.
+        An entry of a client's folder that does not exist any more gets a random digest, so that
+        copying it fails.
         """
         if not path and self.name:
-            return digest_of(b"")  # no client tells of the root of a folder
+            return digest_of(b"")  # clients send no entry for the root of a folder
         known = self._cache.get(path, status)
         if known is not None:
             return Digest(known)
@@ -196,7 +196,7 @@ class Tree:
         return digest
 
     def digest(self, path: str, status: os.stat_result) -> Digest:
-        """The digest of an entry and, for a directory, of all that is below it."""
+        """The digest of an entry and, for a directory, of everything below it."""
         if not stat.S_ISDIR(status.st_mode):
             return self.entry_digest(path, status)
         levels: list[_Hashed] = []
@@ -213,8 +213,8 @@ class Tree:
         return self._directories[path]
 
     def _add_children(self, level: _Hashed, levels: list[_Hashed]) -> bool:
-        """Go on with a directory's children; False at one that is a directory itself, whose own
-        level is put on top."""
+        """Hash the children of a directory. False at a child that is a directory: its level was
+        pushed."""
         prefix = f"{level.path}/" if level.path else ""
         cached = self._cache.get
         for name, status in level.children:
@@ -232,7 +232,7 @@ class Tree:
         return True
 
     def save_digests(self) -> None:
-        """Keep what was learnt about files for the next build."""
+        """Save the digests of files for the next build."""
         self._cache.save()
 
     def find(self, path: str, *, follow: bool) -> tuple[str, os.stat_result]:
@@ -245,7 +245,7 @@ class Tree:
 
 
 class _Hashed:
-    """A directory on the way to its digest: what is hashed of it, and what is still to be."""
+    """A directory whose digest is being computed: the hash so far, and the entries left."""
 
     __slots__ = ("children", "parts", "path")
 

@@ -11,13 +11,13 @@ _KEPT = 64
 
 
 class Beneath:
-    """Opens directories by relative path, part by part, never through a symbolic link.
+    """Opens directories by relative path, part by part, without following symbolic links.
 
-    The last few descriptors are kept. For one thread; closes with its `with` block.
+    The last few descriptors are kept, until the `with` block ends. Not thread-safe.
     """
 
     def __init__(self, root: str) -> None:
-        """Raises OSError if `root` is not a directory; it may itself be a link to one."""
+        """Raises OSError if `root` is not a directory or a link to one."""
         self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
         self._kept: dict[str, int] = {}
 
@@ -36,9 +36,9 @@ class Beneath:
             self._root = -1
 
     def directory(self, path: str) -> int:
-        """A directory's descriptor ("" is the root's), good until the next call.
+        """The descriptor of a directory ("" is the root), valid until the next call.
 
-        Raises OSError: ENOENT, and ENOTDIR or ELOOP where something else is in the way.
+        Raises OSError: ENOENT; ENOTDIR or ELOOP if a part is not a directory.
         `path` must be clean: no empty parts, no `.` or `..`.
         """
         if not path:
@@ -71,7 +71,7 @@ class Beneath:
         return fd
 
     def remove(self, path: str) -> None:
-        """Remove whatever is at a path, with all below it. Nothing being there is fine."""
+        """Remove what is at a path and everything below it, if it exists."""
         prefix = f"{path}/"
         for known in [p for p in self._kept if p == path or p.startswith(prefix)]:
             os.close(self._kept.pop(known))

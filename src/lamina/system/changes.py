@@ -12,7 +12,7 @@ _COARSE_GRAIN = 2_100_000_000  # for file systems that keep whole seconds
 
 
 def tells_of_changes(path: str) -> bool:
-    """Whether the file system that a folder is on changes the ctime with each change."""
+    """Whether the file system of a folder updates the ctime with each change."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -30,9 +30,9 @@ def tells_of_changes(path: str) -> bool:
 
 
 def at_rest(status: os.stat_result, now: int) -> bool:
-    """Whether a file that changes from `now` on (ns since 1970) will have another ctime.
+    """Whether a file that changes after `now` (ns since 1970) gets a different ctime.
 
-    One that was changed within the clock's grain of that can change again unnoticed.
+    It may not if its last change is within the clock's resolution of `now`.
     """
     newest = max(status.st_mtime_ns, status.st_ctime_ns)
     grain = _GRAIN if status.st_ctime_ns % 1_000_000_000 else _COARSE_GRAIN

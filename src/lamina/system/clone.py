@@ -12,16 +12,16 @@ _CHUNK = 1 << 24
 
 
 def clone_file(source: str, target: str) -> None:
-    """Copy a regular file's bytes to a new file: reflink, else in the kernel, else by hand.
+    """Copy the bytes of a regular file to a new file: reflink, else in the kernel, else read/write.
 
-    Holes stay holes. Metadata is the caller's business.
+    Holes are kept. Metadata is not copied.
     """
     with open(source, "rb") as reader, open(target, "xb") as writer:
         clone_bytes(reader.fileno(), writer.fileno())
 
 
 def clone_bytes(source: int, target: int) -> None:
-    """Copy between open files, both at their start."""
+    """Copy between open files, from their start."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
         return
@@ -57,7 +57,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
                 raise
             done = os.pwrite(target, os.pread(source, min(end - at, _CHUNK), at), at)
         if done == 0:
-            return  # the file shrank under us
+            return  # the file became shorter meanwhile
         at += done
 
 
@@ -77,8 +77,7 @@ def copy_metadata(source: str, status: os.stat_result, target: str) -> None:
 
 
 def clone_tree(source: str, target: str) -> None:
-    """Copy a file or a whole tree to a new name: links, hard links, devices, holes and times
-    included."""
+    """Copy a file or a tree to a new path, with links, hard links, devices, holes and times."""
     links: dict[tuple[int, int], str] = {}
     folders: list[tuple[str, str, os.stat_result]] = []
     todo = [(source, target, os.lstat(source))]

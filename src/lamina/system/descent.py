@@ -21,7 +21,7 @@ _HELD = 32
 
 
 class _Level:
-    """A directory that was passed; `fd` is -1 once it is not held open any more."""
+    """A directory on the way; `fd` is -1 if it is not open any more."""
 
     __slots__ = ("fd", "identity")
 
@@ -31,13 +31,13 @@ class _Level:
 
 
 class Descent:
-    """Where one is in a tree: `fd` is the present directory's descriptor.
+    """A position in a tree: `fd` is the descriptor of the current directory.
 
-    Closes with its `with` block. Raises OSError.
+    Closed by its `with` block. Raises OSError.
     """
 
     def __init__(self, path: str, *, dir_fd: int | None = None, follow: bool = False) -> None:
-        """Begin at a directory; with `follow`, at what a link to one leads to."""
+        """Start at a directory; with `follow`, a link to one is followed."""
         flags = _DIRECTORY & ~os.O_NOFOLLOW if follow else _DIRECTORY
         self.fd = os.open(path, flags, dir_fd=dir_fd)
         self._above: list[_Level] = []
@@ -54,11 +54,11 @@ class Descent:
 
     @property
     def depth(self) -> int:
-        """How many levels below the beginning."""
+        """The number of levels below the start."""
         return len(self._above)
 
     def enter(self, name: str) -> None:
-        """Go down into a real directory. On an error nothing has changed."""
+        """Enter a real directory. On an error the position does not change."""
         fd = os.open(name, _DIRECTORY, dir_fd=self.fd)
         try:
             self._above.append(_Level(self.fd, _identity(self.fd)))
@@ -73,7 +73,7 @@ class Descent:
                 far.fd = -1
 
     def leave(self) -> None:
-        """Go up again. Raises OSError (ESTALE) if the directory was moved elsewhere meanwhile."""
+        """Return to the parent. Raises OSError (ESTALE) if the directory was moved meanwhile."""
         level = self._above[-1]
         if level.fd < 0:
             fd = os.open("..", _DIRECTORY, dir_fd=self.fd)
@@ -87,8 +87,8 @@ class Descent:
 
 
 class Visit(NamedTuple):
-    """Something in a tree. `folder` is the descriptor of the directory that it is in, and
-    `parents` are the names that lead there; both are only good until the walk goes on."""
+    """An entry of a tree. `folder` is the descriptor of its directory, and `parents` are the names
+    that lead there; both are only valid until the walk goes on."""
 
     folder: int
     name: str
@@ -106,10 +106,10 @@ class Visit(NamedTuple):
 
 
 def walk_tree(root: str, *, max_depth: int | None = None) -> Iterator[Visit]:
-    """Everything below a directory, folders before what is in them, by the bytes of names.
+    """All entries below a directory, folders before their content, by the bytes of names.
 
-    What vanishes on the way is left out. With `max_depth`, folders that many levels below the
-    root are told of, but not what is in them. Raises OSError.
+    Entries that are removed meanwhile are skipped. With `max_depth`, folders that many levels below
+    the root are returned without their content. Raises OSError.
     """
     parents: list[str] = []
     with Descent(root, follow=True) as descent:

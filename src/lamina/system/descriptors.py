@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _POLL_MS = 100
-_LINKS = 40  # as the kernel follows, at most
+_LINKS = 40  # the kernel's limit of links to follow
 
 
 def open_standard_descriptors() -> None:
-    """Have the descriptors 0, 1 and 2 open, so that no file of our own ever becomes one of them.
+    """Open the null device as those of the descriptors 0, 1 and 2 that are closed.
 
-    One that was closed becomes the null device. Of standard output only text vanishes in it:
-    `can_write(1)` is false, so that whoever has an archive to write can refuse.
+    So no file of lamina gets one of these numbers. Text for a closed standard output is dropped;
+    `can_write(1)` is false, so that writing an archive to it can be refused.
     """
     closed = [descriptor for descriptor in range(3) if not _is_open(descriptor)]
     for descriptor in closed:
@@ -29,7 +29,7 @@ def open_standard_descriptors() -> None:
             os.close(opened)
         os.set_inheritable(descriptor, True)
     for descriptor in closed:
-        # Through a descriptor of its own, which takes text in any case.
+        # Through another descriptor, which accepts text in any case.
         stream = open(os.devnull, "w" if descriptor else "r", encoding="utf-8")  # noqa: SIM115
         setattr(sys, ("stdin", "stdout", "stderr")[descriptor], stream)
 
@@ -51,7 +51,7 @@ def can_write(descriptor: int) -> bool:
 
 
 def descriptor_behind(path: str) -> int | None:
-    """Which open descriptor of this process a path leads to: 1 for `/dev/stdout`. None: to none."""
+    """The open descriptor of this process that a path names (1 for `/dev/stdout`), or None."""
     folders = (f"/proc/{os.getpid()}/fd", "/proc/self/fd")
     for _ in range(_LINKS):
         folder, name = os.path.split(os.path.abspath(path))
@@ -67,8 +67,8 @@ def descriptor_behind(path: str) -> int | None:
 
 
 def write_all(descriptor: int, data: bytes, check: Callable[[], object] | None = None) -> None:
-    """Write everything, also where the descriptor does not block; then `check` is called while
-    nobody takes it, and may raise.
+    """Write all of `data`. If the descriptor does not block, `check` is called while it is not
+    writable, and may raise.
 
     Raises OSError.
     """

@@ -17,9 +17,9 @@ _POLL = 0.05  # seconds
 
 @contextmanager
 def held(path: str, cancel: Cancellation, operation: int = fcntl.LOCK_EX) -> Iterator[int]:
-    """Hold a file's lock, of threads and processes alike; the file is made if it is missing.
+    """Lock a file during the block, against threads and processes. It is created if missing.
 
-    Yields the descriptor that the lock is on. Raises Cancelled while it waits.
+    Yields the descriptor of the lock. Raises Cancelled while waiting.
     """
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:

@@ -16,9 +16,9 @@ _last = 0.0
 
 
 def trim(*, soon: bool = False) -> None:
-    """Give freed memory back to the system (`malloc_trim(3)`, where the C library has it).
+    """Return freed memory to the system (`malloc_trim(3)`, if the C library has it).
 
-    Does nothing if that was done within the last second, unless `soon`. Takes some milliseconds.
+    At most once a second, unless `soon`. Takes some milliseconds.
     """
     global _last
     with _lock:

@@ -29,26 +29,25 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def private_namespace() -> None:
-    """Move this process into a mount namespace of its own.
+    """Move this process into a new mount namespace.
 
-    Call it once, before any thread is started. Whatever is mounted later vanishes when the
-    process ends, however it ends, and is seen nowhere else. What the host unmounts is unmounted
-    here too: a file system would otherwise stay in use. Raises PermissionDenied without the right
-    to.
+    Call it once, before any thread is started. Later mounts end with the process, however it ends,
+    and are not visible elsewhere. What the host unmounts is unmounted here too: otherwise the file
+    system would stay in use. Raises PermissionDenied.
     """
     _call("enter a mount namespace", _libc.unshare(CLONE_NEWNS))
     mount("none", "/", "", MS_REC | MS_SLAVE)
 
 
 def private_tmpfs(target: str) -> None:
-    """Mount a tmpfs that root alone may enter, and that is never swapped out where the kernel can.
+    """Mount a tmpfs for root only, which is not swapped out if the kernel supports that.
 
-    Only call this in a private mount namespace.
+    Call this in a private mount namespace only.
     """
     flags = MS_NOSUID | MS_NODEV
     try:
         mount("tmpfs", target, "tmpfs", flags, "mode=0700,noswap")
-    except LaminaError:  # Linux before 6.4 knows no `noswap`
+    except LaminaError:  # Linux before 6.4 does not support `noswap`
         mount("tmpfs", target, "tmpfs", flags, "mode=0700")
 
 
@@ -65,18 +64,18 @@ def mount(source: str, target: str, fstype: str, flags: int = 0, data: str = "")
 
 
 def unmount(target: str) -> None:
-    """Detach what is mounted on `target`; users that still have it open keep it."""
+    """Detach what is mounted on `target`. Files that are still open stay usable."""
     _call("unmount", _libc.umount2(os.fsencode(target), MNT_DETACH), target)
 
 
 class ShortNames:
-    """Short links to folders, each made once: with 500 layers to name, options must be short.
+    """Short links to folders: with 500 layers, the paths in mount options must be short.
 
-    Making them anew for each mount would take a chain of steps quadratic time, most of it.
-    Threads share it.
+    Each is created once; creating them for each mount would take quadratic time over the steps of
+    a build. Thread-safe.
 
     Args:
-        folder: where the links are put, made when first needed; whoever gives it removes it.
+        folder: the folder of the links, created when first needed. The caller removes it.
     """
 
     def __init__(self, folder: str) -> None:
@@ -88,7 +87,7 @@ class ShortNames:
 
     @contextmanager
     def naming(self, paths: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """A folder, and what the paths are called in it for the length of the block."""
+        """A folder, and the names of the paths in it, during the block."""
         with self._lock:
             if not self._links or len(self._names) > _MAX_NAMES:
                 self._begin()
@@ -117,8 +116,8 @@ def mount_overlay(
 ) -> None:
     """Mount overlayfs of `lowers` (uppermost first) and, if writable, `upper` with `work`.
 
-    All paths are absolute. The options of mount(2) must fit a page, so many layers go by `names`:
-    the kernel's own limit of 500 is reached on any version. Raises Unsupported beyond it.
+    All paths are absolute. The options of mount(2) are limited to a page, so `names` are used for
+    many layers: the kernel's limit of 500 layers is reached. Raises Unsupported beyond it.
     """
     options = _overlay_options(lowers, upper, work)
     if len(os.fsencode(options)) < _PAGE:
@@ -135,7 +134,7 @@ def mount_overlay(
 
 
 def _in_folder(folder: str, work: Callable[[], None]) -> None:
-    """Run `work` with a working directory that only its thread sees."""
+    """Run `work` with a working directory that only its thread has."""
     failure: list[BaseException] = []
 
     def run() -> None:
@@ -157,7 +156,7 @@ def _in_folder(folder: str, work: Callable[[], None]) -> None:
 def mounted_overlay(
     lowers: Sequence[str], upper: str | None, work: str | None, target: str, names: ShortNames
 ) -> Iterator[str]:
-    """`mount_overlay` for the length of the block."""
+    """`mount_overlay` during the block."""
     mount_overlay(lowers, upper, work, target, names)
     try:
         yield target

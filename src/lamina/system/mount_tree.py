@@ -39,7 +39,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_in_root(root: str, path: str) -> int:
-    """An O_PATH descriptor of what `path` names when `root` is `/`; links are followed inside.
+    """An O_PATH descriptor of `path`, with `root` as `/`; links are followed inside.
 
     Raises OSError (ENOENT, ELOOP, …), Unsupported (Linux before 5.6).
     """
@@ -51,7 +51,7 @@ def open_in_root(root: str, path: str) -> int:
 
 
 def make_folder_in_root(root: str, path: str) -> int:
-    """The same of a folder, which is made with those above it (mode 755) where it is missing."""
+    """As `open_in_root`, for a folder, which is created with its parents (mode 755) if missing."""
     top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _make_folder(top, [part for part in path.split("/") if part not in ("", ".")])
@@ -61,14 +61,14 @@ def make_folder_in_root(root: str, path: str) -> int:
 
 @contextmanager
 def mounted(fd: int, folder: str, *, owner: tuple[int, int] | None = None) -> Iterator[str]:
-    """Show what a descriptor stands for in `folder`, for the length of the block: its path there.
+    """Mount what a descriptor stands for in `folder`, during the block. Yields its path there.
 
-    No mount below it is shown, and none that is made later.
+    Mounts below it are not included, nor later ones.
 
     Args:
-        owner: the (uid, gid) of files that are shown as root's; those of others are nobody's.
+        owner: the (uid, gid) whose files are shown as root's; other files are shown as nobody's.
 
-    Raises Unsupported where the file system or the kernel cannot change owners.
+    Raises Unsupported if the file system or the kernel does not support idmapped mounts.
     """
     path = os.path.join(folder, f"m-{os.urandom(8).hex()}")
     if stat.S_ISDIR(os.fstat(fd).st_mode):
@@ -90,7 +90,7 @@ def mounted(fd: int, folder: str, *, owner: tuple[int, int] | None = None) -> It
 
 
 def mounts_below(path: str) -> bool:
-    """Whether anything is mounted below a folder, or on it in a part of it."""
+    """Whether there are mounts below a folder."""
     prefix = os.path.realpath(path).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = (line.split(" ", 5)[4] for line in file)
@@ -98,7 +98,7 @@ def mounts_below(path: str) -> bool:
 
 
 def supports_mount_setattr() -> bool:
-    """Whether whole trees of mounts can be made read-only (Linux 5.12)."""
+    """Whether trees of mounts can be made read-only (Linux 5.12)."""
     _libc.syscall(_MOUNT_SETATTR, -1, b"", 0, None, ctypes.c_size_t(0))
     return ctypes.get_errno() != errno.ENOSYS
 
@@ -176,7 +176,7 @@ def _mount(fd: int, target: str, owner: tuple[int, int] | None) -> None:
 
 
 def _show_as_root(tree: int, owner: tuple[int, int]) -> None:
-    """Map one owner's files to root (an idmapped mount, mount_setattr(2))."""
+    """Map the files of an owner to root (an idmapped mount, mount_setattr(2))."""
     namespace = _user_namespace(owner)
     try:
         # attr_set, attr_clr, propagation, userns_fd
@@ -197,7 +197,7 @@ def _show_as_root(tree: int, owner: tuple[int, int]) -> None:
 
 
 def _user_namespace(owner: tuple[int, int]) -> int:
-    """A descriptor of a user namespace in which `owner` is what root is outside."""
+    """A descriptor of a user namespace that maps `owner` to root."""
     from lamina.system.process import spawn
 
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -21,10 +21,10 @@ _Addresses: TypeAlias = "list[tuple[int, int, int, str, tuple[object, ...]]]"
 
 
 class SocketGuard:
-    """Wakes whoever is blocked in sockets that it has been shown, and all who come later.
+    """Wakes threads that are blocked in the sockets it watches, now or later. Thread-safe.
 
-    It keeps a descriptor of its own of each: one that TLS has taken over is reached too. `close`
-    frees them. Threads may share it.
+    It duplicates the descriptor of each socket, so it works after TLS has taken the socket over.
+    `close` closes them.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class SocketGuard:
         with self._lock:
             self._aborted = True
             for fd in self._copies:
-                with suppress(OSError):  # not connected, or the peer was faster
+                with suppress(OSError):  # not connected, or closed by the peer
                     alias = socket.socket(fileno=fd)
                     try:
                         alias.shutdown(socket.SHUT_RDWR)
@@ -55,7 +55,7 @@ class SocketGuard:
     def cancelled_by(self, cancel: Cancellation) -> Iterator[None]:
         """Abort on cancellation during the block, and close at its end.
 
-        What fails by that in the block becomes Cancelled.
+        Errors in the block that this causes become Cancelled.
         """
         try:
             with cancel.calling(self.abort):
@@ -102,7 +102,7 @@ def connect(
 
 
 def _look_up(host: str, port: int, cancel: Cancellation) -> _Addresses:
-    """`getaddrinfo`, which nothing can interrupt: on cancellation it is left to its thread."""
+    """`getaddrinfo`, which cannot be interrupted: on cancellation its thread goes on alone."""
     found: _Addresses = []
     failure: list[BaseException] = []
     woken = threading.Event()
@@ -130,7 +130,7 @@ def open_url(
     cancel: Cancellation,
     *handlers: urllib.request.BaseHandler,
 ) -> HTTPResponse:
-    """`urllib.request.urlopen` with more handlers, over connections that `guard` watches."""
+    """`urllib.request.urlopen` with further handlers, over connections that `guard` watches."""
     import http.client
     import urllib.request
 
@@ -158,7 +158,7 @@ def open_url(
 
 
 def make_abortable(raw: HTTPConnection, guard: SocketGuard, cancel: Cancellation) -> None:
-    """Have a connection of `http.client` connect so that `guard` and `cancel` can end it."""
+    """Make a connection of `http.client` one that `guard` and `cancel` can end."""
 
     def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
         return connect(*address, timeout, guard, cancel)

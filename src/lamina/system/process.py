@@ -20,7 +20,7 @@ _CHUNK = 1 << 16
 
 
 class Child:
-    """A running child. Leaving its `with` block kills it if it still runs, and reaps it."""
+    """A child process. Leaving its `with` block kills it if it still runs, and reaps it."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -28,8 +28,8 @@ class Child:
         self._status: int | None = None
 
     def send(self, number: int) -> None:
-        """Send a signal; nothing happens once the child has been reaped. From any thread."""
-        with self._lock:  # while it is held the number cannot be given to another process
+        """Send a signal, unless the child has been reaped. Thread-safe."""
+        with self._lock:  # while it is held the process ID cannot be reused
             if self._status is None:
                 os.kill(self.pid, number)
 
@@ -37,7 +37,7 @@ class Child:
         self.send(signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the end. Returns the exit status, 128 + N after signal N."""
+        """Wait for the child to end. Returns the exit status, 128 + N after signal N."""
         if self._status is None:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             with self._lock:
@@ -69,11 +69,11 @@ def spawn(
     env: Mapping[str, str] | None = None,
     own_group: bool = False,
 ) -> Child:
-    """Start a command, looked up on PATH, with these three descriptors and no others.
+    """Start a command, which is looked up on PATH, with these three descriptors and no others.
 
     Args:
-        env: its environment, by default this process's own.
-        own_group: put it into a process group of its own, out of the terminal's reach (Ctrl-C).
+        env: its environment; by default that of this process.
+        own_group: start it in a new process group, so that it does not get the terminal's Ctrl-C.
 
     Raises NotFound or PermissionDenied if it cannot be started.
     """
@@ -105,7 +105,7 @@ def spawn(
 
 
 def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
-    """Hand on what comes out of pipes, in the order it comes, until all are closed."""
+    """Pass on the output of pipes in the order of arrival, until all are closed."""
     import select
 
     poll = select.poll()
@@ -123,7 +123,7 @@ def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process started, in any of its threads, and has not reaped."""
+    """The children of a process, of all its threads, that it has not reaped."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

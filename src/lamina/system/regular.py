@@ -10,9 +10,9 @@ from lamina.system.beneath import Beneath
 
 
 def open_regular(path: str, *, dir_fd: int | None = None, follow: bool = False) -> int:
-    """A descriptor of a regular file, to read. Never waits, and never opens anything else.
+    """Open a regular file for reading. Never blocks, and never opens anything else.
 
-    With `follow`, a link is followed. Raises OSError; InvalidInput if something else is there.
+    With `follow`, a link is followed. Raises OSError; InvalidInput if it is not a regular file.
     """
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     found = os.open(path, flags, dir_fd=dir_fd)
@@ -30,7 +30,7 @@ def open_regular(path: str, *, dir_fd: int | None = None, follow: bool = False) 
 def read_regular(
     path: str, limit: int, *, dir_fd: int | None = None, follow: bool = False
 ) -> bytes:
-    """All of a file as `open_regular` opens it. InvalidInput also if it has more than `limit`
+    """Read a file that `open_regular` opens. Raises InvalidInput also if it has more than `limit`
     bytes."""
     with open(open_regular(path, dir_fd=dir_fd, follow=follow), "rb", buffering=0) as file:
         data = bytearray()
@@ -42,7 +42,7 @@ def read_regular(
 
 
 def open_regular_beneath(root: str, path: str) -> int:
-    """As `open_regular`, of a relative path below a folder that leads through no link."""
+    """As `open_regular`, for a relative path below a folder, without following links."""
     folder, _, name = path.rpartition("/")
     with Beneath(root) as beneath:
         try:

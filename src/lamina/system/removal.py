@@ -15,11 +15,10 @@ if TYPE_CHECKING:
 
 
 def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
-    """Remove what is at a path and all below it; nothing being there is fine.
+    """Remove what is at a path and everything below it, if it exists.
 
-    Depth and the length of paths do not matter, no link is followed, and nothing of another file
-    system that is mounted below is touched. Goes on after what cannot be removed, and raises the
-    first such OSError in the end.
+    Depth and path length are not limited, no link is followed, and file systems that are mounted
+    below are not touched. Goes on after an error, and raises the first OSError at the end.
     """
     try:
         os.unlink(path, dir_fd=dir_fd)
@@ -39,14 +38,14 @@ def remove_tree(path: str, *, dir_fd: int | None = None) -> None:
 
 
 def discard_tree(path: str) -> None:
-    """`remove_tree` as far as that is possible."""
+    """`remove_tree`, ignoring errors."""
     with suppress(OSError):
         remove_tree(path)
 
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[str]:
-    """A folder of this user's alone, in the system's place for such, gone after the block."""
+    """A temporary folder of this user only, removed after the block."""
     import tempfile
 
     folder = tempfile.mkdtemp(prefix=prefix)
@@ -61,7 +60,7 @@ class _Removal:
         self.failure: OSError | None = None
 
     def empty(self, descent: Descent) -> None:
-        """Remove what is in the present directory. Raises OSError if the way up is lost."""
+        """Remove the content of the current directory. Raises OSError if its parent is lost."""
         device = os.fstat(descent.fd).st_dev
         names: list[str] = []
         left = [self._unlink_files(descent.fd)]

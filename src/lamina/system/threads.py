@@ -22,7 +22,7 @@ T = TypeVar("T")
 class WorkerPool:
     """Runs callables in up to `limit` threads. A callable must handle its own errors.
 
-    Leaving the `with` block runs what is queued, then joins every thread.
+    Leaving the `with` block waits for queued work, and then joins all threads.
     """
 
     def __init__(self, limit: int, name: str = "worker") -> None:
@@ -32,14 +32,14 @@ class WorkerPool:
         self._queue: deque[Callable[[], object]] = deque()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._called = False  # whether a thread is on its way to the queue
+        self._called = False  # whether a thread was woken or started for the queue
         self._closed = False
         self._own = threading.local()
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Have it done, in the context (`contextvars`) of whoever submits it.
+        """Queue work, which runs in the caller's context (`contextvars`).
 
-        Raises RuntimeError if the pool is closed, or the system gives it no thread at all.
+        Raises RuntimeError if the pool is closed, or if it has no thread and cannot start one.
         """
         work = partial(copy_context().run, work)
         with self._changed:
@@ -54,8 +54,9 @@ class WorkerPool:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """For work that waits for other work of this pool: another thread may take the place of
-        its own during the block. Whoever is no thread of the pool just waits."""
+        """Wait for other work of this pool in the block: one more thread may run meanwhile.
+
+        Does nothing in a thread that is not of the pool."""
         if not getattr(self._own, "serves", False):
             yield
             return
@@ -67,13 +68,13 @@ class WorkerPool:
         finally:
             with self._changed:
                 self._limit -= 1
-                self._changed.notify()  # a thread that has become one too many ends
+                self._changed.notify()  # a surplus thread ends
 
     def _call_a_thread(self) -> None:
-        """See that somebody does what is queued. Called with the lock held.
+        """Wake or start a thread for the queue. Called with the lock held.
 
-        One is called at a time, and calls the next when it has taken its work: many small pieces
-        of work are done by few threads, and what blocks still gets as many as there may be.
+        One is called at a time, and it calls the next when it has taken its work. So many short
+        pieces of work need few threads, and blocking work still gets up to `limit`.
         """
         if self._called or not self._queue:
             return
@@ -86,7 +87,9 @@ class WorkerPool:
             )
             try:
                 thread.start()
-            except RuntimeError:  # the system gives no more; those that there are must do
+            except (
+                RuntimeError
+            ):  # the system has no more threads; the existing ones have to suffice
                 if not self._threads:
                     raise
             else:
@@ -105,9 +108,9 @@ class WorkerPool:
         self.close()
 
     def close(self, seconds: float | None = None) -> bool:
-        """Take no more work and wait, at most so long, for what is queued and running.
+        """Reject further work, and wait up to `seconds` for queued and running work.
 
-        Returns whether all threads have ended; one that calls this is not waited for.
+        Returns whether all threads have ended, except the caller's.
         """
         with self._changed:
             self._closed = True
@@ -121,7 +124,7 @@ class WorkerPool:
         return True
 
     def _others(self) -> list[threading.Thread]:
-        """The threads that run, but for the current one; each may still call another."""
+        """The running threads except the current one; each may still start another."""
         with self._changed:
             own = threading.current_thread()
             return [thread for thread in self._threads if thread.is_alive() and thread is not own]
@@ -146,7 +149,7 @@ class WorkerPool:
                 self._called = False
                 self._call_a_thread()
             work()
-            del work  # or what it holds would stay until there is more to do
+            del work  # else its objects would live until there is more work
 
 
 def in_parallel(
@@ -155,9 +158,9 @@ def in_parallel(
     limit: int,
     cancel: Cancellation,
 ) -> None:
-    """Do `work` on every item, on up to `limit` at a time. The order of starting is theirs.
+    """Run `work` on each item, up to `limit` at a time, started in order.
 
-    The first error cancels the others and is raised when all have ended.
+    The first error cancels the others, and is raised when all have ended.
     """
     if len(items) == 1:
         work(items[0], cancel)
