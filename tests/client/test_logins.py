@@ -122,5 +122,5 @@ def test_plain_registries_may_have_plain_services(tmp_path: Path) -> None:
     login = {"username": "me", "password": "p"}
     lender = tokens(tmp_path, {"a.example": login}, **{"a.example": {"http": True}})
     request = FetchTokenRequest("", "a.example", "http://127.0.0.1:1/token")
-    with pytest.raises(Unavailable, match=r"cannot talk to 127\.0\.0\.1:1"):
+    with pytest.raises(Unavailable, match=r"cannot connect to 127\.0\.0\.1:1"):
         lender.fetch(request, Cancellation())

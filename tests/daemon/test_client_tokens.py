@@ -117,7 +117,7 @@ def test_what_goes_wrong_is_told(
     service.stop()
     down = client(*build)
     assert down.code == 1
-    assert f"have the client fetch a token for {host}: cannot talk to 127.0.0.1" in down.err
+    assert f"have the client fetch a token for {host}: cannot connect to 127.0.0.1" in down.err
     service.start()
     assert client(*build).code == 0
 

@@ -246,7 +246,7 @@ def test_unknown_keys_warn_with_their_path() -> None:
         ("[history]\nmaxAge = 'long'", "f: history.maxAge must be a number of seconds"),
         ("insecure-entitlements = ['x']", 'f: insecure-entitlements: invalid entitlement "x"'),
         ("[worker.containerd]\nenabled = true", "f: worker.containerd.enabled is true"),
-        ("[registry.x]\nhttp = 1", 'f: registry."x": http must be true or false'),
+        ("[registry.x]\nhttp = 1", 'f: registry."x".http must be true or false'),
         ("registry.x = 1", 'f: registry."x" must be a table'),
         ("[system]\nmaxRegistryConcurrency = 0", "f: system.maxRegistryConcurrency must be more"),
     ],

@@ -10,6 +10,7 @@ import posixpath
 import re
 from typing import NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
 from lamina.base.redact import redacted
 
@@ -17,7 +18,6 @@ _HOSTED = re.compile(r"[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 _COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 _SHORT = "github.com/"
 _SWITCHES = ("keep-git-dir", "submodules", "fetch-by-commit")
-_TRUE, _FALSE = ("1", "t", "true"), ("0", "f", "false")
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 
 
@@ -136,6 +136,7 @@ def _alone(shown: str, key: str, known: str, value: str) -> str:
 
 
 def _switch(shown: str, key: str, value: str) -> bool:
-    if value and value.lower() not in _TRUE + _FALSE:
-        raise InvalidInput(f'{shown}: invalid {key} value: "{value}"', hint="say true or false")
-    return value.lower() not in _FALSE
+    chosen = parse_bool(value or "true")
+    if chosen is None:
+        raise InvalidInput(f'{shown}: invalid {key} value: "{value}"', hint="use true or false")
+    return chosen

@@ -42,6 +42,8 @@ ANNOTATION_REF_NAME = "org.opencontainers.image.ref.name"
 ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 ANNOTATION_CREATED = "org.opencontainers.image.created"
 
+IMAGE_CONFIG_KEY = "containerimage.config"
+"""A result's metadata, and an exporter's attribute: the image configuration (BuildKit)."""
 INLINE_KEY = "moby.buildkit.cache.v0"
 """The member of a configuration in which BuildKit keeps an image's own cache."""
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
-_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
 
 class Flag(NamedTuple):
@@ -71,7 +69,7 @@ class Parsed:
     def give(self, flag: Flag, value: str) -> None:
         """Note a value, after checking it. Raises InvalidInput."""
         if not flag.value:
-            if value not in _TRUE and value not in _FALSE:
+            if parse_bool(value) is None:
                 raise InvalidInput(f'invalid argument "{value}" for --{flag.name}: not a boolean')
         elif flag.choices and not flag.open and value not in flag.choices:
             raise InvalidInput(
@@ -86,7 +84,7 @@ class Parsed:
 
     def switch(self, name: str) -> bool:
         """A switch's state: its last mention counts."""
-        return self._values.get(name, ["false"])[-1] in _TRUE
+        return bool(parse_bool(self._values.get(name, ["false"])[-1]))
 
     def text(self, name: str, default: str = "") -> str:
         """A flag's last value."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, Unsupported
 from lamina.client.contract import CacheSpec, NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
 
@@ -310,12 +311,13 @@ def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tup
     """
     texts = list(written)
     for kind, value in short.items():
-        if value.lower() in ("1", "t", "true"):
-            texts.append(f"type={kind}")
-        elif value.lower() in ("0", "f", "false"):
-            texts.append(f"type={kind},disabled=true")
-        else:
-            texts.append(f"type={kind},{value}")
+        match parse_bool(value):
+            case True:
+                texts.append(f"type={kind}")
+            case False:
+                texts.append(f"type={kind},disabled=true")
+            case None:
+                texts.append(f"type={kind},{value}")
     found: dict[str, str] = {}
     for text in texts:
         fields = parse_fields(text, "attest")
@@ -331,7 +333,7 @@ def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tup
                 hint=f"it supports {', '.join(sorted(_PROVENANCE - {'type', 'disabled'}))}",
             )
         found.pop(kind, None)
-        if pairs.get("disabled", "false").lower() not in ("1", "t", "true", ""):
+        if not parse_bool(pairs.get("disabled", "false") or "true"):
             kept = (f"{key}={value}" for key, value in fields if key not in ("type", "disabled"))
             found[kind] = ",".join(f'"{field}"' if "," in field else field for field in kept)
     return tuple(found.items())

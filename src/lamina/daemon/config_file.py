@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.toml_table import TomlTable
+from lamina.base.units import size_of
 from lamina.daemon import config
 from lamina.daemon.config import DaemonConfig, DiskSpace
-from lamina.daemon.toml_table import TomlTable
 from lamina.registry.hosts import parse_hosts
 
 if TYPE_CHECKING:
@@ -154,26 +155,51 @@ def _worker(table: TomlTable, file: str) -> config.WorkerConfig:
 
 def _gc(table: TomlTable) -> config.GcConfig:
     enabled = table.switch("gc")
-    old = table.space("gckeepstorage")
-    reserved = table.space("reservedSpace")
-    max_used = table.space("maxUsedSpace")
-    min_free = table.space("minFreeSpace")
+    old = _disk_space(table, "gckeepstorage")
+    reserved = _disk_space(table, "reservedSpace")
+    max_used = _disk_space(table, "maxUsedSpace")
+    min_free = _disk_space(table, "minFreeSpace")
     if DiskSpace() == reserved == max_used == min_free:
         reserved = old
     policies = tuple(_policy(rule) for rule in table.tables("gcpolicy"))
     return config.GcConfig(enabled is not False, reserved, max_used, min_free, policies)
 
 
+def _disk_space(table: TomlTable, key: str) -> config.DiskSpace:
+    """A number of bytes, a size like `10GB`, or a share like `10%`."""
+    value = table.take(key)
+    try:
+        match value:
+            case None | "":
+                return config.DiskSpace()
+            case bool():
+                raise ValueError
+            case int() if 0 <= value < 1 << 62:
+                return config.DiskSpace(value)
+            case str() if value.endswith("%"):
+                percent = int(value[:-1])
+                if not 0 <= percent <= 100:
+                    raise ValueError
+                return config.DiskSpace(percent=percent)
+            case str():
+                return config.DiskSpace(size_of(value))
+            case _:
+                raise ValueError
+    except (ValueError, OverflowError):
+        expected = 'a number of bytes, a size like "10GB" or a share like "10%"'
+        raise table.wrong(key, expected, value) from None
+
+
 def _policy(rule: TomlTable) -> config.GcPolicy:
-    old = rule.space("keepBytes")
-    reserved = rule.space("reservedSpace")
+    old = _disk_space(rule, "keepBytes")
+    reserved = _disk_space(rule, "reservedSpace")
     return config.GcPolicy(
         bool(rule.switch("all")),
         rule.texts("filters"),
         rule.seconds("keepDuration"),
         old if reserved == DiskSpace() else reserved,
-        rule.space("maxUsedSpace"),
-        rule.space("minFreeSpace"),
+        _disk_space(rule, "maxUsedSpace"),
+        _disk_space(rule, "minFreeSpace"),
     )
 
 
@@ -185,10 +211,7 @@ def _hosts(section: dict[str, Any], file: str, warnings: list[str]) -> Hosts:
                 warnings.append(f'{file}: unknown key registry."{name}".{key} is ignored')
             table = {key: value for key, value in table.items() if key in _REGISTRY_KEYS}
         known[name] = table
-    try:
-        return parse_hosts({"registry": known})
-    except InvalidInput as error:
-        raise InvalidInput(f"{file}: {error.reason}", hint=error.hint) from None
+    return parse_hosts({"registry": known}, file)
 
 
 def _dns(table: TomlTable) -> config.DnsConfig:

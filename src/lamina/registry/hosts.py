@@ -22,6 +22,8 @@ from lamina.base.errors import InvalidInput, NotFound, from_os_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lamina.base.toml_table import TomlTable
+
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_HOST = "registry-1.docker.io"
 
@@ -128,57 +130,38 @@ def load_hosts(path: str) -> Hosts:
         raise from_os_error(error, "read registry configuration") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"registry configuration {path}: {error}") from error
-    try:
-        return parse_hosts(document)
-    except InvalidInput as error:
-        raise InvalidInput(f"registry configuration {path}: {error.reason}") from None
+    return parse_hosts(document, f"registry configuration {path}")
 
 
-def parse_hosts(document: Mapping[str, Any]) -> Hosts:
+def parse_hosts(document: Mapping[str, Any], file: str = "registry configuration") -> Hosts:
     """Read the `registry` table of a parsed configuration; other tables are not looked at.
 
-    Raises InvalidInput.
+    Raises InvalidInput, which names `file`.
     """
-    table = document.get("registry", {})
-    if not isinstance(table, dict):
-        raise InvalidInput("registry must be a table")
-    return Hosts(tuple((name, _registry(name, section)) for name, section in table.items()))
+    from lamina.base.toml_table import TomlTable
+
+    known = TomlTable(document, file).document("registry")
+    found = []
+    for name, section in known.items():
+        path = f'registry."{name}"'
+        if not isinstance(section, dict):
+            raise InvalidInput(f"{file}: {path} must be a table")
+        found.append((name, _registry(TomlTable(section, file, path))))
+    return Hosts(tuple(found))
 
 
-def _registry(name: str, section: object) -> Registry:
-    where = f'registry."{name}"'
-    if not isinstance(section, dict):
-        raise InvalidInput(f"{where} must be a table")
-    known = {"mirrors", "http", "insecure", "ca", "keypair", "tlsconfigdir"}
-    for key in section:
-        if key not in known:
-            raise InvalidInput(
-                f'{where}: unknown key "{key}"', hint="known are " + ", ".join(sorted(known))
-            )
-    http, insecure = (section.get(key) for key in ("http", "insecure"))
-    for key, value in (("http", http), ("insecure", insecure)):
-        if value is not None and not isinstance(value, bool):
-            raise InvalidInput(f"{where}: {key} must be true or false")
-    pairs = []
-    for pair in section.get("keypair", []):
-        if not isinstance(pair, dict) or not {"key", "cert"} <= pair.keys():
-            raise InvalidInput(f"{where}: a keypair needs key and cert")
-        pairs.append((str(pair["cert"]), str(pair["key"])))
-    ca = list(_texts(section, "ca", where))
-    for folder in _texts(section, "tlsconfigdir", where):
-        _from_folder(folder, ca, pairs)
+def _registry(table: TomlTable) -> Registry:
     mirrors = tuple(
         mirror.removeprefix("https://").removeprefix("http://").rstrip("/")
-        for mirror in _texts(section, "mirrors", where)
+        for mirror in table.texts("mirrors")
     )
+    http, insecure = table.switch("http"), table.switch("insecure")
+    ca = list(table.texts("ca"))
+    pairs = [(pair.required("cert"), pair.required("key")) for pair in table.tables("keypair")]
+    for folder in table.texts("tlsconfigdir"):
+        _from_folder(folder, ca, pairs)
+    table.refuse_unknown()
     return Registry(mirrors, http, bool(insecure), Tls(tuple(ca), tuple(pairs)))
-
-
-def _texts(section: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = section.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidInput(f"{where}: {key} must be a list of strings")
-    return tuple(value)
 
 
 def _from_folder(folder: str, ca: list[str], pairs: list[tuple[str, str]]) -> None:

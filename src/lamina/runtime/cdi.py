@@ -12,6 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -119,10 +120,8 @@ class DeviceRegistry:
 
     def allows_all(self, device: Device) -> bool:
         """Whether a device is for every build, without being asked for."""
-        said = device.annotations.get(_AUTO_ALLOW, "").lower()
-        return said in ("1", "t", "true") or not self._auto_allowed.isdisjoint(
-            (device.name, device.kind)
-        )
+        annotated = parse_bool(device.annotations.get(_AUTO_ALLOW, ""))
+        return bool(annotated) or not self._auto_allowed.isdisjoint((device.name, device.kind))
 
     def damage(self) -> list[str]:
         """Why files are passed over."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.git_url import is_git_context, is_git_url, parse_git_url
+from lamina.base.oci import IMAGE_CONFIG_KEY
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.args import SOURCE_DATE_EPOCH
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 _HEAD = 1024
-_CONFIG = "containerimage.config"
 
 
 class Contexts:
@@ -158,7 +158,7 @@ class Contexts:
 
         try:
             # Go writes bytes in JSON as base64.
-            return b64decode(json.loads(text).get(_CONFIG) or "")
+            return b64decode(json.loads(text).get(IMAGE_CONFIG_KEY) or "")
         except (ValueError, AttributeError) as error:
             raise InvalidInput(f"failed to parse input metadata {text}: {error}") from error
 

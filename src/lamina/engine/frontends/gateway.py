@@ -11,6 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lamina.base.booleans import parse_bool
 from lamina.base.errors import (
     CommandFailed,
     InvalidInput,
@@ -66,7 +67,7 @@ def run_gateway(
     _check_capabilities(settings, attrs, inputs)
     ref = build.solvable(definition).ref()
     network = Network.DEFAULT
-    if str((settings.get("Labels") or {}).get(_NO_NETWORK, "")).lower() in ("1", "t", "true"):
+    if parse_bool(str((settings.get("Labels") or {}).get(_NO_NETWORK, ""))):
         network = Network.NONE
     with build.pool.writable(ref, build.cancel) as (rootfs, staged):
         try:

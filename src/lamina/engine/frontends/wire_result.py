@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput
-from lamina.base.oci import platform_from_json, platform_to_json
+from lamina.base.oci import IMAGE_CONFIG_KEY, platform_from_json, platform_to_json
 from lamina.base.platform import host_platform, normalise
 from lamina.engine.build_result import BuildResult, PlatformResult
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.engine.build_result import Solvable
 
-CONFIG = "containerimage.config"
 BASE_CONFIG = "containerimage.base.config"
 PLATFORMS = "refs.platforms"
 EPOCH = "source.date.epoch"
@@ -42,7 +41,7 @@ def read_result(
     if several is None:
         if single is None:
             return BuildResult((), metadata=metadata)
-        config = metadata.get(CONFIG, b"")
+        config = metadata.get(IMAGE_CONFIG_KEY, b"")
         platform = next(iter(platforms.values()), None) or _platform_of(config)
         base = metadata.get(BASE_CONFIG, b"")
         key = next(iter(platforms), str(platform))
@@ -60,7 +59,9 @@ def read_result(
         *(k for k in platforms if k in several),
         *(k for k in several if k not in platforms),
     ]:
-        config = metadata.get(f"{CONFIG}/{key}", b"") or metadata.get(CONFIG, b"")
+        config = metadata.get(f"{IMAGE_CONFIG_KEY}/{key}", b"") or metadata.get(
+            IMAGE_CONFIG_KEY, b""
+        )
         parts.append(
             PlatformResult(
                 platforms.get(key) or _platform_of(config),
@@ -81,7 +82,7 @@ def result_metadata(result: BuildResult) -> dict[str, bytes]:
     for part in result.parts:
         suffix = f"/{part.key}" if result.several else ""
         if part.config:
-            metadata.setdefault(CONFIG + suffix, part.config)
+            metadata.setdefault(IMAGE_CONFIG_KEY + suffix, part.config)
         if part.base:
             metadata.setdefault(BASE_CONFIG + suffix, part.base)
         if part.epoch is not None:

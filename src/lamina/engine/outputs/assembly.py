@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lamina.base.errors import InvalidInput
 from lamina.base.json_document import load_json_object
-from lamina.base.oci import INLINE_KEY, Descriptor, diff_ids_of, platform_to_json
+from lamina.base.oci import IMAGE_CONFIG_KEY, INLINE_KEY, Descriptor, diff_ids_of, platform_to_json
 from lamina.exporters.annotations import (
     Level,
     check_platforms,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.system.cancel import Cancellation
 
-IMAGE_CONFIG = "containerimage.config"
 IMAGE_NAME = "image.name"
 _REWRITTEN = "buildkit/rewritten-timestamp"
 """A layer's annotation: what its times were cut off at."""
@@ -199,7 +198,7 @@ class Assembly:
                 packed = self._pool.packer.clamped(
                     packed, form.compression, epoch, untouched, self._cancel
                 )
-        given = _of_platform(metadata, IMAGE_CONFIG, part.platform) or part.config
+        given = _of_platform(metadata, IMAGE_CONFIG_KEY, part.platform) or part.config
         config = self._with_cache(
             given or _plain_config(part.platform), [state.id for state, _ in packed], shown
         )

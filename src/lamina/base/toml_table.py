@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput
-from lamina.base.units import seconds_of, size_of
-from lamina.daemon.config import DiskSpace
+from lamina.base.units import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ _LIMIT = 1 << 62
 class TomlTable:
     """One table of a file. Names match whatever their case, as Go's decoder has it.
 
-    Every method takes the key it names: `unknown` tells what was left. All raise InvalidInput.
+    Every method takes the key it names: `unknown` lists what was left. All raise InvalidInput.
 
     Args:
         path: where the table is, in TOML's own notation; "" for the whole file.
@@ -30,52 +29,59 @@ class TomlTable:
         self._children: list[TomlTable] = []
 
     def text(self, key: str, default: str = "") -> str:
-        value = self._take(key)
+        value = self.take(key)
         if value is None:
             return default
         if not isinstance(value, str):
-            raise self._wrong(key, "a string", value)
+            raise self.wrong(key, "a string", value)
+        return value
+
+    def required(self, key: str) -> str:
+        """A string that has to be there."""
+        value = self.take(key)
+        if not isinstance(value, str):
+            raise self.wrong(key, "a string", value)
         return value
 
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(key, default)
         if value not in choices:
-            raise self._wrong(key, f"one of {', '.join(filter(None, choices))}", value)
+            raise self.wrong(key, f"one of {', '.join(filter(None, choices))}", value)
         return value
 
     def switch(self, key: str) -> bool | None:
-        value = self._take(key)
+        value = self.take(key)
         if value is not None and not isinstance(value, bool):
-            raise self._wrong(key, "true or false", value)
+            raise self.wrong(key, "true or false", value)
         return value
 
     def number(self, key: str) -> int | None:
-        value = self._take(key)
+        value = self.take(key)
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LIMIT:
-            raise self._wrong(key, "a whole number", value)
+            raise self.wrong(key, "a whole number", value)
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        value = self._take(key)
+        value = self.take(key)
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong(key, "a list of strings", value)
+            raise self.wrong(key, "a list of strings", value)
         return tuple(value)
 
     def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
-        value = self._take(key)
+        value = self.take(key)
         if value is None:
             return ()
         if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise self._wrong(key, "a table of strings", value)
+            raise self.wrong(key, "a table of strings", value)
         return tuple(value.items())
 
     def seconds(self, key: str, default: float = 0.0) -> float:
         """A whole number of seconds, also as a string, or a duration like `48h`."""
-        value = self._take(key)
+        value = self.take(key)
         try:
             match value:
                 case None | "":
@@ -91,76 +97,58 @@ class TomlTable:
                 case _:
                     raise ValueError
         except ValueError:
-            raise self._wrong(key, "a number of seconds or a duration like 48h", value) from None
-
-    def space(self, key: str) -> DiskSpace:
-        """A number of bytes, a size like `10GB`, or a share like `10%`."""
-        value = self._take(key)
-        try:
-            match value:
-                case None | "":
-                    return DiskSpace()
-                case bool():
-                    raise ValueError
-                case int() if 0 <= value < _LIMIT:
-                    return DiskSpace(value)
-                case str() if value.endswith("%"):
-                    percent = int(value[:-1])
-                    if not 0 <= percent <= 100:
-                        raise ValueError
-                    return DiskSpace(percent=percent)
-                case str():
-                    return DiskSpace(size_of(value))
-                case _:
-                    raise ValueError
-        except (ValueError, OverflowError):
-            expected = 'a number of bytes, a size like "10GB" or a share like "10%"'
-            raise self._wrong(key, expected, value) from None
+            raise self.wrong(key, "a number of seconds or a duration like 48h", value) from None
 
     def table(self, key: str) -> TomlTable:
         """A table in this one; an empty one if it is not there."""
-        value = self._take(key)
+        value = self.take(key)
         if value is not None and not isinstance(value, dict):
-            raise self._wrong(key, "a table", value)
+            raise self.wrong(key, "a table", value)
         return self._child(self._name(key), value or {})
 
     def tables(self, key: str) -> list[TomlTable]:
         """An array of tables."""
-        value = self._take(key)
+        value = self.take(key)
         if value is None:
             return []
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise self._wrong(key, "an array of tables", value)
+            raise self.wrong(key, "an array of tables", value)
         return [self._child(f"{self._name(key)}[{n}]", item) for n, item in enumerate(value)]
 
     def document(self, key: str) -> dict[str, Any]:
         """A table whose keys are names that the user chose, as it is."""
-        value = self._take(key)
+        value = self.take(key)
         if value is not None and not isinstance(value, dict):
-            raise self._wrong(key, "a table", value)
+            raise self.wrong(key, "a table", value)
         return value or {}
 
     def skip(self, *keys: str) -> None:
-        """Take keys of which nothing is wanted, whatever they hold."""
+        """Take keys that are ignored, whatever they hold."""
         for key in keys:
-            self._take(key)
+            self.take(key)
 
     def skip_rest(self) -> None:
-        """Take everything that nobody took yet."""
+        """Take every key that is left."""
         self._values.clear()
 
     def __bool__(self) -> bool:
-        """Whether anything is in it that nobody took yet."""
+        """Whether any key is left."""
         return bool(self._values)
 
     def unknown(self) -> Iterator[str]:
-        """The paths of what nobody took, here and below."""
+        """The paths of the keys that are left, here and below."""
         for key in self._values:
             yield self._name(key)
         for child in self._children:
             yield from child.unknown()
 
-    def _take(self, key: str) -> Any:
+    def refuse_unknown(self) -> None:
+        """Raise InvalidInput if a key is left."""
+        for path in self.unknown():
+            raise InvalidInput(f"{self._file}: unknown key {path}")
+
+    def take(self, key: str) -> Any:
+        """The value of a key as it is, None without one."""
         if key in self._values:
             return self._values.pop(key)
         for name in self._values:
@@ -178,5 +166,6 @@ class TomlTable:
         shown = key if plain.isascii() and plain.isalnum() else f'"{key}"'
         return f"{self._path}.{shown}" if self._path else shown
 
-    def _wrong(self, key: str, expected: str, value: object) -> InvalidInput:
+    def wrong(self, key: str, expected: str, value: object) -> InvalidInput:
+        """The error that a value is not what was expected."""
         return InvalidInput(f"{self._file}: {self._name(key)} must be {expected}, not {value!r}")
