@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import pytest
 from lamina.base.errors import Corrupt
 from lamina.stores import database
 from lamina.stores.database import SCHEMA_VERSION, Database
+from tests.campaigns.disks import small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,3 +46,20 @@ def test_a_database_of_a_newer_lamina_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(Corrupt, match="newer lamina"):
         Database(str(path))
+
+
+def test_no_hole_is_left_in_the_index_where_blocks_are_smaller_than_pages(tmp_path: Path) -> None:
+    """A write to a hole of a mapped file ends the process with SIGBUS when the disk is full."""
+    with small_disk("ext4", 32 << 20, tmp_path) as disk:  # mkfs takes blocks of 1 KiB for it
+        assert os.statvfs(disk).f_bsize == 1024
+        opened = Database(str(disk / "meta.db"))
+        status = os.stat(disk / "meta.db-shm")
+        assert status.st_blocks * 512 >= status.st_size == 32 << 10
+        with opened.write() as connection:
+            connection.execute(
+                "INSERT INTO snapshots (id, created, used, boot) VALUES (1, 0, 0, '')"
+            )
+        opened.close()
+        again = Database(str(disk / "meta.db"))
+        assert again.row("SELECT id FROM snapshots") == (1,)
+        again.close()

@@ -21,12 +21,14 @@ from lamina.base.errors import (
     LaminaError,
     PermissionDenied,
     Unavailable,
+    from_os_error,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SCHEMA_VERSION = 6
+_INDEX_SIZE = 32 << 10  # bytes: what SQLite maps for up to 4,096 frames of the log
 _MAX_IDLE = 16  # idle connections that are kept
 
 _SCHEMA = """
@@ -214,9 +216,11 @@ class Database:
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []  # the most recently used is taken first
         self._closed = False
+        self._index: int | None = None
         self.boot = _boot_id()
         with translated():
             self._migrate()
+        self._allocate_index()
 
     def close(self) -> None:
         """Close all connections; those in use are closed after their use."""
@@ -225,6 +229,9 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        if self._index is not None:
+            os.close(self._index)
+            self._index = None
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Read rows: those committed, and the changes of this thread's open `write`."""
@@ -296,6 +303,24 @@ class Database:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
+
+    def _allocate_index(self) -> None:
+        """Allocate all blocks of the WAL index (`meta.db-shm`), which SQLite maps into memory.
+
+        SQLite writes one byte of each page before it maps the file. Where the file system's blocks
+        are smaller than pages that leaves holes, and on a full disk the kernel kills a process
+        that writes to one (SIGBUS). The descriptor stays open: closing one would release the locks
+        that SQLite has on the file (fcntl(2)). Raises Exhausted.
+        """
+        if os.statvfs(self._path).f_bsize >= os.sysconf("SC_PAGE_SIZE"):
+            return
+        try:
+            self._index = os.open(f"{self._path}-shm", os.O_RDWR | os.O_CLOEXEC)
+            os.posix_fallocate(self._index, 0, _INDEX_SIZE)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_os_error(error, "open the store's database") from error
 
     def _migrate(self) -> None:
         [(version,)] = self.rows("PRAGMA user_version")
