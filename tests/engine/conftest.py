@@ -38,7 +38,7 @@ class Bench(NamedTuple):
         with self.build(folders) as build:
             for definition in definitions:
                 ref = build.solvable(definition).ref()
-            return files_of(self.engine.pool.tree(ref, build.cancel).root)
+            return files_of(self.engine.refs.tree(ref, build.cancel).root)
 
     def build(self, folders: dict[str, str] | None = None, **options: Any) -> Any:
         session = EmbeddedSession(folders or {}, SessionProviders())

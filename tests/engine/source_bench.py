@@ -108,7 +108,7 @@ class ServedRequest(EmbeddedSession):
 def entries(bench: Bench, session: EmbeddedSession, definition: Definition) -> dict[str, Any]:
     """The files that a definition makes: text, mode, owner and time of each."""
     with bench.engine.open_build(session, BuildOptions(), print, Cancellation()) as build:
-        tree = bench.engine.pool.tree(build.solvable(definition).ref(), build.cancel)
+        tree = bench.engine.refs.tree(build.solvable(definition).ref(), build.cancel)
         found = {}
         for path, status in tree.children(""):
             with open(tree.real(path), encoding="utf-8") as file:

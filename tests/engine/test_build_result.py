@@ -241,14 +241,14 @@ def test_a_plan_that_is_gone_is_no_result_of_a_cache(
     """A build that is killed, or fails at its end, leaves results without files."""
 
     def use(bench: Bench) -> list[bool]:
-        pool = bench.engine.pool
-        pool.enter(bench)
-        made = pool.commit_plan(FilePlan(None), Ref(), "a copy")
+        refs = bench.engine.refs
+        refs.enter(bench)
+        made = refs.commit_plan(FilePlan(None), Ref(), "a copy")
         assert made.snapshot is not None
-        above = pool.commit_plan(FilePlan(None), made, "another one")
+        above = refs.commit_plan(FilePlan(None), made, "another one")
         assert above.snapshot is not None
-        before = pool.lost(above.snapshot)
-        pool.leave(bench)
-        return [before, pool.lost(made.snapshot), pool.lost(above.snapshot), pool.lost(1 << 40)]
+        before = refs.lost(above.snapshot)
+        refs.leave(bench)
+        return [before, refs.lost(made.snapshot), refs.lost(above.snapshot), refs.lost(1 << 40)]
 
     assert with_engine(use) == [False, True, True, True]

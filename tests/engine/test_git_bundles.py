@@ -77,7 +77,7 @@ def bundle_of(bench: Bench, definition: Definition, session: ServedRequest | Non
     session = session or ServedRequest()
     with bench.build() as build:
         build.session = session
-        tree = bench.engine.pool.tree(build.solvable(definition).ref(), build.cancel)
+        tree = bench.engine.refs.tree(build.solvable(definition).ref(), build.cancel)
         ((path, status),) = tree.children("")
         assert (path, status.st_mode & 0o777) == ("bundle", 0o666)
         with open(tree.real(path), "rb") as file:
@@ -179,7 +179,7 @@ def test_a_bundle_with_its_git_directory(with_engine: WithEngine, tmp_path: Path
         with bench.build() as build:
             build.session = ServedRequest(data)
             made = build.solvable(source("git://example.invalid/x.git#main", **attrs)).ref()
-            folder = tmp_path.__class__(bench.engine.pool.tree(made, build.cancel).root)
+            folder = tmp_path.__class__(bench.engine.refs.tree(made, build.cancel).root)
             return git(folder, "rev-parse", "refs/heads/main"), git(folder, "remote", "-v")
 
     commit, remote = with_engine(use)

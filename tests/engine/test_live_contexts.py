@@ -94,7 +94,7 @@ def _solve(bench: Bench, edge: Edge, folder: Path) -> tuple[Any, Any]:
     with bench.build({"context": str(folder)}) as build:
         ref = build.solvable(definition).ref()
         (node,) = [node for node in build.job.nodes.values() if node.op and node.inputs]
-        return node, Tree(bench.engine.pool.tree(ref, build.cancel).root, owner=(0, 0))
+        return node, Tree(bench.engine.refs.tree(ref, build.cancel).root, owner=(0, 0))
 
 
 def test_copies_of_a_changing_folder(tmp_path: Path, with_engine: WithEngine) -> None:

@@ -187,7 +187,7 @@ def test_a_socket_that_appears_later_cannot_be_connected_to(
         ref, cancel = Ref(local=Tree(str(context), owner=(0, 0))), Cancellation()
         private = bench.engine.store.path("private")
         with (
-            shown(bench.engine.pool, ref, "", private, cancel) as place,
+            shown(bench.engine.refs, ref, "", private, cancel) as place,
             socket.socket(socket.AF_UNIX) as listener,
             socket.socket(socket.AF_UNIX) as client,
         ):

@@ -186,8 +186,8 @@ def test_an_exec_with_two_outputs_one_after_the_other(with_engine: WithEngine) -
         with bench.build({"tools": folder}) as build:
             first = build.solvable(marshal(vertex.output(1))).ref()
             second = build.solvable(marshal(vertex.output(0))).ref()
-            pool = bench.engine.pool
-            found = [pool.tree(ref, build.cancel).root for ref in (first, second)]
+            refs = bench.engine.refs
+            found = [refs.tree(ref, build.cancel).root for ref in (first, second)]
             return [sorted(set(os.listdir(root)) & {"a", "b"}) for root in found]
 
     assert with_engine(use) == [["b"], ["a"]]
@@ -209,9 +209,9 @@ def test_a_folder_that_is_the_result_keeps_its_hard_links(
 
     def use(bench: Bench) -> Any:
         with bench.build({"it": str(lent)}) as build:
-            pool = bench.engine.pool
-            ref = pool.owned(build.solvable(marshal(local)).ref(), build.cancel)
-            root = pool.tree(ref, build.cancel).root
+            refs = bench.engine.refs
+            ref = refs.owned(build.solvable(marshal(local)).ref(), build.cancel)
+            root = refs.tree(ref, build.cancel).root
             inodes = [os.stat(os.path.join(root, path)).st_ino for path in ("a", "d/b", "alone")]
             return sorted(os.listdir(root)), inodes[0] == inodes[1], inodes[0] == inodes[2]
 

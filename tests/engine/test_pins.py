@@ -59,7 +59,7 @@ def test_what_was_told_is_what_is_built(with_engine: WithEngine, tmp_path: Path,
             os.utime(file, (2e9, 2e9))  # servers tell times in seconds
             for each in (build, another):
                 made = each.solvable(source(f"{url}/f")).ref()
-                with open(bench.engine.pool.tree(made, each.cancel).real("f")) as text:
+                with open(bench.engine.refs.tree(made, each.cancel).real("f")) as text:
                     found.append(text.read())
         return found
 

@@ -122,14 +122,14 @@ class Downloads:
         for made in (self.folder, self.scratch):
             made.mkdir()
         self.secrets: dict[str, bytes] = {}
-        self.pool = Pool()
+        self.refs = Pool()
         self.pins: BuildPins | None = None
 
     def source(self, url: str, **attrs: str) -> HttpSource:
         named = {key.replace("_", "."): value for key, value in attrs.items()}
         client: Any = Client(self.secrets, self.pins)
-        pool: Any = self.pool
-        return HttpSource(url, http_file(named), str(self.folder), str(self.scratch), pool, client)
+        refs: Any = self.refs
+        return HttpSource(url, http_file(named), str(self.folder), str(self.scratch), refs, client)
 
     def text(self, url: str, **attrs: str) -> str:
         source = self.source(url, **attrs)
@@ -265,7 +265,7 @@ def test_names(server: Server, downloads: Downloads) -> None:
         source = downloads.source(f"{server.url}{path}", http_filename=attr)
         source.cache_map(context)
         source.fetch(context)
-        assert list(downloads.pool.plan.entries) == [expected], (path, disposition, attr)
+        assert list(downloads.refs.plan.entries) == [expected], (path, disposition, attr)
 
 
 def test_owner_mode_and_time(server: Server, downloads: Downloads) -> None:
@@ -275,7 +275,7 @@ def test_owner_mode_and_time(server: Server, downloads: Downloads) -> None:
     source = downloads.source(f"{server.url}/f", **attrs)
     key = source.cache_map(context)
     source.fetch(context)
-    file = downloads.pool.plan.entries["f"]
+    file = downloads.refs.plan.entries["f"]
     assert (file.mode & 0o7777, file.uid, file.gid) == (0o741, 12, 16)
     assert file.mtime_ns == 981173106 * 10**9
     assert downloads.source(f"{server.url}/f").cache_map(context) != key
@@ -291,9 +291,9 @@ def test_headers_and_secrets(server: Server, downloads: Downloads) -> None:
     wanted = http_file(headers)
     assert wanted.headers == (("Accept", "a/b"), ("User-Agent", "me"))
     client: Any = Client({})
-    pool: Any = downloads.pool
+    refs: Any = downloads.refs
     folder = str(downloads.folder)
-    HttpSource(f"{server.url}/f", wanted, folder, str(downloads.scratch), pool, client).bring(
+    HttpSource(f"{server.url}/f", wanted, folder, str(downloads.scratch), refs, client).bring(
         Cancellation()
     )
     assert server.asked[-1][2]["accept"] == "a/b"

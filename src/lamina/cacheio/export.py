@@ -67,7 +67,7 @@ def export_cache(
     graph: SolvedGraph,
     options: CacheExport,
     backend: Backend,
-    pool: RefManager,
+    refs: RefManager,
     shown: Shown,
     cancel: Cancellation,
 ) -> Descriptor | None:
@@ -80,7 +80,7 @@ def export_cache(
     """
     left_out: list[LaminaError] = []
     with shown.doing("preparing build cache for export"):
-        config = make_config(graph, options, pool, left_out, cancel)
+        config = make_config(graph, options, refs, left_out, cancel)
     if left_out:
         if options.must_succeed:
             raise left_out[0]
@@ -94,7 +94,7 @@ def export_cache(
         config, blob, image_manifest=options.image_manifest, docker_types=options.docker_types
     )
     described = digest_of(blob)
-    content = MadeContent(StoreContent(pool, pool.blobs), {target.digest: data, described: blob})
+    content = MadeContent(StoreContent(refs, refs.blobs), {target.digest: data, described: blob})
     with shown.doing(f"writing layers of cache {backend.label}"):
         layers = {layer.digest: layer for layer in config.layers}
         written = [*layers.values(), Descriptor(MEDIA_TYPE, described, len(blob))]
@@ -109,7 +109,7 @@ def export_cache(
 def make_config(
     graph: SolvedGraph,
     options: CacheExport,
-    pool: RefManager,
+    refs: RefManager,
     left_out: list[LaminaError],
     cancel: Cancellation,
 ) -> CacheConfig:
@@ -117,7 +117,7 @@ def make_config(
 
     `left_out` gets why results are not among them that should be.
     """
-    wanted = {state.id for target in graph.targets for state in pool.snapshots.stack(target)}
+    wanted = {state.id for target in graph.targets for state in refs.snapshots.stack(target)}
     layers: list[Descriptor] = []
     parents: list[int] = []
     positions: dict[tuple[int, Digest], int] = {}
@@ -130,11 +130,11 @@ def make_config(
         try:
             if not graph.is_available(snapshot):
                 raise NotFound(
-                    f"the layers of {pool.snapshots.description(snapshot)!r} are no longer where"
+                    f"the layers of {refs.snapshots.description(snapshot)!r} are no longer where"
                     " they came from",
                     hint="build with --no-cache to rebuild them",
                 )
-            packed = pool.packer.packed(
+            packed = refs.packer.packed(
                 Ref(snapshot), options.compression, cancel, force=options.force_compression
             )
         except Cancelled:
@@ -145,7 +145,7 @@ def make_config(
         stack: list[int] = []
         created = ""
         for state, layer in packed:
-            created = format_time(pool.snapshots.created(state.id))
+            created = format_time(refs.snapshots.created(state.id))
             place = (stack[-1] if stack else -1, layer.descriptor.digest)
             if place not in positions:
                 positions[place] = len(layers)
@@ -159,7 +159,7 @@ def make_config(
     return CacheConfig(tuple(layers), tuple(parents), records)
 
 
-def inline_records(graph: SolvedGraph, states: Sequence[int], pool: RefManager) -> bytes | None:
+def inline_records(graph: SolvedGraph, states: Sequence[int], refs: RefManager) -> bytes | None:
     """The records that an image carries whose layers are these states, lowest first.
 
     None if no result lies in it whole.
@@ -170,10 +170,10 @@ def inline_records(graph: SolvedGraph, states: Sequence[int], pool: RefManager) 
 
     def result_of(record: ChainRecord) -> Result | None:
         snapshot = graph.snapshot(record)
-        stack = pool.snapshots.stack(snapshot)
+        stack = refs.snapshots.stack(snapshot)
         if snapshot is None or any(state.id not in place for state in stack):
             return None
-        created = format_time(pool.snapshots.created(snapshot))
+        created = format_time(refs.snapshots.created(snapshot))
         return Result(tuple(place[state.id] for state in stack), created)
 
     records = _records(graph, result_of)

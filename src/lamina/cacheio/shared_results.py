@@ -42,14 +42,14 @@ class SharedResults(RefResults):
     def __init__(
         self,
         database: Database,
-        pool: RefManager,
+        refs: RefManager,
         caches: Callable[[], Sequence[ImportedCache]],
         available: Callable[[Descriptor, Cancellation], bool],
         cancel: Cancellation,
     ) -> None:
-        super().__init__(database, pool.snapshots)
+        super().__init__(database, refs.snapshots)
         self._database = database
-        self._pool = pool
+        self._refs = refs
         self._caches = caches
         self._available = available
         self._cancel = cancel
@@ -94,7 +94,7 @@ class SharedResults(RefResults):
 
     def is_available(self, snapshot: int) -> bool:
         """Whether every layer of a snapshot is in the store or can be fetched."""
-        if self._pool.lost(snapshot):
+        if self._refs.lost(snapshot):
             return False
         missing = self._missing(snapshot)
         gone: list[Descriptor] = []
@@ -112,7 +112,7 @@ class SharedResults(RefResults):
     def snapshot_of(self, key: CacheKey, output: int) -> int | None:
         """The snapshot of a result, without using it. None if nothing is left of its files."""
         snapshot = super().snapshot_of(key, output)
-        return None if snapshot is None or self._pool.lost(snapshot) else snapshot
+        return None if snapshot is None or self._refs.lost(snapshot) else snapshot
 
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
         """What imported caches know of the contents of a result's inputs, as records' digests."""
@@ -124,12 +124,12 @@ class SharedResults(RefResults):
 
     def _missing(self, snapshot: int) -> list[Descriptor]:
         """The layers of a state that are not here, and that no image of this build promises."""
-        blobs, origins = self._pool.blobs, self._pool.origins
+        blobs, origins = self._refs.blobs, self._refs.origins
         found = []
-        for state in self._pool.snapshots.stack(snapshot):
+        for state in self._refs.snapshots.stack(snapshot):
             if state.directory:
                 continue
-            forms = [layer for layer in self._pool.layers.of(state.id) if not layer.recipe]
+            forms = [layer for layer in self._refs.layers.of(state.id) if not layer.recipe]
             digests = [layer.descriptor.digest for layer in forms]
             if not forms or any(d in self._present or blobs.has(d) for d in digests):
                 continue
@@ -141,7 +141,7 @@ class SharedResults(RefResults):
     def _adopt(
         self, key: CacheKey, output: int, layers: tuple[ImportedLayer, ...], origin: Origin
     ) -> None:
-        snapshots = self._pool.snapshots
+        snapshots = self._refs.snapshots
         snapshot: int | None = None
         chain = ""
         with self._database.write():
@@ -157,10 +157,10 @@ class SharedResults(RefResults):
                         description=description or f"imported from {origin.location}",
                         made=parse_time(made),
                     )
-                    self._pool.layers.add(known, layer)
-                elif not self._pool.blobs.has(descriptor.digest):
-                    self._pool.layers.add(known, layer)
+                    self._refs.layers.add(known, layer)
+                elif not self._refs.blobs.has(descriptor.digest):
+                    self._refs.layers.add(known, layer)
                 snapshot = known
             for row in self._rows([key]):
                 self._table.add(row, output, snapshot)
-        self._pool.origins.add([layer.descriptor.digest for layer in layers], origin)
+        self._refs.origins.add([layer.descriptor.digest for layer in layers], origin)

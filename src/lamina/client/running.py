@@ -39,8 +39,8 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
     runtime = engine.runtime()
     resolved = ResolvedManifest(digest, manifest, config, digest)
     with engine.store.shared():
-        ref = image_ref(engine.pool, resolved, image.name)
-        with engine.pool.writable(ref, cancel) as (rootfs, staged):
+        ref = image_ref(engine.refs, resolved, image.name)
+        with engine.refs.writable(ref, cancel) as (rootfs, staged):
             status = runtime.attach(
                 Process(
                     tuple(args),
@@ -58,5 +58,5 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
                 terminal=request.tty,
                 interactive=request.interactive,
             )
-        engine.pool.discard(staged)
+        engine.refs.discard(staged)
     return status.code

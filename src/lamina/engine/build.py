@@ -99,7 +99,7 @@ class Build:
         self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
         self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
         self.results = self.caches.results()
-        self._packing = EarlyPacking(services.pool, events, cancel)
+        self._packing = EarlyPacking(services.refs, events, cancel)
         self.job = services.scheduler.open_job(self._packing, cancel, self.results)
 
     def as_requester(self) -> AbstractContextManager[None]:
@@ -107,8 +107,8 @@ class Build:
         return on_behalf_of(lambda: (self,))
 
     @property
-    def pool(self) -> RefManager:
-        return self._services.pool
+    def refs(self) -> RefManager:
+        return self._services.refs
 
     @property
     def blobs(self) -> BlobStore:
@@ -171,7 +171,7 @@ class Build:
 
     def tree(self, files: Solvable) -> Tree:
         """The files of a result. Raises what stopped it."""
-        return self.pool.tree(files.ref(), self.cancel)
+        return self.refs.tree(files.ref(), self.cancel)
 
     @property
     def trusted(self) -> AbstractSet[str]:
@@ -285,7 +285,7 @@ class Build:
         return facts_of(
             self.job,
             self.results,
-            self.pool,
+            self.refs,
             started=self.started,
             environment=self._services.policy.provenance,
             noted=lambda: self.noted,
@@ -331,7 +331,7 @@ class Build:
             check_materials(facts, result, provenance)
         graph = self._solved(result)
         exports = Exports(
-            services.pool,
+            services.refs,
             services.store,
             services.images,
             services.registry_of,
@@ -364,7 +364,7 @@ class Build:
         }
         try:
             if not (self._asked.cancelled and alone):
-                self._services.pool.packer.pack_plans(states, Cancellation())
+                self._services.refs.packer.pack_plans(states, Cancellation())
                 self._services.snapshots.touch(sorted(self.results.served))
         except LaminaError:
             if not failed:
@@ -383,11 +383,11 @@ class Build:
             return None
         from lamina.attest.statements import Attested
 
-        return Attested(part.attestations, lambda files: self.pool.tree(files.ref(), self.cancel))
+        return Attested(part.attestations, lambda files: self.refs.tree(files.ref(), self.cancel))
 
     def _files(self, files: Solvable) -> Ref:
         # Of a client's folder, what is exported is what it holds now.
-        return self._services.pool.owned(files.ref(), self.cancel)
+        return self._services.refs.owned(files.ref(), self.cancel)
 
     def _solved(self, result: BuildResult) -> SolvedGraph:
         files = [part.files for part in result.parts if part.files.graph is not None]

@@ -59,7 +59,7 @@ class EngineServices(NamedTuple):
     snapshots: SnapshotStore
     images: ImageTable
     cache_mounts: CacheMountStore
-    pool: RefManager
+    refs: RefManager
     sources: EngineSources
     scheduler: Scheduler[Ref]
     frontends: Frontends

@@ -101,12 +101,12 @@ class Engine:
         self.pulls = LayerPulls(store.blobs, origins, fetcher)
         snapshotter = _snapshotter(store, overlay=overlay)
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, snapshotter)
-        self.pool = RefManager(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
-        self.sources = EngineSources(store, self.pool, self.registry)
+        self.refs = RefManager(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
+        self.sources = EngineSources(store, self.refs, self.registry)
         contexts = store.path("contexts")
         os.makedirs(contexts, mode=0o700, exist_ok=True)
         self._services = OpServices(
-            pool=self.pool,
+            refs=self.refs,
             cache_mounts=self.cache_mounts,
             resolver=self.resolver,
             runtime=self.runtime,
@@ -124,13 +124,13 @@ class Engine:
             self.snapshots,
             self.images,
             self.cache_mounts,
-            self.pool,
+            self.refs,
             self.sources,
             self.scheduler,
             builtin_frontends(),
             DefinitionOrigins(),
             CacheServices(
-                store, self.pool, self.cache_mounts, self.registry_of, self.pulls.available
+                store, self.refs, self.cache_mounts, self.registry_of, self.pulls.available
             ),
             self.resolver,
             self.registry_of,
@@ -155,7 +155,7 @@ class Engine:
             build = Build(self.services, session, options, events, cancel)
             with self._making:
                 self._builds[build.job] = build
-            self.pool.enter(build)
+            self.refs.enter(build)
             failed = True
             try:
                 with build.as_requester():
@@ -172,7 +172,7 @@ class Engine:
                         self.registries.forget(session)
                         if self._client_origins is not None:
                             self._client_origins.forget(session)
-                    self.pool.leave(build)
+                    self.refs.leave(build)
 
     def runtime(self) -> Runtime:
         """crun or runc, found when first needed. Raises NotFound."""

@@ -30,10 +30,10 @@ class EngineSources:
     """Implements `lamina.ops.contract.SourceFactory`. `registry` is the client of whoever asks."""
 
     def __init__(
-        self, store: Store, pool: RefManager, registry: Callable[[], RegistryClient]
+        self, store: Store, refs: RefManager, registry: Callable[[], RegistryClient]
     ) -> None:
         self._store = store
-        self._pool = pool
+        self._refs = refs
         self._registry = registry
 
     def layout(
@@ -67,7 +67,7 @@ class EngineSources:
             pinned = parse_digest(digest) if digest else None
             layout = FolderLayout(LayoutLocation(folder.path, digest=pinned))
         layers = attrs.get("oci.layerlimit", "")
-        return LayoutSource(layout, name, platform, self._store.blobs, self._pool, layers)
+        return LayoutSource(layout, name, platform, self._store.blobs, self._refs, layers)
 
     def blob(self, scheme: str, place: str, attrs: dict[str, str], session: Session) -> BlobSource:
         from lamina.sources.blob import BlobSource, parse_blob_name
@@ -75,7 +75,7 @@ class EngineSources:
 
         name = parse_blob_name(scheme, place)
         origin = self._blob_origin(name, attrs, session)
-        return BlobSource(name, http_file(attrs), origin, self._store.blobs, self._pool)
+        return BlobSource(name, http_file(attrs), origin, self._store.blobs, self._refs)
 
     def _blob_origin(self, name: BlobName, attrs: dict[str, str], session: Session) -> BlobOrigin:
         from lamina.sources.blob import ClientBlobs, RegistryBlob
@@ -93,7 +93,7 @@ class EngineSources:
         uploaded = url.startswith(f"http://{UPLOAD_HOST}/")
         kind = UploadSource if uploaded else HttpSource
         scratch = self._store.scratch
-        return kind(url, http_file(attrs), self._folder("http"), scratch, self._pool, requester)
+        return kind(url, http_file(attrs), self._folder("http"), scratch, self._refs, requester)
 
     def git(self, place: str, attrs: dict[str, str], requester: Requester) -> GitSource:
         from lamina.sources.git import GitSource, git_access_of, git_url_of, is_bundle_wanted
@@ -111,7 +111,7 @@ class EngineSources:
             self._bundle(attrs, requester.session) if attrs.get("git.bundle") else None,
         )
         as_bundle = is_bundle_wanted(attrs)
-        return GitSource(url, remote, scratch, self._pool, as_bundle=as_bundle)
+        return GitSource(url, remote, scratch, self._refs, as_bundle=as_bundle)
 
     def _bundle(self, attrs: dict[str, str], session: Session) -> GitBundle:
         """A bundle of a layout is in the store that is called as the layout is, by default."""

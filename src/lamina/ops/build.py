@@ -38,11 +38,11 @@ class BuildOperation:
     """
 
     def __init__(
-        self, op: BuildOp, inputs: int, pool: RefManager, solve: Callable[[Definition], Ref]
+        self, op: BuildOp, inputs: int, refs: RefManager, solve: Callable[[Definition], Ref]
     ) -> None:
         self._op = op
         self._inputs = inputs
-        self._pool = pool
+        self._refs = refs
         self._solve = solve
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -65,7 +65,7 @@ class BuildOperation:
         if wanted is None or not 0 <= wanted.input < len(inputs):
             raise InvalidInput(f"no llb definition input {_INPUT} found")
         name = dict(self._op.attrs).get(_FILENAME) or _DEFAULT_FILE
-        tree = self._pool.tree(inputs[wanted.input], context.cancel)
+        tree = self._refs.tree(inputs[wanted.input], context.cancel)
         path, _ = tree.find(name, follow=True)
         definition = decode_definition(read_regular(tree.real(path), _LIMIT))
         depth = _depth.get() + 1

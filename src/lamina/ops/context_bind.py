@@ -32,7 +32,7 @@ _PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 
 @contextmanager
 def shown(
-    pool: RefManager, ref: Ref, path: str, folder: str, cancel: Cancellation
+    refs: RefManager, ref: Ref, path: str, folder: str, cancel: Cancellation
 ) -> Iterator[str]:
     """Show what is at `path` of a client's folder, below `folder`, during the block.
 
@@ -41,7 +41,7 @@ def shown(
     tree = ref.local
     assert tree is not None
     resolved, status = tree.find(path, follow=True)
-    owner = common_owner(tree, resolved, status) if pool.overlay else None
+    owner = common_owner(tree, resolved, status) if refs.overlay else None
     if owner is not None:
         try:
             live = _live(tree.root, resolved, owner, folder)
@@ -54,7 +54,7 @@ def shown(
             finally:
                 live.__exit__(None, None, None)
             return
-    copy = pool.tree(pool.copied(ref, cancel, resolved), cancel)
+    copy = refs.tree(refs.copied(ref, cancel, resolved), cancel)
     fd = open_in_root(copy.root, resolved)
     try:
         with mounted(fd, folder) as place:

@@ -44,7 +44,7 @@ class OpServices(NamedTuple):
     clients' folders, `tmpfs` a folder in memory, for secrets.
     """
 
-    pool: RefManager
+    refs: RefManager
     cache_mounts: CacheMountStore
     resolver: Callable[[ResolveMode], ImageResolver]
     runtime: Callable[[], Runtime]

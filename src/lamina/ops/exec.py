@@ -60,7 +60,7 @@ class ExecOperation:
         platform: LLBPlatform | None,
         inputs: int,
         *,
-        pool: RefManager,
+        refs: RefManager,
         mounts: MountTable,
         runtime: Callable[[], Runtime],
         session: Session,
@@ -70,7 +70,7 @@ class ExecOperation:
         self._op = op
         self._platform = platform
         self._inputs = inputs
-        self._pool = pool
+        self._refs = refs
         self._mounts = mounts
         self._runtime = runtime
         self._session = session
@@ -140,17 +140,17 @@ class ExecOperation:
             finally:
                 if not committed:
                     for change in prepared.changes:
-                        self._pool.discard(change.staged)
+                        self._refs.discard(change.staged)
         outputs: dict[int, Ref] = {}
         for change in prepared.changes:
             if change.output < 0:
-                self._pool.discard(change.staged)
+                self._refs.discard(change.staged)
             else:
                 # As BuildKit does, for `lamina du`, and for the history of images whose
                 # configuration does not describe all layers.
                 args = " ".join(op.meta.args if op.meta else ())
                 made_by = f"mount {change.dest} from exec {args}"
-                outputs[change.output] = self._pool.commit(change.staged, change.parent, made_by)
+                outputs[change.output] = self._refs.commit(change.staged, change.parent, made_by)
         for mount in op.mounts:
             # A read-only root is passed on unchanged.
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
@@ -208,7 +208,7 @@ class ExecOperation:
         self._read[index] = chosen
 
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._pool.tree(ref), chosen)
+            return digest_selection(self._refs.tree(ref), chosen)
 
         return Dependency(selector, digest)
 

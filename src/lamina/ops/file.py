@@ -38,13 +38,13 @@ class FileOperation:
         op: FileOp,
         inputs: int,
         name: str,
-        pool: RefManager,
+        refs: RefManager,
         packing: Callable[[], Compression | None] = lambda: None,
     ) -> None:
         self._op = op
         self._inputs = inputs
         self._name = name
-        self._pool = pool
+        self._refs = refs
         self._packing = packing
         self._digesters: dict[int, Callable[[Ref], Digest]] = {}
 
@@ -102,17 +102,17 @@ class FileOperation:
         if any(ref.local is not None and ref.local.live for ref in inputs):
             from lamina.ops.live_inputs import LiveInputs
 
-            return LiveInputs(context, inputs, self._digesters, self._pool).run(
-                lambda reading, refs: FileActions(self._op, self._name, self._pool, reading).run(
+            return LiveInputs(context, inputs, self._digesters, self._refs).run(
+                lambda reading, refs: FileActions(self._op, self._name, self._refs, reading).run(
                     context, refs
                 ),
                 None if context.has_users else self._packing(),
             )
-        return FileActions(self._op, self._name, self._pool, Reading()).run(context, inputs)
+        return FileActions(self._op, self._name, self._refs, Reading()).run(context, inputs)
 
     def _digester(self, selectors: list[Selector]) -> Callable[[Ref], Digest]:
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._pool.tree(ref), selectors)
+            return digest_selection(self._refs.tree(ref), selectors)
 
         return digest
 

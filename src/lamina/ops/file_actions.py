@@ -42,11 +42,11 @@ class FileActions:
     `reading` is the attempt at reading clients' folders.
     """
 
-    def __init__(self, op: FileOp, name: str, pool: RefManager, reading: Reading) -> None:
+    def __init__(self, op: FileOp, name: str, refs: RefManager, reading: Reading) -> None:
         self._reading = reading
         self._op = op
         self._name = name
-        self._pool = pool
+        self._refs = refs
 
     def run(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         """The outputs of the op. Raises InvalidInput, NotFound, SourceChanged, which name the
@@ -61,8 +61,8 @@ class FileActions:
             draft = drafts.get(action.input)
             if draft is None:
                 parent = inputs[action.input] if action.input >= 0 else Ref()
-                parent = self._pool.owned(parent, context.cancel)
-                draft = (self._pool.plan(parent, self._reading), parent)
+                parent = self._refs.owned(parent, context.cancel)
+                draft = (self._refs.plan(parent, self._reading), parent)
             elif action.input in shared:
                 draft = (draft[0].copy(), draft[1])
             try:
@@ -73,7 +73,7 @@ class FileActions:
             drafts[count + position] = draft
             if action.output >= 0:
                 outputs[action.output] = draft
-        return [self._pool.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
+        return [self._refs.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
 
     def _source(
         self,
@@ -85,9 +85,9 @@ class FileActions:
         """The source of a copy: an input, or the result of an earlier action."""
         if index in drafts:
             plan, parent = drafts[index]
-            made = self._pool.commit_plan(plan.copy(), parent, self._name)
-            return self._pool.tree(made, context.cancel)
-        return self._pool.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
+            made = self._refs.commit_plan(plan.copy(), parent, self._name)
+            return self._refs.tree(made, context.cancel)
+        return self._refs.tree(inputs[index] if index >= 0 else Ref(), context.cancel)
 
     def _apply(
         self,
@@ -105,7 +105,7 @@ class FileActions:
             if copy.attempt_unpack:
                 from lamina.ops.unpack import unpack_archives
 
-                if unpack_archives(self._pool, source, plan, copy, owner, change, context):
+                if unpack_archives(self._refs, source, plan, copy, owner, change, context):
                     return
             Copier(source, plan, copy, owner=owner, change=change, cancel=context.cancel).run()
         elif action.mkdir is not None:
@@ -205,7 +205,7 @@ class FileActions:
                 f'--chown: no {what} can be named "{name}" on an empty file system',
                 hint="use a number",
             )
-        tree = self._pool.tree(inputs[user.by_name.input])
+        tree = self._refs.tree(inputs[user.by_name.input])
         for fields in _rows(tree, database, self._reading):
             found = _number(fields, 2)
             if fields[0] == name and found is not None:

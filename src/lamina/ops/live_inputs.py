@@ -32,12 +32,12 @@ class LiveInputs:
         context: OpContext,
         inputs: Sequence[Ref],
         digesters: Mapping[int, Callable[[Ref], Digest]],
-        pool: RefManager,
+        refs: RefManager,
     ) -> None:
         self._context = context
         self._inputs = inputs
         self._digesters = digesters
-        self._pool = pool
+        self._refs = refs
 
     def run(
         self,
@@ -81,8 +81,8 @@ class LiveInputs:
                 continue
             try:
                 if compression is None:
-                    self._pool.lay_out(ref.snapshot, cancel)
+                    self._refs.lay_out(ref.snapshot, cancel)
                 else:
-                    self._pool.packer.pack_plan(ref, compression, cancel)
+                    self._refs.packer.pack_plan(ref, compression, cancel)
             finally:
-                self._pool.drop_plan(ref.snapshot)
+                self._refs.drop_plan(ref.snapshot)

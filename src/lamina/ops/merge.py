@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class MergeOperation:
     """Stacks the file systems of its inputs, later ones on top (`pb.MergeOp`)."""
 
-    def __init__(self, op: MergeOp, inputs: int, pool: RefManager) -> None:
+    def __init__(self, op: MergeOp, inputs: int, refs: RefManager) -> None:
         self._op = op
         self._inputs = inputs
-        self._pool = pool
+        self._refs = refs
 
     def cache_map(self, context: OpContext) -> CacheMap:
         document = {"Type": "buildkit.merge.v0", "Merge": message(self._op)}
@@ -32,21 +32,21 @@ class MergeOperation:
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
         refs = [
-            self._pool.owned(inputs[entry.input], context.cancel)
+            self._refs.owned(inputs[entry.input], context.cancel)
             for entry in self._op.inputs
             if entry.input >= 0
         ]
-        return [self._pool.stacker.merge(refs, context.cancel)]
+        return [self._refs.stacker.merge(refs, context.cancel)]
 
 
 class DiffOperation:
     """Returns the difference of `upper` from `lower` (`pb.DiffOp`)."""
 
-    def __init__(self, op: DiffOp, inputs: int, name: str, pool: RefManager) -> None:
+    def __init__(self, op: DiffOp, inputs: int, name: str, refs: RefManager) -> None:
         self._op = op
         self._inputs = inputs
         self._name = name
-        self._pool = pool
+        self._refs = refs
 
     def cache_map(self, context: OpContext) -> CacheMap:
         document = {"Type": "buildkit.diff.v0", "Diff": message(self._op)}
@@ -59,12 +59,12 @@ class DiffOperation:
             return [Ref()]
         if lower.snapshot is None and lower.local is None:
             return [upper]
-        between = self._pool.stacker.between(lower, upper)
+        between = self._refs.stacker.between(lower, upper)
         if between is None:
-            return [self._pool.stacker.difference(lower, upper, self._name, context.cancel)]
+            return [self._refs.stacker.difference(lower, upper, self._name, context.cancel)]
         result = Ref()
         for snapshot in between:
-            result = self._pool.stacker.restack(snapshot, result, context.cancel)
+            result = self._refs.stacker.restack(snapshot, result, context.cancel)
         return [result]
 
     @staticmethod

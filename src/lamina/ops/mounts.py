@@ -61,13 +61,13 @@ class MountTable:
 
     def __init__(
         self,
-        pool: RefManager,
+        refs: RefManager,
         caches: CacheMountStore,
         session: Session,
         scratch: str,
         restore: Restore | None = None,
     ) -> None:
-        self._pool = pool
+        self._refs = refs
         self._caches = caches
         self._session = session
         self._scratch = scratch
@@ -136,13 +136,13 @@ class MountTable:
             from lamina.ops.context_bind import shown
 
             return stack.enter_context(
-                shown(self._pool, ref, mount.selector, self._scratch, cancel)
+                shown(self._refs, ref, mount.selector, self._scratch, cancel)
             )
         if mount.readonly:
-            path = self._pool.bindable(ref, cancel).root
+            path = self._refs.bindable(ref, cancel).root
         else:
-            ref = self._pool.owned(ref, cancel)
-            path, staged = stack.enter_context(self._pool.writable(ref, cancel))
+            ref = self._refs.owned(ref, cancel)
+            path, staged = stack.enter_context(self._refs.writable(ref, cancel))
             changes.append(Change(mount.dest, mount.output, staged, ref))
         return self._part(path, mount.selector, stack)
 
@@ -209,7 +209,7 @@ class MountTable:
             from lamina.system.clone import clone_tree
 
             os.rmdir(folder)
-            clone_tree(self._pool.bindable(ref, cancel).root, folder)
+            clone_tree(self._refs.bindable(ref, cancel).root, folder)
             return None
 
         return seed

@@ -32,7 +32,7 @@ def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -
     """
     op = decode_op(spec.data)
     inputs = len(op.inputs)
-    pool, session = services.pool, requesters.session
+    refs, session = services.refs, requesters.session
     if op.source is not None:
         from lamina.ops.source import SourceOperation
 
@@ -46,9 +46,9 @@ def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -
             op.exec,
             op.platform,
             inputs,
-            pool=pool,
+            refs=refs,
             mounts=MountTable(
-                pool, services.cache_mounts, session, services.tmpfs, requesters.restore
+                refs, services.cache_mounts, session, services.tmpfs, requesters.restore
             ),
             runtime=services.runtime,
             session=session,
@@ -58,19 +58,19 @@ def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -
     if op.file is not None:
         from lamina.ops.file import FileOperation
 
-        return FileOperation(op.file, inputs, spec.name, pool, lambda: requesters.packing)
+        return FileOperation(op.file, inputs, spec.name, refs, lambda: requesters.packing)
     if op.merge is not None:
         from lamina.ops.merge import MergeOperation
 
-        return MergeOperation(op.merge, inputs, pool)
+        return MergeOperation(op.merge, inputs, refs)
     if op.diff is not None:
         from lamina.ops.merge import DiffOperation
 
-        return DiffOperation(op.diff, inputs, spec.name, pool)
+        return DiffOperation(op.diff, inputs, spec.name, refs)
     if op.build is not None:
         from lamina.ops.build import BuildOperation
 
-        return BuildOperation(op.build, inputs, pool, requesters.solve)
+        return BuildOperation(op.build, inputs, refs, requesters.solve)
     if op.passthrough is not None:
         from lamina.ops.passthrough import PassthroughOperation
 
@@ -102,7 +102,7 @@ def _source(
                 parse_reference(rest),
                 wanted,
                 resolver,
-                services.pool,
+                services.refs,
                 attrs.get(LAYER_LIMIT, ""),
                 parse_digest(checksum) if (checksum := attrs.get(CHECKSUM)) else None,
             )

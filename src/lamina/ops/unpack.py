@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def unpack_archives(
-    pool: RefManager,
+    refs: RefManager,
     source: Tree,
     plan: FilePlan,
     action: CopyAction,
@@ -56,7 +56,7 @@ def unpack_archives(
             # It may have become an archive, or not be one any more.
             plan.reading.differs(source.real(real))
         if path is not None:
-            _unpack(source, path, shown, pool, plan, action, owner, context)
+            _unpack(source, path, shown, refs, plan, action, owner, context)
             continue
         one = action._replace(src=f"/{shown}", allow_wildcard=False)
         Copier(source, plan, one, owner=owner, change=change, cancel=context.cancel).run()
@@ -76,13 +76,13 @@ def _unpack(
     source: Tree,
     path: str,
     shown: str,
-    pool: RefManager,
+    refs: RefManager,
     plan: FilePlan,
     action: CopyAction,
     owner: Owner | None,
     context: OpContext,
 ) -> None:
-    staged = pool.snapshots.stage()
+    staged = refs.snapshots.stage()
     try:
         with _open(source, path, plan.reading) as file:
             applied = apply_layer(
@@ -93,7 +93,7 @@ def _unpack(
                 subject=f"archive /{shown}",
             )
     except BaseException as error:
-        pool.discard(staged)
+        refs.discard(staged)
         if isinstance(error, OSError):
             raise from_os_error(error, "read the archive") from error
         raise

@@ -25,8 +25,8 @@ class StoreContent:
     there.
     """
 
-    def __init__(self, pool: RefManager, blobs: BlobStore) -> None:
-        self._pool = pool
+    def __init__(self, refs: RefManager, blobs: BlobStore) -> None:
+        self._refs = refs
         self._blobs = blobs
 
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
@@ -35,12 +35,12 @@ class StoreContent:
     def chunks(
         self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
     ) -> Iterator[bytes]:
-        self._pool.fetch([descriptor], cancel)
+        self._refs.fetch([descriptor], cancel)
         with self._blobs.open(descriptor.digest) as file:
             file.seek(offset)
             while chunk := file.read(_CHUNK):
                 yield chunk
 
     def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
-        origins = self._pool.origins.of(descriptor.digest)
+        origins = self._refs.origins.of(descriptor.digest)
         return [parse_reference(origin.reference) for origin in origins if origin.reference]

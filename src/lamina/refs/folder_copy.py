@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-def copy_folder(pool: RefManager, folder: Tree, path: str, cancel: Cancellation) -> Ref:
+def copy_folder(refs: RefManager, folder: Tree, path: str, cancel: Cancellation) -> Ref:
     """A snapshot of what is at `path` of a client's folder, inside the folders above it.
 
     If the client changes the folder meanwhile, the snapshot has the new content.
     """
     if not folder.live:
-        return _commit(pool, _plan(folder, path, Reading()), folder)
+        return _commit(refs, _plan(folder, path, Reading()), folder)
     view = folder if isinstance(folder, LiveTree) else LiveTree(folder)
     try:
-        return _laid_out(pool, _plan(view, path, Reading()), folder, cancel)
+        return _laid_out(refs, _plan(view, path, Reading()), folder, cancel)
     except SourceChanged:
         plan = _plan(LiveTree(folder), path, Reading(tolerant=True))
-        return _laid_out(pool, plan, folder, cancel)
+        return _laid_out(refs, plan, folder, cancel)
 
 
-def _commit(pool: RefManager, plan: FilePlan, folder: Tree) -> Ref:
-    return pool.commit_plan(plan, Ref(), f"local source for {folder.name}")
+def _commit(refs: RefManager, plan: FilePlan, folder: Tree) -> Ref:
+    return refs.commit_plan(plan, Ref(), f"local source for {folder.name}")
 
 
-def _laid_out(pool: RefManager, plan: FilePlan, folder: Tree, cancel: Cancellation) -> Ref:
-    copy = _commit(pool, plan, folder)
+def _laid_out(refs: RefManager, plan: FilePlan, folder: Tree, cancel: Cancellation) -> Ref:
+    copy = _commit(refs, plan, folder)
     assert copy.snapshot is not None
     try:
-        pool.lay_out(copy.snapshot, cancel)
+        refs.lay_out(copy.snapshot, cancel)
     finally:
-        pool.drop_plan(copy.snapshot)
+        refs.drop_plan(copy.snapshot)
     return copy
 
 

@@ -124,14 +124,14 @@ class BlobSource:
         wanted: HttpFile,
         place: BlobOrigin,
         blobs: BlobStore,
-        pool: RefManager,
+        refs: RefManager,
     ) -> None:
         self._name = name
         self._wanted = wanted
         self._file_name = file_name(wanted.name) if wanted.name else ""
         self._place = place
         self._blobs = blobs
-        self._pool = pool
+        self._refs = refs
 
     def cache_map(self, context: OpContext) -> CacheMap:
         wanted = self._wanted
@@ -156,4 +156,4 @@ class BlobSource:
         plan = FilePlan(None)
         file = PlannedFile(mode, wanted.uid, wanted.gid, 0, size=size, source=data)
         plan.put(self._file_name or digest.hex, file)
-        return self._pool.commit_plan(plan, Ref(), str(self._name))
+        return self._refs.commit_plan(plan, Ref(), str(self._name))

@@ -90,14 +90,14 @@ class GitSource:
         url: GitUrl,
         remote: GitRemote,
         scratch: str,
-        pool: RefManager,
+        refs: RefManager,
         *,
         as_bundle: bool = False,
     ) -> None:
         self._url = url
         self.remote = remote
         self._scratch = scratch
-        self._pool = pool
+        self._refs = refs
         self._as_bundle = as_bundle
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -137,20 +137,20 @@ class GitSource:
             if self._as_bundle:
                 return self._bundle(work, context)
             source = remote.check_out(work, context.cancel)
-            with self._pool.writable(Ref(), context.cancel) as (path, staged):
+            with self._refs.writable(Ref(), context.cancel) as (path, staged):
                 modified = os.stat(source).st_mtime_ns
                 for entry in os.listdir(source):
                     _move(os.path.join(source, entry), os.path.join(path, entry))
                 os.utime(path, ns=(modified, modified))
             description = f"git snapshot for {remote.shown}#{self._url.ref}"
-            return self._pool.commit(staged, Ref(), description)
+            return self._refs.commit(staged, Ref(), description)
         finally:
             discard_tree(work)
 
     def _bundle(self, work: str, context: OpContext) -> Ref:
-        with self._pool.writable(Ref(), context.cancel) as (path, staged):
+        with self._refs.writable(Ref(), context.cancel) as (path, staged):
             self.remote.write_bundle(os.path.join(path, "bundle"), work, context.cancel)
-        return self._pool.commit(staged, Ref(), f"git bundle of {self.remote.shown}")
+        return self._refs.commit(staged, Ref(), f"git bundle of {self.remote.shown}")
 
 
 def _move(source: str, target: str) -> None:

@@ -119,7 +119,7 @@ class HttpSource:
         wanted: HttpFile,
         downloads: str,
         scratch: str,
-        pool: RefManager,
+        refs: RefManager,
         requester: Requester,
     ) -> None:
         self._url = url
@@ -129,7 +129,7 @@ class HttpSource:
         key = url + (f"\0{json.dumps(asked)}" if asked != HttpFile() else "")
         self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
         self._part = os.path.join(scratch, f"download-{os.urandom(6).hex()}")
-        self._pool = pool
+        self._refs = refs
         self._requester = requester
         self._found: Download | None = None
 
@@ -171,7 +171,7 @@ class HttpSource:
         size = os.path.getsize(data)
         file = PlannedFile(mode, wanted.uid, wanted.gid, found.modified_ns, size=size, source=data)
         plan.put(self.name(None if wanted.checksum else found), file)
-        return self._pool.commit_plan(plan, Ref(), f"http url {self._shown()}")
+        return self._refs.commit_plan(plan, Ref(), f"http url {self._shown()}")
 
     def name(self, found: Download | None) -> str:
         """What the file is called: as the definition says, else the server, else the URL."""

@@ -192,14 +192,14 @@ class ImageSource:
         reference: Reference,
         platform: Platform,
         resolver: ImageResolver,
-        pool: RefManager,
+        refs: RefManager,
         layers: str = "",
         checksum: Digest | None = None,
     ) -> None:
         self._reference = reference
         self._platform = platform
         self._resolver = resolver
-        self._pool = pool
+        self._refs = refs
         self._layers = layers
         self._checksum = checksum
         self._digest: Digest | None = None
@@ -217,7 +217,7 @@ class ImageSource:
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self._resolve(context)
         self._digest = resolved.digest
-        add_origin(self._pool, resolved)
+        add_origin(self._refs, resolved)
         return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:
@@ -229,13 +229,13 @@ class ImageSource:
 
     def fetch(self, context: OpContext) -> Ref:
         resolved = self._resolve(context)
-        return image_ref(self._pool, resolved, str(self._reference))
+        return image_ref(self._refs, resolved, str(self._reference))
 
 
-def add_origin(pool: RefManager, resolved: ResolvedManifest) -> None:
+def add_origin(refs: RefManager, resolved: ResolvedManifest) -> None:
     """Record where the layers of an image that was just resolved can be fetched from."""
     if resolved.origin is not None:
-        pool.origins.add([layer.digest for layer in resolved.manifest.layers], resolved.origin)
+        refs.origins.add([layer.digest for layer in resolved.manifest.layers], resolved.origin)
 
 
 def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
@@ -286,7 +286,7 @@ def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:
     return chains
 
 
-def image_ref(pool: RefManager, resolved: ResolvedManifest, name: str) -> Ref:
+def image_ref(refs: RefManager, resolved: ResolvedManifest, name: str) -> Ref:
     """The state that an image's layers make; known layers are known states.
 
     `name` is what messages and descriptions call the image. Raises Corrupt if the configuration
@@ -299,10 +299,10 @@ def image_ref(pool: RefManager, resolved: ResolvedManifest, name: str) -> Ref:
         raise Corrupt(f"{name}: {len(layers)} layers, but {len(diff_ids)} diff ids")
     snapshot: int | None = None
     for descriptor, diff_id, chain in zip(layers, diff_ids, chain_ids(diff_ids), strict=True):
-        known = pool.snapshots.by_chain(chain)
+        known = refs.snapshots.by_chain(chain)
         if known is None:
-            known = pool.snapshots.add(snapshot, chain=chain, description=f"pulled from {name}")
-            pool.layers.add(known, Layer(descriptor, diff_id))
+            known = refs.snapshots.add(snapshot, chain=chain, description=f"pulled from {name}")
+            refs.layers.add(known, Layer(descriptor, diff_id))
         snapshot = known
-    add_origin(pool, resolved)
+    add_origin(refs, resolved)
     return Ref(snapshot)

@@ -163,7 +163,7 @@ class LayoutSource:
         name: str,
         platform: Platform,
         blobs: BlobStore,
-        pool: RefManager,
+        refs: RefManager,
         layers: str = "",
     ) -> None:
         self._layout = layout
@@ -171,7 +171,7 @@ class LayoutSource:
         self._found: Digest | None = None
         self._platform = platform
         self._blobs = blobs
-        self._pool = pool
+        self._refs = refs
         self._layers = layers
 
     def resolve(self, cancel: Cancellation) -> ResolvedManifest:
@@ -194,7 +194,7 @@ class LayoutSource:
 
     def cache_map(self, context: OpContext) -> CacheMap:
         resolved = self.resolve(context.cancel)
-        add_origin(self._pool, resolved)
+        add_origin(self._refs, resolved)
         return image_map(resolved, self._platform, self._layers)
 
     def material(self) -> Material | None:
@@ -209,7 +209,7 @@ class LayoutSource:
         resolved = self.resolve(context.cancel)
         for layer in resolved.manifest.layers:
             self._layout.copy(layer, self._blobs, context.cancel)
-        return image_ref(self._pool, resolved, str(self._layout))
+        return image_ref(self._refs, resolved, str(self._layout))
 
     def _read(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         self._layout.copy(descriptor, self._blobs, cancel)

@@ -52,7 +52,7 @@ class CacheServices(NamedTuple):
     fetched."""
 
     store: Store
-    pool: RefManager
+    refs: RefManager
     cache_mounts: CacheMountStore
     registry_of: RegistryFinder
     available: Callable[[Descriptor, Cancellation], bool]
@@ -95,7 +95,7 @@ class BuildCaches:
         """This store's results, and those of the imported caches."""
         services = self._services
         return SharedResults(
-            services.store.database, services.pool, self._imported, services.available, self._cancel
+            services.store.database, services.refs, self._imported, services.available, self._cancel
         )
 
     @property
@@ -172,7 +172,7 @@ class BuildCaches:
                     try:
                         backend = self.backend(requested.place)
                         target = export_cache(
-                            graph, requested, backend, self._services.pool, shown, self._cancel
+                            graph, requested, backend, self._services.refs, shown, self._cancel
                         )
                         self._reset(requested, backend)
                         if target is not None:

@@ -69,7 +69,7 @@ def run_gateway(
     network = Network.DEFAULT
     if parse_bool(str((settings.get("Labels") or {}).get(_NO_NETWORK, ""))):
         network = Network.NONE
-    with build.pool.writable(ref, build.cancel) as (rootfs, staged):
+    with build.refs.writable(ref, build.cancel) as (rootfs, staged):
         try:
             return _Frontend(build, call, inputs, definition).run(
                 Process(
@@ -81,7 +81,7 @@ def run_gateway(
                 Sandbox(rootfs, network=network),
             )
         finally:
-            build.pool.discard(staged)
+            build.refs.discard(staged)
 
 
 class _Frontend:

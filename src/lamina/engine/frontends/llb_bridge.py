@@ -382,7 +382,7 @@ class LlbBridge:
 
     def _tree(self, ref: str) -> Tree:
         found = self._solvable(ref).ref()
-        return self._build.pool.tree(found, self._build.cancel)
+        return self._build.refs.tree(found, self._build.cancel)
 
 
 def _stat(entry: FileStatus) -> Stat:

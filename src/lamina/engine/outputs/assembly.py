@@ -70,10 +70,10 @@ class Assembly:
     """
 
     def __init__(
-        self, made: Made, pool: RefManager, inline: SolvedGraph | None, cancel: Cancellation
+        self, made: Made, refs: RefManager, inline: SolvedGraph | None, cancel: Cancellation
     ) -> None:
         self._made = made
-        self._pool = pool
+        self._refs = refs
         self._inline = inline
         self._cancel = cancel
 
@@ -142,7 +142,7 @@ class Assembly:
                 hint="build one platform, or use type=oci or type=image",
             )
         single = (
-            Assembly(alone, self._pool, self._inline, self._cancel).artifact(form, shown).single
+            Assembly(alone, self._refs, self._inline, self._cancel).artifact(form, shown).single
         )
         assert single is not None
         return single
@@ -180,7 +180,7 @@ class Assembly:
     ) -> ExportedImage:
         epoch = epoch_of(form.epoch, part.epoch)
         with shown.doing("exporting layers"):
-            packed = self._pool.packer.packed(
+            packed = self._refs.packer.packed(
                 part.ref, form.compression, self._cancel, force=form.force_compression
             )
         notes: list[tuple[tuple[str, str], ...]] = [()] * len(packed)
@@ -195,7 +195,7 @@ class Assembly:
             rewritten = ((_REWRITTEN, str(epoch)),)
             notes = [() if layer.diff_id in untouched else rewritten for _, layer in packed]
             with shown.doing(name):
-                packed = self._pool.packer.clamped(
+                packed = self._refs.packer.clamped(
                     packed, form.compression, epoch, untouched, self._cancel
                 )
         given = _of_platform(metadata, IMAGE_CONFIG_KEY, part.platform) or part.config
@@ -211,8 +211,8 @@ class Assembly:
                     note,
                 ),
                 layer.diff_id,
-                self._pool.snapshots.created(state.id),
-                self._pool.snapshots.description(state.id),
+                self._refs.snapshots.created(state.id),
+                self._refs.snapshots.description(state.id),
             )
             for (state, layer), note in zip(packed, notes, strict=True)
         ]
@@ -243,7 +243,7 @@ class Assembly:
             from lamina.cacheio.export import inline_records
 
             with shown.doing("preparing layers for inline cache"):
-                records = inline_records(self._inline, states, self._pool)
+                records = inline_records(self._inline, states, self._refs)
             if records is not None:
                 document[INLINE_KEY] = b64encode(records).decode()
         return json.dumps(document).encode()

@@ -45,8 +45,8 @@ class EarlyPacking:
     results are wanted.
     """
 
-    def __init__(self, pool: RefManager, sink: EventSink, cancel: Cancellation) -> None:
-        self._pool = pool
+    def __init__(self, refs: RefManager, sink: EventSink, cancel: Cancellation) -> None:
+        self._refs = refs
         self._sink = sink
         self._cancel = Cancellation(cancel)
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class EarlyPacking:
             return
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-            self._pool.packer.packed(
+            self._refs.packer.packed(
                 ref, form.compression, self._cancel, force=form.force_compression
             )
         except (LaminaError, OSError):

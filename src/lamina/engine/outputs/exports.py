@@ -47,7 +47,7 @@ class Exports:
 
     def __init__(
         self,
-        pool: RefManager,
+        refs: RefManager,
         store: Store,
         images: ImageTable,
         registries: Registries,
@@ -56,7 +56,7 @@ class Exports:
         events: EventSink,
         cancel: Cancellation,
     ) -> None:
-        self._pool = pool
+        self._refs = refs
         self._store = store
         self._images = images
         self._registries = registries
@@ -67,7 +67,7 @@ class Exports:
 
     def run(self, outputs: Sequence[Output], made: Made) -> tuple[dict[str, Any], ...]:
         """Make every output. Returns the metadata of each, of those that are images."""
-        assembly = Assembly(made, self._pool, self._inline, self._cancel)
+        assembly = Assembly(made, self._refs, self._inline, self._cancel)
         return tuple(self._make(output, made, assembly) for output in outputs)
 
     def _make(self, output: Output, made: Made, assembly: Assembly) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Exports:
                 push(
                     references,
                     target,
-                    StoreContent(self._pool, blobs),
+                    StoreContent(self._refs, blobs),
                     lambda domain: self._registries(domain, insecure=output.insecure),
                     shown,
                     self._cancel,
@@ -131,7 +131,7 @@ class Exports:
             artifact = dated(assembly.artifact(output.form, shown))
             if artifact.single is None:
                 shown.status(f"exporting manifest list {artifact.target.digest}")
-            self._pool.fetch(artifact.layers(), self._cancel)
+            self._refs.fetch(artifact.layers(), self._cancel)
             with shown.doing("sending tarball" if output.tar else "writing layout"):
                 blobs = self._store.blobs
                 for document in artifact.documents:  # the history of builds shows them
@@ -158,7 +158,7 @@ class Exports:
 
             def bring(wanted: frozenset[Digest]) -> None:
                 layers = [layer for layer in image.layers if layer.digest in wanted]
-                self._pool.fetch(layers, self._cancel)
+                self._refs.fetch(layers, self._cancel)
 
             load = Load(
                 DockerApi(host, self._cancel),
@@ -176,7 +176,7 @@ class Exports:
         from lamina.engine.outputs.file_trees import exported_trees
 
         with step("exporting to client directory", self._events) as shown:
-            trees = exported_trees(made, output, self._pool, self._cancel)
+            trees = exported_trees(made, output, self._refs, self._cancel)
             self._receiver.folder(output, trees, shown.transferring, self._cancel)
 
     def _to_tar(self, output: TarOutput, made: Made) -> None:
@@ -184,7 +184,7 @@ class Exports:
         from lamina.exporters.tar import export_tar
 
         with step("exporting to client tarball", self._events) as shown:
-            trees = exported_trees(made, output, self._pool, self._cancel)
+            trees = exported_trees(made, output, self._refs, self._cancel)
             with shown.doing("sending tarball"), self._receiver.file(output, {}) as sink:
                 export_tar(trees, sink, self._cancel)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def exported_trees(
-    made: Made, output: LocalOutput | TarOutput, pool: RefManager, cancel: Cancellation
+    made: Made, output: LocalOutput | TarOutput, refs: RefManager, cancel: Cancellation
 ) -> list[ExportedTree]:
     """Each part's files, in a folder named after its platform if they are not to mix.
 
@@ -36,7 +36,7 @@ def exported_trees(
     for part in made.parts:
         platform = str(part.platform)
         name = platform.replace("/", "_")
-        root = _root(part, pool, cancel)
+        root = _root(part, refs, cancel)
         added: tuple[AddedFile, ...] = ()
         if part.attested is not None and part.attested.wanted(inline=False):
             label = name if made.several and not apart else ""
@@ -58,10 +58,10 @@ def exported_trees(
     return trees
 
 
-def _root(part: MadePart, pool: RefManager, cancel: Cancellation) -> str | None:
+def _root(part: MadePart, refs: RefManager, cancel: Cancellation) -> str | None:
     if part.ref.snapshot is None and part.ref.local is None:
         return None
-    return pool.tree(part.ref, cancel).root
+    return refs.tree(part.ref, cancel).root
 
 
 def _files(root: str | None) -> Iterator[tuple[str, bool]]:

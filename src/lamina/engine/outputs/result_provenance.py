@@ -43,7 +43,7 @@ def check_materials(facts: BuildFacts, result: BuildResult, options: ProvenanceO
 def facts_of(
     job: Job[Ref],
     results: SharedResults,
-    pool: RefManager,
+    refs: RefManager,
     *,
     started: float,
     environment: Mapping[str, Any],
@@ -58,7 +58,7 @@ def facts_of(
                 key,
                 node.spec.data,
                 partial(material_of, node.op),
-                partial(_packed_layers, node, results, pool),
+                partial(_packed_layers, node, results, refs),
             )
             for key, node in list(job.nodes.items())
         ],
@@ -85,7 +85,7 @@ def _provenance(
 
 
 def _packed_layers(
-    node: Node[Ref], results: SharedResults, pool: RefManager
+    node: Node[Ref], results: SharedResults, refs: RefManager
 ) -> Mapping[int, Sequence[Descriptor]]:
     """The layers of a vertex's outputs, of those that are packed."""
     if not node.keyed:
@@ -98,8 +98,8 @@ def _packed_layers(
             snapshot = None if result is None else result.snapshot
         elif node.found_in is not None:
             snapshot = results.snapshot_of(node.key, output)
-        stack = pool.snapshots.stack(snapshot)
-        packed = [pool.layers.of(below.id)[:1] for below in stack]
+        stack = refs.snapshots.stack(snapshot)
+        packed = [refs.layers.of(below.id)[:1] for below in stack]
         if stack and all(packed):
             found[output] = [layer.descriptor for (layer,) in packed]
     return found

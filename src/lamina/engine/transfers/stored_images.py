@@ -37,7 +37,7 @@ def push_image(
         push(
             [reference],
             image.target,
-            StoreContent(engine.pool, engine.store.blobs),
+            StoreContent(engine.refs, engine.store.blobs),
             lambda domain: engine.registry_of(domain, insecure=insecure),
             shown,
             cancel,
@@ -61,8 +61,8 @@ def pull_image(
     with engine.store.shared(), engine.pulls.watched(events):
         with step(f"[internal] load metadata for {reference}", events):
             resolved = engine.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
-        image_ref(engine.pool, resolved, str(reference))
-        engine.pool.fetch(resolved.manifest.layers, cancel)
+        image_ref(engine.refs, resolved, str(reference))
+        engine.refs.fetch(resolved.manifest.layers, cancel)
         size = engine.store.blobs.size(resolved.own)
         target = Descriptor(resolved.manifest.media_type, resolved.own, size)
         engine.images.put(str(reference), target)
