@@ -11,7 +11,7 @@ from lamina.base.events import WarningEvent
 from lamina.cli import values
 from lamina.cli.context import open_context
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import builder_address, open_engine
+from lamina.cli.opening import builder_address, open_builder
 from lamina.cli.progress.choose import MODES, open_display
 from lamina.cli.units import parse_size
 from lamina.client.contract import (
@@ -58,7 +58,7 @@ def run(parsed: Parsed) -> int:
         open_context(
             path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
         ) as context,
-        open_engine(parsed) as builder,
+        open_builder(parsed) as builder,
         interruptible(builder.hurry) as interruption,
     ):
         request = request._replace(context=context)

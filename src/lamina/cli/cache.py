@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Cancelled, InvalidInput
 from lamina.cli.build_command import progress_mode
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import open_local_store
 from lamina.cli.progress.choose import open_display
 from lamina.cli.tables import json_lines, table
 from lamina.cli.units import show_ago, show_size, show_time
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.cli.flags import Parsed
-    from lamina.client.contract import Builder, MountSummary
+    from lamina.client.contract import LocalStore, MountSummary
     from lamina.system.cancel import Cancellation
 
 _STDERR = 2
+_DISK_USAGE = "use `lamina du --filter type=exec.cachemount`"
+_PRUNE = "use `lamina prune --filter type=exec.cachemount`"
+_CACHE_TO = "build with --cache-to type=registry,…,mounts=true"
+_CACHE_FROM = "build with --cache-from type=registry,…,mounts=true"
 
 
 def run(parsed: Parsed) -> int:
@@ -43,8 +47,8 @@ def run(parsed: Parsed) -> int:
 
 
 def _list(parsed: Parsed, names: Sequence[str]) -> int:
-    with open_engine(parsed) as builder:
-        mounts = builder.cache_mounts()
+    with open_local_store(parsed, "list cache mounts", _DISK_USAGE) as store:
+        mounts = store.cache_mounts()
     if names:
         wanted = {name.lstrip("/") for name in names}
         mounts = [mount for mount in mounts if mount.name in wanted]
@@ -68,10 +72,10 @@ def _export(parsed: Parsed, names: Sequence[str]) -> int:
     cache = parse_cache(parsed.text("to"), "to")
     sent: dict[str, int] = {}
 
-    def work(builder: Builder, events: EventSink, cancel: Cancellation) -> None:
-        sent.update(builder.export_cache_mounts(names, cache, events, cancel))
+    def work(store: LocalStore, events: EventSink, cancel: Cancellation) -> None:
+        sent.update(store.export_cache_mounts(names, cache, events, cancel))
 
-    status = _watched(parsed, work)
+    status = _watched(parsed, work, "export cache mounts", _CACHE_TO)
     for name, new in sent.items():
         print(f"{name}: {show_size(new)} new")
     return status
@@ -85,27 +89,33 @@ def _import(parsed: Parsed, names: Sequence[str]) -> int:
         )
     cache = parse_cache(parsed.text("from"), "from")
 
-    def work(builder: Builder, events: EventSink, cancel: Cancellation) -> None:
-        builder.import_cache_mounts(names, cache, events, cancel)
+    def work(store: LocalStore, events: EventSink, cancel: Cancellation) -> None:
+        store.import_cache_mounts(names, cache, events, cancel)
 
-    return _watched(parsed, work)
+    return _watched(parsed, work, "import cache mounts", _CACHE_FROM)
 
 
 def _remove(parsed: Parsed, names: Sequence[str]) -> int:
     if bool(names) == parsed.switch("all"):
         raise InvalidInput("`lamina cache rm` needs names, or --all instead")
-    with open_engine(parsed) as builder, interruptible() as interruption:
-        for name in builder.remove_cache_mounts(names, interruption.cancel):
+    opened = open_local_store(parsed, "remove cache mounts", _PRUNE)
+    with opened as store, interruptible() as interruption:
+        for name in store.remove_cache_mounts(names, interruption.cancel):
             print(name)
     return 0
 
 
-def _watched(parsed: Parsed, work: Callable[[Builder, EventSink, Cancellation], None]) -> int:
-    with open_engine(parsed) as builder, interruptible() as interruption:
+def _watched(
+    parsed: Parsed,
+    work: Callable[[LocalStore, EventSink, Cancellation], None],
+    doing: str,
+    instead: str,
+) -> int:
+    with open_local_store(parsed, doing, instead) as store, interruptible() as interruption:
         display = open_display(progress_mode(parsed), _STDERR, os.environ)
         try:
             try:
-                work(builder, display, interruption.cancel)
+                work(store, display, interruption.cancel)
             finally:
                 display.close()
         except Cancelled:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput
 from lamina.base.usage import UsageFilter
 from lamina.cli.flags import suggestion
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import open_builder
 from lamina.cli.tables import json_lines, table
 from lamina.cli.units import parse_duration, parse_size, show_ago, show_size, show_time
 from lamina.client.contract import PruneRequest
@@ -26,7 +26,7 @@ _KEYS = ("until", "unused-for", "id", "type", "description", "inuse", "shared", 
 def disk_usage(parsed: Parsed) -> int:
     """Print the records that match, and their sums."""
     filters = parse_filters(parsed.all("filter"))
-    with open_engine(parsed) as builder:
+    with open_builder(parsed) as builder:
         records = builder.disk_usage(filters)
     if parsed.text("format") == "json":
         if records:
@@ -57,7 +57,7 @@ def prune(parsed: Parsed) -> int:
         return 0
     from lamina.cli.interrupt import interruptible
 
-    with open_engine(parsed) as builder, interruptible() as interruption:
+    with open_builder(parsed) as builder, interruptible() as interruption:
         outcome = builder.prune(request, interruption.cancel)
     if outcome.records:
         verbose = parsed.switch("verbose")

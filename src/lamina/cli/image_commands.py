@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError, NotFound
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import open_local_store
 from lamina.cli.tables import json_lines, table
 from lamina.cli.units import show_ago, show_size, show_time
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 _NONE = "<none>"
 
+_OWN_IMAGES = "build with --load or --output to have images on this machine"
+_INSPECT = "use `lamina imagetools inspect` for images in registries"
+
 
 def list_images(parsed: Parsed) -> int:
     """Print the local store's images, or those whose name or repository is among the arguments."""
-    with open_engine(parsed) as builder:
+    with open_local_store(parsed, "list images", _OWN_IMAGES) as builder:
         images = [image for image in builder.images() if _wanted(image, parsed.arguments)]
     whole = parsed.switch("no-trunc")
     if parsed.switch("quiet"):
@@ -54,7 +57,7 @@ def remove_images(parsed: Parsed) -> int:
     from lamina.cli.errors import report
 
     status = 0
-    with open_engine(parsed) as builder:
+    with open_local_store(parsed, "remove images", _OWN_IMAGES) as builder:
         for name in parsed.arguments:
             try:
                 image = builder.remove_image(name)
@@ -78,7 +81,7 @@ def inspect_images(parsed: Parsed) -> int:
 
     documents = []
     status = 0
-    with open_engine(parsed) as builder:
+    with open_local_store(parsed, "inspect images", _INSPECT) as builder:
         for name in parsed.arguments:
             try:
                 documents.append(dict(builder.inspect(name)))

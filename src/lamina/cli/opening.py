@@ -1,18 +1,18 @@
-"""What every command that needs an engine begins with."""
+"""Opens the builder, or the local store, that a command works on."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     import ssl
     from contextlib import AbstractContextManager
 
     from lamina.cli.flags import Parsed
-    from lamina.client.contract import Builder
+    from lamina.client.contract import Builder, LocalStore
 
 
 def store_root(parsed: Parsed) -> str:
@@ -46,8 +46,9 @@ def builder_address(parsed: Parsed) -> str:
     return os.environ.get("LAMINA_HOST") or os.environ.get("BUILDKIT_HOST", "")
 
 
-def open_engine(parsed: Parsed) -> AbstractContextManager[Builder]:
-    """The engine on this command line's store, embedded in this process, or a daemon's.
+def open_builder(parsed: Parsed) -> AbstractContextManager[Builder]:
+    """The daemon that the command line or the environment names, or else a builder in this
+    process, on this command line's store.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
@@ -56,9 +57,32 @@ def open_engine(parsed: Parsed) -> AbstractContextManager[Builder]:
         from lamina.client.remote import open_remote
 
         return open_remote(address, _certificates(parsed), server_name=parsed.text("tlsservername"))
-    from lamina.client.embedded import open_builder
+    from lamina.client import embedded
 
-    return open_builder(store_root(parsed))
+    return embedded.open_builder(store_root(parsed))
+
+
+def open_local_store(
+    parsed: Parsed, doing: str, instead: str
+) -> AbstractContextManager[LocalStore]:
+    """The store of this command line, for a command that no daemon can do.
+
+    Args:
+        doing: what the command does, for the error where a daemon is configured.
+        instead: what to do with a daemon.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unavailable, Unsupported.
+    """
+    address = builder_address(parsed)
+    if address:
+        raise Unsupported(
+            f"the daemon at {address} cannot {doing}",
+            hint=f"{instead}; or use the local store: --root DIR, or unset LAMINA_HOST and"
+            " BUILDKIT_HOST",
+        )
+    from lamina.client import embedded
+
+    return embedded.open_builder(store_root(parsed))
 
 
 def _certificates(parsed: Parsed) -> ssl.SSLContext | None:

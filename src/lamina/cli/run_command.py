@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput, NotFound
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import open_local_store
 from lamina.client.contract import RunRequest
 from lamina.runtime.contract import CommandNotExecutable, CommandNotFound
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _NOT_EXECUTABLE = 126
 _NOT_FOUND = 127
 
+_INSTEAD = "build with --load, and run the image in Docker or Podman"
+
 
 def run(parsed: Parsed) -> int:
     """Run a container; the exit status is its command's.
@@ -25,7 +27,10 @@ def run(parsed: Parsed) -> int:
     As with a shell, 127 is that there is no such command, 126 that it cannot be executed.
     """
     request = run_request(parsed)
-    with open_engine(parsed) as builder, interruptible() as interruption:
+    with (
+        open_local_store(parsed, "run images", _INSTEAD) as builder,
+        interruptible() as interruption,
+    ):
         try:
             return builder.run(request, interruption.cancel)
         except Cancelled:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Cancelled
 from lamina.cli.build_command import progress_mode
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import open_engine
+from lamina.cli.opening import open_local_store
 from lamina.cli.progress.choose import open_display
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.cli.flags import Parsed
-    from lamina.client.contract import Builder
+    from lamina.client.contract import LocalStore
     from lamina.system.cancel import Cancellation
 
 _STDERR = 2
@@ -26,34 +26,38 @@ _STDERR = 2
 def push(parsed: Parsed) -> int:
     """Push each image; print `name@digest` of what was pushed."""
 
-    def one(builder: Builder, name: str, events: EventSink, cancel: Cancellation) -> str:
-        metadata = builder.push(
+    def one(store: LocalStore, name: str, events: EventSink, cancel: Cancellation) -> str:
+        metadata = store.push(
             name, insecure=parsed.switch("insecure"), events=events, cancel=cancel
         )
         return f"{metadata['image.name']}@{metadata['containerimage.digest']}"
 
-    return _each(parsed, one)
+    instead = "build with --push or --output type=registry"
+    return _each(parsed, one, "push stored images", instead)
 
 
 def pull(parsed: Parsed) -> int:
     """Pull each image; print its name."""
 
-    def one(builder: Builder, name: str, events: EventSink, cancel: Cancellation) -> str:
-        return builder.pull(
-            name, platform=parsed.text("platform"), events=events, cancel=cancel
-        ).name
+    def one(store: LocalStore, name: str, events: EventSink, cancel: Cancellation) -> str:
+        return store.pull(name, platform=parsed.text("platform"), events=events, cancel=cancel).name
 
-    return _each(parsed, one)
+    return _each(parsed, one, "pull images", "a daemon pulls the images that a build needs")
 
 
-def _each(parsed: Parsed, work: Callable[[Builder, str, EventSink, Cancellation], str]) -> int:
+def _each(
+    parsed: Parsed,
+    work: Callable[[LocalStore, str, EventSink, Cancellation], str],
+    doing: str,
+    instead: str,
+) -> int:
     done: list[str] = []
-    with open_engine(parsed) as builder, interruptible() as interruption:
+    with open_local_store(parsed, doing, instead) as store, interruptible() as interruption:
         display = open_display(progress_mode(parsed), _STDERR, os.environ)
         try:
             try:
                 for name in parsed.arguments:
-                    done.append(work(builder, name, display, interruption.cancel))
+                    done.append(work(store, name, display, interruption.cancel))
             finally:
                 display.close()
         except Cancelled:

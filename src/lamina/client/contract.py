@@ -261,9 +261,9 @@ class PruneOutcome(NamedTuple):
 
 
 class Builder(Protocol):
-    """An engine, embedded or remote. Methods may be called from any thread.
+    """What every builder does, in this process or in a daemon. Threads share it.
 
-    All raise members of `lamina.base.errors`.
+    All methods raise members of `lamina.base.errors`.
     """
 
     def hurry(self) -> None:
@@ -285,6 +285,20 @@ class Builder(Protocol):
         The request's outputs do not matter. Raises Unsupported for other names.
         """
         ...
+
+    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
+        """The records that match."""
+        ...
+
+    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
+        """Remove what matches and nothing uses."""
+        ...
+
+
+class LocalStore(Builder, Protocol):
+    """A builder in this process: it also has the images and cache mounts of a store on this
+    machine, and runs containers on the process's own streams.
+    """
 
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
@@ -325,14 +339,6 @@ class Builder(Protocol):
 
         Raises NotFound (no such image, command or runtime).
         """
-        ...
-
-    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
-        """The records that match."""
-        ...
-
-    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
-        """Remove what matches and nothing uses."""
         ...
 
     def cache_mounts(self) -> Sequence[MountSummary]:

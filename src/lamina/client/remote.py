@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from lamina.api import control as api
 from lamina.api.message import unary
-from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable, Unsupported
+from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable
 from lamina.client.contract import BuildOutcome
 from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
 from lamina.client.remote_caches import RemoteCaches
@@ -20,19 +20,15 @@ from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lamina.base.events import EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
     from lamina.client.contract import (
         BuildRequest,
-        CacheSpec,
         CallAnswer,
-        ImageSummary,
-        MountSummary,
         PruneOutcome,
         PruneRequest,
-        RunRequest,
     )
     from lamina.client.request_services import ServedRequest
     from lamina.system.cancel import Cancellation
@@ -76,7 +72,7 @@ class RemoteBuilder:
         self._address = address
 
     def hurry(self) -> None:
-        """Nothing: how long a cancelled step may go on is up to the daemon."""
+        """Do nothing: the daemon decides how long a cancelled step may go on."""
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         outputs = RemoteOutputs(request, cancel)
@@ -148,44 +144,6 @@ class RemoteBuilder:
         with self._translated(cancel):
             return prune(self._channel, request, cancel)
 
-    def push(
-        self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
-    ) -> Mapping[str, Any]:
-        self._refuse("push stored images", "build with --push or --output type=registry")
-
-    def pull(
-        self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
-    ) -> ImageSummary:
-        self._refuse("pull images by themselves", "it pulls what a build needs")
-
-    def images(self) -> Sequence[ImageSummary]:
-        self._refuse("list images", _OWN_IMAGES)
-
-    def remove_image(self, name: str) -> ImageSummary:
-        self._refuse("remove images", _OWN_IMAGES)
-
-    def inspect(self, name: str) -> Mapping[str, Any]:
-        self._refuse("show images", "`lamina imagetools inspect` shows those of registries")
-
-    def run(self, request: RunRequest, cancel: Cancellation) -> int:
-        self._refuse("run images", "build with --load, and run it in Docker or Podman")
-
-    def cache_mounts(self) -> Sequence[MountSummary]:
-        self._refuse("list cache mounts", "`lamina du --filter type=exec.cachemount` does")
-
-    def export_cache_mounts(
-        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
-    ) -> Mapping[str, int]:
-        self._refuse("send cache mounts", "build with --cache-to type=registry,…,mounts=true")
-
-    def import_cache_mounts(
-        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
-    ) -> None:
-        self._refuse("fetch cache mounts", "build with --cache-from type=registry,…,mounts=true")
-
-    def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
-        self._refuse("remove cache mounts", "`lamina prune --filter type=exec.cachemount` does")
-
     @contextmanager
     def _session(self, served: ServedRequest) -> Iterator[str]:
         session = new_session_id()
@@ -217,16 +175,6 @@ class RemoteBuilder:
                     hint="its log may say why",
                 ) from error
             raise from_status(error) from error
-
-    def _refuse(self, doing: str, instead: str) -> NoReturn:
-        raise Unsupported(
-            f"the daemon at {self._address} cannot {doing} for you",
-            hint=f"{instead}; or leave the daemon out: --root, or unset LAMINA_HOST and"
-            " BUILDKIT_HOST",
-        )
-
-
-_OWN_IMAGES = "its store is its own; build with --load or --output to have images here"
 
 
 def _metadata(response: Sequence[tuple[str, str]]) -> dict[str, Any]:
