@@ -13,7 +13,10 @@ process that died do not count: its `tmp/<process>.lock` is not locked.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from lamina.base.errors import Exhausted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,9 +44,18 @@ class Leases:
             return self._begun
 
     def leave(self, build: int) -> None:
-        """A build has ended. Delete the leases of snapshots that only ended builds used."""
+        """A build has ended. Delete the leases of snapshots that only ended builds used.
+
+        On a full disk they stay until the next build ends or something is pruned.
+        """
         with self._lock:
             self._running.remove(build)
+        with suppress(Exhausted):
+            self.delete_unused()
+
+    def delete_unused(self) -> None:
+        """Delete the leases of snapshots that only ended builds used. Raises Exhausted."""
+        with self._lock:
             if not self._unused():
                 return
         with self._database.write() as connection, self._lock:

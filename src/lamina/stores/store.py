@@ -21,7 +21,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unavailable, from_os_error
+from lamina.base.errors import Exhausted, Unavailable, from_os_error
 from lamina.stores.blobs import BlobStore
 from lamina.stores.database import Database
 from lamina.stores.leases import Leases
@@ -57,6 +57,8 @@ class Store:
         """Free the reserve during the block: removing things needs some space at first."""
         _spend_reserve(self.root)
         try:
+            with suppress(Exhausted):
+                self.leases.delete_unused()  # those that a full disk has kept
             yield
         finally:
             _keep_reserve(self.root)
