@@ -60,7 +60,7 @@ def test_no_password_is_told(rest: str, password: str) -> None:
 
 @pytest.mark.parametrize("part", ["a://", "://a:", "a://b:c", "a@", "http://u:p", "aaaaaaaaaa"])
 def test_any_text_takes_linear_time(part: str) -> None:
-    text = "@" + part * (400_000 // len(part)) + "://"
+    text = "@" + part * (100_000 // len(part)) + "://"
     started = time.process_time()
     redacted(text)
     assert time.process_time() - started < 5
