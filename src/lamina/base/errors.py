@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lamina.base.location import Location
 
     class ErrorContext(TypedDict, total=False):
-        """What can be learned of an error on its way, as `LaminaError` has it."""
+        """The fields of `LaminaError` that can be added to an error."""
 
         reason: str
         hint: str
@@ -46,10 +46,10 @@ FREE_SOME = "free some disk space: `lamina prune` drops unused build cache"
 
 
 class FailedStep(NamedTuple):
-    """An op, and what of it failed, where that is known.
+    """The op that failed, and which part of it, if known.
 
-    `data` is the op as its definition has it; `action` the place of a file op's action, `content`
-    that of the input whose content was looked at for the cache.
+    `data` is the encoded op; `action` the index of a file op's action, `content` that of the input
+    whose content was digested for the cache key.
     """
 
     digest: str
@@ -59,20 +59,19 @@ class FailedStep(NamedTuple):
 
 
 class LaminaError(Exception):
-    """An error meant to be read by a person.
+    """An error for the user to read. Immutable.
 
     Args:
-        reason: one sentence, what failed and why, without a trailing full stop. Addresses in it
-            lose their passwords.
-        hint: what the reader can do about it; empty when there is nothing to say.
-        location: the place in a text (a Dockerfile) that led here.
+        reason: one sentence, what failed and why, without a trailing full stop. Passwords in
+            addresses are removed.
+        hint: what the user can do about it; may be empty.
+        location: the location in a text (a Dockerfile) that caused it.
 
-    `during` is what was being done, in the words that clients of BuildKit's API know; people
-    who run lamina itself do without. `step` is the op that failed, None if none did.
-    `frontends` are those that it went through, innermost first: their names, and their images.
+    `during` says what was being done, in the text that clients of BuildKit's API expect; lamina's
+    own messages leave it out. `step` is the op that failed, or None. `frontends` are those that the
+    error passed through, innermost first: their names and images.
 
-    An error does not change: several builds may be told of the same one. Whoever knows more of it
-    raises a copy (`with_context`).
+    Several builds can get the same error, so context is added to a copy (`with_context`).
     """
 
     kind: ClassVar[str] = "unknown"
@@ -100,27 +99,27 @@ class LaminaError(Exception):
 
     @property
     def advice(self) -> str:
-        """The reason, and behind it what was probably meant, as BuildKit has it."""
+        """The reason, followed by a suggestion, as BuildKit formats it."""
         meant = self.hint.startswith("did you mean")
         return f"{self.reason} ({self.hint})" if meant else self.reason
 
     @property
     def message(self) -> str:
-        """What clients of BuildKit's API are told: `during`, if anything, and `advice`."""
+        """The message for clients of BuildKit's API: `during`, if there is one, and `advice`."""
         return f"{self.during}: {self.advice}" if self.during else self.advice
 
     def at(self, location: Location | None) -> Self:
-        """The same, located there if it has no place yet."""
+        """The error itself, or a copy with this location if it has none."""
         return self if self.location is not None else self.with_context(location=location)
 
     def with_context(self, **context: Unpack[ErrorContext]) -> Self:
-        """A copy in which these fields are others. Raise it `from` this one."""
+        """A copy with other values of these fields. Raise it `from` this error."""
         clone = self.again()
         clone.__dict__.update(context)
         return clone
 
     def again(self) -> Self:
-        """A copy to be raised to somebody else: raising changes an error's traceback."""
+        """A copy, for raising it in another build: raising changes the traceback."""
         clone = type(self).__new__(type(self), *self.args)
         clone.__dict__.update(self.__dict__)
         clone.__cause__ = self.__cause__
@@ -132,7 +131,7 @@ class InvalidInput(LaminaError):
 
 
 class IncompleteMaterials(InvalidInput):
-    """Complete materials were asked for. `folders` are the client's, by name."""
+    """Complete materials were requested. `folders` are the names of the client's folders."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
         named = f": folders of the client's: {', '.join(folders)}" if folders else ""
@@ -156,7 +155,7 @@ class PermissionDenied(LaminaError):
 
 
 class SourceDenied(PermissionDenied):
-    """A client that judges sources denies one; `messages` are its own words."""
+    """A client's source policy denies a source; `messages` are the client's."""
 
     def __init__(self, reason: str, messages: tuple[str, ...] = ()) -> None:
         super().__init__(reason, hint="; ".join(messages))
@@ -181,7 +180,7 @@ class Unsupported(LaminaError):
 
 
 class MissingCapability(Unsupported):
-    """A capability was asked for that the frontend does not have."""
+    """A required capability that the frontend does not have."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"unsupported frontend capability {name}")
@@ -189,7 +188,7 @@ class MissingCapability(Unsupported):
 
 
 class UnknownRequest(Unsupported):
-    """A frontend was asked what it does not answer (`frontend.…`)."""
+    """A request that a frontend does not implement (`frontend.…`)."""
 
     def __init__(self, name: str, *, hint: str = "") -> None:
         super().__init__(f"unsupported request {name}", hint=hint)
@@ -197,7 +196,7 @@ class UnknownRequest(Unsupported):
 
 
 class CommandFailed(LaminaError):
-    """A command ended with a status that its step does not accept.
+    """A command exited with a status that its step does not accept.
 
     `exit_code` follows the shell: 128 + N for a command killed by signal N.
     """
@@ -217,7 +216,7 @@ class CommandFailed(LaminaError):
 
 
 CONTEXT_CANCELLED = "context canceled"
-"""By these words clients of BuildKit's API know a step or a build that was cancelled."""
+"""The text by which clients of BuildKit's API recognise a cancelled step or build."""
 
 
 class Cancelled(LaminaError):
@@ -234,7 +233,7 @@ class Internal(LaminaError):
 
 
 def from_os_error(error: OSError, doing: str) -> LaminaError:
-    """Translate the system's refusal into the tree; `doing` is a phrase like "write blob"."""
+    """Convert an OSError; `doing` is a phrase like "write blob"."""
     import errno
 
     where = "" if error.filename is None else f" {_shortened(str(error.filename))}"
@@ -261,5 +260,5 @@ def from_os_error(error: OSError, doing: str) -> LaminaError:
 
 
 def _shortened(path: str) -> str:
-    """Enough of a path to find it by."""
+    """A path, shortened for display."""
     return path if len(path) <= 300 else f"{path[:200]}…"

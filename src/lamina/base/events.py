@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ProgressGroup(NamedTuple):
-    """Vertices that are shown as one."""
+    """Vertices that are displayed as one."""
 
     id: str
     name: str
@@ -23,10 +23,10 @@ class ProgressGroup(NamedTuple):
 
 
 class VertexEvent(NamedTuple):
-    """The whole present state of a vertex; a later event for the same digest replaces it.
+    """The status of a vertex. A later event for the same digest replaces it.
 
-    A vertex may start and complete several times (BuildKit shows the sum): `started` without
-    `completed` means it is under way.
+    A vertex can start and complete several times (BuildKit shows the sum). With `started` and
+    without `completed` it is running.
     """
 
     digest: Digest
@@ -53,7 +53,7 @@ class StatusEvent(NamedTuple):
 
 
 class LogEvent(NamedTuple):
-    """Bytes that a vertex's command wrote. `stream` is 1 for stdout, 2 for stderr."""
+    """Output of a vertex's command. `stream` is 1 for stdout, 2 for stderr."""
 
     vertex: Digest
     stream: int
@@ -62,7 +62,7 @@ class LogEvent(NamedTuple):
 
 
 class WarningEvent(NamedTuple):
-    """Something a person should know about a vertex that did not stop it."""
+    """A warning about a vertex."""
 
     vertex: Digest
     short: str
@@ -76,6 +76,6 @@ Event = VertexEvent | StatusEvent | LogEvent | WarningEvent
 
 
 class EventSink(Protocol):
-    """Takes events from any thread. Must return fast and never raise."""
+    """Receives events from any thread. Must return quickly and never raise."""
 
     def __call__(self, event: Event, /) -> None: ...

@@ -10,9 +10,9 @@ from lamina.base.redact import redacted
 class Location(NamedTuple):
     """Lines `start` to `end` (1-based, inclusive) of a named text.
 
-    `text` is the whole text, so that an excerpt can be shown wherever the error surfaces;
-    `origin` the encoded definition of where it was read, if it was. `character` is the column in
-    the first line, where that is known. `others` are further places that led to the same.
+    `text` is the whole text, for excerpts; `origin` the encoded definition that it was read from,
+    if any. `character` is the column in the first line, if known. `others` are further locations of
+    the same error.
     """
 
     filename: str
@@ -28,10 +28,10 @@ class Location(NamedTuple):
         return f"{self.filename}:{self.start}"
 
     def excerpt(self) -> str:
-        """Return the lines around this place, numbered, the lines meant marked with `>>>`.
+        """Return the lines around this location, numbered; those of the location are marked `>>>`.
 
-        The shape is the one that `docker buildx build` prints: with two lines before and after
-        a single one, with one around several; URLs without passwords. Empty if the text is unknown.
+        As `docker buildx build` prints it: two lines before and after a single line, one around
+        several; URLs without passwords. Empty if the text is unknown.
         """
         if not self.text:
             return ""

@@ -97,7 +97,7 @@ class Manifest(NamedTuple):
 
 
 class Index(NamedTuple):
-    """Several manifests behind one name, usually one a platform."""
+    """Several manifests with one name, usually one for each platform."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
@@ -164,8 +164,8 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
 
     Args:
         data: the document's bytes.
-        media_type: what the sender said it is; the document's own `mediaType`, else its
-            shape, decides when this is empty.
+        media_type: its declared media type. If empty, the document's `mediaType` or its fields
+            decide.
 
     Raises Corrupt.
     """
@@ -189,7 +189,7 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
 
 
 def diff_ids_of(config: dict[str, Any], what: str = "image configuration") -> tuple[Digest, ...]:
-    """The digests of an image's plain layers, none if it does not tell. Raises Corrupt."""
+    """The digests of an image's uncompressed layers, none if it has no list. Raises Corrupt."""
     try:
         rootfs = members(config.get("rootfs"))
         return tuple(map(parse_digest, texts(rootfs.get("diff_ids"))))

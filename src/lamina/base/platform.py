@@ -52,7 +52,7 @@ _LONG_TERM = (20348, 26100)
 
 
 class Platform(NamedTuple):
-    """What an image runs on. Build one with `parse_platform`, which normalises."""
+    """The platform of an image. Create one with `parse_platform`, which normalises."""
 
     os: str
     architecture: str
@@ -87,7 +87,7 @@ class Platform(NamedTuple):
 
 
 def normalise(platform: Platform) -> Platform:
-    """Spell the parts canonically: `x86_64` is `amd64`, `arm64/v8` is `arm64`, `arm` is v7."""
+    """Normalise the spelling: `x86_64` is `amd64`, `arm64/v8` is `arm64`, `arm` is v7."""
     architecture, implied = _ARCH_ALIASES.get(
         platform.architecture.lower(), (platform.architecture.lower(), "")
     )
@@ -177,6 +177,6 @@ def _windows_build(version: str) -> tuple[int, int, int] | None:
 
 
 def host_platform() -> Platform:
-    """The machine that lamina runs on."""
+    """The platform that lamina runs on."""
     machine = os.uname()
     return normalise(Platform(machine.sysname.lower(), machine.machine))

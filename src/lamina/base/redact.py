@@ -20,7 +20,7 @@ _OTHERS = ("docker-image", "oci-layout", "docker-image+blob", "oci-layout+blob")
 
 
 def redacted(text: str) -> str:
-    """A text whose URLs keep their hosts and lose their users and passwords.
+    """A text without the users and passwords in its URLs.
 
     `https://user:password@host/x` becomes `https://xxxxx:xxxxx@host/x`, as BuildKit shows it.
     """
@@ -28,7 +28,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_bytes(data: bytes) -> bytes:
-    """The same of a text in UTF-8; all other bytes stay."""
+    """As `redacted`, for UTF-8; other bytes are kept."""
     if b"@" not in data or b"://" not in data:
         return data
     return redacted(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

@@ -40,7 +40,7 @@ class Reference(NamedTuple):
 
     @property
     def familiar(self) -> str:
-        """As people write it: `docker.io/library/` left out."""
+        """The short form: without `docker.io/library/`."""
         text = str(self)
         if self.domain == DEFAULT_DOMAIN:
             text = text.removeprefix(DEFAULT_DOMAIN + "/").removeprefix("library/")

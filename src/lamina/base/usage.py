@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class CacheRecord(NamedTuple):
-    """One thing on disk. `type` as BuildKit names it: `regular`, `source.local`,
+    """A record of something on disk. `type` as in BuildKit: `regular`, `source.local`,
     `exec.cachemount`, `internal`, `frontend`, `source.git.checkout`; `image` is lamina's own.
 
     `size` is in bytes, times are seconds since the epoch; `last_used` of None is never. What is
@@ -27,18 +27,18 @@ class CacheRecord(NamedTuple):
 
     @property
     def mutable(self) -> bool:
-        """Whether it is written to again and again, rather than a result."""
+        """Whether it is modified by builds, and not a result."""
         return self.type not in ("regular", "internal", "frontend", "image")
 
     def unused_for(self, seconds: float) -> bool:
-        """Whether it was not used for that long."""
+        """Whether it was not used for this many seconds."""
         return time.time() - (self.last_used or self.created) >= seconds
 
 
 class UsageFilter(NamedTuple):
-    """Conditions on records; all must hold, and any of one field's values will do.
+    """Conditions on records: all must be met, each by any of its values.
 
-    Empty fields ask nothing. `unused_for` is in seconds: only what was not used that long.
+    Empty fields match everything. `unused_for` is in seconds: records not used for that long.
     """
 
     ids: tuple[str, ...] = ()

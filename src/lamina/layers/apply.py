@@ -35,19 +35,19 @@ _HOLE = 1 << 12
 
 
 class Whiteouts(Enum):
-    """What becomes of whiteouts: overlayfs's own marks, or removal of what is there."""
+    """How whiteouts are applied: as overlayfs marks, or by removing what they hide."""
 
     OVERLAY = auto()
     REMOVE = auto()
 
 
 class Applied(NamedTuple):
-    """What came of unpacking a layer.
+    """The result of unpacking a layer.
 
-    `implied` are the parent directories that entries implied but neither the layer nor what is
-    below holds; they were made 0755 root and want the metadata of the same directories below.
-    `whole`: whether the directory says all that the layer does. Where there is nothing to hide,
-    it has no whiteouts (overlayfs would list them), so elsewhere it would hide less.
+    `implied` are the parent directories that are neither in the layer nor below; they were created
+    as 0755 root, and the caller may set other metadata. `whole` is whether the directory has all
+    whiteouts of the layer. Those that hide nothing are left out (overlayfs would list them), so on
+    another parent the directory would hide less than the layer.
     """
 
     implied: list[str]
@@ -65,14 +65,13 @@ def apply_layer(
     """Unpack a plain tar stream into `directory`.
 
     Args:
-        whiteouts: OVERLAY for an empty directory that will be stacked, REMOVE for one that
-            already holds what is below.
-        lowers: the directories that it will be stacked on, lowest first; None if they are not
-            known. Parents that entries imply, targets of hard links, and what there is to hide
-            are looked up in them.
-        subject: what the stream is, for messages.
+        whiteouts: OVERLAY for an empty directory that will be stacked, REMOVE for a copy of
+            the parent.
+        lowers: the directories below it, lowest first; None if they are not known. Implied
+            parents, targets of hard links and hidden paths are looked up in them.
+        subject: the name of the stream in messages.
 
-    Raises Corrupt for what is malformed or leads outside, Exhausted if the disk is full.
+    Raises Corrupt if it is malformed or leads outside, Exhausted if the disk is full.
     """
     with ReadAhead(stream) as ahead, Folders(directory, lowers or (), subject) as folders:
         below = None if lowers is None else Stack(lowers)
@@ -107,8 +106,8 @@ class _Unpacking:
         self._overlay = whiteouts is Whiteouts.OVERLAY
         self._cancel = cancel
         self._directories: dict[str, Entry] = {}
-        # What this layer made, which its own whiteouts leave alone. In an overlay directory
-        # everything there is.
+        # What this layer created, which its own whiteouts do not hide. In an overlay directory
+        # that is everything.
         self._made: set[str] = set()
 
     def add(self, entry: Entry, reader: TarReader) -> None:
@@ -135,7 +134,7 @@ class _Unpacking:
             self._make_special(folder, path, name, entry)
 
     def finish(self) -> list[str]:
-        """Directories' times, now that nothing is written to them any more."""
+        """Set the times of directories, after the last write to them."""
         implied = []
         for path, times in self._folders.implied():
             if path in self._directories:
@@ -222,7 +221,7 @@ class _Unpacking:
 
     def _make_hard_link(self, folder: int, path: str, name: str, entry: Entry) -> None:
         target_parent, _, target_name = clean_path(entry.hard_link, self._subject).rpartition("/")
-        here = os.dup(folder)  # finding the target may close folders
+        here = os.dup(folder)  # looking the target up may close folders
         try:
             there, real_parent = self._folders.open(target_parent)
             target = f"{real_parent}/{target_name}" if real_parent else target_name
@@ -254,9 +253,9 @@ class _Unpacking:
             return
         hidden = name[len(WHITEOUT) :]
         if hidden in ("", ".", "..") or name.startswith(WHITEOUT + WHITEOUT):
-            return  # AUFS's own bookkeeping
+            return  # metadata of AUFS
         path = f"{parent}/{hidden}" if parent else hidden
-        # A whiteout is about what is below, wherever it stands among the layer's entries.
+        # A whiteout hides what is below, wherever it is in the order of the layer's entries.
         if self._overlay:
             if not self._shows(path):
                 return
@@ -273,7 +272,7 @@ class _Unpacking:
             self._clear(folder, path, hidden)
 
     def _hide_content(self, folder: int, path: str) -> None:
-        """Hide what lower layers have in a directory."""
+        """Hide the content of a directory in lower layers."""
         if self._overlay:
             if self._shows(path):
                 os.setxattr(folder, _OPAQUE_XATTR, b"y")
@@ -290,7 +289,7 @@ class _Unpacking:
             os.close(folder)
 
     def _shows(self, path: str) -> bool:
-        """Whether there is, or may be, anything below to hide."""
+        """Whether there is, or may be, something to hide below."""
         if self._below is None or self._below.find(path) is not None:
             return True
         self.whole = False

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def plain(file: BinaryIO) -> ByteReader:
-    """The bytes of a file from its start, without its compression. See `decompressed`."""
+    """The decompressed bytes of a file from its start. See `decompressed`."""
     file.seek(0, os.SEEK_SET)
     return decompressed(file)
 
 
 def is_tar(path: str) -> bool:
-    """Whether a file is an archive with something in it."""
+    """Whether a file is a tar archive that is not empty."""
     try:
         with open(open_regular(path), "rb") as file:
             for _ in TarReader(plain(file)):
@@ -35,9 +35,9 @@ def is_tar(path: str) -> bool:
 
 
 def newest_time(file: BinaryIO) -> int | None:
-    """The latest time among an archive's regular files, in nanoseconds since 1970.
+    """The latest modification time of an archive's regular files, in nanoseconds since 1970.
 
-    None if there is none, or if it is not a whole archive.
+    None if there is none, or if the archive is incomplete.
     """
     newest: int | None = None
     try:

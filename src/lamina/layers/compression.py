@@ -16,7 +16,7 @@ class Algorithm(Enum):
 
 
 class Compression(NamedTuple):
-    """What to do to a layer. `level` -1 is the default: the fast one.
+    """How to compress a layer. `level` -1 is the default, a fast one.
 
     gzip 0-9 maps to ISA-L's 0-3; zstd takes 1-22.
     """
@@ -26,7 +26,7 @@ class Compression(NamedTuple):
 
     @property
     def recipe(self) -> str:
-        """Names the bytes this makes of given input; kept beside a layer that was made so."""
+        """Identifies the bytes that this makes of an input; recorded with a layer."""
         return f"{self.algorithm.value}:{self.effective_level}"
 
     @property
@@ -82,7 +82,7 @@ class _Plain:
 
 
 class _Gzip:
-    """A gzip member with a fixed header (no name, no time), so that bytes repeat (RFC 1952)."""
+    """A gzip member with a fixed header (no name, no time), for reproducible bytes (RFC 1952)."""
 
     def __init__(self, level: int) -> None:
         from isal import isal_zlib

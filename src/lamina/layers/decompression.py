@@ -22,10 +22,10 @@ _AHEAD = 16
 
 
 class ReadAhead:
-    """Reads a stream in a thread of its own, up to 4 MiB ahead of whoever reads this.
+    """Reads a stream in another thread, up to 4 MiB ahead of the reader.
 
-    So inflating, which releases the interpreter, overlaps with what is done with the bytes. The
-    thread ends with the `with` block.
+    So inflating, which releases the GIL, runs in parallel with the reader's work. The thread ends
+    with the `with` block.
     """
 
     def __init__(self, stream: ByteReader) -> None:
@@ -51,7 +51,7 @@ class ReadAhead:
         self._thread.join()
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, fewer only at a chunk's end; nothing at the end."""
+        """At most `size` bytes; fewer at the end of a chunk; none at the end."""
         if self._at >= len(self._buffer):
             if self._ended:
                 return b""
@@ -82,10 +82,10 @@ class ReadAhead:
 
 
 def decompressed(stream: ByteReader) -> ByteReader:
-    """A reader of the plain bytes, whatever of the five the stream is, told by its first bytes.
+    """A reader of the decompressed bytes. The compression is detected by the first bytes.
 
-    Raises while reading: Corrupt when the compressed data is damaged or ends early, Exhausted
-    when it is more than `lamina.base.limits` allow.
+    Reading raises Corrupt if the data is damaged or incomplete, and Exhausted if it exceeds the
+    limits of `lamina.base.limits`.
     """
     head = b""
     while len(head) < 6:
@@ -118,7 +118,7 @@ class _Rest:
 
 
 class _Inflating:
-    """Hands out decompressed bytes in the sizes asked for."""
+    """Returns decompressed bytes in the requested sizes."""
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
@@ -152,7 +152,7 @@ class _Inflating:
 
 
 class _Decompressor(Protocol):
-    """What Python's and ISA-L's decompressors have in common."""
+    """The interface that Python's and ISA-L's decompressors share."""
 
     @property
     def eof(self) -> bool: ...
@@ -187,7 +187,7 @@ def _xz() -> tuple[_Decompressor, tuple[type[Exception], ...]]:
 
 
 class _MemberReader(_Inflating):
-    """Compressed members one after another, with zeros between and behind them."""
+    """Reads consecutive compressed members, with zeros between and after them."""
 
     def __init__(
         self,
@@ -230,7 +230,7 @@ class _MemberReader(_Inflating):
 
 
 class _ZstdReader(_Inflating):
-    """zstd frames one after another."""
+    """Reads consecutive zstd frames."""
 
     def __init__(self, stream: ByteReader) -> None:
         super().__init__(stream)

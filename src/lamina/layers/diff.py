@@ -20,7 +20,7 @@ _PRIVATE_XATTRS = "trusted.overlay."
 
 
 class FileContent:
-    """A regular file in a snapshot, which nobody changes."""
+    """A regular file in a snapshot. Snapshots do not change."""
 
     __slots__ = ("_path",)
 
@@ -38,12 +38,11 @@ class FileContent:
 
 
 def upper_members(upper: str, lowers: Sequence[str] = ()) -> Iterator[Member]:
-    """The difference that an overlayfs upper directory is, as a layer's members.
+    """The difference in an overlayfs upper directory, as members of a layer.
 
-    Character devices 0/0 become whiteouts, and so does everything of `lowers` (lowest first) that
-    an opaque directory hides: each by its name, so that the layer takes away the same on any
-    other parent. A directory that overlayfs copied up, and in which nothing is different after
-    all, is no difference (nor for BuildKit if its time is).
+    Character devices 0/0 become whiteouts. So does every path of `lowers` (lowest first) that an
+    opaque directory hides, by its name. A directory that overlayfs copied up without any change in
+    it is left out (in BuildKit too, even if its time differs).
     """
     yield from _Walk(upper, overlay=True, lowers=lowers).members("")
 
@@ -54,16 +53,16 @@ def tree_members(root: str) -> Iterator[Member]:
 
 
 def changed_members(lower: str, upper: str) -> Iterator[Member]:
-    """What turns the tree `lower` into the tree `upper`."""
+    """The difference between two trees, as members of a layer."""
     walk = _Walk(upper, overlay=False)
     yield from _compare(walk, lower)
 
 
 def portable(upper: str, lowers: Sequence[str]) -> bool:
-    """Whether an overlay directory on `lowers` says the same on top of others.
+    """Whether an overlay directory on `lowers` is the same difference on top of other parents.
 
-    Not if it takes anything away, as overlayfs lists whiteouts that hide nothing; and not if it
-    has folders from below in which nothing is different.
+    It is not if it hides something, because overlayfs lists whiteouts that hide nothing, or if it
+    has folders from below without changes in them.
     """
     below = Stack(lowers)
     todo = [""]
@@ -86,7 +85,8 @@ def portable(upper: str, lowers: Sequence[str]) -> bool:
 
 
 def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
-    """Whether there is such a folder below. Its time only says that something came and went."""
+    """Whether there is an equal folder below. Its time does not count: entries may have come and
+    gone."""
     if found is None:
         return False
     lower, old = found
@@ -95,7 +95,7 @@ def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
 
 
 def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
-    """Remove what overlayfs copied up into `upper`, but what is as it was below after all."""
+    """Remove what overlayfs copied up into `upper` and is equal to what is below."""
     below = Stack(lowers)
     levels = [_CopiedUp("", upper, below)]
     while True:
@@ -132,7 +132,7 @@ def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
 
 
 class _CopiedUp:
-    """A folder of an overlay directory that is below too. `empty`: nothing in it stays."""
+    """A folder of an overlay directory that also is below. `empty`: nothing in it is kept."""
 
     def __init__(self, path: str, folder: str, below: Stack) -> None:
         self.path = path
@@ -145,8 +145,8 @@ class _CopiedUp:
 
 
 class _Level:
-    """A folder that is being walked, and what it shows of one that it `replaces`: by `names`,
-    what was `found` in it, and what is `gone`."""
+    """A folder that is being walked. `replaces`: it hides the same folder below. `names` are
+    its entries, `found` those below, and `gone` those that it removes."""
 
     __slots__ = ("found", "names", "path", "replaces", "status")
 
@@ -174,7 +174,7 @@ class _Walk:
         self._links: dict[tuple[int, int], str] = {}
 
     def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
-        """What is in a directory. `replaces`: nothing of the same directory below shows in it."""
+        """The members below a directory. `replaces`: the same directory below is hidden."""
         levels = [self._level(path, None, replaces=replaces)]
         untold: list[_Level] = []  # the lowest folders, of which nothing was different so far
         while levels:
@@ -208,18 +208,18 @@ class _Walk:
         return _Level(path, status, found, gone, replaces=replaces)
 
     def tell(self, untold: list[_Level]) -> Iterator[Member]:
-        """The folders that lead to a difference."""
+        """The parent folders of a difference."""
         for level in untold:
             assert level.status is not None
             yield from self.member(level.path, level.status)
         untold.clear()
 
     def _was_so(self, path: str, status: os.stat_result) -> bool:
-        """Whether the directory below is the same in all but what it holds."""
+        """Whether the directory below has equal metadata."""
         return _same_folder(self._real(path), status, self._below.find(path))
 
     def member(self, path: str, status: os.stat_result) -> Iterator[Member]:
-        """The entry itself, without what is below it; nothing for a socket."""
+        """The member of an entry alone; none for a socket."""
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFSOCK:
             return
@@ -258,7 +258,7 @@ class _Walk:
 
 
 def children(path: str) -> list[tuple[str, os.stat_result]]:
-    """(name, status) of what is in a folder, by name's bytes."""
+    """The entries of a folder as (name, status), sorted by the bytes of names."""
     with os.scandir(path) as entries:
         found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     found.sort(key=lambda item: os.fsencode(item[0]))
@@ -301,7 +301,7 @@ def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
 def _compared(
     walk: _Walk, lower: str, path: str, status: os.stat_result | None
 ) -> tuple[_Level, dict[str, os.stat_result]]:
-    """A folder of two trees, and what the lower one has in it."""
+    """A folder of two trees, and the entries of the lower one."""
     lower_path = f"{lower}/{path}" if path else lower
     above = dict(children(f"{walk.root}/{path}" if path else walk.root))
     below = dict(children(lower_path)) if os.path.isdir(lower_path) else {}

@@ -14,8 +14,8 @@ OPAQUE = ".wh..wh..opq"
 class Entry(NamedTuple):
     """`path` is relative, without a trailing slash; `mode` includes the type bits.
 
-    `hard_link` is the path of the entry that this one is another name of; `link` a symbolic
-    link's target. `size` counts content bytes.
+    `hard_link` is the path of the entry that this is a hard link to, `link` the target of a
+    symbolic link, `size` the number of content bytes.
     """
 
     path: str

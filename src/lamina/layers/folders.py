@@ -24,12 +24,12 @@ Times = tuple[int, int]
 
 
 class Folders:
-    """Opens directories beneath `root`, making those that are missing.
+    """Opens directories beneath `root`, and creates those that are missing.
 
     Args:
-        lowers: directories that `root` will be stacked on, lowest first. A directory missing in
-            `root` is made like the one below it, and links below are followed too.
-        subject: what is unpacked, for messages.
+        lowers: the directories below `root`, lowest first. A directory missing in `root` is created
+            as a copy of the one below, and links below are followed too.
+        subject: the name of the archive in messages.
     """
 
     def __init__(self, root: str, lowers: Sequence[str] = (), subject: str = "layer") -> None:
@@ -50,9 +50,9 @@ class Folders:
         os.close(self._root)
 
     def open(self, path: str) -> tuple[int, str]:
-        """A directory's descriptor and its path without links.
+        """The descriptor of a directory, and its path without links.
 
-        The descriptor is good until the next call. Raises Corrupt if there is something else.
+        The descriptor is valid until the next call. Raises Corrupt if it is not a directory.
         """
         if not path:
             return self._root, ""
@@ -67,14 +67,14 @@ class Folders:
         return self._direct(real), real
 
     def implied(self) -> list[tuple[str, Times | None]]:
-        """Directories that were made because they were missing, outermost first.
+        """The directories that were created because they were missing, outermost first.
 
-        With the times to give them in the end (ns), if there is such a directory below.
+        With the times to set at the end (ns), if there is such a directory below.
         """
         return list(self._implied.items())
 
     def forget(self, path: str) -> None:
-        """A directory is being removed, with all in it."""
+        """Forget a directory that is removed with its content."""
         prefix = f"{path}/"
         for known in [p for p in self._open if p == path or p.startswith(prefix)]:
             os.close(self._open.pop(known))
@@ -83,11 +83,11 @@ class Folders:
         self._links.clear()
 
     def forget_links(self) -> None:
-        """Something that may have been a link is gone."""
+        """Forget cached links, after something was removed that may be a link."""
         self._links.clear()
 
     def copy_up(self, folder: int, parent: str, name: str) -> bool:
-        """Copy a file from below into `folder`. Whether there was one."""
+        """Copy a file from below into `folder`. Returns whether there was one."""
         found = self._below.find(f"{parent}/{name}" if parent else name)
         if found is None or not stat.S_ISREG(found[1].st_mode):
             return False
@@ -137,7 +137,7 @@ class Folders:
             return None  # there, and no link
 
     def _direct(self, path: str) -> int:
-        """A directory's descriptor, through no link."""
+        """The descriptor of a directory, without following links."""
         if len(path) > _PATH_MAX:
             raise Corrupt(f"{self._malformed}: {path[:80]}…: the path is too long")
         missing: list[str] = []
@@ -156,7 +156,7 @@ class Folders:
         return fd
 
     def _enter(self, above: int, path: str, name: str) -> int:
-        """Open a directory, or make it."""
+        """Open or create a directory."""
         try:
             return os.open(name, _DIRECTORY, dir_fd=above)
         except FileNotFoundError:
@@ -189,14 +189,14 @@ class Folders:
         return fd
 
     def _close_oldest(self) -> None:
-        """Close the half that was opened first; the newest is in use."""
+        """Close the half that was opened first; the newest may be in use."""
         for path in list(self._open)[: _MAX_OPEN // 2]:
             os.close(self._open.pop(path))
 
 
 def clean_path(path: str, subject: str = "layer") -> str:
-    """A relative path without `.` parts. Raises Corrupt for one that leaves the root, or is longer
-    than any that Linux opens."""
+    """A relative path without `.` parts. Raises Corrupt if it leaves the root, or is longer than
+    PATH_MAX."""
     if len(path) > _PATH_MAX:
         raise Corrupt(f"malformed {subject}: {path[:80]}…: the path is too long")
     if "/../" not in f"/{path}/" and "//" not in path and "./" not in path:

@@ -28,7 +28,7 @@ _DEPTH = 8
 
 
 class Packed(NamedTuple):
-    """A layer as written: `diff_id` is the digest of the plain tar, `digest` of the blob."""
+    """A layer as written: `diff_id` is the digest of the tar, `digest` of the blob."""
 
     diff_id: Digest
     digest: Digest
@@ -37,18 +37,18 @@ class Packed(NamedTuple):
 
 
 class Content(Protocol):
-    """Where a regular file's bytes come from."""
+    """The source of a regular file's bytes."""
 
     def open(self) -> int:
         """A file descriptor that the packer closes."""
         ...
 
     def begin(self, status: os.stat_result) -> _Hash | None:
-        """A hash to feed the bytes to while they are read, if the content is to be checked."""
+        """A hash to update with the bytes that are read, if the content is to be checked."""
         ...
 
     def check(self, hashed: _Hash | None) -> None:
-        """Called after reading. Raises Unavailable if the file is not what it should be."""
+        """Called after reading. Raises Unavailable if the content is not the expected one."""
         ...
 
 
@@ -62,10 +62,10 @@ class BlobSink(Protocol):
 def pack(
     members: Iterable[Member], sink: BlobSink, compression: Compression, cancel: Cancellation
 ) -> Packed:
-    """Write a layer of `members`, in their order, to `sink`.
+    """Write a layer of `members`, in this order, to `sink`.
 
-    This thread reads files, builds the tar and hashes it; a second one compresses, and a third
-    one hashes and writes what comes of it, so that all this overlaps.
+    This thread reads files, makes the tar and hashes it. A second thread compresses it, and a third
+    one hashes and writes the result, in parallel.
     """
     pipeline = _Pipeline(sink, compression)
     with pipeline:
@@ -93,7 +93,7 @@ def pack_changed(
     compression: Compression,
     cancel: Cancellation,
 ) -> Packed:
-    """Write a layer of another one's entries, each with its header changed; contents stay."""
+    """Write a layer with the entries of another one, with changed headers and equal content."""
     pipeline = _Pipeline(sink, compression)
     with pipeline:
         batch = bytearray()
@@ -113,7 +113,7 @@ def pack_changed(
 
 
 def write_tar(members: Iterable[Member], sink: BlobSink, cancel: Cancellation) -> int:
-    """Write a plain tar of `members`; returns its size."""
+    """Write an uncompressed tar of `members`. Returns its size."""
     from lamina.layers.compression import Algorithm
 
     return pack(members, sink, Compression(Algorithm.NONE), cancel).plain_size
@@ -150,7 +150,7 @@ def _append_file(
 
 
 class _Pipeline:
-    """The later parts of packing: compressing, and what is done with what comes of it."""
+    """The later stages of packing: compressing, hashing and writing."""
 
     def __init__(self, sink: BlobSink, compression: Compression) -> None:
         self._sink = sink
@@ -204,7 +204,7 @@ class _Pipeline:
 
 
 class _Stage:
-    """A thread that does one thing to each piece, in order. What stops it, `take` raises."""
+    """A thread that processes pieces in order. An error in it is raised by `take`."""
 
     def __init__(self, name: str, work: Callable[[bytes], None]) -> None:
         self.failure: BaseException | None = None
@@ -221,7 +221,7 @@ class _Stage:
         self._queue.put(data)
 
     def end(self) -> None:
-        """Wait until everything is done, or nothing more will be."""
+        """Wait until everything is done or has failed."""
         self._queue.put(None)
         self._thread.join()
 

@@ -43,9 +43,9 @@ class ByteReader(Protocol):
 
 
 class TarReader:
-    """Iterates over a stream's entries; read each one's content before going on, or it is skipped.
+    """Iterates over the entries of a stream. Content that is not read before the next is skipped.
 
-    Raises Corrupt on anything that is not a whole, well-formed archive.
+    Raises Corrupt if the archive is malformed or incomplete.
     """
 
     def __init__(self, stream: ByteReader) -> None:
@@ -63,7 +63,7 @@ class TarReader:
             self._skip()
             block = self._exactly(BLOCK, at_end=True)
             if not block:
-                return  # some writers leave the end marker out
+                return  # some writers omit the end marker
             if block.count(0) == BLOCK:
                 self._drain()
                 return
@@ -89,9 +89,9 @@ class TarReader:
                 long_link = body.split(b"\0", 1)[0]
 
     def extents(self) -> Iterator[tuple[int, bytes]]:
-        """What is stored of the present entry's content: (offset, bytes), in rising order.
+        """The stored parts of the current entry's content as (offset, bytes), in ascending order.
 
-        What lies between and behind, up to the entry's size, is zeros.
+        The rest, up to the entry's size, is zeros.
         """
         if self._extents is None:
             at = self._size - self._left
@@ -106,7 +106,7 @@ class TarReader:
         self._extents = []
 
     def content(self) -> Iterator[bytes]:
-        """The present entry's bytes, in chunks, holes as zeros."""
+        """The bytes of the current entry, in chunks, with holes as zeros."""
         at = 0
         for offset, chunk in self.extents():
             while at < offset:
@@ -214,7 +214,7 @@ class TarReader:
             self._padding = 0
 
     def _drain(self) -> None:
-        """Read what follows the end marker, so that the stream's digest covers all of it."""
+        """Read what follows the end marker, so that the digest covers the whole stream."""
         while self._stream.read(_CHUNK):
             pass
 
@@ -243,7 +243,7 @@ def _check(block: bytes) -> None:
 
 
 def _number(field: bytes) -> int:
-    """An octal number, or GNU's base-256 for what octal digits cannot hold."""
+    """An octal number, or GNU's base-256 for larger ones."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big", signed=False)
         bits = len(field) * 8
@@ -252,7 +252,7 @@ def _number(field: bytes) -> int:
         return value & ((1 << (bits - 1)) - 1)
     text = field.strip(b" \0").split(b"\0", 1)[0].rstrip()
     try:
-        # int() alone would take signs and underscores.
+        # int() alone accepts signs and underscores.
         return int(text, 8) if text.isdigit() else _not_octal(text)
     except ValueError:
         return _not_octal(text)
@@ -271,7 +271,7 @@ def _decimal(text: bytes) -> int:
 
 
 def _pax_number(pax: dict[bytes, bytes], key: bytes, field: bytes) -> int:
-    """A pax record's number, else the header's. An empty record takes back a global one."""
+    """The number of a pax record, else of the header. An empty record cancels a global one."""
     text = pax.get(key) if pax else None
     return _decimal(text) if text else _number(field)
 
@@ -320,7 +320,7 @@ def _pax_time(text: bytes) -> int:
 
 
 class HashingReader:
-    """Passes a stream on and takes its SHA-256, which a layer's `diff_id` is for a plain tar."""
+    """Passes a stream on and computes its SHA-256: the `diff_id` of a layer, for its tar."""
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
@@ -332,7 +332,7 @@ class HashingReader:
         return data
 
     def drain(self) -> None:
-        """Read what is left: the padding behind an archive's end."""
+        """Read the rest: the padding after the end of the archive."""
         while self.read(_CHUNK):
             pass
 

@@ -63,7 +63,7 @@ def read_map(read: Callable[[int], bytes], available: int) -> tuple[Extents, int
 
 
 def check_extents(extents: Extents, stored: int, size: int) -> None:
-    """Raise Corrupt unless the pieces rise, lie inside the file, and are what is stored."""
+    """Raise Corrupt unless the pieces ascend, are inside the file, and have the stored size."""
     at = total = 0
     for offset, length in extents:
         if offset < at or length < 0:

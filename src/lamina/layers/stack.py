@@ -16,14 +16,14 @@ Found = tuple[str, os.stat_result]
 
 
 class Stack:
-    """Overlay directories, lowest first, which nobody changes. Paths are relative and lead
-    through no link."""
+    """Overlay directories, lowest first, which do not change. Paths are relative, and are looked up
+    without following links."""
 
     def __init__(self, lowers: Sequence[str]) -> None:
         self._known = {"": self._merged(reversed(lowers))}
 
     def find(self, path: str) -> Found | None:
-        """Where the uppermost thing at a path is on disk, and what it is; None if nothing shows."""
+        """The path on disk and the status of what is visible at a path; None if nothing is."""
         parent, _, name = path.rpartition("/")
         for folder in self._folders(parent):
             place = f"{folder}/{name}" if name else folder
@@ -35,7 +35,7 @@ class Stack:
         return None
 
     def names(self, path: str) -> set[str]:
-        """What shows in a directory; nothing in what is none."""
+        """The names that are visible in a directory; none if it is not a directory."""
         shown: set[str] = set()
         hidden: set[str] = set()
         for folder in self._folders(path):
@@ -47,7 +47,7 @@ class Stack:
         return shown
 
     def _folders(self, path: str) -> Sequence[str]:
-        """The directories that together are the one at `path`, uppermost first."""
+        """The directories that are merged at `path`, uppermost first."""
         missing = []
         while path not in self._known:
             path, _, name = path.rpartition("/")
@@ -64,7 +64,7 @@ class Stack:
 
     @staticmethod
     def _merged(paths: Iterable[str]) -> tuple[str, ...]:
-        """Those of the paths, uppermost first, that make up one directory."""
+        """The paths, uppermost first, that are merged into one directory."""
         found = []
         for path in paths:
             try:
@@ -80,12 +80,12 @@ class Stack:
 
 
 def is_whiteout(status: os.stat_result) -> bool:
-    """Whether an entry of an overlay directory says that what is below it is gone."""
+    """Whether an entry of an overlay directory is a whiteout."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def is_opaque(folder: str) -> bool:
-    """Whether an overlay directory's folder hides what is below it."""
+    """Whether a folder of an overlay directory hides the content of those below."""
     try:
         return os.getxattr(folder, _OPAQUE_XATTR, follow_symlinks=False) == b"y"
     except OSError:
@@ -93,6 +93,6 @@ def is_opaque(folder: str) -> bool:
 
 
 def marks_gone(entry: os.DirEntry[str]) -> bool:
-    """`is_whiteout`, looking no closer than needed."""
+    """As `is_whiteout`, with a stat only if needed."""
     plain = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
     return not plain and is_whiteout(entry.stat(follow_symlinks=False))

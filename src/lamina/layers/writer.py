@@ -28,7 +28,7 @@ _MAX_SIZE = 0o77777777777
 
 
 def header(entry: Entry) -> bytes:
-    """The header blocks of an entry, pax ones included; its content follows, padded."""
+    """The header blocks of an entry, with pax headers. The padded content follows them."""
     name = os.fsencode(entry.path)
     kind = entry.kind
     if kind == stat.S_IFDIR:
@@ -82,7 +82,7 @@ def header(entry: Entry) -> bytes:
 
 
 def pad(data: bytes) -> bytes:
-    """Data filled up with zeros to whole blocks."""
+    """Pad data with zeros to whole blocks."""
     return data + bytes(-len(data) % BLOCK)
 
 
@@ -125,7 +125,7 @@ def _block(
 
 
 def _split(name: bytes) -> tuple[bytes, bytes] | None:
-    """A long name as ustar's prefix and name, if it can be cut at a slash."""
+    """Split a long name into ustar's prefix and name, if it can be split at a slash."""
     if len(name) > 256:
         return None
     cut = name.rfind(b"/", 0, 156)

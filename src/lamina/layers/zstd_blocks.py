@@ -23,9 +23,9 @@ _RLE, _RESERVED = 1, 3
 
 
 def zstd_blocks(stream: ByteReader) -> Iterator[bytes]:
-    """The stream's frames, without skippable ones. No piece reaches from one into the next.
+    """The frames of a stream, without skippable ones. No piece spans two frames.
 
-    Raises Corrupt if it ends early, or is none.
+    Raises Corrupt if the stream is incomplete or not zstd.
     """
     source = _Source(stream)
     while magic := source.take(4, at_end=True):
@@ -65,7 +65,7 @@ def _frame(magic: bytes, source: _Source) -> Iterator[bytes]:
 
 
 class _Source:
-    """Takes exact numbers of bytes from a stream."""
+    """Reads exact numbers of bytes from a stream."""
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
@@ -73,7 +73,7 @@ class _Source:
         self._at = 0
 
     def take(self, size: int, *, at_end: bool = False) -> bytes:
-        """Raises Corrupt if there are fewer; with `at_end`, nothing at all is fine."""
+        """Raises Corrupt if there are fewer; with `at_end`, the end of the stream is allowed."""
         end = self._at + size
         while end > len(self._buffer):
             more = self._stream.read(_READ)
