@@ -56,7 +56,7 @@ def test_tokens(connect: Connect, tmp_path: Path) -> None:
     assert client.asked == [request]
     with pytest.raises(PermissionDenied, match=r"for closed.example: not for you \(log in\)"):
         session.token(auth.FetchTokenRequest(host="closed.example"), Cancellation())
-    with pytest.raises(Corrupt, match="no token"):
+    with pytest.raises(Corrupt, match="invalid token"):
         session.token(auth.FetchTokenRequest(host="bad.example"), Cancellation())
 
 
