@@ -1,4 +1,4 @@
-"""Vertices of different builds that would make the same: one of them runs."""
+"""Deduplication: of the nodes with the same key one runs, and the others use its result."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def both(bench: Bench) -> tuple[Building, Building]:
     return first, second
 
 
-def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
+def test_one_node_runs_and_both_jobs_get_its_events(bench: Bench) -> None:
     first, second = both(bench)
     bench.gate.set()
     first.end()
@@ -177,8 +177,10 @@ def test_one_runs_and_both_hear_of_it_as_their_own(bench: Bench) -> None:
     second.close()
 
 
-@pytest.mark.parametrize("name", ["first", "second"], ids=["the same vertex", "a twin"])
-def test_who_comes_late_hears_the_step_from_its_beginning(bench: Bench, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["first", "second"], ids=["the same vertex", "another vertex with the same key"]
+)
+def test_a_late_job_gets_all_earlier_events(bench: Bench, name: str) -> None:
     first = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     late = Building(bench, name)
@@ -196,7 +198,7 @@ def test_who_comes_late_hears_the_step_from_its_beginning(bench: Bench, name: st
     late.close()
 
 
-def test_the_one_that_runs_is_cancelled_and_the_other_gets_its_result(bench: Bench) -> None:
+def test_cancelling_the_job_of_the_leader_keeps_the_step_running(bench: Bench) -> None:
     first, second = both(bench)
     first.cancel.cancel()
     first.close()
@@ -210,7 +212,7 @@ def test_the_one_that_runs_is_cancelled_and_the_other_gets_its_result(bench: Ben
     assert len(first.log.events) == heard
 
 
-def test_the_one_that_follows_is_cancelled(bench: Bench) -> None:
+def test_cancelling_the_job_of_a_follower(bench: Bench) -> None:
     first, second = both(bench)
     second.cancel.cancel()
     second.close()
@@ -220,7 +222,7 @@ def test_the_one_that_follows_is_cancelled(bench: Bench) -> None:
     first.close()
 
 
-def test_both_are_cancelled_and_the_step_too(bench: Bench) -> None:
+def test_cancelling_both_jobs_cancels_the_step(bench: Bench) -> None:
     first, second = both(bench)
     first.cancel.cancel()
     first.close()
@@ -230,7 +232,7 @@ def test_both_are_cancelled_and_the_step_too(bench: Bench) -> None:
     assert not bench.memory.kept
 
 
-def test_a_failure_is_both_of_theirs(bench: Bench) -> None:
+def test_a_failure_fails_both_jobs(bench: Bench) -> None:
     bench.failure = InvalidInput("no")
     first, second = both(bench)
     bench.gate.set()
@@ -245,7 +247,7 @@ def test_a_failure_is_both_of_theirs(bench: Bench) -> None:
     ] == "no"
 
 
-def test_others_are_not_kept_waiting(bench: Bench) -> None:
+def test_nodes_with_other_keys_do_not_wait(bench: Bench) -> None:
     first = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     other = Building(bench, "other", "different")
@@ -256,7 +258,7 @@ def test_others_are_not_kept_waiting(bench: Bench) -> None:
     assert len(bench.runs) == 2
 
 
-def test_what_was_made_meanwhile_is_found(bench: Bench) -> None:
+def test_a_result_that_was_stored_meanwhile_is_used(bench: Bench) -> None:
     """A key that missed is looked up again before its step runs."""
     bench.gate.set()
     first = Building(bench, "first")
@@ -269,7 +271,7 @@ def test_what_was_made_meanwhile_is_found(bench: Bench) -> None:
     second.close()
 
 
-def test_what_a_build_comes_by_is_held_again(bench: Bench) -> None:
+def test_a_shared_result_is_held_again(bench: Bench) -> None:
     first = Building(bench, "vertex")
     bench.gate.set()
     first.end()
@@ -282,7 +284,7 @@ def test_what_a_build_comes_by_is_held_again(bench: Bench) -> None:
     second.close()
 
 
-def test_what_was_removed_before_it_was_held_is_made_again(bench: Bench) -> None:
+def test_a_result_pruned_before_it_was_held_is_made_again(bench: Bench) -> None:
     bench.memory.lost = [False, True]
     bench.memory.kept = Forgetful()
     bench.gate.set()
@@ -298,7 +300,7 @@ class Forgetful(dict[Digest, tuple[Value, ...]]):
         return
 
 
-def test_a_job_that_goes_hears_that_its_steps_are_cancelled(bench: Bench) -> None:
+def test_a_closed_job_gets_cancelled_events_of_its_steps(bench: Bench) -> None:
     first, second = both(bench)
     for build in (second, first):  # the one that follows, and the one that runs it
         build.cancel.cancel()
@@ -309,7 +311,7 @@ def test_a_job_that_goes_hears_that_its_steps_are_cancelled(bench: Bench) -> Non
         assert last.error == "context canceled"
 
 
-def test_all_vertices_are_told_when_a_graph_is_known(bench: Bench) -> None:
+def test_all_vertices_are_announced_when_a_job_joins_a_graph(bench: Bench) -> None:
     build = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     event = build.log.events[0]

@@ -1,4 +1,4 @@
-"""What late comers to a step are told."""
+"""The events that a job gets which joins a running step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def told(backlog: EventBacklog) -> bytes:
     return b"".join(event.data for event in backlog.events() if isinstance(event, LogEvent))
 
 
-def test_the_vertex_comes_first_and_each_line_once_as_it_is_now() -> None:
+def test_events_are_the_vertex_and_the_latest_of_each_status() -> None:
     backlog = EventBacklog()
     running = VertexEvent(_VERTEX, "a step", started=1.0)
     backlog.add(running)
@@ -36,7 +36,7 @@ def test_the_vertex_comes_first_and_each_line_once_as_it_is_now() -> None:
     ]
 
 
-def test_of_a_long_output_the_beginning_and_the_latest_are_kept() -> None:
+def test_the_beginning_and_end_of_a_long_output_are_kept() -> None:
     backlog = EventBacklog()
     pieces = [b"%07d\n" % number * 1000 for number in range(1000)]  # 8 MB
     for piece in pieces:
@@ -51,7 +51,7 @@ def test_of_a_long_output_the_beginning_and_the_latest_are_kept() -> None:
     assert len(kept) < 2 * _KEPT + 100
 
 
-def test_one_huge_piece_is_kept_whole_while_it_is_the_latest() -> None:
+def test_a_huge_log_event_is_kept_while_it_is_the_latest() -> None:
     backlog = EventBacklog()
     backlog.add(log(b"a" * 10))
     backlog.add(log(b"b" * (3 << 20)))

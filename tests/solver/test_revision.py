@@ -1,4 +1,4 @@
-"""Ops that read something else than what their key was made of."""
+"""Ops that read other content than their cache key was made of."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def test_results_are_kept_under_the_keys_of_what_was_read(bench: Bench) -> None:
+def test_results_are_stored_under_the_keys_of_what_was_read(bench: Bench) -> None:
     bench.read = [("new", True)]
     made, chain = bench.build("first")
     assert made == "made of new"
@@ -175,7 +175,7 @@ def test_results_are_kept_under_the_keys_of_what_was_read(bench: Bench) -> None:
     assert {record.key for record in chain if record.key is not None} == {copy, run}
 
 
-def test_users_that_were_keyed_before_find_what_is_there(bench: Bench) -> None:
+def test_users_with_outdated_keys_are_looked_up_again(bench: Bench) -> None:
     _, run = keys_of("new")
     bench.memory.kept[run.id] = (Value("known"),)
     bench.read = [("new", True)]
@@ -184,7 +184,7 @@ def test_users_that_were_keyed_before_find_what_is_there(bench: Bench) -> None:
     assert bench.runs == 0
 
 
-def test_what_is_not_known_is_not_kept(bench: Bench) -> None:
+def test_a_result_of_unknown_content_is_not_stored(bench: Bench) -> None:
     bench.read = [("torn", False)]
     made, chain = bench.build("first")
     assert made == "made of torn"
@@ -192,13 +192,13 @@ def test_what_is_not_known_is_not_kept(bench: Bench) -> None:
     assert not [record for record in chain if record.key is not None]
 
 
-def test_the_same_after_all(bench: Bench) -> None:
+def test_a_revision_to_equal_content_changes_nothing(bench: Bench) -> None:
     bench.read = [("old", True)]
     assert bench.build("first")[0] == "made of old"
     assert {key.id for key in keys_of("old")} == set(bench.memory.kept)
 
 
-def test_a_build_that_waited_for_the_same_does_not_take_something_else(bench: Bench) -> None:
+def test_a_follower_does_not_use_the_result_of_a_revised_leader(bench: Bench) -> None:
     bench.gate.clear()
     bench.read = [("new", True), ("old", True)]
     made: dict[str, str] = {}

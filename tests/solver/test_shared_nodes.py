@@ -1,4 +1,4 @@
-"""What builds that share a vertex at the same time learn of each other: results alone."""
+"""What builds that share a vertex share: its result, and no errors, names or locations."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def check_own_text(build: Building, client: str, line: int, digest: Digest) -> N
 
 
 @pytest.mark.parametrize("second_failed_late", [False, True])
-def test_a_failed_vertex_that_two_clients_have_is_located_in_the_text_of_each(
+def test_a_shared_failure_is_located_in_the_text_of_each_client(
     bench: Bench, second_failed_late: bool
 ) -> None:
     bench.fails = True
@@ -175,7 +175,7 @@ def test_a_failed_vertex_that_two_clients_have_is_located_in_the_text_of_each(
     check_own_text(builds[1], "second", 3, digest_of(b"base"))
 
 
-def test_the_error_of_a_step_that_another_client_runs_is_located_in_the_own_text(
+def test_the_failure_of_a_leader_is_located_in_the_text_of_the_follower(
     bench: Bench,
 ) -> None:
     """Different vertices with the same key: the second follows the first."""
@@ -191,7 +191,7 @@ def test_the_error_of_a_step_that_another_client_runs_is_located_in_the_own_text
     check_own_text(builds[1], "second", 2, digest_of(b"b"))
 
 
-def test_a_shared_vertex_is_shown_to_each_client_under_its_own_name(bench: Bench) -> None:
+def test_a_shared_vertex_has_the_name_that_each_client_gave_it(bench: Bench) -> None:
     builds = solve_both(
         bench,
         Graph((vertex("first", "base", 1),), (0, 0)),
@@ -204,7 +204,7 @@ def test_a_shared_vertex_is_shown_to_each_client_under_its_own_name(bench: Bench
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_second_output_is_asked_for_while_the_first_is_looked_up(
+def test_a_second_output_is_requested_while_the_first_is_looked_up(
     bench: Bench, cached: bool
 ) -> None:
     looking, go_on = threading.Event(), threading.Event()

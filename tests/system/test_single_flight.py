@@ -1,4 +1,4 @@
-"""What callers of shared work get: one value, and errors that are their own."""
+"""Callers of shared work get one value, and each its own copy of an error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def start(
     return first, waiting
 
 
-def test_all_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> None:
+def test_all_callers_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> None:
     single_flight, work = SingleFlight[str](), Work()
     first, waiting = start(threads, work, lambda: single_flight.run("key", work))
     work.gate.set()
@@ -64,7 +64,7 @@ def test_all_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> None:
 @pytest.mark.parametrize(
     "error", [Corrupt("the layer holds other bytes"), OSError(5, "I/O error", "/blob")]
 )
-def test_what_one_caller_adds_to_an_error_no_other_sees(
+def test_context_that_a_caller_adds_to_an_error_is_not_shared(
     threads: ThreadPoolExecutor, error: Exception
 ) -> None:
     """The first caller is done with the error before the others look at theirs."""
@@ -96,7 +96,7 @@ def test_what_one_caller_adds_to_an_error_no_other_sees(
     }
 
 
-def test_an_error_that_cannot_be_copied_is_told_in_its_words(threads: ThreadPoolExecutor) -> None:
+def test_an_error_that_cannot_be_copied_keeps_its_message(threads: ThreadPoolExecutor) -> None:
     class Odd(Exception):
         def __init__(self, one: int, two: int) -> None:
             super().__init__(f"{one} and {two}")
@@ -114,7 +114,7 @@ def test_an_error_that_cannot_be_copied_is_told_in_its_words(threads: ThreadPool
 @pytest.mark.parametrize(
     "error", [Cancelled("the first client left"), PermissionDenied("no login"), SystemExit(3)]
 )
-def test_what_concerns_the_first_alone_is_done_again(
+def test_errors_of_the_first_caller_only_are_not_shared(
     threads: ThreadPoolExecutor, error: BaseException
 ) -> None:
     single_flight, work = SingleFlight[str](), Work(error)
@@ -125,7 +125,7 @@ def test_what_concerns_the_first_alone_is_done_again(
     assert {call.result(20) for call in waiting} <= {f"run {n}" for n in range(2, _WAITERS + 2)}
 
 
-def test_a_waiter_is_cancelled_while_the_first_goes_on(threads: ThreadPoolExecutor) -> None:
+def test_a_waiter_is_cancelled_while_the_work_goes_on(threads: ThreadPoolExecutor) -> None:
     single_flight, work, cancel = SingleFlight[str](), Work(), Cancellation()
     first = threads.submit(single_flight.run, "key", work)
     assert work.started.wait(20)
