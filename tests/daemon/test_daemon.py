@@ -134,7 +134,7 @@ def test_two_daemons_on_one_store_are_refused(daemon: DaemonProcess, lamina: Lam
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--addr=/x"], "you meant unix:///x"),
+        (["--addr=/x"], "did you mean unix:///x"),
         (["--addr=npipe:////x"], "invalid address"),
         (["--config=/no/such"], "does not exist"),
         (["--tlscert=/no/such", "--tlskey=/no/such", "--addr=tcp://127.0.0.1:0"], "certificate"),
