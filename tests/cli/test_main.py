@@ -151,30 +151,6 @@ def test_unexpected_failures_are_short(
     assert cli.main(["version"]) == 130
 
 
-def test_named_tuples_of_the_process_are_like_any_others() -> None:
-    """`entry` spares them the compiling of annotations; what else typing does stays."""
-    code = (
-        "from __future__ import annotations\n"
-        "import typing\n"
-        "from lamina.cli.main import _leave_annotations_alone\n"
-        "_leave_annotations_alone()\n"
-        "class Pair(typing.NamedTuple):\n"
-        "    left: int\n"
-        "    right: Pair | None = None\n"
-        "assert typing.get_type_hints(Pair) == {'left': int, 'right': Pair | None}\n"
-        "assert Pair(1, right=Pair(2))._replace(left=3) == (3, (2, None))\n"
-        "assert typing.Optional['Pair'].__args__[0] == typing.ForwardRef('Pair')\n"
-        "try:\n"
-        "    typing.NamedTuple('Wrong', [('field', (int, str))])\n"
-        "except TypeError as error:\n"
-        "    assert 'field annotation must be a type' in str(error)\n"
-        "else:\n"
-        "    raise AssertionError('no type')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_what_was_said_before_a_failure_is_not_lost() -> None:
     code = (
         "from lamina.base.errors import NotFound\n"

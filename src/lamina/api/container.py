@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api import status
 from lamina.api.status import Status
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb import codec
 from lamina.llb.op import (
     ExecMeta,

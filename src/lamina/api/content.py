@@ -6,10 +6,11 @@ In a session the metadata `KEY_STORE` says which of the client's stores is meant
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api import timestamp
 from lamina.api.timestamp import Timestamp
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import data, integer, many, mapping, one, string, strings
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ that it calls deprecated are kept, for old clients still set them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lamina.api import sourcepolicy, timestamp, worker
 from lamina.api.sourcepolicy import Policy
 from lamina.api.timestamp import Timestamp
 from lamina.api.worker import BuildkitVersion, WorkerRecord
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import Definition, OpProgressGroup, Range, SourceInfo
 from lamina.wire.fields import (
     boolean,

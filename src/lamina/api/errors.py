@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina.api.sourcepolicy import PolicyAction
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.gojson import message
 from lamina.llb.op import Definition, Op, Position, Range, SourceInfo
 from lamina.wire.contract import Detail, StatusError

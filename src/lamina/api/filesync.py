@@ -8,9 +8,9 @@ messages are written and read by hand; `SCHEMA` says the same for whoever embeds
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
 from lamina.base.errors import Corrupt
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import data, integer, mapping, one, string
 from lamina.wire.protobuf import Kind, Schema, decode, encode
 

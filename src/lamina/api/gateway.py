@@ -7,7 +7,6 @@ Facts from BuildKit's `frontend/gateway/pb/gateway.proto`. The messages about so
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
 from lamina.api import caps, container, filesync, sourcemeta, worker
 from lamina.api.caps import APICap
@@ -16,6 +15,7 @@ from lamina.api.filesync import Stat
 from lamina.api.sourcepolicy import Policy
 from lamina.api.status import Status
 from lamina.api.worker import WorkerRecord
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import Definition, Range, SourceInfo
 from lamina.wire.fields import (
     boolean,

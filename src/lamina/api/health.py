@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import integer, string
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
 from lamina.api import control, descriptor, status
 from lamina.api.control import SERVICE, Exporter
 from lamina.api.descriptor import Descriptor
 from lamina.api.status import Status
 from lamina.api.timestamp import Timestamp
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import boolean, integer, many, mapping, one, string, strings
 from lamina.wire.protobuf import Kind, Schema
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lamina.api import sourcemeta
 from lamina.api.sourcemeta import ResolveSourceMetaRequest, ResolveSourceMetaResponse
 from lamina.api.sourcepolicy import PolicyAction
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import LLBPlatform, SourceOp
 from lamina.wire.fields import integer, many, mapping, one, string
 from lamina.wire.protobuf import Kind, Schema

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
 
 from lamina.api import descriptor, sourcepolicy, timestamp
 from lamina.api.descriptor import Descriptor
 from lamina.api.sourcepolicy import Policy
 from lamina.api.timestamp import Timestamp
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb import codec
 from lamina.llb.op import LLBPlatform, SourceOp
 from lamina.wire.fields import boolean, data, integer, many, mapping, one, string, strings

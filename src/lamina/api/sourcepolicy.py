@@ -6,8 +6,9 @@ Enums are read as numbers: what is unknown is an error of the policy, not of the
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import integer, many, mapping, one, string
 
 if TYPE_CHECKING:

@@ -51,8 +51,7 @@ def decode_bytes(message: bytes) -> bytes:
 
 def _decode_slowly(message: bytes) -> bytes:
     """A message with other fields, or one that is malformed."""
-    from typing import NamedTuple
-
+    from lamina.base.named_tuple import NamedTuple
     from lamina.wire.fields import data
     from lamina.wire.protobuf import decode
 

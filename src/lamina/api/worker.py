@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb import codec
 from lamina.llb.op import LLBPlatform
 from lamina.wire.fields import boolean, integer, many, mapping, one, string, strings

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_git_url, parse_git_url
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.llb.codec import decode_op

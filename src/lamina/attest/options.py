@@ -6,10 +6,11 @@ attributes (BuildKit's `frontend/attestations`); `--attest type=provenance,…` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

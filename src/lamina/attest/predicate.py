@@ -5,9 +5,10 @@ BuildKit's `docs/attestations/slsa-definitions.md` describes the fields.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.attest.invocation import commit_digest, request_of
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import host_platform
 from lamina.base.times import format_time
 from lamina.dockerfile.syntax import LANGUAGE_VERSION

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.attest.build_steps import build_steps, digest_mapping, source_texts
 from lamina.attest.contract import Attestation
@@ -15,6 +15,7 @@ from lamina.attest.predicate import PREDICATE_TYPES, ProvenanceFacts, predicate
 from lamina.attest.statements import INLINE_ONLY, REASON
 from lamina.base.errors import IncompleteMaterials
 from lamina.base.gojson import encode
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

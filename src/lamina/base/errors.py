@@ -22,8 +22,9 @@ in which text). `retryable` says whether the same call may succeed later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import NamedTuple
 
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 
 _HOSTED = re.compile(r"[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")

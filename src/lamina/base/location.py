@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 
 

@@ -6,7 +6,7 @@ digests are computed over bytes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import Corrupt, LaminaError
@@ -19,6 +19,7 @@ from lamina.base.json_document import (
     texts,
     whole_number,
 )
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import Platform
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 _ARCH_ALIASES = {
     "x86_64": ("amd64", ""),

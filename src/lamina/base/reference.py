@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")

@@ -11,7 +11,7 @@ whose list both stand. An image may carry the records alone, base64, in its own 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of, parse_digest
@@ -24,6 +24,7 @@ from lamina.base.json_document import (
     text,
     whole_number,
 )
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import INLINE_KEY, Descriptor
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.cache_config import CREATED_AT, DESCRIPTION, UNCOMPRESSED
 from lamina.solver.key import CONTENT_OUTPUT, record_digest
 

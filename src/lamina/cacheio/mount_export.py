@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt, NotFound, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.mount_pack import Packer
 from lamina.cacheio.mount_publish import Publication, load_mount
 from lamina.cacheio.mount_scan import Scanned, described, scan

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import PACK_LIMIT, expand_zstd
 from lamina.system.beneath import Beneath

@@ -11,12 +11,13 @@ import json
 import re
 import stat
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt
 from lamina.base.json_document import items, members, text, whole_number
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
 
 if TYPE_CHECKING:

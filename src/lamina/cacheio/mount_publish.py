@@ -17,10 +17,11 @@ and on the same claim. An old claim that is in the index is free to be written o
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.errors import Corrupt, NotFound, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import (
     CLAIMS_IN_IT,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.chunker import SMALL, chunks
 from lamina.cacheio.mount_index import MountEntry
 from lamina.system.descent import walk_tree

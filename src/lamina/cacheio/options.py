@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.reference import Reference, parse_reference
 from lamina.layers.compression import Compression, parse_compression
 

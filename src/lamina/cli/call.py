@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed

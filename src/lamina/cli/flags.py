@@ -6,10 +6,11 @@ The grammar is pflag's, as docker's commands have it: `--name value`, `--name=va
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -41,7 +41,6 @@ def entry() -> NoReturn:
 
         filter_standard_streams()
     gc.set_threshold(100_000, 10, 10)
-    _leave_annotations_alone()
     status = main()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
@@ -57,28 +56,6 @@ def _take_names_as_utf8() -> None:
     """
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
-
-
-def _leave_annotations_alone() -> None:
-    """Keep `NamedTuple` from compiling its annotations, as Python does by itself from 3.14 on.
-
-    All of lamina's are strings, as only type checkers read them; compiling a thousand of them and
-    comparing each with what no annotation may be takes a tenth of a cached build. What stays a
-    string is the same to `typing.get_type_hints`. A `typing` that works in another way is left
-    as it is.
-    """
-    import typing
-
-    check = getattr(typing, "_type_check", None)
-    if sys.version_info >= (3, 14) or check is None:
-        return
-
-    def check_others(annotation: object, message: str, *rest: object, **more: object) -> object:
-        if type(annotation) is str and message.startswith("field "):
-            return annotation
-        return check(annotation, message, *rest, **more)
-
-    setattr(typing, "_type_check", check_others)  # noqa: B010 - a name that is not typing's own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

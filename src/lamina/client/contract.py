@@ -7,8 +7,9 @@ A request is grouped by who reads it: `ContextSpec` (where the files are), `Fron
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.usage import CacheRecord, UsageFilter
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.client.frontend_attributes import plain_text
 from lamina.client.logins import ConfiguredLogins, ConfiguredTokens
 from lamina.client.providers import EmbeddedSession

@@ -6,8 +6,7 @@ sizes bytes. `[lamina]` is lamina's own table, which buildkitd does not look at.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from lamina.base.named_tuple import NamedTuple
 from lamina.registry.hosts import Hosts
 from lamina.runtime.contract import STOP_TIMEOUT
 

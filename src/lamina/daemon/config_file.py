@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.toml_table import TomlTable
 from lamina.base.units import size_of
 from lamina.daemon import config

@@ -14,10 +14,11 @@ An empty text matches everything; of several filters one must match.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput
 from lamina.base.go_regexp import compile_regexp, searchable
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
+from lamina.base.named_tuple import NamedTuple
 from lamina.daemon.config import DiskSpace, GcConfig, GcPolicy
 from lamina.daemon.filters import parse_filters
 from lamina.engine.maintenance.disk_usage import cache_records

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api.descriptor import Descriptor
 from lamina.api.failures import to_status
@@ -28,6 +28,7 @@ from lamina.base.errors import (
     NotFound,
     from_os_error,
 )
+from lamina.base.named_tuple import NamedTuple
 from lamina.daemon.history_store import HistoryStore
 from lamina.daemon.status import MEDIA_TYPE, ProgressLog, replay
 from lamina.daemon.trace import MEDIA_TYPE as TRACE_MEDIA_TYPE

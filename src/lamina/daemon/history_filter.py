@@ -12,9 +12,10 @@ import csv
 import operator
 import re
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.units import seconds_of
 from lamina.daemon.filters import parse_filters
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.api.descriptor import Descriptor
 from lamina.attest.options import ProvenanceOptions
 from lamina.attest.predicate import PREDICATE_TYPES
 from lamina.base.digest import digest_of
 from lamina.base.gojson import encode_indented
+from lamina.base.named_tuple import NamedTuple
 from lamina.daemon.history import Result
 from lamina.engine.outputs.result_provenance import with_provenance
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
+from lamina.base.named_tuple import NamedTuple
 from lamina.runtime.contract import Network
 
 if TYPE_CHECKING:

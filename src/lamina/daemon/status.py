@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api.control import (
     SCHEMA,
@@ -25,6 +25,7 @@ from lamina.api.timestamp import Timestamp, at_seconds
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
 from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
 from lamina.wire.protobuf import encode

@@ -8,10 +8,11 @@ clients traced for themselves, is not in it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina import __version__
 from lamina.base.gojson import encode_indented
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.times import format_time
 
 if TYPE_CHECKING:

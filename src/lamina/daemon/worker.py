@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina import __version__
 from lamina.api.worker import BuildkitVersion, CDIDevice, GCPolicy, WorkerRecord
 from lamina.base.buildkit_version import BUILDKIT_VERSION
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import parse_platform
 from lamina.dockerfile.syntax import LANGUAGE_VERSION
 from lamina.llb.op import LLBPlatform

@@ -10,10 +10,11 @@ import csv
 import ipaddress
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, MissingCapability
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import host_platform, parse_platform
 from lamina.dockerfile.contract import FrontendRequest
 from lamina.llb.op import CDIDevice, LinuxResources, Ulimit

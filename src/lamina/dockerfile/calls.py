@@ -5,9 +5,10 @@ They are BuildKit's subrequests: a client gets JSON, and the same as text for pe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import UnknownRequest
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import Definition
 
 if TYPE_CHECKING:

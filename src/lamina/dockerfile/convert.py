@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.gotext import listed, quoted
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.args import SILENT_ARGS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.convert import capital, config_of, inline_file
 from lamina.dockerfile.expand import Expander

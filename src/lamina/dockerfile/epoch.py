@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.git_url import is_git_url, parse_git_url
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.args import SOURCE_DATE_EPOCH
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.instruction import Arg, Copy

@@ -5,7 +5,9 @@ Every instruction knows its node, for its place and its text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from lamina.dockerfile.lexer import Heredoc, Node

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
 from lamina.base.location import Location
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.words import BLANKS, json_words, markers, split_line
 
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S(?:.*\S)?|[^\S\n])\s*\Z")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import normalise, parse_platform
 from lamina.dockerfile import instruction as ast
 from lamina.dockerfile.checks.text import check_description, check_node

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.json_text import (
     base64_text,
     columns,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.expand import Expander
 
 BLANKS = re.compile(r"[\t\v\f\r ]+")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError, PermissionDenied
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import host_platform
 from lamina.base.reference import parse_reference
 from lamina.cacheio.solved import SolvedGraph

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import CDIDevice
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.engine.shared_session import first_known
 
 if TYPE_CHECKING:

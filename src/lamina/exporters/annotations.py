@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import Platform, parse_platform
 
 if TYPE_CHECKING:

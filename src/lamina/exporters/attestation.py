@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base import oci
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
 from lamina.base.gojson import encode, encode_indented
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
 from lamina.base.platform import Platform
 from lamina.exporters.contract import Document

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.gojson import encode_indented
 from lamina.base.json_document import load_json_object
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor, Index, parse_manifest
 from lamina.base.platform import normalise
 

@@ -12,9 +12,10 @@ import errno
 import os
 import stat
 from enum import Enum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.layers.decompression import ReadAhead
 from lamina.layers.entry import OPAQUE, WHITEOUT
 from lamina.layers.folders import Folders, clean_path

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from lamina.base import oci
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 
 class Algorithm(Enum):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from typing import NamedTuple
+
+from lamina.base.named_tuple import NamedTuple
 
 WHITEOUT = ".wh."
 """Prefix of the name of an entry that hides what is below (OCI image spec, `layer.md`)."""

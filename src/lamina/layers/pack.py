@@ -7,10 +7,11 @@ import queue
 import stat
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
+from lamina.base.named_tuple import NamedTuple
 from lamina.layers.compression import Compression, make_compressor
 from lamina.layers.writer import END, header, padding
 

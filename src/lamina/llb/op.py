@@ -8,7 +8,8 @@ Numbers in `input`, `secondary_input`, `output` are indexes into the op's inputs
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+
+from lamina.base.named_tuple import NamedTuple
 
 NO_INPUT = -1
 NO_OUTPUT = -1

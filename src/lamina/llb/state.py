@@ -7,10 +7,9 @@ definition = marshal(built)
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.codec import decode_op, encode_op
 from lamina.llb.op import (
     Definition,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.sources.contract import Requester
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.refs.plan import FilePlan, PlannedFile, plan_entry
 from lamina.refs.selection import Filter, contains_wildcard, expand_wildcard
 

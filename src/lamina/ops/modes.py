@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import stat
-from typing import NamedTuple
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=][rwxXstugo]*)+)\Z")
 _ACTION = re.compile(r"([-+=])([rwxXstugo]*)")

@@ -7,9 +7,10 @@ import os
 import posixpath
 import stat
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.llb.op import NO_INPUT, NO_OUTPUT, CacheSharing, MountType
 from lamina.refs.ref import Ref
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.system.cancel import Cancellation
 from lamina.system.single_flight import SingleFlight
 

@@ -7,9 +7,10 @@ needed on disk is laid out from the same plan.
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 from lamina.refs.reading import Reading
 
 if TYPE_CHECKING:

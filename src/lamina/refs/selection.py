@@ -10,10 +10,11 @@ import os
 import re
 import stat
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.patterns import compile_glob
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Corrupt, PermissionDenied, Unavailable
 from lamina.base.json_document import load_json_object
+from lamina.base.named_tuple import NamedTuple
 from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Transport

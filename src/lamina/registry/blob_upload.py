@@ -12,9 +12,10 @@ registry that takes none, or has forgotten the upload, gets all the bytes anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.registry.exchange import Busy, Call, refusal
 from lamina.registry.url import parse_url
 

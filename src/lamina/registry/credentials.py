@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, from_os_error
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt, LaminaError, NotFound, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.registry.auth import Authorizer, denied
 from lamina.registry.hosts import Tls
 from lamina.registry.transport import Request, Response, Transport, retry_seconds

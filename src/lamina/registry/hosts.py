@@ -15,9 +15,10 @@ The configuration has the shape of `buildkitd.toml`:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

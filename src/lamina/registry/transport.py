@@ -11,9 +11,10 @@ import os
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt, Internal, LaminaError, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.registry.connection import Connection, connect
 from lamina.registry.hosts import Tls
 

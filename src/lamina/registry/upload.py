@@ -7,9 +7,10 @@ all that it leads to.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import INDEX_TYPES, MANIFEST_TYPES, Index, parse_manifest
 from lamina.registry.push import push_blob, push_manifest
 from lamina.system.threads import in_parallel

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 _PORTS = {"http": 80, "https": 443}
 

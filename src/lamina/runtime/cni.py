@@ -10,9 +10,10 @@ import json
 import os
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.system.process import pump, spawn
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import os
 import re
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.runtime.contract import BindMount, Network
 from lamina.runtime.users import beneath
 

@@ -17,9 +17,10 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.runtime.cni import Attachment
 from lamina.system.mount import unmount
 from lamina.system.process import spawn

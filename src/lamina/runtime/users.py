@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple
 
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 
 _LIMIT = 4 << 20
 _MAX_LINKS = 40

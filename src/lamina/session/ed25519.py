@@ -8,7 +8,8 @@ one daemon, which may have anything signed with it anyhow, and is of no worth to
 from __future__ import annotations
 
 from hashlib import sha512
-from typing import NamedTuple
+
+from lamina.base.named_tuple import NamedTuple
 
 _P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493

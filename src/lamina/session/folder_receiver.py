@@ -13,7 +13,7 @@ import os
 from collections import deque
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api import filemode
 from lamina.api.filesync import (
@@ -25,6 +25,7 @@ from lamina.api.filesync import (
     encode_request,
 )
 from lamina.base.errors import Corrupt, LaminaError, Unavailable, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.session.file_writer import FileWriter, write_all
 from lamina.session.validators import DIGEST
 from lamina.session.writer_pool import WriterPool

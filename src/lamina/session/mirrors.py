@@ -19,9 +19,10 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:

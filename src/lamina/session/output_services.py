@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.api import filesync
 from lamina.api.message import first
 from lamina.api.stream import chunks
 from lamina.base.errors import from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.session.folder_receiver import Policy, receive
 from lamina.session.services import decoded_values
 from lamina.wire.contract import Code, StatusError

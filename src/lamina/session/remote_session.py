@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api import auth, exporter, filesync, policysession, secrets, ssh, upload
 from lamina.api.message import unary
 from lamina.api.stream import chunks
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.session.failure import ABSENT, asking
 from lamina.session.folders import fetch_folder, filters_of
 from lamina.system.single_flight import SingleFlight

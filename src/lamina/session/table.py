@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.api import health
 from lamina.api.message import first, unary, values
@@ -17,6 +17,7 @@ from lamina.api.session import (
     KEY_SHARED_KEY,
 )
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.session.absent import AbsentSession, NoChannel
 from lamina.session.remote_session import Identity, RemoteSession
 from lamina.system.cancel import Cancellation

@@ -7,8 +7,9 @@ digest of the content.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.solver.key import CONTENT_OUTPUT, record_digest
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.gojson import encode
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
 from lamina.base.reference import parse_reference
 from lamina.refs.plan import FilePlan, PlannedFile

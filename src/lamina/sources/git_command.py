@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, Unavailable
 from lamina.base.git_url import is_ssh
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.system.process import pump, spawn
 

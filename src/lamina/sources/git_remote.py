@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound
 from lamina.base.git_url import is_commit
+from lamina.base.named_tuple import NamedTuple
 from lamina.sources.git_command import GitAccess, GitCommand, GitFailed
 from lamina.system.descent import walk_tree
 from lamina.system.locks import held

@@ -7,12 +7,13 @@ import json
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of, parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, LaminaError, Unavailable, Unsupported
 from lamina.base.gojson import encode
 from lamina.base.limits import DOWNLOAD, SizeLimit
+from lamina.base.named_tuple import NamedTuple
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap

@@ -6,10 +6,11 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.buildkit_version import USER_AGENT
 from lamina.base.errors import InvalidInput, NotFound, Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.system.network import open_url
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from enum import Enum
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
 from lamina.base.gojson import encode
 from lamina.base.json_document import load_json_object
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Index, Manifest, diff_ids_of, parse_manifest, select_platform
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.digest import parse_digest
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unsupported, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import (
     ANNOTATION_IMAGE_NAME,
     ANNOTATION_REF_NAME,

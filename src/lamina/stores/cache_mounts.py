@@ -16,8 +16,9 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from itertools import chain, count
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lamina.base.named_tuple import NamedTuple
 from lamina.system.directory import make_directory
 from lamina.system.locks import held
 

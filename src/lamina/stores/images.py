@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:

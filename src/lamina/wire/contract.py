@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

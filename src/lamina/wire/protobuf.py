@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Corrupt
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

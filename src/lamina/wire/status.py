@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import (
     AlreadyExists,
@@ -17,6 +17,7 @@ from lamina.base.errors import (
     Unavailable,
     Unsupported,
 )
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.contract import Code, Detail, StatusError
 from lamina.wire.frames import ErrorCode
 from lamina.wire.metadata import decode_binary, encode_binary

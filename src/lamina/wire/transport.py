@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
+from lamina.base.named_tuple import NamedTuple
 from lamina.wire.contract import StatusError
 from lamina.wire.protobuf import Field, Kind, Schema, decode, encode
 

@@ -8,9 +8,10 @@ any moment leaves a terminal in order.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.events import LogEvent
+from lamina.base.named_tuple import NamedTuple
 from lamina.cli.progress.colors import paint
 from lamina.cli.progress.plain import amount
 from lamina.cli.progress.spool import LogSpool

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
 
 _HINT = "write skip=Rule,Rule;experimental=Rule;error=true (or all in place of rules)"
 

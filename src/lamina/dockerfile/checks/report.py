@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.build import DockerfileConverter
 from lamina.dockerfile.json_text import base64_text, json_location, without_empty
 

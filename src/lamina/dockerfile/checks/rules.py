@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from lamina.base.named_tuple import NamedTuple
 
 _PAGE = "https://docs.docker.com/go/dockerfile/rule/{slug}/"
 

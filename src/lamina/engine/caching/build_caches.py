@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.shared_results import SharedResults
 from lamina.engine.steps import step
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.mount_index import export_name
 from lamina.cacheio.options import CacheImport, Mounts, RegistryLocation
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches

@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from lamina.refs.tree import Tree

@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Unavailable
+from lamina.base.named_tuple import NamedTuple
 from lamina.engine.maintenance.disk_usage import (
     CACHE_MOUNT,
     GIT,

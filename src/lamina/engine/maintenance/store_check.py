@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt, LaminaError, from_os_error
+from lamina.base.named_tuple import NamedTuple
 from lamina.engine.maintenance.disk_usage import reachable
 from lamina.engine.maintenance.layer_check import same_tree, unpacked
 from lamina.layers.compression import Algorithm, Compression

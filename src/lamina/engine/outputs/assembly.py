@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput
 from lamina.base.json_document import load_json_object
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import IMAGE_CONFIG_KEY, INLINE_KEY, Descriptor, diff_ids_of, platform_to_json
 from lamina.exporters.annotations import (
     Level,
