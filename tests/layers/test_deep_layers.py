@@ -7,6 +7,7 @@ import os
 import resource
 import stat
 from typing import TYPE_CHECKING
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -91,3 +92,11 @@ def test_a_difference_is_packed(lower: str, tmp_path: Path) -> None:
     os.utime(f"{upper}/{PATH}", ns=(times, times))
     drop_unchanged(upper, [lower])
     assert os.listdir(upper) == []
+
+
+def test_each_folder_is_opened_but_a_few_times(tmp_path: Path) -> None:
+    entries = [Entry(path, stat.S_IFDIR | 0o755) for path in FOLDERS]
+    opened = Mock(wraps=os.open)
+    with patch("os.open", opened):
+        unpacked(tmp_path / "each", [], *entries)
+    assert opened.call_count < 4 * DEPTH

@@ -98,8 +98,11 @@ class Folders:
 
     def _resolve(self, path: str) -> str:
         """Follow the links in a path, with this tree as the root of absolute ones."""
-        todo = path.split("/")
-        done: list[str] = []
+        known = path
+        while known and known not in self._open:  # what is open was reached through no link
+            known = known.rpartition("/")[0]
+        done = known.split("/") if known else []
+        todo = path[len(known) :].split("/")
         links = 0
         while todo:
             part = todo.pop(0)
