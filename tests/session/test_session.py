@@ -27,6 +27,7 @@ from lamina.session.services import credentials_service, health_service, session
 from lamina.session.table import SessionTable
 from lamina.session.walk import walk
 from lamina.system.cancel import Cancellation
+from lamina.system.unix_socket import bind_unix, connect_unix
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
@@ -234,6 +235,29 @@ def test_an_ssh_agent(daemon: Daemon, tmp_path: Path) -> None:
                 assert caller.recv(1) == b"X"
         agent.join()
         assert not os.path.exists(here)
+
+
+def test_an_ssh_agent_where_paths_are_long(connect: Connect, tmp_path: Path) -> None:
+    far = tmp_path / ("client" * 30)
+    near = tmp_path / ("scratch" * 30)
+    for folder in (far, near):
+        folder.mkdir()
+    table = SessionTable(Mirrors(str(tmp_path / "mirrors")), str(near))
+    daemon = Daemon(table, connect({control.SESSION: table.serve}), Mirrors(str(tmp_path)))
+    with socket.socket(socket.AF_UNIX) as listener:
+        bind_unix(listener, str(far / "agent"))
+        listener.listen()
+        client = Client()
+        client.agents = {"default": str(far / "agent")}
+        with opened(daemon, client) as session, socket.socket(socket.AF_UNIX) as caller:
+            here = session.ssh_socket("default")
+            assert here is not None
+            assert here.startswith(str(near))
+            connect_unix(caller, here)
+            caller.sendall(b"x")
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(1) == b"x"
 
 
 def test_an_agent_that_ends_first(daemon: Daemon, tmp_path: Path) -> None:

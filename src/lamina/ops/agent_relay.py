@@ -8,6 +8,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from lamina.system.unix_socket import bind_unix, connect_unix
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,14 +23,8 @@ def relayed(agent: str, path: str, uid: int, gid: int, mode: int) -> Iterator[st
     Raises OSError.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    folder, name = os.path.split(path)
     try:
-        fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # The path of a socket has at most 107 bytes.
-            listener.bind(f"/proc/self/fd/{fd}/{name}")
-        finally:
-            os.close(fd)
+        bind_unix(listener, path)
         os.chown(path, uid, gid)
         os.chmod(path, mode)
         listener.listen()
@@ -84,7 +80,7 @@ class _Relay:
 
     def _serve(self, near: socket.socket, far: socket.socket) -> None:
         try:
-            far.connect(self._agent)
+            connect_unix(far, self._agent)
             outwards = threading.Thread(target=_carry, args=(near, far), daemon=True)
             outwards.start()
             _carry(far, near)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import tempfile
 import threading
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING
 from lamina.api import ssh
 from lamina.api.stream import CHUNK, decode_bytes, encode_bytes
 from lamina.base.errors import Corrupt
+from lamina.system.removal import discard_tree
+from lamina.system.unix_socket import bind_unix
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class AgentSocket:
         self._closed = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._listener.bind(self.path)
+            bind_unix(self._listener, self.path)
             os.chmod(self.path, 0o600)
             self._listener.listen(_CONNECTIONS)
         except OSError:
             self._listener.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            discard_tree(self._folder)
             raise
         self._acceptor = threading.Thread(target=self._accept, name="ssh-accept", daemon=True)
         self._acceptor.start()
@@ -58,7 +59,7 @@ class AgentSocket:
         for thread in (self._acceptor, *(thread for _, thread in connections)):
             thread.join()
         self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        discard_tree(self._folder)
 
     def _accept(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from lamina.session.folder_sender import opener_of, send
 from lamina.session.path_selection import Selection
 from lamina.session.validators import Validators
 from lamina.session.walk import walk
+from lamina.system.unix_socket import connect_unix
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
@@ -126,7 +127,7 @@ class _SessionServices:
         path = self._agent(first(call.metadata, ssh.KEY_ID))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
             try:
-                agent.connect(path)
+                connect_unix(agent, path)
             except OSError as error:
                 raise StatusError(Code.UNAVAILABLE, f"the SSH agent: {error}") from error
 
