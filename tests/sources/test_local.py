@@ -10,7 +10,7 @@ import pytest
 from lamina.base.errors import NotFound
 from lamina.refs.live_tree import LiveTree
 from lamina.refs.ref import Ref
-from lamina.refs.selection import Selector, digest_selection
+from lamina.refs.selection import Selector, digest_selection, expand_wildcard
 from lamina.session.contract import FolderRequest, ProvidedFolder
 from lamina.sources.local import LocalSource
 from lamina.system.cancel import Cancellation
@@ -113,3 +113,30 @@ def test_a_folder_of_which_everything_is_ignored_is_not_there(tmp_path: Path) ->
             assert tree.lstat(path) is None
             with pytest.raises(NotFound):
                 digest_selection(tree, [Selector(f"/{path}")])
+
+
+@pytest.mark.parametrize("path", ["/l", "/l/f", "/l/*", "/deep/l", "/deep/l/f"])
+def test_a_link_that_is_ignored_leads_nowhere(tmp_path: Path, path: str) -> None:
+    """No client sends it to a daemon either."""
+    for name in ("d/f", "deep/d/f"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "l").symlink_to("d")
+    (tmp_path / "deep/l").symlink_to("/d")
+    (tmp_path / "kept").symlink_to("d")
+    patterns = json.dumps(["*", "*.md", "!d", "!kept", "!l/f", "!deep/d"])
+    source = LocalSource(
+        "context",
+        {"local.excludepatterns": patterns},
+        Client(ProvidedFolder(str(tmp_path))),
+        str(tmp_path / "caches"),
+    )
+    ref = source.fetch(Context(Cancellation()))  # type: ignore[arg-type]  # no more is asked of it
+    assert ref.local is not None
+    for tree in (ref.local, LiveTree(ref.local)):
+        assert tree.find("/kept/f", follow=True)[0] == "d/f"
+        if "*" in path:
+            assert expand_wildcard(tree, path) == []
+            continue
+        with pytest.raises(NotFound):
+            tree.find(path, follow=True)

@@ -221,12 +221,13 @@ def expand_wildcard(tree: Tree, pattern: str) -> list[tuple[str, str]]:
     """
     fixed, rest = split_wildcard(pattern)
     if not rest:
-        status = tree.lstat(tree.resolve(fixed))
         plain = re.sub(r"\\(.)", r"\1", fixed)
-        return [(plain, plain)] if status is not None else []
-    start = tree.resolve(fixed)
-    status = tree.lstat(start)
-    if status is None or not stat.S_ISDIR(status.st_mode):
+        return [(plain, plain)] if _is_there(tree, fixed) else []
+    try:
+        start, status = tree.find(fixed, follow=True)
+    except NotFound:
+        return []
+    if not stat.S_ISDIR(status.st_mode):
         return []
     found = [("", start)]
     for part in rest.split("/"):
@@ -243,6 +244,14 @@ def expand_wildcard(tree: Tree, pattern: str) -> list[tuple[str, str]]:
             )
         found = deeper
     return [(f"{fixed}/{shown}" if fixed else shown, real) for shown, real in found]
+
+
+def _is_there(tree: Tree, path: str) -> bool:
+    try:
+        tree.find(path, follow=True)
+    except NotFound:
+        return False
+    return True
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], bool] | None:

@@ -85,7 +85,8 @@ class Tree:
     def resolve(self, path: str, *, follow_last: bool = True) -> str:
         """Follow links with `root` as `/`, so that none leads out of it.
 
-        Parts that do not exist are kept. Raises InvalidInput on a loop.
+        Parts that do not exist are kept. Raises InvalidInput on a loop, and NotFound where a link
+        on the way is excluded: an absent link leads nowhere.
         """
         todo = [part for part in path.split("/") if part not in ("", ".")]
         done: list[str] = []
@@ -103,6 +104,8 @@ class Tree:
             target = self.readlink(here)
             if target is None:
                 continue
+            if self._excluded is not None and self._excluded(here, False)[0]:
+                raise NotFound(f'"/{path.strip("/")}": not found')
             links += 1
             if links > _MAX_LINKS:
                 raise InvalidInput(f"{path}: too many levels of symbolic links")
