@@ -1,4 +1,4 @@
-"""The format of travelling cache mounts, as others have it in their registries already."""
+"""The format of exported cache mounts, which registries already hold."""
 
 from __future__ import annotations
 

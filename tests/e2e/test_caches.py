@@ -1,4 +1,4 @@
-"""Caches that travel: to a registry, a folder, an image, and to a machine that knows nothing."""
+"""Cache import and export: a registry, a folder, an image, and a machine with an empty store."""
 
 from __future__ import annotations
 

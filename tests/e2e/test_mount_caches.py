@@ -1,4 +1,4 @@
-"""Cache mounts that travel with a cache."""
+"""Cache mounts in cache imports and exports."""
 
 from __future__ import annotations
 

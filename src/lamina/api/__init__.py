@@ -1,1 +1,1 @@
-"""Floor 4: BuildKit's API as values: its messages, and the names of its services."""
+"""BuildKit's API as values: the messages and names of its services."""

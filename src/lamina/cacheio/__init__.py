@@ -1,1 +1,1 @@
-"""Floor 7: caches that travel, to registries, folders and images, and back."""
+"""Cache import and export: build results as BuildKit's cache chains, cache mounts as packs."""

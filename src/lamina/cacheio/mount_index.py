@@ -1,4 +1,4 @@
-"""What a travelling cache mount is: an index of its files, and packs of their chunks.
+"""The format of an exported cache mount: an index of its files, and packs of their chunks.
 
 The manifest's config is the index (JSON, zstd). Its layers are the packs: each the zstd of some
 4 MiB of chunks, one after the other. A later export names the packs of the one before it again,

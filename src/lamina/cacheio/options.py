@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Mounts(NamedTuple):
-    """Which cache mounts travel: none, `every` one that the build names, or those of `ids`."""
+    """Which cache mounts are included: none, `every` one of the build, or those of `ids`."""
 
     every: bool = False
     ids: tuple[str, ...] = ()
 
     def takes(self, name: str) -> bool:
-        """Whether a mount travels that people call so."""
+        """Whether the mount of this name is included."""
         return self.every or name in self.ids
 
     def __bool__(self) -> bool:

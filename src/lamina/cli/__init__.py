@@ -1,1 +1,1 @@
-"""Floor 9: the `lamina` command. Modules import lazily; start-up time counts."""
+"""The `lamina` command. Modules are imported lazily, because start-up time counts."""

@@ -1,1 +1,1 @@
-"""Floor 8: the Builder port, which commands and programs build through."""
+"""The Builder port, through which commands and programs build: embedded, or in a daemon."""

@@ -1,1 +1,1 @@
-"""Floor 10: `lamina daemon`, which serves BuildKit's API."""
+"""`lamina daemon`, which serves BuildKit's API."""

@@ -1,1 +1,1 @@
-"""Floor 4: the Dockerfile frontend, from text to an LLB definition."""
+"""The Dockerfile frontend, from text to an LLB definition."""

@@ -36,7 +36,7 @@ class EnginePolicy(NamedTuple):
     clients that builds name, `logins` the credentials of a session's client; None: all clients
     have those of this machine's files. `provenance` is JSON that all provenance records of this
     builder. `devices` are those of the machine; None: what its files say. `transfers` is how many
-    blobs may travel from and to one registry at a time, 0 as many as there are.
+    blobs are transferred to and from one registry at a time, 0 for no limit.
     """
 
     workers: tuple[WorkerRecord, ...] = ()

@@ -94,7 +94,7 @@ class Registries:
     Args:
         hosts: how registries are reached.
         logins: finds those of a session; None: everybody has the machine's.
-        transfers: how many blobs may travel from and to one registry at a time; 0 for any number.
+        transfers: how many blobs are transferred to and from one registry at a time; 0: no limit.
     """
 
     def __init__(

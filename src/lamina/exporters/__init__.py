@@ -1,1 +1,1 @@
-"""Floor 6: how each artifact is made from a result."""
+"""How each artifact is made from a result."""

@@ -1,1 +1,1 @@
-"""Floor 4: LLB, the graph format between frontends and the solver (BuildKit `solver/pb`)."""
+"""LLB, the graph format between frontends and the solver (BuildKit `solver/pb`)."""

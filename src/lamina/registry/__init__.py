@@ -1,1 +1,1 @@
-"""Floor 4: the distribution API: names to digests, manifests and blobs, and back again."""
+"""The distribution API: resolve, pull and push manifests and blobs."""

@@ -1,1 +1,1 @@
-"""Floor 4: running a process in a sandbox, through an OCI runtime (crun, runc)."""
+"""Running a process in a sandbox, through an OCI runtime (crun, runc)."""

@@ -1,1 +1,1 @@
-"""Floor 5: where inputs come from: images, folders, URLs, layouts."""
+"""Where inputs come from: images, folders, git, URLs, OCI layouts."""

@@ -69,7 +69,7 @@ CREATE TABLE results (
 ) WITHOUT ROWID;
 CREATE INDEX results_by_snapshot ON results (snapshot);
 
-CREATE TABLE cache_keys (        -- structure of keys, for caches that travel
+CREATE TABLE cache_keys (        -- structure of keys, for cache export
     id TEXT PRIMARY KEY,
     digest TEXT NOT NULL,
     inputs TEXT NOT NULL

@@ -1,1 +1,1 @@
-"""Floor 3: how remote processes talk: protobuf, HTTP/2, gRPC. Knows no service."""
+"""Communication between processes: protobuf, HTTP/2, gRPC. Knows no service."""

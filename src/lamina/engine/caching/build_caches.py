@@ -1,4 +1,4 @@
-"""The caches of one build that travel: read on the first miss, written at the end."""
+"""Cache import and export of one build: read on the first miss, written at the end."""
 
 from __future__ import annotations
 

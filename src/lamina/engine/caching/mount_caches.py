@@ -1,4 +1,4 @@
-"""Cache mounts that travel: fetched when a step asks for one, sent at the end of a build."""
+"""Cache mounts of imports and exports: fetched when a step uses one, sent when a build ends."""
 
 from __future__ import annotations
 
