@@ -36,7 +36,12 @@ UNUSED = frozenset(
         *("lamina.cacheio.options", "lamina.daemon.server", "lamina.engine.caching.mount_caches"),
         *("lamina.layers.apply", "lamina.layers.diff", "lamina.layers.pack"),
         *("lamina.ops.copy", "lamina.ops.file_actions", "lamina.ops.modes", "lamina.refs.layout"),
-        *("lamina.refs.packing", "lamina.refs.plan", "lamina.registry.client"),
+        *(
+            "lamina.refs.packing",
+            "lamina.refs.plan",
+            "lamina.refs.stacker",
+            "lamina.registry.client",
+        ),
         *("lamina.registry.hosts", "lamina.runtime.cdi", "lamina.runtime.contract"),
         *("lamina.runtime.runner", "lamina.session.agent_socket", "lamina.solver.chain"),
     }

@@ -35,7 +35,7 @@ class RefManager:
     """The snapshots of a store, as the builds of this process use them. Thread-safe.
 
     It is the front of `SnapshotDirectories`, `ViewCache`, `Packer` and `Stacker`. The latter two
-    are made when they are first used: a cached build needs neither.
+    are imported when they are first used.
     """
 
     def __init__(
