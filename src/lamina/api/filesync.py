@@ -1,8 +1,8 @@
-"""`moby.filesync.v1` and fsutil's messages: folders that are lent, and files that are sent.
+"""`moby.filesync.v1` and fsutil's messages: folders that are provided, and files that are sent.
 
 `FileSync.DiffCopy` and `FileSend.DiffCopy` are streams of `Packet`; for one file `FileSend`
 carries bytes instead (`stream.py`). A context has tens of thousands of stats, so these two
-messages are written and read by hand; `SCHEMA` says the same for whoever embeds a `Stat`.
+messages are written and read by hand; `SCHEMA` says the same for messages that embed a `Stat`.
 """
 
 from __future__ import annotations

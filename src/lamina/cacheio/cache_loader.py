@@ -26,7 +26,7 @@ _LIMIT = 64 << 20
 
 
 class CacheLoader:
-    """The imported caches of one build, each read once, by whoever asks first.
+    """The imported caches of one build, each read once, by the first caller.
 
     A cache that cannot be read is a warning.
     """

@@ -1,4 +1,4 @@
-"""Caches in a store of blobs that a client lends: `type=local` of a client of the daemon.
+"""Caches in a store of blobs that a client provides: `type=local` of a client of the daemon.
 
 The client keeps the list of names (an OCI layout's `index.json`) by itself: it says which digest
 to read, and hears which one was written. So there are results here, but no cache mounts.

@@ -46,7 +46,7 @@ class FolderLocation(NamedTuple):
 
 
 class ClientLocation(NamedTuple):
-    """A store of blobs that a client lends under a name; `digest` is what to read of it."""
+    """A store of blobs that a client provides under a name; `digest` is what to read of it."""
 
     store: str
     digest: Digest | None = None

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
         except BrokenPipeError:
-            # Whoever read our output has seen enough. Point the stream somewhere harmless, or
+            # The reader of our output has closed it. Point the stream somewhere harmless, or
             # the interpreter complains when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1

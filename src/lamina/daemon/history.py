@@ -275,7 +275,7 @@ class RunningRecord:
 
     @property
     def event_sink(self) -> EventSink:
-        """Takes the build's events, for its log and for whoever watches."""
+        """Takes the build's events, for its log and its watchers."""
         return self.progress
 
     def finish(
@@ -285,7 +285,7 @@ class RunningRecord:
         platforms: Sequence[tuple[str, Result]] = (),
         error: StatusError | LaminaError | None = None,
     ) -> None:
-        """The build has ended: whoever watches hears of the end, and the record is kept.
+        """The build has ended: watchers hear of the end, and the record is kept.
 
         Args:
             response: what the client got of the exporters.

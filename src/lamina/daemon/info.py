@@ -23,7 +23,7 @@ class InfoService:
     """Handlers that tell of the daemon itself.
 
     Args:
-        ending: flipped when the daemon ends; whoever watches its health then hears of it.
+        ending: flipped when the daemon ends; watchers of its health then hear of it.
     """
 
     def __init__(self, worker: Worker, ending: Cancellation) -> None:

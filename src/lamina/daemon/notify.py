@@ -12,7 +12,7 @@ _PASSED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class Supervisor:
-    """Whoever started the daemon, if they want to hear of it: takes `NOTIFY_SOCKET`."""
+    """The service manager that started the daemon, if `NOTIFY_SOCKET` is set; takes it."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")

@@ -106,7 +106,7 @@ class NamedContext(NamedTuple):
 
 
 class MainContext(NamedTuple):
-    """The build context: the folder that the session `session` ("": the build's own) lends as
+    """The build context: the folder that the session `session` ("": the build's own) provides as
     `context`, or in its place a definition. `made_at` is when a folder's files were made, in
     seconds since 1970, if that is known: those of a repository, or of an archive.
     """

@@ -34,7 +34,7 @@ class OutlineArg(NamedTuple):
 
 
 class OutlineMount(NamedTuple):
-    """A secret or an agent, by the name that the client must lend it under."""
+    """A secret or an agent, by the name that the client must provide it under."""
 
     name: str
     required: bool

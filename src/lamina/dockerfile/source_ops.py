@@ -27,12 +27,12 @@ def local_source(
     followed: Iterable[str] = (),
     differ: str = "",
 ) -> Op:
-    """A folder that a client lends.
+    """A folder that a client provides.
 
     Args:
         shared: what tells this use of the folder from others, so that each keeps a copy that
             fits it.
-        session: who lends it, "" for the build's own session.
+        session: the session that provides it, "" for the build's own.
         excluded: patterns of what is not sent.
         followed: paths to send, with what links among them lead to; none is everything.
         differ: `none` has everything sent each time.

@@ -1,6 +1,6 @@
 """`type=local`: a result's files copied into a folder of the user's.
 
-They belong to whoever runs lamina, as `docker buildx` does it; modes, times, links and extended
+They belong to the user of lamina, as with `docker buildx`; modes, times, links and extended
 attributes are kept. What is in the folder already stays unless its name is needed, and no link
 in it is ever followed: every step goes through a descriptor of the directory it happens in.
 """

@@ -64,7 +64,7 @@ class Connection:
         return not poller.poll(0)
 
     def abort(self) -> None:
-        """Wake whoever is blocked in this connection; it then fails."""
+        """Wake the thread that is blocked in this connection; it then fails."""
         self._guard.abort()
 
     def close(self) -> None:

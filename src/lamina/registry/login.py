@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _These:
-    """Knows one pair, whoever asks."""
+    """Knows one pair, for every registry."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials

@@ -44,7 +44,7 @@ def make_url(scheme: str, host: str, target: str) -> Url:
 def parse_url(text: str, base: Url | None = None) -> Url:
     """Read a URL, relative to `base` if there is one. Raises InvalidInput.
 
-    A user and password in it are refused: they would go to whoever is named.
+    A user and password in it are refused: they would be sent to the named host.
     """
     from urllib.parse import urljoin, urlsplit
 

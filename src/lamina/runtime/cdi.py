@@ -1,6 +1,6 @@
 """Devices of the machine, as the Container Device Interface describes them (CDI 1.0).
 
-Whoever installs a driver leaves a file in one of a few folders that says, for each device, what
+The installer of a driver leaves a file in one of a few folders that says, for each device, what
 has to change in a container for it to be there. Files in later folders go before those in earlier
 ones; a device that two files of one folder describe is nobody's.
 """

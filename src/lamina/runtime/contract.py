@@ -98,7 +98,7 @@ class Networks(Protocol):
 
 
 class RuntimeSettings(NamedTuple):
-    """What whoever runs the machine decided for all steps.
+    """What the administrator decided for all steps.
 
     `binary` is the OCI runtime, "" for crun or runc. `dns` is what resolv.conf says instead of
     the machine's own. `cgroup_parent` is where steps go that do not ask for another place.

@@ -2,7 +2,7 @@
 
 Connecting one takes longer than a short step, so some are kept ready, and one that a step leaves
 is given to the next: what ran in it is gone, and no step may change it but those that may do
-anything, which are not lent one twice.
+anything, which are never reused.
 
 Every namespace is a file in a folder, mounted there, beside another that says what it was given.
 When lamina is killed the kernel takes the namespaces back, and what it left of the second kind is

@@ -83,7 +83,7 @@ class AgentSocket:
             with self._channel.open(ssh.FORWARD_AGENT, metadata) as call:
                 forward(call, connection, call.finish_sending)
         except StatusError:
-            pass  # whoever connected sees the end
+            pass  # the peer sees the end
         finally:
             with self._lock:
                 del self._connections[connection]

@@ -39,7 +39,7 @@ class ProvidedFolder(NamedTuple):
     """A folder of the client's, readable as long as the session lasts.
 
     `filtered` says that it holds nothing but what was asked for; otherwise it is the client's
-    own, and whoever reads it applies the patterns. `owner` is whom all files belong to, None if
+    own, and its reader applies the patterns. `owner` is whom all files belong to, None if
     they belong to whom the file system says.
     """
 

@@ -4,7 +4,7 @@
     <root>/<id>/info    what it is a copy of, and how it was used, as JSON
     <root>/<id>/validators   what the client said of each file that is as it was sent, as `marshal`
                              has it: nobody else can write there; missing while files are changed
-    <root>/<id>/lock    locked by whoever uses it
+    <root>/<id>/lock    locked by its user
 
 A mirror has one user at a time, which may be another process. One from before the machine's last
 start is emptied: nobody knows how much of it had reached the disk.

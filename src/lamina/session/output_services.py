@@ -76,7 +76,7 @@ def _take_folder(call: ServerCall, target: FolderTarget) -> None:
         os.makedirs(target.path, mode=0o755, exist_ok=True)
     except OSError as error:
         raise from_os_error(error, "make the output's folder") from error
-    # Everything belongs to whoever asked; nothing here is known to be of the same content.
+    # Everything belongs to the user who asked; nothing here is known to be of the same content.
     owner = (os.geteuid(), os.getegid())
     receive(call, target.path, Policy(delete=target.delete, trust_metadata=False, owner=owner))
     while call.receive() is not None:  # the sender's end

@@ -67,7 +67,7 @@ class Token(NamedTuple):
 class RemoteSession:
     """Implements `lamina.session.contract.Session` over a channel to the client.
 
-    Folders stay as they were fetched, for the session's whole life; whoever builds with it is
+    Folders stay as they were fetched, for the session's whole life; a build that uses it is
     inside `held`, so that they also stay until the last build is over. When the client goes,
     every call raises Unavailable.
 
@@ -333,7 +333,7 @@ class RemoteSession:
             self._let_go()
 
     def close(self) -> None:
-        """The client has gone, or is sent away. Called once, by whoever accepted it."""
+        """The client has gone, or is sent away. Called once, by the caller that accepted it."""
         self._channel.close()
         self._let_go()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TokenProvider(Protocol):
-    """Fetches tokens as whoever the client is."""
+    """Fetches tokens with the credentials of the client."""
 
     def seed(self, host: str, /) -> bytes | None:
         """What nobody else knows and only changes with the login; None if it fetches none."""

@@ -1,7 +1,7 @@
 """The blob sources: one blob of a repository of images, or of a layout, as one file.
 
 `docker-image+blob://<name>@<digest>` is asked of the name's registry,
-`oci-layout+blob://<name>@<digest>` of a store that a client lends (`oci.store`).
+`oci-layout+blob://<name>@<digest>` of a store that a client provides (`oci.store`).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _WIDE = ("https://github.com/", "https://www.github.com/")
 
 
 class GitAccess(NamedTuple):
-    """What opens a remote: ids of what the session lends, and the hosts that ssh knows.
+    """What opens a remote: ids of what the session provides, and the hosts that ssh knows.
 
     Secrets are looked for under `<id>.<host>` first. `agent` is the id of the SSH agent that has
     to be there, "" if a remote over ssh is tried with the agent `default` or none.

@@ -51,7 +51,7 @@ class GitRemote:
         repositories: a folder where what was fetched stays, one bare repository for each
             remote, so that the next fetch brings only what is new.
         scratch: a folder of this process's own.
-        session: lends the secrets and the agent that `access` names.
+        session: provides the secrets and the agent that `access` names.
         pins: what refs were earlier in the same build, if it is for a build.
         bundle: what is read instead of the remote. The URL must say which commit it wants.
     """

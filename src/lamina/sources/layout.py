@@ -126,7 +126,7 @@ class FolderLayout:
 
 
 class ClientLayout:
-    """An image of a store that a client lends, by its digest.
+    """An image of a store that a client provides, by its digest.
 
     `store` is the store's name in the session, `shown` the image's name in messages.
     """
@@ -240,7 +240,7 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
 def copy_from_client(
     content: ContentStore, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation
 ) -> None:
-    """As `copy_blob`, of a store that a client lends. Raises also Unavailable."""
+    """As `copy_blob`, of a store that a client provides. Raises also Unavailable."""
     if blobs.has(descriptor.digest):
         return
 

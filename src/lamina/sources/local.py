@@ -1,4 +1,4 @@
-"""The `local://` source: a folder that the client lends, read where it lies.
+"""The `local://` source: a folder that the client provides, read where it lies.
 
 In the client's own process nothing is transferred or copied: the ref is a view of the folder
 through the ignore patterns. What the build reads of it is known by its content, so the view

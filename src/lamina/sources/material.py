@@ -43,7 +43,7 @@ class HttpMaterial(NamedTuple):
 
 
 class LocalMaterial(NamedTuple):
-    """A folder of the client's, by the name that it is lent under."""
+    """A folder of the client's, by the name that it is provided under."""
 
     name: str
 

@@ -93,7 +93,7 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """End both ways; whoever waits in `receive` or `send` is woken. May be called twice."""
+        """End both ways; waiting threads are woken. May be called twice."""
         ...
 
 
@@ -123,7 +123,7 @@ class Call(Protocol):
         ...
 
     def hang_up(self) -> None:
-        """Want no more messages of either way: `receive` returns None to whoever waits in it,
+        """Want no more messages of either way: `receive` returns None to threads that wait in it,
         `send` raises. The status still comes as ever: from the handler's return, or at the
         caller by leaving its `with` block. Never blocks.
         """
@@ -148,7 +148,7 @@ class ServerCall(Call, Protocol):
     def cancel(self) -> Cancellation:
         """Flipped when the caller has gone, cancelled, or let its deadline (`grpc-timeout`) pass.
 
-        Not flipped when the handler returns. Whoever flips it ends the call: the caller sees
+        Not flipped when the handler returns. Flipping it ends the call: the caller sees
         CANCELLED.
         """
         ...

@@ -37,7 +37,7 @@ _END = 10.0  # seconds in which `close` is over, whatever handlers do
 
 
 class Listener:
-    """Serves `handlers` to whoever connects to `address`.
+    """Serves `handlers` to all who connect to `address`.
 
     `unix://path` (of mode 0660 and `group` if there is one, else of 0600), `tcp://host:port`
     (port 0: any; see `address`), `fd://` (a socket passed by systemd). Raises LaminaError if

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Transport
 
 _FULL = 1 << 20  # bytes waiting; senders of messages wait for room above it
-_SHORT = 16 << 10  # bytes sent by whoever has them
+_SHORT = 16 << 10  # bytes sent by the thread that has them
 _FLOODED = 4 * _FULL  # answers to a peer that asks and does not read
 
 
@@ -23,7 +23,7 @@ class Outbox:
     """Frames in their order, and the thread. `put` and `finish` want `lock` held.
 
     `changed` is notified when there is room again. The transport is closed when the thread ends,
-    which wakes whoever reads from it.
+    which wakes its readers.
     """
 
     def __init__(

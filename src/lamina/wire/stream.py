@@ -142,11 +142,11 @@ class Stream:
         self.exchange.end_stream(self)
 
     def hang_up(self) -> None:
-        """Take no more, send no more bytes: `take` returns None to whoever waits in it."""
+        """Take no more, send no more bytes: `take` returns None to threads that wait in it."""
         self.exchange.hang_up(self)
 
     def reset(self, code: ErrorCode = ErrorCode.CANCEL, reason: str = "cancelled") -> None:
-        """End both ways at once; whoever waits on the stream is woken. Never blocks or raises."""
+        """End both ways at once; waiting threads are woken. Never blocks or raises."""
         self.exchange.reset_stream(self, code, reason)
 
     def watch(self, on_fault: Callable[[StreamEnded], None]) -> None:

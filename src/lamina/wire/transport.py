@@ -123,7 +123,7 @@ class _Use:
     def __init__(self, free: Callable[[], None]) -> None:
         self._free = free
         self._lock = threading.Lock()
-        self._users = 1  # whoever has not called `end` yet
+        self._users = 1  # those that have not called `end` yet
         self._ended = False
 
     def __enter__(self) -> None:
