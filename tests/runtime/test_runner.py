@@ -443,7 +443,7 @@ def test_a_device_that_the_machine_has_lost(run: Any, tmp_path: Path) -> None:
     spec.write_text(json.dumps(body))
     done = run("sh", "-c", "echo never", specs=[str(spec)])
     assert done["error"] == "not found"
-    assert "/dev/no-such-device is not there" in done["reason"]
+    assert "/dev/no-such-device does not exist" in done["reason"]
     assert not [name for name in done["scratch"] if name.startswith("lamina-")]
 
 
