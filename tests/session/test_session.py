@@ -43,6 +43,7 @@ class Client:
     """Implements `lamina.session.contract.Session` for what a test lends."""
 
     id = ""
+    in_process = False
 
     def __init__(self, **folders: Path) -> None:
         self.folders = folders

@@ -30,6 +30,7 @@ class Context(NamedTuple):
 
 class Client:
     id = ""
+    in_process = False
 
     def __init__(self, folder: ProvidedFolder) -> None:
         self._folder = folder

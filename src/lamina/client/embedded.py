@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, NotFound, Unsupported, from_os_error
+from lamina.base.errors import InvalidInput, NotFound, Unsupported
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -18,21 +17,18 @@ from lamina.client.contract import (
     MountSummary,
     PruneOutcome,
 )
+from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
-from lamina.dockerfile.contract import FrontendRequest, MainContext, NamedContext
+from lamina.client.served_files import serve_in_process
 from lamina.engine.build import BuildOptions
 from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.engine import Engine
-from lamina.engine.frontends.conversion import converted
-from lamina.engine.frontends.in_place_bridge import DockerfileBridge
 from lamina.engine.host_setup import HostSetup
 from lamina.exporters.attributes import make_output
-from lamina.llb.op import Ulimit
 from lamina.sources.image import ResolveMode
 from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
-from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +44,6 @@ if TYPE_CHECKING:
         RunRequest,
     )
     from lamina.engine.build import Build
-    from lamina.engine.build_result import BuildResult
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
 
@@ -96,21 +91,8 @@ class EmbeddedBuilder:
 
         outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
         provenance = _provenance(request)
-        with self._build(request, events, cancel) as (build, bridge, session):
-            if request.context.elsewhere:
-                result = _run_frontend("", request, build, session)
-            elif frontend := _foreign_frontend(request, bridge):
-                result = _run_frontend(frontend, request, build, session)
-            else:
-                result = converted(build, _frontend_requests(request), bridge)
-                result = result._replace(several=_is_several(request))
-            if provenance is not None and not request.context.elsewhere:
-                from lamina.client.frontend_call import invocation_of
-
-                call = invocation_of(request)
-                for part in result.parts:
-                    inner = part.files.call  # of a frontend that the text names
-                    part.files.call = call if inner is None else inner._replace(root=call)
+        with self._build(request, events, cancel) as (build, attributes):
+            result = build.run_frontend(FRONTEND, attributes, {})
             finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
         metadata = finished.metadata()
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
@@ -119,16 +101,17 @@ class EmbeddedBuilder:
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
-        from lamina.dockerfile.calls import answer
+        from lamina.client.call_answer import answer_of
 
-        with self._build(request, events, cancel) as (_, bridge, _):
-            found = answer(name, _frontend_requests(request)[0], bridge)
-            return CallAnswer(found.json, found.text, found.status, found.error)
+        with self._build(request, events, cancel) as (build, attributes):
+            result = build.run_frontend(FRONTEND, {**attributes, "requestid": name}, {})
+            return answer_of(name, result.metadata)
 
     @contextmanager
     def _build(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
-    ) -> Iterator[tuple[Build, DockerfileBridge, EmbeddedSession]]:
+    ) -> Iterator[tuple[Build, dict[str, str]]]:
+        """An open build, and the attributes for its frontend."""
         frontend, context = request.frontend, request.context
         _check_context(context)
         options = BuildOptions(
@@ -141,16 +124,11 @@ class EmbeddedBuilder:
         if not self._place.overlay:
             events(_whole_trees(self._store.root))
         with (
-            closing(_session(request)) as session,
+            closing(EmbeddedSession({}, request.providers)) as session,
+            serve_in_process(request, session) as served,
             engine.open_build(session, options, events, cancel) as build,
         ):
-            yield (
-                build,
-                DockerfileBridge(
-                    build, dockerfile=context.dockerfile, data=context.dockerfile_data
-                ),
-                session,
-            )
+            yield build, frontend_attributes(request, served)
 
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
@@ -293,38 +271,6 @@ class EmbeddedBuilder:
         )
 
 
-def _run_frontend(
-    image: str, request: BuildRequest, build: Build, session: EmbeddedSession
-) -> BuildResult:
-    """Have a frontend find the text and convert it, as a daemon does: that in the image which
-    `# syntax=` names, or ("") lamina's own.
-
-    A context that is a repository, a URL or an archive is then a source of the graph, and has the
-    cache key of one.
-    """
-    from lamina.client.frontend_attributes import frontend_attributes
-    from lamina.client.request_services import serve_in_process
-    from lamina.engine.frontends.table import DOCKERFILE, GATEWAY
-
-    with serve_in_process(request, session) as served:
-        attributes = frontend_attributes(request, served)
-        if not image:
-            return build.run_frontend(DOCKERFILE, attributes, {})
-        wanted = {**attributes, "source": image, "cmdline": image}
-        return build.run_frontend(GATEWAY, wanted, {})
-
-
-def _foreign_frontend(request: BuildRequest, bridge: DockerfileBridge) -> str:
-    """The image that is to convert the text, "" for lamina's own frontend."""
-    from lamina.dockerfile.syntax import OURSELVES, find_syntax
-
-    given = dict(request.frontend.build_args).get("BUILDKIT_SYNTAX", "")
-    words = (given or find_syntax(bridge.read_dockerfile().data)).split()
-    if not words or parse_reference(words[0]).name in OURSELVES:
-        return ""
-    return words[0]
-
-
 def _check_context(context: contract.ContextSpec) -> None:
     for named in context.named:
         if named.kind == "url" and not context.elsewhere:
@@ -369,69 +315,3 @@ def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
 def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
     """`--network host` on the command line is the user's own leave."""
     return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))
-
-
-def _is_several(request: BuildRequest) -> bool:
-    platforms, arguments = len(request.frontend.platforms), request.frontend.build_args
-    if not any(name == "BUILDKIT_MULTI_PLATFORM" for name, _ in arguments):
-        return platforms > 1
-    from lamina.dockerfile.attributes import is_several
-
-    return is_several(platforms, arguments)
-
-
-def _frontend_requests(request: BuildRequest) -> list[FrontendRequest]:
-    """One for each platform."""
-    options = request.frontend
-    here = host_platform()
-    general = FrontendRequest(
-        target=options.target,
-        build_args=options.build_args,
-        labels=options.labels,
-        platform=here,
-        build_platform=here,
-        no_cache=options.no_cache,
-        no_cache_stages=options.no_cache_filter,
-        network=options.network,
-        extra_hosts=options.extra_hosts,
-        shm_size=options.shm_size,
-        ulimits=tuple(Ulimit(u.name, u.soft, u.hard) for u in options.ulimits),
-        cgroup_parent=options.cgroup_parent,
-        named_contexts=tuple(
-            # A folder goes by its name in the session.
-            NamedContext(
-                c.name, c.kind, c.folder_name if c.kind == "local" else c.value, _ignore_file(c)
-            )
-            for c in request.context.named
-        ),
-        platform_given=bool(options.platforms),
-        context=MainContext(made_at=request.context.made_at),
-        several=_is_several(request),
-    )
-    platforms = [parse_platform(text) for text in options.platforms] or [here]
-    return [general._replace(platform=platform) for platform in platforms]
-
-
-def _session(request: BuildRequest) -> EmbeddedSession:
-    folders = {"context": request.context.path}
-    for named in request.context.named:
-        if named.kind == "local":
-            folders[named.folder_name] = named.value
-        elif named.kind == "oci-layout":
-            from lamina.sources.layout import layout_folder, parse_location
-
-            folders[layout_folder(named.name)] = parse_location(named.value)[0]
-    return EmbeddedSession(folders, request.providers)
-
-
-def _ignore_file(context: contract.NamedContext) -> bytes | None:
-    """The `.dockerignore` of a named folder."""
-    if context.kind != "local":
-        return None
-    try:
-        path = os.path.join(context.value, ".dockerignore")
-        return read_regular(path, _IGNORE_LIMIT, follow=True)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os_error(error, f"read the .dockerignore of {context.name}") from error

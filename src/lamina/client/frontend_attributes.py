@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lamina.client.contract import BuildRequest, FrontendOptions
-    from lamina.client.request_services import ServedRequest
+    from lamina.client.served_files import ServedRequest
 
 FRONTEND = "dockerfile.v0"
 _HOST_NETWORK = "network.host"
@@ -18,10 +18,7 @@ _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 
 def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[str, str]:
-    """The frontend attributes of a request; `served` has the names that files go by.
-
-    Raises InvalidInput where something is no text, which the protocol cannot say.
-    """
+    """The frontend attributes of a request; `served` has the names that files go by."""
     options = request.frontend
     attributes = {
         "filename": served.filename,
@@ -48,6 +45,15 @@ def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[st
     attributes |= {key: value for key, value in optional.items() if value}
     if options.no_cache:
         attributes["no-cache"] = ""
+    if request.attests:
+        from lamina.client.version_control import version_control_attributes
+
+        attributes |= version_control_attributes(request)
+    return attributes
+
+
+def check_text(attributes: Mapping[str, str]) -> None:
+    """Raise InvalidInput for attributes that are no text, which the protocol cannot carry."""
     for key, value in attributes.items():
         try:
             f"{key}={value}".encode()
@@ -56,7 +62,6 @@ def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[st
             raise InvalidInput(
                 f"{shown} is not UTF-8", hint="builds without a daemon take any bytes"
             ) from None
-    return attributes
 
 
 def plain_text(text: str) -> str:

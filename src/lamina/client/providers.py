@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
+_CONTEXT = "context"
+
+
 class EmbeddedSession:
     """Implements `lamina.session.contract.Session` in this process. Close it.
 
@@ -36,18 +39,25 @@ class EmbeddedSession:
         self._empty_folder = ""
         self._uploads: dict[str, Iterable[bytes]] = {}
         self._stores: dict[str, str] = {}
+        self._made_at: int | None = None
 
     def provide(
         self,
         folders: Mapping[str, str],
         uploads: Mapping[str, Iterable[bytes]],
         stores: Mapping[str, str],
+        made_at: int | None = None,
     ) -> None:
-        """Lend further folders from now on, streams by the paths of their URLs (each is there
-        once), and OCI layouts by the names of stores."""
+        """Provide further folders from now on, streams by the paths of their URLs (each is there
+        once), and OCI layouts by the names of stores. `made_at`: see `ProvidedFolder`."""
         self._folders = {**self._folders, **folders}
         self._uploads = {**self._uploads, **uploads}
         self._stores = {**self._stores, **stores}
+        self._made_at = made_at
+
+    @property
+    def in_process(self) -> bool:
+        return True
 
     @property
     def id(self) -> str:
@@ -66,10 +76,11 @@ class EmbeddedSession:
         if not path:
             path = self._empty()
         if not os.path.isdir(path):
+            kind = _CONTEXT if path == self._folders.get(_CONTEXT) else name
             raise NotFound(
-                f"the {name} {path} is not a folder", hint="give the path of the build context"
+                f"the {kind} {path} is not a folder", hint="give the path of the build context"
             )
-        return ProvidedFolder(path)
+        return ProvidedFolder(path, made_at=self._made_at if name == _CONTEXT else None)
 
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         secret = self._secrets.get(secret_id)

@@ -9,7 +9,12 @@ from lamina.api import control as api
 from lamina.api.message import unary
 from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable
 from lamina.client.contract import BuildOutcome
-from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
+from lamina.client.frontend_attributes import (
+    FRONTEND,
+    check_text,
+    entitlements,
+    frontend_attributes,
+)
 from lamina.client.remote_caches import RemoteCaches
 from lamina.client.remote_outputs import RemoteOutputs
 from lamina.client.request_services import serve_request
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
         PruneOutcome,
         PruneRequest,
     )
-    from lamina.client.request_services import ServedRequest
+    from lamina.client.served_files import ServedRequest
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel
 
@@ -87,6 +92,7 @@ class RemoteBuilder:
             watched(self._channel, ref, events),
         ):
             attributes = frontend_attributes(request, served) | caches.attributes()
+            check_text(attributes)
             message = api.SolveRequest(
                 ref=ref,
                 session=session,
@@ -107,7 +113,8 @@ class RemoteBuilder:
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
-        from lamina.client.remote_call import answer_of, ask_frontend
+        from lamina.client.call_answer import answer_of
+        from lamina.client.remote_call import ask_frontend
 
         outputs = RemoteOutputs(request._replace(outputs=()), cancel)
         caches = RemoteCaches(request._replace(cache_to=()))
@@ -119,6 +126,7 @@ class RemoteBuilder:
             watched(self._channel, ref, events),
         ):
             attributes = frontend_attributes(request, served) | caches.attributes()
+            check_text(attributes)
             message = api.SolveRequest(
                 ref=ref,
                 session=session,

@@ -6,16 +6,12 @@ its frontend, has `dockerfile.v0` answer, and returns.
 
 from __future__ import annotations
 
-import json
 import threading
-from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 from lamina.api import control, gateway
 from lamina.api.message import unary
 from lamina.api.status import status_of
-from lamina.base.location import Location
-from lamina.client.contract import CallAnswer
 from lamina.client.frontend_attributes import FRONTEND
 from lamina.wire.contract import StatusError
 
@@ -122,33 +118,3 @@ class _GatewayClient:
             metadata=self._metadata,
             cancel=self._cancel,
         )
-
-
-def answer_of(question: str, metadata: dict[str, bytes]) -> CallAnswer:
-    """What the frontend answered."""
-    document = metadata.get("result.json", b"").decode("utf-8", "replace")
-    people = metadata.get("result.txt")
-    text = None if people is None else people.decode("utf-8", "surrogateescape")
-    status = metadata.get("result.statuscode", b"0")
-    error = ""
-    if question == "frontend.lint" and document:
-        error = _build_error(json.loads(document))
-    return CallAnswer(document, text, int(status) if status.isdigit() else 1, error)
-
-
-def _build_error(document: dict[str, Any]) -> str:
-    """What stopped the conversion, with its excerpt; "" if nothing did."""
-    found = document.get("buildError") or {}
-    message = str(found.get("message") or "")
-    place = found.get("location") or {}
-    lines = [
-        int(end.get("line") or 0)
-        for item in place.get("ranges") or ()
-        for end in (item.get("start") or {}, item.get("end") or {})
-    ]
-    if not message or not lines:
-        return message
-    source = (document.get("sources") or [{}])[int(place.get("sourceIndex") or 0)]
-    data = b64decode(source.get("data") or "").decode("utf-8", "replace")
-    location = Location(str(source.get("filename") or ""), min(lines), max(lines), data)
-    return f"{message}\n{location.excerpt()}"

@@ -6,9 +6,6 @@ They are a map of strings: `filename`, `target`, `platform`, `build-arg:NAME`, `
 
 from __future__ import annotations
 
-import csv
-import ipaddress
-import json
 import re
 from typing import TYPE_CHECKING
 
@@ -53,7 +50,7 @@ class DockerfileOptions(NamedTuple):
     shared_keys: tuple[tuple[str, str], ...] = ()
     folder_sessions: tuple[tuple[str, str], ...] = ()
     input_metadata: tuple[tuple[str, str], ...] = ()
-    resolve_mode: str = "default"
+    resolve_mode: str = ""
     syntax: str = ""
     subrequest: str = ""
     cache_imports: tuple[dict[str, str], ...] = ()
@@ -104,8 +101,8 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileOptions:
         resources=_resources(attrs),
         several=several,
     )
-    mode = attrs.get("image-resolve-mode", "") or "default"
-    if mode not in ("default", "pull", "local"):
+    mode = attrs.get("image-resolve-mode", "")
+    if mode not in ("", "default", "pull", "local"):
         raise InvalidInput(f"invalid image-resolve-mode: {mode}")
     return DockerfileOptions(
         request=request,
@@ -133,6 +130,8 @@ def _cache_imports(attrs: Mapping[str, str]) -> tuple[dict[str, str], ...]:
     found = [pairs for pairs in found if pairs["ref"]]
     text = attrs.get("cache-imports", "")
     if text:
+        import json
+
         try:
             for entry in json.loads(text):
                 pairs = {"type": entry["Type"], **(entry.get("Attrs") or {})}
@@ -179,6 +178,10 @@ def _network(text: str) -> str:
 
 def _fields(text: str) -> list[str]:
     """One line of CSV."""
+    if '"' not in text:
+        return text.split(",") if text else []
+    import csv
+
     try:
         return next(csv.reader([text], strict=True)) if text else []
     except csv.Error as error:
@@ -186,6 +189,10 @@ def _fields(text: str) -> list[str]:
 
 
 def _hosts(text: str) -> tuple[tuple[str, str], ...]:
+    if not text:
+        return ()
+    import ipaddress
+
     found = []
     for field in _fields(text):
         name, equals, address = field.lower().partition("=")

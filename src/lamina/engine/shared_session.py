@@ -82,6 +82,10 @@ class SharedSession:
         return next((requester.packing for requester in self._current()), None)
 
     @property
+    def in_process(self) -> bool:
+        return all(session.in_process for session in self._sessions())
+
+    @property
     def id(self) -> str:
         return next((session.id for session in self._sessions()), "")
 

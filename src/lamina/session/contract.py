@@ -40,12 +40,14 @@ class ProvidedFolder(NamedTuple):
 
     `filtered` says that it holds nothing but what was asked for; otherwise it is the client's
     own, and its reader applies the patterns. `owner` is whom all files belong to, None if
-    they belong to whom the file system says.
+    they belong to whom the file system says. `made_at` is when its files were made, in seconds
+    since 1970, if a repository, a server or an archive says it.
     """
 
     path: str
     filtered: bool = False
     owner: tuple[int, int] | None = (0, 0)
+    made_at: int | None = None
 
 
 class ContentStore(Protocol):
@@ -73,6 +75,11 @@ class ContentStore(Protocol):
 
 class Session(Protocol):
     """Lives as long as the build does. Methods are called from any thread."""
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the client is this process: its folders are then read in place."""
+        ...
 
     @property
     def id(self) -> str:

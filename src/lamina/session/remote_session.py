@@ -99,6 +99,10 @@ class RemoteSession:
         self._holders = 1  # the connection is one
 
     @property
+    def in_process(self) -> bool:
+        return False
+
+    @property
     def id(self) -> str:
         return self.identity.id
 

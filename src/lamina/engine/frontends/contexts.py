@@ -6,7 +6,7 @@ import json
 import posixpath
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.git_url import is_git_context, is_git_url, parse_git_url
 from lamina.base.oci import IMAGE_CONFIG_KEY
 from lamina.base.redact import redacted
@@ -25,6 +25,8 @@ from lamina.llb.op import (
     OpMetadata,
 )
 from lamina.llb.state import Vertex, marshal, unmarshal
+from lamina.session.contract import FolderRequest
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 _ARCHIVES = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 _HEAD = 1024
+_LIMIT = 16 << 20
 
 
 class Contexts:
@@ -117,7 +120,14 @@ class Contexts:
         if kind in ("docker-image", "oci-layout"):
             return NamedContext(name, kind, value)
         if kind == "local":
+            shared = dict(self._options.shared_keys).get(name, "")
             session = self.session_of(value)
+            own = self._build.session
+            if own.in_process:
+                folder = own.folder(value, FolderRequest(), self._build.cancel)
+                path = posixpath.join(folder.path, ".dockerignore")
+                ignore = read_in_place(path, f".dockerignore of {name}")
+                return NamedContext(name, kind, value, ignore, session=session, shared_key=shared)
             op = local_source(
                 value,
                 f"context:{name}-.dockerignore",
@@ -126,7 +136,6 @@ class Contexts:
                 differ="none",
             )
             source = define(op, f"[context {name}] load .dockerignore")
-            shared = dict(self._options.shared_keys).get(name, "")
             return NamedContext(
                 name,
                 kind,
@@ -192,3 +201,13 @@ def read_if_there(tree: Tree, path: str) -> bytes | None:
         return read_file(tree, path)
     except NotFound:
         return None
+
+
+def read_in_place(path: str, what: str) -> bytes | None:
+    """A file of a folder of this process's own; None if it is not there."""
+    try:
+        return read_regular(path, _LIMIT, follow=True)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read the {what}") from error

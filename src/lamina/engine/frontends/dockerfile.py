@@ -1,8 +1,8 @@
-"""`dockerfile.v0`: the Dockerfile frontend for clients that lend their files.
+"""`dockerfile.v0`: the Dockerfile frontend.
 
-Unlike a build in this process, nothing lies where it can simply be opened: the Dockerfile, the
-ignore files and the contexts are sources of the build's own graph, and what is read of them is
-read from their results.
+The Dockerfile, the ignore files and the contexts of a remote client are sources of the build's own
+graph, and what is read of them is read from their results. A client in this process has them in
+folders that are read in place.
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.attributes import read_attributes
+from lamina.dockerfile.build import build as convert
 from lamina.dockerfile.contract import DockerfileText, MainContext, ResolvedImage
 from lamina.dockerfile.source_ops import local_source
 from lamina.dockerfile.syntax import OURSELVES, find_syntax, syntax_location
-from lamina.engine.build_result import BuildResult
+from lamina.engine.build_result import BuildResult, PlatformResult
 from lamina.engine.caching.build_caches import client_import
 from lamina.engine.definition_graph import internal_digest
 from lamina.engine.frontends.base_image import resolve_base
-from lamina.engine.frontends.contexts import Contexts, define, read_if_there
-from lamina.engine.frontends.conversion import converted
+from lamina.engine.frontends.contexts import Contexts, define, read_if_there, read_in_place
 from lamina.engine.frontends.table import GATEWAY
 from lamina.engine.steps import step
 from lamina.llb.codec import encode_definition
 from lamina.llb.state import Vertex
+from lamina.session.contract import FolderRequest
 from lamina.sources.image import ResolveMode
-from lamina.sources.layout import parse_location
 from lamina.sources.local import folder_request
+from lamina.sources.material import LocalMaterial
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lamina.attest.contract import FrontendCall
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.attributes import DockerfileOptions
-    from lamina.dockerfile.contract import Warned
+    from lamina.dockerfile.contract import Bridge, FrontendRequest, Warned
     from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition, Op
 
@@ -85,7 +86,8 @@ def _run(
                 return build.run_frontend(GATEWAY, wanted, inputs, call)
             except LaminaError as error:
                 raise error.at(syntax_location(text)) from None
-    context = MainContext(contexts.main, contexts.session_of("context"))
+    made_at = bridge.made_in_place()
+    context = MainContext(contexts.main, contexts.session_of("context"), made_at)
     named = contexts.named()
     requests = [
         request._replace(named_contexts=named, context=context) for request in options.requests()
@@ -95,7 +97,24 @@ def _run(
 
         answered = answer(options.subrequest, requests[0], bridge)
         return BuildResult((), metadata=answered.metadata())
-    return converted(build, requests, bridge)._replace(several=options.several)
+    return _converted(build, requests, bridge)._replace(several=options.several)
+
+
+def _converted(
+    build: FrontendBuild, requests: Sequence[FrontendRequest], bridge: Bridge
+) -> BuildResult:
+    """Convert the Dockerfile for each of the platforms that the requests name."""
+    parts = [
+        PlatformResult(
+            converted.platform,
+            build.solvable(converted.definition),
+            converted.config,
+            converted.base_config,
+            epoch=converted.epoch,
+        )
+        for converted in convert(requests, bridge)
+    ]
+    return BuildResult(tuple(parts), len(parts) > 1)
 
 
 class ContextBridge:
@@ -107,7 +126,7 @@ class ContextBridge:
         self._build = build
         self._options = options
         self.contexts = contexts
-        self._images = build.resolver(ResolveMode(options.resolve_mode))
+        self._images = build.resolver(_resolve_mode(build, options))
         self._text: DockerfileText | None = None
         self._reading: Digest = internal_digest("load build definition")
 
@@ -120,6 +139,8 @@ class ContextBridge:
         return resolve_base(self._build, self._images, reference, platform, title)
 
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
+        from lamina.sources.layout import parse_location
+
         store, _, digest = parse_location(location)  # the tag is for people
         attrs = (("oci.session", self._build.session.id), ("oci.store", store))
         if not digest:
@@ -150,9 +171,18 @@ class ContextBridge:
             )
         )
 
+    def made_in_place(self) -> int | None:
+        """When the files of a context in place were made, in seconds since 1970, if it is known."""
+        session = self._build.session
+        if self.contexts.main is not None or not session.in_process:
+            return None
+        return session.folder("context", FolderRequest(), self._build.cancel).made_at
+
     def _read(self) -> DockerfileText:
         contexts = self.contexts
         name = contexts.filename
+        if contexts.dockerfile is None and self._build.session.in_process:
+            return self._read_in_place(self._options.dockerfile_key or "dockerfile", name)
         lower = posixpath.join(posixpath.dirname(name), "dockerfile")
         default = posixpath.basename(name) == "Dockerfile"
         source = contexts.dockerfile
@@ -171,14 +201,40 @@ class ContextBridge:
         if data is None and default:
             data = read_if_there(tree, lower)
         if data is None:
-            raise NotFound(
-                f"failed to read dockerfile: open {name}: no such file or directory",
-                hint="name it with -f, or build where it lies",
-            )
+            raise _no_dockerfile(name)
         ignore = read_if_there(tree, f"{name}.dockerignore")
         if ignore is None and contexts.main is None:
             ignore = self._ignore()
         return DockerfileText(name, data, ignore, source)
+
+    def _read_in_place(self, folder: str, name: str) -> DockerfileText:
+        build = self._build
+        with step(f"[internal] load build definition from {name}", build.events) as shown:
+            self._reading = shown.digest
+            provided = build.session.folder(folder, FolderRequest(), build.cancel).path
+            path = posixpath.join(provided, name)
+            data = read_in_place(path, "Dockerfile")
+            if data is None and posixpath.basename(name) == "Dockerfile":
+                lower = posixpath.join(posixpath.dirname(path), "dockerfile")
+                data = read_in_place(lower, "Dockerfile")
+            if data is None:
+                raise _no_dockerfile(path)
+            shown.status(f"transferring dockerfile: {len(data)}B")
+            build.note(LocalMaterial("dockerfile"))
+        ignore = None
+        if self.contexts.main is None:
+            with step("[internal] load .dockerignore", build.events) as shown:
+                ignore = read_in_place(f"{path}.dockerignore", ".dockerignore")
+                if ignore is None:
+                    with suppress(NotFound):  # no context: a Dockerfile may do without
+                        context = build.session.folder("context", FolderRequest(), build.cancel)
+                        ignore_path = posixpath.join(context.path, ".dockerignore")
+                        ignore = read_in_place(ignore_path, ".dockerignore")
+                build.note(LocalMaterial("context"))
+                shown.status(f"transferring context: {len(ignore or b'')}B")
+        else:
+            ignore = read_in_place(f"{path}.dockerignore", ".dockerignore")
+        return DockerfileText(name, data, ignore)
 
     def _ask_for_ignore(self) -> None:
         """Have the client send it while it sends the Dockerfile: most builds want both."""
@@ -206,3 +262,15 @@ class ContextBridge:
             followed=[".dockerignore"],
             differ="none",
         )
+
+
+def _no_dockerfile(path: str) -> NotFound:
+    return NotFound(
+        f"failed to read dockerfile: open {path}: no such file or directory",
+        hint="name it with -f, or build in its folder",
+    )
+
+
+def _resolve_mode(build: FrontendBuild, options: DockerfileOptions) -> ResolveMode:
+    """What the attributes say, else what the build does by default."""
+    return ResolveMode(options.resolve_mode) if options.resolve_mode else build.resolve_mode
