@@ -1,4 +1,4 @@
-"""The Builder inside this process: no daemon."""
+"""The builder inside this process, on a store of this machine: no daemon."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         RunRequest,
     )
     from lamina.engine.build import Build
-    from lamina.stores.images import StoredImage
+    from lamina.stores.images import ImageTable, StoredImage
+    from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
 _IGNORE_LIMIT = 1 << 20
@@ -55,27 +56,27 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
     """Open the store at `root` and an engine on it. Call before any thread is started."""
     with (
         open_store(root) as store,
-        closing(EmbeddedBuilder(HostSetup(store.root), Engine, store)) as builder,
+        closing(EmbeddedBuilder(store)) as builder,
     ):
         yield builder
 
 
 class EmbeddedBuilder:
-    """Implements `lamina.client.contract.Builder`."""
+    """Implements `lamina.client.contract.LocalStore`.
 
-    def __init__(self, place: HostSetup, engine: type[Engine], store: Any) -> None:
-        self._place = place
-        self._make = engine
+    The engine is made when it is first used: it takes a private mount namespace.
+    """
+
+    def __init__(self, store: Store) -> None:
         self._store = store
+        self._host = HostSetup(store.root)
         self._engine: Engine | None = None
 
     @property
     def engine(self) -> Engine:
         if self._engine is None:
-            self._place.enter()
-            self._engine = self._make(
-                self._store, overlay=self._place.overlay, tmpfs=self._place.tmpfs
-            )
+            self._host.enter()
+            self._engine = Engine(self._store, overlay=self._host.overlay, tmpfs=self._host.tmpfs)
         return self._engine
 
     def close(self) -> None:
@@ -121,7 +122,7 @@ class EmbeddedBuilder:
             () if request.policy is None else (request.policy,),
         )
         engine = self.engine
-        if not self._place.overlay:
+        if not self._host.overlay:
             events(_whole_trees(self._store.root))
         with (
             closing(EmbeddedSession({}, request.providers)) as session,
@@ -225,7 +226,7 @@ class EmbeddedBuilder:
 
         return remove_mounts(self.engine.services.caches, names, cancel)
 
-    def _image_table(self) -> Any:
+    def _image_table(self) -> ImageTable:
         from lamina.stores.images import ImageTable
 
         return ImageTable(self._store.database)
