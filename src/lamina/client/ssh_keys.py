@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _START = 5.0
+_PIPE = 5.0
+"""Seconds in which a key must come out of a pipe."""
+_LARGEST_KEY = 1 << 20
 
 
 class KeyAgent:
@@ -63,8 +67,7 @@ class KeyAgent:
     def _add(self, agent_id: str, key: str) -> None:
         # By standard input: ssh-add minds a file's mode, which a CI's secret often has wrong.
         try:
-            with open(key, "rb") as file:
-                data = file.read()
+            data = _read_key(key)
         except OSError as error:
             raise from_os_error(error, f"read the key of --ssh {agent_id}") from error
         environ = {**os.environ, "SSH_AUTH_SOCK": self.socket, "SSH_ASKPASS_REQUIRE": "never"}
@@ -77,3 +80,23 @@ class KeyAgent:
                 f"{done.stderr.decode(errors='replace').strip()}",
                 hint="a key with a passphrase must be loaded into an agent; pass the agent",
             )
+
+
+def _read_key(path: str) -> bytes:
+    """A key of a file or a pipe. Raises OSError, InvalidInput, Unavailable."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        data = bytearray()
+        deadline = time.monotonic() + _PIPE
+        while poll.poll(max(0, int(1000 * (deadline - time.monotonic())))):
+            piece = os.read(fd, _LARGEST_KEY + 1)
+            data += piece
+            if not piece:
+                return bytes(data)
+            if len(data) > _LARGEST_KEY:
+                raise InvalidInput(f"{path} is larger than a key can be")
+    finally:
+        os.close(fd)
+    raise Unavailable(f"{path} is a pipe that nobody wrote a key into, or did not close")
