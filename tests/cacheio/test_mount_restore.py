@@ -6,12 +6,13 @@ import os
 import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 import zstandard
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt
+from lamina.base.errors import Cancelled, Corrupt
 from lamina.base.oci import Descriptor
 from lamina.cacheio.backend import FolderBackend
 from lamina.cacheio.mount_export import export_mount
@@ -112,3 +113,20 @@ def test_what_no_path_can_name_is_left_out(tmp_path: Path) -> None:
         assert (copy / "file").read_text() == "kept"
     finally:
         discard_tree(str(tmp_path))
+
+
+def test_an_index_that_repeats_a_chunk_for_ever_can_be_cancelled(tmp_path: Path) -> None:
+    backend, descriptor = backend_with(tmp_path / "cache", b"***" + CONTENT)
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    file = MountEntry("f", 0o100644, 0, 0, 0, (0,) * 100_000)
+    index = MountIndex("m", (descriptor,), (CHUNK,), (ROOT, file))
+    cancel = Cancellation()
+
+    def write_one(*_: object) -> int:
+        cancel.cancel()
+        return len(CONTENT)
+
+    with patch("os.pwrite", side_effect=write_one) as written, pytest.raises(Cancelled):
+        restore_mount(index, str(mount), backend, Quiet(), cancel)
+    assert written.call_count == 1

@@ -63,7 +63,7 @@ def restore_mount(
         def unpack(pack: int, cancel: Cancellation) -> None:
             descriptor = index.packs[pack]
             data = memoryview(expand_zstd(read_blob(backend, descriptor, cancel), PACK_LIMIT))
-            _write_pieces(folder, data, packs[pack], descriptor)
+            _write_pieces(folder, data, packs[pack], descriptor, cancel)
             progress(descriptor, descriptor.size)
 
         in_parallel(sorted(packs), unpack, _SIDE_BY_SIDE, cancel)
@@ -96,11 +96,16 @@ def _by_pack(index: MountIndex, files: Sequence[MountEntry]) -> dict[int, list[_
 
 
 def _write_pieces(
-    folder: str, data: memoryview, pieces: Sequence[_Piece], pack: Descriptor
+    folder: str,
+    data: memoryview,
+    pieces: Sequence[_Piece],
+    pack: Descriptor,
+    cancel: Cancellation,
 ) -> None:
     checked: set[Chunk] = set()
     with Beneath(folder) as beneath:
         for chunk, path, offset in pieces:
+            cancel.check()  # an index may name one chunk very often
             content = data[chunk.offset : chunk.offset + chunk.size]
             if chunk not in checked:
                 if len(content) != chunk.size or sha256(content).hexdigest() != chunk.digest:
