@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.system.mount_tree import make_folder_in_root, open_in_root
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,3 +171,12 @@ with mounted(fd, base + "/places") as place:
 """
     shown = in_namespace(script, str(tmp_path))
     assert shown == "False\nTrue False False\n[]\n['file']\n"
+
+
+def test_a_folder_is_made_deeper_than_the_stack(root: Path) -> None:
+    path = "/".join("d" * 1500)
+    try:
+        os.close(make_folder_in_root(str(root), path))
+        assert opened(root, path).endswith(path)
+    finally:
+        discard_tree(str(root / "d"))

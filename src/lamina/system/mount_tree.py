@@ -126,27 +126,37 @@ def _open_in_root(top: int, path: str) -> int:
 
 
 def _make_folder(top: int, parts: list[str]) -> int:
-    try:
-        return _open_in_root(top, "/".join(parts))
-    except FileNotFoundError:
-        if not parts:
-            raise
-    above = _make_folder(top, parts[:-1])
-    try:
-        folder = os.open(f"/proc/self/fd/{above}", _DIRECTORY & ~os.O_NOFOLLOW)
-    finally:
-        os.close(above)
+    depth = len(parts)
+    while True:
+        try:
+            fd = _open_in_root(top, "/".join(parts[:depth]))
+            break
+        except FileNotFoundError:
+            if not depth:
+                raise
+            depth -= 1
+    while depth < len(parts):
+        try:
+            _make_one(fd, parts[depth])
+        finally:
+            os.close(fd)
+        depth += 1
+        fd = _open_in_root(top, "/".join(parts[:depth]))
+    return fd
+
+
+def _make_one(above: int, name: str) -> None:
+    folder = os.open(f"/proc/self/fd/{above}", _DIRECTORY & ~os.O_NOFOLLOW)
     try:
         with suppress(FileExistsError):
-            os.mkdir(parts[-1], 0o755, dir_fd=folder)
-            made = os.open(parts[-1], _DIRECTORY, dir_fd=folder)
+            os.mkdir(name, 0o755, dir_fd=folder)
+            made = os.open(name, _DIRECTORY, dir_fd=folder)
             try:
                 os.fchmod(made, 0o755)
             finally:
                 os.close(made)
     finally:
         os.close(folder)
-    return _open_in_root(top, "/".join(parts))
 
 
 def _mount(fd: int, target: str, owner: tuple[int, int] | None) -> None:
