@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import stat
+from bisect import bisect_left
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from lamina.runtime.contract import BindMount, Network
 from lamina.runtime.users import beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lamina.runtime.contract import Dns, Sandbox
 
@@ -63,20 +65,29 @@ def find_stubs(rootfs: str, targets: Iterable[str]) -> list[Stub]:
     stubs: list[Stub] = []
     seen: set[str] = set()
     for target in targets:
-        named = [part for part in target.split("/") if part not in ("", ".")]
-        for depth in range(1, len(named) + 1):
-            path = beneath(rootfs, "/".join(named[:depth]))
+        named = posixpath.normpath(f"/{target}").strip("/").split("/")
+        missing = _missing_test(rootfs, named)
+        # Below what is missing everything is. Asking at each depth would take a deep target hours.
+        first = bisect_left(range(1, len(named) + 1), True, key=missing) + 1
+        path = beneath(rootfs, "/".join(named[:first]))
+        for depth in range(first, len(named) + 1):
+            if depth > first:
+                path = f"{path}/{named[depth - 1]}"
             if path in seen:
                 continue
             seen.add(path)
-            if os.path.lexists(path):
-                continue
             times = None
-            with suppress(OSError):
-                status = os.stat(os.path.dirname(path), follow_symlinks=False)
-                times = (status.st_atime_ns, status.st_mtime_ns)
+            if depth == first:
+                with suppress(OSError):
+                    status = os.stat(os.path.dirname(path), follow_symlinks=False)
+                    times = (status.st_atime_ns, status.st_mtime_ns)
             stubs.append(Stub(tuple(os.path.relpath(path, rootfs).split("/")), times))
     return stubs
+
+
+def _missing_test(rootfs: str, parts: list[str]) -> Callable[[int], bool]:
+    """Whether what the first parts of a path lead to is missing, by their number."""
+    return lambda depth: not os.path.lexists(beneath(rootfs, "/".join(parts[:depth])))
 
 
 def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
