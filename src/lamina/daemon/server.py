@@ -9,32 +9,13 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.api.control import SESSION
 from lamina.base.errors import AlreadyExists, InvalidInput
 from lamina.daemon.call_logging import with_logging
-from lamina.daemon.content import ContentService
-from lamina.daemon.disk_usage_service import UsageService
-from lamina.daemon.gateway import GatewayService
-from lamina.daemon.gc import Collector, sized_policies
-from lamina.daemon.history import History
-from lamina.daemon.history_service import HistoryService
-from lamina.daemon.info import InfoService
-from lamina.daemon.networks import step_network
 from lamina.daemon.notify import Supervisor, forget_passed_sockets
-from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.signals import taken
-from lamina.daemon.solve import SolveService
-from lamina.daemon.worker import describe_worker
-from lamina.engine.contract import EnginePolicy
-from lamina.engine.engine import Engine
+from lamina.daemon.wiring import wired
 from lamina.engine.host_setup import HostSetup
-from lamina.engine.session_credentials import session_logins
-from lamina.runtime.cdi import DeviceRegistry
-from lamina.runtime.contract import Dns, RuntimeSettings
-from lamina.session.mirrors import Mirrors
-from lamina.session.table import SessionTable
 from lamina.stores.store import open_store
-from lamina.system.cancel import Cancellation
 from lamina.wire.listen import Listener
 
 if TYPE_CHECKING:
@@ -43,7 +24,6 @@ if TYPE_CHECKING:
 
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
-    from lamina.daemon.networks import StepNetwork
     from lamina.daemon.signals import Signals
     from lamina.wire.contract import Handler
 
@@ -67,85 +47,24 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         owned.enter_context(_alone(store.root))
         place = HostSetup(store.root, config.worker.snapshotter)
         place.enter()
-        policies = sized_policies(config.worker.gc, store.root)
-        devices = DeviceRegistry(
-            () if config.cdi.disabled else config.cdi.spec_dirs, config.cdi.auto_allowed
-        )
-        steps = owned.enter_context(
-            step_network(config.worker.network, store.path("networks"), log)
-        )
-        worker = describe_worker(
-            store.root,
-            config.worker,
-            policies,
-            network=steps.mode,
-            overlay=place.overlay,
-            devices=devices,
-        )
-        sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
-        engine = Engine(
-            store,
-            overlay=place.overlay,
-            tmpfs=place.tmpfs,
-            hosts=lambda: config.hosts,
-            policy=EnginePolicy(
-                (worker.record(),),
-                config.frontends.gateway_repositories,
-                _runtime(config, steps),
-                sessions.get,
-                session_logins,
-                load_provenance_env(config.provenance_env_dir),
-                devices,
-                config.system.registry_connections,
-            ),
-        )
-        owned.callback(engine.close)
-        collector = owned.enter_context(Collector(store, policies, log))
-        ending = Cancellation()
-        history = History(store, config.history, log, collector.wake)
-        gateway = GatewayService()
-        # Devices are allowed one by one, by clients and by what describes them.
-        allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
-        solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector)
-        handlers: dict[str, Handler] = {
-            SESSION: sessions.serve,
-            **solve.handlers(),
-            **gateway.handlers(),
-            **InfoService(worker, ending).handlers(),
-            **UsageService(store).handlers(),
-            **HistoryService(history, ending).handlers(),
-            **ContentService(store.blobs).handlers(),
-        }
-        serving = _listen(config.grpc, with_logging(handlers, log), log)
+        services = wired(config, store, place, log, owned)
+        serving = _listen(config.grpc, with_logging(services.handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
         forget_passed_sockets()
+        worker, engine = services.worker, services.engine
         labels = " ".join(f"{name}={value}" for name, value in worker.labels)
         log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)
         for listener in listeners:
             log.info(f"running server on {listener.address}")
         supervisor.tell("READY=1")
-        collector.wake()
+        services.collector.wake()
         signals.next()
         log.info("stopping server", drain=f"{config.life.drain:g}s")
         supervisor.tell("STOPPING=1")
-        ending.cancel("the daemon ends")
+        services.ending.cancel("the daemon ends")
         _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")
     return 0
-
-
-def _runtime(config: DaemonConfig, steps: StepNetwork) -> RuntimeSettings:
-    worker, dns = config.worker, config.dns
-    return RuntimeSettings(
-        worker.binary,
-        Dns(dns.nameservers, dns.options, dns.search_domains),
-        worker.cgroup_parent,
-        worker.apparmor_profile,
-        worker.max_parallelism,
-        steps.network,
-        steps.networks,
-        config.life.stop_timeout,
-    )
 
 
 @contextmanager

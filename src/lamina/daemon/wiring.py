@@ -1,0 +1,124 @@
+"""The composition root of a daemon: its engine, and its services as handlers by method.
+
+Nothing else wires them. `lamina.engine.engine` wires the parts of an engine; the builder without a
+daemon is `lamina.client.embedded`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api.control import SESSION
+from lamina.base.named_tuple import NamedTuple
+from lamina.daemon.content import ContentService
+from lamina.daemon.disk_usage_service import UsageService
+from lamina.daemon.gateway import GatewayService
+from lamina.daemon.gc import Collector, sized_policies
+from lamina.daemon.history import History
+from lamina.daemon.history_service import HistoryService
+from lamina.daemon.info import InfoService
+from lamina.daemon.networks import step_network
+from lamina.daemon.provenance_env import load_provenance_env
+from lamina.daemon.solve import SolveService
+from lamina.daemon.worker import Worker, describe_worker
+from lamina.engine.contract import EnginePolicy
+from lamina.engine.engine import Engine
+from lamina.engine.session_credentials import session_logins
+from lamina.runtime.cdi import DeviceRegistry
+from lamina.runtime.contract import Dns, RuntimeSettings
+from lamina.session.mirrors import Mirrors
+from lamina.session.table import SessionTable
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from lamina.daemon.config import DaemonConfig
+    from lamina.daemon.log import Log
+    from lamina.daemon.networks import StepNetwork
+    from lamina.engine.host_setup import HostSetup
+    from lamina.stores.store import Store
+    from lamina.wire.contract import Handler
+
+
+class DaemonServices(NamedTuple):
+    """What a daemon serves. `ending` ends calls that last as long as the daemon."""
+
+    engine: Engine
+    worker: Worker
+    collector: Collector
+    ending: Cancellation
+    handlers: dict[str, Handler]
+
+
+def wired(
+    config: DaemonConfig, store: Store, place: HostSetup, log: Log, owned: ExitStack
+) -> DaemonServices:
+    """Make everything that a daemon serves. Raises LaminaError if it cannot be made.
+
+    Args:
+        place: entered already.
+        owned: closes what is made.
+    """
+    policies = sized_policies(config.worker.gc, store.root)
+    devices = DeviceRegistry(
+        () if config.cdi.disabled else config.cdi.spec_dirs, config.cdi.auto_allowed
+    )
+    steps = owned.enter_context(step_network(config.worker.network, store.path("networks"), log))
+    worker = describe_worker(
+        store.root,
+        config.worker,
+        policies,
+        network=steps.mode,
+        overlay=place.overlay,
+        devices=devices,
+    )
+    sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
+    engine = Engine(
+        store,
+        overlay=place.overlay,
+        tmpfs=place.tmpfs,
+        hosts=lambda: config.hosts,
+        policy=EnginePolicy(
+            (worker.record(),),
+            config.frontends.gateway_repositories,
+            _runtime(config, steps),
+            sessions.get,
+            session_logins,
+            load_provenance_env(config.provenance_env_dir),
+            devices,
+            config.system.registry_connections,
+        ),
+    )
+    owned.callback(engine.close)
+    collector = owned.enter_context(Collector(store, policies, log))
+    ending = Cancellation()
+    history = History(store, config.history, log, collector.wake)
+    gateway = GatewayService()
+    # Devices are allowed one by one, by clients and by what describes them.
+    allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
+    solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector)
+    handlers: dict[str, Handler] = {
+        SESSION: sessions.serve,
+        **solve.handlers(),
+        **gateway.handlers(),
+        **InfoService(worker, ending).handlers(),
+        **UsageService(store).handlers(),
+        **HistoryService(history, ending).handlers(),
+        **ContentService(store.blobs).handlers(),
+    }
+    return DaemonServices(engine, worker, collector, ending, handlers)
+
+
+def _runtime(config: DaemonConfig, steps: StepNetwork) -> RuntimeSettings:
+    worker, dns = config.worker, config.dns
+    return RuntimeSettings(
+        worker.binary,
+        Dns(dns.nameservers, dns.options, dns.search_domains),
+        worker.cgroup_parent,
+        worker.apparmor_profile,
+        worker.max_parallelism,
+        steps.network,
+        steps.networks,
+        config.life.stop_timeout,
+    )
