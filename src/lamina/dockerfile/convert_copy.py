@@ -10,8 +10,8 @@ from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput
 from lamina.base.git_url import is_git_url, parse_git_url
 from lamina.dockerfile.bases import mark_path
-from lamina.dockerfile.convert import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.file_ops import clean_path, inline_file, inline_path, owner
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.source_ops import git_source, name_of_url, url_source
 from lamina.llb.op import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.bases import mark_path
-from lamina.dockerfile.convert import capital, config_of, inline_file
 from lamina.dockerfile.expand import Expander
+from lamina.dockerfile.file_ops import capital, config_of, inline_file
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.mounts import RunMount, parse_mount
 from lamina.dockerfile.words import chomp, marker
