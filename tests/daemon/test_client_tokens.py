@@ -106,7 +106,7 @@ def test_what_goes_wrong_is_told(
     wrong = Client(tmp_path, daemon, host, "guess")(*build)
     assert wrong.code == 1
     assert f"{host} denied access: its token service" in wrong.err
-    assert "refused the login" in wrong.err
+    assert "refused the credentials" in wrong.err
     assert "guess" not in wrong.err
     client = Client(tmp_path, daemon, host)
     service.valid = -3600
