@@ -105,7 +105,7 @@ def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
 def above(stubs: Iterable[Stub]) -> list[tuple[str, ...]]:
     """The folders among stubs that others are in."""
     stubs = list(stubs)
-    inner = {stub.parts[:depth] for stub in stubs for depth in range(1, len(stub.parts))}
+    inner = {stub.parts[:-1] for stub in stubs}  # all missing folders on the way are stubs too
     return [stub.parts for stub in stubs if stub.parts in inner]
 
 
