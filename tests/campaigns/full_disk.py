@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.campaigns.disks import Filler, free, little, small_disk, wait_for_room
 from tests.campaigns.kill import damaged_blobs
 from tests.campaigns.outcomes import Outcome, differences, outcome, sane
 from tests.campaigns.runner import Campaign
@@ -19,6 +18,7 @@ from tests.corpus.corpus_image import make_bases
 from tests.daemon_process import DaemonProcess
 from tests.real_registry import running_registry
 from tests.registry.registry_server import fill
+from tests.small_disks import Filler, free, little, small_disk, wait_for_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.commands import RemoteLamina
 from tests.daemon_process import DaemonProcess
+from tests.small_disks import free, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,25 +28,9 @@ LARGE = (
 @pytest.fixture(params=["tmpfs", "ext4"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A small file system."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if request.param == "tmpfs":
-        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
-    else:
-        with open(tmp_path / "image", "wb") as file:
-            file.truncate(SIZE * 3 // 2)
-        subprocess.run(["mkfs.ext4", "-q", "-m0", str(tmp_path / "image")], check=True)
-        command = ["mount", "-o", "loop", str(tmp_path / "image"), str(disk)]
-    subprocess.run(command, check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def free(disk: Path) -> int:
-    status = os.statvfs(disk)
-    return status.f_bavail * status.f_frsize
+    size = SIZE if request.param == "tmpfs" else SIZE * 3 // 2
+    with small_disk(request.param, size, tmp_path) as mounted:
+        yield mounted
 
 
 def fill(disk: Path) -> Path:

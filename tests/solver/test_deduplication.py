@@ -15,6 +15,7 @@ from lamina.solver.scheduler import Scheduler
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
 from tests.solver.event_log import EventLog
+from tests.solver.memory_results import MemoryResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,32 +31,13 @@ class Value:
         self.text = text
 
 
-class Memory:
-    """Results by key."""
+class Memory(MemoryResults[Value]):
+    """Results by key; some are gone when they are to be held."""
 
     def __init__(self) -> None:
-        self.kept: dict[Digest, tuple[Value, ...]] = {}
+        super().__init__()
         self.held: list[Value] = []
         self.lost: list[bool] = []  # what becomes of the next to be held, last first
-
-    def note_key(self, key: CacheKey) -> None:
-        return
-
-    def canonical_key(self, key: CacheKey) -> CacheKey:
-        return key
-
-    def load(self, key: CacheKey, output: int) -> Value | None:
-        return self.kept[key.id][output] if key.id in self.kept else None
-
-    def has(self, key: CacheKey, output: int) -> bool:
-        return key.id in self.kept
-
-    def has_seen(self, key: CacheKey, output: int) -> bool:
-        return key.id in self.kept
-
-    def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
-        for key in keys:
-            self.kept[key.id] = tuple(results)
 
     def hold(self, result: Value) -> bool:
         self.held.append(result)

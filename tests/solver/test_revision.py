@@ -13,6 +13,7 @@ from lamina.solver.key import content_input, make_key
 from lamina.solver.scheduler import Scheduler
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
+from tests.solver.memory_results import MemoryResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +27,11 @@ class Value(NamedTuple):
     text: str
 
 
-class Memory:
+class Memory(MemoryResults[Value]):
     """Results and structures by key."""
 
     def __init__(self) -> None:
-        self.kept: dict[Digest, tuple[Value, ...]] = {}
+        super().__init__()
         self.noted: dict[Digest, set[CacheKey]] = {}
 
     def note_key(self, key: CacheKey) -> None:
@@ -38,29 +39,6 @@ class Memory:
 
     def structures(self, key_id: Digest) -> set[CacheKey]:
         return self.noted.get(key_id, set())
-
-    def canonical_key(self, key: CacheKey) -> CacheKey:
-        return key
-
-    def load(self, key: CacheKey, output: int) -> Value | None:
-        return self.kept[key.id][output] if key.id in self.kept else None
-
-    def has(self, key: CacheKey, output: int) -> bool:
-        return key.id in self.kept
-
-    def has_seen(self, key: CacheKey, output: int) -> bool:
-        return key.id in self.kept
-
-    def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
-        for key in keys:
-            if not key.ephemeral:
-                self.kept[key.id] = tuple(results)
-
-    def hold(self, result: Value) -> bool:
-        return True
-
-    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
-        return
 
 
 class Folder:

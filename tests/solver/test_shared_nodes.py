@@ -16,6 +16,7 @@ from lamina.solver.scheduler import Scheduler
 from lamina.system.cancel import Cancellation
 from lamina.system.threads import WorkerPool
 from tests.solver.event_log import EventLog
+from tests.solver.memory_results import MemoryResults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,18 +29,13 @@ class Value:
     """A result."""
 
 
-class Store:
-    """Has every output of what `cached` names; `looked_up` is called at each look."""
+class Store(MemoryResults[Value]):
+    """Has every output once `cached` is set, and keeps none; `looked_up` is called at each look."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.cached = False
         self.looked_up: Callable[[int], None] = lambda output: None
-
-    def note_key(self, key: CacheKey) -> None:
-        return
-
-    def canonical_key(self, key: CacheKey) -> CacheKey:
-        return key
 
     def load(self, key: CacheKey, output: int) -> Value | None:
         return Value() if self.cached else None
@@ -49,16 +45,9 @@ class Store:
         return self.cached
 
     def has_seen(self, key: CacheKey, output: int) -> bool:
-        self.looked_up(output)
-        return self.cached
+        return self.has(key, output)
 
     def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
-        return
-
-    def hold(self, result: Value) -> bool:
-        return True
-
-    def add_aliases(self, keys: Sequence[CacheKey]) -> None:
         return
 
 

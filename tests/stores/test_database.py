@@ -9,7 +9,7 @@ import pytest
 from lamina.base.errors import Corrupt
 from lamina.stores import database
 from lamina.stores.database import SCHEMA_VERSION, Database
-from tests.campaigns.disks import small_disk
+from tests.small_disks import small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
