@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Cancelled, Corrupt
+from lamina.base.errors import Cancelled, Corrupt, Exhausted
 from lamina.base.oci import Descriptor
 from lamina.cacheio.backend import FolderBackend
 from lamina.cacheio.mount_export import export_mount
@@ -113,6 +113,16 @@ def test_what_no_path_can_name_is_left_out(tmp_path: Path) -> None:
         assert (copy / "file").read_text() == "kept"
     finally:
         discard_tree(str(tmp_path))
+
+
+def test_a_mount_larger_than_the_limit_is_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAMINA_MAX_UNPACKED", "1kB")
+    file = MountEntry("f", 0o100644, 0, 0, 0, (0,) * 100)
+    with pytest.raises(Exhausted, match="the cache mount m is larger than 1024 bytes"):
+        restored(tmp_path, b"***" + CONTENT, file)
+    assert list((tmp_path / "mount").iterdir()) == []
 
 
 def test_an_index_that_repeats_a_chunk_for_ever_can_be_cancelled(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from lamina.base.errors import Exhausted, InvalidInput
 from lamina.base.units import size_of
 
 UNPACKED = "LAMINA_MAX_UNPACKED"
-"""Bytes that one compressed layer or archive may inflate to."""
+"""Bytes that one compressed layer, archive or cache mount may inflate to."""
 DOWNLOAD = "LAMINA_MAX_DOWNLOAD"
 """Bytes of one file that is downloaded (`ADD` of a URL, a context's archive)."""
 

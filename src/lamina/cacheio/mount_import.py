@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
+from lamina.base.limits import UNPACKED, SizeLimit
 from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import PACK_LIMIT, expand_zstd
@@ -46,6 +47,8 @@ def restore_mount(
     Every chunk is checked. Raises PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled,
     OSError.
     """
+    # Its files may name one chunk any number of times.
+    SizeLimit(UNPACKED, f"the cache mount {index.name}").add(index.size)
     folders = [entry for entry in index.entries if stat.S_ISDIR(entry.mode)]
     folders.sort(key=lambda entry: entry.path.count("/") if entry.path else -1)
     files = [entry for entry in index.entries if stat.S_ISREG(entry.mode)]
