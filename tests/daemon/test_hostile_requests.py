@@ -96,7 +96,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         "malformed",
     ),
     "a filter": (control.PRUNE, control.PruneRequest(("[[",)), "'[['"),
-    "a pattern": (control.PRUNE, control.PruneRequest(("id~=[",)), "regular expression"),
+    "a pattern": (control.PRUNE, control.PruneRequest(("id~=[",)), "invalid regex"),
     "records by a filter": (control.DISK_USAGE, control.DiskUsageRequest(("a==",)), "'a=='"),
     "builds by a filter": (
         history.LISTEN_BUILD_HISTORY,

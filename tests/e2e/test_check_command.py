@@ -50,7 +50,8 @@ def test_check_of_a_broken_file(lamina: Lamina, tmp_path: Path) -> None:
     done = lamina("build", "--check", "-q", str(folder(tmp_path, "FROM scratch\nCOPPY a /\n")))
     assert done.code == 1
     assert done.err.startswith(
-        "ERROR: unknown instruction: COPPY\nhint: did you mean COPY?\nDockerfile:2\n"
+        "ERROR: dockerfile parse error on line 2: unknown instruction: COPPY"
+        " (did you mean COPY?)\nDockerfile:2\n"
     )
 
 
