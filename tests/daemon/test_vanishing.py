@@ -123,8 +123,10 @@ def left(daemon: DaemonProcess) -> tuple[list[str], list[str], list[str]]:
     for task in os.listdir(f"/proc/{pid}/task"):
         with suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/children") as file:
             children += file.read().split()
-    with open(f"/proc/{pid}/mounts") as mounts:
-        return sorted(os.listdir(own)), mounts.readlines(), children
+    # What the host mounts elsewhere appears in the daemon's namespace too.
+    with open(f"/proc/{pid}/mounts") as file:
+        mounts = [line for line in file if str(daemon.root) in line]
+    return sorted(os.listdir(own)), mounts, children
 
 
 def threads(daemon: DaemonProcess) -> int:
