@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 import stat
 from bisect import bisect_left
@@ -15,7 +14,7 @@ from lamina.runtime.contract import BindMount, Network
 from lamina.runtime.users import beneath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
 
     from lamina.runtime.contract import Dns, Sandbox
 
@@ -65,29 +64,39 @@ def find_stubs(rootfs: str, targets: Iterable[str]) -> list[Stub]:
     stubs: list[Stub] = []
     seen: set[str] = set()
     for target in targets:
-        named = posixpath.normpath(f"/{target}").strip("/").split("/")
-        missing = _missing_test(rootfs, named)
-        # Below what is missing everything is. Asking at each depth would take a deep target hours.
-        first = bisect_left(range(1, len(named) + 1), True, key=missing) + 1
-        path = beneath(rootfs, "/".join(named[:first]))
-        for depth in range(first, len(named) + 1):
-            if depth > first:
-                path = f"{path}/{named[depth - 1]}"
+        for path in _missing(rootfs, [part for part in target.split("/") if part not in ("", ".")]):
             if path in seen:
                 continue
             seen.add(path)
             times = None
-            if depth == first:
+            above = os.path.dirname(path)
+            if above not in seen:
                 with suppress(OSError):
-                    status = os.stat(os.path.dirname(path), follow_symlinks=False)
+                    status = os.stat(above, follow_symlinks=False)
                     times = (status.st_atime_ns, status.st_mtime_ns)
             stubs.append(Stub(tuple(os.path.relpath(path, rootfs).split("/")), times))
     return stubs
 
 
-def _missing_test(rootfs: str, parts: list[str]) -> Callable[[int], bool]:
-    """Whether what the first parts of a path lead to is missing, by their number."""
-    return lambda depth: not os.path.lexists(beneath(rootfs, "/".join(parts[:depth])))
+def _missing(rootfs: str, parts: list[str]) -> Iterator[str]:
+    """The paths on the way along `parts` that are not there."""
+    if ".." in parts:  # runtimes make what stands before it, too
+        for depth in range(1, len(parts) + 1):
+            path = beneath(rootfs, "/".join(parts[:depth]))
+            if not os.path.lexists(path):
+                yield path
+        return
+
+    def missing(depth: int) -> bool:
+        return not os.path.lexists(beneath(rootfs, "/".join(parts[:depth])))
+
+    # Below what is missing everything is. Asking at each depth would take a deep target hours.
+    first = bisect_left(range(1, len(parts) + 1), True, key=missing) + 1
+    path = beneath(rootfs, "/".join(parts[:first]))
+    for depth in range(first, len(parts) + 1):
+        yield path
+        if depth < len(parts):
+            path = f"{path}/{parts[depth]}"
 
 
 def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
