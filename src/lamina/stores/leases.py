@@ -58,15 +58,22 @@ class Leases:
         with self._lock:
             if not self._unused():
                 return
-        with self._database.write() as connection, self._lock:
-            unused = self._unused()  # again: some may have been used meanwhile
-            connection.executemany(
-                "DELETE FROM leases WHERE process = ? AND snapshot = ?",
-                [(self._process, snapshot) for snapshot in unused],
-            )
-            for snapshot in unused:
-                del self._used[snapshot]
-                self._held.discard(snapshot)
+        deleted: dict[int, int] = {}
+        try:
+            with self._database.write() as connection, self._lock:
+                unused = self._unused()  # again: some may have been used meanwhile
+                connection.executemany(
+                    "DELETE FROM leases WHERE process = ? AND snapshot = ?",
+                    [(self._process, snapshot) for snapshot in unused],
+                )
+                for snapshot in unused:
+                    deleted[snapshot] = self._used.pop(snapshot)
+                    self._held.discard(snapshot)
+        except BaseException:
+            with self._lock:  # nothing was committed: try them again next time
+                for snapshot, newest in deleted.items():
+                    self._used.setdefault(snapshot, newest)
+            raise
 
     def hold(self, snapshot: int) -> bool:
         """Lease a snapshot. Returns whether it exists."""
