@@ -100,7 +100,9 @@ def test_the_second_output_alone_is_loaded_from_the_cache(with_engine: WithEngin
     def use(bench: Bench) -> Any:
         with bench.build(TOOLS) as build:
             ref = build.solvable(marshal(vertex.output(1))).ref()
-            with open(os.path.join(bench.engine.refs.tree(ref).root, "unique")) as file:
+            with open(
+                os.path.join(bench.engine.refs.tree(ref, build.cancel).root, "unique")
+            ) as file:
                 text = file.read()
         with bench.engine.store.database.write() as connection:
             connection.execute(

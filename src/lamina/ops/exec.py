@@ -107,7 +107,7 @@ class ExecOperation:
             **({"OSFeatures": list(here.os_features)} if here.os_features else {}),
         }
         digest = digest_of(encode(document))
-        dependencies = tuple(self._dependency(i) for i in range(self._inputs))
+        dependencies = tuple(self._dependency(i, context) for i in range(self._inputs))
         return CacheMap(digest, dependencies, unexported=_named_caches(op.mounts))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
@@ -189,7 +189,7 @@ class ExecOperation:
         wanted = op_platform(self._platform, host_platform())
         return "" if runs_here(wanted) else emulation_hint(wanted)
 
-    def _dependency(self, index: int) -> Dependency:
+    def _dependency(self, index: int, context: OpContext) -> Dependency:
         """The dependency on an input. One that is only read is keyed by the mounted content."""
         uses = [
             mount
@@ -208,7 +208,7 @@ class ExecOperation:
         self._read[index] = chosen
 
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._refs.tree(ref), chosen)
+            return digest_selection(self._refs.tree(ref, context.cancel), chosen)
 
         return Dependency(selector, digest)
 

@@ -84,7 +84,7 @@ class FileOperation:
             else:
                 paths = [s.path.encode("utf-8", "surrogateescape") for s in chosen]
                 selector = str(digest_of(b"\0".join(sorted(paths, reverse=True))))
-                self._digesters[index] = self._digester(distinct_selectors(chosen))
+                self._digesters[index] = self._digester(distinct_selectors(chosen), context)
                 dependencies.append(Dependency(selector, self._digesters[index]))
         document: dict[str, object] = {
             "Type": "buildkit.file.v0",
@@ -110,9 +110,9 @@ class FileOperation:
             )
         return FileActions(self._op, self._name, self._refs, Reading()).run(context, inputs)
 
-    def _digester(self, selectors: list[Selector]) -> Callable[[Ref], Digest]:
+    def _digester(self, selectors: list[Selector], context: OpContext) -> Callable[[Ref], Digest]:
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._refs.tree(ref), selectors)
+            return digest_selection(self._refs.tree(ref, context.cancel), selectors)
 
         return digest
 

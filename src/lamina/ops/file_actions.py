@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lamina.refs.reading import Reading
     from lamina.refs.tree import Tree
     from lamina.solver.contract import OpContext
+    from lamina.system.cancel import Cancellation
 
 _DATABASE_LIMIT = 4 << 20
 _NO_ID = (1 << 32) - 1
@@ -62,7 +63,7 @@ class FileActions:
             if draft is None:
                 parent = inputs[action.input] if action.input >= 0 else Ref()
                 parent = self._refs.owned(parent, context.cancel)
-                draft = (self._refs.plan(parent, self._reading), parent)
+                draft = (self._refs.plan(parent, context.cancel, self._reading), parent)
             elif action.input in shared:
                 draft = (draft[0].copy(), draft[1])
             try:
@@ -100,7 +101,7 @@ class FileActions:
         if action.copy is not None:
             copy = action.copy
             source = self._source(action.secondary_input, inputs, drafts, context)
-            owner = self._owner(copy.owner, inputs)
+            owner = self._owner(copy.owner, inputs, context.cancel)
             change = parse_mode_change(-1 if copy.mode_str else copy.mode, copy.mode_str)
             if copy.attempt_unpack:
                 from lamina.ops.unpack import unpack_archives
@@ -111,7 +112,7 @@ class FileActions:
         elif action.mkdir is not None:
             mkdir = action.mkdir
             path = plan.resolve(mkdir.path)
-            owner = self._owner(mkdir.owner, inputs) or Owner(0, 0)
+            owner = self._owner(mkdir.owner, inputs, context.cancel) or Owner(0, 0)
             entry = PlannedFile(stat.S_IFDIR | mkdir.mode & 0o7777, *owner, _time(mkdir.timestamp))
             if mkdir.make_parents:
                 plan.make_directories(path, entry)
@@ -126,7 +127,7 @@ class FileActions:
             existing = plan.lookup(path)
             if not path or (existing is not None and existing.is_directory):
                 raise InvalidInput(f"/{path} is a directory")
-            owner = self._owner(mkfile.owner, inputs) or Owner(0, 0)
+            owner = self._owner(mkfile.owner, inputs, context.cancel) or Owner(0, 0)
             plan.put(
                 path,
                 PlannedFile(
@@ -143,7 +144,7 @@ class FileActions:
             self._parent_exists(plan, path)
             if not path or plan.lookup(path) is not None:
                 raise InvalidInput(f"/{path} exists already")
-            owner = self._owner(link.owner, inputs) or Owner(0, 0)
+            owner = self._owner(link.owner, inputs, context.cancel) or Owner(0, 0)
             plan.put(
                 path,
                 PlannedFile(
@@ -174,19 +175,21 @@ class FileActions:
         if parent and (found is None or not found.is_directory):
             raise NotFound(f'"/{parent}": the folder does not exist')
 
-    def _owner(self, chown: ChownOpt | None, inputs: Sequence[Ref]) -> Owner | None:
+    def _owner(
+        self, chown: ChownOpt | None, inputs: Sequence[Ref], cancel: Cancellation
+    ) -> Owner | None:
         if chown is None or (chown.user is None and chown.group is None):
             return None
         # An unknown name is root, or the user's own group. BuildKit does this, and there are
         # Dockerfiles that rely on it.
-        uid, gid = self._look_up(chown.user, inputs, "passwd") or (0, 0)
+        uid, gid = self._look_up(chown.user, inputs, "passwd", cancel) or (0, 0)
         if chown.group is not None:
-            found = self._look_up(chown.group, inputs, "group")
+            found = self._look_up(chown.group, inputs, "group", cancel)
             gid = gid if found is None else found[0]
         return Owner(uid, gid)
 
     def _look_up(
-        self, user: UserOpt | None, inputs: Sequence[Ref], database: str
+        self, user: UserOpt | None, inputs: Sequence[Ref], database: str, cancel: Cancellation
     ) -> tuple[int, int] | None:
         """The id of a user or group, and the group of a user; None if the name does not exist.
 
@@ -205,7 +208,7 @@ class FileActions:
                 f'--chown: no {what} can be named "{name}" on an empty file system',
                 hint="use a number",
             )
-        tree = self._refs.tree(inputs[user.by_name.input])
+        tree = self._refs.tree(inputs[user.by_name.input], cancel)
         for fields in _rows(tree, database, self._reading):
             found = _number(fields, 2)
             if fields[0] == name and found is not None:

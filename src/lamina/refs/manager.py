@@ -11,7 +11,6 @@ from lamina.refs.build_scoped import BuildScoped, RunningBuilds
 from lamina.refs.directories import SnapshotDirectories, SnapshotTables
 from lamina.refs.ref import Ref
 from lamina.refs.views import ViewCache
-from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from lamina.stores.origins import LayerOrigins
     from lamina.stores.snapshots import SnapshotStore, Staged
     from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
 
 
 class RefManager:
@@ -96,11 +96,11 @@ class RefManager:
         self._plans.expire()
         self._views.expire()
 
-    def plan(self, ref: Ref, reading: Reading | None = None) -> FilePlan:
+    def plan(self, ref: Ref, cancel: Cancellation, reading: Reading | None = None) -> FilePlan:
         """An empty plan of changes on top of a ref."""
         from lamina.refs.plan import FilePlan
 
-        return FilePlan(None if ref.snapshot is None else self.tree(ref), reading)
+        return FilePlan(None if ref.snapshot is None else self.tree(ref, cancel), reading)
 
     def commit_plan(self, plan: FilePlan, parent: Ref, description: str) -> Ref:
         """Record a snapshot of a plan. Files or a layer are made when they are needed.
@@ -126,17 +126,17 @@ class RefManager:
             for each in stack
         )
 
-    def tree(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+    def tree(self, ref: Ref, cancel: Cancellation) -> Tree:
         """A readable view of a ref's files; it lasts as long as a build that used it."""
         if ref.local is not None:
             return ref.local
         return self._views.of(ref.snapshot, cancel)
 
-    def bindable(self, ref: Ref, cancel: Cancellation | None = None) -> Tree:
+    def bindable(self, ref: Ref, cancel: Cancellation) -> Tree:
         """A view whose files lie on disk just as a step has to see them."""
         return self.tree(self.owned(ref, cancel), cancel)
 
-    def copied(self, ref: Ref, cancel: Cancellation | None = None, path: str = "") -> Ref:
+    def copied(self, ref: Ref, cancel: Cancellation, path: str = "") -> Ref:
         """A new snapshot with the content of a client's folder.
 
         Args:
@@ -145,16 +145,14 @@ class RefManager:
         from lamina.refs.folder_copy import copy_folder
 
         assert ref.local is not None
-        return copy_folder(self, ref.local, path, cancel or Cancellation())
+        return copy_folder(self, ref.local, path, cancel)
 
-    def owned(self, ref: Ref, cancel: Cancellation | None = None) -> Ref:
+    def owned(self, ref: Ref, cancel: Cancellation) -> Ref:
         """A ref to a snapshot with the same content: a copy if `ref` is a client's folder."""
         return ref if ref.local is None else self.copied(ref, cancel)
 
     @contextmanager
-    def writable(
-        self, ref: Ref, cancel: Cancellation | None = None
-    ) -> Iterator[tuple[str, Staged]]:
+    def writable(self, ref: Ref, cancel: Cancellation) -> Iterator[tuple[str, Staged]]:
         """A writable mount on top of a ref, and the staged directory that takes the changes.
 
         The mount lasts for the block. After it, commit the staged directory or discard it.
@@ -182,6 +180,6 @@ class RefManager:
         """Fetch the blobs of layers that the store lacks."""
         self._unpacker.fetch(layers, cancel)
 
-    def lay_out(self, snapshot: int, cancel: Cancellation | None = None) -> None:
+    def lay_out(self, snapshot: int, cancel: Cancellation) -> None:
         """Make the directories of a snapshot and of all below it, where they are missing."""
         self._directories.stack(snapshot, cancel)

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Cancellation:
     """A one-way switch. Thread-safe. A child is cancelled with its parent, not the reverse.
 
-    A parent holds its children weakly: a child lives as long as the work that uses it.
+    A parent holds its children weakly: a child lives as long as the work that uses it, and its
+    parents as long as it does.
     """
 
-    __slots__ = ("__weakref__", "_children", "_event", "_listeners", "_lock", "_reason")
+    __slots__ = ("__weakref__", "_children", "_event", "_listeners", "_lock", "_parent", "_reason")
 
     def __init__(self, parent: Cancellation | None = None) -> None:
         self._event = threading.Event()
@@ -27,6 +28,7 @@ class Cancellation:
         self._children: WeakSet[Cancellation] | None = None  # made for the first child
         self._lock = threading.Lock()
         self._reason = ""
+        self._parent = parent
         if parent is not None:
             parent._adopt(self)
 
