@@ -141,9 +141,13 @@ class _Case:
             self._now.counts["ended before"] += code != -signal.SIGKILL
         assert soon(self._no_process), "processes of a killed command go on"
         for process in running:
-            # Folders of control groups may stay until the next command comes.
-            sane(self._lamina("du"))
-            assert soon(partial(_no_cgroups, process.pid), 5), cgroups_of(process.pid)
+            removed = partial(self._next_command_removes_cgroups, process.pid)
+            assert soon(removed, 5), cgroups_of(process.pid)
+
+    def _next_command_removes_cgroups(self, pid: int) -> bool:
+        """A control group whose last process is still ending stays for the command after."""
+        sane(self._lamina("du"))
+        return not cgroups_of(pid)
 
     def _kill_daemon(self) -> None:
         with DaemonProcess(self._lamina.root) as daemon:
@@ -184,10 +188,6 @@ def damaged_blobs(root: Path) -> list[str]:
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry.name:
                     found.append(entry.name)
     return found
-
-
-def _no_cgroups(pid: int) -> bool:
-    return not cgroups_of(pid)
 
 
 def _play(bench: _Bench, now: Round, kills: int) -> None:
