@@ -173,6 +173,7 @@ class _Hashing(io.RawIOBase):
     def tell(self) -> int:
         return self._file.tell()
 
+    # RawIOBase takes any writable buffer; only these two are passed here.
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         start = self._file.tell()
         count = self._file.readinto(buffer)

@@ -165,4 +165,4 @@ def make_abortable(raw: HTTPConnection, guard: SocketGuard, cancel: Cancellation
 
     # What `http.client` calls for a socket, for plain connections and below TLS; it has no other
     # way to be given one.
-    raw._create_connection = create  # type: ignore[attr-defined]
+    raw._create_connection = create  # type: ignore[attr-defined]  # typeshed lacks it
