@@ -116,8 +116,10 @@ class _Case:
     def _args(self) -> Sequence[str]:
         file = self._now.folder / f"Dockerfile{self._variant}"
         file.write_text(_DOCKERFILE.replace("@N@", str(self._variant)))
-        base = f"base=docker-image://{self._bench.registry}/base"
-        return ["-f", str(file), "--build-context", base, str(self._context)]
+        return ["-f", str(file), *self._base(), str(self._context)]
+
+    def _base(self) -> Sequence[str]:
+        return ["--build-context", f"base=docker-image://{self._bench.registry}/base"]
 
     def _build(self, *args: str) -> Sequence[str]:
         return self._lamina.command("build", "--progress=plain", *args, *self._args())
@@ -141,12 +143,20 @@ class _Case:
             self._now.counts["ended before"] += code != -signal.SIGKILL
         assert soon(self._no_process), "processes of a killed command go on"
         for process in running:
-            removed = partial(self._next_command_removes_cgroups, process.pid)
-            assert soon(removed, 5), cgroups_of(process.pid)
+            removed = partial(self._next_step_removes_cgroups, process.pid)
+            assert soon(removed, 10), cgroups_of(process.pid)
 
-    def _next_command_removes_cgroups(self, pid: int) -> bool:
-        """A control group whose last process is still ending stays for the command after."""
-        sane(self._lamina("du"))
+    def _next_step_removes_cgroups(self, pid: int) -> bool:
+        """A control group whose last process is still ending stays for the step after.
+
+        Only commands that run a step look for control groups of dead processes.
+        """
+        if cgroups_of(pid):
+            file = self._now.folder / "Dockerfile.step"
+            file.write_text("FROM base\nRUN true\n")
+            args = ["-f", str(file), *self._base(), str(self._context)]
+            ran = sane(self._lamina("build", "--no-cache", *args))
+            assert ran.code == 0, ran.err
         return not cgroups_of(pid)
 
     def _kill_daemon(self) -> None:
