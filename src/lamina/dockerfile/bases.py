@@ -16,6 +16,7 @@ from lamina.dockerfile.ignore import read_patterns
 from lamina.dockerfile.image_config import ImageConfig
 from lamina.dockerfile.source_ops import local_source
 from lamina.dockerfile.stage import SCRATCH
+from lamina.dockerfile.stage_state import StageState
 from lamina.llb.op import Op, SourceOp
 from lamina.llb.platform import llb_platform
 from lamina.llb.state import unmarshal
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
         NamedContext,
         ResolvedImage,
     )
-    from lamina.dockerfile.stage import Stage, StageTable
+    from lamina.dockerfile.stage import Stage
+    from lamina.dockerfile.stage_table import StageTable
     from lamina.llb.op import Definition, SourceInfo
 
 CONTEXT = "context"
@@ -72,47 +74,58 @@ class Bases:
         plain = _plain_name(name)
         return self._named.get(f"{plain}::{platform}") or self._named.get(plain)
 
-    def resolve(self, stage: Stage, table: StageTable) -> None:
-        """Give a stage without a base stage its tree and its configuration. Raises, located."""
-        stage.resolved = True
+    def resolve(self, stage: Stage, table: StageTable) -> StageState:
+        """The state in which a stage without a base stage begins. Raises LaminaError, located."""
         platform = stage.platform or self._request.platform
         try:
-            self._resolve(stage, table, platform)
+            return self._resolve(stage, table, platform)
         except LaminaError as error:
             raise error.at(stage.location) from None
-        # An image that only COPY or a mount names has no instructions of its own.
-        stage.done = stage.done or stage.head is None
 
-    def _resolve(self, stage: Stage, table: StageTable, platform: Platform) -> None:
-        replaced = stage.context is not None
+    def _resolve(self, stage: Stage, table: StageTable, platform: Platform) -> StageState:
         context = stage.context
-        if context is None and stage.image != SCRATCH:
+        if context is None:
+            if stage.image == SCRATCH:
+                platform = self._request.platform
+                return self._start(stage, table, platform, ImageConfig.empty(platform))
             context = self._named_context(stage.image, platform)
-        if context is None and stage.image == SCRATCH:
-            stage.platform = self._request.platform
-            stage.config = ImageConfig.empty(self._request.platform)
-            return
         if context is not None:
-            self._take_context(stage, context, platform)
-            stage.done = replaced
-            return
+            return self._from_context(stage, table, context, platform)
         reference = parse_reference(stage.image)
         resolved = self._image(reference, platform, stage, table)
-        stage.base_config = resolved.config
-        stage.config = ImageConfig.parse(resolved.config)
-        stage.platform = platform
-        if resolved.digest is not None and not _has_layers(resolved.config, stage.config):
-            return
+        state = self._start_image(stage, table, platform, resolved.config)
+        if resolved.digest is not None and not _has_layers(resolved.config, state.config):
+            return state
         pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
-        stage.tree = self._image_step(
-            f"docker-image://{pinned}",
-            platform,
-            stage.step_name(f"FROM {pinned}"),
-            stage,
-        )
+        name = state.step_name(f"FROM {pinned}")
+        state.tree = self._image_step(f"docker-image://{pinned}", platform, name, stage)
         check_base_platform(
-            stage.image, stage.config.platform, platform, stage.location, self._checker
+            stage.image, state.config.platform, platform, stage.location, self._checker
         )
+        return state
+
+    def _start(
+        self,
+        stage: Stage,
+        table: StageTable,
+        platform: Platform,
+        config: ImageConfig,
+        base_config: bytes = b"",
+    ) -> StageState:
+        return StageState(
+            stage,
+            platform,
+            config,
+            base_config,
+            label=table.label(stage),
+            total=table.total(stage),
+            several=self._request.several,
+        )
+
+    def _start_image(
+        self, stage: Stage, table: StageTable, platform: Platform, config: bytes
+    ) -> StageState:
+        return self._start(stage, table, platform, ImageConfig.parse(config), config)
 
     def _image(
         self, reference: Reference, platform: Platform, stage: Stage, table: StageTable
@@ -140,15 +153,17 @@ class Bases:
         prefix = f"{platform} " if self._request.several else ""
         return f"[{prefix}internal] load metadata for {reference}"
 
-    def _take_context(self, stage: Stage, context: NamedContext, platform: Platform) -> None:
-        stage.platform = platform
-        stage.config = ImageConfig.empty(platform)
+    def _from_context(
+        self, stage: Stage, table: StageTable, context: NamedContext, platform: Platform
+    ) -> StageState:
         label = f"[context {context.name}]"
+        empty = self._start(stage, table, platform, ImageConfig.empty(platform))
         if context.kind == "local":
-            stage.tree = self._named_local(stage, context, label)
-        elif context.kind == "docker-image":
+            empty.tree = self._named_local(empty.needed, context, label)
+            return empty
+        if context.kind == "docker-image":
             if context.value == SCRATCH:
-                return
+                return empty
             reference = parse_reference(context.value)
             key = (reference, platform)
             if key not in self._images:
@@ -156,25 +171,25 @@ class Bases:
                 self._images[key] = self._bridge.resolve_image(reference, platform, title)
             resolved = self._images[key]
             pinned = (resolved.reference or reference)._replace(digest=resolved.digest)
-            stage.base_config = resolved.config
-            stage.config = ImageConfig.parse(resolved.config)
+            state = self._start_image(stage, table, platform, resolved.config)
             name = f"{label} {context.value}"
-            stage.tree = self._image_step(f"docker-image://{pinned}", platform, name, stage)
-        elif context.kind == "oci-layout":
+            state.tree = self._image_step(f"docker-image://{pinned}", platform, name, stage)
+            return state
+        if context.kind == "oci-layout":
             resolved = self._bridge.resolve_layout(context.name, context.value, platform)
-            stage.base_config = resolved.config
-            stage.config = ImageConfig.parse(resolved.config)
+            state = self._start_image(stage, table, platform, resolved.config)
             identifier = f"oci-layout://{resolved.store or context.name}@{resolved.digest}"
             name = f"{label} OCI load from client"
-            stage.tree = self._image_step(identifier, platform, name, stage, resolved.attrs)
-        elif context.kind == "definition":
+            state.tree = self._image_step(identifier, platform, name, stage, resolved.attrs)
+            return state
+        if context.kind == "definition":
+            state = empty
             if context.config:
-                stage.base_config = context.config
-                stage.config = ImageConfig.parse(context.config)
+                state = self._start_image(stage, table, platform, context.config)
             edge = unmarshal(context.definition) if context.definition is not None else None
-            stage.tree = None if edge is None else Step.given(edge)
-        else:
-            raise InvalidInput(f"unsupported context source {context.kind} for {context.name}")
+            state.tree = None if edge is None else Step.given(edge)
+            return state
+        raise InvalidInput(f"unsupported context source {context.kind} for {context.name}")
 
     def _image_step(
         self,
@@ -194,7 +209,7 @@ class Bases:
             location=stage.location,
         )
 
-    def _named_local(self, stage: Stage, context: NamedContext, label: str) -> Step:
+    def _named_local(self, needed: set[str], context: NamedContext, label: str) -> Step:
         excluded = read_patterns(context.ignore) if context.ignore else ()
 
         def make(_: Inputs) -> Op:
@@ -206,7 +221,7 @@ class Bases:
                 shared,
                 session=context.session,
                 excluded=excluded,
-                followed=_followed(stage.needed),
+                followed=_followed(needed),
             )
 
         return Step(make, name=f"{label} load from client")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, LaminaError
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import normalise, parse_platform
 from lamina.dockerfile.args import (
     CACHE_NAMESPACE,
@@ -24,18 +25,11 @@ from lamina.dockerfile.contract import FrontendResult
 from lamina.dockerfile.convert import Conversion, Settings
 from lamina.dockerfile.expand import Expander, ExpansionLimit
 from lamina.dockerfile.graph import encode
-from lamina.dockerfile.instruction import Copy, From, Maintainer, OnBuild, Run, Workdir
+from lamina.dockerfile.instruction import From, Maintainer, OnBuild
 from lamina.dockerfile.lexer import parse_document
 from lamina.dockerfile.parse import parse_instruction
-from lamina.dockerfile.stage import (
-    SCRATCH,
-    Stage,
-    StageTable,
-    check_circles,
-    link,
-    reachable,
-    read_stages,
-)
+from lamina.dockerfile.stage import Stage, read_stages
+from lamina.dockerfile.stage_table import StageTable
 from lamina.llb.op import SourceInfo
 from lamina.llb.state import marshal
 
@@ -46,8 +40,15 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import Bridge, DockerfileText, FrontendRequest, Warned
     from lamina.dockerfile.instruction import Arg
     from lamina.dockerfile.stage import StageText
+    from lamina.dockerfile.stage_state import StageState
 
-_LAYERED = (Run, Copy, Workdir)
+
+class ConvertedStages(NamedTuple):
+    """The target, and the final state of each stage that was converted."""
+
+    target: Stage
+    table: StageTable
+    states: Mapping[Stage, StageState]
 
 
 def build(requests: Sequence[FrontendRequest], bridge: Bridge) -> Iterator[FrontendResult]:
@@ -96,6 +97,7 @@ class DockerfileConverter:
         self._source = SourceInfo(text.filename, text.data, text.origin, "Dockerfile")
         self._bases = Bases(request, bridge, text, self._source, self._checker)
         self._table = StageTable()
+        self._starts: dict[Stage, StageState] = {}
 
     @property
     def escape(self) -> str:
@@ -106,20 +108,21 @@ class DockerfileConverter:
         """A build argument's value, if the request has one."""
         return self._build_args.get(name)
 
-    def convert(self, *, every_stage: bool = False) -> Stage:
-        """Convert the target stage and all that it needs, or everything; the target."""
+    def convert(self, *, every_stage: bool = False) -> ConvertedStages:
+        """Convert the target stage and all that it needs, or everything."""
+        table = self._table
         for number, text in enumerate(self.parts.stages):
-            self._table.add(self._stage(number, text))
-        target = self._table.target(self._request.target)
-        self._link_stages()
+            table.add(self._stage(number, text))
+        target = table.target(self._request.target)
+        table.link_all([text.body for text in self.parts.stages])
         needed = self._resolve(target, every_stage=every_stage)
-        conversion = Conversion(self._settings(), self._bases, self._checker)
-        for stage in self._table.all:
-            if (stage in needed or every_stage) and not stage.done:
+        conversion = Conversion(self._settings(), self._bases, table, self._starts, self._checker)
+        for stage in table.all:
+            if (stage in needed or every_stage) and stage not in conversion.converted:
                 conversion.run(stage)
-                self._bases.context_paths |= stage.context_paths
+                self._bases.context_paths |= conversion.converted[stage].context_paths
         self._checker.finish()
-        return target
+        return ConvertedStages(target, table, conversion.converted)
 
     def _check_options(self) -> CheckOptions:
         written = self._build_args.get(DOCKERFILE_CHECK)
@@ -205,20 +208,22 @@ class DockerfileConverter:
                 hint="give the ARG a default above the first FROM, or pass it with --build-arg",
                 location=place,
             )
-        stage = Stage(image, head=head, location=place)
-        stage.label = head.name or f"stage-{number}"
-        if head.platform:
-            stage.platform = self._platform(head, checker)
+        platform = self._platform(head, checker) if head.platform else None
+        context = None
         if head.name:
-            stage.context = self._bases.stage_context(
-                head.name, stage.platform or self._request.platform
-            )
+            context = self._bases.stage_context(head.name, platform or self._request.platform)
         names = [name.lower() for name in self._request.no_cache_stages]
-        stage.several = self._request.several
-        stage.ignore_cache = self._request.no_cache or (
-            head.name in names if head.name else str(number) in names
+        return Stage(
+            image,
+            head=head,
+            location=place,
+            label=head.name or f"stage-{number}",
+            platform=platform,
+            context=context,
+            base=self._table.find(image) if context is None else None,
+            ignore_cache=self._request.no_cache
+            or (head.name in names if head.name else str(number) in names),
         )
-        return stage
 
     def _platform(self, head: From, checker: Checker) -> Platform:
         text, expander = self._expand_head(head, head.platform, checker)
@@ -237,43 +242,31 @@ class DockerfileConverter:
             described = error.with_context(reason=reason, hint=meant or error.hint)
             raise described.at(head.node.location) from None
 
-    def _link_stages(self) -> None:
-        """Find who needs whom, and count the steps of each."""
-        for stage, text in zip(list(self._table.all), self.parts.stages, strict=True):
-            if stage.context is not None:
-                stage.base = None
-                continue
-            stage.tasks = [link(stage, instruction, self._table) for instruction in text.body]
-            stage.total = sum(isinstance(i, _LAYERED) for i in text.body)
-            if stage.image != SCRATCH and stage.base is None:
-                stage.total += 1
-        check_circles(self._table.all)
-        if len(self._table.all) == 1:
-            self._table.all[0].label = ""
-
     def _resolve(self, target: Stage, *, every_stage: bool) -> set[Stage]:
         """Resolve all base images that are needed; ONBUILD triggers may add to what is."""
+        table = self._table
+        visited: set[Stage] = set()
         while True:
-            needed = reachable(target)
-            for stage in list(self._table.all):
+            needed = table.reachable(target)
+            for stage in tuple(table.all):
                 wanted = stage in needed or every_stage
-                if wanted and stage.base is None and not stage.resolved:
-                    self._bases.resolve(stage, self._table)
-            waiting = [s for s in self._table.all if s in needed and not s.triggers_read]
-            for stage in waiting:
-                stage.triggers_read = True
-                if not stage.done:
+                if wanted and stage.base is None and stage not in self._starts:
+                    self._starts[stage] = self._bases.resolve(stage, table)
+            found = [s for s in table.all if s in needed and s not in visited]
+            visited.update(found)
+            for stage in found:
+                if stage.has_instructions:
                     self._add_triggers(stage)
-            if not waiting:
+            if not found:
                 return needed
 
     def _add_triggers(self, stage: Stage) -> None:
+        table = self._table
         if stage.base is not None:
-            instructions = (task.instruction for task in stage.base.tasks)
+            instructions = (task.instruction for task in table.tasks.get(stage.base, ()))
             triggers = [i.trigger for i in instructions if isinstance(i, OnBuild)]
         else:
-            assert stage.config is not None
-            triggers = list(stage.config.settings.pop("OnBuild", ()))
+            triggers = list(self._starts[stage].config.settings.pop("OnBuild", ()))
         tasks = []
         for trigger in triggers:
             try:
@@ -284,13 +277,12 @@ class DockerfileConverter:
                 instruction = parse_instruction(node, "\\")
                 if isinstance(instruction, (From, OnBuild, Maintainer)):
                     raise InvalidInput(f"{node.keyword} isn't allowed as an ONBUILD trigger")
-                task = link(stage, instruction, self._table)
+                task = table.link(instruction)
             except LaminaError as error:
                 reason = f'ONBUILD trigger "{trigger.strip()}": {error.reason}'
                 raise error.with_context(reason=reason, location=stage.location) from error
             tasks.append(task._replace(triggered=True))
-            stage.total += isinstance(instruction, _LAYERED)
-        stage.tasks[:0] = tasks
+        table.tasks[stage] = (*tasks, *table.tasks[stage])
 
     def _settings(self) -> Settings:
         request = self._request
@@ -313,12 +305,12 @@ class DockerfileConverter:
             devices=request.devices,
         )
 
-    def result(self, target: Stage) -> FrontendResult:
+    def result(self, converted: ConvertedStages) -> FrontendResult:
         """What the engine solves and exports."""
-        # All of the target is wanted, also if it is but a named context.
+        target = converted.states[converted.target]
+        # The target is needed as a whole, even if it is only a named context.
         target.needed.add("/")
         config = target.config
-        assert config is not None
         if self._request.labels:
             config.set_labels(self._request.labels)
         wanted = self._request.platform

@@ -1,4 +1,4 @@
-"""One stage to LLB: its instructions in order, each on the state that the last one left."""
+"""One stage to LLB: its instructions in order, each on the result of the previous one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from lamina.dockerfile.checks.steps import StepChecks
 from lamina.dockerfile.expand import Expander, ExpansionLimit
 from lamina.dockerfile.file_ops import (
     capital,
-    config_of,
     owner,
 )
 from lamina.dockerfile.graph import Step
@@ -30,13 +29,15 @@ from lamina.llb.op import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lamina.base.platform import Platform
     from lamina.dockerfile.bases import Bases
     from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.lexer import Node
     from lamina.dockerfile.stage import Stage, Task
+    from lamina.dockerfile.stage_state import StageState
+    from lamina.dockerfile.stage_table import StageTable
     from lamina.llb.op import (
         CDIDevice,
         LinuxResources,
@@ -79,41 +80,63 @@ class Settings(NamedTuple):
 
 
 class Conversion:
-    """Converts stages; those that a stage needs must be converted before it."""
+    """Converts stages; those that a stage needs must be converted before it.
 
-    def __init__(self, settings: Settings, bases: Bases, checker: Checker) -> None:
+    `starts` are the states of stages whose base is not another stage. `converted` are those of
+    stages that need no more conversion.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        bases: Bases,
+        table: StageTable,
+        starts: Mapping[Stage, StageState],
+        checker: Checker,
+    ) -> None:
         self.settings = settings
         self.limit = ExpansionLimit()
         self.bases = bases
         self.checker = checker
+        self.converted = {
+            stage: state for stage, state in starts.items() if not stage.has_instructions
+        }
+        self._table = table
+        self._starts = starts
 
     def run(self, stage: Stage) -> None:
         """Convert all of a stage's instructions. Raises InvalidInput, located."""
-        stage.done = True
-        if stage.base is not None:
-            _inherit(stage, stage.base)
-        config = config_of(stage)
-        stage.platform = stage.platform or self.settings.platform
-        if stage.platform.os != "windows" and not any(name == "PATH" for name, _ in config.env):
+        state = self._start(stage)
+        self.converted[stage] = state
+        config = state.config
+        if state.platform.os != "windows" and not any(name == "PATH" for name, _ in config.env):
             config.set_env("PATH", DEFAULT_PATH)
         for name, value in config.env:
-            stage.set_env(name, value)
+            state.set_env(name, value)
         if config.working_dir:
-            self._enter(stage, config.working_dir)
-        for task in stage.tasks:
+            self._enter(state, config.working_dir)
+        for task in self._table.tasks[stage]:
             try:
-                self._convert(stage, task)
+                self._convert(state, task)
             except LaminaError as error:
                 raise error.at(task.instruction.node.location) from None
 
-    def expander(self, stage: Stage) -> Expander:
-        return Expander(stage.env, self.settings.escape, limit=self.limit)
+    def _start(self, stage: Stage) -> StageState:
+        label, total = self._table.label(stage), self._table.total(stage)
+        if stage.base is not None:
+            return self.converted[stage.base].successor(stage, label=label, total=total)
+        state = self._starts[stage]
+        state.total = total  # ONBUILD triggers may have been added
+        return state
 
-    def words(self, stage: Stage, checks: StepChecks) -> Callable[[str], str]:
+    def expander(self, state: StageState) -> Expander:
+        return Expander(state.env, self.settings.escape, limit=self.limit)
+
+    def words(self, state: StageState, checks: StepChecks) -> Callable[[str], str]:
         """Expands an instruction's words; variables that nothing defines are reported."""
 
         def word(text: str) -> str:
-            expander = self.expander(stage)
+            expander = self.expander(state)
             try:
                 return expander.word(text)
             finally:
@@ -122,13 +145,13 @@ class Conversion:
 
         return word
 
-    def shown(self, stage: Stage, node: Node) -> str:
+    def shown(self, state: StageState, node: Node) -> str:
         """An instruction as its step's name: variables filled in, the keyword in capitals, URLs
         without passwords."""
         text = node.original.strip()
         # What cannot be expanded is shown as it is.
         with suppress(InvalidInput):
-            text = self.expander(stage).word(text)
+            text = self.expander(state).word(text)
         return redacted(capital(text))
 
     def step(
@@ -152,94 +175,94 @@ class Conversion:
             location=task.instruction.node.location,
         )
 
-    def note(self, stage: Stage, text: str, *, layer: bool = False) -> None:
+    def note(self, state: StageState, text: str, *, layer: bool = False) -> None:
         """Add to the image's history, which is published: URLs without passwords."""
-        config_of(stage).note(redacted(text), layer=layer, epoch=self.settings.epoch)
+        state.config.note(redacted(text), layer=layer, epoch=self.settings.epoch)
 
-    def _convert(self, stage: Stage, task: Task) -> None:
-        checks = StepChecks(self.checker, stage, task.instruction)
-        word = self.words(stage, checks)
+    def _convert(self, state: StageState, task: Task) -> None:
+        checks = StepChecks(self.checker, state, task.instruction)
+        word = self.words(state, checks)
         match task.instruction:
             case ast.Run():
                 from lamina.dockerfile.convert_run import convert_run
 
-                convert_run(self, stage, task, task.instruction, word)
+                convert_run(self, state, task, task.instruction, word)
             case ast.Copy():
                 from lamina.dockerfile.convert_copy import convert_copy
 
-                convert_copy(self, stage, task, task.instruction, checks)
+                convert_copy(self, state, task, task.instruction, checks)
             case ast.Arg() as arg:
-                self._arg(stage, arg, checks)
+                self._arg(state, arg, checks)
             case ast.Env() as env:
                 pairs = [(word(pair.key), word(pair.value)) for pair in env.pairs]
                 checks.pairs(env.pairs)
                 for name, value in pairs:
                     checks.secret(name)
-                    stage.set_env(name, value)
-                    config_of(stage).set_env(name, value)
-                self.note(stage, " ".join(("ENV", *(f"{k}={v}" for k, v in pairs))))
+                    state.set_env(name, value)
+                    state.config.set_env(name, value)
+                self.note(state, " ".join(("ENV", *(f"{k}={v}" for k, v in pairs))))
             case ast.Label() as label:
                 pairs = [(word(pair.key), word(pair.value)) for pair in label.pairs]
                 checks.pairs(label.pairs)
-                config_of(stage).set_labels(pairs)
-                self.note(stage, " ".join(("LABEL", *(f"{k}={v}" for k, v in pairs))))
+                state.config.set_labels(pairs)
+                self.note(state, " ".join(("LABEL", *(f"{k}={v}" for k, v in pairs))))
             case ast.Workdir() as workdir:
                 path = word(workdir.path)
                 checks.working_directory(path)
-                self._workdir(stage, task, path)
+                self._workdir(state, task, path)
             case ast.User() as user:
                 name = word(user.user)
-                config_of(stage).settings["User"] = name
-                self.note(stage, f"USER {name}")
+                state.config.settings["User"] = name
+                self.note(state, f"USER {name}")
             case ast.Expose() as expose:
-                self._expose(stage, expose, checks)
+                self._expose(state, expose, checks)
             case ast.Volume() as volume:
                 paths = [word(path) for path in volume.paths]
                 if not all(paths):
                     raise InvalidInput("VOLUME specified can not be an empty string")
-                config_of(stage).add_names("Volumes", paths)
-                self.note(stage, f"VOLUME {listed(paths)}")
+                state.config.add_names("Volumes", paths)
+                self.note(state, f"VOLUME {listed(paths)}")
             case ast.Cmd() as cmd:
                 checks.once()
-                words = self._words(stage, cmd.command, checks)
-                config_of(stage).settings.update(Cmd=list(words), ArgsEscaped=True)
-                self.note(stage, f"CMD {quoted(words)}")
+                words = self._words(state, cmd.command, checks)
+                state.config.settings.update(Cmd=list(words), ArgsEscaped=True)
+                self.note(state, f"CMD {quoted(words)}")
             case ast.Entrypoint() as entrypoint:
                 checks.once()
-                words = self._words(stage, entrypoint.command, checks)
-                config_of(stage).settings["Entrypoint"] = list(words)
-                if "CMD" not in stage.only_once:
+                words = self._words(state, entrypoint.command, checks)
+                state.config.settings["Entrypoint"] = list(words)
+                if "CMD" not in state.only_once:
                     # An inherited command was made for an inherited entry point.
-                    config_of(stage).settings.pop("Cmd", None)
-                self.note(stage, f"ENTRYPOINT {quoted(words)}")
+                    state.config.settings.pop("Cmd", None)
+                self.note(state, f"ENTRYPOINT {quoted(words)}")
             case ast.Shell() as shell:
-                config_of(stage).settings["Shell"] = list(shell.words)
-                self.note(stage, f"SHELL {listed(shell.words)}")
+                state.config.settings["Shell"] = list(shell.words)
+                self.note(state, f"SHELL {listed(shell.words)}")
             case ast.StopSignal() as stop:
                 signal = _check_signal(word(stop.signal))
-                config_of(stage).settings["StopSignal"] = signal
-                self.note(stage, f"STOPSIGNAL {signal}")
+                state.config.settings["StopSignal"] = signal
+                self.note(state, f"STOPSIGNAL {signal}")
             case ast.HealthCheck() as check:
                 checks.once()
-                self._health_check(stage, check)
+                self._health_check(state, check)
             case ast.OnBuild() as on_build:
-                settings = config_of(stage).settings
+                settings = state.config.settings
                 settings["OnBuild"] = [*settings.get("OnBuild", ()), on_build.trigger]
             case ast.Maintainer() as maintainer:
-                config_of(stage).author = maintainer.name
-                self.note(stage, f"MAINTAINER {maintainer.name}")
+                state.config.author = maintainer.name
+                self.note(state, f"MAINTAINER {maintainer.name}")
 
     @staticmethod
-    def _words(stage: Stage, command: ast.Command, checks: StepChecks) -> tuple[str, ...]:
+    def _words(state: StageState, command: ast.Command, checks: StepChecks) -> tuple[str, ...]:
         if command.shell:
-            config = config_of(stage)
+            config = state.config
             checks.shell_form(chosen_shell=bool(config.settings.get("Shell")))
             return config.shell_command(command.args)
         return command.args
 
-    def _arg(self, stage: Stage, arg: ast.Arg, checks: StepChecks) -> None:
+    def _arg(self, state: StageState, arg: ast.Arg, checks: StepChecks) -> None:
         written = []
-        word = self.words(stage, checks)
+        word = self.words(state, checks)
         for name, default in arg.args:
             checks.secret(name)
             value = self.settings.build_args.get(name)
@@ -248,52 +271,52 @@ class Conversion:
             elif value is None:
                 value = self.settings.global_args.get(name)
             if value is not None and name not in SILENT_ARGS:
-                stage.set_env(name, value)
-            stage.args.append((name, value))
+                state.set_env(name, value)
+            state.args.append((name, value))
             written.append(name if value is None else f"{name}={value}")
-        self.note(stage, " ".join(("ARG", *written)))
+        self.note(state, " ".join(("ARG", *written)))
 
-    def _enter(self, stage: Stage, path: str) -> None:
+    def _enter(self, state: StageState, path: str) -> None:
         """Change the working directory."""
-        config = config_of(stage)
+        config = state.config
         if not path:
             path = config.working_dir or "/"
         if not path.startswith("/"):
             path = posixpath.normpath(posixpath.join("/", config.working_dir, path))
         config.settings["WorkingDir"] = path
-        stage.directory = path
+        state.directory = path
 
-    def _workdir(self, stage: Stage, task: Task, path: str) -> None:
-        self._enter(stage, path)
-        path = stage.directory
+    def _workdir(self, state: StageState, task: Task, path: str) -> None:
+        self._enter(state, path)
+        path = state.directory
         if path == "/":
-            self.note(stage, "WORKDIR /")
+            self.note(state, "WORKDIR /")
             return
-        base = NO_INPUT if stage.tree is None else 0
+        base = NO_INPUT if state.tree is None else 0
         mkdir = MkDirAction(
             path=posixpath.normpath("/" + path.lstrip("/")),
             mode=0o755,
             make_parents=True,
-            owner=owner(config_of(stage).user, base),
+            owner=owner(state.config.user, base),
             timestamp=self.settings.timestamp,
         )
         action = FileAction(base, NO_INPUT, 0, mkdir=mkdir)
-        name = stage.step_name(self.shown(stage, task.instruction.node), triggered=task.triggered)
-        stage.tree = self.step(Op(file=FileOp((action,))), (stage.tree,), name, task)
-        self.note(stage, f"WORKDIR {path}", layer=True)
+        name = state.step_name(self.shown(state, task.instruction.node), triggered=task.triggered)
+        state.tree = self.step(Op(file=FileOp((action,))), (state.tree,), name, task)
+        self.note(state, f"WORKDIR {path}", layer=True)
 
-    def _expose(self, stage: Stage, expose: ast.Expose, checks: StepChecks) -> None:
+    def _expose(self, state: StageState, expose: ast.Expose, checks: StepChecks) -> None:
         from lamina.dockerfile.ports import parse_ports
 
-        expander = self.expander(stage)
+        expander = self.expander(state)
         words = [word for text in expose.ports for word in expander.words(text)]
         ports = parse_ports(words)
         for word in words:
             checks.port(word)
-        config_of(stage).add_names("ExposedPorts", ports)
-        self.note(stage, f"EXPOSE {listed(ports)}")
+        state.config.add_names("ExposedPorts", ports)
+        self.note(state, f"EXPOSE {listed(ports)}")
 
-    def _health_check(self, stage: Stage, check: ast.HealthCheck) -> None:
+    def _health_check(self, state: StageState, check: ast.HealthCheck) -> None:
         from lamina.dockerfile.health import format_duration
 
         times = {
@@ -306,25 +329,11 @@ class Conversion:
         health.update({key: time for key, time in times.items() if time})
         if check.retries:
             health["Retries"] = check.retries
-        config_of(stage).settings["Healthcheck"] = health
+        state.config.settings["Healthcheck"] = health
         shown = " ".join(f"{key}:{format_duration(time)}" for key, time in times.items())
         self.note(
-            stage, f"HEALTHCHECK {{Test:{listed(check.test)} {shown} Retries:{check.retries}}}"
+            state, f"HEALTHCHECK {{Test:{listed(check.test)} {shown} Retries:{check.retries}}}"
         )
-
-
-def _inherit(stage: Stage, base: Stage) -> None:
-    """Begin where another stage ended. Triggers are not passed on."""
-    stage.tree = base.tree
-    stage.platform = base.platform
-    stage.config = config_of(base).copy()
-    stage.config.settings.pop("OnBuild", None)
-    stage.base_config = base.base_config
-    stage.env = dict(base.env)
-    stage.args = list(base.args)
-    stage.directory = base.directory
-    stage.entered = base.entered
-    stage.needed = base.needed
 
 
 def _check_signal(text: str) -> str:

@@ -29,17 +29,18 @@ if TYPE_CHECKING:
     from lamina.dockerfile.checks.steps import StepChecks
     from lamina.dockerfile.convert import Conversion
     from lamina.dockerfile.instruction import Copy
-    from lamina.dockerfile.stage import Stage, Task
+    from lamina.dockerfile.stage import Task
+    from lamina.dockerfile.stage_state import StageState
 
 _OCTAL = r"[0-7]{1,12}"
 _SYMBOLIC = r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*"
 
 
 def convert_copy(
-    conversion: Conversion, stage: Stage, task: Task, copy: Copy, checks: StepChecks
+    conversion: Conversion, state: StageState, task: Task, copy: Copy, checks: StepChecks
 ) -> None:
     """Add the step of a COPY or an ADD to a stage. Raises InvalidInput, Unsupported."""
-    word = conversion.words(stage, checks)
+    word = conversion.words(state, checks)
     copy = copy._replace(
         sources=tuple(word(source) for source in copy.sources),
         destination=word(copy.destination),
@@ -47,19 +48,19 @@ def convert_copy(
         chmod=word(copy.chmod),
         checksum=word(copy.checksum),
     )
-    copier = _Copier(conversion, stage, task, copy)
+    copier = _Copier(conversion, state, task, copy)
     for source in copy.sources:
         if copier.add(source) and not copy.origin:
             checks.context_path(source, conversion.bases.ignored)
     for heredoc in copy.inline:
         content = heredoc.content
         if heredoc.expand:
-            inline = Expander(stage.env, plain_quotes=True, limit=conversion.limit)
+            inline = Expander(state.env, plain_quotes=True, limit=conversion.limit)
             content = inline.word(content)
             checks.variables(inline.unset)
         copier.add_inline(heredoc.name, content)
     copier.finish()
-    conversion.note(stage, _history(copy), layer=True)
+    conversion.note(state, _history(copy), layer=True)
 
 
 def _history(copy: Copy) -> str:
@@ -78,17 +79,17 @@ def _history(copy: Copy) -> str:
 class _Copier:
     """Collects the actions of one op, each on the result of the one before."""
 
-    def __init__(self, conversion: Conversion, stage: Stage, task: Task, copy: Copy) -> None:
+    def __init__(self, conversion: Conversion, state: StageState, task: Task, copy: Copy) -> None:
         self._conversion = conversion
-        self._stage = stage
+        self._state = state
         self._task = task
         self._copy = copy
         self._is_add = copy.node.keyword == "ADD"
-        self._destination = _destination(stage, copy.destination)
+        self._destination = _destination(state, copy.destination)
         self._mode, self._mode_text = _mode(copy.chmod)
         self._check_checksum()
-        self._shown = conversion.shown(stage, copy.node)
-        self._name = stage.step_name(self._shown, triggered=task.triggered)
+        self._shown = conversion.shown(state, copy.node)
+        self._name = state.step_name(self._shown, triggered=task.triggered)
         self._sources: list[Step | None] = []
         self._actions: list[CopyAction] = []
 
@@ -112,13 +113,13 @@ class _Copier:
 
     def finish(self) -> None:
         """Make the step, or for --link the copy onto nothing and the merge, the stage's tree."""
-        stage, conversion = self._stage, self._conversion
+        state, conversion = self._state, self._conversion
         link = self._copy.link and not self._copy.chmod
-        base = None if link else stage.tree
+        base = None if link else state.tree
         name, group = self._name, None
         if link:
-            group = OpProgressGroup(f"link-{stage.label}-{stage.position}", name, weak=True)
-        ignore = stage.ignore_cache
+            group = OpProgressGroup(f"link-{state.label}-{state.position}", name, weak=True)
+        ignore = state.stage.ignore_cache
         tree = Step(
             self._make,
             (base, *self._sources),
@@ -128,16 +129,16 @@ class _Copier:
             source=conversion.settings.source,
             location=self._copy.node.location,
         )
-        if link and group is not None and stage.tree is not None:
+        if link and group is not None and state.tree is not None:
             tree = conversion.step(
                 Op(merge=MergeOp((MergeInput(0), MergeInput(1)))),
-                (stage.tree, tree),
+                (state.tree, tree),
                 name.replace(self._shown, f"LINK {self._shown}", 1),
                 self._task,
                 ignore_cache=ignore,
                 group=group._replace(weak=False),
             )
-        stage.tree = tree
+        state.tree = tree
 
     def _make(self, inputs: Inputs) -> Op:
         base = inputs.index(0)
@@ -171,20 +172,20 @@ class _Copier:
         )
 
     def _add_path(self, source: str) -> None:
-        copy, stage = self._copy, self._stage
+        copy, state = self._copy, self._state
         tree: Step | None = self._conversion.bases.build_context
         if copy.origin:
-            origin = self._task.sources[0]
-            if not origin.done:
+            origin = self._conversion.converted.get(self._task.sources[0])
+            if origin is None:
                 raise InvalidInput(
                     f'cannot copy from stage "{copy.origin}", it needs to be defined before '
-                    f'current stage "{stage.label}"',
+                    f'current stage "{state.label}"',
                     hint="move that stage up",
                 )
             tree = origin.tree
             mark_path(origin.needed, source)
         else:
-            mark_path(stage.context_paths, source)
+            mark_path(state.context_paths, source)
         path = source
         patterns: tuple[str, ...] = ()
         required: tuple[str, ...] = ()
@@ -250,10 +251,10 @@ def _absolute(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
-def _destination(stage: Stage, path: str) -> str:
+def _destination(state: StageState, path: str) -> str:
     if path.startswith("/"):
         return clean_path(path)
-    return clean_path(posixpath.join("/", stage.directory, path if path not in ("", ".") else "./"))
+    return clean_path(posixpath.join("/", state.directory, path if path not in ("", ".") else "./"))
 
 
 def _mode(text: str) -> tuple[int, str]:

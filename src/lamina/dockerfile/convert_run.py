@@ -10,7 +10,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.dockerfile.bases import mark_path
 from lamina.dockerfile.expand import Expander
-from lamina.dockerfile.file_ops import capital, config_of, inline_file
+from lamina.dockerfile.file_ops import capital, inline_file
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.mounts import RunMount, parse_mount
 from lamina.dockerfile.words import chomp, marker
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.convert import Conversion
     from lamina.dockerfile.instruction import Run
     from lamina.dockerfile.stage import Stage, Task
+    from lamina.dockerfile.stage_state import StageState
 
 _SHARING = {
     "shared": CacheSharing.SHARED,
@@ -75,18 +76,18 @@ class _Mounts(NamedTuple):
 
 
 def convert_run(
-    conversion: Conversion, stage: Stage, task: Task, run: Run, word: Callable[[str], str]
+    conversion: Conversion, state: StageState, task: Task, run: Run, word: Callable[[str], str]
 ) -> None:
     """Add the step of a RUN to a stage; `word` expands. Raises InvalidInput."""
     settings = conversion.settings
     # A command may read anything of what its stage builds on.
-    stage.needed.add("/")
-    mounts = _Mounts([_Bound(Mount(dest="/"), stage.tree)], [], [], [])
-    args, shown = _command(stage, run, mounts)
+    state.needed.add("/")
+    mounts = _Mounts([_Bound(Mount(dest="/"), state.tree)], [], [], [])
+    args, shown = _command(state, run, mounts)
     parsed = [parse_mount(text, word) for text in run.mounts]
-    stage.mounts += ((mount, run.node.location) for mount in parsed)
+    state.mounts += ((mount, run.node.location) for mount in parsed)
     for mount, source in zip(parsed, task.sources, strict=True):
-        _add_mount(conversion, stage, mount, source, mounts)
+        _add_mount(conversion, state, mount, source, mounts)
     if settings.shm_size:
         shm = Mount(
             dest="/dev/shm",
@@ -95,8 +96,8 @@ def convert_run(
             tmpfs=TmpfsOpt(settings.shm_size),
         )
         mounts.trees.append(_Bound(shm))
-    env = tuple(f"{name}={value}" for name, value in stage.env.items())
-    if mounts.agents and "SSH_AUTH_SOCK" not in stage.env:
+    env = tuple(f"{name}={value}" for name, value in state.env.items())
+    if mounts.agents and "SSH_AUTH_SOCK" not in state.env:
         env = (*env, f"SSH_AUTH_SOCK={mounts.agents[0].dest}")
     network = _NETWORKS[settings.network if run.network == "default" else run.network]
     bound = sorted(mounts.trees, key=lambda entry: entry.mount.dest)
@@ -104,8 +105,8 @@ def convert_run(
         meta=ExecMeta(
             args=args,
             env=env,
-            cwd=stage.directory,
-            user=config_of(stage).user,
+            cwd=state.directory,
+            user=state.config.user,
             proxy_env=settings.proxy,
             extra_hosts=tuple(HostIP(name, ip) for name, ip in settings.extra_hosts),
             hostname=settings.hostname,
@@ -121,7 +122,7 @@ def convert_run(
             *(CDIDevice(d.name, not d.required) for d in run.devices),
         ),
     )
-    platform = llb_platform(stage.platform or settings.platform)
+    platform = llb_platform(state.platform)
 
     def make(inputs: Inputs) -> Op:
         trees = [
@@ -130,26 +131,26 @@ def convert_run(
         every = (*trees, *mounts.secrets, *mounts.agents)
         return Op(exec=op._replace(mounts=every), platform=platform)
 
-    name = _shown(stage, shown, mounts, conversion)
-    history = _history(stage, args)
-    stage.tree = Step(
+    name = _shown(state, shown, mounts, conversion)
+    history = _history(state, args)
+    state.tree = Step(
         make,
         tuple(entry.source for entry in bound),
-        name=stage.step_name(name, triggered=task.triggered),
+        name=state.step_name(name, triggered=task.triggered),
         description=(("com.docker.dockerfile.v1.command", run.node.original.strip()),),
-        ignore_cache=stage.ignore_cache,
+        ignore_cache=state.stage.ignore_cache,
         resources=settings.resources,
         source=settings.source,
         location=run.node.location,
     )
-    conversion.note(stage, f"RUN {history} # buildkit", layer=True)
+    conversion.note(state, f"RUN {history} # buildkit", layer=True)
 
 
-def _command(stage: Stage, run: Run, mounts: _Mounts) -> tuple[tuple[str, ...], str]:
+def _command(state: StageState, run: Run, mounts: _Mounts) -> tuple[tuple[str, ...], str]:
     """(arguments, what to show). A script in a heredoc is mounted."""
     shown = run.node.original.strip()
     command = run.command
-    config = config_of(stage)
+    config = state.config
     if not command.shell:
         return command.args, shown
     text = command.args[0]
@@ -173,7 +174,7 @@ def _command(stage: Stage, run: Run, mounts: _Mounts) -> tuple[tuple[str, ...], 
 
 
 def _add_mount(
-    conversion: Conversion, stage: Stage, mount: RunMount, source: Stage, mounts: _Mounts
+    conversion: Conversion, state: StageState, mount: RunMount, source: Stage, mounts: _Mounts
 ) -> None:
     if mount.type == "secret":
         _add_secret(mount, mounts)
@@ -189,20 +190,21 @@ def _add_mount(
     if mount.type == "tmpfs":
         tree = None
     elif mount.origin or mount.type == "cache":
-        if not source.done:
+        origin = conversion.converted.get(source)
+        if origin is None:
             raise InvalidInput(
                 f'cannot mount from stage "{mount.origin}" to "{mount.target}", stage needs to '
                 "be defined before current command",
                 hint="move that stage up",
             )
-        tree = source.tree
-        mark_path(source.needed, mount.source)
+        tree = origin.tree
+        mark_path(origin.needed, mount.source)
     else:
         tree = conversion.bases.build_context
-        mark_path(stage.context_paths, mount.source)
+        mark_path(state.context_paths, mount.source)
     target = mount.target
     if not target.startswith("/"):
-        target = posixpath.normpath(posixpath.join("/", stage.directory, target))
+        target = posixpath.normpath(posixpath.join("/", state.directory, target))
     if target.strip("/") in ("", "."):
         raise InvalidInput(
             f'invalid mount target "{target}"',
@@ -256,9 +258,9 @@ def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
     return Step(make, (tree,), name="[internal] setting cache mount permissions")
 
 
-def _shown(stage: Stage, text: str, mounts: _Mounts, conversion: Conversion) -> str:
+def _shown(state: StageState, text: str, mounts: _Mounts, conversion: Conversion) -> str:
     """The command with variables filled in, but for those that hold secrets."""
-    masked = {**stage.env, **{secret.name: "****" for secret in mounts.secret_env}}
+    masked = {**state.env, **{secret.name: "****" for secret in mounts.secret_env}}
     escape, limit = conversion.settings.escape, conversion.limit
     rules = Expander(masked, escape, raw_quotes=True, keep_unset=True, limit=limit)
     # A shell knows more than this expansion does; what it cannot read is shown as it is.
@@ -272,9 +274,9 @@ def _summary(content: str) -> str:
     return first + ("..." if rest else "")
 
 
-def _history(stage: Stage, args: tuple[str, ...]) -> str:
+def _history(state: StageState, args: tuple[str, ...]) -> str:
     """The command after the arguments that were declared for it: `|1 VERSION=3 /bin/sh -c …`."""
-    declared = {name: stage.env.get(name, value or "") for name, value in stage.args}
+    declared = {name: state.env.get(name, value or "") for name, value in state.args}
     words = [f"{name}={value}" for name, value in declared.items()]
     if words:
         words.insert(0, f"|{len(words)}")

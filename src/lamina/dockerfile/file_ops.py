@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING
 
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.llb.op import NO_INPUT, ChownOpt, FileAction, FileOp, NamedUser, Op, UserOpt
-
-if TYPE_CHECKING:
-    from lamina.dockerfile.image_config import ImageConfig
-    from lamina.dockerfile.stage import Stage
-
-
-def config_of(stage: Stage) -> ImageConfig:
-    assert stage.config is not None
-    return stage.config
 
 
 def inline_path(name: str) -> str:

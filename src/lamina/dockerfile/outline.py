@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.base.location import Location
+    from lamina.dockerfile.build import ConvertedStages
     from lamina.dockerfile.contract import Bridge, FrontendRequest
     from lamina.dockerfile.stage import Stage
 
@@ -98,14 +99,15 @@ def make_outline(request: FrontendRequest, bridge: Bridge) -> Outline:
     """Convert a Dockerfile's target, and tell what it takes. Raises what a build raises."""
     text = bridge.read_dockerfile()
     converter = DockerfileConverter(request, bridge, text, bridge.warn)
-    target = converter.convert()
-    stages = list(_stages(target, {}))
+    converted = converter.convert()
+    target, _, states = converted
+    stages = list(_stages(converted))
     args: dict[str, OutlineArg] = {}
     before = _global_args(converter)
     for stage in stages:
-        for arg in _stage_args(stage, before, converter):
+        for arg in _stage_args(stage, before, converter, converted):
             args.setdefault(arg.name, arg)
-    mounts = [(mount, place) for stage in stages for mount, place in stage.mounts]
+    mounts = [(mount, place) for stage in stages for mount, place in states[stage].mounts]
     secrets: dict[str, OutlineMount] = {}
     agents: dict[str, OutlineMount] = {}
     caches: dict[str, OutlineCache] = {}
@@ -137,16 +139,17 @@ class _GlobalArg(NamedTuple):
     needs: frozenset[str]
 
 
-def _stages(stage: Stage, seen: dict[Stage, None]) -> Iterator[Stage]:
+def _stages(converted: ConvertedStages) -> Iterator[Stage]:
     """The target, what it builds on, what it takes files from: each once."""
-    stack = [stage]
+    seen: set[Stage] = set()
+    stack = [converted.target]
     while stack:
         stage = stack.pop()
         if stage in seen:
             continue
-        seen[stage] = None
+        seen.add(stage)
         yield stage
-        stack.extend(reversed(stage.dependencies))
+        stack.extend(reversed(converted.table.dependencies(stage)))
         if stage.base is not None:
             stack.append(stage.base)
 
@@ -172,7 +175,10 @@ def _global_args(converter: DockerfileConverter) -> dict[str, _GlobalArg]:
 
 
 def _stage_args(
-    stage: Stage, before: dict[str, _GlobalArg], converter: DockerfileConverter
+    stage: Stage,
+    before: dict[str, _GlobalArg],
+    converter: DockerfileConverter,
+    converted: ConvertedStages,
 ) -> Iterator[OutlineArg]:
     """Those that the stage declares, and those above it that its FROM or they name."""
     own: dict[str, OutlineArg] = {}
@@ -182,9 +188,10 @@ def _stage_args(
         expander.word(stage.head.image)
         expander.word(stage.head.platform)
         used.update(dict.fromkeys(expander.used))
-    inherited = len(stage.base.args) if stage.base is not None else 0
-    values = iter(stage.args[inherited:])
-    for task in stage.tasks:
+    states = converted.states
+    inherited = len(states[stage.base].args) if stage.base is not None else 0
+    values = iter(states[stage].args[inherited:])
+    for task in converted.table.tasks.get(stage, ()):
         if not isinstance(task.instruction, ast.Arg):
             continue
         node = task.instruction.node

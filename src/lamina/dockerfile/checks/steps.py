@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lamina.base.patterns import PatternMatcher
     from lamina.dockerfile import instruction as ast
     from lamina.dockerfile.checks.checker import Checker
-    from lamina.dockerfile.stage import Stage
+    from lamina.dockerfile.stage_state import StageState
 
 # A whole name, or a word of it between underscores.
 _SECRET = r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)"
@@ -25,21 +25,21 @@ _EVERYTHING = frozenset(("*", "**", "**/*"))
 class StepChecks:
     """Checks of one instruction of a stage; `checker` is that of the whole Dockerfile."""
 
-    def __init__(self, checker: Checker, stage: Stage, instruction: ast.Instruction) -> None:
+    def __init__(self, checker: Checker, state: StageState, instruction: ast.Instruction) -> None:
         self._checker = checker.within(instruction.node.comments)
-        self._stage = stage
+        self._state = state
         self._node = instruction.node
 
     def variables(self, unset: Iterable[str]) -> None:
         """Variables that a word names, and nothing defines."""
-        stage = self._stage
-        declared = {name for name, _ in stage.args}
+        state = self._state
+        declared = {name for name, _ in state.args}
         for name in sorted(unset):
             if name in declared or name in SILENT_ARGS:
                 continue
             from lamina.dockerfile.suggest import nearest
 
-            near = nearest(name, tuple(stage.env))
+            near = nearest(name, tuple(state.env))
             more = f" (did you mean ${near}?)" if near else ""
             self._report(rules.UNDEFINED_VAR, f"Usage of undefined variable '${name}'{more}")
 
@@ -67,7 +67,7 @@ class StepChecks:
 
     def once(self) -> None:
         """CMD, ENTRYPOINT and HEALTHCHECK: of several in a stage only the last counts."""
-        node, seen = self._node, self._stage.only_once
+        node, seen = self._node, self._state.only_once
         if node.keyword in seen:
             # The place is that of the one which has no effect.
             self._checker.report(
@@ -89,12 +89,12 @@ class StepChecks:
 
     def working_directory(self, path: str) -> None:
         """The first WORKDIR of a stage and those below it."""
-        if not self._stage.entered and not path.startswith("/"):
+        if not self._state.entered and not path.startswith("/"):
             self._report(
                 rules.WORKDIR_RELATIVE_PATH,
                 f'Relative workdir "{path}" can have unexpected results if the base image changes',
             )
-        self._stage.entered = True
+        self._state.entered = True
 
     def port(self, word: str) -> None:
         """A word of EXPOSE."""
