@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -154,3 +156,88 @@ def test_a_repository_of_another_client_is_never_asked(
             # Who names the repository gets the layers from there.
             (using / "Dockerfile").write_text(f"FROM {private}\nRUN cat /file\n")
             assert f"pull {private}" in alice.build(using)
+
+
+@pytest.fixture
+def mallory(daemon: DaemonProcess, registry: str, tmp_path: Path) -> RemoteLamina:
+    """Somebody with a wrong password."""
+    config = tmp_path / "mallory"
+    config.mkdir()
+    auth = b64encode(b"user:wrong").decode()
+    (config / "config.json").write_text(f'{{"auths": {{"{registry}": {{"auth": "{auth}"}}}}}}')
+    return RemoteLamina(tmp_path, daemon.address, DOCKER_CONFIG=str(config))
+
+
+GATE = "--mount=type=cache,target=/gate"
+CLOSED = f"FROM base AS waits\nRUN {GATE} while [ ! -e /gate/open ]; do sleep 0.1; done\n"
+
+
+class Waiting:
+    """Alice's image, its manifest and not its layers in another daemon, and builds that need it.
+
+    They first wait until the gate is opened.
+    """
+
+    def __init__(self, alice: RemoteLamina, image: str, context: Callable[..., Path]) -> None:
+        self.image = image
+        self._context = context
+        self._lamina = alice
+        alice.build(context(f"FROM {image}\nENV A=1\n"))
+        self._folder = context(f"{CLOSED}FROM {image}\nCOPY --from=waits /bin /b\n")
+
+    def start(self, client: RemoteLamina) -> subprocess.Popen[str]:
+        command = client.command("build", "--progress=plain", str(self._folder))
+        process = subprocess.Popen(
+            command, env=client.environment(), stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if f"RUN {GATE}" in line:
+                return process
+        raise AssertionError("the build ended before its step")
+
+    def end(self, *builds: subprocess.Popen[str]) -> list[str]:
+        """Open the gate. What the builds wrote since; all have to succeed."""
+        self._lamina.build(self._context(f"RUN {GATE} touch /gate/open\n"))
+        logs = [build.communicate(timeout=60)[1] for build in builds]
+        assert [build.returncode for build in builds] == [0] * len(builds), logs
+        return logs
+
+
+@pytest.fixture
+def waiting(
+    alice: RemoteLamina,
+    mallory: RemoteLamina,
+    registry: str,
+    context: Callable[..., Path],
+    tmp_path: Path,
+) -> Iterator[Waiting]:
+    name, metadata = f"{registry}/private:1", tmp_path / "metadata"
+    folder = context("RUN echo secret > /file\n")
+    alice.build(folder, "-t", name, "--push", "--metadata-file", str(metadata))
+    digest = json.loads(metadata.read_text())["containerimage.digest"]
+    # Garbage collection would take the manifest, which nothing in the store refers to.
+    options = ("--oci-worker-gc=false",)
+    with DaemonProcess(tmp_path / "elsewhere", *options, socket_name="e.sock") as other:
+        alice.address = mallory.address = other.address
+        yield Waiting(alice, f"{name}@{digest}", context)
+
+
+def test_who_is_refused_a_layer_fails_no_build_of_another_client(
+    alice: RemoteLamina, mallory: RemoteLamina, waiting: Waiting, tmp_path: Path
+) -> None:
+    build = waiting.start(alice)
+    using = tmp_path / "using"
+    using.mkdir()
+    (using / "Dockerfile").write_text(f"FROM {waiting.image}\nRUN cat /file\n")
+    failed = mallory("build", "--progress=plain", str(using))
+    assert refused(failed)
+    assert "[internal] pull" in failed.err
+    assert "[internal] pull" in waiting.end(build)[0]
+
+
+def test_a_shared_step_uses_the_credentials_that_suffice(
+    alice: RemoteLamina, mallory: RemoteLamina, waiting: Waiting
+) -> None:
+    logs = waiting.end(waiting.start(mallory), waiting.start(alice))
+    assert "[internal] pull" in logs[1]

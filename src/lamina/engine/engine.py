@@ -95,7 +95,7 @@ class Engine:
             origins = self._client_origins = ClientOrigins(origins)
         fetcher = LayerFetcher(
             store.blobs,
-            self.registry,
+            self.registries.clients,
             lambda: [requester.session for requester in current_requesters()],
         )
         self.pulls = LayerPulls(store.blobs, origins, fetcher)

@@ -117,9 +117,21 @@ class Registries:
 
     def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
         """The client of whoever asks; with `insecure` one that trusts `domain`."""
+        return self._client_of(current_requesters(), domain if insecure else "")
+
+    def clients(self) -> Sequence[RegistryClient]:
+        """A client for each session that asks, with its credentials alone; at least one."""
         requesters = current_requesters()
+        if self._logins is None or len(requesters) < 2:
+            return [self.client()]
+        sessions = dict.fromkeys(requester.session for requester in requesters)
+        return [self._client_of([r for r in requesters if r.session is s]) for s in sessions]
+
+    def _client_of(
+        self, requesters: Sequence[RegistryRequester], domain: str = ""
+    ) -> RegistryClient:
         trusted = frozenset().union(*(requester.trusted for requester in requesters))
-        if insecure:
+        if domain:
             trusted |= {domain}
         sessions = [] if self._logins is None else [requester.session for requester in requesters]
         who = _Who(frozenset(sessions), trusted)

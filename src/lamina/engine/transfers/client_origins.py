@@ -25,49 +25,62 @@ if TYPE_CHECKING:
 class ClientOrigins:
     """Implements `LayerOrigins` on top of `shared`, for the builds that ask at the moment.
 
-    Content stores that clients serve are kept per session, until `forget`. OCI layouts of this
-    machine belong to no client, so they are never used.
+    What clients serve themselves, and which origins failed, is known per session, until `forget`.
+    OCI layouts of this machine belong to no client, so they are never used.
     """
 
     def __init__(self, shared: LayerOrigins) -> None:
         self._shared = shared
         self._lock = threading.Lock()
-        self._served: dict[Session, OriginList] = {}
+        self._of_session: dict[Session, _SessionOrigins] = {}
 
     def of(self, blob: Digest) -> Sequence[Origin]:
         requesters = current_requesters()
         with self._lock:
-            served = [self._served[a.session] for a in requesters if a.session in self._served]
+            known = [self._of_session.get(r.session) or _SessionOrigins() for r in requesters]
         named = frozenset[str]().union(*(requester.repositories for requester in requesters))
         return [
-            *dict.fromkeys(origin for origins in served for origin in origins.of(blob)),
+            *dict.fromkeys(origin for one in known for origin in one.served.of(blob)),
             *(
                 origin
                 for origin in self._shared.of(blob)
-                if origin.reference and parse_reference(origin.reference).name in named
+                if origin.reference
+                and parse_reference(origin.reference).name in named
+                # Who joins a shared step may reach what the others could not.
+                and not all((blob, origin) in one.failed for one in known)
             ),
         ]
 
     def add(self, blobs: Iterable[Digest], origin: Origin) -> None:
-        if origin.kind is OriginKind.CLIENT:
-            for origins in self._lists():
-                origins.add(blobs, origin)
-        elif origin.reference:
+        blobs = list(blobs)
+        for known in self._of_requesters():
+            known.failed.difference_update((blob, origin) for blob in blobs)
+            if origin.kind is OriginKind.CLIENT:
+                known.served.add(blobs, origin)
+        if origin.reference:
             self._shared.add(blobs, origin)
 
     def remove(self, blob: Digest, origin: Origin, *, for_good: bool) -> None:
-        if origin.kind is OriginKind.CLIENT:
-            for origins in self._lists():
-                origins.remove(blob, origin)
-        else:
-            # Another client's login may still reach it, so it is not forgotten for good.
-            self._shared.remove(blob, origin, for_good=False)
+        # Another client's credentials may still reach it, so this is for these builds alone.
+        for known in self._of_requesters():
+            known.served.remove(blob, origin)
+            known.failed.add((blob, origin))
 
     def forget(self, session: Session) -> None:
         """A session's last build is over."""
         with self._lock:
-            self._served.pop(session, None)
+            self._of_session.pop(session, None)
 
-    def _lists(self) -> list[OriginList]:
+    def _of_requesters(self) -> list[_SessionOrigins]:
+        sessions = [requester.session for requester in current_requesters()]
         with self._lock:
-            return [self._served.setdefault(a.session, OriginList()) for a in current_requesters()]
+            return [self._of_session.setdefault(each, _SessionOrigins()) for each in sessions]
+
+
+class _SessionOrigins:
+    """What is known for the builds of one session. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.served = OriginList()
+        self.failed: set[tuple[Digest, Origin]] = set()
+        """Origins of blobs in registries; single operations on a set are atomic."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError, NotFound
+from lamina.base.errors import LaminaError, NotFound, PermissionDenied
 from lamina.stores.origins import OriginKind
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
-    from lamina.stores.blobs import BlobStore
+    from lamina.stores.blobs import BlobStore, BlobWriter
     from lamina.stores.origins import Origin
     from lamina.system.cancel import Cancellation
 
@@ -22,18 +22,18 @@ class LayerFetcher:
     """Knows how to read each kind of origin.
 
     Args:
-        registry: the client for registries of the build that asks.
+        registries: the clients for registries of the builds that ask, at least one.
         sessions: the sessions of the builds that ask.
     """
 
     def __init__(
         self,
         blobs: BlobStore,
-        registry: Callable[[], RegistryClient],
+        registries: Callable[[], Sequence[RegistryClient]],
         sessions: Callable[[], Sequence[Session]],
     ) -> None:
         self._blobs = blobs
-        self._registry = registry
+        self._registries = registries
         self._sessions = sessions
 
     def fetch(
@@ -49,16 +49,7 @@ class LayerFetcher:
         """
         match origin.kind:
             case OriginKind.IMAGE | OriginKind.CACHE:
-                from lamina.base.reference import parse_reference
-                from lamina.registry.pull import fetch_blob
-
-                reference = parse_reference(origin.reference)
-                registry = self._registry()
-                self._blobs.receive(
-                    blob,
-                    lambda writer: fetch_blob(registry, reference, blob, writer, cancel, progress),
-                    cancel,
-                )
+                self._pull(blob, origin, cancel, progress)
             case OriginKind.LAYOUT:
                 from lamina.sources.layout import copy_blob
 
@@ -73,12 +64,41 @@ class LayerFetcher:
         from lamina.registry.blob_upload import has_blob
 
         reference = parse_reference(origin.reference)
-        try:
-            return has_blob(self._registry(), reference, blob, cancel, "pull")
-        except Cancelled:
-            raise
-        except LaminaError:
-            return False
+        for registry in self._registries():
+            try:
+                if has_blob(registry, reference, blob, cancel, "pull"):
+                    return True
+            except Cancelled:
+                raise
+            except LaminaError:
+                continue
+        return False
+
+    def _pull(
+        self,
+        blob: Descriptor,
+        origin: Origin,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        """Pull a blob with the credentials of one session after the other, until some suffice."""
+        from lamina.base.reference import parse_reference
+        from lamina.registry.pull import fetch_blob
+
+        reference = parse_reference(origin.reference)
+        failure: LaminaError = NotFound("nobody waits for this layer any more")
+        for registry in self._registries():
+
+            def bring(writer: BlobWriter, registry: RegistryClient = registry) -> None:
+                fetch_blob(registry, reference, blob, writer, cancel, progress)
+
+            try:
+                self._blobs.receive(blob, bring, cancel)
+            except PermissionDenied as error:
+                failure = error
+            else:
+                return
+        raise failure
 
     def _copy_served(self, blob: Descriptor, store: str, cancel: Cancellation) -> None:
         from lamina.sources.layout import copy_from_client
