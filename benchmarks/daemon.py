@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from benchmarks.cached import write_cached
 from benchmarks.harness import Row, Run, repeat, row, timed, write_context
 from benchmarks.large_context import write_large
-from lamina.client.contract import BuildRequest, ContextSpec, FrontendOptions
+from lamina.client.contract import BuildRequest, ContextSpec
 from lamina.client.remote import open_remote
+from lamina.dockerfile.options import FrontendOptions
 from lamina.system.cancel import Cancellation
 from lamina.wire.address import dial
 

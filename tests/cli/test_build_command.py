@@ -13,7 +13,8 @@ from lamina.cli.build_command import progress_mode, request_without_context
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
 from lamina.cli.result_files import check_folder, write_file
-from lamina.client.contract import BuildRequest, OutputSpec, Ulimit
+from lamina.client.contract import BuildRequest, OutputSpec
+from lamina.llb.op import Ulimit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,13 +49,13 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert frontend.labels == (("l", "w"), ("empty", ""))
     assert frontend.no_cache
     assert frontend.no_cache_filter == ("one", "two", "three")
-    assert frontend.pull
+    assert frontend.resolve_mode == "pull"
     assert frontend.network == "none"
     assert frontend.extra_hosts == (("db", "10.0.0.7"),)
     assert frontend.shm_size == 64 << 20
     assert frontend.cgroup_parent == "mine"
     assert frontend.ulimits == (Ulimit("nofile", 5, 5),)
-    assert frontend.allow == ("security.insecure",)
+    assert built.allow == ("security.insecure",)
     assert built.providers.secrets[0].env == "TOKEN"
     assert built.outputs == (OutputSpec("oci", (("dest", f"{tmp_path}/x.tar"),)),)
 

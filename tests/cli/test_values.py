@@ -13,7 +13,8 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound, PermissionDe
 from lamina.cli import values
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
-from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
+from lamina.client.contract import NamedContext, OutputSpec, SecretSpec, SshSpec
+from lamina.llb.op import Ulimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

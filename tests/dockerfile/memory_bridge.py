@@ -17,6 +17,7 @@ from lamina.dockerfile.contract import (
     ResolvedImage,
     Warned,
 )
+from lamina.dockerfile.options import FrontendOptions
 from lamina.llb.codec import decode_definition, decode_op, encode_definition
 from lamina.llb.op import DESCRIPTION_NAME, Definition, ExecOp, FileOp, Op
 
@@ -121,17 +122,12 @@ def run_conversion(
     ignore: bytes | None = None,
     **fields: Any,
 ) -> Converted:
-    """Convert a text; `fields` are the request's."""
+    """Convert a text; `fields` are those of the request and of its options."""
     bridge = MemoryBridge(text, images or {}, ignore)
-    given: dict[str, Any] = {
-        "target": "",
-        "build_args": (),
-        "labels": (),
-        "platform": AMD64,
-        "build_platform": AMD64,
-        **fields,
-    }
-    (result,) = build([FrontendRequest(**given)], bridge)
+    of_request = {k: v for k, v in fields.items() if k in FrontendRequest._fields}
+    options = FrontendOptions(**{k: v for k, v in fields.items() if k not in of_request})
+    given: dict[str, Any] = {"platform": AMD64, "build_platform": AMD64, **of_request}
+    (result,) = build([FrontendRequest(options, **given)], bridge)
     ops: list[Op] = []
     names: list[str] = []
     if result.definition is not None:

@@ -11,6 +11,7 @@ import pytest
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.dockerfile.calls import answer
 from lamina.dockerfile.contract import FrontendRequest
+from lamina.dockerfile.options import FrontendOptions
 from tests.dockerfile.memory_bridge import AMD64, MemoryBridge, image_config
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ COPY --from=build /x /x
 
 def ask(name: str, text: str, target: str = "", **args: str) -> Answer:
     bridge = MemoryBridge(text, dict.fromkeys(("base1", "base2"), image_config()), None)
-    request = FrontendRequest(target, tuple(args.items()), (), AMD64, AMD64)
+    options = FrontendOptions(target=target, build_args=tuple(args.items()))
+    request = FrontendRequest(options, AMD64, AMD64)
     return answer(name, request, bridge)
 
 

@@ -14,6 +14,7 @@ from lamina.dockerfile.checks.options import CheckOptions, parse_check_options
 from lamina.dockerfile.checks.report import check
 from lamina.dockerfile.checks.rules import RULES
 from lamina.dockerfile.contract import FrontendRequest
+from lamina.dockerfile.options import FrontendOptions
 from tests.dockerfile.memory_bridge import AMD64, MemoryBridge, image_config
 
 if TYPE_CHECKING:
@@ -203,7 +204,8 @@ _CASES: list[tuple[str, str, list[tuple[int, str]]]] = [
 def lint(text: str, **args: str) -> tuple[Warned, ...]:
     """What is found in all stages."""
     report = check(
-        FrontendRequest("", tuple(args.items()), (), AMD64, AMD64), MemoryBridge(text, {}, None)
+        FrontendRequest(FrontendOptions(build_args=tuple(args.items())), AMD64, AMD64),
+        MemoryBridge(text, {}, None),
     )
     assert report.error is None
     return report.finds
@@ -341,7 +343,7 @@ _PIECES = st.sampled_from(
 def test_any_text_can_be_checked(pieces: list[str]) -> None:
     text = "".join(pieces)
     report = check(
-        FrontendRequest("", (), (), AMD64, AMD64), MemoryBridge(text, {}, b"*.md\nsub\n")
+        FrontendRequest(FrontendOptions(), AMD64, AMD64), MemoryBridge(text, {}, b"*.md\nsub\n")
     )
     assert report.to_json()["sources"]
     report.to_text()

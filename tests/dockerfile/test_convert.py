@@ -321,7 +321,7 @@ def test_no_cache(convert: Convert) -> None:
 
     assert ignoring() == []
     assert ignoring(no_cache=True) == ["RUN x", "COPY y /"]
-    assert ignoring(no_cache_stages=("B",)) == ["COPY y /"]
+    assert ignoring(no_cache_filter=("B",)) == ["COPY y /"]
 
 
 def test_source_date_epoch(convert: Convert) -> None:
@@ -340,7 +340,7 @@ def test_a_base_for_another_machine_is_remarked(convert: Convert) -> None:
 
 
 def test_the_platform_that_was_asked_for_is_the_image_s(convert: Convert) -> None:
-    made = convert("FROM base\n", platform=ARM64, platform_given=True)
+    made = convert("FROM base\n", platform=ARM64, platforms=("linux/arm64",))
     assert made.config["architecture"] == "arm64"
     assert convert("FROM base\n", platform=ARM64).config["architecture"] == "amd64"
 
@@ -477,7 +477,7 @@ def test_windows_is_left_its_own_path(convert: Convert) -> None:
     made = convert(
         "FROM scratch\nARG TARGETPLATFORM\nENV P=$TARGETPLATFORM\nCMD x\n",
         platform=platform,
-        platform_given=True,
+        platforms=(str(platform),),
     )
     assert made.settings["Env"] == ["P=windows(10.0.17763)/amd64"]
     assert made.settings["Cmd"] == ["cmd", "/S", "/C", "x"]

@@ -22,3 +22,16 @@ def test_every_package_has_its_row() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE)
     packages = [p.parent.name for p in (ROOT / "src" / "lamina").glob("*/__init__.py")]
     assert sorted(set(rows) & set(packages)) == sorted(packages)
+
+
+def test_modules_that_an_option_of_the_frontend_touches() -> None:
+    """The example of "Where do I change X"."""
+    source = ROOT / "src" / "lamina"
+    found = [
+        str(path.relative_to(source))
+        for path in sorted(source.rglob("*.py"))
+        if re.search(r"shm[-_]size", path.read_text())
+    ]
+    assert found == ["cli/frontend_flags.py", "dockerfile/convert_run.py", "dockerfile/options.py"]
+    row = next(line for line in TEXT.splitlines() if "`--shm-size`" in line)
+    assert set(re.findall(r"`([a-z_]+/[a-z_]+\.py)`", row)) == set(found)

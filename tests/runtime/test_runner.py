@@ -50,7 +50,7 @@ process = Process(tuple(request["args"]), ("PATH=/bin", *request.get("env", ()))
 sandbox = Sandbox(request["rootfs"], tuple(BindMount(*m) for m in request.get("binds", ())),
     network=Network(request.get("network", "default")), insecure=request.get("insecure", False),
     extra_hosts=(("db", "10.0.0.9"),), hostname=request.get("hostname", ""),
-    readonly=request.get("readonly", False), shm_size=request.get("shm", 0),
+    readonly=request.get("readonly", False),
     rlimits=tuple(Rlimit(*limit) for limit in request.get("rlimits", ())),
     resources=Resources(memory=request.get("memory", 0)),
     cgroup_parent=request.get("cgroup_parent", ""))
@@ -220,13 +220,12 @@ def test_a_read_only_root_and_tmpfs(run: Any) -> None:
     answer = run(
         "sh",
         "-c",
-        "echo x > /t/file && df -k /t /dev/shm | grep -o 'tmpfs *20..\\|shm *20..';"
+        "echo x > /t/file && df -k /t /dev/shm | grep -o 'tmpfs *2048\\|shm *65536';"
         "echo > /new || echo ro",
         readonly=True,
         tmpfs=[["/t", 2048 << 10]],
-        shm=2080 << 10,
     )
-    assert answer["out"].split() == ["tmpfs", "2048", "shm", "2080", "ro"]
+    assert answer["out"].split() == ["tmpfs", "2048", "shm", "65536", "ro"]
 
 
 def test_limits(run: Any) -> None:

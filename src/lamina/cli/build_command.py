@@ -10,14 +10,13 @@ from lamina.base.errors import Cancelled, InvalidInput, LaminaError
 from lamina.base.events import WarningEvent
 from lamina.cli import values
 from lamina.cli.context import open_context
+from lamina.cli.frontend_flags import frontend_options
 from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import builder_address, open_builder
 from lamina.cli.progress.choose import MODES, open_display
-from lamina.cli.units import parse_size
 from lamina.client.contract import (
     BuildRequest,
     ContextSpec,
-    FrontendOptions,
     OutputSpec,
     SessionProviders,
 )
@@ -114,25 +113,10 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
     Raises InvalidInput, NotFound, PermissionDenied, Unsupported.
     """
     environ = os.environ
-    stages = [stage for text in parsed.all("no-cache-filter") for stage in text.split(",")]
-    frontend = FrontendOptions(
-        target=parsed.text("target"),
-        build_args=tuple(values.parse_build_args(parsed.all("build-arg"), environ).items()),
-        labels=tuple(dict(map(values.parse_label, parsed.all("label"))).items()),
-        no_cache=parsed.switch("no-cache"),
-        no_cache_filter=tuple(stage for stage in stages if stage),
-        pull=parsed.switch("pull"),
-        platforms=values.parse_platforms(parsed.all("platform")),
-        network=parsed.text("network", "default"),
-        extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
-        shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,
-        ulimits=tuple(map(values.parse_ulimit, parsed.all("ulimit"))),
-        cgroup_parent=parsed.text("cgroup-parent"),
-        allow=tuple(dict.fromkeys(map(values.parse_entitlement, parsed.all("allow")))),
-    )
     return BuildRequest(
         context=ContextSpec(""),
-        frontend=frontend,
+        frontend=frontend_options(parsed, environ),
+        allow=tuple(dict.fromkeys(map(values.parse_entitlement, parsed.all("allow")))),
         tags=tuple(dict.fromkeys(map(values.parse_tag, parsed.all("tag")))),
         outputs=_outputs(parsed),
         providers=SessionProviders(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.flags import Command, Flag
+from lamina.cli.frontend_flags import FRONTEND_FLAGS
 
 ROOT = Flag("root", "Store folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
@@ -52,7 +53,7 @@ _PROGRESS = Flag(
 _INSECURE = Flag("insecure", "Allow plain HTTP and untrusted certificates")
 
 _BUILD = (
-    Flag("add-host", "Add a line to /etc/hosts", value="HOST:IP", repeat=True),
+    *FRONTEND_FLAGS,
     Flag(
         "allow",
         "Grant an extra privilege (entitlement)",
@@ -73,7 +74,6 @@ _BUILD = (
         value="ATTESTATION",
         repeat=True,
     ),
-    Flag("build-arg", "Set a build argument (ARG)", value="NAME[=VALUE]", repeat=True),
     Flag(
         "build-context",
         "Add a named context: a folder, oci-layout://folder[:tag], docker-image://ref;"
@@ -87,7 +87,6 @@ _BUILD = (
         value="METHOD",
         default="build",
     ),
-    Flag("cgroup-parent", "Parent cgroup of RUN steps", value="PATH"),
     Flag("check", "Check the Dockerfile (short for --call=check)"),
     Flag(
         "cache-from",
@@ -109,18 +108,8 @@ _BUILD = (
         complete="file",
     ),
     Flag("iidfile", "Write the image ID to a file", value="FILE", complete="file"),
-    Flag("label", "Set a label of the image", value="NAME=VALUE", repeat=True),
     Flag("load", "Load the image into Docker or Podman on this machine (short for -o type=docker)"),
     Flag("metadata-file", "Write build metadata to a JSON file", value="FILE", complete="file"),
-    Flag(
-        "network",
-        "Network of RUN steps",
-        value="MODE",
-        choices=("default", "none", "host"),
-        default="default",
-    ),
-    Flag("no-cache", "Do not use the cache"),
-    Flag("no-cache-filter", "Do not use the cache for a stage", value="STAGE", repeat=True),
     Flag(
         "output",
         "Output: type=image|registry|oci|docker|tar|local[,dest=…]",
@@ -128,16 +117,12 @@ _BUILD = (
         value="OUTPUT",
         repeat=True,
     ),
-    Flag(
-        "platform", "Target platform (default: that of this machine)", value="PLATFORM", repeat=True
-    ),
     _PROGRESS,
     Flag(
         "provenance",
         "Short for --attest=type=provenance: true, false, or attributes like mode=max",
         value="ATTRIBUTES",
     ),
-    Flag("pull", "Resolve the tags of base images again"),
     Flag("push", "Push the image to its registries (short for -o type=registry)"),
     Flag("quiet", "Show no progress; print the image ID", short="q"),
     Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
@@ -147,7 +132,6 @@ _BUILD = (
         value="SECRET",
         repeat=True,
     ),
-    Flag("shm-size", "Size of /dev/shm in RUN steps", value="BYTES"),
     Flag(
         "source-policy-file",
         "Source policy file (JSON)",
@@ -158,8 +142,6 @@ _BUILD = (
         "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
     ),
     Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
-    Flag("target", "Stage to build", value="STAGE"),
-    Flag("ulimit", "Resource limit of RUN steps", value="NAME=SOFT[:HARD]", repeat=True),
 )
 
 _RUN = (

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import InvalidInput, NotFound, PermissionDenied, Unsupported
-from lamina.client.contract import CacheSpec, NamedContext, OutputSpec, SecretSpec, SshSpec, Ulimit
+from lamina.client.contract import CacheSpec, NamedContext, OutputSpec, SecretSpec, SshSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from lamina.llb.op import Ulimit
 
 _PROVENANCE = frozenset(
     (
@@ -116,6 +118,8 @@ def parse_ulimit(text: str) -> Ulimit:
             f'invalid argument "{text}" for --ulimit: the soft limit exceeds the hard one',
             hint=hint,
         )
+    from lamina.llb.op import Ulimit
+
     return Ulimit(name, soft, hard)
 
 

@@ -1,8 +1,8 @@
 """The Builder port: everything a command asks of an engine, as values.
 
-A request is grouped by who reads it: `ContextSpec` (where the files are), `FrontendOptions`
-(what the Dockerfile's conversion asks for), `SessionProviders` (secrets, agents) and
-`OutputSpec` (where the result goes). Paths in a request are absolute.
+The parts of a request are `ContextSpec` (where the files are), `FrontendOptions` of
+`lamina.dockerfile.options`, `SessionProviders` (secrets, agents) and `OutputSpec` (where the result
+goes). Paths in a request are absolute.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.usage import CacheRecord, UsageFilter
+from lamina.dockerfile.options import FrontendOptions, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
     from lamina.system.cancel import Cancellation
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class NamedContext(NamedTuple):
@@ -67,39 +66,6 @@ class ContextSpec(NamedTuple):
     def elsewhere(self) -> bool:
         """Whether it is no folder of this machine's."""
         return bool(self.url) or self.archive is not None
-
-
-class Ulimit(NamedTuple):
-    """One `--ulimit`; -1 is unlimited."""
-
-    name: str
-    soft: int
-    hard: int
-
-
-class FrontendOptions(NamedTuple):
-    """What changes the graph that a Dockerfile turns into.
-
-    `no_cache` ignores the cache of every step, `no_cache_filter` that of the named stages.
-    `platforms` are what to build for, none for this machine; `network` is `default`, `none` or
-    `host`; `shm_size` is in bytes, 0 for the default; `extra_hosts` are (name, address);
-    `cgroup_parent` is the control group that steps run below, "" for the builder's own; `allow`
-    holds entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`).
-    """
-
-    target: str = ""
-    build_args: Pairs = ()
-    labels: Pairs = ()
-    no_cache: bool = False
-    no_cache_filter: tuple[str, ...] = ()
-    pull: bool = False
-    platforms: tuple[str, ...] = ()
-    network: str = "default"
-    extra_hosts: Pairs = ()
-    shm_size: int = 0
-    ulimits: tuple[Ulimit, ...] = ()
-    cgroup_parent: str = ""
-    allow: tuple[str, ...] = ()
 
 
 class SecretSpec(NamedTuple):
@@ -150,7 +116,8 @@ class BuildRequest(NamedTuple):
 
     `tags` are image names as written; each output that has no `name` of its own gets them.
     `attests` are (type, attributes) of what is to be attested: `provenance` or `sbom`, and
-    `mode=max,…`. `policy` says which sources it may have.
+    `mode=max,…`. `allow` are entitlements (`security.insecure`, `network.host`,
+    `device[=NAME[,alias=OTHER]]`). `policy` is the source policy.
     """
 
     context: ContextSpec
@@ -161,6 +128,7 @@ class BuildRequest(NamedTuple):
     cache_from: tuple[CacheSpec, ...] = ()
     cache_to: tuple[CacheSpec, ...] = ()
     attests: Pairs = ()
+    allow: tuple[str, ...] = ()
     policy: Policy | None = None
 
 

@@ -17,7 +17,7 @@ from lamina.client.contract import (
     MountSummary,
     PruneOutcome,
 )
-from lamina.client.frontend_attributes import FRONTEND, frontend_attributes
+from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.client.served_files import serve_in_process
@@ -113,11 +113,10 @@ class EmbeddedBuilder:
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> Iterator[tuple[Build, dict[str, str]]]:
         """An open build, and the attributes for its frontend."""
-        frontend, context = request.frontend, request.context
-        _check_context(context)
+        _check_context(request.context)
         options = BuildOptions(
-            ResolveMode.PULL if frontend.pull else ResolveMode.LOCAL,
-            _allowed(frontend.allow, frontend.network),
+            ResolveMode(request.frontend.resolve_mode or ResolveMode.LOCAL),
+            frozenset(entitlements(request)),
             _cache_options(request),
             () if request.policy is None else (request.policy,),
         )
@@ -311,8 +310,3 @@ def _cache_options(request: BuildRequest) -> BuildCacheOptions:
 
 def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
     return {"type": spec.type, **dict(spec.attributes)}
-
-
-def _allowed(entitlements: Sequence[str], network: str) -> frozenset[str]:
-    """`--network host` on the command line is the user's own leave."""
-    return frozenset((*entitlements, *(("network.host",) if network == "host" else ())))

@@ -1,15 +1,19 @@
-"""A build request as the attributes of `dockerfile.v0`, as `docker buildx` writes them."""
+"""A build request as the attributes of `dockerfile.v0`, as `docker buildx` writes them.
+
+`lamina.dockerfile.options` has those of the frontend's own options.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
+from lamina.dockerfile.options import write_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from lamina.client.contract import BuildRequest, FrontendOptions
+    from lamina.client.contract import BuildRequest
     from lamina.client.served_files import ServedRequest
 
 FRONTEND = "dockerfile.v0"
@@ -19,11 +23,9 @@ _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[str, str]:
     """The frontend attributes of a request; `served` has the names that files go by."""
-    options = request.frontend
     attributes = {
         "filename": served.filename,
-        **{f"build-arg:{name}": value for name, value in options.build_args},
-        **{f"label:{name}": value for name, value in options.labels},
+        **write_options(request.frontend),
         **{f"attest:{kind}": text for kind, text in request.attests},
         **{f"context:{name}": address for name, address in served.contexts},
         **{f"sharedkey:localdir:{name}": key for name, key in served.shared_keys},
@@ -31,20 +33,9 @@ def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[st
     optional = {
         "context": served.context,
         "dockerfilekey": served.dockerfile_key,
-        "target": options.target,
-        "platform": ",".join(options.platforms),
-        "image-resolve-mode": "pull" if options.pull else "",
-        "force-network-mode": "" if options.network == "default" else options.network,
-        "add-hosts": _row(f"{name}={address}" for name, address in options.extra_hosts),
-        "shm-size": str(options.shm_size or ""),
-        "ulimit": _row(f"{limit.name}={limit.soft}:{limit.hard}" for limit in options.ulimits),
-        "cgroup-parent": options.cgroup_parent,
-        "no-cache": ",".join(options.no_cache_filter),
         "frontend.caps": _CONTEXTS if served.contexts else "",
     }
     attributes |= {key: value for key, value in optional.items() if value}
-    if options.no_cache:
-        attributes["no-cache"] = ""
     if request.attests:
         from lamina.client.version_control import version_control_attributes
 
@@ -69,15 +60,7 @@ def plain_text(text: str) -> str:
     return "".join(character if character.isprintable() else "_" for character in text)
 
 
-def entitlements(options: FrontendOptions) -> tuple[str, ...]:
-    """What steps are allowed; `--network host` on the command line is the user's own leave."""
-    host = (_HOST_NETWORK,) if options.network == "host" else ()
-    return tuple(dict.fromkeys((*options.allow, *host)))
-
-
-def _row(fields: Iterable[str]) -> str:
-    """One line of CSV."""
-    return ",".join(
-        '"' + field.replace('"', '""') + '"' if set(field) & set(',"\n\r') else field
-        for field in fields
-    )
+def entitlements(request: BuildRequest) -> tuple[str, ...]:
+    """The entitlements that a request grants. `--network host` grants its own."""
+    host = (_HOST_NETWORK,) if request.frontend.network == "host" else ()
+    return tuple(dict.fromkeys((*request.allow, *host)))

@@ -99,7 +99,7 @@ class RemoteBuilder:
                 frontend=FRONTEND,
                 frontend_attrs=tuple(sorted(attributes.items())),
                 cache=caches.options(),
-                entitlements=entitlements(request.frontend),
+                entitlements=entitlements(request),
                 exporters=tuple(outputs.exporters),
                 source_policy=request.policy,
             )
@@ -131,7 +131,7 @@ class RemoteBuilder:
                 ref=ref,
                 session=session,
                 frontend_attrs=tuple(sorted(attributes.items())),
-                entitlements=entitlements(request.frontend),
+                entitlements=entitlements(request),
                 source_policy=request.policy,
                 internal=True,
             )

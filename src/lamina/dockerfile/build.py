@@ -83,7 +83,8 @@ class DockerfileConverter:
     ) -> None:
         self._request = request
         self._text = text
-        self._build_args = dict(request.build_args)
+        self._options = request.options
+        self._build_args = dict(request.options.build_args)
         self._limit = ExpansionLimit()
         data = text.data.decode("utf-8", "surrogateescape")
         self._document = parse_document(data, text.filename)
@@ -113,7 +114,7 @@ class DockerfileConverter:
         table = self._table
         for number, text in enumerate(self.parts.stages):
             table.add(self._stage(number, text))
-        target = table.target(self._request.target)
+        target = table.target(self._options.target)
         table.link_all([text.body for text in self.parts.stages])
         needed = self._resolve(target, every_stage=every_stage)
         conversion = Conversion(self._settings(), self._bases, table, self._starts, self._checker)
@@ -140,7 +141,7 @@ class DockerfileConverter:
 
     def _global_args(self, given: Mapping[str, str]) -> dict[str, str]:
         """Predefined arguments, and those that ARG lines above the first FROM add."""
-        target = self._request.target or self.parts.stages[-1].head.name
+        target = self._options.target or self.parts.stages[-1].head.name
         known = platform_args(self._request.platform, self._request.build_platform, target)
         known.update({k: v for k, v in self._build_args.items() if k in known})
         for arg in self.parts.args:
@@ -212,7 +213,7 @@ class DockerfileConverter:
         context = None
         if head.name:
             context = self._bases.stage_context(head.name, platform or self._request.platform)
-        names = [name.lower() for name in self._request.no_cache_stages]
+        names = [name.lower() for name in self._options.no_cache_filter]
         return Stage(
             image,
             head=head,
@@ -221,7 +222,7 @@ class DockerfileConverter:
             platform=platform,
             context=context,
             base=self._table.find(image) if context is None else None,
-            ignore_cache=self._request.no_cache
+            ignore_cache=self._options.no_cache
             or (head.name in names if head.name else str(number) in names),
         )
 
@@ -285,24 +286,19 @@ class DockerfileConverter:
         table.tasks[stage] = (*tasks, *table.tasks[stage])
 
     def _settings(self) -> Settings:
-        request = self._request
+        options = self._options
         return Settings(
             build_args=self._build_args,
             global_args=self.global_args,
             escape=self._document.escape,
-            platform=request.platform,
+            platform=self._request.platform,
             epoch=self._epoch,
             source=self._source,
             proxy=proxy_args(self._build_args),
-            network=request.network,
-            hostname=self._build_args.get(SANDBOX_HOSTNAME) or request.hostname,
-            cgroup_parent=request.cgroup_parent,
-            extra_hosts=request.extra_hosts,
-            shm_size=request.shm_size,
-            ulimits=request.ulimits,
             cache_namespace=self._build_args.get(CACHE_NAMESPACE, ""),
-            resources=request.resources,
-            devices=request.devices,
+            options=options._replace(
+                hostname=self._build_args.get(SANDBOX_HOSTNAME) or options.hostname
+            ),
         )
 
     def result(self, converted: ConvertedStages) -> FrontendResult:
@@ -311,10 +307,10 @@ class DockerfileConverter:
         # The target is needed as a whole, even if it is only a named context.
         target.needed.add("/")
         config = target.config
-        if self._request.labels:
-            config.set_labels(self._request.labels)
+        if self._options.labels:
+            config.set_labels(self._options.labels)
         wanted = self._request.platform
-        if self._request.platform_given or not config.platform.architecture:
+        if self._options.platforms or not config.platform.architecture:
             same = config.platform[:2] == wanted[:2]
             config.platform = wanted._replace(
                 variant=wanted.variant or (config.platform.variant if same else ""),

@@ -11,9 +11,8 @@ if TYPE_CHECKING:
     from lamina.base.location import Location
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.llb.op import CDIDevice, Definition, LinuxResources, Ulimit
-
-Pairs = tuple[tuple[str, str], ...]
+    from lamina.dockerfile.options import FrontendOptions, Pairs
+    from lamina.llb.op import Definition
 
 
 class DockerfileText(NamedTuple):
@@ -117,31 +116,17 @@ class MainContext(NamedTuple):
 
 
 class FrontendRequest(NamedTuple):
-    """What to convert and how.
+    """A Dockerfile to convert for one platform.
 
-    `no_cache` ignores the cache of every step, `no_cache_stages` of those stages. `network` is
-    `default`, `none` or `host`. `platform_given` says that the user chose `platform`; then the
-    image bears it whatever its base is for. `several` has steps say which platform they are for.
+    `platform` is one of `options.platforms`, or that of this machine. With `several`, step names
+    have the platform.
     """
 
-    target: str
-    build_args: Pairs
-    labels: Pairs
+    options: FrontendOptions
     platform: Platform
     build_platform: Platform
-    no_cache: bool = False
-    no_cache_stages: tuple[str, ...] = ()
-    network: str = "default"
-    extra_hosts: Pairs = ()
-    shm_size: int = 0
-    ulimits: tuple[Ulimit, ...] = ()
     named_contexts: tuple[NamedContext, ...] = ()
-    hostname: str = ""
-    cgroup_parent: str = ""
-    platform_given: bool = False
     context: MainContext = MainContext()
-    devices: tuple[CDIDevice, ...] = ()
-    resources: LinuxResources | None = None
     several: bool = False
 
 

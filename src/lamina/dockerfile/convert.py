@@ -35,17 +35,11 @@ if TYPE_CHECKING:
     from lamina.dockerfile.bases import Bases
     from lamina.dockerfile.checks.checker import Checker
     from lamina.dockerfile.lexer import Node
+    from lamina.dockerfile.options import FrontendOptions
     from lamina.dockerfile.stage import Stage, Task
     from lamina.dockerfile.stage_state import StageState
     from lamina.dockerfile.stage_table import StageTable
-    from lamina.llb.op import (
-        CDIDevice,
-        LinuxResources,
-        OpProgressGroup,
-        ProxyEnv,
-        SourceInfo,
-        Ulimit,
-    )
+    from lamina.llb.op import OpProgressGroup, ProxyEnv, SourceInfo
 
 _SIGNALS = (
     "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT "
@@ -54,7 +48,7 @@ _SIGNALS = (
 
 
 class Settings(NamedTuple):
-    """What holds for all stages. `epoch` is in seconds, `shm_size` in bytes."""
+    """What holds for all stages. `epoch` is in seconds."""
 
     build_args: dict[str, str]
     global_args: dict[str, str]
@@ -63,15 +57,8 @@ class Settings(NamedTuple):
     epoch: int | None
     source: SourceInfo
     proxy: ProxyEnv | None
-    network: str
-    hostname: str
-    cgroup_parent: str
-    extra_hosts: tuple[tuple[str, str], ...]
-    shm_size: int
-    ulimits: tuple[Ulimit, ...]
     cache_namespace: str
-    resources: LinuxResources | None = None
-    devices: tuple[CDIDevice, ...] = ()
+    options: FrontendOptions
 
     @property
     def timestamp(self) -> int:

@@ -80,6 +80,7 @@ def convert_run(
 ) -> None:
     """Add the step of a RUN to a stage; `word` expands. Raises InvalidInput."""
     settings = conversion.settings
+    options = settings.options
     # A command may read anything of what its stage builds on.
     state.needed.add("/")
     mounts = _Mounts([_Bound(Mount(dest="/"), state.tree)], [], [], [])
@@ -88,18 +89,18 @@ def convert_run(
     state.mounts += ((mount, run.node.location) for mount in parsed)
     for mount, source in zip(parsed, task.sources, strict=True):
         _add_mount(conversion, state, mount, source, mounts)
-    if settings.shm_size:
+    if options.shm_size:
         shm = Mount(
             dest="/dev/shm",
             output=NO_OUTPUT,
             mount_type=MountType.TMPFS,
-            tmpfs=TmpfsOpt(settings.shm_size),
+            tmpfs=TmpfsOpt(options.shm_size),
         )
         mounts.trees.append(_Bound(shm))
     env = tuple(f"{name}={value}" for name, value in state.env.items())
     if mounts.agents and "SSH_AUTH_SOCK" not in state.env:
         env = (*env, f"SSH_AUTH_SOCK={mounts.agents[0].dest}")
-    network = _NETWORKS[settings.network if run.network == "default" else run.network]
+    network = _NETWORKS[options.network if run.network == "default" else run.network]
     bound = sorted(mounts.trees, key=lambda entry: entry.mount.dest)
     op = ExecOp(
         meta=ExecMeta(
@@ -108,17 +109,17 @@ def convert_run(
             cwd=state.directory,
             user=state.config.user,
             proxy_env=settings.proxy,
-            extra_hosts=tuple(HostIP(name, ip) for name, ip in settings.extra_hosts),
-            hostname=settings.hostname,
-            ulimit=settings.ulimits,
-            cgroup_parent=settings.cgroup_parent,
+            extra_hosts=tuple(HostIP(name, ip) for name, ip in options.extra_hosts),
+            hostname=options.hostname,
+            ulimit=options.ulimits,
+            cgroup_parent=options.cgroup_parent,
             remove_mount_stubs_recursive=True,
         ),
         network=network,
         security=(SecurityMode.INSECURE if run.security == "insecure" else SecurityMode.SANDBOX),
         secret_env=tuple(mounts.secret_env),
         cdi_devices=(
-            *settings.devices,
+            *options.devices,
             *(CDIDevice(d.name, not d.required) for d in run.devices),
         ),
     )
@@ -139,7 +140,7 @@ def convert_run(
         name=state.step_name(name, triggered=task.triggered),
         description=(("com.docker.dockerfile.v1.command", run.node.original.strip()),),
         ignore_cache=state.stage.ignore_cache,
-        resources=settings.resources,
+        resources=options.resources,
         source=settings.source,
         location=run.node.location,
     )

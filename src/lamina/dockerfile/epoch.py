@@ -63,7 +63,7 @@ class EpochNames(NamedTuple):
     def _added(self, stage: StageText) -> Op:
         """What a stage that does nothing else adds."""
         args = {k: v for k, v in self.global_args.items() if k != SOURCE_DATE_EPOCH}
-        given = dict(self.request.build_args)
+        given = dict(self.request.options.build_args)
         if self._word(stage.head.image, args) != SCRATCH:
             raise InvalidInput("SOURCE_DATE_EPOCH stage must use FROM scratch")
         found: Op | None = None

@@ -147,7 +147,6 @@ class Sandbox(NamedTuple):
     namespace: str = ""
     insecure: bool = False
     rlimits: tuple[Rlimit, ...] = ()
-    shm_size: int = 0
     cgroup_parent: str = ""
     resources: Resources = Resources()
     dns: Dns = Dns()

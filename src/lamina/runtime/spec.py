@@ -212,7 +212,6 @@ def _console_size() -> dict[str, Any]:
 
 def _system_mounts(sandbox: Sandbox) -> list[dict[str, Any]]:
     sealed = [] if sandbox.insecure else ["ro"]
-    shm = sandbox.shm_size or _SHM_SIZE
     return [
         {"destination": "/proc", "type": "proc", "source": "proc"},
         {
@@ -231,7 +230,7 @@ def _system_mounts(sandbox: Sandbox) -> list[dict[str, Any]]:
             "destination": "/dev/shm",
             "type": "tmpfs",
             "source": "shm",
-            "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"],
+            "options": ["nosuid", "noexec", "nodev", "mode=1777", f"size={_SHM_SIZE}"],
         },
         {
             "destination": "/dev/mqueue",

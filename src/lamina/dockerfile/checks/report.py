@@ -72,7 +72,7 @@ def check(request: FrontendRequest, bridge: Bridge) -> CheckReport:
     finds: list[Warned] = []
     try:
         converter = DockerfileConverter(request, bridge, text, finds.append)
-        converter.convert(every_stage=not request.target)
+        converter.convert(every_stage=not request.options.target)
     except Cancelled:
         raise
     except LaminaError as error:

@@ -31,7 +31,7 @@ from lamina.system.regular import read_regular
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lamina.dockerfile.attributes import DockerfileOptions
+    from lamina.dockerfile.attributes import DockerfileAttributes
     from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition
     from lamina.refs.tree import Tree
@@ -49,7 +49,7 @@ class Contexts:
     """
 
     def __init__(
-        self, build: FrontendBuild, options: DockerfileOptions, inputs: Mapping[str, Definition]
+        self, build: FrontendBuild, options: DockerfileAttributes, inputs: Mapping[str, Definition]
     ) -> None:
         self._build = build
         self._options = options
@@ -85,7 +85,7 @@ class Contexts:
         if is_git_context(options.context):
             keep = options.keep_git_dir or None
             url = parse_git_url(options.context)
-            if dict(options.request.build_args).get(SOURCE_DATE_EPOCH):
+            if dict(options.request.options.build_args).get(SOURCE_DATE_EPOCH):
                 url = url._replace(mtime="commit")
             op = git_source(url, keep_git_dir=keep)
             context = define(op, f"[internal] load git source {redacted(options.context)}")

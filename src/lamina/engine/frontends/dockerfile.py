@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.dockerfile.attributes import DockerfileOptions
+    from lamina.dockerfile.attributes import DockerfileAttributes
     from lamina.dockerfile.contract import Bridge, FrontendRequest, Warned
     from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition, Op
@@ -72,7 +72,7 @@ def _run(
     build: FrontendBuild,
     call: FrontendCall,
     inputs: Mapping[str, Definition],
-    options: DockerfileOptions,
+    options: DockerfileAttributes,
     bridge: ContextBridge,
     text: DockerfileText,
 ) -> BuildResult:
@@ -121,7 +121,7 @@ class ContextBridge:
     """Implements `lamina.dockerfile.contract.Bridge`."""
 
     def __init__(
-        self, build: FrontendBuild, options: DockerfileOptions, contexts: Contexts
+        self, build: FrontendBuild, options: DockerfileAttributes, contexts: Contexts
     ) -> None:
         self._build = build
         self._options = options
@@ -271,6 +271,7 @@ def _no_dockerfile(path: str) -> NotFound:
     )
 
 
-def _resolve_mode(build: FrontendBuild, options: DockerfileOptions) -> ResolveMode:
+def _resolve_mode(build: FrontendBuild, options: DockerfileAttributes) -> ResolveMode:
     """What the attributes say, else what the build does by default."""
-    return ResolveMode(options.resolve_mode) if options.resolve_mode else build.resolve_mode
+    mode = options.request.options.resolve_mode
+    return ResolveMode(mode) if mode else build.resolve_mode
