@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +34,7 @@ _DESCRIPTORS, _THREADS = 8, 12  # idle workers and connections come and go
 _MEMORY = 16 << 20  # in all, however many rounds
 _WARM = 4  # rounds
 _VARIANTS = 20
+_SETTLING = 30  # seconds at most
 
 
 class _Held(NamedTuple):
@@ -80,14 +82,23 @@ class _Growth:
     def play(self, now: Round) -> None:
         for _ in range(self._builds):
             self._build(now)
-        assert soon(lambda: left(self._daemon)[2] == []), "steps run though no build does"
-        if self._after:
-            soon(lambda: not self._grown(held(self._daemon)), 10)
-        after = held(self._daemon)
+        after = self._settled()
         print(f"after {self._builds} builds: {after}", flush=True)
         grown = self._grown(after) if self._after else []
         self._after.append(after)
         assert not grown, f"{', '.join(grown)} grew: {self._after[0]}; now {after}"
+
+    def _settled(self) -> _Held:
+        """What is held once no build runs and nothing ends any more."""
+        assert soon(lambda: left(self._daemon)[2] == []), "steps run though no build does"
+        last = held(self._daemon)
+        for _ in range(_SETTLING):
+            time.sleep(1)
+            now = held(self._daemon)
+            if now._replace(memory=0) == last._replace(memory=0) and not now.files:
+                return now
+            last = now
+        return last
 
     def _grown(self, now: _Held) -> list[str]:
         """The names of what has grown."""

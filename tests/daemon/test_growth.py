@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _WARM_UP = 20
 _BUILDS = 60
+_ARENA = 64 << 20
 _MORE_THREADS = 4  # pools start threads as they need them, up to a few a processor
 _MEMORY = 16 << 10  # KiB; with two database connections a build it grew by more than twice that
 
@@ -57,6 +59,30 @@ def memory(pid: int) -> int:
     with open(f"/proc/{pid}/status") as status:
         fields = dict(line.split(":", 1) for line in status)
     return int(fields["VmRSS"].split()[0])
+
+
+def arenas(pid: int) -> int:
+    """How many arenas of the C library there are besides the main one: 64 MiB each, reserved."""
+    with open(f"/proc/{pid}/maps") as maps:
+        rows = [line.split() for line in maps]
+    spans = [[int(end, 16) for end in row[0].split("-")] for row in rows]
+    return sum(
+        used[0] % _ARENA == 0 and reserved == [used[1], used[0] + _ARENA] and row[1] == "---p"
+        for used, reserved, row in zip(spans, spans[1:], rows[1:], strict=False)
+    )
+
+
+def test_threads_share_a_few_arenas(tmp_path: Path, context: Callable[..., Path]) -> None:
+    folder = context('FROM base\nARG N\nRUN echo "$N" > /n\n')
+    with DaemonProcess(tmp_path / "store") as daemon:
+
+        def build(number: int) -> None:
+            with dial(daemon.address) as channel:
+                solve(channel, folder, **{"build-arg:N": str(number)})
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(build, range(16)))
+        assert arenas(daemon.process.pid) <= 1
 
 
 def test_builds_leave_nothing_in_the_daemon(tmp_path: Path, context: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import threading
 import time
@@ -16,6 +17,7 @@ from lamina.daemon.signals import taken
 from lamina.daemon.wiring import wired
 from lamina.engine.host_setup import HostSetup
 from lamina.stores.store import open_store
+from lamina.system.memory import limit_arenas
 from lamina.wire.listen import Listener
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler
 
 _POLL = 0.1
+_ARENAS = 2
+_COLLECT_AFTER = 10_000
+"""Objects that are made before cycles among them are collected. A command never collects so few."""
 
 
 def serve(config: DaemonConfig, root: str, log: Log) -> int:
@@ -40,6 +45,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
     Args:
         root: the store's folder.
     """
+    _bound_garbage()
     supervisor = Supervisor()
     with ExitStack() as owned:
         signals = owned.enter_context(taken())
@@ -65,6 +71,12 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")
     return 0
+
+
+def _bound_garbage() -> None:
+    """Keep little of what builds have freed: a daemon lives long, and has many threads."""
+    limit_arenas(_ARENAS)
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Returns memory that this process has freed from the C library to the kernel."""
+"""How the C library keeps memory that this process has freed, and its return to the kernel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PERIOD = 1.0
+_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 _lock = threading.Lock()
 _last = 0.0
 
@@ -27,6 +28,18 @@ def trim(*, soon: bool = False) -> None:
             return
         _last = now
     _malloc_trim()(0)
+
+
+def limit_arenas(count: int) -> None:
+    """Let the C library take memory from `count` arenas (`mallopt(3)`, if it has it).
+
+    By default threads spread over 8 per processor, and each keeps the pages of its fragments. Call
+    it before any thread is started.
+    """
+    import ctypes
+
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_ARENA_MAX, count)
 
 
 @cache
