@@ -13,7 +13,7 @@ from lamina.stores.origins import OriginKind
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
@@ -94,9 +94,10 @@ class SharedResults(RefResults):
 
     def is_available(self, snapshot: int) -> bool:
         """Whether every layer of a snapshot is in the store or can be fetched."""
-        if self._refs.lost(snapshot):
+        packed = self._refs.packed(snapshot)
+        if packed is None:
             return False
-        missing = self._missing(snapshot)
+        missing = self._missing(packed)
         gone: list[Descriptor] = []
 
         def look(blob: Descriptor, cancel: Cancellation) -> None:
@@ -122,14 +123,12 @@ class SharedResults(RefResults):
                 found.setdefault(index, set()).update(digests)
         return found
 
-    def _missing(self, snapshot: int) -> list[Descriptor]:
-        """The layers of a state that are not here, and that no image of this build promises."""
+    def _missing(self, packed: Iterable[Sequence[Layer]]) -> list[Descriptor]:
+        """The layers of states that are not here, and that no image of this build promises."""
         blobs, origins = self._refs.blobs, self._refs.origins
         found = []
-        for state in self._refs.snapshots.stack(snapshot):
-            if state.directory:
-                continue
-            forms = [layer for layer in self._refs.layers.of(state.id) if not layer.recipe]
+        for layers in packed:
+            forms = [layer for layer in layers if not layer.recipe]
             digests = [layer.descriptor.digest for layer in forms]
             if not forms or any(d in self._present or blobs.has(d) for d in digests):
                 continue

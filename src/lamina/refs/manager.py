@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lamina.refs.tree import Tree
     from lamina.refs.unpacker import LayerUnpacker
     from lamina.stores.blobs import BlobStore
-    from lamina.stores.layers import LayerTable
+    from lamina.stores.layers import Layer, LayerTable
     from lamina.stores.origins import LayerOrigins
     from lamina.stores.snapshots import SnapshotStore, Staged
     from lamina.stores.store import Store
@@ -117,14 +117,26 @@ class RefManager:
 
     def lost(self, snapshot: int) -> bool:
         """Whether a snapshot, or one below it, was a plan of a process or a build that is gone."""
+        return self.packed(snapshot) is None
+
+    def packed(self, snapshot: int) -> list[Sequence[Layer]] | None:
+        """The layers of those of a stack whose files are nowhere else, lowest first.
+
+        None if the files of one are nowhere at all: see `lost`.
+        """
         try:
             stack = self.snapshots.stack(snapshot)
         except NotFound:
-            return True
-        return any(
-            not (each.directory or self._plans.get(each.id) or self.layers.of(each.id))
-            for each in stack
-        )
+            return None
+        found: list[Sequence[Layer]] = []
+        for each in stack:
+            if each.directory or self._plans.get(each.id):
+                continue
+            layers = self.layers.of(each.id)
+            if not layers:
+                return None
+            found.append(layers)
+        return found
 
     def tree(self, ref: Ref, cancel: Cancellation) -> Tree:
         """A readable view of a ref's files; it lasts as long as a build that used it."""
