@@ -11,7 +11,8 @@ from lamina.base.errors import Cancelled, InvalidInput, Unavailable
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.registry.hosts import Hosts, Registry, Tls
-from lamina.registry.transport import Request, RetryPolicy, Transport
+from lamina.registry.request import Request
+from lamina.registry.transport import RetryPolicy, Transport
 from lamina.registry.url import make_url
 from lamina.system.cancel import Cancellation
 from tests import real_registry

@@ -11,7 +11,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, Manifest
 from lamina.base.platform import host_platform
 from lamina.sources.contract import source_digest
-from lamina.sources.image import ResolvedManifest, chain_ids, image_map, lowest_layers
+from lamina.sources.manifests import ResolvedManifest, chain_ids, image_map, lowest_layers
 
 DIFF_IDS = [digest_of(bytes([n])) for n in range(3)]
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from lamina.base.digest import Digest
     from lamina.base.reference import Reference
-    from lamina.sources.image import ImageResolver, ResolvedManifest
+    from lamina.sources.image import ImageResolver
+    from lamina.sources.manifests import ResolvedManifest
     from lamina.system.cancel import Cancellation
 
 PREDICATE_TYPE = "in-toto.io/predicate-type"

@@ -8,7 +8,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.json_document import load_json_object
 from lamina.client.stored import manifest_for_here
 from lamina.runtime.contract import BindMount, Network, Process, Sandbox
-from lamina.sources.image import ResolvedManifest, image_ref
+from lamina.sources.manifests import ResolvedManifest, image_ref
 
 if TYPE_CHECKING:
     from lamina.client.contract import RunRequest

@@ -11,7 +11,7 @@ from lamina.base.json_document import load_json_object
 from lamina.base.named_tuple import NamedTuple
 from lamina.registry.credentials import BearerRequest, BearerToken
 from lamina.registry.hosts import Tls
-from lamina.registry.transport import Request, Transport
+from lamina.registry.request import Request
 from lamina.registry.url import Url, parse_url
 from lamina.system.single_flight import SingleFlight
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.registry.credentials import Credentials, CredentialSource, TokenSource
+    from lamina.registry.transport import Transport
     from lamina.system.cancel import Cancellation
 
 _TOKEN_LIMIT = 1 << 20

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
 
     from lamina.registry.hosts import Tls
-    from lamina.registry.transport import Request
+    from lamina.registry.request import Request
     from lamina.registry.url import Url
     from lamina.system.cancel import Cancellation
 

@@ -8,7 +8,8 @@ from lamina.base.errors import Corrupt, LaminaError, NotFound, Unavailable
 from lamina.base.named_tuple import NamedTuple
 from lamina.registry.auth import Authorizer, denied
 from lamina.registry.hosts import Tls
-from lamina.registry.transport import Request, Response, Transport, retry_seconds
+from lamina.registry.request import Request
+from lamina.registry.transport import Response, Transport, retry_seconds
 from lamina.registry.url import Url, make_url, parse_url
 
 if TYPE_CHECKING:

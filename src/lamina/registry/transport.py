@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Corrupt, Internal, LaminaError, Unavailable
 from lamina.base.named_tuple import NamedTuple
 from lamina.registry.connection import Connection, connect
-from lamina.registry.hosts import Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from http.client import HTTPResponse
 
+    from lamina.registry.request import Request
     from lamina.registry.url import Url
     from lamina.system.cancel import Cancellation
 
@@ -41,19 +41,6 @@ class RetryPolicy(NamedTuple):
     pause: float = 0.25
     longest: float = 8.0
     retry_after: float = 60.0
-
-
-class Request(NamedTuple):
-    """`body` gives the bytes anew for every try; `length` is how many, in all. What is sent
-    `once` is not tried again."""
-
-    method: str
-    url: Url
-    headers: tuple[tuple[str, str], ...] = ()
-    body: Callable[[], Iterable[bytes]] | None = None
-    length: int = 0
-    tls: Tls = Tls()
-    once: bool = False
 
 
 class Response:

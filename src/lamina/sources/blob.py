@@ -19,9 +19,9 @@ from lamina.base.reference import parse_reference
 from lamina.refs.plan import FilePlan, PlannedFile
 from lamina.refs.ref import Ref
 from lamina.solver.contract import CacheMap
+from lamina.sources.blob_copy import copy_from_client
 from lamina.sources.contract import source_digest
 from lamina.sources.http_request import file_name
-from lamina.sources.layout import copy_from_client
 from lamina.sources.material import BlobMaterial
 
 if TYPE_CHECKING:

@@ -1,22 +1,21 @@
-"""The image source: names to manifests, and layers that are fetched when somebody needs them."""
+"""The image source: resolves names to manifests. Layers are fetched when they are needed."""
 
 from __future__ import annotations
 
 import time
 from enum import Enum
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Corrupt, InvalidInput, NotFound, Unavailable, Unsupported
-from lamina.base.gojson import encode
-from lamina.base.json_document import load_json_object
-from lamina.base.named_tuple import NamedTuple
-from lamina.base.oci import Index, Manifest, diff_ids_of, parse_manifest, select_platform
-from lamina.refs.ref import Ref
-from lamina.solver.contract import CacheMap
-from lamina.sources.contract import source_digest
-from lamina.stores.layers import Layer
+from lamina.base.oci import Index, parse_manifest, select_platform
+from lamina.sources.manifests import (
+    ResolvedManifest,
+    add_origin,
+    image_map,
+    image_ref,
+    lowest_layers,
+)
 from lamina.stores.origins import Origin, OriginKind
 
 if TYPE_CHECKING:
@@ -26,22 +25,23 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.refs.manager import RefManager
+    from lamina.refs.ref import Ref
     from lamina.registry.client import RegistryClient
-    from lamina.solver.contract import OpContext
+    from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.material import Material
     from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
 FRESH = 15 * 60
-"""Seconds for which what a registry said of a tag is believed without asking again."""
+"""Seconds after which a tag is resolved at its registry again."""
 
 
 class ResolveMode(Enum):
-    """Whom to believe about a tag (`image.resolvemode`; BuildKit has `default` for REMOTE).
+    """Where a tag is resolved (`image.resolvemode`; REMOTE is BuildKit's `default`).
 
-    LOCAL: the local store, or what a registry said of late. REMOTE: the registry, or what is
-    here if it cannot be asked. PULL: the registry alone.
+    LOCAL: in the local store, or from a recent response of the registry. REMOTE: at the registry,
+    or locally if it cannot be reached. PULL: only at the registry.
     """
 
     LOCAL = "local"
@@ -57,25 +57,12 @@ class ResolveMode(Enum):
             raise InvalidInput(f'unknown image resolve mode "{text}"') from None
 
 
-class ResolvedManifest(NamedTuple):
-    """`digest` is what the name points to; `manifest` the platform's own, whose digest is `own`.
-
-    `origin` is where its layers can be fetched from; None if that is not known.
-    """
-
-    digest: Digest
-    manifest: Manifest
-    config: bytes
-    own: Digest
-    origin: Origin | None = None
-
-
 class ImageResolver:
     """Finds images, in the local store and in registries.
 
     Args:
-        remembers: whether what a registry said earlier may be told again. Not where one client
-            would hear what another one's login was told.
+        remembers: whether earlier responses of a registry may be used. In a daemon they may not:
+            they could be those to another client's credentials.
     """
 
     def __init__(
@@ -99,7 +86,7 @@ class ImageResolver:
         """Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
         name = str(reference)
         digest = reference.digest
-        # What another repository has is not this one's, though its content is the same.
+        # The same content in another repository does not count: this one may not have it.
         if digest is not None and self._images.known(reference.name, digest):
             return self._read(digest, reference, platform, cancel)
         local = self._images.get(name) if reference.digest is None else None
@@ -126,7 +113,7 @@ class ImageResolver:
     def referrers(
         self, reference: Reference, digest: Digest, cancel: Cancellation
     ) -> Sequence[Descriptor]:
-        """What in its repository refers to a manifest. See `RegistryClient.referrers`."""
+        """The manifests that refer to a manifest. See `RegistryClient.referrers`."""
         return self._registry().referrers(reference, digest, cancel)
 
     def _read_local(
@@ -182,10 +169,10 @@ class ImageResolver:
 
 
 class ImageSource:
-    """One image of a definition, pinned by digest. Its layers stay where they are until used.
+    """One image of a definition. Its layers are fetched when they are used.
 
-    `layers` says how many of them, from the lowest, are wanted; all if it is empty. `checksum`
-    is what the name has to point to, whichever tag it is.
+    `layers` is the number of layers to use, from the lowest; "" for all. `checksum` is the digest
+    that the name has to resolve to.
     """
 
     def __init__(
@@ -231,79 +218,3 @@ class ImageSource:
     def fetch(self, context: OpContext) -> Ref:
         resolved = self._resolve(context)
         return image_ref(self._refs, resolved, str(self._reference))
-
-
-def add_origin(refs: RefManager, resolved: ResolvedManifest) -> None:
-    """Record where the layers of an image that was just resolved can be fetched from."""
-    if resolved.origin is not None:
-        refs.origins.add([layer.digest for layer in resolved.manifest.layers], resolved.origin)
-
-
-def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
-    """The image as if it had that many layers; itself if `limit` is empty. Raises InvalidInput."""
-    if not limit:
-        return resolved
-    layers = resolved.manifest.layers
-    if not limit.isascii() or not limit.isdecimal() or not 0 < int(limit[:9]) <= len(layers):
-        raise InvalidInput(f"invalid layer limit {limit}: the image has {len(layers)} layers")
-    count = int(limit)
-    document = load_json_object(resolved.config, "image configuration")
-    kept = {**(document.get("rootfs") or {}), "diff_ids": diff_ids_of(document)[:count]}
-    config = encode({**document, "rootfs": kept})
-    return resolved._replace(
-        manifest=resolved.manifest._replace(layers=layers[:count]), config=config
-    )
-
-
-def image_map(resolved: ResolvedManifest, platform: Platform, limit: str = "") -> CacheMap:
-    """What an image is known by: its layers, whatever else its configuration says.
-
-    Where nobody had looked at the configuration yet, BuildKit knows it by its manifest.
-    """
-    named = {
-        "Digest": str(resolved.digest),
-        "OS": platform.os,
-        "Arch": platform.architecture,
-        "Variant": platform.variant or None,
-        "OSVersion": platform.os_version or None,
-        "OSFeatures": list(platform.os_features) or None,
-        "Limit": int(limit) if limit else None,
-    }
-    document = {name: value for name, value in named.items() if value is not None}
-    by_manifest = source_digest(str(digest_of(encode(document))))
-    config = load_json_object(resolved.config, "image configuration")
-    diff_ids = diff_ids_of(config)
-    if not diff_ids or config["rootfs"].get("type") != "layers":
-        return CacheMap(by_manifest)
-    return CacheMap(source_digest(chain_ids(diff_ids)[-1]), aliases=(by_manifest,))
-
-
-def chain_ids(diff_ids: Sequence[Digest]) -> list[str]:
-    """Of each layer with those below it (OCI image spec, "Layer ChainID")."""
-    chains: list[str] = []
-    for diff_id in diff_ids:
-        joined = f"{chains[-1]} {diff_id}".encode() if chains else b""
-        chains.append(f"sha256:{sha256(joined).hexdigest()}" if chains else str(diff_id))
-    return chains
-
-
-def image_ref(refs: RefManager, resolved: ResolvedManifest, name: str) -> Ref:
-    """The state that an image's layers make; known layers are known states.
-
-    `name` is what messages and descriptions call the image. Raises Corrupt if the configuration
-    and the manifest do not agree.
-    """
-    document = load_json_object(resolved.config, "image configuration")
-    diff_ids = diff_ids_of(document)
-    layers = resolved.manifest.layers
-    if len(diff_ids) != len(layers):
-        raise Corrupt(f"{name}: {len(layers)} layers, but {len(diff_ids)} diff ids")
-    snapshot: int | None = None
-    for descriptor, diff_id, chain in zip(layers, diff_ids, chain_ids(diff_ids), strict=True):
-        known = refs.snapshots.by_chain(chain)
-        if known is None:
-            known = refs.snapshots.add(snapshot, chain=chain, description=f"pulled from {name}")
-            refs.layers.add(known, Layer(descriptor, diff_id))
-        snapshot = known
-    add_origin(refs, resolved)
-    return Ref(snapshot)

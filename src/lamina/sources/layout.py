@@ -17,7 +17,8 @@ from lamina.base.oci import (
     parse_manifest,
     select_platform,
 )
-from lamina.sources.image import (
+from lamina.sources.blob_copy import blob_path, copy_blob, copy_from_client
+from lamina.sources.manifests import (
     ResolvedManifest,
     add_origin,
     image_map,
@@ -25,7 +26,7 @@ from lamina.sources.image import (
     lowest_layers,
 )
 from lamina.stores.origins import Origin, OriginKind
-from lamina.system.regular import open_regular_beneath, read_regular
+from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from lamina.session.contract import ContentStore
     from lamina.solver.contract import CacheMap, OpContext
     from lamina.sources.material import Material
-    from lamina.stores.blobs import BlobStore, BlobWriter
+    from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
 
 _DIGEST = re.compile(r"[a-z0-9]+:[0-9a-fA-F]{32,}\Z")
@@ -217,40 +218,6 @@ class LayoutSource:
         return self._blobs.read(descriptor.digest)
 
 
-def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
-    """Bring a blob of a layout into the store, checked. Raises NotFound, Corrupt, Cancelled."""
-    if blobs.has(descriptor.digest):
-        return
-    try:
-        with open(open_regular_beneath(folder, _path(descriptor.digest)), "rb") as file:
-
-            def copy(writer: BlobWriter) -> None:
-                file.seek(writer.offset)
-                while chunk := file.read(1 << 20):
-                    cancel.check()
-                    writer.write(chunk)
-
-            blobs.receive(descriptor, copy, cancel)
-    except FileNotFoundError:
-        raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
-    except OSError as error:
-        raise from_os_error(error, "read the layout") from error
-
-
-def copy_from_client(
-    content: ContentStore, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation
-) -> None:
-    """As `copy_blob`, of a store that a client provides. Raises also Unavailable."""
-    if blobs.has(descriptor.digest):
-        return
-
-    def copy(writer: BlobWriter) -> None:
-        for piece in content.read(descriptor.digest, cancel, offset=writer.offset):
-            writer.write(piece)
-
-    blobs.receive(descriptor, copy, cancel)
-
-
 def parse_location(text: str) -> LayoutLocation:
     """Split `/folder[:tag][@digest]`; of other colons and at signs, a folder's name may have any.
 
@@ -273,12 +240,8 @@ def layout_folder(name: str) -> str:
     return f"oci-layout://{name}"
 
 
-def _path(digest: Digest) -> str:
-    return f"blobs/{digest.algorithm}/{digest.hex}"
-
-
 def _size(folder: str, digest: Digest) -> int:
     try:
-        return os.stat(os.path.join(folder, _path(digest))).st_size
+        return os.stat(os.path.join(folder, blob_path(digest))).st_size
     except OSError:
         raise NotFound(f"{folder} lacks the blob {digest}") from None

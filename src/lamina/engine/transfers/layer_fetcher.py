@@ -51,7 +51,7 @@ class LayerFetcher:
             case OriginKind.IMAGE | OriginKind.CACHE:
                 self._pull(blob, origin, cancel, progress)
             case OriginKind.LAYOUT:
-                from lamina.sources.layout import copy_blob
+                from lamina.sources.blob_copy import copy_blob
 
                 copy_blob(origin.location, blob, self._blobs, cancel)
             case OriginKind.CLIENT:
@@ -101,7 +101,7 @@ class LayerFetcher:
         raise failure
 
     def _copy_served(self, blob: Descriptor, store: str, cancel: Cancellation) -> None:
-        from lamina.sources.layout import copy_from_client
+        from lamina.sources.blob_copy import copy_from_client
 
         failure: LaminaError = NotFound(f"no client serves the content store {store}")
         for session in self._sessions():

@@ -8,7 +8,8 @@ from lamina.base.oci import Descriptor
 from lamina.engine.steps import step
 from lamina.engine.transfers.image_upload import push
 from lamina.refs.content import StoreContent
-from lamina.sources.image import ResolveMode, image_ref
+from lamina.sources.image import ResolveMode
+from lamina.sources.manifests import image_ref
 
 if TYPE_CHECKING:
     from lamina.base.events import EventSink
