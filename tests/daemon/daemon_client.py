@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api import control
 from lamina.api.message import receive, unary
+from lamina.api.progress import StatusResponse
 from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.session.opening import new_session_id, open_session
@@ -37,18 +38,18 @@ def solve(channel: GrpcChannel, folder: Path, ref: str = "", **attributes: str) 
         unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
 
 
-def progress(channel: GrpcChannel, ref: str) -> control.StatusResponse:
+def progress(channel: GrpcChannel, ref: str) -> StatusResponse:
     """All of a build's progress, to its end. Raises StatusError."""
-    found = control.StatusResponse()
+    found = StatusResponse()
     with channel.open(control.STATUS) as call:
         call.send(encode(control.StatusRequest(ref), control.SCHEMA))
         call.finish_sending()
-        while (part := receive(call, control.StatusResponse, control.SCHEMA)) is not None:
-            found = control.StatusResponse(*map(operator.add, found, part))
+        while (part := receive(call, StatusResponse, control.SCHEMA)) is not None:
+            found = StatusResponse(*map(operator.add, found, part))
     return found
 
 
-def output(progress: control.StatusResponse) -> bytes:
+def output(progress: StatusResponse) -> bytes:
     return b"".join(line.msg for line in progress.logs)
 
 
@@ -77,7 +78,7 @@ class SolvingThread:
             call.finish_sending()
             seen = b""
             while text not in seen:
-                part = receive(call, control.StatusResponse, control.SCHEMA)
+                part = receive(call, StatusResponse, control.SCHEMA)
                 assert part is not None, f"the build ended without {text!r}"
                 seen += output(part)
 

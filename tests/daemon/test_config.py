@@ -11,6 +11,7 @@ from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.daemon import config
 from lamina.daemon.config import DaemonConfig, DiskSpace, GcPolicy
 from lamina.daemon.config_file import load_config, parse_config
+from lamina.records.retention import Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +56,7 @@ provenanceEnvDir = "/prov"
 [history]
   maxAge = 3600
   maxEntries = 7
+  maxSize = "500MB"
 
 [worker.oci]
   enabled = true
@@ -191,7 +193,7 @@ def test_every_key_is_read() -> None:
             ),
         ),
         dns=config.DnsConfig(("1.1.1.1",), ("edns0",), ("example.com",)),
-        history=config.HistoryConfig(3600.0, 7),
+        history=Retention(3600.0, 7, 500 << 20),
         frontends=config.FrontendConfig(False, True, ("example.com/frontend",)),
         system=config.SystemConfig(3600.0, 4),
         life=config.LifeConfig(60.0, 20.0),
@@ -212,8 +214,8 @@ def test_old_spellings() -> None:
 
 
 def test_part_of_a_history_table_leaves_the_rest_at_nothing() -> None:
-    assert parse_config({"history": {"maxEntries": 3}}, "f").config.history == (0.0, 3)
-    assert parse_config({"history": {}}, "f").config.history == config.HistoryConfig()
+    assert parse_config({"history": {"maxEntries": 3}}, "f").config.history == Retention(0.0, 3, 0)
+    assert parse_config({"history": {}}, "f").config.history == Retention()
 
 
 def test_unknown_keys_warn_with_their_path() -> None:

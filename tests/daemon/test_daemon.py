@@ -16,9 +16,10 @@ import pytest
 from lamina.api import content, control, health, history
 from lamina.api.message import receive, unary
 from lamina.base.errors import LaminaError
-from lamina.daemon.config import HistoryConfig, LogConfig
+from lamina.daemon.config import LogConfig
 from lamina.daemon.history import History
 from lamina.daemon.log import Log
+from lamina.records.retention import Retention
 from lamina.stores.store import open_store
 from lamina.wire.address import dial
 from lamina.wire.contract import Code, StatusError
@@ -267,7 +268,7 @@ def test_a_socket_from_systemd(tmp_path: Path) -> None:
 
 def test_history_over_the_wire(tmp_path: Path) -> None:
     with open_store(str(tmp_path / "store")) as store:
-        kept = History(store, HistoryConfig(), Log(LogConfig(level="panic")), lambda: None)
+        kept = History(store, Retention(), Log(LogConfig(level="panic")), lambda: None)
         for name in ("one", "two"):
             kept.begin(history.BuildHistoryRecord(name)).finish()
     with DaemonProcess(tmp_path / "store") as daemon, daemon.dial() as channel:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import InvalidInput
+from lamina.base.filters import parse_filters
 from lamina.base.usage import CacheRecord
 from lamina.daemon import gc
 from lamina.daemon.config import DiskSpace, GcConfig, GcPolicy, LogConfig
-from lamina.daemon.filters import parse_filters
 from lamina.daemon.gc import Collector, SizedPolicy, prune_rule, record_matches, sized_policies
 from lamina.daemon.log import Log
 from lamina.stores.snapshots import SnapshotStore

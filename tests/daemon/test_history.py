@@ -11,20 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.api.control import SCHEMA as CONTROL
-from lamina.api.control import StatusResponse
 from lamina.api.descriptor import Descriptor
 from lamina.api.history import SCHEMA, BuildHistoryRecord
 from lamina.api.history import BuildHistoryEventType as Kind
+from lamina.api.progress import StatusResponse
 from lamina.api.timestamp import at_seconds
 from lamina.base.digest import digest_of, parse_digest
 from lamina.base.errors import AlreadyExists, InvalidInput, NotFound
 from lamina.base.events import LogEvent, VertexEvent
-from lamina.daemon.config import HistoryConfig, LogConfig
-from lamina.daemon.history import History, Result
-from lamina.daemon.history_filter import HistoryRow, parse_history_filters
-from lamina.daemon.history_store import status_of
+from lamina.daemon.config import LogConfig
+from lamina.daemon.history import History
 from lamina.daemon.log import Log
 from lamina.engine.maintenance.prune import PruneRule, prune
+from lamina.records.filter import parse_history_filters
+from lamina.records.recorder import Result
+from lamina.records.retention import Retention
+from lamina.records.table import RecordRow, status_of
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
@@ -46,9 +48,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def make(store: Store, config: HistoryConfig | None = None) -> History:
+def make(store: Store, config: Retention | None = None) -> History:
     log = Log(LogConfig(level="panic"))
-    return History(store, config or HistoryConfig(), log, lambda: None)
+    return History(store, config or Retention(), log, lambda: None)
 
 
 @pytest.fixture
@@ -208,13 +210,13 @@ def test_pinning(history: History) -> None:
 
 
 def test_old_records_go_unless_they_are_few_or_pinned(store: Store) -> None:
-    history = make(store, HistoryConfig(0.0, 3))
+    history = make(store, Retention(0.0, 3))
     for number in range(6):
         build(history, f"b{number}")
         history.pin("b0", True)
     assert found(history) == ["b5", "b4", "b3", "b0"]
-    assert found(make(store, HistoryConfig(3600.0, 0))) == ["b5", "b4", "b3", "b0"]
-    assert found(make(store, HistoryConfig(0.0, 0))) == ["b0"]
+    assert found(make(store, Retention(3600.0, 0))) == ["b5", "b4", "b3", "b0"]
+    assert found(make(store, Retention(0.0, 0))) == ["b0"]
 
 
 def test_records_survive_and_keep_their_blobs(store: Store, history: History) -> None:
@@ -256,7 +258,7 @@ def test_filters(history: History) -> None:
 
 def test_filters_by_time() -> None:
     now = time.time()
-    row = HistoryRow("x", now - 3600, now - 3000, "completed")
+    row = RecordRow("x", now - 3600, now - 3000, "completed")
 
     def holds(text: str) -> bool:
         condition = parse_history_filters([text])
@@ -280,7 +282,7 @@ def test_any_filter_is_read_or_refused(text: str) -> None:
     try:
         condition = parse_history_filters([text])
         assert condition is not None
-        condition(HistoryRow("x", 1.0, 2.0, "error"))
+        condition(RecordRow("x", 1.0, 2.0, "error"))
     except InvalidInput as error:
         assert "filter" in str(error)
 
@@ -302,7 +304,7 @@ def test_ten_thousand_records(store: Store, history: History) -> None:
     assert found(history, limit=2) == ["ref9999", "ref9998"]
     assert found(history, "ref~=ref12.4$", limit=50) == [f"ref12{n}4" for n in range(9, -1, -1)]
     assert len(found(history)) == 10_000
-    make(store, HistoryConfig(0.0, 100))
+    make(store, Retention(0.0, 100))
     assert len(found(history)) == 100
 
 

@@ -42,6 +42,7 @@ CHECKED = (
     "llb",
     "ops",
     "policy",
+    "records",
     "refs",
     "registry",
     "runtime",

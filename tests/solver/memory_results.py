@@ -31,6 +31,9 @@ class MemoryResults(Generic[V]):
     def has(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 
+    def imported_from(self, key: CacheKey, output: int) -> str:
+        return ""
+
     def has_seen(self, key: CacheKey, output: int) -> bool:
         return key.id in self.kept
 

@@ -1,21 +1,22 @@
-"""`moby.buildkit.v1.Control`: builds, their progress, sessions, disk usage.
+"""`moby.buildkit.v1.Control`: builds, sessions, disk usage.
 
-History is in `history.py`. Facts from BuildKit's `api/services/control/control.proto`; members
-that it calls deprecated are kept, for old clients still set them.
+Progress is in `progress.py`, history in `history.py`. Facts from BuildKit's
+`api/services/control/control.proto`; members that it calls deprecated are kept, because old
+clients still set them.
 """
 
 from __future__ import annotations
 
-from lamina.api import sourcepolicy, timestamp, worker
+from lamina.api import outputs, progress, sourcepolicy, worker
+from lamina.api.outputs import CacheOptionsEntry as CacheOptionsEntry
+from lamina.api.outputs import Exporter as Exporter
 from lamina.api.sourcepolicy import Policy
 from lamina.api.timestamp import Timestamp
 from lamina.api.worker import BuildkitVersion, WorkerRecord
 from lamina.base.named_tuple import NamedTuple
-from lamina.llb.op import Definition, OpProgressGroup, Range, SourceInfo
+from lamina.llb.op import Definition
 from lamina.wire.fields import (
     boolean,
-    data,
-    datas,
     integer,
     many,
     mapping,
@@ -72,26 +73,12 @@ class DiskUsageResponse(NamedTuple):
     record: tuple[UsageRecord, ...] = ()
 
 
-class CacheOptionsEntry(NamedTuple):
-    """`type` is `registry`, `local`, `inline`, …"""
-
-    type: str = ""
-    attrs: tuple[tuple[str, str], ...] = ()
-
-
 class CacheOptions(NamedTuple):
     export_ref_deprecated: str = ""
     import_refs_deprecated: tuple[str, ...] = ()
     export_attrs_deprecated: tuple[tuple[str, str], ...] = ()
     exports: tuple[CacheOptionsEntry, ...] = ()
     imports: tuple[CacheOptionsEntry, ...] = ()
-
-
-class Exporter(NamedTuple):
-    """One output; a session's files know it by its place in the request, as a number."""
-
-    type: str = ""
-    attrs: tuple[tuple[str, str], ...] = ()
 
 
 class SolveRequest(NamedTuple):
@@ -124,58 +111,6 @@ class StatusRequest(NamedTuple):
     ref: str = ""
 
 
-class Vertex(NamedTuple):
-    """A step as progress shows it. Sent again whenever something of it changes."""
-
-    digest: str = ""
-    inputs: tuple[str, ...] = ()
-    name: str = ""
-    cached: bool = False
-    started: Timestamp | None = None
-    completed: Timestamp | None = None
-    error: str = ""
-    progress_group: OpProgressGroup | None = None
-
-
-class VertexStatus(NamedTuple):
-    """A part of a step's work: `current` of `total`, in bytes mostly; 0 when not known."""
-
-    id: str = ""
-    vertex: str = ""
-    name: str = ""
-    current: int = 0
-    total: int = 0
-    timestamp: Timestamp | None = None
-    started: Timestamp | None = None
-    completed: Timestamp | None = None
-
-
-class VertexLog(NamedTuple):
-    """Output of a step's command; `stream` is 1 or 2."""
-
-    vertex: str = ""
-    timestamp: Timestamp | None = None
-    stream: int = 0
-    msg: bytes = b""
-
-
-class VertexWarning(NamedTuple):
-    vertex: str = ""
-    level: int = 0
-    short: bytes = b""
-    detail: tuple[bytes, ...] = ()
-    url: str = ""
-    info: SourceInfo | None = None
-    ranges: tuple[Range, ...] = ()
-
-
-class StatusResponse(NamedTuple):
-    vertexes: tuple[Vertex, ...] = ()
-    statuses: tuple[VertexStatus, ...] = ()
-    logs: tuple[VertexLog, ...] = ()
-    warnings: tuple[VertexWarning, ...] = ()
-
-
 class ListWorkersRequest(NamedTuple):
     filter: tuple[str, ...] = ()
 
@@ -195,7 +130,8 @@ class InfoResponse(NamedTuple):
 SCHEMA: Schema = (
     worker.SCHEMA
     | sourcepolicy.SCHEMA
-    | timestamp.SCHEMA
+    | progress.SCHEMA
+    | outputs.SCHEMA
     | {
         PruneRequest: (
             strings(1, "filter"),
@@ -221,7 +157,6 @@ SCHEMA: Schema = (
             strings(12, "parents"),
         ),
         DiskUsageResponse: (many(1, "record", UsageRecord),),
-        CacheOptionsEntry: (string(1, "type"), mapping(2, "attrs")),
         CacheOptions: (
             string(1, "export_ref_deprecated"),
             strings(2, "import_refs_deprecated"),
@@ -229,7 +164,6 @@ SCHEMA: Schema = (
             many(4, "exports", CacheOptionsEntry),
             many(5, "imports", CacheOptionsEntry),
         ),
-        Exporter: (string(1, "type"), mapping(2, "attrs")),
         SolveRequest: (
             string(1, "ref"),
             one(2, "definition", Definition),
@@ -251,47 +185,6 @@ SCHEMA: Schema = (
         ),
         SolveResponse: (mapping(1, "exporter_response"),),
         StatusRequest: (string(1, "ref"),),
-        Vertex: (
-            string(1, "digest"),
-            strings(2, "inputs"),
-            string(3, "name"),
-            boolean(4, "cached"),
-            one(5, "started", Timestamp),
-            one(6, "completed", Timestamp),
-            string(7, "error"),
-            one(8, "progress_group", OpProgressGroup),
-        ),
-        VertexStatus: (
-            string(1, "id"),
-            string(2, "vertex"),
-            string(3, "name"),
-            integer(4, "current"),
-            integer(5, "total"),
-            one(6, "timestamp", Timestamp),
-            one(7, "started", Timestamp),
-            one(8, "completed", Timestamp),
-        ),
-        VertexLog: (
-            string(1, "vertex"),
-            one(2, "timestamp", Timestamp),
-            integer(3, "stream"),
-            data(4, "msg"),
-        ),
-        VertexWarning: (
-            string(1, "vertex"),
-            integer(2, "level"),
-            data(3, "short"),
-            datas(4, "detail"),
-            string(5, "url"),
-            one(6, "info", SourceInfo),
-            many(7, "ranges", Range),
-        ),
-        StatusResponse: (
-            many(1, "vertexes", Vertex),
-            many(2, "statuses", VertexStatus),
-            many(3, "logs", VertexLog),
-            many(4, "warnings", VertexWarning),
-        ),
         ListWorkersRequest: (strings(1, "filter"),),
         ListWorkersResponse: (many(1, "record", WorkerRecord),),
         InfoRequest: (),

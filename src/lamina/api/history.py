@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from lamina.api import control, descriptor, status
-from lamina.api.control import SERVICE, Exporter
+from lamina.api import descriptor, outputs, status, timestamp
 from lamina.api.descriptor import Descriptor
+from lamina.api.outputs import CacheOptionsEntry, Exporter
 from lamina.api.status import Status
 from lamina.api.timestamp import Timestamp
 from lamina.base.named_tuple import NamedTuple
 from lamina.wire.fields import boolean, integer, many, mapping, one, string, strings
 from lamina.wire.protobuf import Kind, Schema
 
+SERVICE = "moby.buildkit.v1.Control"
 LISTEN_BUILD_HISTORY = f"/{SERVICE}/ListenBuildHistory"
 UPDATE_BUILD_HISTORY = f"/{SERVICE}/UpdateBuildHistory"
 
@@ -47,6 +48,11 @@ class BuildResultInfo(NamedTuple):
 
 
 class BuildHistoryRecord(NamedTuple):
+    """A build. The fields from `cache_imports` on are lamina's own (numbers from 1000 on).
+
+    `context_path` and `dockerfile_path` are of the client's machine, "" if they are not local.
+    """
+
     ref: str = ""
     frontend: str = ""
     frontend_attrs: tuple[tuple[str, str], ...] = ()
@@ -66,6 +72,10 @@ class BuildHistoryRecord(NamedTuple):
     num_completed_steps: int = 0
     external_error: Descriptor | None = None
     num_warnings: int = 0
+    cache_imports: tuple[CacheOptionsEntry, ...] = ()
+    cache_exports: tuple[CacheOptionsEntry, ...] = ()
+    context_path: str = ""
+    dockerfile_path: str = ""
 
 
 class BuildHistoryEvent(NamedTuple):
@@ -85,7 +95,8 @@ class UpdateBuildHistoryResponse(NamedTuple):
 
 
 SCHEMA: Schema = (
-    control.SCHEMA
+    outputs.SCHEMA
+    | timestamp.SCHEMA
     | descriptor.SCHEMA
     | status.SCHEMA
     | {
@@ -122,6 +133,10 @@ SCHEMA: Schema = (
             integer(17, "num_completed_steps"),
             one(18, "external_error", Descriptor),
             integer(19, "num_warnings"),
+            many(1000, "cache_imports", CacheOptionsEntry),
+            many(1001, "cache_exports", CacheOptionsEntry),
+            string(1002, "context_path"),
+            string(1003, "dockerfile_path"),
         ),
         BuildHistoryEvent: (
             integer(1, "type", BuildHistoryEventType),

@@ -55,6 +55,7 @@ class SharedResults(RefResults):
         self._cancel = cancel
         self._lock = threading.Lock()
         self._present: set[Digest] = set()
+        self._imported: dict[tuple[Digest, int], str] = {}  # locations of caches
 
     def has(self, key: CacheKey, output: int) -> bool:
         if super().has(key, output):
@@ -67,6 +68,10 @@ class SharedResults(RefResults):
         return super().has_seen(key, output) or (
             not key.ephemeral and any(cache.has_seen(key, output, self) for cache in self._caches())
         )
+
+    def imported_from(self, key: CacheKey, output: int) -> str:
+        with self._lock:
+            return self._imported.get((key.id, output), "")
 
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found = super().load(key, output)
@@ -89,6 +94,7 @@ class SharedResults(RefResults):
             if layers is not None:
                 with self._lock:
                     self._adopt(key, output, layers, cache.origin)
+                    self._imported[key.id, output] = cache.origin.location
                 return True
         return False
 

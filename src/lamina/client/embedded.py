@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from lamina.api.history import BuildHistoryRecord
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput, NotFound, Unsupported
 from lamina.base.events import WarningEvent
@@ -26,6 +28,11 @@ from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.engine import Engine
 from lamina.engine.host_setup import HostSetup
 from lamina.exporters.attributes import make_output
+from lamina.records.outputs import recorded_images, wire_metadata
+from lamina.records.recorder import BuildRecorder, Result
+from lamina.records.request import recorded_attributes, recorded_cache, recorded_output
+from lamina.records.table import RecordTable
+from lamina.session.opening import new_session_id
 from lamina.sources.image import ResolveMode
 from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
@@ -90,12 +97,20 @@ class EmbeddedBuilder:
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         from lamina.exporters.local_receiver import LocalReceiver
 
-        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
+        wanted = list(wanted_outputs(request))
+        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted]
         provenance = _provenance(request)
-        with self._build(request, events, cancel) as (build, attributes):
-            result = build.run_frontend(FRONTEND, attributes, {})
-            finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
-        metadata = finished.metadata()
+        with (
+            self._served(request) as (session, attributes),
+            self._recorder(request, attributes, wanted) as recorder,
+        ):
+            sink = recorder.tee(events)
+            with self._opened(request, session, sink, cancel, recorder) as build:
+                result = build.run_frontend(FRONTEND, attributes, {})
+                finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
+            metadata = finished.metadata()
+            images = Result(recorded_images(outputs, finished.outputs))
+            recorder.finish(sorted(wire_metadata(metadata).items()), images)
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
 
@@ -104,16 +119,52 @@ class EmbeddedBuilder:
     ) -> CallAnswer:
         from lamina.client.call_answer import answer_of
 
-        with self._build(request, events, cancel) as (build, attributes):
+        with (
+            self._served(request) as (session, attributes),
+            self._opened(request, session, events, cancel) as build,
+        ):
             result = build.run_frontend(FRONTEND, {**attributes, "requestid": name}, {})
             return answer_of(name, result.metadata)
 
     @contextmanager
-    def _build(
-        self, request: BuildRequest, events: EventSink, cancel: Cancellation
-    ) -> Iterator[tuple[Build, dict[str, str]]]:
-        """An open build, and the attributes for its frontend."""
+    def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
+        """A session that provides the request's files, and the attributes for its frontend."""
         _check_context(request.context)
+        with (
+            closing(EmbeddedSession({}, request.providers)) as session,
+            serve_in_process(request, session) as served,
+        ):
+            yield session, frontend_attributes(request, served)
+
+    def _recorder(
+        self,
+        request: BuildRequest,
+        attributes: Mapping[str, str],
+        outputs: Sequence[tuple[str, Mapping[str, str]]],
+    ) -> BuildRecorder:
+        context = request.context
+        dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
+        record = BuildHistoryRecord(
+            ref=new_session_id(),
+            frontend=FRONTEND,
+            frontend_attrs=recorded_attributes(attributes),
+            exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
+            cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),
+            cache_exports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_to),
+            context_path="" if context.elsewhere else context.path,
+            dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
+        )
+        return BuildRecorder(self._store, RecordTable(self._store), record)
+
+    @contextmanager
+    def _opened(
+        self,
+        request: BuildRequest,
+        session: EmbeddedSession,
+        events: EventSink,
+        cancel: Cancellation,
+        recorder: BuildRecorder | None = None,
+    ) -> Iterator[Build]:
         options = BuildOptions(
             ResolveMode(request.frontend.resolve_mode or ResolveMode.LOCAL),
             frozenset(entitlements(request)),
@@ -123,12 +174,8 @@ class EmbeddedBuilder:
         engine = self.engine
         if not self._host.overlay:
             events(_whole_trees(self._store.root))
-        with (
-            closing(EmbeddedSession({}, request.providers)) as session,
-            serve_in_process(request, session) as served,
-            engine.open_build(session, options, events, cancel) as build,
-        ):
-            yield build, frontend_attributes(request, served)
+        with engine.open_build(session, options, events, cancel, recorder) as build:
+            yield build
 
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation

@@ -6,7 +6,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.api.control import SCHEMA, STATUS, StatusRequest, StatusResponse
+from lamina.api.control import SCHEMA, STATUS, StatusRequest
+from lamina.api.progress import StatusResponse
 from lamina.base.digest import Digest
 from lamina.base.errors import LaminaError
 from lamina.base.events import LogEvent, ProgressGroup, StatusEvent, VertexEvent, WarningEvent
@@ -17,7 +18,7 @@ from lamina.wire.protobuf import decode, encode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lamina.api.control import Vertex, VertexLog, VertexStatus, VertexWarning
+    from lamina.api.progress import Vertex, VertexLog, VertexStatus, VertexWarning
     from lamina.api.timestamp import Timestamp
     from lamina.base.events import Event, EventSink
     from lamina.wire.contract import Channel

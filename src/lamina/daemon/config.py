@@ -7,6 +7,7 @@ sizes bytes. `[lamina]` is lamina's own table, which buildkitd does not look at.
 from __future__ import annotations
 
 from lamina.base.named_tuple import NamedTuple
+from lamina.records.retention import Retention
 from lamina.registry.hosts import Hosts
 from lamina.runtime.contract import STOP_TIMEOUT
 
@@ -62,7 +63,7 @@ class DiskSpace(NamedTuple):
 
 
 class GcPolicy(NamedTuple):
-    """One rule of garbage collection; `filters` are alternatives (`lamina.daemon.filters`)."""
+    """One rule of garbage collection; `filters` are alternatives (`lamina.base.filters`)."""
 
     all: bool = False
     filters: tuple[str, ...] = ()
@@ -124,13 +125,6 @@ class DnsConfig(NamedTuple):
     search_domains: tuple[str, ...] = ()
 
 
-class HistoryConfig(NamedTuple):
-    """A record goes when it is older than `max_age` and not among the newest `max_entries`."""
-
-    max_age: float = 172_800.0
-    max_entries: int = 50
-
-
 class CdiConfig(NamedTuple):
     disabled: bool = False
     spec_dirs: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi", "/etc/buildkit/cdi")
@@ -174,7 +168,7 @@ class DaemonConfig(NamedTuple):
     worker: WorkerConfig = WorkerConfig()
     hosts: Hosts = Hosts()
     dns: DnsConfig = DnsConfig()
-    history: HistoryConfig = HistoryConfig()
+    history: Retention = Retention()
     frontends: FrontendConfig = FrontendConfig()
     system: SystemConfig = SystemConfig()
     life: LifeConfig = LifeConfig()

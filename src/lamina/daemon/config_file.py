@@ -10,6 +10,7 @@ from lamina.base.toml_table import TomlTable
 from lamina.base.units import size_of
 from lamina.daemon import config
 from lamina.daemon.config import DaemonConfig, DiskSpace
+from lamina.records.retention import Retention
 from lamina.registry.hosts import parse_hosts
 
 if TYPE_CHECKING:
@@ -221,11 +222,12 @@ def _dns(table: TomlTable) -> config.DnsConfig:
     )
 
 
-def _history(table: TomlTable) -> config.HistoryConfig:
+def _history(table: TomlTable) -> Retention:
     """The defaults hold for a file without the table; in a table, what is not there is 0."""
     if not table:
-        return config.HistoryConfig()
-    return config.HistoryConfig(table.seconds("maxAge"), table.number("maxEntries") or 0)
+        return Retention()
+    entries = table.number("maxEntries") or 0
+    return Retention(table.seconds("maxAge"), entries, _disk_space(table, "maxSize").size)
 
 
 def _frontends(table: TomlTable) -> config.FrontendConfig:

@@ -11,13 +11,13 @@ from lamina.api.message import request_of
 from lamina.api.timestamp import at_seconds
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput
-from lamina.daemon.filters import parse_filters
+from lamina.base.filters import parse_filters
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
-    from lamina.daemon.filters import Fields
+    from lamina.base.filters import Fields
     from lamina.stores.blobs import BlobStore
     from lamina.wire.contract import Handler, ServerCall
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.api import control as api
 from lamina.api.message import text_request_of
 from lamina.api.timestamp import at_seconds
-from lamina.daemon.filters import parse_filters
+from lamina.base.filters import parse_filters
 from lamina.daemon.gc import SizedPolicy, prune_rule, record_matches
 from lamina.engine.maintenance.disk_usage import cache_records
 from lamina.engine.maintenance.prune import prune

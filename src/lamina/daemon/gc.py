@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
+from lamina.base.filters import parse_filters
 from lamina.base.named_tuple import NamedTuple
 from lamina.daemon.config import DiskSpace, GcConfig, GcPolicy
-from lamina.daemon.filters import parse_filters
 from lamina.engine.maintenance.disk_usage import cache_records
 from lamina.engine.maintenance.prune import PruneRule, prune
 from lamina.system.cancel import Cancellation
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from lamina.base.filters import Filter
     from lamina.base.usage import CacheRecord
-    from lamina.daemon.filters import Filter
     from lamina.daemon.log import Log
     from lamina.stores.store import Store
 

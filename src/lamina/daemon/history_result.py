@@ -11,8 +11,9 @@ from lamina.attest.predicate import PREDICATE_TYPES
 from lamina.base.digest import digest_of
 from lamina.base.gojson import encode_indented
 from lamina.base.named_tuple import NamedTuple
-from lamina.daemon.history import Result
 from lamina.engine.outputs.result_provenance import with_provenance
+from lamina.records.outputs import recorded_images
+from lamina.records.recorder import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE = "in-toto.io/predicate-type"
-_DESCRIPTOR = "containerimage.descriptor"
 
 
 class HistoryResult(NamedTuple):
@@ -47,7 +47,7 @@ def history_result(
         options: the provenance that the client asked for, if any.
     """
     chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
-    images = _images(outputs, finished)
+    images = recorded_images(outputs, finished.outputs)
     attested = {
         part.key: _stored(build, part.attestations[-1].predicate)
         for part in with_provenance(build.facts(), result, chosen).parts
@@ -64,16 +64,3 @@ def _stored(build: Build, predicate: Any) -> Descriptor:
     build.blobs.put(data)
     annotations = ((_PREDICATE, PREDICATE_TYPES["v1"]),)
     return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)
-
-
-def _images(outputs: Sequence[Output], finished: Finished) -> tuple[tuple[int, Descriptor], ...]:
-    """The images among the outputs, by their places."""
-    from lamina.exporters.destination import ArchiveOutput, ImageOutput, LoadOutput
-
-    found = []
-    for number, (output, metadata) in enumerate(zip(outputs, finished.outputs, strict=True)):
-        document = metadata.get(_DESCRIPTOR)
-        if isinstance(output, ImageOutput | ArchiveOutput | LoadOutput) and document is not None:
-            target = Descriptor(document["mediaType"], document["digest"], document["size"])
-            found.append((number, target))
-    return tuple(found)

@@ -9,7 +9,7 @@ from lamina.api import control, history
 from lamina.api.message import text_request_of
 from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
-from lamina.daemon.history_filter import parse_history_filters
+from lamina.records.filter import parse_history_filters
 from lamina.wire.fields import data, integer
 from lamina.wire.protobuf import Schema, encode
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.api import control as api
 from lamina.api import health
 from lamina.api.message import request_of
-from lamina.daemon.filters import parse_filters
+from lamina.base.filters import parse_filters
 from lamina.daemon.worker import VERSION
 from lamina.system.cancel import wait_any
 from lamina.wire.contract import Code, StatusError

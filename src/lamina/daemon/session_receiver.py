@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lamina.api import filemode
 from lamina.api.filesync import Stat
 from lamina.base.errors import AlreadyExists, Unsupported
-from lamina.daemon.solve_options import wire_metadata
 from lamina.exporters.local_receiver import copying
+from lamina.records.outputs import wire_metadata
 from lamina.session.folder_sender import opener_of
 from lamina.session.walk import walk
 

@@ -25,13 +25,13 @@ from lamina.engine.build import BuildOptions
 from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms
 from lamina.engine.frontends.wire_result import read_result
+from lamina.records.request import recorded_cache, recorded_output
 from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     from lamina.api.exporter import FindExportersRequest
-    from lamina.base.events import EventSink
     from lamina.daemon.gateway import GatewayService
     from lamina.daemon.gc import Collector
     from lamina.daemon.history import History
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lamina.engine.build_result import BuildResult
     from lamina.engine.engine import Engine
     from lamina.exporters.destination import Output
+    from lamina.records.recorder import BuildRecorder
     from lamina.session.remote_session import RemoteSession
     from lamina.session.table import SessionTable
     from lamina.system.cancel import Cancellation
@@ -83,11 +84,13 @@ class SolveService:
             ref=request.ref,
             frontend=request.frontend,
             frontend_attrs=redacted_values(request.frontend_attrs),
-            exporters=request.exporters,
+            exporters=tuple(recorded_output(e.type, e.attrs) for e in request.exporters),
+            cache_imports=_recorded_caches(request.cache, exports=False),
+            cache_exports=_recorded_caches(request.cache, exports=True),
         )
         try:
             with self._history.begin(record, kept=not request.internal) as running:
-                response, recorded = self._build(request, running.event_sink, call.cancel)
+                response, recorded = self._build(request, running, call.cancel)
                 running.finish(sorted(response.items()), *recorded)
         except (LaminaError, OSError) as error:
             failure = from_os_error(error, "build") if isinstance(error, OSError) else error
@@ -99,8 +102,9 @@ class SolveService:
         call.send(encode(api.SolveResponse(tuple(sorted(response.items()))), api.SCHEMA))
 
     def _build(
-        self, request: api.SolveRequest, events: EventSink, cancel: Cancellation
+        self, request: api.SolveRequest, recorder: BuildRecorder, cancel: Cancellation
     ) -> tuple[dict[str, str], HistoryResult]:
+        events = recorder.event_sink
         outputs = outputs_of(request)
         provenance = wanted_attestations(dict(request.frontend_attrs))
         verifier = None
@@ -115,7 +119,7 @@ class SolveService:
         )
         with (
             self._sessions.joined(request.session, cancel) as session,
-            self._engine.open_build(session, options, events, cancel) as build,
+            self._engine.open_build(session, options, events, cancel, recorder) as build,
         ):
             bridge = self._bridge(build, request)
             with self._gateway.registered(request.ref, bridge):
@@ -160,6 +164,13 @@ class SolveService:
                     hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
                 )
         return frozenset(wanted)
+
+
+def _recorded_caches(
+    caches: api.CacheOptions | None, *, exports: bool
+) -> tuple[api.CacheOptionsEntry, ...]:
+    entries = () if caches is None else caches.exports if exports else caches.imports
+    return tuple(recorded_cache(entry.type, entry.attrs) for entry in entries)
 
 
 def _found_outputs(

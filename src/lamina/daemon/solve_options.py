@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
@@ -11,6 +9,7 @@ from lamina.cacheio.options import ClientLocation, FolderLocation, make_export
 from lamina.dockerfile.args import parse_epoch
 from lamina.engine.caching.build_caches import BuildCacheOptions, client_import
 from lamina.exporters.attributes import wire_output
+from lamina.records.outputs import wire_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,14 +65,6 @@ def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> d
         if key.startswith("frontend."):
             found[key] = data.decode("utf-8", "replace")
     return found
-
-
-def wire_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """What an output is, as texts: documents as JSON, in Base64."""
-    return {
-        key: value if isinstance(value, str) else b64encode(json.dumps(value).encode()).decode()
-        for key, value in metadata.items()
-    }
 
 
 def _exporters(request: SolveRequest) -> Sequence[Exporter]:

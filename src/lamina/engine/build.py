@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.policy.evaluator import PolicyEvaluator, Verifier
+    from lamina.records.recorder import BuildRecorder
     from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.refs.tree import Tree
@@ -84,8 +85,10 @@ class Build:
         options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
+        recorder: BuildRecorder | None = None,
     ) -> None:
         self._services = services
+        self._recorder = recorder
         self.platform = host_platform()
         self.session = session
         self.pins = BuildPins()
@@ -101,7 +104,8 @@ class Build:
         self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
         self.results = self.caches.results()
         self._packing = EarlyPacking(services.refs, events, cancel)
-        self.job = services.scheduler.open_job(self._packing, cancel, self.results)
+        lookups = None if recorder is None else recorder.look_up
+        self.job = services.scheduler.open_job(self._packing, cancel, self.results, lookups)
 
     def as_requester(self) -> AbstractContextManager[None]:
         """Make registry requests for this build, in this thread and in what it hands to pools."""
@@ -260,6 +264,8 @@ class Build:
             evaluate = None if evaluator is None else evaluator.evaluate_all
             graph = load_graph(definition, self.options.allowed, self.devices, evaluate)
             self._reset_cache_mounts(definition)
+            if self._recorder is not None:
+                self._recorder.define(definition)
         return Solvable(definition, graph, self._solve)
 
     def _reset_cache_mounts(self, definition: Definition) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.engine.transfers.client_origins import ClientOrigins
+    from lamina.records.recorder import BuildRecorder
     from lamina.refs.ref import Ref
     from lamina.refs.snapshotter import Snapshotter
     from lamina.registry.client import RegistryClient
@@ -149,10 +150,14 @@ class Engine:
         options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
+        recorder: BuildRecorder | None = None,
     ) -> Iterator[Build]:
-        """A build for the length of the block; cancel `cancel` and it stops soon."""
+        """A build for the length of the block; cancel `cancel` and it stops soon.
+
+        `recorder` gets what the build solves, and how it was looked up in the caches.
+        """
         with self.store.shared(), self.pulls.watched(events):
-            build = Build(self.services, session, options, events, cancel)
+            build = Build(self.services, session, options, events, cancel, recorder)
             with self._making:
                 self._builds[build.job] = build
             self.refs.enter(build)

@@ -26,7 +26,7 @@ from lamina.llb.op import (
 )
 from lamina.ops.mounts import is_change, secret_hint
 from lamina.refs.ref import Ref
-from lamina.refs.selection import Selector, digest_selection, outermost
+from lamina.refs.selection import Selector, outermost
 from lamina.solver.contract import CacheMap, Dependency
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class ExecOperation:
         self._read[index] = chosen
 
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._refs.tree(ref, context.cancel), chosen)
+            return self._refs.digest(ref, chosen, context.cancel)
 
         return Dependency(selector, digest)
 

@@ -11,7 +11,6 @@ from lamina.llb.gojson import message
 from lamina.refs.selection import (
     Selector,
     contains_wildcard,
-    digest_selection,
     distinct_selectors,
 )
 from lamina.solver.contract import CacheMap, Dependency
@@ -112,7 +111,7 @@ class FileOperation:
 
     def _digester(self, selectors: list[Selector], context: OpContext) -> Callable[[Ref], Digest]:
         def digest(ref: Ref) -> Digest:
-            return digest_selection(self._refs.tree(ref, context.cancel), selectors)
+            return self._refs.digest(ref, selectors, context.cancel)
 
         return digest
 

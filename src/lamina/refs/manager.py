@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import NotFound
 from lamina.refs.build_scoped import BuildScoped, RunningBuilds
 from lamina.refs.directories import SnapshotDirectories, SnapshotTables
+from lamina.refs.manifests import record_manifest
 from lamina.refs.ref import Ref
+from lamina.refs.selection import digest_selection
 from lamina.refs.views import ViewCache
+from lamina.stores.contents import ContentTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.refs.packer import Packer
     from lamina.refs.plan import FilePlan
     from lamina.refs.reading import Reading
+    from lamina.refs.selection import Selector
     from lamina.refs.snapshotter import Snapshotter
     from lamina.refs.stacker import Stacker
     from lamina.refs.tree import Tree
@@ -53,6 +58,7 @@ class RefManager:
         self.origins = origins
         self._snapshotter = snapshotter
         self._unpacker = unpacker
+        self._contents = ContentTable(store.database)
         self._builds = RunningBuilds()
         self._plans: BuildScoped[int, FilePlan] = BuildScoped(self._builds)
         self._tables = SnapshotTables(snapshots, layers, store.blobs, self._plans)
@@ -143,6 +149,16 @@ class RefManager:
         if ref.local is not None:
             return ref.local
         return self._views.of(ref.snapshot, cancel)
+
+    def digest(self, ref: Ref, selectors: Sequence[Selector], cancel: Cancellation) -> Digest:
+        """The digest of what the selectors select of a ref; its manifest is recorded.
+
+        Raises NotFound.
+        """
+        tree = self.tree(ref, cancel)
+        digest = digest_selection(tree, selectors)
+        record_manifest(self._contents, digest, tree, selectors)
+        return digest
 
     def bindable(self, ref: Ref, cancel: Cancellation) -> Tree:
         """A view whose files lie on disk just as a step has to see them."""

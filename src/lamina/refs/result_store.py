@@ -58,6 +58,9 @@ class RefResults:
     def has_seen(self, key: CacheKey, output: int) -> bool:
         return not key.ephemeral and bool(self._table.structures(key.id))
 
+    def imported_from(self, key: CacheKey, output: int) -> str:
+        return ""
+
     def load(self, key: CacheKey, output: int) -> Ref | None:
         found, snapshot = self._table.find(key.id, output)
         if not found or (snapshot is not None and not self._snapshots.hold(snapshot)):

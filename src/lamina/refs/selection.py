@@ -67,6 +67,23 @@ def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
     return digest_of(b"\0".join(digest.encode() for digest in digests))
 
 
+def selected(
+    tree: Tree, selectors: Sequence[Selector]
+) -> Iterator[tuple[str, str, os.stat_result]]:
+    """What the selectors select: (name as the selector spells it, path, status). Folders come
+    with everything below them. Raises NotFound."""
+    for selector in selectors or (Selector("/"),):
+        if selector.plain:
+            path, status = tree.find(selector.path, follow=selector.follow_links)
+            yield path, path, status
+            if stat.S_ISDIR(status.st_mode):
+                yield from ((child, child, below) for child, below in tree.walk(path))
+            continue
+        for name, _ in _entries(tree, selector)[1]:
+            path, status = tree.find(name, follow=False)
+            yield name, path, status
+
+
 def _is_large(tree: Tree, selector: Selector) -> bool:
     """Whether it is a file that takes longer to hash than a thread takes to start."""
     if not selector.plain:
@@ -95,22 +112,7 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
         path, status = tree.find(selector.path, follow=selector.follow_links)
         return tree.digest(path, status)
     pattern = selector.path.strip("/")
-    if selector.wildcard:
-        sources = expand_wildcard(tree, pattern)
-        prefix = split_wildcard(pattern)[0]
-    else:
-        parent, _, last = pattern.rpartition("/")
-        above = tree.resolve(parent)
-        sources = [(pattern, f"{above}/{last}" if above else last)]
-        prefix = pattern
-        if tree.lstat(sources[0][1]) is None:
-            raise NotFound(f'"/{pattern}": not found')
-    chosen = Filter(selector.include_patterns, selector.exclude_patterns)
-    found = [
-        entry
-        for shown, real in sources
-        for entry in _taken(tree, shown, real, chosen, follow=selector.follow_links)
-    ]
+    prefix, found = _entries(tree, selector)
     for required in selector.required_paths:
         if not any(name.startswith(required.strip("/")) for name, _ in found):
             raise NotFound(f'"{required}": not found')
@@ -124,6 +126,28 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
         hashed.update(b"".join(b"\0" + os.fsencode(part) for part in relative.split("/")))
         hashed.update(digest.encode())
     return Digest("sha256:" + hashed.hexdigest())
+
+
+def _entries(tree: Tree, selector: Selector) -> tuple[str, list[tuple[str, Digest]]]:
+    """What a selector with wildcards or patterns selects: (the part of the names that is not
+    digested, names with digests). Raises NotFound."""
+    pattern = selector.path.strip("/")
+    if selector.wildcard:
+        sources = expand_wildcard(tree, pattern)
+        prefix = split_wildcard(pattern)[0]
+    else:
+        parent, _, last = pattern.rpartition("/")
+        above = tree.resolve(parent)
+        sources = [(pattern, f"{above}/{last}" if above else last)]
+        prefix = pattern
+        if tree.lstat(sources[0][1]) is None:
+            raise NotFound(f'"/{pattern}": not found')
+    chosen = Filter(selector.include_patterns, selector.exclude_patterns)
+    return prefix, [
+        entry
+        for shown, real in sources
+        for entry in _taken(tree, shown, real, chosen, follow=selector.follow_links)
+    ]
 
 
 def _taken(

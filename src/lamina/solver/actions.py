@@ -12,8 +12,9 @@ from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled
 from lamina.solver.contract import R
 from lamina.solver.failure import of_content
-from lamina.solver.job import NodeContext, announce, hold_results
+from lamina.solver.job import NodeContext, announce, hold_results, report_lookup
 from lamina.solver.key import CacheKey, KeyInput, content_input, make_key
+from lamina.solver.lookup import lookup_of
 from lamina.solver.node import Node, Phase
 from lamina.solver.revision import revised_keys
 
@@ -67,8 +68,9 @@ class Actions(Generic[R]):
         node.keys = (fast,) if found in (None, fast) else (found, fast)
         self._note(node, node.equivalent_keys)
         if found is not None:
+            self._report_hit(node, fast, {})
             return Phase.KEYED
-        return Phase.CONTENT if node.content_inputs else self._missed(node)
+        return Phase.CONTENT if node.content_inputs else self._missed(node, fast, {})
 
     def look_up_content(self, node: Node[R]) -> Phase:
         assert node.cache_map is not None
@@ -79,6 +81,7 @@ class Actions(Generic[R]):
         if results is None:
             return Phase.CONTENT
         parts: list[KeyInput] = []
+        contents: dict[int, Digest] = {}
         ephemeral = False
         for index, ((source, output), dependency) in enumerate(
             zip(node.inputs, node.cache_map.dependencies, strict=True)
@@ -88,7 +91,8 @@ class Actions(Generic[R]):
                 parts.append(KeyInput(source.key.id, output, dependency.selector))
             else:
                 with of_content(results[index], node.spec, index):
-                    content = make_key(dependency.content(results[index]))
+                    contents[index] = dependency.content(results[index])
+                content = make_key(contents[index])
                 self._note(node, [content])
                 parts.append(content_input(content, dependency.selector))
         slow = node.make_key(parts, ephemeral=ephemeral)
@@ -98,11 +102,12 @@ class Actions(Generic[R]):
         if found is not None:
             node.keys = (found, *(key for key in (slow, fast) if key != found))
             store.add_aliases(node.keys)
+            self._report_hit(node, slow, contents)
             return Phase.KEYED
-        return self._missed(node)
+        return self._missed(node, slow, contents)
 
-    def _missed(self, node: Node[R]) -> Phase:
-        """Settle the key after a cache miss.
+    def _missed(self, node: Node[R], made: CacheKey, contents: Mapping[int, Digest]) -> Phase:
+        """Settle the key after a cache miss. `made` and `contents` are as in `lookup_of`.
 
         A step that ignores the cache gets a random key, so that its users do not find results that
         were made from its earlier output.
@@ -120,7 +125,14 @@ class Actions(Generic[R]):
                 for store in stores
                 for output in node.requested_outputs
             )
+        report_lookup(node, lookup_of(node, made, contents, hit=False))
         return Phase.KEYED
+
+    @staticmethod
+    def _report_hit(node: Node[R], made: CacheKey, contents: Mapping[int, Digest]) -> None:
+        assert node.found_in is not None
+        origin = node.found_in.imported_from(node.key, min(node.requested_outputs))
+        report_lookup(node, lookup_of(node, made, contents, hit=True, origin=origin))
 
     def _hit(self, node: Node[R], key: CacheKey) -> CacheKey | None:
         """The key under which the store of a job has all requested outputs; None on a miss."""
@@ -205,6 +217,15 @@ class Actions(Generic[R]):
             self._running.remove(node)
             node.keys = keys
         self._note(node, (*contents, *node.equivalent_keys))
+        if node.lookup is not None:
+            parts = [
+                part._replace(digest=revisions.get(index) or "") if index in revisions else part
+                for index, part in enumerate(node.lookup.parts)
+            ]
+            revised = node.lookup._replace(
+                key=node.key.id, parts=tuple(parts), ephemeral=node.key.ephemeral
+            )
+            report_lookup(node, revised)
 
     @staticmethod
     def _held(node: Node[R]) -> Phase:

@@ -130,6 +130,7 @@ class ResultStore(Protocol[R]):
     | add_aliases   | record further keys of a result that is stored      | store a result         |
     | hold          | keep a result from being pruned while the builds    | concern keys           |
     |               | last that run now                                   |                        |
+    | imported_from | say from which cache this build imported a result   | look a result up       |
 
     Implementations are thread-safe.
     """
@@ -158,4 +159,8 @@ class ResultStore(Protocol[R]):
 
     def hold(self, result: R) -> bool:
         """Return whether the result still exists."""
+        ...
+
+    def imported_from(self, key: CacheKey, output: int) -> str:
+        """The location of the cache, "" if the store had the result before the build."""
         ...

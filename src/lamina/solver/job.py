@@ -10,11 +10,12 @@ from lamina.base.errors import CONTEXT_CANCELLED
 from lamina.solver.contract import R
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lamina.base.errors import LaminaError
     from lamina.base.events import Event, EventSink, VertexEvent
     from lamina.solver.contract import ResultStore, VertexSpec
+    from lamina.solver.lookup import CacheLookup
     from lamina.solver.node import Node
     from lamina.system.cancel import Cancellation
 
@@ -25,15 +26,23 @@ Identity: TypeAlias = "tuple[Digest, bool]"
 class Job(Generic[R]):
     """Holds the nodes that it needs until it is closed. Their events reach its sink.
 
+    `lookups` gets how the nodes were looked up in the caches; None if nobody wants to know.
     `store` has the results that the job can use. `specs` are the vertices of the job's own
     definitions; a shared node has the spec of the job that created it. `nodes` and `specs` are
     replaced with the scheduler's lock held and never mutated, so they can be read without it.
     """
 
-    __slots__ = ("cancel", "claims", "nodes", "sink", "specs", "store")
+    __slots__ = ("cancel", "claims", "lookups", "nodes", "sink", "specs", "store")
 
-    def __init__(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> None:
+    def __init__(
+        self,
+        sink: EventSink,
+        cancel: Cancellation,
+        store: ResultStore[R],
+        lookups: Callable[[CacheLookup], None] | None = None,
+    ) -> None:
         self.sink = sink
+        self.lookups = lookups
         self.cancel = cancel
         self.store = store
         self.nodes: Mapping[Identity, Node[R]] = {}
@@ -91,6 +100,8 @@ def join(job: Job[R], node: Node[R], alias: Node[R] | None) -> None:
             node.aliases[job] = alias
         for event in node.backlog.events():
             _emit_to(job, event, node, alias)
+        if alias is node and node.lookup is not None and job.lookups is not None:
+            job.lookups(node.lookup)
         node.jobs = (*node.jobs, job)
         node.last = None
     hold_results(job.store, node)  # the build that made the results may end before this job
@@ -124,6 +135,16 @@ def emit_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
     """Tell a job that its running steps were cancelled."""
     for event in running:
         job.sink(event._replace(completed=time.time(), error=CONTEXT_CANCELLED))
+
+
+def report_lookup(node: Node[R], lookup: CacheLookup) -> None:
+    """Tell the jobs of a node how it was looked up. Jobs that only follow it hear of their own."""
+    with node.backlog.lock:
+        node.lookup = lookup
+        jobs = [job for job in node.jobs if node.aliases.get(job, node) is node]
+    for job in jobs:
+        if job.lookups is not None:
+            job.lookups(lookup)
 
 
 def leave(job: Job[R], node: Node[R]) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lamina.solver.contract import CacheMap, Op, ResultStore, VertexSpec
     from lamina.solver.job import Identity, Job
     from lamina.solver.key import CacheKey, KeyInput
+    from lamina.solver.lookup import CacheLookup
 
 
 class Phase(Enum):
@@ -52,6 +53,7 @@ class Node(Generic[R]):
     - The fields under "action" in the constructor are written by the thread that runs the node's
       action while `busy`, and with the scheduler's lock held while not `busy`. Other threads read
       `keys`, `key_unseen` and `cache_map` of a `keyed` node only: then they are final.
+    - `lookup` is written by that thread with `backlog.lock` held.
     - All others are written with the scheduler's lock held; `jobs`, `aliases` and `last` with
       `backlog.lock` held as well.
 
@@ -76,6 +78,7 @@ class Node(Generic[R]):
         "keys",
         "last",
         "leader",
+        "lookup",
         "op",
         "outputs",
         "phase",
@@ -116,6 +119,7 @@ class Node(Generic[R]):
         self.found_in: ResultStore[R] | None = None  # the store of the result, if `cached`
         self.results: dict[int, R] | None = None  # by output; if `cached`, only those wanted
         self.started: float | None = None  # seconds since the epoch
+        self.lookup: CacheLookup | None = None  # the last report, for jobs that join later
 
     @property
     def identity(self) -> Identity:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lamina.solver.chain import ChainRecord, KeyStructures
     from lamina.solver.contract import Graph, Op, ResultStore, VertexSpec
     from lamina.solver.job import Identity
+    from lamina.solver.lookup import CacheLookup
     from lamina.system.cancel import Cancellation
     from lamina.system.threads import WorkerPool
 
@@ -68,8 +69,14 @@ class Scheduler(Generic[R]):
         self._running: RunningNodes[R] = RunningNodes()
         self._actions: Actions[R] = Actions(self._lock, self._running)
 
-    def open_job(self, sink: EventSink, cancel: Cancellation, store: ResultStore[R]) -> Job[R]:
-        return Job(sink, cancel, store)
+    def open_job(
+        self,
+        sink: EventSink,
+        cancel: Cancellation,
+        store: ResultStore[R],
+        lookups: Callable[[CacheLookup], None] | None = None,
+    ) -> Job[R]:
+        return Job(sink, cancel, store, lookups)
 
     def close_job(self, job: Job[R]) -> None:
         """Release the job's nodes. Work that no other job needs is cancelled and awaited.

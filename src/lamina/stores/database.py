@@ -27,7 +27,7 @@ from lamina.base.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _INDEX_SIZE = 32 << 10  # bytes: what SQLite maps for up to 4,096 frames of the log
 _MAX_IDLE = 16  # idle connections that are kept
 
@@ -119,11 +119,11 @@ CREATE TABLE leases (            -- snapshots that a living process is using
 """
 
 _HISTORY = """
-CREATE TABLE builds (            -- what a daemon has built
+CREATE TABLE builds (            -- records of builds
     ref TEXT PRIMARY KEY,
     created REAL NOT NULL,
     completed REAL NOT NULL,
-    status TEXT NOT NULL,        -- completed, error or canceled
+    status TEXT NOT NULL,        -- running, completed, error or canceled
     repository TEXT NOT NULL DEFAULT '',
     pinned INTEGER NOT NULL DEFAULT 0,
     record BLOB NOT NULL         -- moby.buildkit.v1.BuildHistoryRecord
@@ -193,6 +193,42 @@ ALTER TABLE new_layers RENAME TO layers;
 CREATE INDEX layers_by_digest ON layers (digest);
 """
 
+# Before version 7 only daemons kept records, and only of builds that had ended. `name` is shown in
+# lists; builds with an equal `target` are compared. While a build runs, `process` is its process,
+# as in leases, and `journal` the file of its progress log.
+_RUNNING_RECORDS = """
+ALTER TABLE builds ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE builds ADD COLUMN target TEXT NOT NULL DEFAULT '';
+ALTER TABLE builds ADD COLUMN process TEXT NOT NULL DEFAULT '';
+ALTER TABLE builds ADD COLUMN journal TEXT NOT NULL DEFAULT '';
+CREATE INDEX builds_by_target ON builds (target, created);
+CREATE INDEX builds_by_process ON builds (process) WHERE process != '';
+
+CREATE TABLE build_contents (    -- contents that steps of a build read
+    ref TEXT NOT NULL REFERENCES builds (ref) ON DELETE CASCADE,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (ref, digest)
+) WITHOUT ROWID;
+CREATE INDEX build_contents_by_digest ON build_contents (digest);
+
+CREATE TABLE contents (          -- manifests of the content that steps read
+    digest TEXT PRIMARY KEY,     -- of the content, as in cache keys
+    root TEXT NOT NULL           -- the node of its top folder
+) WITHOUT ROWID;
+
+CREATE TABLE content_nodes (     -- folders of manifests, each stored once
+    digest TEXT PRIMARY KEY,
+    data BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE pruned (            -- when results were removed, by key
+    key TEXT PRIMARY KEY,
+    removed REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER results_removed AFTER DELETE ON results
+BEGIN INSERT OR REPLACE INTO pruned VALUES (old.key, (julianday('now') - 2440587.5) * 86400); END;
+"""
+
 # The scripts that migrate a database from the previous version to each version.
 _MIGRATIONS = {
     2: "ALTER TABLE snapshots ADD COLUMN made REAL",
@@ -200,6 +236,7 @@ _MIGRATIONS = {
     4: _MOUNT_CACHES,
     5: _ORIGINS + _MOVE_ORIGINS,
     6: _RECIPES,
+    7: _RUNNING_RECORDS,
 }
 
 
@@ -335,7 +372,7 @@ class Database:
         with self.write() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                scripts = [_SCHEMA, _HISTORY, _MOUNT_CACHES, _ORIGINS]
+                scripts = [_SCHEMA, _HISTORY, _MOUNT_CACHES, _ORIGINS, _RUNNING_RECORDS]
             else:
                 scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
             for statement in ";\n".join(scripts).split(";\n"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from lamina.stores.database import Database
 
     Structures = Callable[[str], Sequence["KeyRow"]]
+
+
+_REMEMBER = 90 * 86_400.0  # seconds for which the removal of a result is remembered
 
 
 class KeyRow:
@@ -88,6 +92,12 @@ class ResultTable:
             )
             self.add_aliases([key])
 
+    def removed_at(self, key_id: str) -> float | None:
+        """When the result of a key was last removed (seconds since the epoch); None if it was not,
+        or too long ago."""
+        row = self._database.row("SELECT removed FROM pruned WHERE key = ?", key_id)
+        return None if row is None else float(row[0])
+
     def remove(self, snapshot: int) -> None:
         """Remove the results that are this snapshot."""
         with self._database.write() as connection:
@@ -144,6 +154,7 @@ class ResultTable:
         removal would remove them.
         """
         with self._database.write() as connection:
+            connection.execute("DELETE FROM pruned WHERE removed < ?", (time.time() - _REMEMBER,))
             if everything:
                 connection.execute("DELETE FROM results WHERE snapshot IS NULL")
             connection.execute(

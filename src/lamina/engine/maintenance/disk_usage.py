@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
 from lamina.base.errors import Exhausted
-from lamina.base.oci import Index, Manifest, parse_manifest
 from lamina.base.usage import CacheRecord
 from lamina.stores.images import NAMELESS, ImageTable
+from lamina.stores.reachable import reachable
 from lamina.system.descent import walk_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.session.mirrors import Mirrors
-    from lamina.stores.blobs import BlobStore
     from lamina.stores.store import Store
 
 STATE = "regular"
@@ -29,7 +27,6 @@ HTTP = "source.http"
 LOCAL = "source.local"
 IMAGE = "image"
 """An image without a name; BuildKit has no such thing."""
-_LAYER = re.compile(r"image\.(layer|rootfs)\.")
 
 
 def cache_records(store: Store) -> list[CacheRecord]:
@@ -238,43 +235,6 @@ def _nameless_images(store: Store) -> list[CacheRecord]:
         )
         for image in images
     ]
-
-
-def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
-    """The blobs that a manifest or index leads to, itself too; none if it is not there."""
-    found: set[str] = set()
-    for name, manifest in _below(blobs, digest):
-        found.add(name)
-        if manifest is not None:
-            found.add(manifest.config.digest)
-            found.update(layer.digest for layer in manifest.layers)
-    return found
-
-
-def documents(blobs: BlobStore, digest: Digest) -> set[str]:
-    """Those of `reachable` that are here and are no layers of files: manifests, configurations,
-    attestations."""
-    found: set[str] = set()
-    for name, manifest in _below(blobs, digest):
-        found.add(name)
-        if manifest is not None:
-            small = (e for e in manifest.layers if not _LAYER.search(e.media_type))
-            small_blobs = (manifest.config, *small)
-            found.update(entry.digest for entry in small_blobs if blobs.has(entry.digest))
-    return found
-
-
-def _below(blobs: BlobStore, digest: Digest) -> Iterator[tuple[str, Manifest | None]]:
-    """A manifest, or an index (None) and all below it: those that are here, by their digests."""
-    if not blobs.has(digest):
-        return
-    document = parse_manifest(blobs.read(digest))
-    if isinstance(document, Index):
-        yield str(digest), None
-        for entry in document.manifests:
-            yield from _below(blobs, entry.digest)
-    else:
-        yield str(digest), document
 
 
 def tree_size(path: str) -> int:

@@ -24,10 +24,13 @@ from lamina.engine.maintenance.disk_usage import (
     STATE,
     cache_records,
     mirrors_of,
-    reachable,
     unused,
 )
+from lamina.records.recovery import recover
+from lamina.records.table import RecordTable
+from lamina.stores.contents import ContentTable
 from lamina.stores.images import ImageTable
+from lamina.stores.reachable import reachable
 from lamina.stores.results import ResultTable
 from lamina.system.removal import discard_tree
 
@@ -226,8 +229,10 @@ def _sweep(store: Store, *, everything: bool) -> int:
     """Forget keys that lead to nothing, and remove blobs that neither an image nor a state refers
     to. Returns the bytes of the blobs."""
     ResultTable(store.database).sweep(everything=everything)
+    recover(store, RecordTable(store))
     try:
         with store.exclusive(wait=False):
+            ContentTable(store.database).sweep()
             _sweep_directories(store)
             _sweep_downloads(store)
             return _sweep_blobs(store, everything=everything)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt, LaminaError, from_os_error
 from lamina.base.named_tuple import NamedTuple
-from lamina.engine.maintenance.disk_usage import reachable
 from lamina.engine.maintenance.layer_check import same_tree, unpacked
 from lamina.layers.compression import Algorithm, Compression
 from lamina.layers.diff import changed_members, upper_members
@@ -21,6 +20,7 @@ from lamina.layers.pack import pack
 from lamina.stores.images import ImageTable
 from lamina.stores.layers import LayerTable
 from lamina.stores.lost import forget_blob, forget_directory, lost_blobs
+from lamina.stores.reachable import reachable
 from lamina.stores.snapshots import SnapshotStore
 from lamina.system.removal import discard_tree
 

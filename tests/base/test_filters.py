@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.base.errors import InvalidInput
-from lamina.daemon.filters import Filter, parse_filters
+from lamina.base.filters import Filter, parse_filters
 
 FIELDS = {"type": "exec.cachemount", "id": "abc123", "labels.a b": "x,y", "inuse": ""}
 

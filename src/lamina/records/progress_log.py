@@ -1,9 +1,10 @@
-"""A build's progress as BuildKit's messages: kept in a file, read by any number of clients.
+"""The progress log of a build, in a file that any number of readers can follow.
 
 The file has the form of a record's log in BuildKit's history
-(`application/vnd.buildkit.status.v0`): a length, 32 bits, little-endian, and so many bytes of a
-`StatusResponse`, again and again. Every reader begins at its start and goes at its own pace, so
-a client that comes late misses nothing, and one that is slow holds nobody up.
+(`application/vnd.buildkit.status.v0`): frames of a length (32 bits, little-endian) and so many
+bytes of a `StatusResponse`. lamina adds fields to that message (`lamina.api.progress`). Every
+reader starts at the beginning and reads at its own speed, so a late one misses nothing and a slow
+one delays nobody. A killed process leaves whole frames, at most the last one cut.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import os
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from lamina.api.control import (
+from lamina.api.progress import (
     SCHEMA,
     StatusResponse,
     Vertex,
@@ -31,9 +32,10 @@ from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lamina.base.events import Event, WarningEvent
+    from lamina.solver.lookup import CacheLookup
     from lamina.system.cancel import Cancellation
 
 MEDIA_TYPE = "application/vnd.buildkit.status.v0"
@@ -85,12 +87,24 @@ class ProgressLog:
         self._warnings = 0
 
     def __call__(self, event: Event) -> None:
-        messages = [encode(message, SCHEMA) for message in responses(event)]
-        framed = b"".join(len(m).to_bytes(_LENGTH, "little") + m for m in messages)
+        self._write(responses(event), event)
+
+    def look_up(self, lookup: CacheLookup) -> None:
+        """Record how a vertex was looked up in the caches."""
+        self._write([StatusResponse(lookups=(lookup,))])
+
+    def define(self, definition: Digest) -> None:
+        """Record a definition that the build solves: the digest of its blob."""
+        self._write([StatusResponse(definitions=(definition,))])
+
+    def _write(self, messages: Iterable[StatusResponse], event: Event | None = None) -> None:
+        encoded = [encode(message, SCHEMA) for message in messages]
+        framed = b"".join(len(m).to_bytes(_LENGTH, "little") + m for m in encoded)
         with self._changed:
             if self._ended:
                 return
-            self._count(event)
+            if event is not None:
+                self._count(event)
             if not self._append(framed):
                 return
             self._size += len(framed)
@@ -199,6 +213,17 @@ def replay(path: str) -> Iterator[bytes]:
     """The encoded `StatusResponse`s of a finished log. Raises Corrupt, OSError."""
     with open(path, "rb") as file:
         yield from join_frames(lambda at: os.pread(file.fileno(), _CHUNK, at))
+
+
+def whole_frames(file: BinaryIO) -> Iterator[bytes]:
+    """The frames of a log, with their lengths, up to one that is cut."""
+    while True:
+        head = file.read(_LENGTH)
+        length = int.from_bytes(head, "little")
+        body = file.read(length) if len(head) == _LENGTH else b""
+        if len(head) < _LENGTH or len(body) < length:
+            return
+        yield head + body
 
 
 def join_frames(read: Callable[[int], bytes]) -> Iterator[bytes]:

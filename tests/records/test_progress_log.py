@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lamina.api.control import SCHEMA, StatusResponse
+from lamina.api.progress import SCHEMA, StatusResponse
 from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, Corrupt
 from lamina.base.events import LogEvent, ProgressGroup, StatusEvent, VertexEvent, WarningEvent
 from lamina.base.location import Location
-from lamina.daemon import status
-from lamina.daemon.status import ProgressLog, replay
+from lamina.records.progress_log import ProgressLog, join_frames, replay, responses
 from lamina.system.cancel import Cancellation
 from lamina.wire.protobuf import decode, encode
 
@@ -164,8 +163,8 @@ def test_a_log_that_was_cut_off(tmp_path: Path) -> None:
 def test_batches_hold_what_was_logged_however_it_is_read(lines: list[bytes], step: int) -> None:
     whole = b""
     for line in lines:
-        for message in status.responses(LogEvent(STEP, 1, line, 0.0)):
+        for message in responses(LogEvent(STEP, 1, line, 0.0)):
             encoded = encode(message, SCHEMA)
             whole += len(encoded).to_bytes(4, "little") + encoded
-    found = joined(status.join_frames(lambda at: whole[at : at + step]))
+    found = joined(join_frames(lambda at: whole[at : at + step]))
     assert [line.msg for line in found.logs] == lines

@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina.base.digest import digest_of
 from lamina.base.events import VertexEvent
-from lamina.daemon.trace import BuildSpan, trace_of
+from lamina.records.trace import BuildSpan, trace_of
 
 ONE, TWO = digest_of(b"1"), digest_of(b"2")
 

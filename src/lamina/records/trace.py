@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from lamina.base.events import VertexEvent
 
-MEDIA_TYPE = "application/vnd.buildkit.otlp.json.v0"
 _INTERNAL, _SERVER = 1, 2
 _NO_SPAN = "0" * 16
 

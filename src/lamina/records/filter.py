@@ -15,30 +15,18 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
-from lamina.base.named_tuple import NamedTuple
+from lamina.base.filters import parse_filters
 from lamina.base.units import seconds_of
-from lamina.daemon.filters import parse_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    Condition = Callable[["HistoryRow"], bool]
+    from lamina.records.table import RecordRow
+
+    Condition = Callable[["RecordRow"], bool]
 
 _TIMED = re.compile(r"(startedAt|completedAt|duration)(>=|<=|>|<)(.*)", re.DOTALL)
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-
-
-class HistoryRow(NamedTuple):
-    """What a record is chosen by. Times are seconds since the epoch.
-
-    `status` is `completed`, `error` or `canceled`; `repository` where the source is from.
-    """
-
-    ref: str
-    created: float
-    completed: float
-    status: str
-    repository: str = ""
 
 
 def parse_history_filters(texts: Iterable[str]) -> Condition | None:
@@ -64,7 +52,7 @@ def _one(text: str) -> list[Condition]:
             conditions.append(_timed(*timed.groups()))
     selectors = parse_filters([",".join(plain)])
 
-    def matches(row: HistoryRow) -> bool:
+    def matches(row: RecordRow) -> bool:
         values = {"ref": row.ref, "status": row.status, "repository": row.repository}
         return selectors.matches(lambda path: values.get(path[0]) or None)
 

@@ -1,0 +1,147 @@
+"""The progress of a build: `StatusResponse` of `moby.buildkit.v1.Control`, and lamina's extensions.
+
+Facts from BuildKit's `api/services/control/control.proto`. The fields from 1000 on are lamina's
+own; other clients skip them as unknown fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api import timestamp
+from lamina.api.timestamp import Timestamp
+from lamina.base.named_tuple import NamedTuple
+from lamina.llb.codec import SCHEMA as LLB
+from lamina.llb.op import OpProgressGroup, Range, SourceInfo
+from lamina.solver.lookup import CacheLookup, KeyPart
+from lamina.wire.fields import boolean, data, datas, integer, many, one, string, strings
+
+if TYPE_CHECKING:
+    from lamina.wire.protobuf import Schema
+
+
+class Vertex(NamedTuple):
+    """A step as progress shows it. Sent again whenever something of it changes."""
+
+    digest: str = ""
+    inputs: tuple[str, ...] = ()
+    name: str = ""
+    cached: bool = False
+    started: Timestamp | None = None
+    completed: Timestamp | None = None
+    error: str = ""
+    progress_group: OpProgressGroup | None = None
+
+
+class VertexStatus(NamedTuple):
+    """A part of a step's work: `current` of `total`, in bytes mostly; 0 when not known."""
+
+    id: str = ""
+    vertex: str = ""
+    name: str = ""
+    current: int = 0
+    total: int = 0
+    timestamp: Timestamp | None = None
+    started: Timestamp | None = None
+    completed: Timestamp | None = None
+
+
+class VertexLog(NamedTuple):
+    """Output of a step's command; `stream` is 1 or 2."""
+
+    vertex: str = ""
+    timestamp: Timestamp | None = None
+    stream: int = 0
+    msg: bytes = b""
+
+
+class VertexWarning(NamedTuple):
+    vertex: str = ""
+    level: int = 0
+    short: bytes = b""
+    detail: tuple[bytes, ...] = ()
+    url: str = ""
+    info: SourceInfo | None = None
+    ranges: tuple[Range, ...] = ()
+
+
+class StatusResponse(NamedTuple):
+    """`definitions` are the digests of the LLB definitions that the build solves, as blobs of the
+    store; `lookups` say how vertices were looked up in the caches."""
+
+    vertexes: tuple[Vertex, ...] = ()
+    statuses: tuple[VertexStatus, ...] = ()
+    logs: tuple[VertexLog, ...] = ()
+    warnings: tuple[VertexWarning, ...] = ()
+    lookups: tuple[CacheLookup, ...] = ()
+    definitions: tuple[str, ...] = ()
+
+
+SCHEMA: Schema = (
+    LLB
+    | timestamp.SCHEMA
+    | {
+        Vertex: (
+            string(1, "digest"),
+            strings(2, "inputs"),
+            string(3, "name"),
+            boolean(4, "cached"),
+            one(5, "started", Timestamp),
+            one(6, "completed", Timestamp),
+            string(7, "error"),
+            one(8, "progress_group", OpProgressGroup),
+        ),
+        VertexStatus: (
+            string(1, "id"),
+            string(2, "vertex"),
+            string(3, "name"),
+            integer(4, "current"),
+            integer(5, "total"),
+            one(6, "timestamp", Timestamp),
+            one(7, "started", Timestamp),
+            one(8, "completed", Timestamp),
+        ),
+        VertexLog: (
+            string(1, "vertex"),
+            one(2, "timestamp", Timestamp),
+            integer(3, "stream"),
+            data(4, "msg"),
+        ),
+        VertexWarning: (
+            string(1, "vertex"),
+            integer(2, "level"),
+            data(3, "short"),
+            datas(4, "detail"),
+            string(5, "url"),
+            one(6, "info", SourceInfo),
+            many(7, "ranges", Range),
+        ),
+        StatusResponse: (
+            many(1, "vertexes", Vertex),
+            many(2, "statuses", VertexStatus),
+            many(3, "logs", VertexLog),
+            many(4, "warnings", VertexWarning),
+            many(1000, "lookups", CacheLookup),
+            strings(1001, "definitions"),
+        ),
+        KeyPart: (
+            string(1, "vertex"),
+            integer(2, "output"),
+            string(3, "selector"),
+            string(4, "digest"),
+            boolean(5, "by_content"),
+        ),
+        CacheLookup: (
+            string(1, "vertex"),
+            string(2, "key"),
+            string(3, "operation"),
+            string(4, "unexported"),
+            many(5, "parts", KeyPart),
+            boolean(6, "hit"),
+            boolean(7, "recorded"),
+            boolean(8, "ignored"),
+            boolean(9, "ephemeral"),
+            string(10, "origin"),
+        ),
+    }
+)

@@ -1,0 +1,145 @@
+"""A build's steps, read from its progress log and the definitions that it solved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.api.progress import SCHEMA, StatusResponse
+from lamina.base.digest import digest_of, parse_digest
+from lamina.base.errors import LaminaError, NotFound
+from lamina.base.named_tuple import NamedTuple
+from lamina.llb.codec import decode_definition, decode_op
+from lamina.records.progress_log import whole_frames
+from lamina.wire.protobuf import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from lamina.api.history import BuildHistoryRecord
+    from lamina.api.timestamp import Timestamp
+    from lamina.llb.op import Definition, Op
+    from lamina.solver.lookup import CacheLookup
+    from lamina.stores.blobs import BlobStore
+
+
+class SourceLines(NamedTuple):
+    """Lines of a file that a step comes from; `first` and `last` count from 1."""
+
+    filename: str
+    first: int
+    last: int
+
+
+class Step(NamedTuple):
+    """A vertex of a build as recorded.
+
+    `started` and `completed` are seconds since the epoch, None if it did not start or complete.
+    `lookup` says how it was looked up in the caches; `op` is its operation, and `lines` where it
+    was written: None for steps that are no operations (exports, loading the Dockerfile).
+    """
+
+    digest: str
+    name: str
+    inputs: tuple[str, ...] = ()
+    started: float | None = None
+    completed: float | None = None
+    cached: bool = False
+    error: str = ""
+    lookup: CacheLookup | None = None
+    op: Op | None = None
+    lines: SourceLines | None = None
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was executed, successfully or not."""
+        return self.started is not None and not self.cached
+
+    @property
+    def duration(self) -> float:
+        """Seconds; 0 for a step that did not start or complete."""
+        if self.started is None or self.completed is None:
+            return 0.0
+        return max(0.0, self.completed - self.started)
+
+
+def read_log(blobs: BlobStore, record: BuildHistoryRecord) -> Iterator[StatusResponse]:
+    """The messages of a build's progress log, in order. Raises NotFound, Corrupt."""
+    if record.logs is None:
+        raise NotFound(f"build {record.ref} has no log")
+    with blobs.open(parse_digest(record.logs.digest)) as file:
+        for frame in whole_frames(file):
+            message: StatusResponse = decode(frame[4:], StatusResponse, SCHEMA)
+            yield message
+
+
+def read_steps(blobs: BlobStore, record: BuildHistoryRecord) -> tuple[Step, ...]:
+    """The steps of a build in the order in which they appeared. Raises NotFound, Corrupt."""
+    return steps_of(read_log(blobs, record), lambda digest: _definition(blobs, digest))
+
+
+class Definitions:
+    """Looks up operations and locations in definitions."""
+
+    def __init__(self) -> None:
+        self.ops: dict[str, Op] = {}
+        self.locations: dict[str, SourceLines] = {}
+
+    def add(self, definition: Definition) -> None:
+        for data in definition.ops:
+            self.ops.setdefault(str(digest_of(data)), decode_op(data))
+        source = definition.source
+        if source is None:
+            return
+        for digest, entry in source.locations:
+            for location in entry.locations:
+                if 0 <= location.source_index < len(source.infos) and location.ranges:
+                    first, last = location.ranges[0].start, location.ranges[-1].end
+                    if first is not None and last is not None:
+                        name = source.infos[location.source_index].filename
+                        self.locations.setdefault(digest, SourceLines(name, first.line, last.line))
+                    break
+
+
+def _definition(blobs: BlobStore, digest: str) -> Definition | None:
+    try:
+        return decode_definition(blobs.read(parse_digest(digest), 64 << 20))
+    except LaminaError:
+        return None  # the disk was full, or it was pruned by hand
+
+
+def steps_of(
+    messages: Iterable[StatusResponse], definition_of: Callable[[str], Definition | None]
+) -> tuple[Step, ...]:
+    """Put the steps of a build together. `definition_of` loads a definition by its digest."""
+    found: dict[str, Step] = {}
+    lookups: dict[str, CacheLookup] = {}
+    known = Definitions()
+    for message in messages:
+        for vertex in message.vertexes:
+            before = found.get(vertex.digest, Step(vertex.digest, vertex.name))
+            started = _seconds(vertex.started)
+            found[vertex.digest] = before._replace(
+                name=vertex.name,
+                inputs=vertex.inputs or before.inputs,
+                started=before.started if before.started is not None else started,
+                completed=_seconds(vertex.completed) or before.completed,
+                cached=vertex.cached,
+                error=vertex.error or before.error,
+            )
+        lookups.update((lookup.vertex, lookup) for lookup in message.lookups)
+        for digest in message.definitions:
+            definition = definition_of(digest)
+            if definition is not None:
+                known.add(definition)
+    return tuple(
+        step._replace(
+            lookup=lookups.get(digest),
+            op=known.ops.get(digest),
+            lines=known.locations.get(digest),
+        )
+        for digest, step in found.items()
+    )
+
+
+def _seconds(moment: Timestamp | None) -> float | None:
+    return None if moment is None else moment.nanoseconds / 1e9

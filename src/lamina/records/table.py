@@ -1,0 +1,362 @@
+"""The records of builds in the store: encoded, beside the columns by which they are selected.
+
+A build is inserted as `running` when it starts, with the process that runs it and the file of its
+progress log. At its end the row is completed and the log becomes a blob. If the process dies, the
+next one that reads or writes records completes the row from the file (`recover`).
+
+    <root>/records/<name>   the progress log of a running build
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lamina.api.history import SCHEMA, BuildHistoryRecord
+from lamina.base.digest import Digest, parse_digest
+from lamina.base.errors import LaminaError
+from lamina.base.named_tuple import NamedTuple
+from lamina.stores.reachable import documents
+from lamina.wire.protobuf import decode, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lamina.api.descriptor import Descriptor
+    from lamina.api.timestamp import Timestamp
+    from lamina.records.retention import Retention
+    from lamina.stores.store import Store
+
+RUNNING = "running"
+_ROW = "ref, created, completed, status, repository, name, pinned"
+_AT_A_TIME = 200
+
+
+class RecordRow(NamedTuple):
+    """What records are selected and listed by. Times are seconds since the epoch.
+
+    `status` is `running`, `completed`, `error` or `canceled`; `repository` says where the source
+    is from, "" if nobody said so.
+    """
+
+    ref: str
+    created: float
+    completed: float
+    status: str
+    repository: str = ""
+    name: str = ""
+    pinned: int = 0
+
+
+class References(NamedTuple):
+    """What a progress log refers to: digests of blobs, and of contents that steps read."""
+
+    blobs: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
+
+
+_NO_REFERENCES = References()
+
+
+class RecordTable:
+    """Records of builds, by ref. Usable from any thread and by several processes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+        self._blobs = store.blobs
+
+    def get(self, ref: str) -> BuildHistoryRecord | None:
+        """The record of a build that runs or has ended."""
+        row = self._database.row("SELECT record FROM builds WHERE ref = ?", ref)
+        return None if row is None else _decoded(row[0])
+
+    def row(self, ref: str) -> RecordRow | None:
+        row = self._database.row(f"SELECT {_ROW} FROM builds WHERE ref = ?", ref)
+        return None if row is None else RecordRow(*row)
+
+    def rows(self) -> list[RecordRow]:
+        """All builds, the newest first."""
+        rows = self._database.rows(f"SELECT {_ROW} FROM builds ORDER BY created DESC, ref")
+        return [RecordRow(*row) for row in rows]
+
+    def target(self, ref: str) -> str:
+        """What the record of a build to compare with has too (`target_of`); "" if there is none."""
+        row = self._database.row("SELECT target FROM builds WHERE ref = ?", ref)
+        return "" if row is None else str(row[0])
+
+    def latest(self, target: str, before: float) -> BuildHistoryRecord | None:
+        """The newest ended build of a target that started before `before`."""
+        row = self._database.row(
+            "SELECT record FROM builds WHERE target = ? AND created < ? AND status != ?"
+            " ORDER BY created DESC LIMIT 1",
+            target,
+            before,
+            RUNNING,
+        )
+        return None if row is None else _decoded(row[0])
+
+    def begin(self, record: BuildHistoryRecord, journal: str) -> None:
+        """Insert the record of a build that starts. `journal` is the name of its log's file."""
+        created = _seconds(record.created_at)
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO builds (ref, created, completed, status, repository, name,"
+                " target, process, journal, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.ref,
+                    created,
+                    created,
+                    RUNNING,
+                    repository_of(record),
+                    name_of(record),
+                    target_of(record),
+                    os.path.basename(self._store.scratch),
+                    journal,
+                    encode(record, SCHEMA),
+                ),
+            )
+
+    def put(self, record: BuildHistoryRecord, references: References = _NO_REFERENCES) -> None:
+        """Keep the record of a build that has ended, and what it and its log refer to."""
+        created, completed = _seconds(record.created_at), _seconds(record.completed_at)
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO builds (ref, created, completed, status, repository, name,"
+                " target, pinned, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.ref,
+                    created,
+                    completed,
+                    status_of(record),
+                    repository_of(record),
+                    name_of(record),
+                    target_of(record),
+                    record.pinned,
+                    encode(record, SCHEMA),
+                ),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO build_blobs (ref, digest) VALUES (?, ?)",
+                [(record.ref, digest) for digest in {*self._needed(record), *references.blobs}],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO build_contents (ref, digest) VALUES (?, ?)",
+                [(record.ref, digest) for digest in references.contents],
+            )
+
+    def pin(self, ref: str, pinned: bool) -> BuildHistoryRecord | None:
+        """Keep a record whatever its age, or no longer. Returns it, None if there is none."""
+        record = self.get(ref)
+        if record is None:
+            return None
+        record = record._replace(pinned=pinned, generation=record.generation + 1)
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE builds SET pinned = ?, record = ? WHERE ref = ?",
+                (pinned, encode(record, SCHEMA), ref),
+            )
+        return record
+
+    def delete(self, ref: str) -> bool:
+        """Delete a record; whether there was one. Its blobs go with the next collection."""
+        with self._database.write() as connection:
+            return bool(connection.execute("DELETE FROM builds WHERE ref = ?", (ref,)).rowcount)
+
+    def drop_orphans(self) -> set[str]:
+        """Delete records whose blobs were lost, as a power cut may do; their refs."""
+        rows = self._database.rows("SELECT ref, digest FROM build_blobs")
+        refs = {ref for ref, digest in rows if not self._blobs.has(Digest(digest))}
+        for ref in refs:
+            self.delete(ref)
+        return refs
+
+    def expire(self, retention: Retention) -> list[str]:
+        """Delete records that are not to be retained; their refs."""
+        doomed = self._database.rows(
+            "SELECT ref FROM builds WHERE NOT pinned AND status != ? AND completed < ?"
+            " AND ref NOT IN"
+            " (SELECT ref FROM builds WHERE NOT pinned ORDER BY completed DESC LIMIT ?)",
+            RUNNING,
+            time.time() - retention.max_age,
+            retention.max_entries,
+        )
+        refs = [row[0] for row in doomed]
+        refs += self._too_large(retention.max_size, frozenset(refs))
+        if refs:
+            with self._database.write() as connection:
+                connection.executemany("DELETE FROM builds WHERE ref = ?", [(ref,) for ref in refs])
+        return refs
+
+    def claim_abandoned(self) -> list[tuple[str, str]]:
+        """(ref, file of the log) of builds whose process died. Each is returned to one caller."""
+        rows = self._database.rows("SELECT ref, process, journal FROM builds WHERE process != ''")
+        if not rows:
+            return []
+        own = os.path.basename(self._store.scratch)
+        living = self._store.living() | {own}
+        claimed = []
+        for ref, process, journal in rows:
+            if process not in living:
+                with self._database.write() as connection:
+                    changed = connection.execute(
+                        "UPDATE builds SET process = ? WHERE ref = ? AND process = ?",
+                        (own, ref, process),
+                    )
+                    if changed.rowcount:
+                        claimed.append((ref, journal))
+        return claimed
+
+    def find(
+        self, ref: str, matches: Callable[[RecordRow], bool] | None, limit: int
+    ) -> Iterator[bytes]:
+        """Encoded records of builds that have ended, the newest first.
+
+        Args:
+            ref: only this one, "" for all.
+            matches: which of them, None for all.
+            limit: at most so many, 0 for any number.
+        """
+        ended = f"status != '{RUNNING}'"
+        if ref:
+            refs = self._refs(
+                f"SELECT {_ROW} FROM builds WHERE ref = ? AND {ended}", (ref,), matches
+            )
+        elif matches is None:
+            rows = self._database.rows(
+                f"SELECT ref FROM builds WHERE {ended} ORDER BY created DESC LIMIT ?", limit or -1
+            )
+            refs = [row[0] for row in rows]
+        else:
+            sql = f"SELECT {_ROW} FROM builds WHERE {ended} ORDER BY created DESC"
+            refs = self._refs(sql, (), matches)
+        if limit:
+            refs = refs[:limit]
+        for at in range(0, len(refs), _AT_A_TIME):
+            yield from self._records(refs[at : at + _AT_A_TIME])
+
+    def _too_large(self, max_size: int, doomed: frozenset[str]) -> list[str]:
+        """The oldest records, while the blobs of all of them take more than `max_size` bytes."""
+        if not max_size:
+            return []
+        sizes: dict[str, int] = {}
+        for ref, digest in self._database.rows("SELECT ref, digest FROM build_blobs"):
+            with suppress(LaminaError):
+                sizes[ref] = sizes.get(ref, 0) + self._blobs.size(Digest(digest))
+        total = sum(size for ref, size in sizes.items() if ref not in doomed)
+        refs: list[str] = []
+        if total > max_size:
+            rows = self._database.rows(
+                "SELECT ref FROM builds WHERE NOT pinned AND status != ? ORDER BY completed",
+                RUNNING,
+            )
+            for (ref,) in rows:
+                if total <= max_size:
+                    break
+                if ref not in doomed:
+                    refs.append(ref)
+                    total -= sizes.get(ref, 0)
+        return refs
+
+    def _needed(self, record: BuildHistoryRecord) -> set[str]:
+        """The blobs that a record refers to, and the documents of its images: not their layers."""
+        found = [record.logs, record.trace, record.external_error]
+        images: set[str] = set()
+        for result in (record.result, *(result for _, result in record.results)):
+            if result is not None:
+                found += result.attestations
+                for made in result.results:
+                    images |= self._documents(made.descriptor)
+        return images | {descriptor.digest for descriptor in found if descriptor is not None}
+
+    def _documents(self, descriptor: Descriptor | None) -> set[str]:
+        if descriptor is None:
+            return set()
+        try:
+            return documents(self._blobs, parse_digest(descriptor.digest))
+        except LaminaError:
+            return set()  # not an image: it leads to no other blobs
+
+    def _refs(
+        self,
+        sql: str,
+        values: tuple[str, ...],
+        matches: Callable[[RecordRow], bool] | None,
+    ) -> list[str]:
+        rows = (RecordRow(*row) for row in self._database.rows(sql, *values))
+        return [row.ref for row in rows if matches is None or matches(row)]
+
+    def _records(self, refs: Sequence[str]) -> Iterator[bytes]:
+        marks = ",".join("?" * len(refs))
+        rows = self._database.rows(
+            f"SELECT record FROM builds WHERE ref IN ({marks}) ORDER BY created DESC", *refs
+        )
+        for (record,) in rows:
+            yield record
+
+
+def status_of(record: BuildHistoryRecord) -> str:
+    """As clients call it: `completed`, `error` or `canceled`."""
+    if record.error is None:
+        return "completed"
+    return "canceled" if "context canceled" in record.error.message else "error"
+
+
+def target_of(record: BuildHistoryRecord) -> str:
+    """Equal for builds of the same context, Dockerfile, target and platforms."""
+    attributes = dict(record.frontend_attrs)
+    parts = [
+        record.frontend,
+        record.context_path
+        or attributes.get("context")
+        or attributes.get("vcs:source", "") + attributes.get("vcs:localdir:context", ""),
+        record.dockerfile_path or attributes.get("filename", ""),
+        attributes.get("target", ""),
+        attributes.get("platform", ""),
+    ]
+    return "\n".join(parts)
+
+
+def name_of(record: BuildHistoryRecord) -> str:
+    """What lists show: the context's last part or repository, the Dockerfile if it has another
+    name, and the target in parentheses."""
+    attributes = dict(record.frontend_attrs)
+    name = (
+        os.path.basename(record.context_path)
+        or attributes.get("context", "")
+        or attributes.get("vcs:source", "").rpartition("/")[2].removesuffix(".git")
+    )
+    dockerfile = attributes.get("filename", "")
+    if dockerfile not in ("", "Dockerfile"):
+        name = f"{name}/{dockerfile}" if name else dockerfile
+    if target := attributes.get("target", ""):
+        name = f"{name} ({target})" if name else target
+    return name
+
+
+def repository_of(record: BuildHistoryRecord) -> str:
+    """Where the source is from: what the client says, or the context if that is a repository."""
+    attributes = dict(record.frontend_attrs)
+    if known := attributes.get("vcs:source"):
+        return known
+    context = attributes.get("context", "")
+    if not context:
+        return ""
+    from lamina.base.errors import InvalidInput
+    from lamina.base.git_url import is_git_url, parse_git_url
+
+    try:
+        return parse_git_url(context).remote if is_git_url(context) else ""
+    except InvalidInput:
+        return ""
+
+
+def _decoded(data: bytes) -> BuildHistoryRecord:
+    record: BuildHistoryRecord = decode(data, BuildHistoryRecord, SCHEMA)
+    return record
+
+
+def _seconds(moment: Timestamp | None) -> float:
+    return 0.0 if moment is None else moment.nanoseconds / 1_000_000_000
