@@ -319,3 +319,23 @@ def test_nothing_stays_mounted(with_engine: WithEngine, context: Path) -> None:
         return before == points(), sorted(os.listdir(private))
 
     assert with_engine(use) == (True, ["runtime"])
+
+
+def test_a_target_is_where_its_parent_parts_lead(with_engine: WithEngine) -> None:
+    tidy = cache("")._replace(dest="//a/../b/./c/../d/")
+    out = Mount(NO_INPUT, dest="/out", output=1)
+    step = run("touch /b/d/file && ls -d /a /b /b/* > /out/seen || true", tidy, out)
+
+    def of(output: int) -> Any:
+        definition = marshal(step.output(output))
+        return with_engine(lambda bench: bench.tree(definition, folders={"tools": "/bin"}))
+
+    assert of(1) == {"seen": "/b\n/b/d\n"}
+    assert sorted(of(0)) == ["busybox", "dev", "proc", "sys"]
+
+
+@pytest.mark.parametrize("target", ["/x/..", "//", "..", ""])
+def test_the_root_of_a_step_cannot_be_hidden(with_engine: WithEngine, target: str) -> None:
+    step = marshal(run("true", cache("")._replace(dest=target)).output())
+    with pytest.raises(LaminaError, match="would hide the root"):
+        with_engine(lambda bench: bench.tree(step, folders={"tools": "/bin"}))

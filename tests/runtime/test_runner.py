@@ -530,3 +530,38 @@ def test_folders_above_a_group_go_with_it(run: Any) -> None:
         assert glob.glob(f"/sys/fs/cgroup/*/{kept}/*/") == []
     finally:
         os.rmdir(f"{hierarchies[0]}/{kept}")
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/proc/x", "created in /proc"),
+        ("/proc/a/b", "created in /proc"),
+        ("/sys/x", "created in /sys"),
+        ("/dev/null", "the container needs"),
+        ("/bin/busybox", "not a directory"),
+        ("/bin/busybox/below", "not a directory"),
+        ("/dev/pts/x", "not permitted"),
+    ],
+)
+def test_a_mount_that_is_not_possible_is_named(run: Any, target: str, why: str) -> None:
+    answer = run("sh", "-c", "true", tmpfs=[["/fine", 0], [target, 0]])
+    assert answer["error"] == "invalid", answer
+    assert answer["reason"].startswith(f"cannot mount at {target}: ")
+    assert why in answer["reason"]
+    assert str(run.rootfs) not in answer["reason"]
+
+
+def test_a_file_cannot_be_mounted_on_a_directory(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    for target in ("/bin", "/proc"):
+        answer = run("sh", "-c", "true", binds=[[str(tmp_path / "file"), target]])
+        assert (answer["error"], answer["reason"].split(":")[0]) == (
+            "invalid",
+            f"cannot mount at {target}",
+        )
+
+
+def test_a_missing_command_is_no_matter_of_mounts(run: Any) -> None:
+    answer = run("/proc/nothing", tmpfs=[["/proc/sys/fs", 0], ["/dev/x", 0]])
+    assert answer["error"] == "not found"

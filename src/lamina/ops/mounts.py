@@ -87,12 +87,11 @@ class MountTable:
             rootfs = ""
             readonly = False
             folders = self._cache_folders(op, inputs, stack, cancel)
+            cwd = op.meta.cwd if op.meta is not None else ""
+            placed = [mount._replace(dest=_target(mount, cwd)) for mount in op.mounts]
             for index, mount in sorted(
-                enumerate(op.mounts), key=lambda item: (item[1].dest.count("/"), item[0])
+                enumerate(placed), key=lambda item: (item[1].dest.count("/"), item[0])
             ):
-                if not mount.dest.startswith("/"):
-                    cwd = op.meta.cwd if op.meta is not None else ""
-                    mount = mount._replace(dest=posixpath.join("/", cwd, mount.dest))
                 if mount.dest == "/":
                     rootfs = self._bind(mount, inputs, stack, changes, cancel)
                     readonly = mount.readonly
@@ -274,6 +273,14 @@ def secret_hint(secret_id: str) -> str:
 def is_change(mount: Mount) -> bool:
     """Whether the changes to a mount become an output of the op."""
     return mount.mount_type is MountType.BIND and mount.output != NO_OUTPUT and not mount.readonly
+
+
+def _target(mount: Mount, cwd: str) -> str:
+    """A mount's path, absolute and clean as runc takes it: runtimes differ in what `..` means."""
+    path = posixpath.normpath(posixpath.join("/", cwd, mount.dest)).lstrip("/")
+    if not path and mount.dest != "/":
+        raise InvalidInput(f"the mount at {mount.dest} would hide the root of the step")
+    return f"/{path}"
 
 
 def _cache_name(mount: Mount) -> str:

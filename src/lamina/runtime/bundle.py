@@ -19,20 +19,15 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Internal, InvalidInput, Unsupported
 from lamina.runtime.cgroups import group_below, killed_for_memory, make_group, remove_cgroup
 from lamina.runtime.contract import CommandNotExecutable, CommandNotFound, ExitStatus
-from lamina.runtime.netfiles import (
-    above,
-    find_stubs,
-    make_folders,
-    remove_stubs,
-    write_network_files,
-)
+from lamina.runtime.mount_points import above, find_stubs, make_folders, remove_stubs
+from lamina.runtime.netfiles import write_network_files
 from lamina.runtime.spec import make_spec
 from lamina.runtime.users import find_identity
 from lamina.system.process import Child, spawn
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
-    from lamina.runtime.netfiles import Stub
+    from lamina.runtime.mount_points import Stub
 
 # Mount points that stay where a command has run, as with BuildKit.
 _OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
@@ -61,6 +56,7 @@ class Bundle:
         self._process = process
         self._cgroup = group_below(sandbox.cgroup_parent)
         self._rootfs = sandbox.rootfs
+        self._targets = [mount.target for mount in sandbox.mounts]
         self._memory = sandbox.resources.memory
         self._stubs: list[Stub] = []
         os.mkdir(self._folder, 0o700)
@@ -84,7 +80,7 @@ class Bundle:
         )
         if annotations:
             spec["annotations"] = annotations
-        targets = [mount.target for mount in (*files, *sandbox.mounts)]
+        targets = [*(file.target for file in files), *self._targets]
         if sandbox.devices:
             from lamina.runtime.cdi_edits import apply_edits, mount_points_of
 
@@ -160,6 +156,12 @@ class Bundle:
                 hint="mount the devices cgroup, or cgroup version 2; crun there needs unlimited"
                 " locked memory (ulimit -l unlimited), runc does not",
             )
+        if self._targets:
+            from lamina.runtime.refused_mounts import refused_mount
+
+            refusal = refused_mount(last, self._rootfs, self._targets)
+            if refusal is not None:
+                raise refusal
         if "exec" in last and ("not found" in last or "o such file or directory" in last):
             raise CommandNotFound(
                 f'the command "{command}" is not in the image: {last}',
