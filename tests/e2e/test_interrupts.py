@@ -51,11 +51,18 @@ class SlowServer:
                     filler.connect(("127.0.0.1", self.port))
                 self.filling.append(filler)
             self.asked.set()
-        else:
-            threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept)
+        if manner != "unreachable":
+            self._accepting.start()
 
     def close(self) -> None:
+        """A thread that stayed in `accept` would take connections of the next socket that gets
+        the number of this one, when a signal makes the kernel restart the call."""
         self._stopped.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self.manner != "unreachable":
+            self._accepting.join()
         self._socket.close()
         for filler in self.filling:
             filler.close()
