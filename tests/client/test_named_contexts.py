@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.commands import Lamina
@@ -106,3 +110,56 @@ def test_an_image_of_several_by_tag_and_by_digest(
         done = builder("build", f"--build-context=image=oci-layout://{layout}{name}", str(folder))
         assert done.code == 1
         assert told in done.err
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The URL of a server of the folder `web`."""
+    (tmp_path / "web").mkdir()
+    handler = partial(QuietHandler, directory=str(tmp_path / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_file_of_a_server(
+    builder: Lamina, context: Callable[..., Path], web: str, tmp_path: Path
+) -> None:
+    (tmp_path / "web/file").write_text("from the server")
+    folder = context("FROM scratch\nCOPY --from=src context /copied\n")
+    out = tmp_path / "out"
+    builder.build(folder, f"--build-context=src={web}/file", "-o", str(out))
+    assert (out / "copied").read_text() == "from the server"
+    done = builder("build", f"--build-context=src={web}/missing", str(folder))
+    assert done.code == 1
+    assert f"{web}/missing" in done.err
+    assert "404" in done.err
+
+
+def test_a_git_repository(
+    builder: Lamina, context: Callable[..., Path], web: str, tmp_path: Path
+) -> None:
+    work, bare = tmp_path / "work", tmp_path / "web/name.git"
+    work.mkdir()
+    (work / "file").write_text("from the repository")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    for command in (
+        ("init", "-q", "-b", "main"),
+        ("add", "file"),
+        (*identity, "commit", "-q", "-m", "one"),
+        ("clone", "-q", "--bare", ".", str(bare)),
+        ("--git-dir", str(bare), "update-server-info"),
+    ):
+        subprocess.run(["git", *command], check=True, cwd=work)
+    folder = context("FROM scratch\nCOPY --from=src file /copied\n")
+    out = tmp_path / "out"
+    builder.build(folder, f"--build-context=src={web}/name.git#main", "-o", str(out))
+    assert (out / "copied").read_text() == "from the repository"

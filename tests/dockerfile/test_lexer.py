@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 import pytest
@@ -154,9 +153,9 @@ def test_lines_have_a_limit_in_bytes() -> None:
         "FROM a\nRUN " + "\\ " * 200_000 + "x",
     ],
 )
-def test_long_lines_take_no_time(text: str) -> None:
-    begun = time.monotonic()
+def test_long_lines(text: str) -> None:
+    """In quadratic time, these would take minutes."""
+    found = []
     with suppress(LaminaError):
-        for node in parse_document(text, "Dockerfile").nodes:
-            parse_instruction(node, "\\")
-    assert time.monotonic() - begun < 2
+        found = [parse_instruction(node, "\\") for node in parse_document(text, "Dockerfile").nodes]
+    assert len(found) in (0, 2)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import glob
 import os
+import signal
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def test_where_a_step_goes(parent: str, place: str) -> None:
     assert path != group_below(parent)
 
 
-def test_what_is_no_path() -> None:
+def test_null_bytes_in_a_parent() -> None:
     with pytest.raises(InvalidInput):
         group_below("a\0b")
 
@@ -62,6 +63,30 @@ def test_the_last_group_takes_the_folders_above_it_away(place: str) -> None:
     remove_cgroup(first)
     assert folders(place) == {"", "/a", second.removeprefix(place)}
     remove_cgroup(second)
+    assert folders(place) == set()
+
+
+def test_groups_are_removed_with_everything_below_them(place: str) -> None:
+    """A privileged step can nest groups deeper than Python recurses and a path is long."""
+    path = group_below(place)
+    make_group(path)
+    (memory, *_) = glob.glob(f"/sys/fs/cgroup/memory{path}") or [f"/sys/fs/cgroup{path}"]
+    descriptor = os.open(memory, os.O_RDONLY)
+    for _ in range(1100):
+        os.mkdir("nested", dir_fd=descriptor)
+        below = os.open("nested", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    member = subprocess.Popen(["sleep", "60"])
+    try:
+        procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        with open(procs, "w") as file:
+            file.write(str(member.pid))
+        remove_cgroup(path)
+        assert member.wait(10) == -signal.SIGKILL
+    finally:
+        member.kill()
     assert folders(place) == set()
 
 

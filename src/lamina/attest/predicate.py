@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.attest.contract import FrontendCall
+    from lamina.attest.invocation import ConfigSource
     from lamina.attest.materials import Materials
     from lamina.attest.options import ProvenanceOptions
     from lamina.sources.material import BlobMaterial
@@ -51,87 +52,121 @@ class ProvenanceFacts(NamedTuple):
     environment: Mapping[str, Any] = {}
 
 
+class _Content(NamedTuple):
+    """The parts that both versions have.
+
+    `source` and `request` are the frontend call. `whole_request` says that none of its attributes
+    is left out. `metadata` is what BuildKit adds. Times are in RFC 3339.
+    """
+
+    source: ConfigSource
+    request: dict[str, Any]
+    whole_request: bool
+    dependencies: list[dict[str, Any]]
+    metadata: dict[str, Any]
+    hermetic: bool
+    started: str
+    finished: str
+    platform: str
+    dockerfile: bool
+
+
 def predicate(facts: ProvenanceFacts, options: ProvenanceOptions) -> dict[str, Any]:
     """The document, for the wanted version."""
-    asked, vcs = request_of(facts.call, facts.materials).without_vcs()
-    full = options.mode != "min"
-    whole = bool(asked.frontend) and (full or not asked.private)
+    content = _content(facts, full=options.mode != "min")
+    return (_v02 if options.version == "v0.2" else _v1)(facts, options, content)
+
+
+def _content(facts: ProvenanceFacts, *, full: bool) -> _Content:
+    call, vcs = request_of(facts.call, facts.materials).without_vcs()
+    whole_request = bool(call.frontend) and (full or not call.private)
     if not full:
-        asked = asked.scrubbed()
-    source = asked.source
-    request = asked.asked()
+        call = call.scrubbed()
+    request = call.asked()
     for name, values in (("secrets", facts.materials.secrets), ("ssh", facts.materials.agents)):
         if values and full:
             request[name] = [{"id": i, **({"optional": True} if o else {})} for i, o in values]
     if facts.materials.folders:
         request["locals"] = [{"name": name} for name in facts.materials.folders]
-    request.update(asked.around())
+    request.update(call.around())
     request["compatibilityVersion"] = _COMPATIBILITY
-    metadata = {
-        key: value
-        for key, value in (("vcs", vcs), ("source", facts.texts), ("layers", facts.layers))
-        if value
-    }
-    hermetic = facts.materials.complete and not facts.materials.network
-    dependencies = _dependencies(facts.materials)
-    started, finished = format_time(facts.started), format_time(facts.finished)
-    platform = str(host_platform())
-    frontend = facts.call.frontend if facts.call is not None else ""
-    if options.version == "v0.2":
-        environment = {"platform": platform}
-        if frontend == _DOCKERFILE:
-            environment = {"dockerfileVersion": LANGUAGE_VERSION, **environment}
-        config = {"buildConfig": facts.build_config} if facts.build_config is not None else {}
-        return {
-            "builder": {"id": options.builder_id},
-            "buildType": _BUILD_TYPE_02,
-            **({"materials": dependencies} if dependencies else {}),
-            "invocation": {
-                "configSource": source.to_json("entryPoint"),
-                "parameters": request,
-                "environment": _sorted({**environment, **facts.environment}),
-            },
-            **config,
-            "metadata": {
-                "buildInvocationID": facts.invocation,
-                "buildStartedOn": started,
-                "buildFinishedOn": finished,
-                "completeness": {
-                    "parameters": whole,
-                    "environment": True,
-                    "materials": facts.materials.complete,
-                },
-                "reproducible": options.reproducible,
-                f"{_BUILD_TYPE_02}#metadata": metadata,
-                **({f"{_BUILD_TYPE_02}#hermetic": True} if hermetic else {}),
-            },
-        }
-    internal: dict[str, Any] = {"builderPlatform": platform}
+    metadata = {"vcs": vcs, "source": facts.texts, "layers": facts.layers}
+    return _Content(
+        call.source,
+        request,
+        whole_request,
+        _dependencies(facts.materials),
+        {key: value for key, value in metadata.items() if value},
+        facts.materials.complete and not facts.materials.network,
+        format_time(facts.started),
+        format_time(facts.finished),
+        str(host_platform()),
+        facts.call is not None and facts.call.frontend == _DOCKERFILE,
+    )
+
+
+def _v1(facts: ProvenanceFacts, options: ProvenanceOptions, content: _Content) -> dict[str, Any]:
+    internal: dict[str, Any] = {"builderPlatform": content.platform}
     if facts.build_config is not None:
         internal["buildConfig"] = facts.build_config
-    if frontend == _DOCKERFILE:
+    if content.dockerfile:
         internal["dockerfileVersion"] = LANGUAGE_VERSION
+    dependencies = content.dependencies
     return {
         "buildDefinition": {
             "buildType": _BUILD_TYPE_1,
             **({"resolvedDependencies": dependencies} if dependencies else {}),
-            "externalParameters": {"configSource": source.to_json(), "request": request},
+            "externalParameters": {
+                "configSource": content.source.to_json(),
+                "request": content.request,
+            },
             "internalParameters": _sorted({**internal, **facts.environment}),
         },
         "runDetails": {
             "builder": {"id": options.builder_id},
             "metadata": {
                 "invocationId": facts.invocation,
-                "startedOn": started,
-                "finishedOn": finished,
-                "buildkit_metadata": metadata,
-                **({"buildkit_hermetic": True} if hermetic else {}),
+                "startedOn": content.started,
+                "finishedOn": content.finished,
+                "buildkit_metadata": content.metadata,
+                **({"buildkit_hermetic": True} if content.hermetic else {}),
                 "buildkit_completeness": {
-                    "request": whole,
+                    "request": content.whole_request,
                     "resolvedDependencies": facts.materials.complete,
                 },
                 **({"buildkit_reproducible": True} if options.reproducible else {}),
             },
+        },
+    }
+
+
+def _v02(facts: ProvenanceFacts, options: ProvenanceOptions, content: _Content) -> dict[str, Any]:
+    environment = {"platform": content.platform}
+    if content.dockerfile:
+        environment = {"dockerfileVersion": LANGUAGE_VERSION, **environment}
+    dependencies = content.dependencies
+    return {
+        "builder": {"id": options.builder_id},
+        "buildType": _BUILD_TYPE_02,
+        **({"materials": dependencies} if dependencies else {}),
+        "invocation": {
+            "configSource": content.source.to_json("entryPoint"),
+            "parameters": content.request,
+            "environment": _sorted({**environment, **facts.environment}),
+        },
+        **({"buildConfig": facts.build_config} if facts.build_config is not None else {}),
+        "metadata": {
+            "buildInvocationID": facts.invocation,
+            "buildStartedOn": content.started,
+            "buildFinishedOn": content.finished,
+            "completeness": {
+                "parameters": content.whole_request,
+                "environment": True,
+                "materials": facts.materials.complete,
+            },
+            "reproducible": options.reproducible,
+            f"{_BUILD_TYPE_02}#metadata": content.metadata,
+            **({f"{_BUILD_TYPE_02}#hermetic": True} if content.hermetic else {}),
         },
     }
 

@@ -76,8 +76,7 @@ _BUILD = (
     ),
     Flag(
         "build-context",
-        "Add a named context: a folder, oci-layout://folder[:tag], docker-image://ref;"
-        " with a daemon also a URL",
+        "Add a named context: a folder, oci-layout://folder[:tag], docker-image://ref or a URL",
         value="NAME=CONTEXT",
         repeat=True,
     ),

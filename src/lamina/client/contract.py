@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class NamedContext(NamedTuple):
     """`--build-context name=value`. `kind` is `local`, `oci-layout`, `docker-image` or `url`.
 
-    `value` has no scheme: an absolute folder, `/folder[:tag][@digest]`, or an image reference;
-    but that of a `url` is the whole address, and for a remote engine only.
+    `value` is an absolute folder, `/folder[:tag][@digest]`, an image reference or a URL. Only URLs
+    have a scheme.
     """
 
     name: str

@@ -1,4 +1,8 @@
-"""The builder inside this process, on a store of this machine: no daemon."""
+"""The builder in this process, without a daemon.
+
+`EmbeddedBuilder` is its composition root: it makes the engine on an open store, and connects it
+with the client's files, session and outputs. `lamina.daemon.wiring` is that of a daemon.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.api.history import BuildHistoryRecord
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -43,7 +47,6 @@ if TYPE_CHECKING:
     from lamina.attest.options import ProvenanceOptions
     from lamina.base.events import EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
-    from lamina.client import contract
     from lamina.client.contract import (
         BuildRequest,
         CacheSpec,
@@ -129,7 +132,6 @@ class EmbeddedBuilder:
     @contextmanager
     def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
         """A session that provides the request's files, and the attributes for its frontend."""
-        _check_context(request.context)
         with (
             closing(EmbeddedSession({}, request.providers)) as session,
             serve_in_process(request, session) as served,
@@ -189,7 +191,13 @@ class EmbeddedBuilder:
                 f"no image named {name} in the local store", hint="`lamina images` lists them"
             )
         return push_image(
-            self.engine, reference, image, insecure=insecure, events=events, cancel=cancel
+            self.engine.services,
+            self.engine.pulls,
+            reference,
+            image,
+            insecure=insecure,
+            events=events,
+            cancel=cancel,
         )
 
     def pull(
@@ -198,8 +206,11 @@ class EmbeddedBuilder:
         from lamina.engine.transfers.stored_images import pull_image
 
         wanted = parse_platform(platform) if platform else host_platform()
+        reference, engine = parse_reference(name), self.engine
         return self._summary(
-            pull_image(self.engine, parse_reference(name), wanted, events=events, cancel=cancel)
+            pull_image(
+                engine.services, engine.pulls, reference, wanted, events=events, cancel=cancel
+            )
         )
 
     def images(self) -> Sequence[ImageSummary]:
@@ -316,16 +327,6 @@ class EmbeddedBuilder:
             image.created,
             ",".join(map(str, platforms_of(blobs, digest))),
         )
-
-
-def _check_context(context: contract.ContextSpec) -> None:
-    for named in context.named:
-        if named.kind == "url" and not context.elsewhere:
-            raise Unsupported(
-                f'--build-context {named.name}: "{named.value}" is not a folder, oci-layout://'
-                " or docker-image://",
-                hint="fetch it first, and name the folder",
-            )
 
 
 def _whole_trees(root: str) -> WarningEvent:

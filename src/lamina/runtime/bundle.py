@@ -24,6 +24,7 @@ from lamina.runtime.netfiles import write_network_files
 from lamina.runtime.spec import make_spec
 from lamina.runtime.users import find_identity
 from lamina.system.process import Child, spawn
+from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Process, Sandbox
@@ -102,16 +103,12 @@ class Bundle:
     def __exit__(self, *exception: object) -> None:
         remove_stubs(self._rootfs, self._stubs)
         if exception[0] is not None:
-            import shutil
-
-            shutil.rmtree(os.path.join(self._state, self._id), ignore_errors=True)
+            discard_tree(os.path.join(self._state, self._id))
         remove_cgroup(self._cgroup)
         self._remove_folder()
 
     def _remove_folder(self) -> None:
-        import shutil
-
-        shutil.rmtree(self._folder, ignore_errors=True)
+        discard_tree(self._folder)
 
     def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
         command = [

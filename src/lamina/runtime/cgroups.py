@@ -20,6 +20,8 @@ import time
 from contextlib import suppress
 
 from lamina.base.errors import InvalidInput
+from lamina.system.descent import walk_tree
+from lamina.system.removal import discard_tree
 
 PARENT = "/lamina"
 _ROOT = "/sys/fs/cgroup"
@@ -97,10 +99,10 @@ def owned_name() -> str:
 
 
 def killed_for_memory(path: str, limit: int) -> bool:
-    """Whether the kernel killed anything in this group or below it for want of memory.
+    """Whether the kernel killed a process of this group or below it because memory ran out.
 
-    Version 2 tells. Version 1 forgets it with the runtime's own group, but keeps the highest
-    use: one at `limit` (bytes; 0 is none) explains a process that was killed.
+    Version 2 counts them. Version 1 loses the count with the runtime's own group, but keeps the
+    highest use: if that is `limit` (bytes; 0 is none), it explains a killed process.
     """
     try:
         with open(f"{_ROOT}{path}/memory.events", encoding="ascii") as file:
@@ -122,10 +124,8 @@ def remove_cgroup(path: str) -> None:
             _remove(hierarchy + path)
             _remove_marked(hierarchy, posixpath.dirname(path))
         else:
-            # What stands in for `unified` is a plain folder that the runtime wrote files to.
-            import shutil
-
-            shutil.rmtree(hierarchy + path, ignore_errors=True)
+            # In place of `unified` the runtime wrote files to a plain folder.
+            discard_tree(hierarchy + path)
 
 
 def sweep_cgroups(parent: str = "") -> None:
@@ -195,33 +195,31 @@ def _removed(path: str) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        try:
-            with os.scandir(path) as entries:
-                below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-            for child in below:
-                if not _removed(child):
-                    return False
-            os.rmdir(path)
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
+        # A group's files cannot be removed, but go with it.
+        discard_tree(path)
+        return not os.path.lexists(path)
     return True
 
 
 def _kill_members(path: str) -> None:
-    for folder, _, _ in os.walk(path):
-        try:
-            with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
-                members = [int(line) for line in file]
-        except (OSError, ValueError):
-            continue
-        for pid in members:
-            if pid > 0:  # 0 is a process of another pid namespace
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    continue
+    _kill_in(path, None)
+    with suppress(OSError):
+        for visit in walk_tree(path):
+            if visit.is_directory:
+                _kill_in(visit.name, visit.folder)
+
+
+def _kill_in(group: str, dir_fd: int | None) -> None:
+    try:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        with open(os.open(f"{group}/cgroup.procs", flags, dir_fd=dir_fd), encoding="ascii") as file:
+            members = [int(line) for line in file]
+    except (OSError, ValueError):
+        return
+    for pid in members:
+        if pid > 0:  # 0 is a process of another pid namespace
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _pid_namespace() -> str:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
-    from lamina.engine.engine import Engine
+    from lamina.engine.contract import EngineServices
+    from lamina.engine.transfers.layer_pulls import LayerPulls
     from lamina.stores.images import StoredImage
     from lamina.system.cancel import Cancellation
 
 
 def push_image(
-    engine: Engine,
+    services: EngineServices,
+    pulls: LayerPulls,
     reference: Reference,
     image: StoredImage,
     *,
@@ -31,15 +33,15 @@ def push_image(
 ) -> dict[str, Any]:
     """Push a stored image under a name. Returns what `--metadata-file` gets of it."""
     with (
-        engine.store.shared(),
-        engine.pulls.watched(events),
+        services.store.shared(),
+        pulls.watched(events),
         step(f"pushing {reference.familiar}", events) as shown,
     ):
         push(
             [reference],
             image.target,
-            StoreContent(engine.refs, engine.store.blobs),
-            lambda domain: engine.registry_of(domain, insecure=insecure),
+            StoreContent(services.refs, services.store.blobs),
+            lambda domain: services.registry_of(domain, insecure=insecure),
             shown,
             cancel,
         )
@@ -51,7 +53,8 @@ def push_image(
 
 
 def pull_image(
-    engine: Engine,
+    services: EngineServices,
+    pulls: LayerPulls,
     reference: Reference,
     platform: Platform,
     *,
@@ -59,14 +62,14 @@ def pull_image(
     cancel: Cancellation,
 ) -> StoredImage:
     """Bring one platform's image, whole, and name it."""
-    with engine.store.shared(), engine.pulls.watched(events):
+    with services.store.shared(), pulls.watched(events):
         with step(f"[internal] load metadata for {reference}", events):
-            resolved = engine.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
-        image_ref(engine.refs, resolved, str(reference))
-        engine.refs.fetch(resolved.manifest.layers, cancel)
-        size = engine.store.blobs.size(resolved.own)
+            resolved = services.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
+        image_ref(services.refs, resolved, str(reference))
+        services.refs.fetch(resolved.manifest.layers, cancel)
+        size = services.store.blobs.size(resolved.own)
         target = Descriptor(resolved.manifest.media_type, resolved.own, size)
-        engine.images.put(str(reference), target)
-    stored = engine.images.get(str(reference))
+        services.images.put(str(reference), target)
+    stored = services.images.get(str(reference))
     assert stored is not None
     return stored
