@@ -72,7 +72,9 @@ _PACKAGES = {
     "lamina.api.gateway": "moby.buildkit.v1.frontend",
     "lamina.api.health": "grpc.health.v1",
     "lamina.api.history": "moby.buildkit.v1",
+    "lamina.api.outputs": "moby.buildkit.v1",
     "lamina.api.policysession": "moby.buildkit.v1.sourcepolicy.policysession",
+    "lamina.api.progress": "moby.buildkit.v1",
     "lamina.api.secrets": "moby.buildkit.secrets.v1",
     "lamina.api.sourcemeta": "moby.buildkit.v1.frontend",
     "lamina.api.sourcepolicy": "moby.buildkit.v1.sourcepolicy",
@@ -85,7 +87,7 @@ _PACKAGES = {
 _NAMES = {
     "lamina.api.content.Empty": ("google.protobuf.Empty",),
     "lamina.api.content.FieldMask": ("google.protobuf.FieldMask",),
-    "lamina.api.control.CacheOptionsEntry": (
+    "lamina.api.outputs.CacheOptionsEntry": (
         "moby.buildkit.v1.CacheOptionsEntry",
         "moby.buildkit.v1.frontend.CacheOptionsEntry",
     ),
@@ -138,8 +140,15 @@ _FIELDS = {
 }
 """Fields whose names are not those of the definitions."""
 
-_OWN_FIELDS = {("fsutil.types.Stat", 15)}
-"""Fields that only lamina has: they are sent to peers that ask for them."""
+_OWN_FIELDS = {
+    ("fsutil.types.Stat", 15),
+    ("moby.buildkit.v1.StatusResponse", 1000),
+    ("moby.buildkit.v1.StatusResponse", 1001),
+}
+"""Fields that only lamina has."""
+
+_OWN_MESSAGES = {"lamina.solver.lookup.CacheLookup", "lamina.solver.lookup.KeyPart"}
+"""Messages that only lamina has."""
 
 _ENCODED = {("lamina.daemon.history_service._EncodedEvent", 2)}
 """Messages that are bytes in the table because they are already encoded."""
@@ -188,20 +197,30 @@ def source_name(kind: type) -> str:
 def definition_names(kind: type) -> tuple[str, ...]:
     """The full names of a message or an enum in BuildKit's definitions."""
     name = source_name(kind)
+    if name in _OWN_MESSAGES:
+        return ()
     return _NAMES.get(name) or (f"{_PACKAGES[kind.__module__]}.{kind.__qualname__}",)
 
 
 def lines() -> Iterator[str]:
-    """`message_tables.txt`: `NAME NUMBER ATTRIBUTE KIND LABEL`, or `NAME NUMBER VALUE`."""
-    for kind in sorted(messages(), key=source_name):
-        for number, attribute, value, label, of in messages()[kind]:
-            type_name = f" {source_name(of)}" if of is not None else ""
-            yield (
-                f"{source_name(kind)} {number} {attribute} {value.name} {label.name}{type_name}\n"
+    """`message_tables.txt`: `MESSAGE NUMBER ATTRIBUTE KIND LABEL`, or `ENUM NUMBER VALUE`.
+
+    Sorted, and independent of the modules that the messages are in.
+    """
+    found = set()
+    for kind, fields in messages().items():
+        for number, attribute, value, label, of in fields:
+            type_name = f" {_short_name(of)}" if of is not None else ""
+            found.add(
+                f"{_short_name(kind)} {number} {attribute} {value.name} {label.name}{type_name}\n"
             )
     for enum in enums():
-        for member in enum:
-            yield f"{source_name(enum)} {member.value} {member.name}\n"
+        found |= {f"{_short_name(enum)} {member.value} {member.name}\n" for member in enum}
+    yield from sorted(found)
+
+
+def _short_name(kind: type) -> str:
+    return "|".join(definition_names(kind)) or f"lamina {kind.__name__}"
 
 
 def compare(files: Iterable[FileDescriptorProto]) -> Comparison:
