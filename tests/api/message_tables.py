@@ -140,12 +140,9 @@ _FIELDS = {
 }
 """Fields whose names are not those of the definitions."""
 
-_OWN_FIELDS = {
-    ("fsutil.types.Stat", 15),
-    ("moby.buildkit.v1.StatusResponse", 1000),
-    ("moby.buildkit.v1.StatusResponse", 1001),
-}
-"""Fields that only lamina has."""
+_OWN_FIELDS = {("fsutil.types.Stat", 15)}
+_OWN_NUMBERS = 1000
+"""Fields that only lamina has: those, and all from this number on."""
 
 _OWN_MESSAGES = {"lamina.solver.lookup.CacheLookup", "lamina.solver.lookup.KeyPart"}
 """Messages that only lamina has."""
@@ -256,6 +253,8 @@ def _different_fields(name: str, kind: type, defined: dict[str, DescriptorProto]
         if (name, field.number) in _OWN_FIELDS:
             continue
         found = by_number.get(field.number)
+        if found is None and field.number >= _OWN_NUMBERS:
+            continue
         if found is None:
             yield f"{name} has no field {field.number} ({field.attribute})"
             continue
