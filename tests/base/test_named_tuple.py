@@ -51,9 +51,39 @@ def test_what_tools_read_is_the_same() -> None:
     for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__match_args__"):
         assert getattr(Pair, name) == getattr(Reference, name), name
     assert typing.get_type_hints(Pair) == {"left": int, "right": Pair | None}
-    assert Pair.__mro__ == (Pair, tuple, object)
+    assert Pair.__mro__[0] is Pair and Pair.__mro__[-2:] == (tuple, object)
     assert Pair.__qualname__ == "Pair"
     assert pickle.loads(pickle.dumps(Pair(1))) == Pair(1)
+
+
+class Empty(NamedTuple):
+    """Nothing."""
+
+
+def test_a_class_without_fields() -> None:
+    assert Empty() == ()
+    assert repr(Empty()) == "Empty()"
+    with pytest.raises(TypeError):
+        Empty(1)  # type: ignore[call-arg]  # the test
+
+
+def test_constructors_of_classes_with_as_many_fields() -> None:
+    class First(NamedTuple):
+        one: int
+        two: int = 2
+
+    class Second(NamedTuple):
+        three: int
+        four: int = 4
+
+    assert (First(two=1, one=3), Second(three=5)) == ((3, 1), (5, 4))
+    with pytest.raises(TypeError, match=r"First.__new__.*'three'"):
+        First(three=1)  # type: ignore[call-arg]  # the test
+    with pytest.raises(TypeError, match="Expected 2 arguments, got 3"):
+        First._make((1, 2, 3))
+    with pytest.raises(ValueError, match=r"unexpected field names: \['three'\]"):
+        First(1)._replace(three=1)  # type: ignore[call-arg]  # the test
+    assert not hasattr(First(1), "__dict__")
 
 
 def test_a_default_comes_before_no_field_without_one() -> None:

@@ -36,7 +36,6 @@ from lamina.records.outputs import recorded_images, wire_metadata
 from lamina.records.recorder import BuildRecorder, Result
 from lamina.records.request import recorded_attributes, recorded_cache, recorded_output
 from lamina.records.table import RecordTable
-from lamina.session.opening import new_session_id
 from lamina.sources.image import ResolveMode
 from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
@@ -147,7 +146,7 @@ class EmbeddedBuilder:
         context = request.context
         dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
         record = BuildHistoryRecord(
-            ref=new_session_id(),
+            ref=os.urandom(16).hex(),
             frontend=FRONTEND,
             frontend_attrs=recorded_attributes(attributes),
             exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),

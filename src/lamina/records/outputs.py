@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any
 
 from lamina.api.descriptor import Descriptor
@@ -33,6 +33,10 @@ def recorded_images(
 def wire_metadata(metadata: Mapping[str, Any]) -> dict[str, str]:
     """Metadata of outputs as in BuildKit's responses: texts, and documents as JSON in Base64."""
     return {
-        key: value if isinstance(value, str) else b64encode(json.dumps(value).encode()).decode()
+        key: value if isinstance(value, str) else _base64(json.dumps(value).encode())
         for key, value in metadata.items()
     }
+
+
+def _base64(data: bytes) -> str:
+    return b2a_base64(data, newline=False).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from lamina.base.oci import Index, Manifest, parse_manifest
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.stores.blobs import BlobStore
 
-_LAYER = re.compile(r"image\.(layer|rootfs)\.")
+_LAYERS = ("image.layer.", "image.rootfs.")
 
 
 def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
@@ -34,7 +33,11 @@ def documents(blobs: BlobStore, digest: Digest) -> set[str]:
     for name, manifest in _below(blobs, digest):
         found.add(name)
         if manifest is not None:
-            small = (e for e in manifest.layers if not _LAYER.search(e.media_type))
+            small = (
+                entry
+                for entry in manifest.layers
+                if not any(part in entry.media_type for part in _LAYERS)
+            )
             small_blobs = (manifest.config, *small)
             found.update(entry.digest for entry in small_blobs if blobs.has(entry.digest))
     return found
