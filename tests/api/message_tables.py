@@ -202,11 +202,14 @@ def definition_names(kind: type) -> tuple[str, ...]:
 def lines() -> Iterator[str]:
     """`message_tables.txt`: `MESSAGE NUMBER ATTRIBUTE KIND LABEL`, or `ENUM NUMBER VALUE`.
 
-    Sorted, and independent of the modules that the messages are in.
+    Sorted, and independent of the modules that the messages are in. What only lamina has is left
+    out.
     """
     found = set()
     for kind, fields in messages().items():
         for number, attribute, value, label, of in fields:
+            if number >= _OWN_NUMBERS or source_name(kind) in _OWN_MESSAGES:
+                continue
             type_name = f" {_short_name(of)}" if of is not None else ""
             found.add(
                 f"{_short_name(kind)} {number} {attribute} {value.name} {label.name}{type_name}\n"
@@ -217,7 +220,7 @@ def lines() -> Iterator[str]:
 
 
 def _short_name(kind: type) -> str:
-    return "|".join(definition_names(kind)) or f"lamina {kind.__name__}"
+    return "|".join(definition_names(kind))
 
 
 def compare(files: Iterable[FileDescriptorProto]) -> Comparison:
