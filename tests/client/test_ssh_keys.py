@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lamina.base.errors import InvalidInput, Unavailable
-from lamina.client import ssh_keys
+from lamina.base.errors import Cancelled, InvalidInput
+from lamina.client.contract import SessionProviders, SshSpec
+from lamina.client.providers import EmbeddedSession
 from lamina.client.ssh_keys import KeyAgent
+from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +23,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="OpenSSH is not here")
 
 
-def test_a_pipe_without_a_key_does_not_hold_the_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ssh_keys, "_PIPE", 0.1)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(Unavailable, match="nobody wrote a key"):
-        KeyAgent("default", [str(tmp_path / "pipe")])
+def test_waiting_for_a_key_of_a_pipe_can_be_cancelled(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    providers = SessionProviders(ssh=(SshSpec("default", (str(pipe),)),))
+    session = EmbeddedSession({}, providers)
+    cancel = Cancellation()
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(session.ssh_socket, "default", cancel) for _ in range(2)]
+        with pipe.open("wb"):  # returns once somebody reads
+            cancel.cancel()
+            for one in waiting:
+                with pytest.raises(Cancelled):
+                    one.result()
+    session.close()
 
 
 def test_a_key_of_a_pipe(tmp_path: Path) -> None:
@@ -35,7 +45,7 @@ def test_a_key_of_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=lambda: pipe.write_bytes(key.read_bytes()))
     writer.start()
-    agent = KeyAgent("default", [str(pipe)])
+    agent = KeyAgent("default", [str(pipe)], Cancellation())
     try:
         environ = {**os.environ, "SSH_AUTH_SOCK": agent.socket}
         listed = subprocess.run(
@@ -49,4 +59,4 @@ def test_a_key_of_a_pipe(tmp_path: Path) -> None:
 
 def test_what_never_ends_is_no_key() -> None:
     with pytest.raises(InvalidInput, match="larger than a key"):
-        KeyAgent("default", ["/dev/zero"])
+        KeyAgent("default", ["/dev/zero"], Cancellation())

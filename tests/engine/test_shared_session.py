@@ -48,7 +48,7 @@ def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path:
 
 ASKS: dict[str, Callable[[SharedSession], object]] = {
     "secret": lambda lenders: lenders.secret("s", Cancellation()),
-    "agent": lambda lenders: lenders.ssh_socket("default"),
+    "agent": lambda lenders: lenders.ssh_socket("default", Cancellation()),
     "folder": lambda lenders: lenders.folder("context", FolderRequest(), Cancellation()),
     "upload": lambda lenders: list(lenders.upload("h", "/p", Cancellation())),
 }

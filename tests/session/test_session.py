@@ -62,7 +62,7 @@ class Client:
             raise PermissionDenied("not for you")
         return self.secrets.get(secret_id)
 
-    def ssh_socket(self, agent_id: str) -> str | None:
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
         return self.agents.get(agent_id)
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
@@ -217,10 +217,10 @@ def test_an_ssh_agent(daemon: Daemon, tmp_path: Path) -> None:
         client = Client()
         client.agents = {"default": path}
         with opened(daemon, client) as session:
-            assert session.ssh_socket("other") is None
-            here = session.ssh_socket("")
+            assert session.ssh_socket("other", Cancellation()) is None
+            here = session.ssh_socket("", Cancellation())
             assert here is not None
-            assert session.ssh_socket("default") == here
+            assert session.ssh_socket("default", Cancellation()) == here
             for size in (1, 100_000):
                 with socket.socket(socket.AF_UNIX) as caller:
                     caller.connect(here)
@@ -251,7 +251,7 @@ def test_an_ssh_agent_where_paths_are_long(connect: Connect, tmp_path: Path) -> 
         client = Client()
         client.agents = {"default": str(far / "agent")}
         with opened(daemon, client) as session, socket.socket(socket.AF_UNIX) as caller:
-            here = session.ssh_socket("default")
+            here = session.ssh_socket("default", Cancellation())
             assert here is not None
             assert here.startswith(str(near))
             connect_unix(caller, here)
@@ -277,7 +277,7 @@ def test_an_agent_that_ends_first(daemon: Daemon, tmp_path: Path) -> None:
         client = Client()
         client.agents = {"default": path}
         with opened(daemon, client) as session, socket.socket(socket.AF_UNIX) as caller:
-            here = session.ssh_socket("default")
+            here = session.ssh_socket("default", Cancellation())
             assert here is not None
             caller.connect(here)
             got = b""
@@ -342,7 +342,7 @@ def test_waiting_for_a_session(daemon: Daemon) -> None:
         assert session.id == "s"
     with daemon.table.joined("", Cancellation()) as absent:
         assert absent.secret("x", Cancellation()) is None
-        assert absent.ssh_socket("default") is None
+        assert absent.ssh_socket("default", Cancellation()) is None
         assert absent.login("x") is None
         with pytest.raises(NotFound):
             absent.folder("context", FolderRequest(), Cancellation())

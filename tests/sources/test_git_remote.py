@@ -44,7 +44,7 @@ class Client:
         self.asked.append(secret_id)
         return self._secrets.get(secret_id)
 
-    def ssh_socket(self, agent_id: str) -> str | None:
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
         return self._agent
 
 

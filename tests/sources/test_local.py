@@ -43,7 +43,7 @@ class Client:
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         return None
 
-    def ssh_socket(self, agent_id: str) -> str | None:
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
         return None
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.client.secret import ProvidedSecret
 from lamina.session.contract import UPLOAD_HOST, ProvidedFolder
+from lamina.system.cancel import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ class EmbeddedSession:
         self._secrets = {spec.id: ProvidedSecret(spec) for spec in providers.secrets}
         self._agents = {agent.id: agent for agent in providers.ssh}
         self._lock = threading.Lock()
+        self._key_lock = threading.Lock()
         self._key_agents: dict[str, KeyAgent] = {}
         self._empty_folder = ""
         self._uploads: dict[str, Iterable[bytes]] = {}
@@ -86,7 +88,7 @@ class EmbeddedSession:
         secret = self._secrets.get(secret_id)
         return None if secret is None else secret.value(cancel)
 
-    def ssh_socket(self, agent_id: str) -> str | None:
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
         spec = self._agents.get(agent_id)
         if spec is None:
             return None
@@ -104,7 +106,7 @@ class EmbeddedSession:
                 f"--ssh {agent_id}: an agent's socket stands alone",
                 hint="give one socket, or one or more keys",
             )
-        return sockets[0] if sockets else self._key_agent(agent_id, paths)
+        return sockets[0] if sockets else self._key_agent(agent_id, paths, cancel)
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
         with self._lock:
@@ -125,10 +127,11 @@ class EmbeddedSession:
 
     def close(self) -> None:
         """End the agents that were started for keys; the folder of empty contexts goes."""
-        with self._lock:
+        with self._key_lock:
             for agent in self._key_agents.values():
                 agent.close()
             self._key_agents.clear()
+        with self._lock:
             if self._empty_folder:
                 os.rmdir(self._empty_folder)
                 self._empty_folder = ""
@@ -141,10 +144,10 @@ class EmbeddedSession:
                 self._empty_folder = tempfile.mkdtemp(prefix="lamina-empty-")
             return self._empty_folder
 
-    def _key_agent(self, agent_id: str, keys: tuple[str, ...]) -> str:
+    def _key_agent(self, agent_id: str, keys: tuple[str, ...], cancel: Cancellation) -> str:
         from lamina.client.ssh_keys import KeyAgent
 
-        with self._lock:
+        with locked(self._key_lock, cancel):
             if agent_id not in self._key_agents:
-                self._key_agents[agent_id] = KeyAgent(agent_id, keys)
+                self._key_agents[agent_id] = KeyAgent(agent_id, keys, cancel)
             return self._key_agents[agent_id].socket

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import subprocess
 import tempfile
@@ -11,25 +10,26 @@ import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, Unavailable, from_os_error
+from lamina.client.pipe_reading import read_whole
 from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lamina.system.cancel import Cancellation
+
 _START = 5.0
-_PIPE = 5.0
-"""Seconds in which a key must come out of a pipe."""
 _LARGEST_KEY = 1 << 20
 
 
 class KeyAgent:
     """OpenSSH's `ssh-agent`, holding some keys. It ends with this object's `close`, or with us.
 
-    Raises NotFound (no OpenSSH here, no such key), InvalidInput (not a key, or one with a
-    passphrase), Unavailable.
+    Waits for keys that come out of pipes. Raises NotFound (no OpenSSH here, no such key),
+    InvalidInput (not a key, or one with a passphrase), Unavailable, Cancelled.
     """
 
-    def __init__(self, agent_id: str, keys: Sequence[str]) -> None:
+    def __init__(self, agent_id: str, keys: Sequence[str], cancel: Cancellation) -> None:
         if not shutil.which("ssh-agent") or not shutil.which("ssh-add"):
             raise NotFound(
                 f"--ssh {agent_id}: ssh-agent is not installed",
@@ -46,7 +46,7 @@ class KeyAgent:
         try:
             self._wait()
             for key in keys:
-                self._add(agent_id, key)
+                self._add(agent_id, key, cancel)
         except BaseException:
             self.close()
             raise
@@ -64,10 +64,10 @@ class KeyAgent:
                 raise Unavailable("ssh-agent did not start")
             time.sleep(0.005)
 
-    def _add(self, agent_id: str, key: str) -> None:
+    def _add(self, agent_id: str, key: str, cancel: Cancellation) -> None:
         # By standard input: ssh-add minds a file's mode, which a CI's secret often has wrong.
         try:
-            data = _read_key(key)
+            data = _read_key(key, cancel)
         except OSError as error:
             raise from_os_error(error, f"read the key of --ssh {agent_id}") from error
         environ = {**os.environ, "SSH_AUTH_SOCK": self.socket, "SSH_ASKPASS_REQUIRE": "never"}
@@ -82,21 +82,13 @@ class KeyAgent:
             )
 
 
-def _read_key(path: str) -> bytes:
-    """A key of a file or a pipe. Raises OSError, InvalidInput, Unavailable."""
+def _read_key(path: str, cancel: Cancellation) -> bytes:
+    """A key of a file or a pipe. Raises OSError, InvalidInput, Cancelled."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        data = bytearray()
-        deadline = time.monotonic() + _PIPE
-        while poll.poll(max(0, int(1000 * (deadline - time.monotonic())))):
-            piece = os.read(fd, _LARGEST_KEY + 1)
-            data += piece
-            if not piece:
-                return bytes(data)
-            if len(data) > _LARGEST_KEY:
-                raise InvalidInput(f"{path} is larger than a key can be")
+        data = read_whole(fd, _LARGEST_KEY, cancel)
     finally:
         os.close(fd)
-    raise Unavailable(f"{path} is a pipe that nobody wrote a key into, or did not close")
+    if len(data) > _LARGEST_KEY:
+        raise InvalidInput(f"{path} is larger than a key can be")
+    return data

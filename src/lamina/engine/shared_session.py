@@ -110,8 +110,8 @@ class SharedSession:
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
         return first_known(self._sessions(), lambda session: session.secret(secret_id, cancel))
 
-    def ssh_socket(self, agent_id: str) -> str | None:
-        return first_known(self._sessions(), lambda session: session.ssh_socket(agent_id))
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
+        return first_known(self._sessions(), lambda session: session.ssh_socket(agent_id, cancel))
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         origins = (requester.restore(name, folder, cancel) for requester in self._current())

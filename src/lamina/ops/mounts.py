@@ -116,7 +116,7 @@ class MountTable:
                         if bound is not None:
                             mounts.append(bound)
                     case MountType.SSH:
-                        bound = self._ssh(mount, stack)
+                        bound = self._ssh(mount, stack, cancel)
                         if bound is not None:
                             mounts.append(bound)
             if not rootfs:
@@ -239,12 +239,12 @@ class MountTable:
             os.close(fd)
         return BindMount(path, mount.dest, readonly=True)
 
-    def _ssh(self, mount: Mount, stack: ExitStack) -> BindMount | None:
+    def _ssh(self, mount: Mount, stack: ExitStack, cancel: Cancellation) -> BindMount | None:
         from lamina.runtime.contract import BindMount
 
         ssh = mount.ssh
         assert ssh is not None
-        socket = self._session.ssh_socket(ssh.id or "default")
+        socket = self._session.ssh_socket(ssh.id or "default", cancel)
         if socket is None:
             if ssh.optional:
                 return None

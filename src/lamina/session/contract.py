@@ -108,8 +108,11 @@ class Session(Protocol):
         """
         ...
 
-    def ssh_socket(self, agent_id: str) -> str | None:
-        """The path of an SSH agent's socket, or None if the client provides none of that id."""
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
+        """The path of an SSH agent's socket, or None if the client provides none of that id.
+
+        Raises NotFound, InvalidInput (the agent's keys), Unavailable, Cancelled.
+        """
         ...
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:

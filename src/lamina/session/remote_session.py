@@ -148,7 +148,7 @@ class RemoteSession:
             raise InvalidInput(f'the secret "{secret_id}" is larger than 500 KiB')
         return response.data
 
-    def ssh_socket(self, agent_id: str) -> str | None:
+    def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
         from lamina.session.agent_socket import AgentSocket
 
         agent_id = agent_id or "default"
@@ -156,7 +156,7 @@ class RemoteSession:
             known = self._agents.get(agent_id)
         if known is not None:
             return known.path
-        if not self._has_agent(agent_id):
+        if not self._has_agent(agent_id, cancel):
             return None
         with self._lock:
             self._check_held()
@@ -381,7 +381,7 @@ class RemoteSession:
             self._folders[key] = folder
         return folder
 
-    def _has_agent(self, agent_id: str) -> bool:
+    def _has_agent(self, agent_id: str, cancel: Cancellation) -> bool:
         with asking(f'ask the client for the SSH agent "{agent_id}"'):
             try:
                 unary(
@@ -390,6 +390,7 @@ class RemoteSession:
                     ssh.CheckAgentRequest(agent_id),
                     ssh.CheckAgentResponse,
                     ssh.SCHEMA,
+                    cancel=cancel,
                 )
             except StatusError as error:
                 if error.code in _GONE:

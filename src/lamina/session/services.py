@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lamina.session.contract import Session
     from lamina.session.remote_session import Login
+    from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, Metadata, ServerCall
 
 
@@ -118,13 +119,13 @@ class _SessionServices:
 
     def check_agent(self, call: ServerCall) -> None:
         request = request_of(call, ssh.CheckAgentRequest, ssh.SCHEMA)
-        self._agent(request.id)
+        self._agent(request.id, call.cancel)
         call.send(encode(ssh.CheckAgentResponse(), ssh.SCHEMA))
 
     def forward_agent(self, call: ServerCall) -> None:
         from lamina.session.agent_socket import forward
 
-        path = self._agent(first(call.metadata, ssh.KEY_ID))
+        path = self._agent(first(call.metadata, ssh.KEY_ID), call.cancel)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
             try:
                 connect_unix(agent, path)
@@ -142,10 +143,10 @@ class _SessionServices:
             with call.cancel.calling(drop):
                 forward(call, agent, finish)
 
-    def _agent(self, agent_id: str) -> str:
+    def _agent(self, agent_id: str, cancel: Cancellation) -> str:
         agent_id = agent_id or "default"
         try:
-            path = self._session.ssh_socket(agent_id)
+            path = self._session.ssh_socket(agent_id, cancel)
         except LaminaError as error:
             raise StatusError(Code.UNAVAILABLE, error.reason) from error
         if path is None:

@@ -156,14 +156,14 @@ class GitCommand:
         if not local:
             settings += self._authorization(cancel)
             if is_ssh(self.remote):
-                environ |= self._ssh()
+                environ |= self._ssh(cancel)
         environ["GIT_CONFIG_COUNT"] = str(len(settings))
         for number, (key, value) in enumerate(settings):
             environ[f"GIT_CONFIG_KEY_{number}"] = key
             environ[f"GIT_CONFIG_VALUE_{number}"] = value
         return environ
 
-    def _ssh(self) -> dict[str, str]:
+    def _ssh(self, cancel: Cancellation) -> dict[str, str]:
         access = self._access
         known = os.path.join(self._scratch, "known_hosts")
         checking = "accept-new"
@@ -173,7 +173,7 @@ class GitCommand:
             with open(known, "w", encoding="utf-8") as file:
                 file.write(access.known_hosts)
         command = f"ssh -F none -o StrictHostKeyChecking={checking} -o UserKnownHostsFile={known}"
-        socket = self._session.ssh_socket(access.agent or "default")
+        socket = self._session.ssh_socket(access.agent or "default", cancel)
         if access.agent and not socket:
             raise NotFound(
                 f'{self.shown}: no SSH key "{access.agent}" forwarded from the client',

@@ -12,6 +12,9 @@ from lamina.base.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_POLL = 0.1
+"""How often cancelling is looked for while another thread holds a lock, in seconds."""
+
 
 class Cancellation:
     """A one-way switch. Thread-safe. A child is cancelled with its parent, not the reverse.
@@ -97,3 +100,14 @@ def wait_any(*switches: Cancellation) -> None:
         for switch in switches:
             listening.enter_context(switch.calling(flipped.set))
         flipped.wait()
+
+
+@contextmanager
+def locked(lock: threading.Lock, cancel: Cancellation) -> Iterator[None]:
+    """Hold a lock during the block. Raises Cancelled while it waits."""
+    while not lock.acquire(timeout=_POLL):
+        cancel.check()
+    try:
+        yield
+    finally:
+        lock.release()
