@@ -27,6 +27,7 @@ from lamina.layers.diff import (
 from lamina.layers.entry import Entry
 from lamina.layers.pack import pack
 from lamina.layers.reader import TarReader
+from lamina.layers.stack import Stack
 from lamina.layers.writer import END, header
 from lamina.system.cancel import Cancellation
 
@@ -303,6 +304,30 @@ def test_implied_folders_have_the_same_mode_whatever_the_umask(tmp_path: Path, u
     finally:
         os.umask(before)
     assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b")] == [0o755] * 2
+
+
+def test_implied_folders_are_those_below_but_not_opaque(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "012"]
+    for path in folders:
+        path.mkdir()
+    attributes = (("user.note", b"1"),)
+    directory = Entry("d", stat.S_IFDIR | 0o710, uid=7, gid=8, mtime_ns=5, xattrs=attributes)
+    layers = (
+        [directory, Entry("d/a", stat.S_IFREG | 0o644)],
+        [directory, Entry("d/.wh..wh..opq", stat.S_IFREG), Entry("d/b", stat.S_IFREG | 0o644)],
+        [Entry("d/c", stat.S_IFREG | 0o644)],
+    )
+    for number, entries in enumerate(layers):
+        lowers = [str(path) for path in folders[:number]]
+        apply_layer(
+            tar_of(*entries), str(folders[number]), Whiteouts.OVERLAY, Cancellation(), lowers
+        )
+    implied = folders[2] / "d"
+    status = implied.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o710, 7, 8)
+    assert status.st_mtime_ns == 5
+    assert os.listxattr(implied) == ["user.note"]
+    assert Stack([str(path) for path in folders]).names("d") == {"b", "c"}
 
 
 @pytest.mark.parametrize("cut", [100, 512, 700, 1024 + 100])

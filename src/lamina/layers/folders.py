@@ -19,6 +19,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 256
 _MAX_LINKS = 255
 _PATH_MAX = 4095
+_OVERLAY = "trusted.overlay."
 
 Times = tuple[int, int]
 
@@ -187,7 +188,11 @@ class Folders:
         if found is None:
             self._implied[path] = None
         else:
-            copy_metadata(found[0], found[1], f"/proc/self/fd/{fd}")
+            # Not `/proc/self/fd/{fd}`, which is a link itself: its target would keep its owner.
+            copy_metadata(found[0], found[1], f"/proc/self/fd/{above}/{name}")
+            for attribute in os.listxattr(fd):
+                if attribute.startswith(_OVERLAY):  # the directory below may be opaque
+                    os.removexattr(fd, attribute)
             self._implied[path] = (found[1].st_atime_ns, found[1].st_mtime_ns)
         return fd
 
