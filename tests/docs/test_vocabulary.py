@@ -38,6 +38,7 @@ CHECKED = (
     "dockerfile",
     "engine",
     "exporters",
+    "imagediff",
     "layers",
     "llb",
     "ops",

@@ -41,7 +41,8 @@ class Command(NamedTuple):
 
     `usage` shows its arguments, of which there are `least` to `most` (None: any number).
     `handler` is `module:function` below `lamina.cli`. With `passes_on`, everything after the
-    first argument belongs to another program and is not read as flags.
+    first argument belongs to another program and is not read as flags. `failure` is the exit status
+    of errors.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Command(NamedTuple):
     choices: tuple[str, ...] = ()
     passes_on: bool = False
     examples: tuple[str, ...] = ()
+    failure: int = 1
 
 
 class Parsed:

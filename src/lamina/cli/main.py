@@ -1,6 +1,7 @@
 """The `lamina` command: finds the subcommand, and imports nothing but that one's module.
 
-Exit status: 0, or what `run`'s command returned; 1 for every error; 130 when interrupted.
+Exit status: 0, or what `run`'s command returned; 1 for every error (2 of `diff`); 130 when
+interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from lamina.cli.flags import Parsed
+    from lamina.cli.flags import Command, Parsed
 
 INTERRUPTED = 130
 
@@ -117,9 +118,23 @@ def _run(name: str, arguments: list[str]) -> int:
         parsed = parse(command, arguments)
     except HelpWanted:
         return _help([name])
+    except InvalidInput as error:
+        return _failed(command, error)
     if parsed.switch("debug"):
         os.environ["LAMINA_DEBUG"] = "1"
-    return _handler(command.handler)(parsed)
+    try:
+        return _handler(command.handler)(parsed)
+    except (Cancelled, BrokenPipeError):
+        raise
+    except Exception as error:
+        return _failed(command, error)
+
+
+def _failed(command: Command, error: Exception) -> int:
+    from lamina.cli.errors import report
+
+    report(error)
+    return command.failure
 
 
 def _handler(name: str) -> Handler:

@@ -67,3 +67,14 @@ def show_time(timestamp: float) -> str:
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
     decimals = f"{fraction:06d}".rstrip("0")
     return f"{text}.{decimals}Z" if decimals else f"{text}Z"
+
+
+def show_nanoseconds(moment: int) -> str:
+    """Nanoseconds since 1970 as RFC 3339 in UTC; `@` and seconds where it has no such date."""
+    import time
+
+    seconds, fraction = divmod(moment, 1_000_000_000)
+    decimals = f".{fraction:09}".rstrip("0").rstrip(".")
+    if not 0 <= seconds < 253_402_300_800:  # the year 10000
+        return f"@{seconds}{decimals}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + decimals + "Z"

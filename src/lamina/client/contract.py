@@ -15,10 +15,13 @@ from lamina.dockerfile.options import FrontendOptions, Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
+    from lamina.imagediff.image import Image
     from lamina.system.cancel import Cancellation
 
 
@@ -301,6 +304,15 @@ class LocalStore(Builder, Protocol):
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         """An image as a JSON document: name, digests, manifest, config. Raises NotFound."""
+        ...
+
+    def open_image(
+        self, name: str, platform: Platform | None, cancel: Cancellation
+    ) -> AbstractContextManager[Image]:
+        """An image to be compared. Its content can be read until the block ends.
+
+        `platform` chooses an image of an index; None is this machine's. Raises NotFound.
+        """
         ...
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:

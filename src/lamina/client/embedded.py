@@ -42,9 +42,12 @@ from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from lamina.attest.options import ProvenanceOptions
     from lamina.base.events import EventSink
+    from lamina.base.oci import Descriptor
+    from lamina.base.platform import Platform
     from lamina.base.usage import CacheRecord, UsageFilter
     from lamina.client.contract import (
         BuildRequest,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
         RunRequest,
     )
     from lamina.engine.build import Build
+    from lamina.imagediff.image import Image
     from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -232,6 +236,17 @@ class EmbeddedBuilder:
         image = self._find(name)
         shown = "" if image.name.startswith(NAMELESS) else image.name
         return {"name": shown, **describe(self._store.blobs, image.target.digest)}
+
+    def open_image(
+        self, name: str, platform: Platform | None, cancel: Cancellation
+    ) -> AbstractContextManager[Image]:
+        from lamina.client.image_content import stored_image
+
+        def fetch(layers: Sequence[Descriptor], cancel: Cancellation) -> None:
+            self.engine.refs.fetch(layers, cancel)
+
+        target = self._find(name).target
+        return stored_image(self._store, fetch, name, target, platform, cancel)
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
         from lamina.client.running import run_image

@@ -88,6 +88,11 @@ class TarReader:
             else:
                 long_link = body.split(b"\0", 1)[0]
 
+    @property
+    def stored_size(self) -> int:
+        """The bytes of the current entry's content that are still to be read: without holes."""
+        return self._left
+
     def extents(self) -> Iterator[tuple[int, bytes]]:
         """The stored parts of the current entry's content as (offset, bytes), in ascending order.
 

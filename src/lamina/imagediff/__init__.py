@@ -1,0 +1,1 @@
+"""Compares two images: files, layers, configuration, packages."""

@@ -1,0 +1,102 @@
+"""The files of images as values."""
+
+from __future__ import annotations
+
+import stat
+
+from lamina.base.named_tuple import NamedTuple
+
+WHITEOUT_KIND = 0
+"""The type bits of an entry of a layer that is no file but a whiteout."""
+
+_TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "character device",
+    stat.S_IFBLK: "block device",
+    stat.S_IFIFO: "FIFO",
+    WHITEOUT_KIND: "whiteout",
+}
+
+
+class Package(NamedTuple):
+    """An installed package. `manager` is `dpkg`, `apk`, `rpm`, `python`, `node` or `go`."""
+
+    manager: str
+    name: str
+    version: str
+
+
+class PackageList(NamedTuple):
+    """The packages that a file lists. `problem` says why they could not be read, else it is ""."""
+
+    packages: tuple[Package, ...] = ()
+    problem: str = ""
+
+
+class File(NamedTuple):
+    """A file of any type.
+
+    `mode` includes the type bits; `digest` is the SHA-256 of a regular file's content (32 bytes,
+    empty for other types); `target` is that of a symbolic link; `mtime_ns` is None for a directory
+    that no layer has an entry for. `hard_link`, in a layer only, is the path of the entry that this
+    one is a hard link to; its other fields then mean nothing.
+    """
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int | None = None
+    size: int = 0
+    digest: bytes = b""
+    target: str = ""
+    device: tuple[int, int] = (0, 0)
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    hard_link: str = ""
+    packages: PackageList | None = None
+
+    @property
+    def kind(self) -> int:
+        """The type bits, as `stat.S_IFMT` gives them."""
+        return stat.S_IFMT(self.mode)
+
+    @property
+    def type(self) -> str:
+        """The type in words."""
+        return "hard link" if self.hard_link else _TYPES[self.kind]
+
+
+IMPLIED = File(stat.S_IFDIR | 0o755)
+"""A directory that no layer has an entry for, as lamina unpacks it."""
+WHITEOUT_FILE = File(WHITEOUT_KIND)
+
+
+def differences(before: File, after: File, *, times: bool) -> tuple[str, ...]:
+    """The names of what differs: `type`, `content`, `mode`, `owner`, `target`, `device`, `xattrs`,
+    `hard link` and, if wanted, `time`."""
+    if before.hard_link or after.hard_link:
+        return () if before.hard_link == after.hard_link else ("hard link",)
+    if before == after:
+        return ()
+    found = []
+    if before.kind != after.kind:
+        found.append("type")
+    elif (before.digest, before.size) != (after.digest, after.size):
+        found.append("content")
+    link = stat.S_IFLNK in (before.kind, after.kind)  # links have no mode of their own
+    if not link and stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode):
+        found.append("mode")
+    if (before.uid, before.gid) != (after.uid, after.gid):
+        found.append("owner")
+    if before.kind == after.kind:
+        if before.target != after.target:
+            found.append("target")
+        if before.device != after.device:
+            found.append("device")
+    if sorted(before.xattrs) != sorted(after.xattrs):
+        found.append("xattrs")
+    known = None not in (before.mtime_ns, after.mtime_ns)
+    if times and known and before.mtime_ns != after.mtime_ns:
+        found.append("time")
+    return tuple(found)
