@@ -144,7 +144,11 @@ _OWN_FIELDS = {("fsutil.types.Stat", 15)}
 _OWN_NUMBERS = 1000
 """Fields that only lamina has: those, and all from this number on."""
 
-_OWN_MESSAGES = {"lamina.solver.lookup.CacheLookup", "lamina.solver.lookup.KeyPart"}
+_OWN_MESSAGES = {
+    "lamina.api.progress.RedactedOp",
+    "lamina.solver.lookup.CacheLookup",
+    "lamina.solver.lookup.KeyPart",
+}
 """Messages that only lamina has."""
 
 _ENCODED = {("lamina.daemon.history_service._EncodedEvent", 2)}

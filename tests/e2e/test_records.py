@@ -170,3 +170,25 @@ def test_a_running_build_has_a_record(lamina: Lamina, context: Callable[..., Pat
         process.wait()
     with records(lamina) as (_, [record]):
         assert record.error is not None and "canceled" in record.error.message
+
+
+def test_credentials_in_addresses_are_not_recorded(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    address = "http://me:hush-hush@127.0.0.1:1/x"
+    folder = context(f"FROM base\nRUN echo one {address}\nRUN echo two\nADD {address} /\n")
+    assert lamina("build", str(folder)).code == 1
+    with records(lamina) as (store, [record]):
+        steps = read_steps(store.blobs, record)
+        command = step_named(steps, "echo one")
+        assert command.op is not None and command.op.exec is not None
+        assert command.op.exec.meta is not None
+        assert "http://xxxxx:xxxxx@127.0.0.1:1/x" in " ".join(command.op.exec.meta.args)
+        assert command.lines is not None and command.lines.first == 5
+        assert all(step.op for step in steps if "] ADD" in step.name)
+        assert step_named(steps, "echo two").op is not None
+        definition = [m.definitions for m in read_log(store.blobs, record) if m.definitions]
+        assert len(definition) == 1
+    for path in lamina.root.rglob("*"):
+        if path.is_file() and path.stat().st_size < 1 << 20:
+            assert b"hush-hush" not in path.read_bytes(), path

@@ -65,9 +65,17 @@ class VertexWarning(NamedTuple):
     ranges: tuple[Range, ...] = ()
 
 
+class RedactedOp(NamedTuple):
+    """An operation is recorded without credentials: its digest, and that of what is recorded."""
+
+    digest: str = ""
+    recorded: str = ""
+
+
 class StatusResponse(NamedTuple):
     """`definitions` are the digests of the LLB definitions that the build solves, as blobs of the
-    store; `lookups` say how vertices were looked up in the caches."""
+    store, and `redacted` the operations that have another digest there; `lookups` say how vertices
+    were looked up in the caches."""
 
     vertexes: tuple[Vertex, ...] = ()
     statuses: tuple[VertexStatus, ...] = ()
@@ -75,6 +83,7 @@ class StatusResponse(NamedTuple):
     warnings: tuple[VertexWarning, ...] = ()
     lookups: tuple[CacheLookup, ...] = ()
     definitions: tuple[str, ...] = ()
+    redacted: tuple[RedactedOp, ...] = ()
 
 
 SCHEMA: Schema = (
@@ -123,7 +132,9 @@ SCHEMA: Schema = (
             many(4, "warnings", VertexWarning),
             many(1000, "lookups", CacheLookup),
             strings(1001, "definitions"),
+            many(1002, "redacted", RedactedOp),
         ),
+        RedactedOp: (string(1, "digest"), string(2, "recorded")),
         KeyPart: (
             string(1, "vertex"),
             integer(2, "output"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lamina.api.progress import (
     SCHEMA,
+    RedactedOp,
     StatusResponse,
     Vertex,
     VertexLog,
@@ -93,9 +94,11 @@ class ProgressLog:
         """Record how a vertex was looked up in the caches."""
         self._write([StatusResponse(lookups=(lookup,))])
 
-    def define(self, definition: Digest) -> None:
-        """Record a definition that the build solves: the digest of its blob."""
-        self._write([StatusResponse(definitions=(definition,))])
+    def define(self, definition: Digest, redacted: Iterable[tuple[str, str]] = ()) -> None:
+        """Record a definition that the build solves: the digest of its blob, and the digests of
+        operations as they are and as they are recorded, where these differ."""
+        ops = tuple(RedactedOp(*digests) for digests in redacted)
+        self._write([StatusResponse(definitions=(definition,), redacted=ops)])
 
     def _write(self, messages: Iterable[StatusResponse], event: Event | None = None) -> None:
         encoded = [encode(message, SCHEMA) for message in messages]

@@ -111,18 +111,20 @@ class BuildRecorder:
     def define(self, definition: Definition) -> None:
         """Record a definition that the build solves."""
         from lamina.llb.codec import encode_definition
+        from lamina.records.definitions import recorded_definition
 
         if not self.kept:
             return
+        recorded, redacted_ops = recorded_definition(definition)
         try:
-            digest = self._store.blobs.put(encode_definition(definition))
+            digest = self._store.blobs.put(encode_definition(recorded))
         except (LaminaError, OSError):
             return  # the disk is full: the record lacks the definition
         with self._lock:
             if digest in self._definitions:
                 return
             self._definitions.add(digest)
-        self.progress.define(digest)
+        self.progress.define(digest, redacted_ops)
 
     def finish(
         self,

@@ -113,6 +113,7 @@ def steps_of(
     """Put the steps of a build together. `definition_of` loads a definition by its digest."""
     found: dict[str, Step] = {}
     lookups: dict[str, CacheLookup] = {}
+    redacted: dict[str, str] = {}
     known = Definitions()
     for message in messages:
         for vertex in message.vertexes:
@@ -131,10 +132,11 @@ def steps_of(
             definition = definition_of(digest)
             if definition is not None:
                 known.add(definition)
+        redacted.update(message.redacted)
     return tuple(
         step._replace(
             lookup=lookups.get(digest),
-            op=known.ops.get(digest),
+            op=known.ops.get(redacted.get(digest, digest)),
             lines=known.locations.get(digest),
         )
         for digest, step in found.items()
