@@ -28,6 +28,7 @@ ALLOWED: frozenset[str] = frozenset()
 """Whole names with a banned part that a standard prescribes."""
 
 CHECKED = (
+    "advise",
     "api",
     "attest",
     "base",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lamina.cli.advise_flags import ADVISE_FLAGS
 from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.flags import Command, Flag
 from lamina.cli.frontend_flags import FRONTEND_FLAGS
@@ -392,6 +393,20 @@ _COMMANDS = (
             DEBUG,
         ),
         examples=("lamina check --repair",),
+    ),
+    Command(
+        "advise",
+        "Suggest changes to a Dockerfile that make its builds faster or smaller",
+        "[OPTIONS] [PATH]",
+        "advise:run",
+        (*ADVISE_FLAGS, ROOT, DEBUG),
+        most=1,
+        complete="directory",
+        examples=(
+            "lamina advise",
+            "lamina advise --kind cache-mount --apply .",
+            "lamina advise --prove .",
+        ),
     ),
     Command(
         "daemon",

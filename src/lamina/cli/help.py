@@ -18,7 +18,7 @@ _NARROWEST_TEXT = 30
 
 def overview(commands: Iterable[Command], width: int = 0) -> str:
     """What `lamina --help` prints. `width` in columns, 0 for the terminal's."""
-    width = width or _terminal_width()
+    width = width or terminal_width()
     listed = list(commands)
     column = max(len(command.name) for command in listed) + 4
     lines = [
@@ -36,9 +36,9 @@ def overview(commands: Iterable[Command], width: int = 0) -> str:
 
 def command_help(command: Command, width: int = 0) -> str:
     """What `lamina COMMAND --help` prints. `width` in columns, 0 for the terminal's."""
-    width = width or _terminal_width()
+    width = width or terminal_width()
     usage = f"Usage: lamina {command.name} {command.usage}".rstrip()
-    lines = [usage, "", *_wrapped(command.summary, width)]
+    lines = [usage, "", *wrapped(command.summary, width)]
     if command.examples:
         lines += ["", "Examples:", *(f"  {example}" for example in command.examples)]
     flags = sorted((flag for flag in command.flags if not flag.hidden), key=lambda flag: flag.name)
@@ -50,11 +50,12 @@ def command_help(command: Command, width: int = 0) -> str:
     hidden = sorted(f"--{flag.name}" for flag in command.flags if flag.hidden)
     if hidden:
         text = f"Accepted for compatibility with buildkitd, without effect: {', '.join(hidden)}"
-        lines += ["", *_wrapped(text, width)]
+        lines += ["", *wrapped(text, width)]
     return "\n".join(lines)
 
 
-def _terminal_width() -> int:
+def terminal_width() -> int:
+    """Columns of the terminal that standard output goes to, within limits for readable texts."""
     try:
         columns = os.get_terminal_size(1).columns
     except OSError:
@@ -65,12 +66,12 @@ def _terminal_width() -> int:
 def _entry(name: str, text: str, column: int, width: int) -> list[str]:
     """A name, and its text from `column` on; below the name where too little room is left."""
     if width - column < _NARROWEST_TEXT:
-        return [name, *(f"{'':8}{line}" for line in _wrapped(text, width - 8))]
-    lines = _wrapped(text, width - column)
+        return [name, *(f"{'':8}{line}" for line in wrapped(text, width - 8))]
+    lines = wrapped(text, width - column)
     return [f"{name:<{column}}{lines[0]}", *(f"{'':{column}}{line}" for line in lines[1:])]
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int) -> list[str]:
     """Lines of at most `width` columns; a longer word has a line of its own."""
     lines = [""]
     for word in text.split(" "):

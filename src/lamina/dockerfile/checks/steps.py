@@ -22,6 +22,14 @@ _NO_SECRET = r"(?:_|^)(?:public|file|version)(?:_|$)"
 _EVERYTHING = frozenset(("*", "**", "**/*"))
 
 
+def names_secret(name: str) -> bool:
+    """Whether the name of a variable suggests that its value is a secret."""
+    return (
+        re.search(_SECRET, name, re.IGNORECASE) is not None
+        and re.search(_NO_SECRET, name, re.IGNORECASE) is None
+    )
+
+
 class StepChecks:
     """Checks of one instruction of a stage; `checker` is that of the whole Dockerfile."""
 
@@ -56,9 +64,7 @@ class StepChecks:
 
     def secret(self, name: str) -> None:
         """The name of an ARG or ENV: its value stays in the image."""
-        if re.search(_SECRET, name, re.IGNORECASE) and not re.search(
-            _NO_SECRET, name, re.IGNORECASE
-        ):
+        if names_secret(name):
             self._report(
                 rules.SECRETS_USED_IN_ARG_OR_ENV,
                 "Do not use ARG or ENV instructions for sensitive data "

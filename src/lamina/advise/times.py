@@ -1,0 +1,22 @@
+"""How long steps took in earlier builds: the port through which advice reads records of builds."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class StepTimes(Protocol):
+    """Durations of steps in earlier builds of the same Dockerfile."""
+
+    def seconds(self, instruction: str) -> float | None:
+        """How long the step of an instruction took when it last ran; None if that is not known.
+
+        `instruction` is its text on one line, with flags, as in `lexer.Node.original`.
+        """
+
+
+class NoRecords:
+    """There are no records: every duration is unknown."""
+
+    def seconds(self, instruction: str) -> float | None:
+        return None
