@@ -37,6 +37,9 @@ _BUILDER = (
 _FORMAT = Flag(
     "format", "Output format", value="FORMAT", choices=("table", "json"), default="table"
 )
+_TEXT_FORMAT = Flag(
+    "format", "Output format", value="FORMAT", choices=("text", "json"), default="text"
+)
 _FILTER = Flag(
     "filter",
     "Select records: until=24h, id=…, type=…, description~=…, inuse, shared, private",
@@ -380,6 +383,26 @@ _COMMANDS = (
         "disk_usage:prune",
         (*_PRUNE, *_BUILDER, ROOT, DEBUG),
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
+    ),
+    Command(
+        "explain",
+        "Explain why steps of a build missed the cache",
+        "[OPTIONS] [BUILD]",
+        "explain:run",
+        (
+            Flag(
+                "against",
+                "Build to compare with (default: the previous one of the same target)",
+                value="BUILD",
+            ),
+            _TEXT_FORMAT,
+            Flag("step", "Only the step with this number, or steps with this text", value="STEP"),
+            *_BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        most=1,
+        examples=("lamina explain", "lamina explain ^1 --step 'RUN make'"),
     ),
     Command(
         "check",

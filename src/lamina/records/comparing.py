@@ -1,0 +1,76 @@
+"""The earlier builds in a store, to compare a build with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Corrupt, NotFound
+from lamina.records.content_changes import compare_contents
+from lamina.records.recorded_build import read_build
+from lamina.stores.contents import ContentTable
+from lamina.stores.results import ResultTable
+
+if TYPE_CHECKING:
+    from lamina.api.history import BuildHistoryRecord
+    from lamina.records.content_changes import ContentChanges
+    from lamina.records.recorded_build import RecordedBuild
+    from lamina.records.table import RecordTable
+    from lamina.stores.store import Store
+
+_MOST = 20
+
+
+class StoredBuilds:
+    """Implements `lamina.records.explanation.BuildHistory`. Builds are read when needed.
+
+    Args:
+        target: as `lamina.records.table.target_of` says.
+        before: only builds that started before this (seconds since the epoch).
+        first: the build to compare with first, if not the latest one of the target.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        table: RecordTable,
+        target: str,
+        before: float,
+        first: BuildHistoryRecord | None = None,
+    ) -> None:
+        self._blobs = store.blobs
+        self._table = table
+        self._target = target
+        self._before = before
+        self._results = ResultTable(store.database)
+        self._contents = ContentTable(store.database)
+        self._builds: list[RecordedBuild] = []
+        self._complete = False
+        if first is not None:
+            self._add(first)
+            created = first.created_at
+            self._before = before if created is None else created.nanoseconds / 1e9
+
+    def earlier(self, index: int) -> RecordedBuild | None:
+        while len(self._builds) <= index and not self._complete:
+            record = self._table.latest(self._target, self._before)
+            if record is None or record.created_at is None or len(self._builds) == _MOST:
+                self._complete = True
+                break
+            self._before = record.created_at.nanoseconds / 1e9
+            self._add(record)
+        return self._builds[index] if index < len(self._builds) else None
+
+    def removed_at(self, key: str) -> float | None:
+        return self._results.removed_at(key)
+
+    def compare(self, before: str, after: str) -> ContentChanges | None:
+        try:
+            return compare_contents(self._contents, before, after)
+        except Corrupt:
+            return None
+
+    def _add(self, record: BuildHistoryRecord) -> None:
+        try:
+            self._builds.append(read_build(self._blobs, record))
+        except (NotFound, Corrupt):
+            return  # its log was lost
