@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from lamina.base import oci
 from lamina.base.digest import Digest
-from lamina.base.errors import Corrupt
+from lamina.base.errors import Corrupt, Exhausted
 from lamina.base.oci import Descriptor
+from lamina.cacheio import mount_index
 from lamina.cacheio.mount_index import (
     PACK_TYPE,
     Chunk,
@@ -195,3 +198,46 @@ def test_any_json_is_refused_or_read(listed: Any, entries: Any) -> None:
         decode_index(packed({"chunks": listed, "entries": entries}), "x", (PACK,))
     except Corrupt:
         return
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b'"ab",', b'{"a":1},', b"[[]],"])
+def test_few_bytes_that_would_make_large_objects_are_refused(unit: bytes) -> None:
+    document = b'{"chunks":[' + unit * 200_000 + b'0],"entries":[]}'
+    with pytest.raises(Corrupt, match="too many values"):
+        decode_index(zstandard.ZstdCompressor().compress(document), "x", ())
+
+
+def test_what_a_hostile_index_can_take_of_memory() -> None:
+    """Peak in MiB of a process that reads the worst index that is not refused unread."""
+    script = (
+        "import resource, zstandard\n"
+        "from lamina.base.errors import Corrupt\n"
+        "from lamina.cacheio.mount_index import decode_index\n"
+        "data = b'{\"chunks\":[' + b'999,' * (15 << 20) + b'0],\"entries\":[]}'\n"
+        "blob = zstandard.ZstdCompressor().compress(data)\n"
+        "del data\n"
+        "try:\n    decode_index(blob, 'x', ())\nexcept Corrupt as error:\n    print(error.reason)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    reason, peak = done.stdout.splitlines()
+    assert "999 is no array" in reason
+    assert int(peak) < 1024
+
+
+@pytest.mark.parametrize(
+    "names", [[f"[{n}]" for n in range(50_000)], [f'"{n}"' for n in range(50_000)], ["{}" * 1000]]
+)
+def test_odd_names_are_not_too_many_values(names: list[str]) -> None:
+    entries = tuple(MountEntry(name, 0o100644, 0, 0, 1_700_000_000_123_456_789) for name in names)
+    index = INDEX._replace(entries=(*INDEX.entries, *entries))
+    assert decode_index(encode_index(index)[1], "go-build", (PACK,)) == index
+
+
+def test_what_could_not_be_read_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mount_index, "_LIMIT", 10_000)
+    entries = tuple(MountEntry(f"f{n}", 0o100644, 0, 0, 0) for n in range(500))
+    with pytest.raises(Exhausted, match="go-build has too many files"):
+        encode_index(INDEX._replace(entries=entries))

@@ -16,7 +16,8 @@ from lamina.cacheio import mount_publish
 from lamina.cacheio.backend import FolderBackend, RegistryBackend
 from lamina.cacheio.mount_export import export_mount
 from lamina.cacheio.mount_import import restore_mount
-from lamina.cacheio.mount_publish import load_mount
+from lamina.cacheio.mount_index import MountEntry, MountIndex, part_of
+from lamina.cacheio.mount_publish import Publication, load_mount
 from lamina.cacheio.options import FolderLocation
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
@@ -253,3 +254,17 @@ def test_threads_of_one_process(backend: Backend, tmp_path: Path) -> None:
         thread.join()
     assert not failures
     assert names_at(backend) == set("abcdef")
+
+
+def test_claims_that_are_too_much_together_do_not_count(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(write(tmp_path / "mount", "a"), tmp_path / "store", backend)
+    entries = tuple(MountEntry(name, 0o100644, 0, 0, 0) for name in "xy")
+    claim = MountIndex("objects", (), (), entries)
+    with open_store(str(tmp_path / "store")) as store:
+        publication = Publication(claim, None, (), backend, store.blobs, Quiet())
+        publication._put(f"{part_of('objects')}.0", claim, (), CANCEL)
+    assert names_at(backend) == {"a", "x", "y"}
+    monkeypatch.setattr(mount_publish, "_MOST_ENTRIES", 3)
+    assert names_at(backend) == {"a"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base import oci
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt
+from lamina.base.errors import Corrupt, Exhausted
 from lamina.base.json_document import items, members, text, whole_number
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
@@ -31,7 +31,12 @@ CLAIMS_IN_IT = "io.lamina.cachemount.claims"
 """A manifest's annotation: digests of claims (`mount_publish`) that its index has taken in."""
 PACK_LIMIT = 64 << 20
 """Bytes that a pack may inflate to; lamina makes them of some 4 MiB."""
-_LIMIT = 256 << 20
+_LIMIT = 64 << 20
+"""Bytes of an index, enough for 300,000 files."""
+_DENSEST = ((b"[", 12), (b"{", 12), (b'"', 6), (b'":', 1 << 20))
+"""What has to be at least so many bytes apart on average, as it is in an index of lamina's.
+Otherwise 64 MiB could make gigabytes of objects."""
+_FEW = 1 << 16
 _HEX = re.compile("[0-9a-f]{64}")
 _HIGHEST_ID = (1 << 32) - 2
 _LATEST = 1_000_000_000 << 40  # nanoseconds since 1970: 35,000 years
@@ -84,7 +89,10 @@ def part_of(name: str) -> str:
 
 
 def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
-    """The index as a blob: its descriptor and its bytes. The same index gives the same bytes."""
+    """The index as a blob: its descriptor and its bytes. The same index gives the same bytes.
+
+    Raises Exhausted if there is more in it than `decode_index` takes.
+    """
     import zstandard
 
     document = {
@@ -93,6 +101,12 @@ def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
         "entries": [list(entry) for entry in index.entries],
     }
     data = json.dumps(document, separators=(",", ":")).encode()
+    if len(data) > _LIMIT or _too_dense(data):
+        raise Exhausted(
+            f"the cache mount {index.name} has too many files to be exported:"
+            f" its index would have {len(data)} bytes",
+            hint="remove what is not needed from the mount, or divide it into several",
+        )
     blob = zstandard.ZstdCompressor(level=6).compress(data)
     return Descriptor(INDEX_TYPE, digest_of(blob), len(blob)), blob
 
@@ -140,10 +154,16 @@ def expand_zstd(blob: bytes, limit: int) -> bytes:
 
 
 def _parse(data: bytes) -> object:
+    if _too_dense(data):
+        raise Corrupt("the index of a cache mount is malformed: too many values for its size")
     try:
         return json.loads(data)  # names that are no UTF-8 have lone surrogates
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"the index of a cache mount is malformed: {error}") from error
+
+
+def _too_dense(data: bytes) -> bool:
+    return any(data.count(what) > len(data) // apart + _FEW for what, apart in _DENSEST)
 
 
 def _chunk(fields: list[object], packs: int) -> Chunk:

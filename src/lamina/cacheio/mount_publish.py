@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 CLAIMS = 4
+_MOST_ENTRIES = 1 << 20
+"""Of a mount and the claims to it together, whoever wrote them."""
 _ROUNDS = 24
 _PAUSE = 0.25
 
@@ -92,6 +94,8 @@ def load_mount(backend: Backend, name: str, cancel: Cancellation) -> Published |
         try:
             claim, _ = _read(backend, name, data, cancel)
         except Corrupt:
+            continue
+        if index is not None and len(index.entries) + len(claim.entries) > _MOST_ENTRIES:
             continue
         loose = True
         index = claim if index is None else join(index, claim, ())
