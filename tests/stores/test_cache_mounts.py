@@ -88,7 +88,7 @@ def test_a_seed_runs_once_and_a_broken_one_leaves_nothing(mounts: CacheMountStor
 def test_a_mount_that_is_given_up_begins_anew(mounts: CacheMountStore) -> None:
     with mounts.shared("go", nothing) as old:
         (open(os.path.join(old, "old"), "w")).close()
-    mounts.give_up("go")
+    mounts.detach("go")
     assert not os.path.exists(old)
     with mounts.locked("go", nothing, Cancellation()) as new:
         assert os.listdir(new) == []
@@ -104,13 +104,13 @@ def test_who_uses_a_mount_that_is_given_up_keeps_it_until_he_leaves(
         return mounts.shared("go", nothing) if mode == "shared" else mounts.private("go", nothing)
 
     with use(mode) as old:
-        mounts.give_up("go")
-        mounts.give_up("go")
+        mounts.detach("go")
+        mounts.detach("go")
         with use("locked") as new:
             assert new != old
             assert os.path.isdir(old)
             # Given up again, and again in use: three folders of one name.
-            mounts.give_up("go")
+            mounts.detach("go")
             with use("private") as newest:
                 assert len({old, new, newest}) == 3
         assert not os.path.exists(new)
@@ -123,7 +123,7 @@ def test_who_uses_a_mount_that_is_given_up_keeps_it_until_he_leaves(
 def test_the_last_of_several_users_removes_what_was_given_up(mounts: CacheMountStore) -> None:
     with mounts.shared("go", nothing) as one:
         with mounts.shared("go", nothing) as two:
-            mounts.give_up("go")
+            mounts.detach("go")
         assert one == two
         assert os.path.isdir(one)
     assert not os.path.exists(one)
@@ -140,7 +140,7 @@ def test_who_waits_for_a_mount_that_is_given_up_gets_the_new_one(mounts: CacheMo
         (open(os.path.join(old, "old"), "w")).close()
         waiting = threading.Thread(target=wait)
         waiting.start()
-        mounts.give_up("go")
+        mounts.detach("go")
     waiting.join(10)
     assert not waiting.is_alive()
     assert found == []

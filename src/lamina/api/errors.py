@@ -1,6 +1,6 @@
 """Typed errors in a call's status (BuildKit's `solver/errdefs`, `util/grpcerrors`, `util/stack`).
 
-They travel as details whose value is JSON, not protobuf, under a type URL of BuildKit's own
+They are details whose value is JSON, not protobuf, under a type URL of BuildKit's own
 that ends in `+json`. Most are written as Go's `encoding/json` writes their structs; `Solve` as
 protobuf's JSON mapping, in which 64-bit numbers are text.
 """
@@ -32,7 +32,7 @@ class Vertex(NamedTuple):
 class Source(NamedTuple):
     """The place in a text that led to the failure.
 
-    Of `info.definition`, from which the text was read, the ops travel.
+    Only the ops of `info.definition`, from which the text was read, are sent.
     """
 
     info: SourceInfo | None = None
@@ -74,7 +74,7 @@ class Solve(NamedTuple):
 
 
 class ProvenanceMaterialsIncomplete(NamedTuple):
-    """What provenance could not tell by digest: each by name, and why (`local_source`)."""
+    """Materials without a digest in the provenance: each by name, and why (`local_source`)."""
 
     incomplete: tuple[tuple[str, str], ...] = ()
 

@@ -38,7 +38,7 @@ _CODES: dict[type[LaminaError], Code] = {
 }
 _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in map(kind_of, Code)}
 _OP_LIMIT = 64 << 10
-"""Of an op that is told whole: details travel in headers, and peers take so much of those."""
+"""Bytes of an op that is sent whole: details are headers, whose size peers limit."""
 
 
 def to_status(error: LaminaError) -> StatusError:
@@ -51,7 +51,7 @@ def to_status(error: LaminaError) -> StatusError:
 
 
 def from_status(error: StatusError) -> LaminaError:
-    """The error that a peer's status tells of; not more exact than what the peer says."""
+    """The error of a peer's status."""
     own = _own(error)
     kind = _BY_KIND.get(own.get("kind", ""), kind_of(error.code))
     reason, hint = own.get("reason") or error.message, own.get("hint", "")
@@ -123,7 +123,7 @@ def stack_of(trace: TracebackType) -> typed.Stack:
 
 
 def location_of(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
-    """The place in a text that ranges of it tell of, None if they tell of none."""
+    """The location that ranges of a text describe, None without ranges."""
     begun = [item.start for item in ranges if item.start is not None]
     starts = [position.line for position in begun]
     ends = [item.end.line for item in ranges if item.end is not None]

@@ -40,7 +40,7 @@ def status_of(error: StatusError) -> Status:
 
 
 def error_of(status: Status) -> StatusError:
-    """The error that a message tells of; a code that nobody knows is UNKNOWN."""
+    """The error of a message; an unknown code is UNKNOWN."""
     try:
         code = Code(status.code)
     except ValueError:

@@ -21,7 +21,7 @@ _MODES = {"min": "min", "max": "max", "full": "max"}
 
 
 class ProvenanceOptions(NamedTuple):
-    """How builds are to be told of.
+    """Options of the provenance.
 
     `version` is SLSA's: `v1` or `v0.2`. `mode` is `min`, or `max` with every step and the
     texts they come from. `inline_only` is for images alone. `filename` names it in folders.

@@ -22,11 +22,11 @@ _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 
 
 class GitUrl(NamedTuple):
-    """`remote` is what git itself takes; `ref` of "" is the remote's default branch.
+    """`remote` is the address for git; `ref` of "" is the remote's default branch.
 
-    `commit` is what the ref must be (the start of a commit's name), "" for anything. With
-    `by_commit` it is what is fetched, whatever the ref is by now. `mtime` says what the times of
-    the files are: "commit" for the commit's, "" and "checkout" for the moment's.
+    `commit` is the start of the ID of the commit that the ref must be, "" for any. With
+    `by_commit` it is fetched instead of the ref. `mtime` says what the times of
+    the files are: "commit" for the commit's, "" and "checkout" for the time of the checkout.
     """
 
     remote: str
@@ -49,7 +49,7 @@ def is_git_url(text: str) -> bool:
 
 
 def is_git_context(text: str) -> bool:
-    """As `is_git_url`, for build contexts: there `github.com/owner/name` is short for one."""
+    """As `is_git_url`, for build contexts: `github.com/owner/name` is one, too."""
     return text.startswith(_SHORT) or is_git_url(text)
 
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NAME = "[^/]*"
-"""The rest of a name, or nothing."""
+"""Any characters of a name, also none."""
 
 ANYTHING = ".*"
 
 FOLDERS = "(?:.*/)?"
-"""Whole folders, or none."""
+"""Any number of whole folders."""
 
 REPETITIONS = frozenset((NAME, ANYTHING, FOLDERS))
 
@@ -29,7 +29,7 @@ _STEPS = 1_000_000  # of `re` for one text: some milliseconds
 
 
 class GlobMatcher:
-    """Says whether a text matches.
+    """Tests whether a text matches.
 
     Args:
         below: also match a path below one that matches.
@@ -67,7 +67,7 @@ class GlobMatcher:
 
 
 def _merged(pieces: Sequence[str]) -> list[str]:
-    """Without repetitions that only repeat the one before."""
+    """The pieces without repetitions of the same kind in a row."""
     return [
         piece
         for number, piece in enumerate(pieces)
@@ -76,7 +76,7 @@ def _merged(pieces: Sequence[str]) -> list[str]:
 
 
 def _longest(pieces: Sequence[str]) -> int | None:
-    """The longest text that `re` is to match; None for any length.
+    """The longest text that `re` matches; None for any length.
 
     With FOLDERS at the beginning of a name, names are matched one by one, and a NAME within them
     can only divide its own: all but the last are possessive. Only pieces that may be a slash or

@@ -8,14 +8,14 @@ from typing import Any
 _URL = (
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,31})://"
     r"(?:"
-    # What stands before the last @ of the authority.
+    # What precedes the last @ of the authority.
     r"(?P<user>[^/?#\s:\"'<>`]{0,512})(?P<password>:[^/?#\s\"'<>`]{0,512})?(?=@)"
     r"|"
-    # A password with characters that no URL may have there: what follows the host is no port.
+    # A password with characters that are not valid there: what follows the host is not a port.
     r"(?P<name>[^/?#\s:@\[\"'<>`]{0,512})(?P<rest>:(?!\d*(?:[/?#\s]|\Z))[^\s\"'<>`]{0,512})(?=@)"
     r")"
 )
-# An image's tag is no password.
+# An image's tag is not a password.
 _OTHERS = ("docker-image", "oci-layout", "docker-image+blob", "oci-layout+blob")
 
 

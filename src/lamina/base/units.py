@@ -8,7 +8,7 @@ _DURATIONS.update(d=86400.0, w=604800.0)
 
 
 def size_of(text: str) -> int:
-    """Read `64m`, `10GB`, `1.5gib` into bytes; a unit is 1024 times the next. Raises ValueError."""
+    """Read `64m`, `10GB`, `1.5gib` into bytes. Units are powers of 1024. Raises ValueError."""
     lower = text.strip().lower()
     digits = lower.rstrip("bikmgtp ")
     unit = lower[len(digits) :].strip().removesuffix("b").removesuffix("i")

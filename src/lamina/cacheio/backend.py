@@ -1,4 +1,4 @@
-"""The port of a place that keeps caches, and the two there are: registries and folders.
+"""The port of a cache backend, and two implementations: registries and folders.
 
 A backend keeps manifests by name, each with the blobs that it names: what registries do, what
 OCI layouts do, and what object stores can do. `part` tells apart what one cache consists of:
@@ -44,11 +44,11 @@ class Backend(Protocol):
 
     @property
     def label(self) -> str:
-        """What people call the place."""
+        """Its name in messages."""
 
     @property
     def origin(self) -> Origin:
-        """This place as an origin of layers."""
+        """This backend as an origin of layers."""
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         """What the name of a part stands for."""
@@ -137,25 +137,25 @@ class RegistryBackend:
 class FolderBackend:
     """An OCI layout; parts are tags in its index."""
 
-    def __init__(self, place: FolderLocation) -> None:
-        self._place = place
+    def __init__(self, location: FolderLocation) -> None:
+        self._location = location
 
     @property
     def label(self) -> str:
-        return self._place.path
+        return self._location.path
 
     @property
     def origin(self) -> Origin:
-        return Origin(OriginKind.LAYOUT, self._place.path)
+        return Origin(OriginKind.LAYOUT, self._location.path)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
-        if self._place.digest is not None and not part:
-            return self._place.digest, self._read(self._place.digest)
+        if self._location.digest is not None and not part:
+            return self._location.digest, self._read(self._location.digest)
         tag = self._tag(part)
         for entry in self._entries():
             if dict(entry.annotations).get(ANNOTATION_REF_NAME) == tag:
                 return entry.digest, self._read(entry.digest)
-        raise NotFound(f"{self._place.path} has no cache with the tag {tag}")
+        raise NotFound(f"{self._location.path} has no cache with the tag {tag}")
 
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return self._read(descriptor.digest)
@@ -178,10 +178,10 @@ class FolderBackend:
         progress: Transferred | None = None,
     ) -> None:
         try:
-            os.makedirs(os.path.join(self._place.path, "blobs", "sha256"), exist_ok=True)
+            os.makedirs(os.path.join(self._location.path, "blobs", "sha256"), exist_ok=True)
             for blob in blobs:
                 if not self.has(blob, cancel):
-                    self._place_blob(blob.digest, content.chunks(blob, cancel))
+                    self._add_blob(blob.digest, content.chunks(blob, cancel))
                 if progress is not None:
                     progress(blob, blob.size)
         except OSError as error:
@@ -191,7 +191,7 @@ class FolderBackend:
         data = content.document(target, cancel)
         self._check_parts(data)
         try:
-            self._place_blob(target.digest, (data,))
+            self._add_blob(target.digest, (data,))
             self._name_it(self._tag(part), target)
         except OSError as error:
             raise from_os_error(error, "write the cache") from error
@@ -206,7 +206,7 @@ class FolderBackend:
             needed.add(entry.digest.hex)
             parts = _parts(self._read(entry.digest))
             needed.update(part.digest.hex for part in parts)
-        folder = os.path.join(self._place.path, "blobs", "sha256")
+        folder = os.path.join(self._location.path, "blobs", "sha256")
         try:
             for name in os.listdir(folder):
                 if name not in needed:
@@ -215,31 +215,31 @@ class FolderBackend:
             raise from_os_error(error, "remove what the cache does not need") from error
 
     def named(self) -> Digest | None:
-        """What the place's tag stands for, None if it is not there."""
+        """The descriptor that the tag points to, None without one."""
         try:
             entries = self._entries()
         except NotFound:
             return None
         for entry in entries:
-            if dict(entry.annotations).get(ANNOTATION_REF_NAME) == self._place.tag:
+            if dict(entry.annotations).get(ANNOTATION_REF_NAME) == self._location.tag:
                 return entry.digest
         return None
 
     def point(self, target: Descriptor) -> None:
-        """Have the place's tag stand for a manifest that is there with all that it names.
+        """Let the tag point to a manifest that is there, with everything that it names.
 
         Raises NotFound, Corrupt, PermissionDenied, Exhausted.
         """
         self._check_parts(self._read(target.digest))
         try:
-            self._name_it(self._place.tag, target)
+            self._name_it(self._location.tag, target)
         except OSError as error:
             raise from_os_error(error, "write the index of the cache") from error
 
     def _check_parts(self, manifest: bytes) -> None:
         for blob in _parts(manifest):
             if not self._holds(blob):
-                raise NotFound(f"{self._place.path} lacks the blob {blob.digest}")
+                raise NotFound(f"{self._location.path} lacks the blob {blob.digest}")
 
     def _holds(self, descriptor: Descriptor) -> bool:
         try:
@@ -248,15 +248,15 @@ class FolderBackend:
             return False
 
     def _tag(self, part: str) -> str:
-        return f"{self._place.tag}.{part}" if part else self._place.tag
+        return f"{self._location.tag}.{part}" if part else self._location.tag
 
     def path_of(self, digest: Digest) -> str:
-        return os.path.join(self._place.path, "blobs", digest.algorithm, digest.hex)
+        return os.path.join(self._location.path, "blobs", digest.algorithm, digest.hex)
 
     def _open(self, digest: Digest) -> BinaryIO:
         try:
             path = f"blobs/{digest.algorithm}/{digest.hex}"
-            return open(open_regular_beneath(self._place.path, path), "rb")
+            return open(open_regular_beneath(self._location.path, path), "rb")
         except OSError as error:
             raise from_os_error(error, "read the cache") from error
 
@@ -270,17 +270,17 @@ class FolderBackend:
         return data
 
     def _entries(self) -> list[Descriptor]:
-        path = os.path.join(self._place.path, "index.json")
+        path = os.path.join(self._location.path, "index.json")
         try:
             data = read_regular(path, _INDEX_LIMIT)
         except FileNotFoundError:
-            raise NotFound(f"there is no cache in {self._place.path}") from None
+            raise NotFound(f"there is no cache in {self._location.path}") from None
         except OSError as error:
             raise from_os_error(error, "read the cache") from error
         document = load_json_object(data, path)
         return [descriptor_from_json(entry) for entry in document.get("manifests") or ()]
 
-    def _place_blob(self, digest: Digest, chunks: Iterable[bytes]) -> None:
+    def _add_blob(self, digest: Digest, chunks: Iterable[bytes]) -> None:
         path = self.path_of(digest)
         if os.path.exists(path):
             return
@@ -290,7 +290,7 @@ class FolderBackend:
         import fcntl
         import json
 
-        root = self._place.path
+        root = self._location.path
         _write(os.path.join(root, "oci-layout"), (b'{"imageLayoutVersion":"1.0.0"}',))
         # Builds that end at the same time must not lose one another's entries.
         with open(os.path.join(root, "index.json.lock"), "w", encoding="ascii") as lock:

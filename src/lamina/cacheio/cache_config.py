@@ -80,7 +80,7 @@ def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
         range(len(records)),
         key=lambda number: (records[number].digest, name(number), records[number].results),
     )
-    moved = {number: place for place, number in enumerate(order)}
+    moved = {number: index for index, number in enumerate(order)}
     return tuple(
         records[number]._replace(
             inputs=tuple(

@@ -1,7 +1,7 @@
 """Caches in a store of blobs that a client provides: `type=local` of a client of the daemon.
 
 The client keeps the list of names (an OCI layout's `index.json`) by itself: it says which digest
-to read, and hears which one was written. So there are results here, but no cache mounts.
+to read, and learns which one was written. So there are results here, but no cache mounts.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 class ClientBackend:
     """Implements `lamina.cacheio.backend.Backend`."""
 
-    def __init__(self, content: ContentStore, place: ClientLocation) -> None:
+    def __init__(self, content: ContentStore, location: ClientLocation) -> None:
         self._content = content
-        self._place = place
+        self._location = location
 
     @property
     def label(self) -> str:
-        return self._place.store.partition(":")[2] or self._place.store
+        return self._location.store.partition(":")[2] or self._location.store
 
     @property
     def origin(self) -> Origin:
-        return Origin(OriginKind.CLIENT, self._place.store)
+        return Origin(OriginKind.CLIENT, self._location.store)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
-        digest = self._place.digest
+        digest = self._location.digest
         if part or digest is None:
             raise NotFound(f"{self.label} has no cache of that name")
         return digest, b"".join(self._content.read(digest, cancel))

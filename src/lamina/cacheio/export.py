@@ -1,4 +1,4 @@
-"""`--cache-to`: the chain of a build's keys, with results, to a place that keeps it."""
+"""`--cache-to`: the chain of a build's keys, with results, to a cache backend."""
 
 from __future__ import annotations
 
@@ -146,13 +146,13 @@ def make_config(
         created = ""
         for state, layer in packed:
             created = format_time(refs.snapshots.created(state.id))
-            place = (stack[-1] if stack else -1, layer.descriptor.digest)
-            if place not in positions:
-                positions[place] = len(layers)
+            position = (stack[-1] if stack else -1, layer.descriptor.digest)
+            if position not in positions:
+                positions[position] = len(layers)
                 notes = ((CREATED_AT, created), (UNCOMPRESSED, str(layer.diff_id)))
                 layers.append(layer.descriptor._replace(annotations=notes, urls=()))
-                parents.append(place[0])
-            stack.append(positions[place])
+                parents.append(position[0])
+            stack.append(positions[position])
         return Result(tuple(stack), created) if stack else None
 
     records = _records(graph, result_of)
@@ -166,15 +166,15 @@ def inline_records(graph: SolvedGraph, states: Sequence[int], refs: RefManager) 
     """
     import json
 
-    place = {state: index for index, state in enumerate(states)}
+    position = {state: index for index, state in enumerate(states)}
 
     def result_of(record: ChainRecord) -> Result | None:
         snapshot = graph.snapshot(record)
         stack = refs.snapshots.stack(snapshot)
-        if snapshot is None or any(state.id not in place for state in stack):
+        if snapshot is None or any(state.id not in position for state in stack):
             return None
         created = format_time(refs.snapshots.created(snapshot))
-        return Result(tuple(place[state.id] for state in stack), created)
+        return Result(tuple(position[state.id] for state in stack), created)
 
     records = _records(graph, result_of)
     if not any(record.results for record in records):
@@ -194,14 +194,14 @@ def _records(
         records.append(Record(record.digest, inputs, (result,) if result is not None else ()))
     contents = {r.digest: index for index, r in enumerate(records) if not r.inputs}
     for index, chained in enumerate(graph.chain):
-        for place, digests in sorted(graph.contents(chained).items()):
+        for position, digests in sorted(graph.contents(chained).items()):
             for digest in sorted(digests):
                 if digest not in contents:
                     contents[digest] = len(records)
                     records.append(Record(digest))
                 link = Link(contents[digest])
                 inputs = records[index].inputs
-                if link not in inputs[place]:
-                    more = (*inputs[:place], (*inputs[place], link), *inputs[place + 1 :])
+                if link not in inputs[position]:
+                    more = (*inputs[:position], (*inputs[position], link), *inputs[position + 1 :])
                     records[index] = records[index]._replace(inputs=more)
     return in_order(records)

@@ -68,7 +68,7 @@ def export_mount(
     except (NotFound, Unavailable):
         if last is None:
             raise
-        # The place may have lost packs that its index names: all that is here once more.
+        # The backend may have lost packs that its index names: export everything again.
         made = packer.pack(name, scanned, [], None)
         Publication(made, None, common, backend, blobs, shown).run(cancel)
         return sent._replace(new=sum(pack.size for pack in made.packs))

@@ -62,7 +62,7 @@ CacheLocation = RegistryLocation | FolderLocation | ClientLocation | InlineLocat
 class CacheExport(NamedTuple):
     """One `--cache-to`. `every_step` is mode=max. `reset` drops what else a folder holds."""
 
-    place: CacheLocation
+    location: CacheLocation
     every_step: bool = False
     mounts: Mounts = Mounts()
     compression: Compression = Compression()
@@ -75,13 +75,13 @@ class CacheExport(NamedTuple):
     @property
     def inline(self) -> bool:
         """Whether the image itself carries it."""
-        return isinstance(self.place, InlineLocation)
+        return isinstance(self.location, InlineLocation)
 
 
 class CacheImport(NamedTuple):
     """One `--cache-from`."""
 
-    place: RegistryLocation | FolderLocation | ClientLocation
+    location: RegistryLocation | FolderLocation | ClientLocation
     mounts: Mounts = Mounts()
 
 
@@ -123,10 +123,10 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
     compression = parse_compression(left.take("compression"), left.take("compression-level"))
     forced = left.flag("force-compression")
     reset = kind == "local" and left.flag("reset")
-    place = left.place(kind, "dest")
+    location = left.location(kind, "dest")
     left.finish(kind)
     return CacheExport(
-        place,
+        location,
         mode == "max",
         mounts,
         compression,
@@ -143,9 +143,9 @@ def make_import(pairs: Mapping[str, str]) -> CacheImport:
     left = _Pairs("--cache-from", pairs)
     kind = left.take("type")
     mounts = left.mounts()
-    place = left.place(kind, "src")
+    location = left.location(kind, "src")
     left.finish(kind)
-    return CacheImport(place, mounts)
+    return CacheImport(location, mounts)
 
 
 def make_location(
@@ -154,9 +154,9 @@ def make_location(
     """Read where a cache lies, and nothing else. Raises InvalidInput, Unsupported."""
     left = _Pairs(flag, pairs)
     kind = left.take("type")
-    place = left.place(kind, folder_key)
+    location = left.location(kind, folder_key)
     left.finish(kind)
-    return place
+    return location
 
 
 class _Pairs:
@@ -186,7 +186,7 @@ class _Pairs:
         names = (name.strip().lstrip("/") for name in value.split(";"))
         return Mounts(False, tuple(filter(None, names)))
 
-    def place(self, kind: str, folder_key: str) -> RegistryLocation | FolderLocation:
+    def location(self, kind: str, folder_key: str) -> RegistryLocation | FolderLocation:
         match kind:
             case "registry":
                 name = self.take("ref")

@@ -40,7 +40,7 @@ def disk_usage(parsed: Parsed) -> int:
 
 
 def prune(parsed: Parsed) -> int:
-    """Ask, unless told not to; remove; print what was removed."""
+    """Ask for confirmation, unless `--force` is given; remove; print what was removed."""
     if parsed.given("keep-storage") and parsed.given("reserved-space"):
         raise InvalidInput(
             "--keep-storage and --reserved-space cannot be combined: they are the same"

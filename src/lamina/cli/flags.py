@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Flag(NamedTuple):
     """One flag. Without `value` (what help calls its argument) it is a switch.
 
-    `complete` tells a shell what the argument is: `file`, `directory`, `image`, or "" for
+    `complete` is the kind of the argument, for shells: `file`, `directory`, `image`, or "" for
     nothing known; `choices` are all the arguments there are, or with `open` the usual ones.
     `default` is for help only. A `hidden` one has no effect: help only names it.
     """

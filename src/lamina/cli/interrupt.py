@@ -62,7 +62,7 @@ def interruptible(hurry: Callable[[], None] | None = None) -> Iterator[Interrupt
             for number in data:
                 if not number:
                     return
-                if number in wanted:  # the pipe tells of every signal that has a handler
+                if number in wanted:  # the pipe gets every signal that has a handler
                     interruption._note(number)
 
     thread = threading.Thread(target=watch, name="signals", daemon=True)

@@ -1,4 +1,4 @@
-"""Files that tell of a build: `--iidfile`, `--metadata-file`."""
+"""Files about the result of a build: `--iidfile`, `--metadata-file`."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ class LocalStore(Builder, Protocol):
         ...
 
     def remove_image(self, name: str) -> ImageSummary:
-        """Drop a name, or an image by (the start of) its digest; tell which.
+        """Remove a name, or an image by (the start of) its digest. Returns which.
 
         Raises NotFound, or InvalidInput if several images match.
         """

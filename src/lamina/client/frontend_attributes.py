@@ -44,7 +44,7 @@ def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[st
 
 
 def check_text(attributes: Mapping[str, str]) -> None:
-    """Raise InvalidInput for attributes that are no text, which the protocol cannot carry."""
+    """Raise InvalidInput for attributes that are not UTF-8, which the protocol requires."""
     for key, value in attributes.items():
         try:
             f"{key}={value}".encode()
@@ -56,7 +56,7 @@ def check_text(attributes: Mapping[str, str]) -> None:
 
 
 def plain_text(text: str) -> str:
-    """A name as it can be said to a daemon and shown on one line: what is no text becomes `_`."""
+    """A name for a daemon and for one line of text: what is not printable becomes `_`."""
     return "".join(character if character.isprintable() else "_" for character in text)
 
 

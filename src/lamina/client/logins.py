@@ -1,4 +1,4 @@
-"""What a client tells a daemon of its registry credentials, and the tokens it fetches with them."""
+"""The registry credentials that a client gives a daemon, and the tokens it fetches with them."""
 
 from __future__ import annotations
 

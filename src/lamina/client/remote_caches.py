@@ -66,16 +66,18 @@ class RemoteCaches:
         from lamina.cacheio.options import FolderLocation
 
         for number, export in self._written.items():
-            assert isinstance(export.place, FolderLocation)
+            assert isinstance(export.location, FolderLocation)
             # BuildKit tells of one of several caches, of whichever it is.
             text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
             if not text:
                 continue  # there was nothing to write, or a warning has said why not
             target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
-            backend = FolderBackend(export.place)
+            backend = FolderBackend(export.location)
             if not os.path.exists(backend.path_of(target.digest)):
                 if export.must_succeed:
-                    raise NotFound(f"the daemon has not written the cache to {export.place.path}")
+                    raise NotFound(
+                        f"the daemon has not written the cache to {export.location.path}"
+                    )
                 continue
             backend.point(target)
             if export.reset:
@@ -84,15 +86,15 @@ class RemoteCaches:
     def _read(self, kind: str, pairs: dict[str, str]) -> None:
         from lamina.cacheio.options import FolderLocation, make_import
 
-        place = make_import({"type": kind, **pairs}).place
-        if isinstance(place, FolderLocation):
+        location = make_import({"type": kind, **pairs}).location
+        if isinstance(location, FolderLocation):
             from lamina.cacheio.backend import FolderBackend
 
-            digest = place.digest or FolderBackend(place).named()
+            digest = location.digest or FolderBackend(location).named()
             if digest is None:
-                self.missing.append(place.path)
+                self.missing.append(location.path)
                 return
-            pairs |= {"src": self._provide(place.path), "digest": str(digest)}
+            pairs |= {"src": self._provide(location.path), "digest": str(digest)}
         self._imports.append(_entry(kind, pairs))
 
     def _write(self, kind: str, pairs: dict[str, str]) -> None:
@@ -100,8 +102,8 @@ class RemoteCaches:
 
         export = make_export({"type": kind, **pairs})
         pairs.setdefault("ignore-error", "false" if export.must_succeed else "true")
-        if isinstance(export.place, FolderLocation):
-            path = export.place.path
+        if isinstance(export.location, FolderLocation):
+            path = export.location.path
             os.makedirs(path, exist_ok=True)
             pairs["dest"] = self._provide(path)
             self._written[len(self._exports)] = export

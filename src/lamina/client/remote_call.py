@@ -1,6 +1,6 @@
 """Questions about a Dockerfile, asked as a frontend that runs in the client.
 
-The build is one without a frontend of its own: whoever calls the gateway by the build's ref is
+The build is one without a frontend of its own: who calls the gateway by the build's ref is
 its frontend, has `dockerfile.v0` answer, and returns.
 """
 

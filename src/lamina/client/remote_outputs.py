@@ -50,7 +50,7 @@ class RemoteOutputs:
             (kind, pairs, make_output({"type": kind, **pairs}))
             for kind, pairs in wanted_outputs(request)
         ]
-        # The daemon tells of the last image what it is, which a layout's index has to know.
+        # The daemon describes the last image, whose descriptor the index of a layout needs.
         for kind, pairs, made in sorted(wanted, key=lambda output: _is_layout(output[2])):
             if isinstance(made, CacheOnlyOutput):
                 continue

@@ -22,7 +22,7 @@ _SECOND = 1_000_000_000
 
 
 def record_of(record: api.UsageRecord) -> CacheRecord:
-    """A record as the daemon tells of it."""
+    """A record of the daemon."""
     parents = record.parents or ((record.parent,) if record.parent else ())
     return CacheRecord(
         record.id,

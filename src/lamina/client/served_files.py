@@ -124,7 +124,7 @@ def dockerfile_in(spec: ContextSpec, locations: Locations) -> tuple[str, str]:
 
 
 def _renamed(dockerfile: str, locations: Locations) -> str:
-    """Lend a Dockerfile, and the ignore file beside it, under a name that can be said."""
+    """Provide a Dockerfile, and the ignore file beside it, under a printable name."""
     import shutil
 
     folder = locations.folders[_DOCKERFILE] = locations.temporary()

@@ -32,7 +32,7 @@ _QUIET = 5.0
 def watched(channel: Channel, ref: str, events: EventSink) -> Iterator[None]:
     """Tell `events` of a build that runs during the block; all have been sent when it ends.
 
-    A daemon that tells of no progress stops no build.
+    A daemon without progress does not stop the build.
     """
     watch = _Watch(channel, ref, events)
     watch.start()
@@ -72,11 +72,11 @@ class _Watch:
                     for event in events_of(decode(message, StatusResponse, SCHEMA)):
                         self._events(event)
         except (StatusError, LaminaError):
-            return  # what is wrong with the build itself, its own call tells
+            return  # an error of the build is raised by its own call
 
 
 def events_of(response: StatusResponse) -> Iterator[Event]:
-    """The events that a message tells of."""
+    """The events in a message."""
     yield from map(_vertex, response.vertexes)
     yield from map(_status, response.statuses)
     yield from map(_log, response.logs)

@@ -1,4 +1,4 @@
-"""What a daemon can be told, as values: the file of `buildkitd.toml`, and flags on top of it.
+"""The configuration of a daemon, as values: the file of `buildkitd.toml`, and flags on top of it.
 
 Names and defaults are those of BuildKit's `docs/buildkitd.toml.md`. Durations are seconds,
 sizes bytes. `[lamina]` is lamina's own table, which buildkitd does not look at.
@@ -147,7 +147,7 @@ class SystemConfig(NamedTuple):
 
 
 class LifeConfig(NamedTuple):
-    """`[lamina]`: how long (seconds) running builds may go on after the daemon was told to end,
+    """`[lamina]`: how long (seconds) running builds may continue after the daemon is asked to end,
     and cancelled steps after SIGTERM."""
 
     drain: float = 30.0

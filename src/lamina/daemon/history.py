@@ -128,9 +128,9 @@ class History:
             ref: only this one's, "" for all.
             replay: called between the two, when nothing that follows can be missed.
         """
-        heard: deque[HistoryEvent] = deque()
+        events: deque[HistoryEvent] = deque()
         with self._changed:
-            self._listeners.append(heard)
+            self._listeners.append(events)
             active = self.running()
         try:
             for record in active:
@@ -138,12 +138,12 @@ class History:
                     yield HistoryEvent(Kind.STARTED, record)
             replay()
             with cancel.calling(self._wake), ending.calling(self._wake):
-                while (event := self._next(heard, cancel, ending)) is not None:
+                while (event := self._next(events, cancel, ending)) is not None:
                     if ref in ("", event.record.ref):
                         yield event
         finally:
             with self._changed:
-                self._listeners.remove(heard)
+                self._listeners.remove(events)
 
     def pin(self, ref: str, pinned: bool) -> None:
         """Keep a record whatever its age, or no longer. Raises NotFound."""
@@ -187,23 +187,23 @@ class History:
         return replay(path)
 
     def _next(
-        self, heard: deque[HistoryEvent], cancel: Cancellation, ending: Cancellation
+        self, events: deque[HistoryEvent], cancel: Cancellation, ending: Cancellation
     ) -> HistoryEvent | None:
         with self._changed:
-            while not heard and not cancel.cancelled:
+            while not events and not cancel.cancelled:
                 if ending.cancelled and not self._running:
                     return None
                 self._changed.wait()
             if cancel.cancelled:
                 return None
-            if len(heard) > _BACKLOG:
+            if len(events) > _BACKLOG:
                 raise Exhausted("too slow for the events of build history")
-            return heard.popleft()
+            return events.popleft()
 
     def _tell(self, event: HistoryEvent) -> None:
-        for heard in self._listeners:
-            if len(heard) <= _BACKLOG:
-                heard.append(event)
+        for events in self._listeners:
+            if len(events) <= _BACKLOG:
+                events.append(event)
         self._changed.notify_all()
 
     def _wake(self) -> None:

@@ -76,8 +76,8 @@ class HistoryService:
                     self._send(call, history.BuildHistoryEventType.STARTED, record)
             replay()
             return
-        heard = self._history.listen(request.ref, replay, call.cancel, self._ending)
-        for event in heard:
+        events = self._history.listen(request.ref, replay, call.cancel, self._ending)
+        for event in events:
             self._send(call, event.kind, event.record)
 
     def update(self, call: ServerCall) -> None:

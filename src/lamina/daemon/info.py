@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class InfoService:
-    """Handlers that tell of the daemon itself.
+    """Handlers of information about the daemon.
 
     Args:
-        ending: flipped when the daemon ends; watchers of its health then hear of it.
+        ending: cancelled when the daemon ends; watchers of its health are then notified.
     """
 
     def __init__(self, worker: Worker, ending: Cancellation) -> None:

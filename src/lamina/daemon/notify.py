@@ -17,7 +17,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
 
-    def tell(self, state: str) -> bool:
+    def notify(self, state: str) -> bool:
         """Send a state like `READY=1`; whether it was sent."""
         if not self._address.startswith(("/", "@")):
             return False

@@ -62,11 +62,11 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)
         for listener in listeners:
             log.info(f"running server on {listener.address}")
-        supervisor.tell("READY=1")
+        supervisor.notify("READY=1")
         services.collector.wake()
         signals.next()
         log.info("stopping server", drain=f"{config.life.drain:g}s")
-        supervisor.tell("STOPPING=1")
+        supervisor.notify("STOPPING=1")
         services.ending.cancel("the daemon ends")
         _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")

@@ -52,7 +52,7 @@ class SolveService:
 
     Args:
         entitlements: what the daemon's configuration lets clients grant.
-        collector: hears of every build's end.
+        collector: notified at every build's end.
     """
 
     def __init__(
@@ -126,7 +126,9 @@ class SolveService:
                 result = self._result(build, request, bridge)
                 check_platforms(dict(request.frontend_attrs).get("platform"), result, events)
                 if request.enable_session_exporter:
-                    outputs += _found_outputs(session, request, bridge.tell(result), cancel)
+                    outputs += _found_outputs(
+                        session, request, bridge.exporter_request(result), cancel
+                    )
                 receiver = SessionReceiver(session, cancel)
                 finished = build.finish(result, outputs, receiver, provenance)
                 response = response_of(finished.metadata(), result.metadata)

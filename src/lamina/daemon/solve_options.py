@@ -77,13 +77,13 @@ def _exporters(request: SolveRequest) -> Sequence[Exporter]:
 
 def _export(pairs: dict[str, str]) -> CacheExport:
     requested = make_export(pairs)
-    if not isinstance(requested.place, FolderLocation):
+    if not isinstance(requested.location, FolderLocation):
         return requested
     if requested.mounts:
         raise Unsupported(
             "cache mounts cannot be kept in a client's folder", hint="use type=registry"
         )
-    return requested._replace(place=ClientLocation(f"local:{pairs['dest']}"))
+    return requested._replace(location=ClientLocation(f"local:{pairs['dest']}"))
 
 
 def _pairs(entry: CacheOptionsEntry) -> dict[str, str]:

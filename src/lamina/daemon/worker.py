@@ -1,4 +1,4 @@
-"""Who builds: what `Info` and `ListWorkers` tell of this daemon."""
+"""The worker record: the response of `Info` and `ListWorkers`."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class DockerfileAttributes(NamedTuple):
 
     `request` is for the first platform; its contexts are not filled in. `several` is set when
     the result belongs in an index. `contexts` are (name, address); `folder_sessions` say which
-    session lends a local folder, if not the build's own; `subrequest` is a question to answer
+    session provides a local folder, if not the build's own; `subrequest` is a question to answer
     instead of building.
     """
 

@@ -54,7 +54,7 @@ class ConvertedStages(NamedTuple):
 def build(requests: Sequence[FrontendRequest], bridge: Bridge) -> Iterator[FrontendResult]:
     """Convert the bridge's Dockerfile for each request; they differ in their platforms alone.
 
-    What checks find is told once. Raises InvalidInput and NotFound, located.
+    Warnings are reported once. Raises InvalidInput and NotFound, located.
     """
     warn: Callable[[Warned], None] = bridge.warn
     for request in requests:
@@ -71,7 +71,7 @@ def _silent(_: Warned) -> None:
 class DockerfileConverter:
     """One Dockerfile and one request: checked, read, and converted as far as is asked for.
 
-    Raises InvalidInput and NotFound, located; `warn` hears what the checks find until then.
+    Raises InvalidInput and NotFound, located; `warn` gets the warnings of checks until then.
     """
 
     def __init__(

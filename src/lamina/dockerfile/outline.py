@@ -96,7 +96,7 @@ class Outline(NamedTuple):
 
 
 def make_outline(request: FrontendRequest, bridge: Bridge) -> Outline:
-    """Convert a Dockerfile's target, and tell what it takes. Raises what a build raises."""
+    """Convert a Dockerfile's target, and list its parameters. Raises what a build raises."""
     text = bridge.read_dockerfile()
     converter = DockerfileConverter(request, bridge, text, bridge.warn)
     converted = converter.convert()

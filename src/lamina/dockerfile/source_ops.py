@@ -30,7 +30,7 @@ def local_source(
     """A folder that a client provides.
 
     Args:
-        shared: what tells this use of the folder from others, so that each keeps a copy that
+        shared: distinguishes this use of the folder from others, so that each keeps a copy that
             fits it.
         session: the session that provides it, "" for the build's own.
         excluded: patterns of what is not sent.

@@ -283,7 +283,7 @@ class Build:
         for mount_id in mounts.names():
             base, _, state = mount_id.rpartition(":")
             if (fresh.get(base) is True and state.isdigit()) or fresh.get(mount_id) is False:
-                mounts.give_up(mount_id)
+                mounts.detach(mount_id)
 
     def facts(self) -> BuildFacts:
         """What provenance records of the build."""

@@ -217,7 +217,7 @@ class Engine:
         return DeviceRegistry() if self.policy.devices is None else self.policy.devices
 
     def registry(self) -> RegistryClient:
-        """The client for registries of whoever asks at the moment (see `registries`)."""
+        """The registry client of the current requester (see `registries`)."""
         return self.registries.client()
 
     def hosts(self) -> Hosts:

@@ -116,7 +116,7 @@ class Registries:
         return self._logins is None
 
     def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
-        """The client of whoever asks; with `insecure` one that trusts `domain`."""
+        """The client of the current requester; with `insecure` one that trusts `domain`."""
         return self._client_of(current_requesters(), domain if insecure else "")
 
     def clients(self) -> Sequence[RegistryClient]:

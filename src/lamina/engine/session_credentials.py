@@ -30,7 +30,7 @@ class CredentialSession(Protocol):
 
 
 def session_logins(session: Session) -> SessionLogins:
-    """The logins of a session's client: none if it is not one that lends any."""
+    """The credentials of a session's client, none if it provides none."""
     from lamina.session.remote_session import RemoteSession
 
     return SessionCredentials(session) if isinstance(session, RemoteSession) else Anonymous()

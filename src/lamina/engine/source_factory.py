@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class EngineSources:
-    """Implements `lamina.ops.contract.SourceFactory`. `registry` is the client of whoever asks."""
+    """Implements `lamina.ops.contract.SourceFactory`.
+
+    `registry` makes the client of the current requester.
+    """
 
     def __init__(
         self, store: Store, refs: RefManager, registry: Callable[[], RegistryClient]

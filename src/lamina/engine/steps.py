@@ -59,7 +59,7 @@ class Step:
         started = reported = time.time()
         so_far = 0
 
-        def tell(now: float, completed: float | None) -> None:
+        def report(now: float, completed: float | None) -> None:
             self._events(
                 StatusEvent(
                     self.digest, text, now, so_far, 0, started, completed, name="transferring"
@@ -72,12 +72,12 @@ class Step:
             now = time.time()
             if now - reported >= _PERIOD:
                 reported = now
-                tell(now, None)
+                report(now, None)
 
-        tell(started, None)
+        report(started, None)
         yield progress
         now = time.time()
-        tell(now, now)
+        report(now, now)
 
 
 class Meter:

@@ -19,7 +19,7 @@ _KEY = r"annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)\Z"
 
 
 class Level(Enum):
-    """The document that bears an annotation; the descriptors are entries for it elsewhere."""
+    """The document that has an annotation; the descriptors are entries for it in an index."""
 
     INDEX = "index"
     INDEX_DESCRIPTOR = "index-descriptor"

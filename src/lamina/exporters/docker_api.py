@@ -97,7 +97,7 @@ class DockerApi:
                 yield _ChunkedBody(connection)
                 connection.send(b"0\r\n\r\n")
             except (BrokenPipeError, ConnectionResetError):
-                pass  # it has heard enough, and says why in its answer
+                pass  # it reads no more; its response says why
             response = connection.getresponse()
             data = response.read(_LIMIT)
         if response.status != 200:

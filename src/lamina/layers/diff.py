@@ -176,27 +176,27 @@ class _Walk:
     def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
         """The members below a directory. `replaces`: the same directory below is hidden."""
         levels = [self._level(path, None, replaces=replaces)]
-        untold: list[_Level] = []  # the lowest folders, of which nothing was different so far
+        pending: list[_Level] = []  # the lowest folders, of which nothing was different so far
         while levels:
             level = levels[-1]
             name = next(level.names, None)
             if name is None:
                 levels.pop()
-                if untold and untold[-1] is level:
+                if pending and pending[-1] is level:
                     assert level.status is not None
                     if self._was_so(level.path, level.status):
-                        untold.pop()
+                        pending.pop()
                     else:
-                        yield from self.tell(untold)
+                        yield from self.emit(pending)
                 continue
             child = f"{level.path}/{name}" if level.path else name
             status = level.found.get(name)
             if status is not None and stat.S_ISDIR(status.st_mode):
                 hides = self._overlay and (level.replaces or is_opaque(self._real(child)))
                 levels.append(self._level(child, status, replaces=hides))
-                untold.append(levels[-1])
+                pending.append(levels[-1])
                 continue
-            yield from self.tell(untold)
+            yield from self.emit(pending)
             if status is None:
                 yield whiteout(child), None
             else:
@@ -207,12 +207,12 @@ class _Walk:
         gone = self._below.names(path) - found.keys() if replaces else set()
         return _Level(path, status, found, gone, replaces=replaces)
 
-    def tell(self, untold: list[_Level]) -> Iterator[Member]:
+    def emit(self, pending: list[_Level]) -> Iterator[Member]:
         """The parent folders of a difference."""
-        for level in untold:
+        for level in pending:
             assert level.status is not None
             yield from self.member(level.path, level.status)
-        untold.clear()
+        pending.clear()
 
     def _was_so(self, path: str, status: os.stat_result) -> bool:
         """Whether the directory below has equal metadata."""
@@ -267,32 +267,32 @@ def children(path: str) -> list[tuple[str, os.stat_result]]:
 
 def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
     levels = [_compared(walk, lower, "", None)]
-    untold: list[_Level] = []
+    pending: list[_Level] = []
     while levels:
         level, below = levels[-1]
         name = next(level.names, None)
         if name is None:
             levels.pop()
-            if untold and untold[-1] is level:
-                untold.pop()  # nothing in it is different, nor is it
+            if pending and pending[-1] is level:
+                pending.pop()  # nothing in it is different, nor is it
             continue
         child = f"{level.path}/{name}" if level.path else name
         upper_place, lower_place = f"{walk.root}/{child}", f"{lower}/{child}"
         new, old = level.found.get(name), below.get(name)
         if new is None:
-            yield from walk.tell(untold)
+            yield from walk.emit(pending)
             yield whiteout(child), None
             continue
         is_directory = stat.S_ISDIR(new.st_mode)
         if old is not None and stat.S_ISDIR(old.st_mode) and is_directory:
             levels.append(_compared(walk, lower, child, new))
-            untold.append(levels[-1][0])
+            pending.append(levels[-1][0])
             if not _same_metadata(upper_place, lower_place, new, old):
-                yield from walk.tell(untold)
+                yield from walk.emit(pending)
             continue
         if old is not None and _unchanged(upper_place, lower_place, new, old):
             continue
-        yield from walk.tell(untold)
+        yield from walk.emit(pending)
         yield from walk.member(child, new)
         if is_directory:
             yield from walk.members(child)

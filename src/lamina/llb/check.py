@@ -35,7 +35,7 @@ _LIMITS = frozenset(  # what `setrlimit` knows
         *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
     )
 )
-_UNLIMITED = (1 << 64) - 1  # as which -1 travels
+_UNLIMITED = (1 << 64) - 1  # the encoding of -1
 _HIGHEST_ID = (1 << 32) - 1  # of a user or group
 
 

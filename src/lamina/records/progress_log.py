@@ -48,7 +48,7 @@ _GATHERING = 0.02  # seconds in which a message to a reader fills: one per event
 
 
 class Steps(NamedTuple):
-    """How many vertices a log tells of, and how many warnings."""
+    """The numbers of vertices and of warnings in a log."""
 
     total: int
     completed: int

@@ -164,7 +164,7 @@ class BlobUpload:
         return self._checked(session, end)
 
     def _resume(self, session: _Session, error: Unavailable) -> _Session:
-        """Ask how far the upload has come, until it tells or there was enough of it."""
+        """Ask for the offset of the upload, until the registry answers or attempts are used up."""
         while True:
             self._failed(error)
             try:

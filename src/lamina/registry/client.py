@@ -239,7 +239,7 @@ class RegistryClient:
         if status == 200 and digest and size.isdigit() and kind in (*INDEX_TYPES, *MANIFEST_TYPES):
             found = Descriptor(kind, parse_digest(digest), int(size))
         else:
-            # Not every registry answers HEAD, or answers it in full; the bytes tell all.
+            # Not every registry supports HEAD, or sends all headers; the content is enough.
             data, kind = self._get_manifest(endpoint, reference, wanted, cancel)
             kind = parse_manifest(data, kind).media_type
             found = Descriptor(kind, digest_of(data), len(data))

@@ -1,6 +1,6 @@
 """A manifest or an index with everything it refers to, to a registry.
 
-Blobs go first, side by side, then manifests from the inside out: whoever reads the tag finds
+Blobs go first, in parallel, then manifests from the inside out: who reads the tag finds
 all that it leads to.
 """
 

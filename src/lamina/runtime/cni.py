@@ -1,7 +1,7 @@
 """CNI: plugins are programs that connect a network namespace (CNI specification 1.0.0).
 
 A configuration names some, each with options of its own. To connect, they run one after the
-other, each told what the last has made of it; to disconnect, in the other order.
+other, each with the result of the previous one; to disconnect, in the other order.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class PluginNetworks:
     Args:
         folder: is there; for this process alone.
         wanted: how many to keep ready.
-        warn: told why one could not be made ahead of time.
+        warn: gets the reason if one could not be made ahead of time.
 
     Raises Unavailable if the plugins cannot connect anything.
     """

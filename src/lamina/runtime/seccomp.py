@@ -93,7 +93,7 @@ def default_profile(machine: str) -> dict[str, Any]:
             _allow_if("socket", 0, "SCMP_CMP_GT", _AF_VSOCK),
             *(_allow_if("personality", 0, "SCMP_CMP_EQ", value) for value in _PERSONALITIES),
             _allow_if("clone", clone_flags, "SCMP_CMP_MASKED_EQ", _CLONE_NAMESPACES),
-            # A filter cannot see clone3's flags; told that there is none, libc uses clone.
+            # A filter cannot see clone3's flags; if there is none, libc uses clone.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
         ],
     }

@@ -203,7 +203,7 @@ def make_spec(
 
 
 def _console_size() -> dict[str, Any]:
-    """Of our own terminal. crun makes the container's 0 by 0 unless it is told, runc looks."""
+    """Of our own terminal. crun makes the container's 0 by 0 without it, runc does not need it."""
     from lamina.runtime.terminal import terminal_size
 
     size = terminal_size()

@@ -30,7 +30,7 @@ def send_folder(
     progress: Callable[[int], None],
     cancel: Cancellation,
 ) -> None:
-    """Send a tree into the folder of output `number`; `progress` hears of the bytes sent so far.
+    """Send a tree into the folder of output `number`; `progress` gets the bytes sent so far.
 
     Raises NotFound (the client expects no such output), Unavailable, Cancelled, and what reading
     the files raises.
@@ -67,7 +67,7 @@ def open_file_output(
     """Open the file of output `number`; it is whole when the block ends without an error.
 
     Args:
-        metadata: told to the client as `exporter-md-<name>` (such as `containerimage.digest`).
+        metadata: sent to the client as `exporter-md-<name>` (such as `containerimage.digest`).
 
     Raises AlreadyExists, NotFound, Unavailable, Cancelled.
     """

@@ -95,7 +95,7 @@ class Session(Protocol):
     ) -> ProvidedFolder:
         """The folder provided under a name (`context`, `dockerfile`, …).
 
-        `progress` hears how many bytes had to be sent so far.
+        `progress` gets the number of bytes sent so far.
 
         Raises NotFound, Unavailable (the client has disconnected), Cancelled.
         """

@@ -1,7 +1,7 @@
-"""The receiving side of fsutil's transfer: a folder is made equal to the one that is told of.
+"""The receiving side of fsutil's transfer: a folder is made equal to the one that is sent.
 
-`sender.py` tells the protocol. Nothing that a sender says is trusted: paths must be clean, in
-order, below folders that it has told of, and are only ever opened beneath the root.
+`folder_sender.py` describes the protocol. Senders are not trusted: paths must be clean, in
+order, below folders that were sent, and are only ever opened beneath the root.
 
 A file is written whole before it gets its modification time, and replaces an older one by
 `rename`; so whatever ends a transfer, no file looks current that is not.
@@ -52,7 +52,7 @@ class Policy(NamedTuple):
     """How a folder is treated.
 
     Args:
-        delete: remove what the sender does not tell of.
+        delete: remove what the sender does not send.
         trust_metadata: a file whose size, time, mode and owner agree is not asked for again.
         owner: (uid, gid) to give every file, whatever the sender says.
         plain: nothing that is there has extended attributes.
@@ -69,8 +69,8 @@ MIRROR = Policy()
 
 
 class Received(NamedTuple):
-    """What a transfer did: files told of, files fetched, bytes fetched, bytes in all files;
-    whether none was told to have extended attributes; the validators of what is there now."""
+    """The result of a transfer: stats received, files fetched, bytes fetched, bytes in all files;
+    whether no file has extended attributes; the validators of what is there now."""
 
     files: int
     fetched: int
@@ -89,7 +89,7 @@ def receive(
     known: Mapping[str, str] = _NONE,
     progress: Callable[[int], None] | None = None,
 ) -> Received:
-    """Make the folder `root`, which exists, what the other side tells of.
+    """Make the folder `root`, which exists, equal to the one of the sender.
 
     Args:
         listing: says which files are wanted, and becomes one itself.
@@ -235,10 +235,10 @@ class _Receiving:
                 self._ask()
 
     def _is_same(self, stat: Stat) -> bool:
-        """Whether the content that is there can be that of a file, as far as the sender tells.
+        """Whether the content that is there can be that of a file, by what the sender sends.
 
         Without a validator, a time of whole seconds has been set by a tool (an archive's, a
-        checkout's), to the same for whatever the file holds, and tells nothing.
+        checkout's), to the same for any content, and proves nothing.
         """
         if stat.validator:
             return self._known.get(stat.path) == stat.validator
@@ -313,7 +313,7 @@ class _Incoming:
         return self._fd >= 0
 
     def has_announced_digest(self) -> bool:
-        """Whether the content, now that it is whole, is that of the digest that was told of.
+        """Whether the complete content has the digest that was sent.
 
         The file may have changed in between.
         """
@@ -364,7 +364,7 @@ class _Incoming:
 class _Order:
     """Holds a sender to the order: folders before what is in them, names ascending, none twice.
 
-    Knows on the way what is in each open folder of the root, so that what is not told of can
+    Knows on the way what is in each open folder of the root, so that what is not sent can
     be removed when the folder is left.
     """
 
@@ -400,7 +400,7 @@ class _Order:
         self._frames.append(_Frame(path, names))
 
     def close(self) -> None:
-        """Everything has been told."""
+        """All stats have been received."""
         while self._frames:
             self._leave()
 

@@ -40,7 +40,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Opener(Protocol):
-    """Opens a file that was told of. Raises OSError; FileNotFoundError if it has gone."""
+    """Opens a file whose stat was sent. Raises OSError; FileNotFoundError if it is gone."""
 
     def __call__(self, path: str, /) -> int: ...
 
@@ -60,15 +60,15 @@ def send(
     open_file: Opener,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Send what `stats` tells of, until the receiver says that it has all it wants. `progress`
-    hears of the bytes so far, of stats and of content as they are sent.
+    """Send the files of `stats`, until the receiver says that it has all it wants. `progress`
+    gets the bytes of stats and of content that were sent so far.
 
     Raises StatusError if the call ends before, LaminaError if a file cannot be read (the
-    receiver has been told), Unavailable with what the receiver complained of.
+    receiver was notified), Unavailable with the error of the receiver.
     """
     sending = _Sending(call, open_file, progress)
     threads = [
-        threading.Thread(target=sending.tell, args=(stats,), name="send-stats", daemon=True),
+        threading.Thread(target=sending.send_stats, args=(stats,), name="send-stats", daemon=True),
         *(
             threading.Thread(target=sending.deliver, name=f"send-{number}", daemon=True)
             for number in range(_READERS)
@@ -102,7 +102,7 @@ class _Sending:
         self._failure: BaseException | None = None
         self._stopped = False
 
-    def tell(self, stats: Iterable[Stat]) -> None:
+    def send_stats(self, stats: Iterable[Stat]) -> None:
         """Send the stats."""
         try:
             for number, stat in enumerate(stats):
@@ -199,7 +199,7 @@ class _Sending:
             self._progress(self._sent)
 
     def _fail(self, error: BaseException) -> None:
-        """Remember the first failure, tell the receiver, and have `obey` end."""
+        """Remember the first failure, notify the receiver, and let `obey` end."""
         if self._failure is not None or self._stopped:
             return
         self._failure = error

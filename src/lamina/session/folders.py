@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def filters_of(wanted: FolderRequest) -> str:
-    """What tells apart the files that requests want of one folder."""
+    """Distinguishes the files that requests select of one folder."""
     parts = [wanted.include_patterns, wanted.exclude_patterns, wanted.follow_paths]
     if wanted.listing is not None:
         parts.append(wanted.listing)

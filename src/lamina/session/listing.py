@@ -24,7 +24,7 @@ _MODE = 0o644
 
 
 class Listing:
-    """Takes down what is told of, and says what of it is to be there in fact.
+    """Collects the stats that are received, and selects those to create.
 
     Args:
         wanted: patterns of the files whose content is wanted. Raises InvalidInput for a

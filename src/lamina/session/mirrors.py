@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _ABANDONED = 3600.0  # seconds
-_MODE = 0o755  # of the root of a folder, of which no client tells
+_MODE = 0o755  # of the root of a folder, which no client sends
 _VALIDATORS = "validators"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
@@ -37,7 +37,7 @@ _BOOT = "/proc/sys/kernel/random/boot_id"
 class MirrorKey(NamedTuple):
     """What a mirror is a copy of: a client's folder by the client's shared key, and its name.
 
-    `filters` tells which of its files; a mirror of other filters is better than none.
+    `filters` selects its files; a mirror with other filters is better than none.
     """
 
     shared_key: str

@@ -35,7 +35,7 @@ def open_session(
     """Serve `handlers` to the daemon at the other end of `channel` for the length of the block.
 
     Args:
-        shared_key: tells the daemon which copies of folders it may go on with: the same for
+        shared_key: identifies the copies of folders that the daemon may update: the same for
             builds of one context on one machine, and for nothing else.
 
     Raises StatusError.

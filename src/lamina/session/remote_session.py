@@ -280,7 +280,7 @@ class RemoteSession:
     def find_exporters(
         self, request: exporter.FindExportersRequest, cancel: Cancellation
     ) -> tuple[exporter.ExporterRequest, ...]:
-        """The outputs that the client wants, now that it hears what there is; maybe none."""
+        """The outputs that the client selects of the result, which may be none."""
         with asking("ask the client for outputs", cancel):
             try:
                 return unary(

@@ -74,7 +74,7 @@ class _TokenService:
         except LaminaError as error:
             if not error.hint:
                 raise
-            # Only the reason travels; and it is the client's user who can help it.
+            # Only the reason is sent, and only the client's user can do something about it.
             raise error.with_context(reason=f"{error.reason} ({error.hint})") from error
         # Made just now, by whichever clock.
         response = auth.FetchTokenResponse(token.value, max(1, int(token.life)))
@@ -83,7 +83,7 @@ class _TokenService:
     def _key(self, host: str, salt: bytes) -> bytes:
         seed = self._tokens.seed(host)
         if seed is None:
-            # By this code a daemon is told to go on with `Credentials`.
+            # With this code, a daemon continues with `Credentials`.
             raise StatusError(Code.UNAVAILABLE, f"the client fetches no tokens for {host}")
         return _key(salt, seed)
 

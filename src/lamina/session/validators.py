@@ -1,4 +1,4 @@
-"""Texts that tell whether a file is the one that was sent before.
+"""Texts that show whether a file is the one that was sent before.
 
 Size and time are not enough: two files, or one before and after an edit, can be alike in both
 (BuildKit issue 4950). A client says of each file which inode it is, and the ctime, which changes
@@ -19,7 +19,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Validators:
-    """Makes the validators of the files of one folder, at the time when they are told of."""
+    """Makes the validators of the files of one folder, when their stats are sent."""
 
     def __init__(self, root: str) -> None:
         self._began = time.time_ns()
@@ -39,7 +39,7 @@ class Validators:
 
 
 def _machine() -> str:
-    """What tells this machine from others whose inodes have the same numbers."""
+    """Distinguishes this machine from others whose inodes have the same numbers."""
     try:
         with open("/etc/machine-id", encoding="ascii") as file:
             return file.read().strip()

@@ -33,7 +33,7 @@ def walk(
     way is left out.
 
     Args:
-        owner: (uid, gid) to tell of every file; None tells the real ones.
+        owner: (uid, gid) to send for every file, None for the real ones.
         validators: makes them for regular files; None: they have none.
 
     Raises LaminaError where something that is wanted cannot be read.
@@ -41,7 +41,7 @@ def walk(
     if selection is not None and selection.everything:
         selection = None
     links: dict[tuple[int, int], str] = {}
-    leading: list[tuple[str, Stat]] = []  # folders not told of yet, with a slash
+    leading: list[tuple[str, Stat]] = []  # folders not sent yet, with a slash
     open_folders = [_entries(root, "")]
     while open_folders:
         entry, path = next(open_folders[-1], (None, ""))
@@ -80,10 +80,10 @@ def walk(
 
 
 def stat_of(real: str, path: str, status: os.stat_result, owner: Owner | None = None) -> Stat:
-    """The stat of one file that is at `real`, told of as `path`. Raises OSError."""
+    """The stat of the file at `real`, under the name `path`. Raises OSError."""
     mode = status.st_mode
     is_directory = stat.S_ISDIR(mode)
-    # A socket travels as an empty file: no archive could hold it.
+    # A socket is sent as an empty file, because no archive could hold it.
     wire_mode = filemode.from_unix(mode) & ~filemode.SOCKET
     linkname = os.readlink(real) if stat.S_ISLNK(mode) else ""
     major = minor = 0

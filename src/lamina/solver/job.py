@@ -138,7 +138,7 @@ def emit_cancelled(job: Job[R], running: Iterable[VertexEvent]) -> None:
 
 
 def report_lookup(node: Node[R], lookup: CacheLookup) -> None:
-    """Tell the jobs of a node how it was looked up. Jobs that only follow it hear of their own."""
+    """Report to the jobs of a node how it was looked up, except to jobs that only follow it."""
     with node.backlog.lock:
         node.lookup = lookup
         jobs = [job for job in node.jobs if node.aliases.get(job, node) is node]

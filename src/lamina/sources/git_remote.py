@@ -29,7 +29,7 @@ _DEFAULT_ACCESS = GitAccess()
 
 
 class GitRef(NamedTuple):
-    """What a ref turned out to be, as the attributes of `GitRemote` tell it."""
+    """What a ref resolves to, under the names of the attributes of `GitRemote`."""
 
     name: str
     commit: str

@@ -1,4 +1,4 @@
-"""One URL asked of its server: with what headers, whom it is told, and what comes of it."""
+"""HTTP requests of the http source: headers, credentials, redirects and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sources turned out to be: the materials that provenance tells of."""
+"""Resolved sources, as the materials of the provenance."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ class CacheMountStore:
             _clear(doomed)
         return bool(directories)
 
-    def give_up(self, mount_id: str) -> None:
+    def detach(self, mount_id: str) -> None:
         """Detach the folders from a mount: it starts empty. Steps that use them keep them."""
         for directory in self._directories(mount_id):
             with self._store.database.write() as connection:

@@ -52,11 +52,11 @@ class Accepted:
                 self.end("the handshake took too long")
             return
         assert self.server is not None
-        heard = self.server.last_received
-        if self._asked > heard:
+        received = self.server.last_received
+        if self._asked > received:
             if now - self._asked >= KEEPALIVE_TIMEOUT:
                 self.end("the keepalive ping was not answered")
-        elif now - heard >= KEEPALIVE_TIME:
+        elif now - received >= KEEPALIVE_TIME:
             self._asked = now
             self.server.ping()
 

@@ -51,7 +51,7 @@ class Detail(NamedTuple):
 class StatusError(Exception):
     """A call ended with another status than OK, at the peer or on the way (UNAVAILABLE).
 
-    `details` travel in `grpc-status-details-bin`. A handler raises it to end its call so.
+    `details` are sent in `grpc-status-details-bin`. A handler raises it to end its call.
     """
 
     def __init__(self, code: Code, message: str, details: tuple[Detail, ...] = ()) -> None:
@@ -198,7 +198,7 @@ class Channel(Protocol):
 def send_request(call: ClientCall, request: bytes) -> None:
     """Send the one message of a call, and finish sending. Raises StatusError.
 
-    A peer may have answered by then: that is for `receive` to tell.
+    The peer may have answered by then; `receive` returns the answer.
     """
     with suppress(Answered):
         call.send(request)

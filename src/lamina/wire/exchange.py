@@ -27,8 +27,8 @@ STREAM_WINDOW = 2 << 20  # bytes that a stream may send ahead of its reader
 CONNECTION_WINDOW = 64 << 20  # and all streams of a connection together
 MAX_STREAMS = 512
 MAX_FRAME = 256 << 10
-MAX_HEADERS = 1 << 20  # filters of a context, details of an error: they travel in headers
-_HELD_STEP = 256 << 10  # bytes by which what is held changes before the budget hears of it
+MAX_HEADERS = 1 << 20  # headers contain the filters of a context and the details of an error
+_HELD_STEP = 256 << 10  # the change of the held bytes after which the budget is updated
 _UNTOLD_STREAMS = 100  # how many a peer is taken to serve until its settings come
 
 
@@ -55,7 +55,7 @@ class Exchange:
         self.idle_since = time.monotonic()  # when the last stream ended
         self.draining = False
         self.why_ended = ""  # said once it has
-        self._owed = 0  # bytes taken that the peer has not been told of
+        self._owed = 0  # bytes taken for which the peer has no new credit yet
         self._budget = budget
         self._held = 0  # by all streams
         self._reported = 0  # of that to the budget

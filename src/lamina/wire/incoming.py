@@ -169,7 +169,7 @@ class Incoming:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's stream of even number")
         exchange.last_stream = frame.stream
         if frame.stream > exchange.last_served:
-            return  # it has been told
+            return  # the peer knows
         refused: ErrorCode | None = None
         if len(exchange.streams) >= MAX_STREAMS:
             refused = ErrorCode.REFUSED_STREAM

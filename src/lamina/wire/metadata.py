@@ -16,7 +16,7 @@ _NAME = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz_-.")
 
 
 def metadata_fields(metadata: Metadata) -> Fields:
-    """Encode metadata. Raises StatusError(INTERNAL) for what cannot travel."""
+    """Encode metadata. Raises StatusError(INTERNAL) for what headers cannot contain."""
     fields: Fields = []
     for name, value in metadata:
         key = name.lower().encode()

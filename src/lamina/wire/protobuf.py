@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """How a field's value travels."""
+    """The wire format of a field's value."""
 
     STRING = auto()
     BYTES = auto()
@@ -68,7 +68,7 @@ _SMALL = tuple(bytes((value,)) for value in range(0x80))
 
 
 def encode(message: Any, schema: Schema) -> bytes:
-    """Encode a message value canonically: as Go's protobuf does when told to be deterministic.
+    """Encode a message value canonically: as Go's protobuf does with its option `Deterministic`.
 
     Digests are over these bytes, so vertices have the same ones as BuildKit's.
     """

@@ -113,7 +113,7 @@ def status_fields(code: Code, message: str = "", details: tuple[Detail, ...] = (
 
 
 def read_status(fields: Fields) -> StatusError | None:
-    """The status that trailers (or a response that is nothing else) tell; None is OK."""
+    """The status in trailers (or in a response without a body); None is OK."""
     values = dict(fields)
     number = values.get(b"grpc-status")
     if number is None:

@@ -71,7 +71,7 @@ class Stream:
         self._trailers: Fields | None = None
         self._inbox: deque[bytes] = deque()
         self._unread = 0  # bytes in the inbox
-        self._owed = 0  # bytes taken from it that the peer has not been told of
+        self._owed = 0  # bytes taken for which the peer has no new credit yet
         self._send_window = send_window
         self._receive_window = receive_window
         self._local_ended = False

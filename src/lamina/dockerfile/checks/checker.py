@@ -33,7 +33,7 @@ class Checker:
         self._violated: set[str] = set() if violated is None else violated
 
     def report(self, rule: Rule, place: Location | None, detail: str) -> None:
-        """Something was found. Whether anybody hears of it is up to the options."""
+        """Report a warning, unless the options disable it."""
         options = self._options
         if rule.experimental:
             if not options.experimental_all and rule.name not in options.experimental:

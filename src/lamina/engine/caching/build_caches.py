@@ -105,8 +105,12 @@ class BuildCaches:
         from lamina.cacheio.options import RegistryLocation
 
         with self._lock:
-            locations = [requested.place for requested in self._imports]
-        return {place.reference.name for place in locations if isinstance(place, RegistryLocation)}
+            locations = [requested.location for requested in self._imports]
+        return {
+            location.reference.name
+            for location in locations
+            if isinstance(location, RegistryLocation)
+        }
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
         """Read further caches from now on: frontends may name some. A refused one is a warning."""
@@ -121,8 +125,11 @@ class BuildCaches:
                         self._refused.add(requested)
                         self._refuse(requested)
                 elif requested not in self._imports:
-                    if isinstance(requested.place, RegistryLocation) and requested.place.insecure:
-                        self.trusted |= {requested.place.reference.domain}
+                    if (
+                        isinstance(requested.location, RegistryLocation)
+                        and requested.location.insecure
+                    ):
+                        self.trusted |= {requested.location.reference.domain}
                     self._imports.append(requested)
 
     def _refuse(self, requested: RefusedImport) -> None:
@@ -152,7 +159,7 @@ class BuildCaches:
     def export(self, graph: SolvedGraph) -> dict[str, str]:
         """Write every cache. One that cannot be written is a warning, unless it must be.
 
-        Returns what clients of the daemon hear of it: `cache.manifest`, a descriptor as JSON, and
+        Returns the response for clients of the daemon: `cache.manifest`, a descriptor as JSON, and
         the same for each cache by its number among the options (`cache.manifest.0`).
         """
         response: dict[str, str] = {}
@@ -164,14 +171,14 @@ class BuildCaches:
         from lamina.cacheio.options import InlineLocation, RegistryLocation
 
         for number, requested in enumerate(self._options.exports):
-            if isinstance(requested.place, InlineLocation):
+            if isinstance(requested.location, InlineLocation):
                 continue
-            registry = isinstance(requested.place, RegistryLocation)
+            registry = isinstance(requested.location, RegistryLocation)
             name = "registry" if registry else "client directory"
             try:
                 with self._step(f"exporting cache to {name}") as shown:
                     try:
-                        backend = self.backend(requested.place)
+                        backend = self.backend(requested.location)
                         target = export_cache(
                             graph, requested, backend, self._services.refs, shown, self._cancel
                         )
@@ -209,26 +216,26 @@ class BuildCaches:
                 from lamina.cacheio.cache_loader import CacheLoader
 
                 self._loader = CacheLoader(
-                    lambda requested: self.backend(requested.place), self._step, self._cancel
+                    lambda requested: self.backend(requested.location), self._step, self._cancel
                 )
         return self._loader.caches(options)
 
-    def backend(self, place: RegistryLocation | FolderLocation | ClientLocation) -> Backend:
-        """Open a place that keeps caches."""
+    def backend(self, location: RegistryLocation | FolderLocation | ClientLocation) -> Backend:
+        """Open a location that keeps caches."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
         from lamina.cacheio.options import ClientLocation, FolderLocation
 
-        if isinstance(place, ClientLocation):
+        if isinstance(location, ClientLocation):
             from lamina.cacheio.client_backend import ClientBackend
 
             if self._session is None:
-                raise NotFound(f"{place.store}: there is no client that lends it")
-            return ClientBackend(self._session.content(place.store), place)
-        if isinstance(place, FolderLocation):
-            return FolderBackend(place)
-        domain = place.reference.domain
-        client = self._services.registry_of(domain, insecure=place.insecure)
-        return RegistryBackend(client, place.reference)
+                raise NotFound(f"{location.store}: no client provides it")
+            return ClientBackend(self._session.content(location.store), location)
+        if isinstance(location, FolderLocation):
+            return FolderBackend(location)
+        domain = location.reference.domain
+        client = self._services.registry_of(domain, insecure=location.insecure)
+        return RegistryBackend(client, location.reference)
 
     def _step(self, name: str) -> AbstractContextManager[Step]:
         return step(name, self._events)
@@ -253,9 +260,9 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
     except LaminaError as error:
         name = known.get("ref") or known.get("src") or known.get("type", "")
         return RefusedImport(name, error.reason)
-    if isinstance(requested.place, FolderLocation):
-        # The client's own folder, which it lends as a store of blobs under this name.
+    if isinstance(requested.location, FolderLocation):
+        # The client's own folder, which it provides as a store of blobs under this name.
         return requested._replace(
-            place=ClientLocation(f"local:{pairs['src']}", requested.place.digest)
+            location=ClientLocation(f"local:{pairs['src']}", requested.location.digest)
         )
     return requested

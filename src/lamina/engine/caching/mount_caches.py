@@ -40,7 +40,7 @@ class MountCaches:
     """The mounts of one build, and the caches that have them.
 
     Args:
-        backend_of: opens the place that a cache lies in.
+        backend_of: opens the backend of a cache.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MountCaches:
             try:
                 with step(f"importing cache mount {name}", self._events) as shown:
                     try:
-                        backend = self._backend_of(requested.place)
+                        backend = self._backend_of(requested.location)
                         if origin := self._fetch(backend, name, folder, shown, cancel):
                             return origin
                     except Cancelled:
@@ -81,12 +81,12 @@ class MountCaches:
 
     def export(self, requested: CacheExport, definition: Definition, cancel: Cancellation) -> None:
         """Send the mounts that a definition names and a cache wants."""
-        if isinstance(requested.place, InlineLocation):
+        if isinstance(requested.location, InlineLocation):
             return  # an image's config takes no mounts
         wanted = [
             name for name in mounts_of(definition) if requested.mounts.takes(export_name(name))
         ]
-        backend = self._backend_of(requested.place)
+        backend = self._backend_of(requested.location)
         self.send(wanted, backend, must=requested.must_succeed, cancel=cancel)
 
     def send(

@@ -56,7 +56,7 @@ def list_mounts(services: CacheServices) -> list[MountListing]:
 def export_mounts(
     services: CacheServices,
     names: Sequence[str],
-    place: RegistryLocation | FolderLocation,
+    location: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> list[tuple[str, Sent]]:
@@ -64,7 +64,7 @@ def export_mounts(
 
     Raises NotFound (no such mount), PermissionDenied, Unavailable, Corrupt, Exhausted.
     """
-    with _opened(services, place, events, cancel) as (mounts, backend):
+    with _opened(services, location, events, cancel) as (mounts, backend):
         wanted = list(map(export_name, names)) or [m.name for m in list_mounts(services)]
         _must_exist(services, wanted)
         return mounts.send(dict.fromkeys(wanted), backend, must=True, cancel=cancel)
@@ -73,15 +73,15 @@ def export_mounts(
 def import_mounts(
     services: CacheServices,
     names: Sequence[str],
-    place: RegistryLocation | FolderLocation,
+    location: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> None:
-    """Put a cache's copies in the place of the mounts that are here.
+    """Replace the mounts that are here by a cache's copies.
 
     Raises NotFound (the cache has no such mount), PermissionDenied, Unavailable, Corrupt.
     """
-    with _opened(services, place, events, cancel) as (mounts, backend):
+    with _opened(services, location, events, cancel) as (mounts, backend):
         for name in names:
             if not mounts.fetch(export_name(name), backend, cancel):
                 raise NotFound(
@@ -116,12 +116,12 @@ def _must_exist(services: CacheServices, names: Sequence[str] | set[str]) -> Non
 @contextmanager
 def _opened(
     services: CacheServices,
-    place: RegistryLocation | FolderLocation,
+    location: RegistryLocation | FolderLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> Iterator[tuple[MountCaches, Backend]]:
-    options = BuildCacheOptions((CacheImport(place, Mounts(True)),))
+    options = BuildCacheOptions((CacheImport(location, Mounts(True)),))
     caches = BuildCaches(services, None, options, events, cancel)
     with services.store.shared():
         mounts = MountCaches(services.cache_mounts, services.store.blobs, caches.backend, events)
-        yield mounts, caches.backend(place)
+        yield mounts, caches.backend(location)

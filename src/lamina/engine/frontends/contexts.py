@@ -1,4 +1,4 @@
-"""The contexts of a build whose client lends its files: as sources of the build's own graph."""
+"""The contexts of a build whose client provides its files: as sources in the build's graph."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LIMIT = 16 << 20
 class Contexts:
     """Where a frontend's files are.
 
-    `main` is the build context, None if the client lends it; `dockerfile` what holds the
+    `main` is the build context, None if the client provides it; `dockerfile` what holds the
     Dockerfile called `filename`, None if that is in a folder of its own.
     """
 
@@ -59,7 +59,7 @@ class Contexts:
         self.main, self.dockerfile = self._find()
 
     def session_of(self, folder: str) -> str:
-        """Which session lends a folder."""
+        """The ID of the session that provides a folder."""
         return self._sessions.get(folder, self._build.session.id)
 
     def tree(self, definition: Definition) -> Tree:
@@ -79,7 +79,7 @@ class Contexts:
         return None
 
     def _find(self) -> tuple[Definition | None, Definition | None]:
-        """The build context, unless the client lends it, and what holds the Dockerfile then."""
+        """The build context, unless the client provides it, and the source of the Dockerfile."""
         options = self._options
         context = dockerfile = None
         if is_git_context(options.context):

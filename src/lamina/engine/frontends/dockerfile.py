@@ -250,7 +250,7 @@ class ContextBridge:
         try:
             tree = self.contexts.tree(source)
         except NotFound:
-            return None  # no context is lent: a Dockerfile may do without
+            return None  # no context is provided: a Dockerfile may not need one
         return read_if_there(tree, ".dockerignore")
 
     @property

@@ -165,7 +165,7 @@ class LlbBridge:
         """The frontend is gone; an error unless it has returned."""
         self._settle(error)
 
-    def tell(self, result: BuildResult) -> FindExportersRequest:
+    def exporter_request(self, result: BuildResult) -> FindExportersRequest:
         """What there is to export, for who chooses outputs by it; its refs can be read here."""
         refs = tuple(self._register(part.files).id for part in result.parts)
         return FindExportersRequest(

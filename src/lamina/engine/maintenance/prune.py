@@ -63,7 +63,7 @@ def prune(
     cancel: Cancellation,
     removed: Callable[[CacheRecord], object],
 ) -> int:
-    """Apply rules one after the other; `removed` hears of every record. Returns bytes freed."""
+    """Apply rules one after the other; `removed` gets every record. Returns the bytes freed."""
     with store.making_room():
         return _prune(store, rules, cancel, removed)
 

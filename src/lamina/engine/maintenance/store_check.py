@@ -64,7 +64,7 @@ class CheckReport(NamedTuple):
 def check_store(
     store: Store, cancel: Cancellation, *, repair: bool, found: Callable[[Damage], object]
 ) -> CheckReport:
-    """Check a store that nobody else uses meanwhile; `found` hears of each damage at once.
+    """Check a store that nobody else uses meanwhile; `found` gets each damage at once.
 
     With `repair`, what can be made or fetched again is removed, so that it is. Raises Unavailable
     if a build runs, Cancelled.

@@ -82,7 +82,7 @@ class EarlyPacking:
             self._form = forms[0]
 
     def end(self) -> None:
-        """Begin no more layers; those under way are waited for by whoever wants them."""
+        """Begin no more layers. Those under way are finished."""
         with self._lock:
             self._form = None
             workers, self._workers = self._workers, None
@@ -113,7 +113,7 @@ class EarlyPacking:
                 ref, form.compression, self._cancel, force=form.force_compression
             )
         except (LaminaError, OSError):
-            return  # whoever exports it hears of it
+            return  # the export raises it again
 
 
 def layer_vertices(graph: Graph) -> frozenset[Digest]:

@@ -153,14 +153,14 @@ class LayerPulls:
         started = time.time()
         reported = 0.0
 
-        def tell(current: int) -> None:
+        def report(current: int) -> None:
             nonlocal reported
             now = time.time()
             if now - reported >= _PERIOD:
                 reported = now
                 self._emit(StatusEvent(shown.digest, name, now, current, total, started))
 
-        self._fetcher.fetch(blob, origin, cancel, tell)
+        self._fetcher.fetch(blob, origin, cancel, report)
         now = time.time()
         self._emit(StatusEvent(shown.digest, name, now, total, total, started, now))
 
