@@ -77,6 +77,25 @@ def test_heredocs_with_advice_build(lamina: Lamina, context: Callable[..., Path]
     assert "warm" in lamina.build(folder, "--build-arg=N=2")
 
 
+def test_the_saving_is_that_of_the_last_build(lamina: Lamina, context: Callable[..., Path]) -> None:
+    text = COMPILER + "FROM base\nARG N=1\nWORKDIR /src\nRUN go build -n $N && sleep 1\n"
+    folder = context(text, FILES)
+    lamina.build(folder, "--build-arg", "N=2")
+
+    def seconds(*arguments: str) -> float | None:
+        done = lamina("advise", "--format", "json", *arguments, str(folder))
+        assert done.code == 0, done.err
+        found = json.loads(done.out)["Saving"]["Seconds"]
+        assert found is None or isinstance(found, float)
+        return found
+
+    assert (seconds("--build-arg", "N=2") or 0) >= 1
+    assert seconds("--build-arg", "N=3") is None
+    lamina.build(folder, "--build-arg", "N=2")  # cached: the earlier build counts
+    assert (seconds("--build-arg", "N=2") or 0) >= 1
+    assert "Saves up to " in lamina("advise", "--build-arg", "N=2", str(folder)).out
+
+
 def test_patches_apply_with_git(lamina: Lamina, service: Path, tmp_path: Path) -> None:
     (service / ".venv").mkdir()
     (service / ".venv" / "python").write_text("x" * 1000)

@@ -126,7 +126,7 @@ class CacheMounts:
         for row, _ in wanted.rows:
             firsts |= {row.first_mark} if row.first else set()
         reason = _reason(wanted, own, missing, removed=len(edits) > bool(missing))
-        saving = Saving("time", "whenever the step runs again", self._times.seconds(step.text))
+        saving = Saving("time", "whenever the step runs again", self._times.seconds(step.shown))
         return Advice(Kind.CACHE_MOUNT, step.line, step.text, reason, saving, tuple(edits))
 
     def _edits(

@@ -109,7 +109,7 @@ def _advise(
         )
     else:
         edits.append(source.insert_after(last.instruction.node, block))
-    durations = [times.seconds(step.text) for step in (*moved, *([last] if split else []))]
+    durations = [times.seconds(step.shown) for step in (*moved, *([last] if split else []))]
     known = [seconds for seconds in durations if seconds is not None]
     saving = Saving("time", "whenever other files change", sum(known) if known else None)
     return Advice(

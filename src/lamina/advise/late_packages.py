@@ -75,7 +75,7 @@ def _advise(plan: Plan, copies: list[Step], step: Step, times: StepTimes) -> Adv
         if isinstance(copy.instruction, ast.Copy)
         and (found := plan.from_stage(copy.instruction.origin)) is not None
     ]
-    seconds = times.seconds(step.text)
+    seconds = times.seconds(step.shown)
     if not stages:
         reason = "The installation runs again each time that one of the copied files changes."
         saving = Saving("time", "whenever the copied files change", seconds)

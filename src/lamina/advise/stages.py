@@ -4,6 +4,7 @@ RUN runs."""
 from __future__ import annotations
 
 import posixpath
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lamina.advise.programs import exec_invocation, invocation
@@ -80,6 +81,16 @@ class Step(NamedTuple):
     def text(self) -> str:
         """The instruction on one line."""
         return self.instruction.node.original.strip()
+
+    @property
+    def shown(self) -> str:
+        """The instruction on one line with its variables, as progress displays it."""
+        rules = Expander(
+            self.before.arguments, self.before.escape, raw_quotes=True, keep_unset=True
+        )
+        with suppress(InvalidInput):
+            return rules.word(self.text)
+        return self.text
 
 
 class Stage(NamedTuple):

@@ -11,7 +11,7 @@ class StepTimes(Protocol):
     def seconds(self, instruction: str) -> float | None:
         """How long the step of an instruction took when it last ran; None if that is not known.
 
-        `instruction` is its text on one line, with flags, as in `lexer.Node.original`.
+        `instruction` is its text on one line, with flags and with the values of variables.
         """
 
 

@@ -11,8 +11,10 @@ from lamina.advise.advisor import Improved, Request, advise, improve
 from lamina.advise.context_files import read_context
 from lamina.base.errors import InvalidInput
 from lamina.cli.advise_files import read_files
+from lamina.cli.advise_times import recorded_times
 from lamina.cli.context import open_context
 from lamina.cli.help import terminal_width, wrapped
+from lamina.cli.opening import store_root
 from lamina.cli.tables import json_lines
 from lamina.cli.units import show_size
 from lamina.cli.values import is_remote, parse_build_args
@@ -68,7 +70,8 @@ def _request(parsed: Parsed, files: Files) -> Request:
         read_context(files.folder, data, ignore_name),
         parsed.text("target"),
         tuple(parse_build_args(parsed.all("build-arg"), os.environ).items()),
-        kinds=kinds,
+        recorded_times(store_root(parsed), files),
+        kinds,
     )
 
 
