@@ -44,54 +44,60 @@ def run(parsed: Parsed) -> int:
 
         call = parse_call(parsed)
     request = request_without_context(parsed)
+    verified = parsed.switch("verify")
+    if verified:
+        from lamina.cli.verify import check_verifiable
+
+        check_verifiable(parsed, request)
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
     _prepare_files(request.outputs, iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
     # Engines fetch by themselves what is elsewhere, but questions are answered here.
-    fetched = call is not None and not builder_address(parsed)
+    fetched = (call is not None or verified) and not builder_address(parsed)
     warnings: list[WarningEvent] = []
     # Standard input is read before signals are taken over: an interrupt ends that at once. The
     # engine is opened before any thread is started, since it may enter a mount namespace.
-    with (
-        open_context(
-            path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
-        ) as context,
-        open_builder(parsed) as builder,
-        interruptible(builder.hurry) as interruption,
-    ):
+    with open_context(
+        path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
+    ) as context:
         request = request._replace(context=context)
-        display = open_display(mode, _STDERR, os.environ)
-        events = _Collector(display, warnings)
-        try:
+        with open_builder(parsed) as builder, interruptible(builder.hurry) as interruption:
+            display = open_display(mode, _STDERR, os.environ)
+            events = _Collector(display, warnings)
             try:
-                if call is not None:
-                    answer = builder.call(call.name, request, events, interruption.cancel)
-                else:
-                    outcome = builder.build(request, events, interruption.cancel)
-            finally:
-                display.close()
-        except Cancelled:
-            if not interruption.signal:
+                try:
+                    if call is not None:
+                        answer = builder.call(call.name, request, events, interruption.cancel)
+                    else:
+                        outcome = builder.build(request, events, interruption.cancel)
+                finally:
+                    display.close()
+            except Cancelled:
+                if not interruption.signal:
+                    raise
+                print("ERROR: interrupted", file=sys.stderr)
+                return 128 + interruption.signal
+            except LaminaError as error:
+                if call is None:
+                    if mode not in ("quiet", "rawjson"):
+                        _show_warnings(warnings)  # they may explain it
+                    from lamina.client.missing_files import missing_hint
+
+                    hint = missing_hint(error, context) or error.hint
+                    raise error.with_context(hint=hint) from error
                 raise
-            print("ERROR: interrupted", file=sys.stderr)
-            return 128 + interruption.signal
-        except LaminaError as error:
-            if call is None:
-                if mode not in ("quiet", "rawjson"):
-                    _show_warnings(warnings)  # they may explain it
-                from lamina.client.missing_files import missing_hint
+        if call is not None:
+            from lamina.cli.call import show_answer
 
-                hint = missing_hint(error, context) or error.hint
-                raise error.with_context(hint=hint) from error
-            raise
-    if call is not None:
-        from lamina.cli.call import show_answer
+            return show_answer(call, answer)
+        if mode not in ("quiet", "rawjson"):
+            _show_warnings(warnings)
+        _write_results(parsed, request, outcome)
+        if verified:
+            from lamina.cli.verify import verify
 
-        return show_answer(call, answer)
-    if mode not in ("quiet", "rawjson"):
-        _show_warnings(warnings)
-    _write_results(parsed, request, outcome)
+            return verify(parsed, request, mode)
     return 0
 
 

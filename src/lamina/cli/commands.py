@@ -145,6 +145,7 @@ _BUILD = (
         "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
     ),
     Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
+    Flag("verify", "Build again in an empty store, and fail if the image differs"),
 )
 
 _RUN = (

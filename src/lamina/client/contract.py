@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.imagediff.image import Image
+    from lamina.imagediff.reproducibility import Verdict
     from lamina.system.cancel import Cancellation
 
 
@@ -312,6 +313,15 @@ class LocalStore(Builder, Protocol):
         """An image to be compared. Its content can be read until the block ends.
 
         `platform` chooses an image of an index; None is this machine's. Raises NotFound.
+        """
+        ...
+
+    def verify(
+        self, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> Sequence[Verdict]:
+        """Build again, in an empty store, what has just been built, and compare the images.
+
+        One verdict for each platform. `events` are those of the second build. Raises as `build`.
         """
         ...
 

@@ -52,11 +52,13 @@ if TYPE_CHECKING:
     from lamina.client.contract import (
         BuildRequest,
         CacheSpec,
+        LocalStore,
         PruneRequest,
         RunRequest,
     )
     from lamina.engine.build import Build
     from lamina.imagediff.image import Image
+    from lamina.imagediff.reproducibility import Verdict
     from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -131,6 +133,19 @@ class EmbeddedBuilder:
         ):
             result = build.run_frontend(FRONTEND, {**attributes, "requestid": name}, {})
             return answer_of(name, result.metadata)
+
+    def _build_unrecorded(
+        self, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> None:
+        from lamina.exporters.local_receiver import LocalReceiver
+
+        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
+        with (
+            self._served(request) as (session, attributes),
+            self._opened(request, session, events, cancel) as build,
+        ):
+            result = build.run_frontend(FRONTEND, attributes, {})
+            build.finish(result, outputs, LocalReceiver(cancel), None)
 
     @contextmanager
     def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
@@ -247,6 +262,16 @@ class EmbeddedBuilder:
 
         target = self._find(name).target
         return stored_image(self._store, fetch, name, target, platform, cancel)
+
+    def verify(
+        self, request: BuildRequest, events: EventSink, cancel: Cancellation
+    ) -> Sequence[Verdict]:
+        from lamina.client.verification import verify_build
+
+        def make(store: Store) -> AbstractContextManager[LocalStore]:
+            return closing(EmbeddedBuilder(store))
+
+        return verify_build(self._build_unrecorded, self._store, make, request, events, cancel)
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
         from lamina.client.running import run_image
