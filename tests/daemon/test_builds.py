@@ -25,6 +25,7 @@ from lamina.api.errors import (
     typed_errors,
 )
 from lamina.api.message import receive, unary
+from lamina.records.recovery import KILLED
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 from tests.daemon.daemon_client import SolvingThread, output, progress, solve
@@ -261,7 +262,11 @@ def test_killed_in_the_middle_the_store_opens_again(
     with DaemonProcess(daemon.root) as again, again.dial() as channel:
         solve(channel, context("FROM base\nRUN echo kept\n"), "two")
         assert output(progress(channel, "two")) == b""
-        assert [record.ref for record in records(channel)] == ["two"]
+        two, one = records(channel)
+        assert (two.ref, one.ref) == ("two", "one")
+        assert two.error is None
+        assert one.error is not None and one.error.message == KILLED
+        assert b"begun" in output(progress(channel, "one"))
         assert again.stop() == 0
     assert no_sleeper_is_left()
     assert nothing_is_left(daemon.root)
