@@ -180,6 +180,12 @@ def test_system_packages_come_first() -> None:
         ("COPY . .\nRUN mvn package\n", {"pom.xml": "<modules>"}),
         ("COPY . .\nRUN cargo build\n", {"Cargo.toml": "[workspace]", "Cargo.lock": ""}),
         ("COPY . .\nRUN bundle install\n", {"Gemfile": "gemspec"}),
+        ("COPY . .\nRUN go install h/x@latest\n", {"go.mod": ""}),
+        ("COPY . .\nRUN cargo install x\n", {"Cargo.toml": "", "Cargo.lock": ""}),
+        ("COPY . .\nRUN mvn -s s.xml package\n", {"pom.xml": ""}),
+        ("COPY . .\nRUN pip install -r r.txt\n", {"r.txt": "wheels/a.whl"}),
+        ("COPY . .\nRUN pip install --find-links=/app/w x\n", {}),
+        ("COPY . .\nRUN pip install '.[dev]'\n", {}),
         ("COPY . .\nRUN apt-get install -y ./x.deb\n", {}),
         ("COPY . .\nRUN <<EOF\nnpm ci\nnpm run build\nEOF\n", NODE),
     ],
@@ -235,3 +241,8 @@ def test_packages_do_not_wait_for_files(copy: str, to: str) -> None:
 )
 def test_packages_that_may_need_the_files(text: str) -> None:
     assert items(text, None, Kind.PARALLEL, Kind.COPY_ORDER) == []
+
+
+def test_virtual_packages_are_no_files() -> None:
+    text = "COPY . .\nRUN apk add --virtual .b gcc\nRUN make\n"
+    assert body(text, {}) == "RUN apk add --virtual .b gcc\nCOPY . .\nRUN make\n"

@@ -28,6 +28,14 @@ def test_an_argument_that_a_program_reads() -> None:
     )
 
 
+def test_every_program_that_may_read_it() -> None:
+    text = "FROM x\nENV AWS_SECRET_KEY=a\nRUN aws s3 cp a b\nRUN mkdir x\nRUN pip install y\n"
+    flag = "--mount=type=secret,id=AWS_SECRET_KEY,env=AWS_SECRET_KEY"
+    assert without(text) == (
+        f"FROM x\nRUN {flag} aws s3 cp a b\nRUN mkdir x\nRUN {flag} pip install y\n"
+    )
+
+
 def test_one_of_several_names() -> None:
     text = "FROM x\nENV A=1 \\\n    DB_PASSWORD='a b' \\\n    B=2\nRUN ./migrate\n"
     assert without(text) == (
@@ -59,6 +67,7 @@ def test_heredocs_use_it() -> None:
         "ARG TOKEN\nFROM x\nRUN a\n",
         "FROM x AS a\nARG TOKEN\nRUN echo $TOKEN\nFROM a\nRUN echo $TOKEN\n",
         "FROM x\nENV SECRET=a\nCMD run\n",
+        'FROM x\nENV TOKEN=""\nRUN echo $TOKEN\n',
     ],
 )
 def test_what_stays(text: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SYSTEM = frozenset(("apt-get", "apt", "apk", "dnf", "dnf5", "microdnf", "yum"))
 _ACCOUNTS = frozenset(("useradd", "groupadd", "adduser", "addgroup"))
 _CLEARED = ("/var/lib/apt/", "/var/cache/", "/root/.cache", "/root/.npm")
-_LOCAL = re.compile(r"^\.|/|\.(?:deb|rpm|apk|whl|tgz|tar\.gz)$")
+_LOCAL = re.compile(r"^\.(?:\.?$|\[)|/|\.(?:deb|rpm|apk|whl|tgz|tar\.gz)$")
 _PYTHON_FILES = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-f")
 
 # Programs that read no store of modules or packages. Any other may be a build script.
@@ -87,6 +87,8 @@ def is_independent(found: Invocation, step: Step) -> bool:
 
 def _is_local(value: str) -> bool:
     """Whether an argument is, or may be, a path of a file."""
-    if value.startswith("-") or "://" in value or re.fullmatch(r"@[\w./-]+(?:@.*)?", value):
+    if value.startswith("-"):
+        value = value.partition("=")[2]
+    if "://" in value or re.fullmatch(r"@[\w./-]+(?:@.*)?", value):
         return False
     return _LOCAL.search(value) is not None

@@ -70,6 +70,9 @@ _LIFECYCLE = _words(
     "package install verify compile test clean deploy test-compile spring-boot:repackage"
 )
 _RESOLVED = _words("dependency:go-offline dependency:resolve dependency:resolve-plugins")
+_MVN_ELSEWHERE = _words(
+    "-f --file -pl --projects -o --offline -s --settings -gs --global-settings -P"
+)
 
 MANIFESTS = (
     Manifest(
@@ -148,7 +151,7 @@ MANIFESTS = (
         moved=_RESOLVED,
         prepared=_LIFECYCLE,
         preparation="{program} -B dependency:go-offline",
-        elsewhere=_words("-f --file -pl --projects -o --offline"),
+        elsewhere=_MVN_ELSEWHERE,
     ),
     Manifest(
         _words("mvnw"),
@@ -157,7 +160,7 @@ MANIFESTS = (
         moved=_RESOLVED,
         prepared=_LIFECYCLE,
         preparation="{program} -B dependency:go-offline",
-        elsewhere=_words("-f --file -pl --projects -o --offline"),
+        elsewhere=_MVN_ELSEWHERE,
     ),
     Manifest(
         _words("cargo"),
@@ -197,6 +200,8 @@ def is_preparation(found: Invocation) -> bool:
 def _from_table(row: Manifest, found: Invocation, files: ContextFiles) -> Install | None:
     if found.has_flag(*row.elsewhere) or not all(name in files for name in row.needed):
         return None
+    if _installs_another(found):
+        return None
     if any(re.search(text, files.text(name)) for name, text in row.refused if name in files):
         return None
     if "package.json" in row.needed and _has_scripts(found, files.text("package.json")):
@@ -212,6 +217,17 @@ def _from_table(row: Manifest, found: Invocation, files: ContextFiles) -> Instal
     if subcommand in row.prepared and row.preparation:
         return Install(names, row.preparation.format(program=found.name.text))
     return None
+
+
+def _installs_another(found: Invocation) -> bool:
+    """Whether it is another project: `go install PATH@VERSION`, `cargo install NAME`."""
+    if found.program == "go":
+        return any("@" in word.value for word in found.arguments)
+    return (
+        found.program == "cargo"
+        and found.subcommand() == "install"
+        and not found.has_flag("--path")
+    )
 
 
 def _moves(row: Manifest, found: Invocation, subcommand: str) -> bool:
@@ -293,7 +309,9 @@ def _closure(names: list[str], files: ContextFiles) -> tuple[str, ...] | None:
             return None
         found.append(name)
         for line in files.text(name).splitlines():
-            if re.match(r"\s*(?:-e|--editable|--find-links|-f|file:|\.{1,2}/|\S+ @ file:)", line):
+            if re.match(
+                r"\s*(?:-e|--editable|--find-links|-f|file:|\.{1,2}/|\S+\.whl|\S+ @ file:)", line
+            ):
                 return None
             match = re.match(r"\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", line)
             if match:

@@ -32,7 +32,7 @@ def secret_names(plan: Plan) -> Iterator[Advice]:
         for step in stage.steps:
             values = _values(step.instruction)
             for name, value in values.items():
-                if name not in seen and names_secret(name) and "$" not in value:
+                if name not in seen and names_secret(name) and _is_secret(step, value):
                     seen.add(name)
                     found = _advise(plan, stage, step, name)
                     if found is not None:
@@ -64,7 +64,7 @@ def _advise(plan: Plan, stage: Stage, first: Step, name: str) -> Advice | None:
     using = [step for step in runs if _mentioned(step, defined)]
     if not using:
         # Programs read it from the environment.
-        using = [step for step in runs if _installs(step)] or list(filter(may_build, runs))
+        using = [step for step in runs if _installs(step) or may_build(step)]
     for step in using:
         there = {mount.env for mount in step.mounts}
         flags = [
@@ -86,6 +86,12 @@ def _advise(plan: Plan, stage: Stage, first: Step, name: str) -> Advice | None:
     changes = tuple(dict.fromkeys(edit for edit in edits if edit is not None))
     saving = Saving("", "")
     return Advice(Kind.SECRET, first.line, first.text, reason, saving, changes)
+
+
+def _is_secret(step: Step, value: str) -> bool:
+    """Whether a value is none of another name, and not empty in an ENV."""
+    empty = isinstance(step.instruction, ast.Env) and not value.strip("'\"")
+    return "$" not in value and not empty
 
 
 def _values(one: ast.Instruction) -> dict[str, str]:
