@@ -72,7 +72,7 @@ def test_clients_tell_cancelled_builds_by_the_message() -> None:
     assert to_status(errors.Cancelled("x")).code is Code.CANCELLED
 
 
-def test_what_others_say() -> None:
+def test_statuses_of_other_peers() -> None:
     def kind_of(code: Code) -> type[LaminaError]:
         return type(from_status(StatusError(code, "x")))
 
@@ -99,7 +99,7 @@ def test_what_others_say() -> None:
         ),
     ],
 )
-def test_what_is_told_by_name(error: LaminaError, code: Code, detail: TypedError) -> None:
+def test_typed_errors_of_the_error_tree(error: LaminaError, code: Code, detail: TypedError) -> None:
     status = to_status(error)
     assert (status.code, typed_errors(status)) == (code, [detail])
     assert type(from_status(status)) is type(error).__mro__[1]
@@ -145,7 +145,7 @@ def test_an_error_raised_again_is_apart() -> None:
     assert error.frontends == ()
 
 
-def test_what_of_a_step_failed() -> None:
+def test_failed_part_of_a_step() -> None:
     owner = ChownOpt(UserOpt(by_name=NamedUser("me", 1)), UserOpt(by_id=7))
     copy = FileAction(0, 1, 0, copy=CopyAction("/a", "/b", owner, mode=-1))
     op = Op(file=FileOp((copy,)), inputs=(Input("sha256:3", 1),))

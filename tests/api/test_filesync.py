@@ -86,7 +86,7 @@ def test_the_bytes_are_protobufs() -> None:
 
 
 @given(_STATS, st.data())
-def test_what_is_cut_short_is_refused_or_shorter(stat: Stat, draw: st.DataObject) -> None:
+def test_truncated_packets(stat: Stat, draw: st.DataObject) -> None:
     encoded = encode_stat(stat)
     cut = encoded[: draw.draw(st.integers(1, max(1, len(encoded) - 1)))]
     if cut == encoded:

@@ -21,7 +21,7 @@ def test_lengths_around_a_byte_more(size: int) -> None:
     assert decode_bytes(message) == b"x" * size
 
 
-def test_fields_that_nobody_knows_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert decode_bytes(b"\x0a\x01x\x10\x05") == b"x"
     assert decode_bytes(b"\x10\x05\x0a\x01x") == b"x"
 

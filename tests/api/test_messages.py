@@ -86,7 +86,7 @@ def messages(kind: Any, schema: Schema, depth: int) -> st.SearchStrategy[Any]:
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.__name__)
 @given(draw=st.data())
-def test_every_message_comes_back_as_it_went(service: Any, draw: st.DataObject) -> None:
+def test_every_message_is_decoded_as_it_was_encoded(service: Any, draw: st.DataObject) -> None:
     schema: Schema = service.SCHEMA
     kind = draw.draw(st.sampled_from(sorted(schema, key=lambda kind: kind.__qualname__)))
     message = draw.draw(messages(kind, schema, 2))

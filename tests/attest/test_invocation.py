@@ -31,7 +31,7 @@ def told(call: FrontendCall, mode: str) -> tuple[object, bool]:
     return document["buildDefinition"]["externalParameters"]["request"], complete
 
 
-def test_calls_are_known_by_what_they_made() -> None:
+def test_calls_are_found_by_their_definitions() -> None:
     origins = DefinitionOrigins()
     key = origins.add(definition("a", "as it was solved"), BASE)
     inputs = {"x": definition("a", "as a client wrote it anew"), "y": definition("b")}
@@ -40,7 +40,7 @@ def test_calls_are_known_by_what_they_made() -> None:
     assert origins.of(inputs) == {}
 
 
-def test_what_two_calls_made_is_of_neither() -> None:
+def test_a_definition_of_two_calls_belongs_to_neither() -> None:
     origins = DefinitionOrigins()
     made = definition("a")
     elsewhere = FrontendCall("", {"z": "1"})
@@ -62,7 +62,7 @@ def test_an_empty_definition_came_of_nothing() -> None:
     assert origins.of({"x": Definition(())}) == {}
 
 
-def test_inputs_are_told_with_theirs() -> None:
+def test_inputs_are_recorded_with_their_calls() -> None:
     call = FrontendCall("dockerfile.v0", {"context:b": "input:b"}, {"b": BASE})
     request, complete = told(call, "max")
     seed = {
@@ -89,7 +89,7 @@ def test_inputs_are_told_with_theirs() -> None:
     assert complete
 
 
-def test_the_least_tells_no_arguments_of_inputs_either() -> None:
+def test_mode_min_has_no_arguments_of_inputs() -> None:
     call = FrontendCall("dockerfile.v0", {}, {"b": BASE})
     request, complete = told(call, "min")
     assert "secret" not in str(request)
@@ -101,7 +101,7 @@ def test_the_least_tells_no_arguments_of_inputs_either() -> None:
     assert not complete
 
 
-def test_the_root_is_told_if_it_says_more() -> None:
+def test_the_root_call_is_recorded_if_it_has_more() -> None:
     call = FrontendCall("gateway.v0", {"source": "x"})
     same = call._replace(attrs={**call.attrs, "platform": "linux/arm64"})
     for root in (same, FrontendCall(""), FrontendCall("", {"platform": "linux/arm64"})):
@@ -124,7 +124,7 @@ def test_no_password_in_any_attribute() -> None:
 
 
 @given(st.text(alphabet="htps:/@[]#?&=.git1x", max_size=24))
-def test_any_context_is_told(text: str) -> None:
+def test_any_context_is_recorded(text: str) -> None:
     for context in (text, f"https://{text}", f"https://h/x.git{text}", f"git@{text}"):
         call = FrontendCall("", {"context": context, "input:context": text, "filename": text})
         assert isinstance(request_of(call, Materials()).source.uri, str)

@@ -57,7 +57,7 @@ ONE, TWO = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 COMMIT = "a" * 40
 
 
-def test_what_is_wanted() -> None:
+def test_wanted_attestations() -> None:
     assert wanted_attestations({"target": "x"}) is None
     assert wanted_attestations({"attest:provenance": ""}) == ProvenanceOptions()
     options = wanted_attestations(
@@ -194,7 +194,7 @@ def test_versions_tell_the_same() -> None:
     assert old["buildConfig"] == {"llbDefinition": []}
 
 
-def test_the_least_tells_no_arguments() -> None:
+def test_mode_min_has_no_arguments() -> None:
     call = FrontendCall("dockerfile.v0", {"build-arg:A": "b", "label:l": "m", "target": "t"})
     materials = Materials(secrets=(("s", False),))
     document = predicate(told(call=call, materials=materials), ProvenanceOptions(mode="min"))
@@ -302,7 +302,7 @@ def test_files_of_frontends(tmp_path: Path) -> None:
         statements(tmp_path, one._replace(path="out.json"))
 
 
-def test_what_frontends_may_not_attest(tmp_path: Path) -> None:
+def test_predicates_that_frontends_may_not_attest(tmp_path: Path) -> None:
     solvable, _ = files(tmp_path)
     (tmp_path / "p.json").write_text('{"predicateType": "https://slsa.dev/provenance/v1"}')
     (tmp_path / "dir").mkdir()

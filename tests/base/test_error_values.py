@@ -31,7 +31,7 @@ def test_they_do_not_change(error: LaminaError, field: str) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_what_is_learned_of_one_makes_another(error: LaminaError) -> None:
+def test_added_context_makes_a_copy(error: LaminaError) -> None:
     before = dict(vars(error))
     step = FailedStep("sha256:1")
     other = error.with_context(step=step, reason="else", hint="do this").at(HERE)

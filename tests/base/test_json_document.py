@@ -144,9 +144,7 @@ def read_inline(data: bytes) -> None:
         (read_inline, CACHE["records"]),
     ],
 )
-def test_what_is_of_a_wrong_type_is_refused_or_read(
-    read: Callable[[bytes], None], document: Any
-) -> None:
+def test_values_of_wrong_types(read: Callable[[bytes], None], document: Any) -> None:
     read(json.dumps(document).encode())
     for variant in variants(document):
         try:
@@ -161,7 +159,7 @@ def test_a_size_is_a_whole_number(size: object) -> None:
         parse_manifest(json.dumps({**INDEX, "manifests": [{**DESCRIPTOR, "size": size}]}).encode())
 
 
-def test_null_and_nothing_are_zero_values() -> None:
+def test_null_and_missing_members_are_zero_values() -> None:
     assert (whole_number(None), text(None), items(None), text_pairs(None)) == (0, "", [], ())
 
 

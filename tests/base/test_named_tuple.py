@@ -47,7 +47,7 @@ def test_classes_are_tuples_with_names_and_defaults() -> None:
         pair.left = 2  # type: ignore[misc]  # the test
 
 
-def test_what_tools_read_is_the_same() -> None:
+def test_classes_are_like_those_of_typing() -> None:
     for name in ("_fields", "_field_defaults", "__doc__", "__module__", "__match_args__"):
         assert getattr(Pair, name) == getattr(Reference, name), name
     assert typing.get_type_hints(Pair) == {"left": int, "right": Pair | None}

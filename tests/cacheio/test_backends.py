@@ -88,7 +88,7 @@ def test_an_empty_place_has_nothing(backend: Backend) -> None:
     assert not backend.has(Descriptor("application/x", digest_of(b"no"), 2), CANCEL)
 
 
-def test_what_is_put_is_there(backend: Backend) -> None:
+def test_blobs_that_are_put_are_found(backend: Backend) -> None:
     kept = Kept(b"{}", b"layer", b"x" * 100_000)
     kept.put(backend, "")
     assert backend.manifest("", CANCEL) == (kept.target.digest, kept.data)

@@ -161,7 +161,7 @@ def changed(**fields: Any) -> bytes:
         changed(layers=7),
     ],
 )
-def test_what_is_malformed_is_refused(blob: bytes) -> None:
+def test_malformed_configurations_are_refused(blob: bytes) -> None:
     with pytest.raises(Corrupt):
         decode(blob, CONFIG.layers)
 

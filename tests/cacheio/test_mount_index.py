@@ -154,7 +154,7 @@ ROOT = entry("", 0o40755)
         changed(entries=[ROOT, ["l", 0o120777, 0, 0, 0, [0], "x"]]),
     ],
 )
-def test_what_is_malformed_or_leaves_the_mount_is_refused(document: Any) -> None:
+def test_malformed_indexes_and_paths_outside_the_mount_are_refused(document: Any) -> None:
     with pytest.raises(Corrupt):
         decode_index(packed(document), "x", (PACK,))
 
@@ -169,7 +169,7 @@ def test_json_that_is_nested_too_deep_is_refused() -> None:
         decode_index(zstandard.ZstdCompressor().compress(b"[" * 100_000), "x", ())
 
 
-def test_what_says_a_huge_size_of_itself_takes_no_memory() -> None:
+def test_a_huge_declared_size_takes_no_memory() -> None:
     claims = bytearray(zstandard.ZstdCompressor().compress(b"{}"))
     frame = bytes(claims[:4]) + b"\xc0\x00" + (1 << 50).to_bytes(8, "little") + bytes(claims[6:])
     with pytest.raises(Corrupt):

@@ -191,7 +191,7 @@ def test_a_writer_that_is_stalled_for_as_long_as_you_like(
     assert names_at(backend) == {"old", "first", "second"}
 
 
-def test_what_was_removed_stays_removed(backend: Backend, tmp_path: Path) -> None:
+def test_removed_mounts_stay_removed(backend: Backend, tmp_path: Path) -> None:
     common: tuple[str, ...] = ()
     for names in (("a", "b"), ("b", "c"), ("c",), ("c", "d"), ("d",)):
         for path in tmp_path.glob("mount/*"):

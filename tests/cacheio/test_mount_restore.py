@@ -67,7 +67,7 @@ def test_a_file_of_its_chunks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [b"***what a chunk hold5", b"***", b""])
-def test_a_chunk_that_is_not_what_it_says_is_refused(tmp_path: Path, pack: bytes) -> None:
+def test_a_chunk_with_another_digest_is_refused(tmp_path: Path, pack: bytes) -> None:
     with pytest.raises(Corrupt, match="does not match its index"):
         restored(tmp_path, pack, MountEntry("f", 0o100644, 0, 0, 0, (0,)))
 
@@ -88,7 +88,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert os.listdir(outside) == []
 
 
-def test_what_no_path_can_name_is_left_out(tmp_path: Path) -> None:
+def test_files_below_paths_that_are_too_long_are_left_out(tmp_path: Path) -> None:
     mount = tmp_path / "mount"
     mount.mkdir()
     (mount / "file").write_text("kept")

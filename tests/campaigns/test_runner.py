@@ -71,7 +71,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert kept["counts"] == {"rounds": 4, "things": 8}
 
 
-def test_a_finding_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finding_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("x", Noting(failing=1).campaign(), State(5), Limits(rounds=3), tmp_path) == 1
     shown = capsys.readouterr().out
     assert "FINDING x --seed 5 --round 1\nit is that one\n" in shown
@@ -107,7 +107,7 @@ def test_it_ends_when_it_should_and_leaves_nothing(how: str, tmp_path: Path) -> 
     assert json.loads((tmp_path / "kept/full-disk/state.json").read_text())["findings"] == []
 
 
-def test_the_script_tells_what_there_is() -> None:
+def test_the_script_lists_the_campaigns() -> None:
     done = subprocess.run([SCRIPT, "--help"], capture_output=True, text=True, check=True)
     for name in ("cache", "kill", "pairs", "hostile", "growth", "full-disk"):
         assert f"  {name} " in done.stdout

@@ -140,7 +140,7 @@ def test_old_archives_are_known_by_their_checksum() -> None:
     assert not is_archive(b"FROM scratch\n" * 100)
 
 
-def test_what_a_daemon_fetches_is_left_there(tmp_path: Path) -> None:
+def test_contexts_that_a_daemon_fetches_are_not_fetched(tmp_path: Path) -> None:
     def left(path: str, file: str = "", stdin: bytes = b"") -> ContextSpec:
         with open_context(path, file, (), io.BytesIO(stdin), fetched=False) as found:
             return found

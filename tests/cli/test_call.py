@@ -17,7 +17,7 @@ def call(*args: str) -> Call | None:
     return parse_call(parse(COMMANDS["build"], [*args, "."]))
 
 
-def test_what_is_asked() -> None:
+def test_methods() -> None:
     assert call("--call=build") is None
     assert call("--check=false") is None
     assert call("--check") == call("--call=check") == call("--call", "lint")
@@ -30,7 +30,7 @@ def test_what_is_asked() -> None:
 @pytest.mark.parametrize(
     "text", ["what", "check,format=xml", "outline,what=1", "build,format=json"]
 )
-def test_what_cannot_be_asked(text: str) -> None:
+def test_unknown_methods(text: str) -> None:
     with pytest.raises(InvalidInput):
         call(f"--call={text}")
 
@@ -55,7 +55,7 @@ def test_finds(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "Check complete, no warnings found.\n"
 
 
-def test_finds_and_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_and_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert show_answer(Call("frontend.lint"), lint(1, "bad\nDockerfile:1")) == 1
     shown = capsys.readouterr()
     assert shown.err == "\nERROR: bad\nDockerfile:1\n"

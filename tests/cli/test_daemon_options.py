@@ -105,7 +105,7 @@ def test_all_kinds_of_flags() -> None:
         "--log-level=loud",
     ],
 )
-def test_what_is_refused(word: str) -> None:
+def test_invalid_options(word: str) -> None:
     with pytest.raises(InvalidInput):
         read(word)
 

@@ -87,7 +87,7 @@ def test_filters() -> None:
             disk_usage.parse_filters([bad])
 
 
-def test_prune_does_nothing_unless_told_so(
+def test_prune_does_nothing_without_confirmation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import io

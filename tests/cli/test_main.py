@@ -151,7 +151,7 @@ def test_unexpected_failures_are_short(
     assert cli.main(["version"]) == 130
 
 
-def test_what_was_said_before_a_failure_is_not_lost() -> None:
+def test_output_before_a_failure_is_not_lost() -> None:
     code = (
         "from lamina.base.errors import NotFound\n"
         "from lamina.cli import main\n"

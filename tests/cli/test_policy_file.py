@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_what_a_file_says(tmp_path: Path) -> None:
+def test_policy_files(tmp_path: Path) -> None:
     constraint = {"key": "k", "value": "v", "condition": "NOTEQUAL"}
     document = {
         "version": 1,

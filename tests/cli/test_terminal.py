@@ -37,7 +37,7 @@ OBEYED = {
 
 
 @pytest.mark.parametrize("text", OBEYED.values(), ids=OBEYED.keys())
-def test_what_a_terminal_would_obey_is_dropped(text: str) -> None:
+def test_control_sequences_are_dropped(text: str) -> None:
     shown = harmless(f"before\n{text}\nafter {COLOURS}")
     assert shown.startswith("before\n")
     assert shown.endswith(f"\nafter {COLOURS}")

@@ -29,7 +29,7 @@ def names(path: Path) -> set[str]:
         return {member.name.removeprefix("./") for member in tar}
 
 
-def test_every_output_at_once_and_what_is_told_of_it(
+def test_every_output_at_once_and_its_metadata(
     builder: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context("RUN mkdir /made; echo 1 > /made/file\n", {"unused": "x"})
@@ -120,7 +120,7 @@ def test_arguments_labels_targets_and_hosts(
     assert json.loads(config.stdout)["config"]["Labels"] == {"x": "y,z"}
 
 
-def test_what_is_done_again(builder: Lamina, context: Callable[..., Path]) -> None:
+def test_no_cache_and_no_cache_filter(builder: Lamina, context: Callable[..., Path]) -> None:
     folder = context("FROM base AS one\nRUN echo 1 > /a\nFROM one AS two\nRUN echo 2 > /b\n")
 
     def cached(*args: str) -> list[bool]:
@@ -384,7 +384,7 @@ def test_a_layout_beside_other_images_is_whole(
     assert "tar+zstd" in inspected.stdout.decode()
 
 
-def test_images_are_listed_once_with_what_they_are_for(
+def test_images_are_listed_once_with_their_platforms(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("FROM scratch\nCOPY Dockerfile /\n")

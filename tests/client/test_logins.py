@@ -93,7 +93,7 @@ def test_seeds_are_of_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert mine.seed("a.example") is None
 
 
-def test_a_ready_token_is_lent(tmp_path: Path) -> None:
+def test_a_static_token_is_provided(tmp_path: Path) -> None:
     lender = tokens(tmp_path, {"https://index.docker.io/v1/": {"registrytoken": "ready"}})
     assert lender.seed("registry-1.docker.io") is not None
     request = FetchTokenRequest("", "registry-1.docker.io", "https://127.0.0.1:1/token")

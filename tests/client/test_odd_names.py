@@ -68,7 +68,7 @@ def test_caches_and_outputs(builder: Lamina, odd: Path, tmp_path: Path) -> None:
     )
 
 
-def test_what_a_daemon_cannot_be_told_is_named(
+def test_names_that_the_protocol_cannot_contain_are_refused(
     builder: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("FROM scratch\nARG A\nCOPY Dockerfile /\n")

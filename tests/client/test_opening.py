@@ -66,7 +66,9 @@ def test_flags_count_before_the_environment(tmp_path: Path) -> None:
         *(["cache", "ls"], ["cache", "rm", "x"], ["cache", "export", "--to=type=local,dest=x"]),
     ],
 )
-def test_what_a_daemon_does_not_do_is_said(tmp_path: Path, command: list[str]) -> None:
+def test_commands_that_need_the_local_store_are_refused_with_a_daemon(
+    tmp_path: Path, command: list[str]
+) -> None:
     with DaemonProcess(tmp_path / "store") as daemon:
         done = RemoteLamina(tmp_path, daemon.address)(*command)
     assert done.code == 1

@@ -79,7 +79,7 @@ def site() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("progress", ["plain", "rawjson"])
-def test_what_is_published_of_a_build_has_no_password(
+def test_published_documents_have_no_passwords(
     builder: Lamina, context: Callable[..., Path], tmp_path: Path, site: str, progress: str
 ) -> None:
     folder = context(

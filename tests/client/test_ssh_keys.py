@@ -57,6 +57,6 @@ def test_a_key_of_a_pipe(tmp_path: Path) -> None:
         writer.join()
 
 
-def test_what_never_ends_is_no_key() -> None:
+def test_endless_files_are_not_keys() -> None:
     with pytest.raises(InvalidInput, match="larger than a key"):
         KeyAgent("default", ["/dev/zero"], Cancellation())

@@ -49,7 +49,7 @@ def test_a_link_to_standard_output_stays_and_takes_the_id(
 
 
 @pytest.mark.parametrize("option", ["--iidfile={}", "--metadata-file={}", "-o=type=oci,dest={}"])
-def test_what_a_link_leads_to_is_replaced_with_its_mode(
+def test_the_target_of_a_link_is_replaced_with_its_mode(
     builder: Lamina, context: Callable[..., Path], tmp_path: Path, option: str
 ) -> None:
     link, real = tmp_path / "link", tmp_path / "folder/real"

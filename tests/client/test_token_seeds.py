@@ -26,7 +26,7 @@ def test_seeds_last_and_differ(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {".token_seed", ".token_seed.lock"}
 
 
-def test_what_others_keep_there_stays(tmp_path: Path) -> None:
+def test_existing_seeds_stay(tmp_path: Path) -> None:
     seed = b"sixteen bytes..."
     file = tmp_path / ".token_seed"
     file.write_text(json.dumps({"a.example": {"Seed": b64encode(seed).decode()}}))
@@ -37,7 +37,7 @@ def test_what_others_keep_there_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"h": 1}', '{"h": {"Seed": "%"}}', '{"h": {}}'])
-def test_what_cannot_be_read_is_made_anew(tmp_path: Path, text: str) -> None:
+def test_unreadable_seeds_are_replaced(tmp_path: Path, text: str) -> None:
     (tmp_path / ".token_seed").write_text(text)
     seed = TokenSeeds(str(tmp_path)).of("h")
     assert len(seed) == 16

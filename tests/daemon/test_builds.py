@@ -78,9 +78,7 @@ def nothing_is_left(root: Path) -> bool:
     return left == [] and set(os.listdir(root / "tmp")) <= {"ingest"}
 
 
-def test_a_build_and_what_is_known_of_it_afterwards(
-    daemon: DaemonProcess, context: Callable[..., Path]
-) -> None:
+def test_a_build_and_its_record(daemon: DaemonProcess, context: Callable[..., Path]) -> None:
     folder = context("FROM base\nRUN echo hello\n")
     with daemon.dial() as channel:
         solve(channel, folder, "first")
@@ -146,7 +144,7 @@ def test_which_input_of_a_step_could_not_be_read(
         ),
     ],
 )
-def test_what_cannot_be_is_told_by_name(
+def test_invalid_requests_name_their_fault(
     daemon: DaemonProcess,
     context: Callable[..., Path],
     attributes: dict[str, str],
@@ -333,7 +331,7 @@ def test_settings_reach_the_steps(tmp_path: Path, context: Callable[..., Path]) 
         assert b"nameserver 9.9.9.9" in output(progress(channel, "one"))
 
 
-def test_whoever_does_not_read_holds_no_build_up(
+def test_clients_that_do_not_read_do_not_block_builds(
     daemon: DaemonProcess, context: Callable[..., Path]
 ) -> None:
     folder = context(

@@ -37,7 +37,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_what_cannot_be_a_cache_is_a_warning(
+def test_invalid_imports_are_warnings(
     daemon: DaemonProcess, context: Callable[..., Path], case: str
 ) -> None:
     kind, attrs, reason = REFUSED[case]
@@ -62,7 +62,7 @@ def test_so_is_one_in_the_request_itself(daemon: DaemonProcess) -> None:
     assert "nonesuch" not in failed.value.message  # but that there is no Dockerfile
 
 
-def test_what_is_not_known_of_a_cache_is_passed_over(
+def test_unknown_attributes_of_a_cache_are_ignored(
     daemon: DaemonProcess, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context("RUN echo 1 > /file\n")

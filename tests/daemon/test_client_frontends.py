@@ -124,7 +124,7 @@ def request_told(channel: GrpcChannel, store: Path, ref: str) -> Any:
     return told["buildDefinition"]["externalParameters"]["request"]
 
 
-def test_an_input_is_told_with_the_call_that_made_it(
+def test_an_input_is_recorded_with_the_call_that_made_it(
     daemon: DaemonProcess, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     made_by = (("build-arg:A", "b"), ("target", "made"))

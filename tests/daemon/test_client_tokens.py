@@ -67,7 +67,7 @@ def test_the_password_stays_with_the_client(
             assert not asked.pids & daemons
 
 
-def test_a_client_without_tokens_lends_its_password(
+def test_a_client_without_tokens_provides_its_password(
     registry: tuple[str, TokenService],
     daemon: DaemonProcess,
     context: Callable[..., Path],
@@ -81,7 +81,7 @@ def test_a_client_without_tokens_lends_its_password(
     assert all(daemon.process.pid in asked.pids for asked in service.asked)
 
 
-def test_who_has_no_login_is_nobody(
+def test_clients_without_credentials_are_anonymous(
     registry: tuple[str, TokenService],
     daemon: DaemonProcess,
     context: Callable[..., Path],
@@ -95,7 +95,7 @@ def test_who_has_no_login_is_nobody(
     assert {asked.who for asked in service.asked} == {"nobody"}
 
 
-def test_what_goes_wrong_is_told(
+def test_errors_of_token_servers_are_shown(
     registry: tuple[str, TokenService],
     daemon: DaemonProcess,
     context: Callable[..., Path],

@@ -112,7 +112,7 @@ def test_a_step_of_two_builds_runs_once(
     assert (tmp_path / "two/log").read_text() == "run\n"
 
 
-def test_who_comes_late_sees_the_step_from_its_beginning(
+def test_a_client_that_joins_late_gets_all_events_of_a_step(
     client: RemoteLamina, context: Callable[..., Path]
 ) -> None:
     folder = context(SLOW.replace("sleep 2", "sleep 8"))

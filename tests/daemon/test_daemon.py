@@ -64,7 +64,7 @@ def workers(channel: GrpcChannel, *filters: str) -> tuple[Any, ...]:
     return ask(channel, control.LIST_WORKERS, request, control.ListWorkersResponse).record
 
 
-def test_what_it_tells_of_itself(tmp_path: Path) -> None:
+def test_info_and_workers(tmp_path: Path) -> None:
     arguments = ["--oci-worker-labels=team=a b", "--oci-worker-gc=false", "--debug"]
     with DaemonProcess(tmp_path / "store", *arguments) as daemon, daemon.dial() as channel:
         assert f'msg="running server on {daemon.address}"' in daemon.log
@@ -142,7 +142,7 @@ def test_two_daemons_on_one_store_are_refused(daemon: DaemonProcess, lamina: Lam
         (["--oci-worker-platform=x/y/z/a"], "platform"),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(
+def test_invalid_configurations_are_refused_at_start(
     lamina: Lamina, arguments: list[str], message: str
 ) -> None:
     done = lamina("daemon", *arguments, env={"LAMINA_CONFIG": "/dev/null"})
@@ -363,7 +363,7 @@ def test_content(tmp_path: Path) -> None:
         assert refused.value.code is Code.UNIMPLEMENTED
 
 
-def test_nonsense_is_the_trouble_of_whoever_sends_it(daemon: DaemonProcess) -> None:
+def test_malformed_calls_fail_alone(daemon: DaemonProcess) -> None:
     methods = [control.INFO, control.DISK_USAGE, control.PRUNE, control.LIST_WORKERS]
     methods += [control.STATUS, LISTEN, content.READ, health.CHECK]
     with daemon.dial() as channel:

@@ -72,11 +72,11 @@ def test_policies_as_buildkitd_has_them(tmp_path: Path, monkeypatch: pytest.Monk
         ("unknown", False),
     ],
 )
-def test_what_filters_see_of_a_record(text: str, expected: bool) -> None:
+def test_filters_of_records(text: str, expected: bool) -> None:
     assert record_matches(parse_filters([text]), RECORD) is expected
 
 
-def test_what_rules_spare() -> None:
+def test_records_that_rules_keep() -> None:
     rule = prune_rule(SizedPolicy(False, (), 3600.0, 1, 2, 3))
     assert rule[1:] == (False, 1, 2, 3)
     assert rule.matches(RECORD)

@@ -109,7 +109,7 @@ def test_a_build_from_beginning_to_end(history: History, store: Store) -> None:
     assert os.listdir(store.scratch) == []
 
 
-def test_what_stopped_a_build_is_recorded(history: History, store: Store) -> None:
+def test_the_error_of_a_build_is_recorded(history: History, store: Store) -> None:
     with pytest.raises(InvalidInput), history.begin(BuildHistoryRecord("bad")):
         raise InvalidInput("nonsense")
     with pytest.raises(ZeroDivisionError), history.begin(BuildHistoryRecord("worse")):
@@ -145,7 +145,9 @@ def test_progress_may_be_asked_for_before_the_build_begins(history: History) -> 
     assert lines(iter(heard)) == [b"x"]
 
 
-def test_progress_of_what_never_begins(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_of_a_build_that_never_begins(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("lamina.daemon.history._APPEARS", 0.05)
     with pytest.raises(NotFound, match="no such job never"):
         list(history.status("never", NEVER))
@@ -308,7 +310,7 @@ def test_ten_thousand_records(store: Store, history: History) -> None:
     assert len(found(history)) == 100
 
 
-def test_what_tells_of_an_image_stays_with_its_record(store: Store, history: History) -> None:
+def test_documents_of_an_image_stay_with_its_record(store: Store, history: History) -> None:
     """Clients export records: an image's documents are part of them, its layers are not."""
     config, layer, statement = (store.blobs.put(data) for data in (b"{}", b"layer", b"{ }"))
     entries = [

@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[op.Definition, str]] = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_what_cannot_be_is_refused_by_name(channel: GrpcChannel, case: str) -> None:
+def test_invalid_definitions_are_refused_with_the_reason(channel: GrpcChannel, case: str) -> None:
     wanted, message = REFUSED[case]
     assert message in refusal(channel, wanted)
 
@@ -264,7 +264,7 @@ def _with(tag: bytes, size: bytes, body: bytes) -> op.Definition:
     return op.Definition((data, encode_op(op.Op(inputs=(of(data),)))))
 
 
-def test_what_is_odd_but_means_something(channel: GrpcChannel) -> None:
+def test_unusual_definitions_that_are_valid(channel: GrpcChannel) -> None:
     solve(channel, op.Definition())
     chained = definition(A, folder("/b", base=0), folder("/c", base=0))
     first, second, third, last = chained.ops

@@ -122,7 +122,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_what_means_nothing_is_refused_by_name(channel: GrpcChannel, case: str) -> None:
+def test_invalid_requests_are_refused_with_the_reason(channel: GrpcChannel, case: str) -> None:
     method, request, message = REFUSED[case]
     with pytest.raises(StatusError) as refused:
         answers(channel, method, request)
@@ -190,7 +190,7 @@ def _answered(channel: GrpcChannel, method: str, request: Any) -> None:
         assert error.message
 
 
-def test_clients_that_leave_while_they_ask(channel: GrpcChannel) -> None:
+def test_clients_that_disconnect_during_a_call(channel: GrpcChannel) -> None:
     """Each is forgotten, whatever it was waiting for."""
     for method, request in (
         (control.STATUS, control.StatusRequest("never")),

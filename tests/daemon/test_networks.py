@@ -111,7 +111,7 @@ def test_a_network_by_plugins(tmp_path: Path, context: Callable[..., Path]) -> N
     assert not held(tmp_path)
 
 
-def test_what_a_killed_daemon_held_is_given_back(tmp_path: Path) -> None:
+def test_networks_of_a_killed_daemon_are_released(tmp_path: Path) -> None:
     options = cni_list(tmp_path, addresses(tmp_path))
     with DaemonProcess(tmp_path / "store", *options, within=OWN_MACHINE) as daemon:
         before = held(tmp_path)
@@ -152,7 +152,7 @@ def test_no_network_at_all(tmp_path: Path, context: Callable[..., Path]) -> None
         assert not seen(log, r"#\d+ [\d.]+ e\w+\n")
 
 
-def test_what_a_plugin_complains_of_is_told(tmp_path: Path, context: Callable[..., Path]) -> None:
+def test_errors_of_a_plugin_are_shown(tmp_path: Path, context: Callable[..., Path]) -> None:
     """A plugin that works once, at the start."""
     programs = tmp_path / "programs"
     programs.mkdir()

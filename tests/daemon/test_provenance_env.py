@@ -23,7 +23,7 @@ def test_all_files_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '"x"', "\xff", '{"builderPlatform": "mine"}'])
-def test_what_no_builder_can_add(tmp_path: Path, text: str) -> None:
+def test_members_that_a_builder_cannot_add(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text, encoding="latin-1")
     with pytest.raises(InvalidInput):
         load_provenance_env(str(tmp_path))

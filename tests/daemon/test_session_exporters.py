@@ -139,9 +139,7 @@ def test_a_client_without_wishes_is_let_be(
         assert build(channel, context(TEXT), "no", {}, enable_session_exporter=True) == {}
 
 
-def test_the_history_tells_of_every_image(
-    daemon: DaemonProcess, context: Callable[..., Path]
-) -> None:
+def test_the_history_has_every_image(daemon: DaemonProcess, context: Callable[..., Path]) -> None:
     exporters = (
         control.Exporter("image", (("name", "a:1"),)),
         control.Exporter("image", (("name", "b:1"), ("oci-mediatypes", "false"))),

@@ -8,12 +8,12 @@ from lamina.daemon.config import (
 from lamina.daemon.unsupported_settings import unsupported_settings
 
 
-def test_what_is_obeyed_needs_no_warning() -> None:
+def test_supported_settings_need_no_warning() -> None:
     assert list(unsupported_settings(DaemonConfig())) == []
     assert list(unsupported_settings(DaemonConfig(worker=WorkerConfig(max_parallelism=3)))) == []
 
 
-def test_what_is_not_is_named() -> None:
+def test_unsupported_settings_are_named() -> None:
     worker = WorkerConfig(rootless=True, no_process_sandbox=True, selinux=True)
     config = DaemonConfig(
         proxy_network=True,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_devices_are_told_as_they_are_now(tmp_path: Path) -> None:
+def test_devices_are_listed_as_they_are_now(tmp_path: Path) -> None:
     worker = Worker("id", (), (), (), DeviceRegistry([str(tmp_path)]))
     assert worker.record().cdi_devices == ()
     free = {"org.mobyproject.buildkit.device.autoallow": "true"}

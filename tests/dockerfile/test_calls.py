@@ -180,7 +180,7 @@ def test_lint_of_all_stages_or_of_the_target() -> None:
     assert (clean.status, clean.text, clean.error) == (0, "", "")
 
 
-def test_lint_of_what_cannot_be_built() -> None:
+def test_lint_of_an_invalid_dockerfile() -> None:
     made = ask("frontend.lint", "FROM base AS A\nRUM x\n")
     error = json.loads(made.json)["buildError"]
     assert error == {
@@ -192,14 +192,14 @@ def test_lint_of_what_cannot_be_built() -> None:
     assert made.status == 1
 
 
-def test_lint_with_finds_as_errors() -> None:
+def test_lint_with_warnings_as_errors() -> None:
     made = ask("frontend.lint", "# check=error=true\nFROM base AS A\n")
     error = json.loads(made.json)["buildError"]
     assert error["message"].startswith("lint violation found for rules: StageNameCasing")
     assert error["location"] == {}
 
 
-def test_an_outline_of_what_cannot_be_built() -> None:
+def test_an_outline_of_an_invalid_dockerfile() -> None:
     with pytest.raises(InvalidInput):
         ask("frontend.outline", "FROM base\nRUM x\n")
 

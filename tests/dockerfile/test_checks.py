@@ -299,7 +299,7 @@ def test_the_build_argument_overrides_the_directive(convert: Convert) -> None:
     assert [w.rule for w in convert(text, build_args=args).bridge.warnings] == ["FromAsCasing"]
 
 
-def test_finds_as_errors(convert: Convert) -> None:
+def test_warnings_as_errors(convert: Convert) -> None:
     text = "# check=error=true\nFROM base as A\n"
     with pytest.raises(InvalidInput) as caught:
         convert(text)

@@ -278,7 +278,7 @@ def test_on_build_triggers_of_a_stage_run_once(convert: Convert) -> None:
     assert any("RUN make" in name for name in made.names)
 
 
-def test_a_bad_trigger_is_told_at_from(convert: Convert) -> None:
+def test_an_invalid_trigger_is_located_at_from(convert: Convert) -> None:
     with pytest.raises(InvalidInput, match="ONBUILD trigger") as caught:
         convert("FROM base\n", {"base": image_config(OnBuild=["NOPE x"])})
     assert caught.value.location is not None
@@ -334,7 +334,7 @@ def test_source_date_epoch(convert: Convert) -> None:
         convert("FROM base\n", build_args=(("SOURCE_DATE_EPOCH", "today"),))
 
 
-def test_a_base_for_another_machine_is_remarked(convert: Convert) -> None:
+def test_a_base_for_another_platform_is_a_warning(convert: Convert) -> None:
     made = convert("FROM --platform=linux/arm64 base AS arm64\n")
     assert [w.rule for w in made.bridge.warnings] == ["InvalidBaseImagePlatform"]
 
@@ -389,7 +389,7 @@ def test_the_platform_that_was_asked_for_is_the_image_s(convert: Convert) -> Non
         ),
     ],
 )
-def test_mistakes_are_told(
+def test_errors_and_their_locations(
     convert: Convert, text: str, kind: type[LaminaError], part: str, hint: str, line: int
 ) -> None:
     if not part:

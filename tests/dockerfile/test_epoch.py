@@ -56,7 +56,7 @@ def epoch_of(convert: Convert, text: str, **fields: Any) -> int | None:
         ("FROM scratch\nCOPY a .\n", {"SOURCE_DATE_EPOCH": "context"}, None),
     ],
 )
-def test_whose_time(
+def test_epochs_of_named_sources(
     convert: Convert, text: str, given: dict[str, str], expected: int | None
 ) -> None:
     assert epoch_of(convert, text, build_args=tuple(given.items())) == expected
@@ -99,7 +99,7 @@ def test_steps_see_the_time_and_not_its_name(convert: Convert) -> None:
         ("FROM scratch AS other\n", "invalid SOURCE_DATE_EPOCH: src", 0),
     ],
 )
-def test_what_stands_for_no_time(convert: Convert, stage: str, said: str, line: int) -> None:
+def test_names_without_a_time(convert: Convert, stage: str, said: str, line: int) -> None:
     with pytest.raises(InvalidInput) as caught:
         convert(f"ARG SOURCE_DATE_EPOCH=src\n{stage}FROM scratch\n")
     assert said in str(caught.value)

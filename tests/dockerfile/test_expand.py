@@ -127,7 +127,7 @@ def test_a_heredoc_s_body_keeps_its_quotes() -> None:
     assert rules.word("'$name' \"${two}\" it's") == "'value' \"one two\" it's"
 
 
-def test_a_command_s_name_keeps_what_only_the_shell_knows() -> None:
+def test_the_name_of_a_command_keeps_shell_syntax() -> None:
     rules = Expander(VARIABLES, raw_quotes=True, keep_unset=True)
     assert rules.word("""echo '$name' "$name" $other ${o:-x}""") == (
         """echo '$name' "value" $other ${o:-x}"""
@@ -171,7 +171,7 @@ def test_stripping_agrees_with_trying_every_length(pattern: str, value: str) -> 
     assert Expander(variables).word("${v%%" + pattern + "}") == longest
 
 
-def test_many_stars_take_no_time() -> None:
+def test_many_stars() -> None:
     text = "${v##" + "*a" * 60 + "b}"
     assert Expander({"v": "a" * 5000}).word(text) == "a" * 5000
 
@@ -193,7 +193,7 @@ def test_a_text_that_grows_beyond_all_bounds_is_refused(text: str) -> None:
     assert caught.value.hint
 
 
-def test_what_is_as_large_as_may_be_is_not() -> None:
+def test_text_of_the_largest_size_is_accepted() -> None:
     big = "a" * (MAX_TEXT // 2)
     assert len(Expander({"big": big}).word("$big$big")) == MAX_TEXT
 

@@ -116,7 +116,7 @@ def test_several_heredocs_quoted_and_with_tabs() -> None:
         "RUN echo $((1<<2<3))",
     ],
 )
-def test_what_is_no_heredoc(line: str) -> None:
+def test_lines_without_heredocs(line: str) -> None:
     assert only(line + "\n").heredocs == ()
 
 

@@ -140,7 +140,7 @@ def test_on_build_keeps_its_heredoc() -> None:
         ("RUN --mount=from=$x,target=/y z", "variable expansion", "alias"),
     ],
 )
-def test_mistakes_are_told(text: str, part: str, hint: str) -> None:
+def test_errors(text: str, part: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read(text)
     assert part in caught.value.reason

@@ -65,7 +65,7 @@ def test_mounts(text: str, expected: RunMount) -> None:
         ('"target=/a', "csv", ""),
     ],
 )
-def test_mistakes_are_told(text: str, part: str, hint: str) -> None:
+def test_errors(text: str, part: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse(text)
     assert part in caught.value.reason

@@ -24,7 +24,7 @@ def test_every_promise_has_its_row() -> None:
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_what_holds_it_exists(promise: str) -> None:
+def test_the_tests_of_each_promise_exist(promise: str) -> None:
     tests, campaigns = (re.findall(r"`([^`]+)`", cell) for cell in ROWS[promise])
     assert tests or campaigns
     for path in tests:

@@ -266,7 +266,7 @@ def test_switched_off(lamina: Lamina, context: Callable[..., Path]) -> None:
         assert "config" in shown
 
 
-def test_what_steps_brought(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
+def test_materials_of_steps(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     layout = tmp_path / "layout"
     lamina.build(context("FROM base\n"), "-o", f"type=oci,tar=false,dest={layout}")
     (tmp_path / "served").mkdir()

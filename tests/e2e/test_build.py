@@ -223,7 +223,7 @@ def test_secrets_reach_the_step_and_nothing_else(
     assert "gone" in missing.err
 
 
-def test_a_failing_step_tells_where_and_why(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_a_failing_step_shows_where_and_why(lamina: Lamina, context: Callable[..., Path]) -> None:
     done = lamina("build", "--progress=plain", str(context("RUN echo oh; exit 42\n")))
     assert done.code == 1
     assert "exit code: 42" in done.err
@@ -232,9 +232,7 @@ def test_a_failing_step_tells_where_and_why(lamina: Lamina, context: Callable[..
     assert "Traceback" not in done.err
 
 
-def test_bad_input_is_told_without_a_traceback(
-    lamina: Lamina, context: Callable[..., Path]
-) -> None:
+def test_bad_input_causes_no_traceback(lamina: Lamina, context: Callable[..., Path]) -> None:
     for body, words in (
         ("RUM echo\n", "did you mean RUN"),
         ("COPY --form=x a b\n", "did you mean from"),

@@ -64,7 +64,7 @@ def test_outline_and_targets(lamina: Lamina, tmp_path: Path) -> None:
     assert json.loads(done.out)["targets"][0]["name"] == "final"
 
 
-def test_finds_of_a_build(lamina: Lamina, tmp_path: Path) -> None:
+def test_warnings_of_a_build(lamina: Lamina, tmp_path: Path) -> None:
     made = folder(tmp_path)
     log = lamina.build(made)
     assert "#1 WARN: StageNameCasing: Stage name 'Final' should be lowercase (line 3)\n" in log
@@ -79,7 +79,7 @@ def test_finds_of_a_build(lamina: Lamina, tmp_path: Path) -> None:
     assert "   3 | >>> FROM scratch AS Final\n" in log
 
 
-def test_finds_as_errors(lamina: Lamina, tmp_path: Path) -> None:
+def test_warnings_as_errors(lamina: Lamina, tmp_path: Path) -> None:
     made = folder(tmp_path)
     arg = "--build-arg=BUILDKIT_DOCKERFILE_CHECK=skip=StageNameCasing;error=true"
     done = lamina("build", arg, str(made))

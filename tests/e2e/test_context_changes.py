@@ -161,7 +161,7 @@ def _build_during(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_what_was_edited_during_a_build_is_not_served_for_what_was_there_before(
+def test_content_edited_during_a_build_is_not_cached_for_the_old_content(
     step: str, machine: Machines, context: Write, tmp_path: Path
 ) -> None:
     folder = context("FROM base\n" + STEPS[step])

@@ -94,7 +94,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(target)], check=True)
 
 
-def test_a_full_disk_is_told_and_the_store_goes_on(
+def test_a_full_disk_is_named_and_the_store_stays_usable(
     lamina: Lamina, context: Callable[..., Path], small_disk: Path
 ) -> None:
     store = type(lamina)(small_disk / "store")

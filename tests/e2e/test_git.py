@@ -127,7 +127,7 @@ def test_submodules(
     assert not (out / "z/inner/file").exists()
 
 
-def test_what_is_not_there_or_not_that(
+def test_missing_and_changed_refs(
     lamina: Lamina, context: Callable[..., Path], repository: Path, address: str
 ) -> None:
     for source, said in (

@@ -43,7 +43,7 @@ def test_owners_are_looked_up_in_files_alone(
     assert f"/etc/{file} of the image is no regular file" in done.err
 
 
-def test_numbers_out_of_range_are_nobodys(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_ids_out_of_range_match_no_user(lamina: Lamina, context: Callable[..., Path]) -> None:
     lines = "somebody:x:99999999999:5::/:\\nsomebody:x:7:8::/:"
     steps = f"FROM base\nRUN mkdir -p /etc && printf '{lines}\\n' >/etc/passwd\n"
     copy = "COPY --chown=somebody Dockerfile /\nRUN stat -c owner:%u:%g /Dockerfile\n"

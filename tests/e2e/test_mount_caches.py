@@ -91,7 +91,7 @@ def test_a_mount_is_there_on_another_machine(
     assert same["made"][0] == 0o104751
 
 
-def test_without_a_wish_nothing_travels(
+def test_without_the_option_no_mounts_are_exported(
     registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
     folder = context(COMPILE, {"input": "one"})

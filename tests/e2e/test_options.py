@@ -109,7 +109,9 @@ def test_no_cache_filter_spares_other_stages(lamina: Lamina, context: Callable[.
     assert "CACHED" not in state["[two 1/1]"]
 
 
-def test_what_a_step_sees(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
+def test_options_that_steps_see(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     folder = context(
         "FROM base AS b\nRUN cat /etc/hosts > /hosts; ulimit -n > /files; "
@@ -160,9 +162,7 @@ def ssh_client(folder: Path) -> None:
         shutil.copy(path, target)
 
 
-def test_ssh_agents_and_keys_are_lent(
-    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_ssh_agents_and_keys(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     folder = context(
         "FROM base\nCOPY client /\n"
         "RUN --mount=type=ssh,required=true --mount=type=ssh,id=keys,target=/keys "
@@ -218,7 +218,7 @@ def test_ssh_agents_and_keys_are_lent(
         (["--nope"], "--nope"),
     ],
 )
-def test_bad_options_are_told(
+def test_invalid_options(
     lamina: Lamina, context: Callable[..., Path], arguments: list[str], said: str
 ) -> None:
     folder = context("FROM base AS last\nCOPY --from=x . /y\n")

@@ -71,7 +71,7 @@ def test_files_that_are_lost_are_made_again(
     assert lamina("check").code == 0
 
 
-def test_a_sound_store_is_said_to_be(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_a_store_without_damage(lamina: Lamina, context: Callable[..., Path]) -> None:
     folder = context(STEPS)
     lamina.build(folder, "-t", "x")
     done = lamina("check")

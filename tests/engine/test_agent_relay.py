@@ -66,7 +66,7 @@ def test_bytes_go_both_ways_under_the_new_owner(echo: str, tmp_path: Path) -> No
     assert not os.path.exists(path)
 
 
-def test_what_is_open_ends_with_the_block(echo: str, tmp_path: Path) -> None:
+def test_open_connections_end_with_the_block(echo: str, tmp_path: Path) -> None:
     before = threading.active_count()
     with relayed(echo, str(tmp_path / "s"), 0, 0, 0o600) as path:
         client = connected(path)

@@ -87,7 +87,7 @@ def top(blobs: dict[str, bytes]) -> Any:
 CONFIG = json.dumps({"os": "linux", "architecture": "riscv64", "config": {}}).encode()
 
 
-def test_what_a_frontend_says_of_an_image(with_engine: WithEngine) -> None:
+def test_image_metadata_of_a_frontend(with_engine: WithEngine) -> None:
     metadata = {
         "containerimage.config": CONFIG,
         "annotation.a": b"frontend",
@@ -174,7 +174,7 @@ def test_a_frontend_attests(with_engine: WithEngine) -> None:
             assert digest_of(blob).hex == name.rpartition("/")[2]
 
 
-def test_what_cannot_be(with_engine: WithEngine) -> None:
+def test_invalid_metadata(with_engine: WithEngine) -> None:
     bad: list[tuple[dict[str, bytes], dict[str, str], str]] = [
         ({}, {"annotation-index.a": "b"}, "index annotations not supported"),
         ({}, {"annotation[linux/s390x].a": "b"}, "no platform linux/s390x"),
@@ -224,7 +224,7 @@ def test_metadata_goes_round(with_engine: WithEngine) -> None:
         ("containerimage.config", "[]", "malformed image config"),
     ],
 )
-def test_metadata_that_says_nothing_usable(
+def test_metadata_without_usable_values(
     with_engine: WithEngine, key: str, text: str, reason: str
 ) -> None:
     def use(bench: Bench) -> None:

@@ -41,7 +41,7 @@ def registry(tmp_path: Path) -> DeviceRegistry:
         (["device"], ["?v.example/gone=x", GPU], [f"{GPU}=0"]),
     ],
 )
-def test_what_is_lent(
+def test_granted_devices(
     registry: DeviceRegistry, allowed: list[str], wanted: list[str], lent: list[str]
 ) -> None:
     asked = [CDIDevice(name.lstrip("?"), name.startswith("?")) for name in wanted]
@@ -58,7 +58,7 @@ def test_what_is_lent(
         (["device"], "v.example/gone=x", NotFound, "is not registered"),
     ],
 )
-def test_what_is_not(
+def test_refused_devices(
     registry: DeviceRegistry, allowed: list[str], wanted: str, kind: type[LaminaError], said: str
 ) -> None:
     with pytest.raises(kind, match=said.replace("*", "[*]")):
@@ -79,7 +79,7 @@ def test_what_is_not(
         ([], ["?v.example/gone=x"], []),
     ],
 )
-def test_what_a_step_is_remembered_by(
+def test_cache_keys_of_steps_with_devices(
     registry: DeviceRegistry, allowed: list[str], wanted: list[str], named: list[str]
 ) -> None:
     asked, own = (

@@ -123,7 +123,7 @@ def test_a_bundle_has_the_whole_history(
 
 
 @pytest.mark.parametrize("kind", ["sha1", "sha256"])
-def test_a_bundle_stands_for_its_remote(
+def test_a_bundle_replaces_its_remote(
     with_engine: WithEngine, served: str, tmp_path: Path, kind: str
 ) -> None:
     repository = tmp_path / "served/x"

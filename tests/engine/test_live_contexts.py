@@ -137,7 +137,7 @@ def test_copies_of_a_folder_that_is_changed_are_those_of_its_digest(
     with_engine(use)
 
 
-def test_a_command_that_changes_nothing_of_a_folder_that_it_only_reads_is_remembered(
+def test_a_command_that_only_reads_a_folder_is_cached(
     tmp_path: Path, with_engine: WithEngine
 ) -> None:
     context = tmp_path / "context"

@@ -44,7 +44,9 @@ def url(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_what_was_told_is_what_is_built(with_engine: WithEngine, tmp_path: Path, url: str) -> None:
+def test_builds_use_the_resolution_that_frontends_saw(
+    with_engine: WithEngine, tmp_path: Path, url: str
+) -> None:
     file = tmp_path / "served/f"
     file.write_text("before")
 

@@ -31,7 +31,7 @@ def result(*platforms: str, several: bool | None = None) -> BuildResult:
         (None, result(str(host_platform()))),
     ],
 )
-def test_what_was_asked_for(requested: str | None, made: BuildResult) -> None:
+def test_results_of_the_requested_platforms(requested: str | None, made: BuildResult) -> None:
     assert platform_warnings(requested, made) == []
 
 
@@ -73,9 +73,9 @@ def test_what_was_asked_for(requested: str | None, made: BuildResult) -> None:
         ),
     ],
 )
-def test_what_was_not(requested: str, made: BuildResult, warning: str) -> None:
+def test_results_of_other_platforms(requested: str, made: BuildResult, warning: str) -> None:
     assert platform_warnings(requested, made) == [warning]
 
 
-def test_nothing_is_shown_when_all_is_well() -> None:
+def test_matching_platforms_cause_no_warning() -> None:
     check_platforms("linux/arm64", result("linux/arm64"), lambda event: pytest.fail(f"{event}"))

@@ -56,7 +56,7 @@ def another(store: Store) -> Iterator[Store]:
         yield other
 
 
-def test_what_a_build_uses_stays_and_the_rest_goes(store: Store) -> None:
+def test_snapshots_in_use_are_not_pruned(store: Store) -> None:
     with store.shared():
         base, unused = add_state(store), add_state(store)
         top, beside = add_state(store, base), add_state(store, base)
@@ -71,7 +71,7 @@ def test_what_a_build_uses_stays_and_the_rest_goes(store: Store) -> None:
     assert everything_pruned(store) == sorted(map(str, (base, top)))
 
 
-def test_what_is_being_made_is_held(store: Store) -> None:
+def test_unfinished_snapshots_are_not_pruned(store: Store) -> None:
     with another(store) as other, other.shared():
         state = add_state(other)
         assert everything_pruned(store) == []
@@ -79,7 +79,7 @@ def test_what_is_being_made_is_held(store: Store) -> None:
     assert everything_pruned(store) == [str(state)]
 
 
-def test_a_process_lets_go_when_no_build_of_it_runs(store: Store) -> None:
+def test_a_process_releases_its_leases_when_no_build_runs(store: Store) -> None:
     with store.shared():
         with store.shared():
             state = add_state(store)
@@ -87,7 +87,7 @@ def test_a_process_lets_go_when_no_build_of_it_runs(store: Store) -> None:
     assert held_states(store) == set()
 
 
-def test_what_only_builds_that_are_over_have_used_is_let_go(store: Store) -> None:
+def test_snapshots_of_finished_builds_are_released(store: Store) -> None:
     snapshots = SnapshotStore(store)
 
     def overlapping(first: ExitStack, second: ExitStack) -> tuple[int, int, int]:
@@ -324,7 +324,7 @@ def test_pruning_keeps_the_hits_that_remain(lamina: Lamina, context: Callable[..
         assert log.count("CACHED") >= 3, log
 
 
-def test_what_failed_downloads_left_goes(store: Store) -> None:
+def test_files_of_failed_downloads_are_removed(store: Store) -> None:
     folder = store.path("http")
     os.mkdir(folder)
     known, unknown = "a" * 32, "b" * 32

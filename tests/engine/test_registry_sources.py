@@ -81,7 +81,7 @@ def test_a_blob_is_a_file(with_engine: WithEngine, repository: Repository) -> No
     assert digest_of(found["m"][0].encode()) == manifest
 
 
-def test_a_blob_of_a_store_that_is_lent(with_engine: WithEngine) -> None:
+def test_a_blob_of_a_clients_store(with_engine: WithEngine) -> None:
     blob = f"oci-layout+blob://not/real@{digest_of(b'lent')}"
     definition = source(blob, http_filename="f", oci_store="shop")
     found = with_engine(lambda b: entries(b, ServedRequest(b"lent"), definition))
@@ -189,7 +189,7 @@ def chain_of(bench: Bench, name: str, **wanted: Any) -> Any:
     return found.digest, found.attestation_chain
 
 
-def test_what_leads_to_attestations(with_engine: WithEngine, repository: Repository) -> None:
+def test_chains_of_attestations(with_engine: WithEngine, repository: Repository) -> None:
     parts = attested(repository)
 
     def use(bench: Bench) -> Any:

@@ -37,7 +37,7 @@ def absent(tmp_path: Path) -> AbsentSession:
     return AbsentSession("a", NotFound("no active session for a"), mirrors, str(tmp_path))
 
 
-def test_who_is_not_there_stands_in_nobodys_way(absent: AbsentSession, tmp_path: Path) -> None:
+def test_absent_sessions_are_skipped(absent: AbsentSession, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"value")
     lent = SessionProviders(secrets=(SecretSpec("s", path=str(tmp_path / "secret")),))
     present = EmbeddedSession({"context": str(tmp_path)}, lent)
@@ -55,6 +55,6 @@ ASKS: dict[str, Callable[[SharedSession], object]] = {
 
 
 @pytest.mark.parametrize("what", list(ASKS))
-def test_where_nobody_else_is_it_is_told(absent: AbsentSession, what: str) -> None:
+def test_absent_sessions_alone_are_an_error(absent: AbsentSession, what: str) -> None:
     with pytest.raises(NotFound, match="no active session for a"):
         ASKS[what](of(absent, absent))

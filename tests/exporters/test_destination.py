@@ -92,7 +92,7 @@ def test_good(text: str, expected: Output) -> None:
     assert found == expected
 
 
-def test_names_are_kept_as_they_were_said() -> None:
+def test_names_are_kept_as_written() -> None:
     output = parse_output('type=image,"name=a:1, ghcr.io/b"')
     assert isinstance(output, ImageOutput)
     assert output.form.names == ("docker.io/library/a:1", "ghcr.io/b:latest")

@@ -29,7 +29,7 @@ def test_addresses(text: str, expected: DockerHost) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "host:1", "tcp://:1", "tcp://a:0", "tcp://a:x", "tcp://"])
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_docker_host(text)
 
@@ -56,7 +56,7 @@ def test_the_order_in_which_it_is_looked_for(tmp_path: Path) -> None:
             find_docker_host({**runtime, "DOCKER_CONTEXT": "nobody's"})
 
 
-def test_tls_as_docker_is_told_of_it(tmp_path: Path) -> None:
+def test_tls_settings_of_docker(tmp_path: Path) -> None:
     environ = {"DOCKER_HOST": "tcp://h:1", "DOCKER_CERT_PATH": str(tmp_path)}
     assert find_docker_host(environ) == DockerHost("", "h", 1, str(tmp_path), verify=False)
     environ["DOCKER_TLS_VERIFY"] = "1"

@@ -15,7 +15,7 @@ ROUNDS = 150
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds_and_what_is_near_them(name: str) -> None:
+def test_seeds_and_mutations_of_them(name: str) -> None:
     target = TARGETS[name]
     chance = random.Random(name)
     seeds = list(target.seeds())

@@ -52,7 +52,7 @@ def test_the_newest_of_its_files(pack: Callable[[bytes], bytes], tmp_path: Path)
     "data",
     [b"", b"text", make_tar(("d", tarfile.DIRTYPE, 9)), make_tar(("a", b"0", 9))[:700] + b"x" * 99],
 )
-def test_what_has_no_newest_file(data: bytes) -> None:
+def test_archives_without_a_newest_file(data: bytes) -> None:
     assert newest_time(io.BytesIO(data)) is None
 
 

@@ -66,7 +66,7 @@ def test_skippable_zstd_frames_are_skipped() -> None:
 
 @pytest.mark.parametrize("pack", PACKS)
 @pytest.mark.parametrize("at", [7, 100, -3])
-def test_what_ends_early_is_corrupt(pack: Pack, at: int) -> None:
+def test_truncated_streams_are_corrupt(pack: Pack, at: int) -> None:
     with pytest.raises(Corrupt, match="ends early"):
         plain(pack(DATA)[:at])
 

@@ -111,7 +111,7 @@ def test_gnu_tar_reads_what_is_packed(tmp_path: Path) -> None:
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "in")
 
 
-def test_what_gnu_tar_packs_is_read(tmp_path: Path) -> None:
+def test_archives_of_gnu_tar_are_read(tmp_path: Path) -> None:
     make_tree(tmp_path / "in")
     for form in ("gnu", "pax"):
         data = subprocess.run(
@@ -171,7 +171,7 @@ def overlaid(folder: Path) -> tuple[Path, Path]:
     return lower, upper
 
 
-def test_what_an_overlay_directory_hides_is_named(tmp_path: Path) -> None:
+def test_whiteouts_of_overlay_directories(tmp_path: Path) -> None:
     lower, upper = overlaid(tmp_path)
     names = [entry.path for entry, _ in upper_members(str(upper), [str(lower)])]
     assert names == [
@@ -218,7 +218,7 @@ def test_whiteouts_are_made_where_there_is_something_to_hide(tmp_path: Path) -> 
             assert not there or stat.S_ISCHR((out / path).lstat().st_mode)
 
 
-def test_what_was_copied_up_for_nothing_is_dropped(tmp_path: Path) -> None:
+def test_unchanged_copied_up_files_are_dropped(tmp_path: Path) -> None:
     lower, upper = tmp_path / "lower", tmp_path / "upper"
     for name in ("same/inner", "changed", "opened"):
         (lower / name).mkdir(parents=True)

@@ -60,6 +60,6 @@ def test_octal_and_nothing() -> None:
 
 
 @pytest.mark.parametrize("text", ["u", "rwx", "a=g,", "u+x,,g+x", ",", "u=7", "u~r", "+q"])
-def test_what_is_no_mode(text: str) -> None:
+def test_invalid_modes(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_mode_change(-1, text)

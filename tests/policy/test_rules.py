@@ -52,7 +52,7 @@ def evaluated(source: SourceOp, *rules: Rule) -> SourceOp:
         ("^library", MatchType.REGEX, False),
     ],
 )
-def test_what_selectors_match(identifier: str, match: MatchType, found: bool) -> None:
+def test_selectors(identifier: str, match: MatchType, found: bool) -> None:
     denies = rule(PolicyAction.DENY, identifier, match)
     if not found:
         assert evaluated(BUSYBOX, denies) == BUSYBOX
@@ -104,9 +104,7 @@ def test_the_last_rule_that_matches_decides() -> None:
         (MatchType.REGEX, "[0-9]", "n", "docker-image://docker.io/library/busybox:n.nn"),
     ],
 )
-def test_what_sources_are_converted_to(
-    match: MatchType, identifier: str, target: str, found: str
-) -> None:
+def test_conversions(match: MatchType, identifier: str, target: str, found: str) -> None:
     converts = rule(PolicyAction.CONVERT, identifier, match, updates=Update(target))
     assert evaluated(BUSYBOX, converts).identifier == found
 

@@ -85,7 +85,7 @@ def test_every_kind_of_event(tmp_path: Path) -> None:
     assert not os.path.exists(written.path)
 
 
-def test_whoever_comes_late_misses_nothing_and_whoever_is_slow_holds_nobody_up(
+def test_late_readers_get_everything_and_slow_readers_block_nobody(
     tmp_path: Path,
 ) -> None:
     log = ProgressLog(str(tmp_path / "log"))

@@ -78,7 +78,7 @@ def test_missing_things(client: RegistryClient, registry: Any) -> None:
         list(client.blob(image.at(host), Descriptor(OCI_MANIFEST, missing, 7)))
 
 
-def test_nobody_there(client: RegistryClient) -> None:
+def test_no_registry(client: RegistryClient) -> None:
     with pytest.raises(Unavailable, match="cannot connect to"):
         client.resolve(parse_reference(f"127.0.0.1:{real_registry.free_port()}/x"))
     with pytest.raises(Unavailable, match="cannot find the address"):

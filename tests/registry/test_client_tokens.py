@@ -100,7 +100,7 @@ def test_who_cannot_fetch_says_so(
         client.resolve(parse_reference(f"{host}/team/none:1"))
 
 
-def test_what_many_want_at_once_is_fetched_once(
+def test_a_token_that_several_threads_need_is_fetched_once(
     registry: tuple[str, TokenService], retry_policy: RetryPolicy
 ) -> None:
     host, service = registry

@@ -84,7 +84,7 @@ def test_who_needs_no_leave(registry: DeviceRegistry) -> None:
         ({"kind": "v/c", "devices": [{"name": "../x"}]}, "name of a device"),
     ],
 )
-def test_what_describes_no_device(tmp_path: Path, document: Any, said: str) -> None:
+def test_invalid_device_specifications(tmp_path: Path, document: Any, said: str) -> None:
     (tmp_path / "x.json").write_text(json.dumps(document))
     with pytest.raises(InvalidInput, match=said):
         read_spec(str(tmp_path / "x.json"))

@@ -90,7 +90,7 @@ def test_groups_are_removed_with_everything_below_them(place: str) -> None:
     assert folders(place) == set()
 
 
-def test_groups_of_other_pid_namespaces_go_when_they_are_old_and_empty(place: str) -> None:
+def test_old_empty_groups_of_other_pid_namespaces_are_removed(place: str) -> None:
     names = {
         kind: f"{place}/1-{os.getpid()}-{number}-abc"
         for number, kind in enumerate(("old", "used", "new"))

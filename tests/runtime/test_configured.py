@@ -69,7 +69,7 @@ def run(runtime: ConfiguredRuntime, sandbox: Sandbox, cancel: Cancellation | Non
     runtime.run(Process(("x",)), sandbox, stdout=drop, stderr=drop, cancel=cancel or Cancellation())
 
 
-def test_what_steps_get() -> None:
+def test_settings_of_steps() -> None:
     inner = Recording()
     runtime = ConfiguredRuntime(inner, RuntimeSettings("", DNS, "/parent", "profile"))
     run(runtime, Sandbox("/r"))

@@ -141,13 +141,13 @@ def test_environment_folder_and_user(run: Any) -> None:
     assert answer["out"].endswith("/work\nb c /home/me\n")
 
 
-def test_an_unknown_user_is_said_so(run: Any) -> None:
+def test_an_unknown_user(run: Any) -> None:
     answer = run("id", user="nobody-here")
     assert answer["error"] == "not found"
     assert "nobody-here" in answer["reason"]
 
 
-def test_an_unknown_command_is_said_so(run: Any) -> None:
+def test_an_unknown_command(run: Any) -> None:
     answer = run("no-such-command")
     assert answer["error"] == "not found"
     assert "no-such-command" in answer["reason"]
@@ -191,7 +191,7 @@ def test_binds_are_there_and_their_stubs_go(run: Any, tmp_path: Path) -> None:
     assert sorted(os.listdir(run.rootfs)) == ["bin", "dev", "proc", "sys"]
 
 
-def test_what_a_step_put_in_a_stub_s_place_is_not_followed(run: Any, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_stub_is_not_followed(run: Any, tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "hosts").touch()
     os.utime(tmp_path / "victim", (1, 1))
@@ -233,7 +233,7 @@ def test_limits(run: Any) -> None:
     assert answer["out"].split() == ["200", "300"]
 
 
-def test_running_out_of_memory_is_told(run: Any) -> None:
+def test_running_out_of_memory_is_the_reason(run: Any) -> None:
     answer = run("dd", "if=/dev/zero", "of=/dev/null", "bs=300M", "count=1", memory=40 << 20)
     assert (answer["code"], answer["oom"]) == (137, True)
 
@@ -242,7 +242,7 @@ def test_a_missing_working_directory_is_made(run: Any) -> None:
     assert run("pwd", cwd="/not/yet")["out"] == "/not/yet\n"
 
 
-def test_an_empty_command_is_said_so(run: Any) -> None:
+def test_an_empty_command(run: Any) -> None:
     assert run()["error"] == "invalid"
 
 

@@ -62,7 +62,7 @@ def result(tmp_path: Path, name: str, **files: str) -> str:
     return str(root)
 
 
-def test_a_folder_lands_beside_what_is_there(connect: Connect, tmp_path: Path) -> None:
+def test_a_folder_is_added_to_existing_files(connect: Connect, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "d").mkdir(parents=True)
     (out / "d/old").write_text("old")

@@ -476,7 +476,7 @@ def test_files_that_are_alike_in_every_status(daemon: Daemon, tmp_path: Path, pl
 
 
 @pytest.mark.parametrize("place", ["", "/dev/shm"])
-def test_what_has_not_changed_is_not_sent_again(daemon: Daemon, tmp_path: Path, place: str) -> None:
+def test_unchanged_files_are_not_sent_again(daemon: Daemon, tmp_path: Path, place: str) -> None:
     with tempfile.TemporaryDirectory(dir=place or tmp_path) as root:
         (Path(root) / "f").write_bytes(bytes(1 << 20))
         (Path(root) / "whole second").write_bytes(bytes(1 << 20))

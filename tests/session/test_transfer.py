@@ -91,7 +91,7 @@ def test_whatever_a_folder_becomes_its_mirror_becomes_too(
             assert again.size == first.size
 
 
-def test_what_changes_is_all_that_is_fetched(connect: Connect, folders: tuple[Path, Path]) -> None:
+def test_only_changed_files_are_fetched(connect: Connect, folders: tuple[Path, Path]) -> None:
     source, target = folders
     (source / "d").mkdir()
     for name in ("a", "d/b", "d/c"):
@@ -169,7 +169,7 @@ def test_devices_and_owners(connect: Connect, folders: tuple[Path, Path]) -> Non
     assert (os.lstat(target / "f").st_uid, os.lstat(target / "f").st_gid) == (0, 0)
 
 
-def test_what_is_merged_stays(connect: Connect, folders: tuple[Path, Path]) -> None:
+def test_merged_files_stay(connect: Connect, folders: tuple[Path, Path]) -> None:
     source, target = folders
     (source / "d").mkdir()
     (source / "d/new").write_text("new")
@@ -474,7 +474,7 @@ def test_many_files_at_once_do_not_use_up_descriptors(
     assert all((target / f"{number:04}").stat().st_size == 140_000 for number in range(count))
 
 
-def test_asking_for_what_was_not_told_of_ends_the_sender(
+def test_a_request_for_an_unknown_file_ends_the_sender(
     connect: Connect, folders: tuple[Path, Path]
 ) -> None:
     source, _ = folders
@@ -508,9 +508,7 @@ def test_garbage_never_hangs_a_receiver(connect: Connect, packets: list[bytes]) 
             return
 
 
-def test_content_that_is_not_of_the_digest_it_was_told_of(
-    connect: Connect, folders: tuple[Path, Path]
-) -> None:
+def test_content_with_another_digest(connect: Connect, folders: tuple[Path, Path]) -> None:
     """The file changed after it was told of: what came is not known by that digest."""
     digests = [f"sha256:{hashlib.sha256(text).hexdigest()}" for text in (b"one", b"two")]
 

@@ -379,7 +379,7 @@ def test_secrets_that_let_in(tmp_path: Path, smart: str, opened: Opened) -> None
         ("#main:in", InvalidInput, "invalid subdir"),
     ],
 )
-def test_what_cannot_be(
+def test_invalid_addresses_and_refs(
     tmp_path: Path, dumb: str, opened: Opened, rest: str, kind: type[LaminaError], said: str
 ) -> None:
     folder = make_repository(tmp_path / "served/x")

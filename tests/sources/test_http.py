@@ -142,7 +142,7 @@ def downloads(tmp_path: Path) -> Downloads:
     return Downloads(tmp_path)
 
 
-def test_what_has_not_changed_does_not_come_again(server: Server, downloads: Downloads) -> None:
+def test_unchanged_files_are_not_downloaded_again(server: Server, downloads: Downloads) -> None:
     url = f"{server.url}/f"
     for understands in (True, False):
         server.asked.clear()
@@ -172,7 +172,7 @@ def test_a_build_sees_one_content_of_a_url(server: Server, downloads: Downloads)
     assert downloads.text(url) == "new"
 
 
-def test_what_is_packed_for_the_way_is_unpacked(server: Server, downloads: Downloads) -> None:
+def test_compressed_responses_are_decompressed(server: Server, downloads: Downloads) -> None:
     text = "many words " * 100_000
     packed = gzip.compress(text.encode())
     server.pages["/f"] = Page(body=packed, headers={"Content-Encoding": "gzip", "ETag": "1"})
@@ -224,7 +224,7 @@ def test_times_are_asked_for_where_there_is_no_tag(server: Server, downloads: Do
     ]
 
 
-def test_a_checksum_asks_nobody_until_the_file_is_wanted(
+def test_a_checksum_sends_no_request_until_the_file_is_needed(
     server: Server, downloads: Downloads
 ) -> None:
     server.pages["/f"] = Page(headers={"Last-Modified": "Sat, 03 Feb 2001 04:05:06 GMT"})
@@ -312,7 +312,7 @@ def test_headers_and_secrets(server: Server, downloads: Downloads) -> None:
         downloads.text(f"{server.url}/f", http_authheadersecret="none")
 
 
-def test_what_logs_in_stays_with_its_host(server: Server, downloads: Downloads) -> None:
+def test_credentials_are_not_sent_to_other_hosts(server: Server, downloads: Downloads) -> None:
     other = Server()
     with other.server:
         thread = threading.Thread(target=other.server.serve_forever)

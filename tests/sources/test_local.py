@@ -117,7 +117,7 @@ def test_a_folder_of_which_everything_is_ignored_is_not_there(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", ["/l", "/l/f", "/l/*", "/deep/l", "/deep/l/f"])
-def test_a_link_that_is_ignored_leads_nowhere(tmp_path: Path, path: str) -> None:
+def test_an_ignored_link_is_not_followed(tmp_path: Path, path: str) -> None:
     """No client sends it to a daemon either."""
     for name in ("d/f", "deep/d/f"):
         (tmp_path / name).parent.mkdir(parents=True)

@@ -120,7 +120,7 @@ def test_who_uses_a_mount_that_is_given_up_keeps_it_until_he_leaves(
     assert [summary.folders for summary in mounts.summaries()] == [(newest,)]
 
 
-def test_the_last_of_several_users_removes_what_was_given_up(mounts: CacheMountStore) -> None:
+def test_the_last_of_several_users_removes_a_detached_mount(mounts: CacheMountStore) -> None:
     with mounts.shared("go", nothing) as one:
         with mounts.shared("go", nothing) as two:
             mounts.detach("go")

@@ -43,7 +43,7 @@ def entries_of(paths: dict[tuple[str, ...], str]) -> list[ContentEntry]:
         st.tuples(_NAMES) | _FOLDERS.map(lambda f: (*f, "file")), st.text("01", min_size=1)
     )
 )
-def test_what_is_saved_is_read(store: Store, paths: dict[tuple[str, ...], str]) -> None:
+def test_saved_contents_are_read(store: Store, paths: dict[tuple[str, ...], str]) -> None:
     entries = entries_of(paths)
     table = ContentTable(store.database)
     content = f"sha256:{hash(tuple(entries))}"

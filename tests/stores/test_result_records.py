@@ -59,7 +59,7 @@ def test_keys_that_lead_to_results_stay_with_all_that_they_are_made_of(store: St
     assert keys(store) == set()
 
 
-def test_a_build_that_runs_tells_again_of_what_was_swept(store: Store) -> None:
+def test_a_running_build_records_pruned_results_again(store: Store) -> None:
     table = ResultTable(store.database)
     noted = {name: [key(name, *parts)] for name, *parts in (("a",), ("b", "a"), ("c", "b"))}
     for rows in noted.values():

@@ -61,7 +61,7 @@ with mounted_overlay(lowers, upper, work, base + "/target", names) as target:
     assert (base / "upper" / "new").exists() == writable
 
 
-def test_too_many_layers_are_said_so(tmp_path: Path) -> None:
+def test_too_many_layers(tmp_path: Path) -> None:
     script = """
 try:
     lowers = [f"/long/name/of/a/layer/{n}" for n in range(501)]

@@ -63,7 +63,7 @@ def test_links_stay_inside(root: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["out", "missing", "in/missing", "out/root"])
-def test_what_is_not_there(root: Path, path: str) -> None:
+def test_missing_sources(root: Path, path: str) -> None:
     with pytest.raises(FileNotFoundError):
         opened(root, path)
 
@@ -124,7 +124,7 @@ def test_a_link_that_comes_and_goes_never_leads_out(root: Path, tmp_path: Path) 
     assert os.listdir(tmp_path / "outside") == []
 
 
-def test_what_was_opened_is_mounted_whatever_has_its_name_now(root: Path, tmp_path: Path) -> None:
+def test_the_opened_source_is_mounted_if_its_name_changes(root: Path, tmp_path: Path) -> None:
     (tmp_path / "places").mkdir()
     script = """
 fd = open_in_root(base + "/root", "in")

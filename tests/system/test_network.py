@@ -14,7 +14,7 @@ from lamina.system.cancel import Cancellation
 from lamina.system.network import SocketGuard, connect
 
 
-def test_what_is_received_from_a_connection_ends_with_the_guard() -> None:
+def test_responses_end_with_the_guard() -> None:
     guard, cancel = SocketGuard(), Cancellation()
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -55,7 +55,7 @@ def test_looking_up_a_name_ends_with_its_cancellation(monkeypatch: pytest.Monkey
     done.set()
 
 
-def test_the_next_address_is_tried_and_the_last_failure_told(
+def test_the_next_address_is_tried_and_the_last_failure_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -54,7 +54,7 @@ def test_a_tree_deeper_than_any_path_is_walked_and_removed(tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
-def test_a_walk_tells_of_all_there_is_by_name(tmp_path: Path) -> None:
+def test_a_walk_returns_all_entries_by_name(tmp_path: Path) -> None:
     for name in ("b/x", "a/y/z", "a/b"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
@@ -83,7 +83,7 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
     remove_tree(str(tmp_path / "link"))  # not there any more
 
 
-def test_what_cannot_be_removed_keeps_nothing_else(
+def test_the_rest_is_removed_if_one_file_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a/held", "a/b/free", "c/free"):

@@ -13,7 +13,7 @@ from lamina.system.threads import WorkerPool
 SOON = 20.0
 
 
-def test_what_blocks_gets_as_many_threads_as_there_may_be() -> None:
+def test_blocking_work_gets_all_threads() -> None:
     together = threading.Barrier(7)  # six threads of the pool, and this one
     with WorkerPool(6) as pool:
         for _ in range(12):
@@ -86,7 +86,7 @@ def test_who_waits_for_other_work_gives_up_the_place() -> None:
         assert inner.wait(SOON)
 
 
-def test_it_does_with_what_threads_the_system_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pool_works_with_fewer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     done: list[int] = []
     with WorkerPool(4) as pool:
@@ -102,7 +102,7 @@ def test_it_does_with_what_threads_the_system_gives(monkeypatch: pytest.MonkeyPa
     assert done == [0, 1, 2]
 
 
-def test_without_any_thread_the_submitter_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_thread_submitting_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
     with WorkerPool(2) as pool:
         with monkeypatch.context() as refusing:

@@ -225,7 +225,7 @@ def test_single_bytes_cost_no_more_than_others(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize("change", [(b":method", b"GET"), (b"content-type", b"text/html")])
-def test_what_is_not_grpc(client: RawClient, change: tuple[bytes, bytes]) -> None:
+def test_requests_that_are_not_grpc(client: RawClient, change: tuple[bytes, bytes]) -> None:
     fields = [item if item[0] != change[0] else change for item in FIELDS]
     client.send(HELLO, h2.header_frames(1, encode_block(fields), end=True, max_frame=16384))
     assert client.trailers()[b"grpc-status"] == b"13"

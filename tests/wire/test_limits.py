@@ -100,7 +100,7 @@ def test_half_messages_of_many_connections_have_a_bound_in_all(address: str) -> 
 
 
 @pytest.mark.usefixtures("small_budget")
-def test_what_has_been_taken_is_not_held(address: str) -> None:
+def test_taken_messages_do_not_count_as_held(address: str) -> None:
     """Long calls that have their message, and slow ones that go on, are none to be ended."""
     with Listener(address, {"/a.B/Wait": lambda call: wait_long(call)}), dial(address) as channel:
         calls = []
@@ -183,7 +183,7 @@ def few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("few_connections")
 @pytest.mark.parametrize("hello", [b"", HELLO], ids=["silent", "introduced"])
-def test_idle_connections_lock_nobody_out(address: str, tmp_path: Path, hello: bytes) -> None:
+def test_idle_connections_do_not_block_others(address: str, tmp_path: Path, hello: bytes) -> None:
     """They make room for others, the longest idle first; one with a call stays."""
     with Listener(address, HANDLERS), dial(address) as busy:
         waiting = busy.open(ECHO)

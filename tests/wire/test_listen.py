@@ -93,7 +93,7 @@ def test_addresses_that_are_none(address: str) -> None:
         dial(address)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_no_server(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         dial(f"unix://{tmp_path}/s")
     with socket.socket() as unused:
@@ -193,7 +193,7 @@ def test_no_passed_socket() -> None:
         Listener("fd://", HANDLERS)
 
 
-def test_a_client_that_says_nothing_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_silent_client_does_not_block_others(tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/s"
     with Listener(address, HANDLERS) as listener, socket.socket(socket.AF_UNIX) as mute:
         mute.connect(str(tmp_path / "s"))

@@ -35,7 +35,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         transport.close()
 
 
-def test_what_has_room_goes_out_and_the_rest_is_the_callers(pair: Pair) -> None:
+def test_bytes_that_the_socket_does_not_take_stay_with_the_caller(pair: Pair) -> None:
     ours, theirs = pair
     assert ours.send_some(b"first") == 5
     piece = bytes(range(256)) * 64
@@ -51,7 +51,7 @@ def test_what_has_room_goes_out_and_the_rest_is_the_callers(pair: Pair) -> None:
     assert ours.send_some(piece) == len(piece)
 
 
-def test_nothing_goes_out_of_what_is_closed(pair: Pair) -> None:
+def test_a_closed_stream_sends_nothing(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
     assert ours.send_some(b"x") == 0

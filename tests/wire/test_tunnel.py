@@ -97,7 +97,7 @@ def test_a_broken_outer_connection_breaks_the_inner(ends: Ends) -> None:
             assert inner.wait(5)
 
 
-def test_what_is_no_tunnel_ends_the_inner_connection(ends: Ends) -> None:
+def test_invalid_frames_end_the_inner_connection(ends: Ends) -> None:
     with GrpcServer(ends[1], NESTED, Peer("")), GrpcChannel(ends[0]) as outer:
         with outer.open("/test.Service/Tunnel") as call:
             call.send(b"\x0b\xff")

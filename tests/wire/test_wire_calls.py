@@ -253,7 +253,7 @@ def test_draining_lets_running_calls_finish() -> None:
         assert channel.wait(5)
 
 
-def test_a_failing_handler_tells_nothing_and_others_go_on(
+def test_a_failing_handler_reveals_nothing_and_others_continue(
     channel: GrpcChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bug(call: ServerCall) -> None:

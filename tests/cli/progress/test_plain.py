@@ -63,7 +63,7 @@ def test_a_failure_shows_the_last_ten_lines_again() -> None:
     assert lines[-1] == "------"
 
 
-def test_a_failure_with_an_open_transfer_is_still_told() -> None:
+def test_a_failure_with_an_open_transfer_is_shown() -> None:
     text = render(
         (1.0, [vertex("a", "FROM x", 1.0), status("a", "sha256:abc", 1.1, 5, 9, 1.0)]),
         (2.0, [vertex("a", "FROM x", 1.0, 2.0, error="connection refused")]),

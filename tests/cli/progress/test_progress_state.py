@@ -55,7 +55,7 @@ def test_a_weak_group_is_hidden_until_a_strong_member_starts() -> None:
     assert group.intervals == [(1.0, 2.0), (3.0, 4.0)]
 
 
-def test_what_is_not_known_is_ignored() -> None:
+def test_events_of_unknown_vertices_are_ignored() -> None:
     trace = Trace()
     assert trace.apply(status("a", "x", 1.0, started=1.0)) is None
     assert trace.vertices == []
