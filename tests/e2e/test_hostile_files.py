@@ -59,7 +59,8 @@ def test_a_context_whose_files_are_pipes_is_refused(
     os.unlink(folder / ".dockerignore")
     os.unlink(folder / "Dockerfile")
     os.mkfifo(folder / "Dockerfile")
-    assert "no Dockerfile in" in refused(lamina, str(folder)).err
+    assert "Dockerfile in " in (err := refused(lamina, str(folder)).err)
+    assert "is not a regular file" in err
 
 
 def test_a_dockerfile_may_be_a_pipe_that_was_asked_for(

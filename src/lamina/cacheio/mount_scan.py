@@ -7,10 +7,12 @@ import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.chunker import SMALL, chunks
 from lamina.cacheio.mount_index import MountEntry
 from lamina.system.descent import walk_tree
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _PATH_MAX = 4095
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Scanned(NamedTuple):
@@ -71,11 +72,12 @@ def _entry(path: str, status: os.stat_result, link: str = "") -> MountEntry:
 
 def pieces(path: str, *, dir_fd: int | None = None) -> Iterator[memoryview | bytes]:
     """A file's chunks. Raises FileNotFoundError also if it is none any more."""
-    fd = os.open(path, _READ, dir_fd=dir_fd)
+    try:
+        fd = open_regular(path, dir_fd=dir_fd)
+    except InvalidInput:
+        raise FileNotFoundError(path) from None
     with open(fd, "rb", buffering=0) as file:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileNotFoundError(path)
         if status.st_size <= SMALL:
             data = file.read(SMALL + 1)
             if data:

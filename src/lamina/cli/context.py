@@ -158,6 +158,10 @@ def _default_dockerfile(folder: str, shown: str) -> str:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             return path
+        if os.path.lexists(path):
+            raise InvalidInput(
+                f"{name} in {shown} is not a regular file", hint="name another one with -f"
+            )
     others = sorted(name for name in os.listdir(folder) if "dockerfile" in name.lower())
     hint = f"there is {others[0]}: name it with -f" if others else "name another one with -f"
     raise NotFound(f"no Dockerfile in {shown}", hint=hint)

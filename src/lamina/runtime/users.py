@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 
-from lamina.base.errors import NotFound
+from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.named_tuple import NamedTuple
+from lamina.system.regular import open_regular
 
 _LIMIT = 4 << 20
 _MAX_LINKS = 40
 _NO_ID = (1 << 32) - 1
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Identity(NamedTuple):
@@ -67,12 +66,10 @@ def _group(rootfs: str, wanted: str) -> int:
 def _rows(rootfs: str, path: str) -> list[list[str]]:
     """The fields of each line of a file that an image brought: anything may be there."""
     try:
-        fd = os.open(beneath(rootfs, path), _READ)
-    except OSError:
+        fd = open_regular(beneath(rootfs, path))
+    except (OSError, InvalidInput):
         return []
     with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return []
         return [line.split(":") for line in file.read(_LIMIT).split("\n")]
 
 

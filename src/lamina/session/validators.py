@@ -12,10 +12,11 @@ import stat
 import time
 from hashlib import file_digest, sha256
 
+from lamina.base.errors import InvalidInput
 from lamina.system.changes import at_rest, tells_of_changes
+from lamina.system.regular import open_regular
 
 DIGEST = "sha256:"
-_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Validators:
@@ -33,7 +34,10 @@ class Validators:
             return ""
         if status.st_dev == self._device and at_rest(status, self._began):
             return f"{self._place}:{status.st_ino:x}:{status.st_ctime_ns:x}"
-        fd = os.open(real, _OPEN)
+        try:
+            fd = open_regular(real)
+        except InvalidInput:  # no longer
+            return ""
         with open(fd, "rb") as file:
             return DIGEST + file_digest(file, "sha256").hexdigest()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.named_tuple import NamedTuple
+from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
     from lamina.refs.tree import Tree
@@ -33,16 +34,15 @@ def read_file(tree: Tree, path: str, offset: int = 0, length: int = 0) -> bytes:
     """
     found = _find(tree, path)
     try:
-        fd = os.open(tree.real(found), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise InvalidInput(f"read {path}: not a regular file")
+        with open(open_regular(tree.real(found)), "rb", buffering=0) as file:
             file.seek(offset)
             limit = length if 0 < length <= LIMIT else LIMIT + 1
             chunks = []
             while limit and (chunk := file.read(limit)):
                 chunks.append(chunk)
                 limit -= len(chunk)
+    except InvalidInput:
+        raise InvalidInput(f"read {path}: not a regular file") from None
     except OSError as error:
         error.filename = None
         raise from_os_error(error, f"open {path}") from error
