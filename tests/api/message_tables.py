@@ -146,6 +146,7 @@ _OWN_NUMBERS = 1000
 
 _OWN_MESSAGES = {
     "lamina.api.progress.RedactedOp",
+    "lamina.api.progress.VertexReason",
     "lamina.solver.lookup.CacheLookup",
     "lamina.solver.lookup.KeyPart",
 }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,3 +168,20 @@ def test_causes(
     found = [text for name, text in explained(lamina).items() if step in name]
     assert len(found) == 1
     assert expected in found[0], found
+
+
+def test_displays_say_why_from_the_second_build_on(
+    tmp_path: Path, lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    text = "FROM base\nCOPY a /a\nRUN cat /a\n"
+    assert "not cached" not in lamina.build(context(text, {"a": "1"}))
+    folder = context(text, {"a": "22"})
+    log = lamina.build(folder)
+    assert re.search(r"^#\d+ not cached: a changed$", log, re.MULTILINE)
+    assert re.search(r"^#\d+ not cached: depends on COPY a /a, which changed$", log, re.MULTILINE)
+    assert "not cached" not in lamina.build(folder)
+    with DaemonProcess(lamina.root) as daemon:
+        remote = RemoteLamina(tmp_path, daemon.address)
+        assert "not cached" not in remote.build(folder)
+        (folder / "a").write_text("333")
+        assert re.search(r"^#\d+ not cached: a changed$", remote.build(folder), re.MULTILINE)

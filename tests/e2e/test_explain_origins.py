@@ -107,7 +107,7 @@ def test_credentials_in_urls_are_not_shown(lamina: Lamina, context: Callable[...
     lamina.build(folder, "--build-arg=URL=https://me:hush1@host/x")
     lamina.build(folder, "--build-arg=URL=https://me:hush2@host/x")
     done = lamina("explain")
-    assert "build argument URL changed from https://xxxxx:xxxxx@host/x" in done.out
+    assert "RUN true — the credentials in a URL changed" in done.out
     assert "hush" not in done.out + lamina("explain", "--format=json").out
 
 

@@ -72,10 +72,17 @@ class RedactedOp(NamedTuple):
     recorded: str = ""
 
 
+class VertexReason(NamedTuple):
+    """Why a step missed the cache, in one line."""
+
+    vertex: str = ""
+    text: str = ""
+
+
 class StatusResponse(NamedTuple):
     """`definitions` are the digests of the LLB definitions that the build solves, as blobs of the
     store, and `redacted` the operations that have another digest there; `lookups` say how vertices
-    were looked up in the caches."""
+    were looked up in the caches, and `reasons` why they missed them."""
 
     vertexes: tuple[Vertex, ...] = ()
     statuses: tuple[VertexStatus, ...] = ()
@@ -84,6 +91,7 @@ class StatusResponse(NamedTuple):
     lookups: tuple[CacheLookup, ...] = ()
     definitions: tuple[str, ...] = ()
     redacted: tuple[RedactedOp, ...] = ()
+    reasons: tuple[VertexReason, ...] = ()
 
 
 SCHEMA: Schema = (
@@ -133,7 +141,9 @@ SCHEMA: Schema = (
             many(1000, "lookups", CacheLookup),
             strings(1001, "definitions"),
             many(1002, "redacted", RedactedOp),
+            many(1003, "reasons", VertexReason),
         ),
+        VertexReason: (string(1, "vertex"), string(2, "text")),
         RedactedOp: (string(1, "digest"), string(2, "recorded")),
         KeyPart: (
             string(1, "vertex"),

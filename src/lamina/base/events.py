@@ -1,6 +1,6 @@
 """Progress events: one stream, which renderers read.
 
-The four kinds and their fields are those of BuildKit's `SolveStatus`
+The kinds and their fields, but for the last, are those of BuildKit's `SolveStatus`
 (`api/services/control/control.proto`), which `--progress=rawjson` prints and the control API sends.
 Times are floats: seconds since the epoch.
 """
@@ -74,7 +74,14 @@ class WarningEvent(NamedTuple):
     level: int = 1
 
 
-Event = VertexEvent | StatusEvent | LogEvent | WarningEvent
+class ReasonEvent(NamedTuple):
+    """Why a vertex missed the cache, in one line. lamina's own: BuildKit has no such event."""
+
+    vertex: Digest
+    text: str
+
+
+Event = VertexEvent | StatusEvent | LogEvent | WarningEvent | ReasonEvent
 
 
 class EventSink(Protocol):

@@ -10,7 +10,14 @@ from lamina.api.control import SCHEMA, STATUS, StatusRequest
 from lamina.api.progress import StatusResponse
 from lamina.base.digest import Digest
 from lamina.base.errors import LaminaError
-from lamina.base.events import LogEvent, ProgressGroup, StatusEvent, VertexEvent, WarningEvent
+from lamina.base.events import (
+    LogEvent,
+    ProgressGroup,
+    ReasonEvent,
+    StatusEvent,
+    VertexEvent,
+    WarningEvent,
+)
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import StatusError, send_request
 from lamina.wire.protobuf import decode, encode
@@ -81,6 +88,7 @@ def events_of(response: StatusResponse) -> Iterator[Event]:
     yield from map(_status, response.statuses)
     yield from map(_log, response.logs)
     yield from map(_warning, response.warnings)
+    yield from (ReasonEvent(Digest(each.vertex), each.text) for each in response.reasons)
 
 
 def _vertex(vertex: Vertex) -> VertexEvent:

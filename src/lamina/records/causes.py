@@ -85,6 +85,12 @@ class OptionChanged(NamedTuple):
     after: str
 
 
+class CredentialsChanged(NamedTuple):
+    """Those in a URL of the operation, which records do not have."""
+
+    reason: str = "the credentials in a URL changed"
+
+
 class PlatformChanged(NamedTuple):
     before: str
     after: str
@@ -158,6 +164,7 @@ Cause: TypeAlias = (
     | TextChanged
     | VariableChanged
     | OptionChanged
+    | CredentialsChanged
     | PlatformChanged
     | SourceMoved
     | SourceReplaced

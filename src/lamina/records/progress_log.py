@@ -20,13 +20,14 @@ from lamina.api.progress import (
     StatusResponse,
     Vertex,
     VertexLog,
+    VertexReason,
     VertexStatus,
     VertexWarning,
 )
 from lamina.api.timestamp import Timestamp, at_seconds
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
-from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent, WarningEvent
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
@@ -35,7 +36,7 @@ from lamina.wire.protobuf import encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from lamina.base.events import Event, WarningEvent
+    from lamina.base.events import Event
     from lamina.solver.lookup import CacheLookup
     from lamina.system.cancel import Cancellation
 
@@ -208,7 +209,7 @@ class ProgressLog:
                 cached=known.cached or event.cached,
                 error=event.error or known.error,
             )
-        elif not isinstance(event, LogEvent | StatusEvent):
+        elif isinstance(event, WarningEvent):
             self._warnings += 1
 
 
@@ -273,7 +274,9 @@ def responses(event: Event) -> Iterator[StatusResponse]:
             for at in range(0, len(event.data), _PIECE):
                 piece = event.data[at : at + _PIECE]
                 yield StatusResponse(logs=(VertexLog(event.vertex, moment, event.stream, piece),))
-        case _:
+        case ReasonEvent():
+            yield StatusResponse(reasons=(VertexReason(event.vertex, event.text),))
+        case WarningEvent():
             yield StatusResponse(warnings=(_warning(event),))
 
 

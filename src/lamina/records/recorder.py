@@ -12,6 +12,7 @@ from lamina.api.descriptor import Descriptor
 from lamina.api.timestamp import at_seconds
 from lamina.base.digest import digest_of
 from lamina.base.errors import Internal, LaminaError, from_os_error
+from lamina.base.events import VertexEvent
 from lamina.base.named_tuple import NamedTuple
 from lamina.records.progress_log import MEDIA_TYPE, ProgressLog
 from lamina.records.table import References
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lamina.api.history import BuildHistoryRecord, BuildResultInfo
-    from lamina.base.events import Event, EventSink, VertexEvent
+    from lamina.base.events import Event, EventSink
     from lamina.llb.op import Definition
+    from lamina.records.definitions import RecordedDefinition
+    from lamina.records.live_reasons import LiveReasons
     from lamina.records.table import RecordTable
     from lamina.records.trace import BuildSpan
     from lamina.solver.lookup import CacheLookup
@@ -78,6 +81,10 @@ class BuildRecorder:
         self._lock = threading.Lock()
         self._finished = False
         self._definitions: set[str] = set()
+        self._lookups: dict[str, CacheLookup] = {}
+        self._solved: list[RecordedDefinition] = []
+        self._explained: set[str] = set()
+        self._reasons: LiveReasons | None = None
         self._contents: set[str] = set()
         name = os.urandom(12).hex()
         self.progress = self._open_log(name)
@@ -90,22 +97,52 @@ class BuildRecorder:
     @property
     def event_sink(self) -> EventSink:
         """Takes the build's events, for its log and for those who watch it."""
-        return self.progress
+        return self.tee(None)
 
-    def tee(self, events: EventSink) -> EventSink:
-        """A sink that records events and passes them on."""
+    def tee(self, events: EventSink | None) -> EventSink:
+        """A sink that records events and passes them on, and says why steps missed the cache."""
         log = self.progress
+        lookups = self._lookups
+
+        def record(event: Event, /) -> None:
+            log(event)
+            if events is not None:
+                events(event)
 
         def sink(event: Event, /) -> None:
-            log(event)
-            events(event)
+            record(event)
+            if isinstance(event, VertexEvent) and event.started is not None:
+                lookup = lookups.get(event.digest)
+                if lookup is not None and not (lookup.hit or lookup.ephemeral or event.cached):
+                    self._explain(event.digest, record)
 
         return sink
+
+    def _explain(self, vertex: str, sink: EventSink) -> None:
+        """Have the reason said of a step that starts to run."""
+        with self._lock:
+            if vertex in self._explained or self._finished or not self.kept:
+                return
+            self._explained.add(vertex)
+            if self._reasons is None:
+                from lamina.records.live_reasons import LiveReasons
+
+                self._reasons = LiveReasons(
+                    self._store, self._table, self.record, self._state, sink
+                )
+            self._reasons.explain(vertex)
+
+    def _state(
+        self,
+    ) -> tuple[list[VertexEvent], dict[str, CacheLookup], list[RecordedDefinition]]:
+        with self._lock:
+            return self.progress.vertices, dict(self._lookups), list(self._solved)
 
     def look_up(self, lookup: CacheLookup) -> None:
         """Record how a vertex was looked up in the caches."""
         with self._lock:
             self._contents.update(part.digest for part in lookup.parts if part.by_content)
+            self._lookups[lookup.vertex] = lookup
         self.progress.look_up(lookup)
 
     def define(self, definition: Definition) -> None:
@@ -115,7 +152,7 @@ class BuildRecorder:
 
         if not self.kept:
             return
-        recorded, redacted_ops = recorded_definition(definition)
+        recorded, redacted_ops = solved = recorded_definition(definition)
         try:
             digest = self._store.blobs.put(encode_definition(recorded))
         except (LaminaError, OSError):
@@ -124,6 +161,7 @@ class BuildRecorder:
             if digest in self._definitions:
                 return
             self._definitions.add(digest)
+            self._solved.append(solved)
         self.progress.define(digest, redacted_ops)
 
     def finish(
@@ -145,6 +183,9 @@ class BuildRecorder:
             if self._finished:
                 return
             self._finished = True
+            reasons = self._reasons
+        if reasons is not None:
+            reasons.close()
         self.progress.finish()
         ended: BuildHistoryRecord | None = None
         try:

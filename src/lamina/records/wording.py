@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lamina.records.causes import (
     CacheIgnored,
     CacheLacks,
+    CredentialsChanged,
     DependsOn,
     FilesChanged,
     InputReplaced,
@@ -92,7 +93,7 @@ def cause_text(cause: Cause) -> str:
     match cause:
         case NeverBuilt(text) | ResultMissing(text) | OnlyThisBuild(text) | NewStep(text):
             return text
-        case CacheIgnored(text) | Unexplained(text):
+        case CacheIgnored(text) | CredentialsChanged(text) | Unexplained(text):
             return text
         case ResultPruned(when):
             moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

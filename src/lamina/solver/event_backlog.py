@@ -58,7 +58,7 @@ class EventBacklog:
             self._statuses[event.id] = event
         elif isinstance(event, VertexEvent):
             self._vertex = event
-        else:
+        elif isinstance(event, WarningEvent):
             self._warnings.append(event)
 
     @property

@@ -8,7 +8,6 @@ only reads what differs.
 from __future__ import annotations
 
 import json
-import zlib
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -73,6 +72,8 @@ class ContentTable:
         """The entries of a folder, sorted by name; none of "". Raises Corrupt."""
         if not digest:
             return []
+        import zlib
+
         row = self._database.row("SELECT data FROM content_nodes WHERE digest = ?", digest)
         if row is None:
             raise Corrupt(f"the manifest node {digest} is missing in the store")
@@ -155,6 +156,8 @@ def _below(folder: _Folder, name: str) -> _Folder:
 
 
 def _pack(entries: Sequence[ContentEntry], nodes: dict[str, bytes]) -> str:
+    import zlib  # a cached build writes no manifest
+
     data = json.dumps([list(entry) for entry in entries]).encode()
     digest = sha256(data).hexdigest()
     if digest not in nodes:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lamina.base.events import Event, ProgressGroup, VertexEvent, WarningEvent
+from lamina.base.events import Event, ProgressGroup, ReasonEvent, VertexEvent, WarningEvent
 from lamina.cli.progress.plain import PlainRenderer
 from tests.cli.progress.progress_script import key, log, status, vertex
 
@@ -172,3 +172,17 @@ def test_warnings() -> None:
 def test_a_repeated_event_prints_nothing() -> None:
     done = vertex("a", "FROM x", 1.0, 1.0, cached=True)
     assert render((1.0, [done]), (2.0, [done])) == "#1 FROM x\n#1 CACHED\n"
+
+
+def test_the_reason_of_a_cache_miss() -> None:
+    reason = ReasonEvent(key("a"), "a\x1b changed")
+    assert render((1.0, [vertex("a", "RUN a", 1.0), reason]), (2.0, [])) == (
+        "#1 RUN a\n#1 not cached: a  changed\n"
+    )
+    done = vertex("a", "RUN a", 1.0, 2.0)
+    assert render((2.0, [vertex("a", "RUN a", 1.0), reason, done])) == (
+        "#1 RUN a\n#1 not cached: a  changed\n#1 DONE 1.0s\n"
+    )
+    assert render((2.0, [done]), (3.0, [reason])) == (
+        "#1 RUN a\n#1 DONE 1.0s\n\n#1 RUN a\n#1 not cached: a  changed\n"
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 
-from lamina.base.events import Event, ProgressGroup, WarningEvent
+from lamina.base.events import Event, ProgressGroup, ReasonEvent, WarningEvent
 from lamina.base.location import Location
 from lamina.cli.progress.rawjson import RawJsonRenderer
 from tests.cli.progress.progress_script import key, log, status, vertex
@@ -98,3 +98,8 @@ def test_each_kind_of_event() -> None:
 def test_names_that_are_no_text_stay_on_one_line() -> None:
     (document,) = render(vertex("a", "RUN a\n\udcff\u2028", 1.0))
     assert str(document).count("RUN a") == 1
+
+
+def test_the_reason_of_a_cache_miss_is_a_field_that_other_readers_skip() -> None:
+    (document,) = render(ReasonEvent(key("a"), "a changed"))
+    assert document == {"reasons": [{"vertex": str(key("a")), "text": "a changed"}]}

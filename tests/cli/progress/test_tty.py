@@ -3,10 +3,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lamina.base.events import ReasonEvent
 from lamina.cli.progress.colors import Colors, choose_colors
 from lamina.cli.progress.text import LogTail, clip, width
 from lamina.cli.progress.tty import TtyRenderer
-from tests.cli.progress.progress_script import log, status, vertex
+from tests.cli.progress.progress_script import key, log, status, vertex
 
 if TYPE_CHECKING:
     from lamina.base.events import Event
@@ -200,3 +201,11 @@ def test_colors() -> None:
     assert frame[1].endswith("0.0s\x1b[0m")
     assert frame[4].startswith(" => [3/3]")
     assert frame[5] == "\x1b[2m => => # one\x1b[0m"
+
+
+def test_the_reason_of_a_cache_miss_is_faint_and_below_the_step() -> None:
+    renderer = TtyRenderer(lambda data: len(data), lambda: (60, 24), Colors())
+    renderer.update([vertex("a", "RUN a", 1.0), ReasonEvent(key("a"), "a changed")], 1.0)
+    (_, step, reason) = renderer.frame(1.0, 60, 24, whole=False)
+    assert "RUN a" in step
+    assert reason.startswith("\x1b[2m => => a changed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.events import LogEvent, VertexEvent
 from lamina.cli.progress.loglines import LogLines
 from lamina.cli.progress.state import Trace
-from lamina.cli.progress.text import encoded
+from lamina.cli.progress.text import encoded, plain
 from lamina.cli.units import show_size
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _MIN_SECONDS = 5.0
 class _Line:
     """What is still to be printed of one vertex."""
 
-    __slots__ = ("ended", "held_since", "logs", "printed", "updates", "warned")
+    __slots__ = ("ended", "held_since", "logs", "printed", "reasoned", "updates", "warned")
 
     def __init__(self) -> None:
         self.logs = LogLines()
@@ -39,6 +39,7 @@ class _Line:
         self.printed: dict[str, StatusEvent] = {}
         self.warned = 0
         self.ended = False
+        self.reasoned = False
 
 
 class PlainRenderer:
@@ -142,9 +143,13 @@ class PlainRenderer:
     def _print(self, vertex: Vertex, now: float, *, ending: bool = False) -> None:
         line = self._lines[vertex]
         self._due.pop(vertex, None)
+        late = bool(vertex.reason) and not line.reasoned  # it comes after the end, if that was said
         if vertex is not self._current:
             self._switch(vertex)
         prefix = f"#{vertex.number} "
+        if vertex.reason and not line.reasoned:
+            line.reasoned = True
+            self._say(line, f"{prefix}not cached: {plain(vertex.reason)}")
         open_status = self._print_statuses(vertex, line, prefix)
         for warning in vertex.warnings[line.warned :]:
             self._say(line, f"{prefix}WARN: {warning.short}")
@@ -152,8 +157,10 @@ class PlainRenderer:
         self._out(line.logs.take(prefix.encode()))
         self._current = vertex
         settled = ending or bool(vertex.error) or not open_status
-        line.ended = vertex.completed is not None and settled
-        if line.ended:
+        was_ended, line.ended = line.ended and late, vertex.completed is not None and settled
+        if line.ended and was_ended:
+            self._current = None
+        elif line.ended:
             self._say(line, prefix + _ending(vertex, now))
             self._current = None
             line.updates = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.events import LogEvent, StatusEvent, VertexEvent
+from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent
 from lamina.base.redact import redacted
 from lamina.cli.progress.text import encoded
 from lamina.cli.units import show_time
@@ -46,6 +46,8 @@ def document(event: Event) -> dict[str, Any]:
             "timestamp": show_time(event.timestamp),
         }
         return {"logs": [log]}
+    if isinstance(event, ReasonEvent):
+        return {"reasons": [{"vertex": event.vertex, "text": event.text}]}
     return {"warnings": [_warning(event)]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.events import LogEvent, StatusEvent, VertexEvent, WarningEvent
+from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent, WarningEvent
 
 if TYPE_CHECKING:
     from lamina.base.events import Event
@@ -44,6 +44,7 @@ class Vertex:
         "intervals",
         "name",
         "number",
+        "reason",
         "statuses",
         "warnings",
     )
@@ -55,6 +56,7 @@ class Vertex:
         self.cached = False
         self.error = ""
         self.hidden = hidden
+        self.reason = ""  # why it missed the cache
         self.statuses: dict[str, StatusEvent] = {}
         self.changed: set[str] = set()
         self.warnings: list[WarningEvent] = []
@@ -122,6 +124,8 @@ class Trace:
             return vertex
         if isinstance(event, WarningEvent):
             vertex.warnings.append(event)
+        elif isinstance(event, ReasonEvent):
+            vertex.reason = event.text
         elif event.started is not None or event.id in vertex.statuses:
             vertex.statuses[event.id] = event
             vertex.changed.add(event.id)

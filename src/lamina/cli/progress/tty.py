@@ -115,6 +115,8 @@ class TtyRenderer:
         if running and vertex in self._tails:
             logs = tuple(self._tails[vertex].show())
         rows = [_Row(word + plain(vertex.name), vertex.seconds(now), running, "", color, logs)]
+        if vertex.reason and not vertex.cached:
+            rows.append(_Row(f"=> {plain(vertex.reason)}", 0.0, False, "", self._colors.faint))
         for status in vertex.statuses.values():
             end = now if status.completed is None else status.completed
             begun = end if status.started is None else status.started
