@@ -6,6 +6,8 @@ from lamina.cli.advise_flags import ADVISE_FLAGS
 from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.flags import Command, Flag
 from lamina.cli.frontend_flags import FRONTEND_FLAGS
+from lamina.cli.history_flags import HISTORY_FLAGS
+from lamina.cli.run_flags import RUN_FLAGS
 
 ROOT = Flag("root", "Store folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
@@ -148,26 +150,6 @@ _BUILD = (
     Flag("verify", "Build again in an empty store, and fail if the image differs"),
 )
 
-_RUN = (
-    Flag("entrypoint", 'Override the ENTRYPOINT of the image ("" for none)', value="COMMAND"),
-    Flag("env", "Set an environment variable", short="e", value="NAME[=VALUE]", repeat=True),
-    Flag("hostname", "Host name of the container", value="NAME"),
-    Flag("interactive", "Attach standard input", short="i"),
-    Flag(
-        "network",
-        "Network of the container",
-        value="MODE",
-        choices=("default", "none", "host"),
-        default="default",
-    ),
-    Flag("read-only", "Mount the root file system read-only"),
-    Flag("rm", "Remove the container when it exits (always)"),
-    Flag("tty", "Allocate a terminal", short="t"),
-    Flag("user", "User, and group, of the command", short="u", value="NAME|UID[:GROUP|GID]"),
-    Flag("volume", "Mount a host folder or file", short="v", value="HOST:TARGET[:ro]", repeat=True),
-    Flag("workdir", "Working directory", short="w", value="DIR"),
-)
-
 _PRUNE = (
     Flag("all", "Also remove cache that local images use", short="a"),
     _FILTER,
@@ -233,7 +215,7 @@ _COMMANDS = (
         "Run a command in a container of an image",
         "[OPTIONS] IMAGE [COMMAND [ARG…]]",
         "run_command:run",
-        (*_RUN, ROOT, DEBUG),
+        (*RUN_FLAGS, ROOT, DEBUG),
         least=1,
         most=None,
         complete="image",
@@ -375,6 +357,21 @@ _COMMANDS = (
             *_BUILDER,
             ROOT,
             DEBUG,
+        ),
+    ),
+    Command(
+        "history",
+        "Show and remove the records of builds",
+        "ls | inspect [BUILD] | logs [BUILD] | rm BUILD…",
+        "history.command:run",
+        (*HISTORY_FLAGS, *_BUILDER, ROOT, DEBUG),
+        least=1,
+        most=None,
+        choices=("ls", "inspect", "logs", "rm"),
+        examples=(
+            "lamina history ls --filter status=error",
+            "lamina history inspect ^1",
+            "lamina history logs --step 'RUN make'",
         ),
     ),
     Command(

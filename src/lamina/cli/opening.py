@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lamina.cli.flags import Parsed
+    from lamina.client.build_history import BuildHistory
     from lamina.client.contract import Builder, LocalStore
 
 
@@ -83,6 +84,23 @@ def open_local_store(
     from lamina.client import embedded
 
     return embedded.open_builder(store_root(parsed))
+
+
+def open_history(parsed: Parsed) -> AbstractContextManager[BuildHistory]:
+    """The records of builds of this command line's builder.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
+    """
+    address = builder_address(parsed)
+    if address:
+        from lamina.client.remote_history import open_remote_history
+
+        return open_remote_history(
+            address, _certificates(parsed), server_name=parsed.text("tlsservername")
+        )
+    from lamina.client.local_history import open_local_history
+
+    return open_local_history(store_root(parsed))
 
 
 def _certificates(parsed: Parsed) -> ssl.SSLContext | None:

@@ -12,12 +12,10 @@ _GAP = 3
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell; the last one's cells are not padded."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [tuple(header), *map(tuple, rows)]
     widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    pattern = "".join(f"%-{width}s" for width in widths)
+    return "\n".join((pattern % line).rstrip() for line in lines)
 
 
 def json_lines(documents: Iterable[Mapping[str, object]]) -> str:

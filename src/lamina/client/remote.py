@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from lamina.client.served_files import ServedRequest
     from lamina.system.cancel import Cancellation
+    from lamina.wire.client import GrpcChannel
     from lamina.wire.contract import Channel
 
 _GONE = (Code.UNAVAILABLE, Code.CANCELLED)
@@ -50,12 +51,18 @@ def open_remote(
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
+    with open_channel(address, tls, server_name=server_name) as channel:
+        yield RemoteBuilder(channel, address)
+
+
+def open_channel(
+    address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
+) -> GrpcChannel:
+    """A connection to a daemon; close it. Raises as `open_remote` does."""
     try:
-        channel = dial(address, tls, server_name=server_name)
+        return dial(address, tls, server_name=server_name)
     except (NotFound, PermissionDenied, Unavailable) as error:
         raise error.with_context(hint=error.hint or _hint(error, address)) from error
-    with channel:
-        yield RemoteBuilder(channel, address)
 
 
 def _hint(error: LaminaError, address: str) -> str:

@@ -17,12 +17,12 @@ def version_control_attributes(request: BuildRequest) -> dict[str, str]:
     folder = request.context.path
     if not folder or os.environ.get("BUILDX_GIT_INFO", "1").lower() in ("0", "f", "false"):
         return {}
-    root = _git(folder, "rev-parse", "--show-toplevel")
+    root = top_of(folder)
     if not root:
         return {}
     found = {
         "vcs:revision": _git(folder, "rev-parse", "HEAD"),
-        "vcs:source": _git(folder, "remote", "get-url", "origin"),
+        "vcs:source": remote_of(folder),
     }
     dockerfile = os.path.dirname(request.context.dockerfile) or folder
     for name, path in (("context", folder), ("dockerfile", dockerfile)):
@@ -30,6 +30,16 @@ def version_control_attributes(request: BuildRequest) -> dict[str, str]:
         if not relative.startswith(".."):
             found[f"vcs:localdir:{name}"] = relative
     return {key: value for key, value in found.items() if value}
+
+
+def top_of(folder: str) -> str:
+    """The top of the work tree that a folder is in, "" if it is in none."""
+    return _git(folder, "rev-parse", "--show-toplevel")
+
+
+def remote_of(folder: str) -> str:
+    """The address of the remote `origin` of a folder's repository, "" if there is none."""
+    return _git(folder, "remote", "get-url", "origin")
 
 
 def _git(folder: str, *words: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from lamina.api.progress import SCHEMA, StatusResponse
 from lamina.base.digest import digest_of, parse_digest
@@ -67,14 +67,24 @@ def read_log(blobs: BlobStore, record: BuildHistoryRecord) -> Iterator[StatusRes
     if record.logs is None:
         raise NotFound(f"build {record.ref} has no log")
     with blobs.open(parse_digest(record.logs.digest)) as file:
-        for frame in whole_frames(file):
-            message: StatusResponse = decode(frame[4:], StatusResponse, SCHEMA)
-            yield message
+        yield from _messages(file)
+
+
+def read_frames(path: str) -> Iterator[StatusResponse]:
+    """The messages of the log of a running build, as far as they are written."""
+    with open(path, "rb") as file:
+        yield from _messages(file)
+
+
+def _messages(file: BinaryIO) -> Iterator[StatusResponse]:
+    for frame in whole_frames(file):
+        message: StatusResponse = decode(frame[4:], StatusResponse, SCHEMA)
+        yield message
 
 
 def read_steps(blobs: BlobStore, record: BuildHistoryRecord) -> tuple[Step, ...]:
     """The steps of a build in the order in which they appeared. Raises NotFound, Corrupt."""
-    return steps_of(read_log(blobs, record), lambda digest: _definition(blobs, digest))
+    return steps_of(read_log(blobs, record), lambda digest: read_definition(blobs, digest))
 
 
 class Definitions:
@@ -100,7 +110,8 @@ class Definitions:
                     break
 
 
-def _definition(blobs: BlobStore, digest: str) -> Definition | None:
+def read_definition(blobs: BlobStore, digest: str) -> Definition | None:
+    """A definition that a build solved, None if it is not in the store."""
     try:
         return decode_definition(blobs.read(parse_digest(digest), 64 << 20))
     except LaminaError:

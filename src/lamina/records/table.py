@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from lamina.api.history import SCHEMA, BuildHistoryRecord
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
-from lamina.stores.reachable import documents
+from lamina.wire.fields import integer
 from lamina.wire.protobuf import decode, encode
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lamina.api.timestamp import Timestamp
     from lamina.records.retention import Retention
     from lamina.stores.store import Store
+    from lamina.wire.protobuf import Schema
 
 RUNNING = "running"
 _ROW = "ref, created, completed, status, repository, name, pinned"
@@ -48,6 +50,25 @@ class RecordRow(NamedTuple):
     repository: str = ""
     name: str = ""
     pinned: int = 0
+
+
+class StepCounts(NamedTuple):
+    """How many steps and warnings a build had. A part of its record, cheap to read."""
+
+    cached: int = 0
+    total: int = 0
+    completed: int = 0
+    warnings: int = 0
+
+
+_COUNTS: Schema = {
+    StepCounts: (
+        integer(15, "cached"),
+        integer(16, "total"),
+        integer(17, "completed"),
+        integer(19, "warnings"),
+    )
+}
 
 
 class References(NamedTuple):
@@ -79,8 +100,25 @@ class RecordTable:
 
     def rows(self) -> list[RecordRow]:
         """All builds, the newest first."""
-        rows = self._database.rows(f"SELECT {_ROW} FROM builds ORDER BY created DESC, ref")
-        return [RecordRow(*row) for row in rows]
+        # Sorting here is quicker than following the index: the rows are stored by ref.
+        rows = self._database.rows(f"SELECT {_ROW} FROM builds")
+        rows.sort(key=itemgetter(1), reverse=True)
+        return list(map(RecordRow._make, rows))
+
+    def contexts(self) -> dict[str, str]:
+        """The folder or the address of each build's context, by ref; "" if it is not known."""
+        rows = self._database.rows("SELECT ref, target FROM builds")
+        return {ref: target.partition("\n")[2].partition("\n")[0] for ref, target in rows}
+
+    def counts(self) -> dict[str, StepCounts]:
+        """The numbers of steps of builds that have ended, by ref."""
+        rows = self._database.rows("SELECT ref, record FROM builds WHERE status != ?", RUNNING)
+        return {ref: decode(record, StepCounts, _COUNTS) for ref, record in rows}
+
+    def journal(self, ref: str) -> str:
+        """The file of a running build's log in the folder `records`; "" if it does not run."""
+        row = self._database.row("SELECT journal FROM builds WHERE ref = ?", ref)
+        return "" if row is None else str(row[0])
 
     def target(self, ref: str) -> str:
         """What the record of a build to compare with has too (`target_of`); "" if there is none."""
@@ -110,9 +148,7 @@ class RecordTable:
                     created,
                     created,
                     RUNNING,
-                    repository_of(record),
-                    name_of(record),
-                    target_of(record),
+                    *_texts(record),
                     os.path.basename(self._store.scratch),
                     journal,
                     encode(record, SCHEMA),
@@ -131,9 +167,7 @@ class RecordTable:
                     created,
                     completed,
                     status_of(record),
-                    repository_of(record),
-                    name_of(record),
-                    target_of(record),
+                    *_texts(record),
                     record.pinned,
                     encode(record, SCHEMA),
                 ),
@@ -189,6 +223,10 @@ class RecordTable:
             with self._database.write() as connection:
                 connection.executemany("DELETE FROM builds WHERE ref = ?", [(ref,) for ref in refs])
         return refs
+
+    def has_abandoned(self) -> bool:
+        """Whether builds are not completed: they run, or their process died."""
+        return self._database.row("SELECT 1 FROM builds WHERE process != '' LIMIT 1") is not None
 
     def claim_abandoned(self) -> list[tuple[str, str]]:
         """(ref, file of the log) of builds whose process died. Each is returned to one caller."""
@@ -275,6 +313,8 @@ class RecordTable:
         if descriptor is None:
             return set()
         try:
+            from lamina.stores.reachable import documents
+
             return documents(self._blobs, parse_digest(descriptor.digest))
         except LaminaError:
             return set()  # not an image: it leads to no other blobs
@@ -295,6 +335,30 @@ class RecordTable:
         )
         for (record,) in rows:
             yield record
+
+
+def _texts(record: BuildHistoryRecord) -> tuple[str, str, str]:
+    """The columns `repository`, `name` and `target`: SQLite takes no names that are not UTF-8."""
+    repository, name, target = (
+        text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        for text in (repository_of(record), name_of(record), target_of(record))
+    )
+    return repository, name, target
+
+
+def row_of(record: BuildHistoryRecord) -> RecordRow:
+    """What a record is selected and listed by."""
+    created = _seconds(record.created_at)
+    ended = record.completed_at is not None
+    return RecordRow(
+        record.ref,
+        created,
+        _seconds(record.completed_at) if ended else created,
+        status_of(record) if ended else RUNNING,
+        repository_of(record),
+        name_of(record),
+        record.pinned,
+    )
 
 
 def status_of(record: BuildHistoryRecord) -> str:

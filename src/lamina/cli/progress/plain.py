@@ -15,7 +15,7 @@ from lamina.cli.progress.text import encoded, plain
 from lamina.cli.units import show_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lamina.base.events import Event, StatusEvent
     from lamina.cli.progress.state import Vertex
@@ -43,10 +43,18 @@ class _Line:
 
 
 class PlainRenderer:
-    """Writes to `out`, which takes bytes and must write them all."""
+    """Writes to `out`, which takes bytes and must write them all.
 
-    def __init__(self, out: Callable[[bytes], object]) -> None:
+    Args:
+        numbers: of vertices by digest; others are numbered as they appear.
+    """
+
+    def __init__(
+        self, out: Callable[[bytes], object], numbers: Mapping[str, int] | None = None
+    ) -> None:
         self._out = out
+        self._numbers = numbers or {}
+        self._switched = False
         self._trace = Trace()
         self._lines: dict[Vertex, _Line] = {}
         self._due: dict[Vertex, None] = {}
@@ -59,6 +67,8 @@ class PlainRenderer:
             vertex = self._trace.apply(event)
             if vertex is None or not self._news(event):
                 continue
+            if not vertex.number and isinstance(event, VertexEvent):
+                vertex.number = self._numbers.get(event.digest, 0)
             line = self._lines.setdefault(vertex, _Line())
             if not line.updates:
                 line.held_since = now
@@ -171,8 +181,9 @@ class PlainRenderer:
             self._end_line(before)
             self._lines[before].updates = 0
             self._out(f"#{before.number} ...\n".encode())
-        if self._numbered:
+        if self._switched:
             self._out(b"\n")
+        self._switched = True
         if not vertex.number:
             self._numbered += 1
             vertex.number = self._numbered

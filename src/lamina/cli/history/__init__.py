@@ -1,0 +1,1 @@
+"""`lamina history`: the records of builds."""

@@ -1,0 +1,56 @@
+"""`lamina history`: finds the action, and imports nothing but that one's module."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.base.named_tuple import NamedTuple
+from lamina.cli.flags import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lamina.cli.flags import Parsed
+
+    Handler = Callable[[Parsed, list[str]], int]
+
+
+class _Action(NamedTuple):
+    """`handler` is `module:function` in this package; `most` is the number of names it takes."""
+
+    handler: str
+    flags: frozenset[str]
+    most: int | None
+
+
+_ANY = frozenset(
+    ("builder", "debug", "root", "tlscacert", "tlscert", "tlsdir", "tlskey", "tlsservername")
+)
+_ACTIONS = {
+    "ls": _Action("ls:run", frozenset(("filter", "format", "local", "no-trunc")), 0),
+    "inspect": _Action("inspect:run", frozenset(("format",)), 1),
+    "logs": _Action("logs:run", frozenset(("format", "progress", "step")), 1),
+    "rm": _Action("rm:run", frozenset(("all", "format")), None),
+}
+
+
+def run(parsed: Parsed) -> int:
+    """The first argument says what to do."""
+    name, *names = parsed.arguments
+    action = _ACTIONS.get(name)
+    if action is None:
+        raise InvalidInput(
+            f'unknown command "history {name}"{suggestion(name, _ACTIONS)}',
+            hint=f"use {', '.join(_ACTIONS)}",
+        )
+    for flag in parsed.command.flags:
+        if parsed.given(flag.name) and flag.name not in _ANY | action.flags:
+            raise InvalidInput(f"`lamina history {name}` has no flag --{flag.name}")
+    if action.most is not None and len(names) > action.most:
+        wanted = f"at most {action.most} build" if action.most else "no arguments"
+        raise InvalidInput(f"`lamina history {name}` takes {wanted}, not {len(names)}")
+    module, _, function = action.handler.partition(":")
+    handler: Handler = getattr(import_module(f"lamina.cli.history.{module}"), function)
+    return handler(parsed, names)

@@ -1,0 +1,94 @@
+"""`lamina history logs`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.base.events import VertexEvent
+from lamina.cli.opening import open_history
+from lamina.client.watching import events_of
+from lamina.records.naming import find_record, find_steps, in_order
+from lamina.records.steps import steps_of
+from lamina.system.descriptors import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lamina.api.progress import StatusResponse
+    from lamina.base.events import Event
+    from lamina.cli.flags import Parsed
+    from lamina.cli.progress.pump import Renderer
+
+_STDOUT = 1
+
+
+def run(parsed: Parsed, names: list[str]) -> int:
+    """Print the log of a build, or of some steps of it, to standard output."""
+    raw = _is_raw(parsed)
+    with open_history(parsed) as history:
+        record = history.record(find_record(history.rows(), names[0] if names else "").ref)
+        messages = history.log(record, follow=True)
+        sys.stdout.flush()
+        if raw and not parsed.given("step"):
+            from lamina.cli.progress.rawjson import RawJsonRenderer
+
+            renderer = RawJsonRenderer(_write)
+            for message in messages:
+                renderer.update(list(events_of(message)), 0.0)
+            return 0
+        kept = list(messages)
+    steps = in_order(steps_of(kept, lambda _: None))
+    chosen = tuple(enumerate(steps, 1))
+    if parsed.given("step"):
+        chosen = find_steps(steps, parsed.text("step"))
+    _show_steps(kept, {step.digest: number for number, step in chosen}, raw=raw)
+    return 0
+
+
+def _is_raw(parsed: Parsed) -> bool:
+    mode = parsed.text("progress", "plain")
+    output = parsed.text("format")
+    if output not in ("", "json"):
+        raise InvalidInput(f'unknown format "{output}"', hint="use json")
+    if mode not in ("auto", "plain", "rawjson"):
+        raise InvalidInput(
+            f"`lamina history logs` cannot show --progress={mode}", hint="use plain or rawjson"
+        )
+    return bool(output) or mode == "rawjson"
+
+
+def _show_steps(messages: list[StatusResponse], numbers: dict[str, int], *, raw: bool) -> None:
+    """Show some steps one after the other, each whole.
+
+    Args:
+        numbers: of the steps by digest, in the order in which to show them.
+    """
+    events: dict[str, list[Event]] = {digest: [] for digest in numbers}
+    for message in messages:
+        for event in events_of(message):
+            if isinstance(event, VertexEvent):
+                digest, event = event.digest, event if raw else event._replace(group=None)
+            else:
+                digest = event.vertex
+            if digest in events:
+                events[digest].append(event)
+    if raw:
+        from lamina.cli.progress.rawjson import RawJsonRenderer
+
+        _replay(RawJsonRenderer(_write), events.values())
+    else:
+        from lamina.cli.progress.plain import PlainRenderer
+
+        _replay(PlainRenderer(_write, numbers), events.values())
+
+
+def _replay(renderer: Renderer, groups: Iterable[list[Event]]) -> None:
+    for group in groups:
+        renderer.update(group, 0.0)
+    renderer.finish(0.0)
+
+
+def _write(data: bytes) -> None:
+    write_all(_STDOUT, data)

@@ -1,0 +1,33 @@
+"""The flags of `lamina history`: names are those of `docker buildx history`."""
+
+from __future__ import annotations
+
+from lamina.cli.flags import Flag
+
+HISTORY_FLAGS = (
+    Flag("all", "rm: remove the records of all builds that have ended"),
+    Flag(
+        "filter",
+        "ls: select records: status=error, ref=…, repository=…, startedAt>24h, completedAt<…,"
+        " duration>1m",
+        value="FILTER",
+        repeat=True,
+    ),
+    Flag(
+        "format",
+        "Output format",
+        value="FORMAT",
+        choices=("table", "pretty", "json"),
+        default="table, or pretty for inspect",
+    ),
+    Flag("local", "ls: only builds of the git repository in the current directory"),
+    Flag("no-trunc", "ls: do not truncate names"),
+    Flag(
+        "progress",
+        "logs: output",
+        value="MODE",
+        choices=("auto", "plain", "rawjson"),
+        default="plain",
+    ),
+    Flag("step", "logs: only this step, by number or part of its text", value="STEP"),
+)

@@ -1,0 +1,148 @@
+"""The records of builds in a daemon: lamina's or buildkitd."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lamina.api import content, history
+from lamina.api.control import SCHEMA as CONTROL
+from lamina.api.control import STATUS, StatusRequest
+from lamina.api.failures import from_status
+from lamina.api.message import receive, unary
+from lamina.api.progress import SCHEMA as PROGRESS
+from lamina.api.progress import StatusResponse
+from lamina.base.digest import digest_of
+from lamina.base.errors import Corrupt, LaminaError, NotFound
+from lamina.client.remote import open_channel
+from lamina.records.table import StepCounts, row_of
+from lamina.system.cancel import Cancellation
+from lamina.wire.contract import StatusError, send_request
+from lamina.wire.protobuf import encode
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lamina.api.history import BuildHistoryRecord
+    from lamina.llb.op import Definition
+    from lamina.records.table import RecordRow
+    from lamina.wire.contract import Channel
+
+_BLOB_LIMIT = 64 << 20
+_NAMESPACE = (("containerd-namespace", "buildkit"),)
+
+
+@contextmanager
+def open_remote_history(
+    address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
+) -> Iterator[RemoteHistory]:
+    """Connect to a daemon for the length of the block.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
+    """
+    with open_channel(address, tls, server_name=server_name) as channel:
+        yield RemoteHistory(channel)
+
+
+class RemoteHistory:
+    """Implements `lamina.client.build_history.BuildHistory`. Asks for the records once."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._known: dict[str, BuildHistoryRecord] | None = None
+
+    def rows(self) -> Sequence[RecordRow]:
+        rows = map(row_of, self._records.values())
+        return sorted(rows, key=lambda row: (-row.created, row.ref))
+
+    def counts(self) -> Mapping[str, StepCounts]:
+        return {
+            ref: StepCounts(
+                record.num_cached_steps,
+                record.num_total_steps,
+                record.num_completed_steps,
+                record.num_warnings,
+            )
+            for ref, record in self._records.items()
+            if record.completed_at is not None
+        }
+
+    def contexts(self) -> Mapping[str, str]:
+        return {
+            ref: record.context_path or dict(record.frontend_attrs).get("context", "")
+            for ref, record in self._records.items()
+        }
+
+    def record(self, ref: str) -> BuildHistoryRecord:
+        record = self._records.get(ref)
+        if record is None:
+            raise NotFound(f"no record of a build {ref}")
+        return record
+
+    def log(self, record: BuildHistoryRecord, *, follow: bool = False) -> Iterator[StatusResponse]:
+        if record.completed_at is None and not follow:
+            return
+        yield from self._stream(STATUS, encode(StatusRequest(record.ref), CONTROL), _STATUS)
+
+    def blob(self, digest: str) -> bytes:
+        request = encode(content.ReadContentRequest(digest), content.SCHEMA)
+        parts: list[bytes] = []
+        size = 0
+        for part in self._stream(content.READ, request, _READ):
+            parts.append(part.data)
+            size += len(part.data)
+            if size > _BLOB_LIMIT:
+                raise Corrupt(f"the blob {digest} of a record is larger than {_BLOB_LIMIT} bytes")
+        data = b"".join(parts)
+        if digest_of(data) != digest:
+            raise Corrupt(f"the daemon sent other bytes than those of the blob {digest}")
+        return data
+
+    def definition(self, digest: str) -> Definition | None:
+        from lamina.llb.codec import decode_definition
+
+        try:
+            return decode_definition(self.blob(digest))
+        except LaminaError:
+            return None
+
+    def delete(self, refs: Sequence[str]) -> None:
+        for ref in refs:
+            request = history.UpdateBuildHistoryRequest(ref, delete=True)
+            try:
+                unary(
+                    self._channel,
+                    history.UPDATE_BUILD_HISTORY,
+                    request,
+                    history.UpdateBuildHistoryResponse,
+                    history.SCHEMA,
+                )
+            except StatusError as error:
+                raise from_status(error) from error
+
+    @property
+    def _records(self) -> dict[str, BuildHistoryRecord]:
+        if self._known is None:
+            request = encode(history.BuildHistoryRequest(early_exit=True), history.SCHEMA)
+            events = self._stream(history.LISTEN_BUILD_HISTORY, request, _LISTEN)
+            self._known = {
+                event.record.ref: event.record
+                for event in events
+                if event.record is not None and event.type != history.BuildHistoryEventType.DELETED
+            }
+        return self._known
+
+    def _stream(self, method: str, request: bytes, answer: tuple[type[Any], Any]) -> Iterator[Any]:
+        try:
+            with self._channel.open(method, _NAMESPACE, Cancellation()) as call:
+                send_request(call, request)
+                while (message := receive(call, *answer)) is not None:
+                    yield message
+        except StatusError as error:
+            raise from_status(error) from error
+
+
+_STATUS = (StatusResponse, PROGRESS)
+_READ = (content.ReadContentResponse, content.SCHEMA)
+_LISTEN = (history.BuildHistoryEvent, history.SCHEMA)
