@@ -15,6 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.advise.advisor import Request, improve
+from lamina.advise.context_files import ContextFiles
+from lamina.advise.source import SourceText
+from lamina.advise.stages import read_plan
 from lamina.api.control import SCHEMA as CONTROL
 from lamina.api.control import SolveRequest
 from lamina.base.errors import LaminaError
@@ -37,6 +41,7 @@ from tests.dockerfile.memory_bridge import run_conversion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+_CONTEXT = ("go.mod", "requirements.txt", "pyproject.toml", ".git/HEAD", "a.tgz")
 TESTS = Path(__file__).resolve().parent.parent
 
 
@@ -50,6 +55,17 @@ def dockerfile(data: bytes) -> None:
     """A Dockerfile and what is made of it."""
     with suppress(LaminaError):
         run_conversion(data.decode("utf-8", "surrogateescape"), build_args=(("A", "a"),))
+
+
+def advice(data: bytes) -> None:
+    """A Dockerfile and the advice on it: with all of it applied, it can still be read."""
+    request = Request("Dockerfile", ContextFiles(dict.fromkeys(_CONTEXT, 1 << 20)))
+    try:
+        improved = improve(data.decode("utf-8", "surrogateescape"), request)
+    except LaminaError:
+        return
+    source = SourceText(improved.dockerfile, "Dockerfile")
+    read_plan(source, {})
 
 
 def expansion(data: bytes) -> None:
@@ -173,6 +189,24 @@ TARGETS: dict[str, Target] = {
         dockerfile,
         _cases,
         (b"FROM ", b"RUN --mount=", b"COPY <<E /x\n", b"\nE\n", b"ONBUILD ", b"# escape=`\n"),
+    ),
+    "advice": Target(
+        advice,
+        _cases,
+        (
+            *(
+                b"RUN pip install --no-cache-dir -r requirements.txt && rm -rf ~/.cache\n",
+                b"COPY . .\n",
+            ),
+            *(
+                b"RUN apt-get update\n",
+                b"RUN go build\n",
+                b"ARG TOKEN\n",
+                b" && ",
+                b"; ",
+                b" \\\n# a\n",
+            ),
+        ),
     ),
     "expansion": Target(
         expansion, lambda: (b"${a:-${b#*}}", b"\"$a\" '$b'", b"${a//b*/\\/}"), (b"${", b"##", b":?")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from lamina.advise.advice import Edit
@@ -52,10 +51,6 @@ class SourceText:
     def line_start(self, line: int) -> int:
         """The offset of a line (1-based), or of the end of the text."""
         return self._starts[line - 1] if line <= len(self._starts) else len(self.text)
-
-    def line_at(self, offset: int) -> int:
-        """The number of the line that an offset is in, 1-based."""
-        return max(1, bisect_right(self._starts, offset))
 
     def line(self, line: int) -> str:
         """A line without its line feed."""
