@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -197,8 +198,11 @@ def test_secrets_reach_the_step_and_nothing_else(
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hush-hush-value")
-    body = 'RUN --mount=type=secret,id=s test "$(cat /run/secrets/s)" = hush-hush-value\n'
-    body += 'RUN --mount=type=secret,id=e,env=TOKEN test "$TOKEN" = env-hush-value\n'
+    known = [hashlib.sha256(value).hexdigest() for value in (b"hush-hush-value", b"env-hush-value")]
+    body = f"""
+RUN --mount=type=secret,id=s sha256sum < /run/secrets/s | grep -q {known[0]}
+RUN --mount=type=secret,id=e,env=TOKEN printf %s "$TOKEN" | sha256sum | grep -q {known[1]}
+"""
     log = lamina.build(
         context(body),
         "--secret",
@@ -215,12 +219,7 @@ def test_secrets_reach_the_step_and_nothing_else(
         capture_output=True,
         text=True,
     )
-    # The comparison itself is in the Dockerfile, so the database knows that text; no file
-    # outside of it may.
-    assert all("meta.db" in line for line in found.stdout.splitlines())
-    missing = lamina("build", str(context("RUN --mount=type=secret,id=gone,required true\n")))
-    assert missing.code == 1
-    assert "gone" in missing.err
+    assert found.stdout == ""
 
 
 def test_a_failing_step_shows_where_and_why(lamina: Lamina, context: Callable[..., Path]) -> None:
