@@ -14,6 +14,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import patch
 
 from lamina.advise.advisor import Request, improve
 from lamina.advise.context_files import ContextFiles
@@ -27,9 +28,13 @@ from lamina.base.oci import parse_manifest
 from lamina.base.patterns import PatternMatcher
 from lamina.base.platform import parse_platform
 from lamina.base.reference import parse_reference
+from lamina.cli.image_diff_json import image_diff_json
+from lamina.cli.image_diff_text import image_diff_lines
 from lamina.dockerfile.expand import Expander
 from lamina.dockerfile.ignore import read_patterns
 from lamina.engine.definition_graph import load_graph
+from lamina.imagediff.compare import compare_images
+from lamina.imagediff.result import Options
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import plain
 from lamina.llb.codec import decode_definition
@@ -37,6 +42,7 @@ from lamina.llb.state import unmarshal
 from lamina.system.cancel import Cancellation
 from lamina.wire.protobuf import decode
 from tests.dockerfile.memory_bridge import run_conversion
+from tests.imagediff.memory_image import file, image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,6 +110,15 @@ def archive(data: bytes) -> None:
             assert os.lstat(os.path.join(outside, "canary")).st_nlink == 1
         finally:
             shutil.rmtree(inside, ignore_errors=True)
+
+
+def comparison(data: bytes) -> None:
+    """A layer of an image that is compared."""
+    with suppress(LaminaError), patch.dict(os.environ, {"LAMINA_MAX_UNPACKED": "4MB"}):
+        before, after = image([file("a")]), image(data, diff_ids=[])
+        diff = compare_images(before, after, Options(times=True), Cancellation())
+        "\n".join(image_diff_lines(diff, verbose=True)).encode()
+        image_diff_json(diff).encode("ascii")
 
 
 class _Bounded:
@@ -215,6 +230,9 @@ TARGETS: dict[str, Target] = {
         ignored, lambda: (b"**/a\n!a/*/b\na/b", b"[^a-z]?\\*\nx/y"), (b"**", b"[^", b"\n!")
     ),
     "archive": Target(archive, _archives, (b"ustar", b"../", b"path=", b"\n")),
+    "comparison": Target(
+        comparison, _archives, (b"ustar", b".wh.", b"path=", b"GNU.sparse.size=", b"\n")
+    ),
     "graph": Target(graph, _graphs),
     "request": Target(request, _graphs),
     "names": Target(
