@@ -32,6 +32,7 @@ from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.engine.engine import Engine
 from lamina.engine.host_setup import HostSetup
 from lamina.exporters.attributes import make_output
+from lamina.records.expiry import expire_sometimes
 from lamina.records.outputs import recorded_images, wire_metadata
 from lamina.records.recorder import BuildRecorder, Result
 from lamina.records.request import recorded_attributes, recorded_cache, recorded_output
@@ -174,7 +175,13 @@ class EmbeddedBuilder:
             context_path="" if context.elsewhere else context.path,
             dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
         )
-        return BuildRecorder(self._store, RecordTable(self._store), record)
+        table = RecordTable(self._store)
+        return BuildRecorder(
+            self._store,
+            table,
+            record,
+            ended=lambda *_: expire_sometimes(self._store, table),
+        )
 
     @contextmanager
     def _opened(
@@ -285,11 +292,13 @@ class EmbeddedBuilder:
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
         from lamina.engine.maintenance.prune import PruneRule, prune
+        from lamina.records.retention import configured_retention
 
         removed: list[CacheRecord] = []
         rule = PruneRule(
             request.filter.matches, request.all, request.keep, request.max_used, request.min_free
         )
+        RecordTable(self._store).expire(configured_retention())
         freed = prune(self._store, [rule], cancel, removed.append)
         return PruneOutcome(tuple(removed), freed)
 

@@ -10,7 +10,7 @@ from lamina.base.toml_table import TomlTable
 from lamina.base.units import size_of
 from lamina.daemon import config
 from lamina.daemon.config import DaemonConfig, DiskSpace
-from lamina.records.retention import Retention
+from lamina.records.retention import parse_retention
 from lamina.registry.hosts import parse_hosts
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def parse_config(document: Mapping[str, Any], file: str) -> LoadedConfig:
         worker=_worker(workers.table("oci"), file),
         hosts=_hosts(whole.document("registry"), file, warnings),
         dns=_dns(whole.table("dns")),
-        history=_history(whole.table("history")),
+        history=parse_retention(whole.table("history")),
         frontends=_frontends(whole.table("frontend")),
         system=_system(whole.table("system"), file),
         life=_life(whole.table("lamina")),
@@ -220,14 +220,6 @@ def _dns(table: TomlTable) -> config.DnsConfig:
     return config.DnsConfig(
         table.texts("nameservers"), table.texts("options"), table.texts("searchDomains")
     )
-
-
-def _history(table: TomlTable) -> Retention:
-    """The defaults hold for a file without the table; in a table, what is not there is 0."""
-    if not table:
-        return Retention()
-    entries = table.number("maxEntries") or 0
-    return Retention(table.seconds("maxAge"), entries, _disk_space(table, "maxSize").size)
 
 
 def _frontends(table: TomlTable) -> config.FrontendConfig:

@@ -1,8 +1,28 @@
-"""Which records of builds are kept."""
+"""Which records of builds are kept.
+
+The table `[history]` of the configuration file says it, for daemons and for builds without one:
+
+    [history]
+    maxAge = "336h"
+    maxEntries = 200
+    maxSize = "1GB"
+
+Without the table the defaults of `Retention` hold. In a table, what is not there is 0, as in
+BuildKit.
+"""
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.named_tuple import NamedTuple
+
+if TYPE_CHECKING:
+    from lamina.base.toml_table import TomlTable
+
+_DEFAULT_FILE = "/etc/lamina/lamina.toml"
 
 
 class Retention(NamedTuple):
@@ -13,3 +33,51 @@ class Retention(NamedTuple):
     max_age: float = 14 * 86_400.0
     max_entries: int = 200
     max_size: int = 1 << 30
+
+
+def parse_retention(table: TomlTable) -> Retention:
+    """Read the table `[history]`. Raises InvalidInput."""
+    if not table:
+        return Retention()
+    age, entries = table.seconds("maxAge"), table.number("maxEntries") or 0
+    return Retention(age, entries, _size(table))
+
+
+def configured_retention() -> Retention:
+    """What the file that `LAMINA_CONFIG` names says, or `/etc/lamina/lamina.toml` if it is there.
+
+    Raises InvalidInput, NotFound.
+    """
+    path = os.environ.get("LAMINA_CONFIG", _DEFAULT_FILE)
+    if not os.path.exists(path):
+        return Retention()
+    import tomllib
+
+    from lamina.base.toml_table import TomlTable
+
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        raise NotFound(f"configuration file {path} does not exist") from None
+    except OSError as error:
+        raise from_os_error(error, "read the configuration file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    return parse_retention(TomlTable(document, path).table("history"))
+
+
+def _size(table: TomlTable) -> int:
+    from lamina.base.units import size_of
+
+    value = table.take("maxSize")
+    if value is None or value == "":
+        return 0
+    try:
+        size = size_of(value) if isinstance(value, str) else value
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 62:
+            raise ValueError
+        return size
+    except (ValueError, OverflowError):
+        expected = 'a number of bytes or a size like "10GB"'
+        raise table.wrong("maxSize", expected, value) from None
