@@ -170,3 +170,20 @@ def test_local_is_the_repository_of_the_directory(
     assert rows[0]["repository"] == "https://h.example/app.git"
     outside = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
     assert outside.returncode == 1 and b"not in a git repository" in outside.stderr
+
+
+def test_trace(builder: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
+    builder.build(context("FROM base\nRUN echo traced\n"))
+    document = json.loads(run(builder, "history", "trace"))
+    [scope] = document["resourceSpans"][0]["scopeSpans"]
+    build, *steps = scope["spans"]
+    [step] = [span for span in steps if "echo traced" in span["name"]]
+    assert step["parentSpanId"] == build["spanId"]
+    assert int(build["startTimeUnixNano"]) <= int(step["startTimeUnixNano"])
+    assert "cache.key" in {attribute["key"] for attribute in step["attributes"]}
+    path = tmp_path / "trace.json"
+    assert run(builder, "history", "trace", "--format=chrome", "-o", str(path)) == ""
+    events = json.loads(path.read_text())["traceEvents"]
+    assert [e["args"]["vertex"] for e in events if "echo traced" in e["name"]]
+    done = builder("history", "trace", "-o", str(tmp_path / "none" / "x"))
+    assert done.code == 1 and "write the trace" in done.err

@@ -362,16 +362,17 @@ _COMMANDS = (
     Command(
         "history",
         "Show and remove the records of builds",
-        "ls | inspect [BUILD] | logs [BUILD] | rm BUILD…",
+        "ls | inspect [BUILD] | logs [BUILD] | trace [BUILD] | rm BUILD…",
         "history.command:run",
         (*HISTORY_FLAGS, *_BUILDER, ROOT, DEBUG),
         least=1,
         most=None,
-        choices=("ls", "inspect", "logs", "rm"),
+        choices=("ls", "inspect", "logs", "trace", "rm"),
         examples=(
             "lamina history ls --filter status=error",
             "lamina history inspect ^1",
             "lamina history logs --step 'RUN make'",
+            "lamina history trace --format chrome -o trace.json",
         ),
     ),
     Command(

@@ -32,6 +32,7 @@ _ACTIONS = {
     "ls": _Action("ls:run", frozenset(("filter", "format", "local", "no-trunc")), 0),
     "inspect": _Action("inspect:run", frozenset(("format",)), 1),
     "logs": _Action("logs:run", frozenset(("format", "progress", "step")), 1),
+    "trace": _Action("trace:run", frozenset(("format", "output")), 1),
     "rm": _Action("rm:run", frozenset(("all", "format")), None),
 }
 
