@@ -40,7 +40,7 @@ KINDS = [kind for kind in LaminaError.__subclasses__() if kind is not CommandFai
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds_come_back(kind: type[LaminaError]) -> None:
+def test_error_kinds_round_trip(kind: type[LaminaError]) -> None:
     sent = kind("what failed", hint="do this", location=PLACE)
     received = from_status(to_status(sent))
     assert type(received) is kind
@@ -66,7 +66,7 @@ def test_a_failed_command() -> None:
     assert (received.exit_code, received.location) == (7, PLACE)
 
 
-def test_clients_tell_cancelled_builds_by_the_message() -> None:
+def test_messages_of_cancelled_builds_contain_context_canceled() -> None:
     assert to_status(errors.Cancelled("stopped")).message == "stopped: context canceled"
     assert to_status(errors.Cancelled("context canceled")).message == "context canceled"
     assert to_status(errors.Cancelled("x")).code is Code.CANCELLED
@@ -105,7 +105,7 @@ def test_typed_errors_of_the_error_tree(error: LaminaError, code: Code, detail: 
     assert type(from_status(status)) is type(error).__mro__[1]
 
 
-def test_frontends_come_last_and_the_outermost_at_the_end() -> None:
+def test_frontends_are_listed_last_and_the_outermost_at_the_end() -> None:
     error = errors.NotFound("x")
     frontends = (("gateway.v0", "image"), ("dockerfile.v0", ""))
     error = error.with_context(step=FailedStep("sha256:2"), frontends=frontends)

@@ -43,7 +43,7 @@ _NUMBERS = st.integers(0, (1 << 32) - 1)
 
 
 @given(_STATS)
-def test_a_stat_is_written_as_its_table_says(stat: Stat) -> None:
+def test_the_encoder_of_stat_follows_its_schema(stat: Stat) -> None:
     packet = Packet(stat=stat)
     encoded = encode_stat(stat)
     assert encoded == encode(packet, SCHEMA)
@@ -104,7 +104,7 @@ def test_garbage_is_refused_or_read(data: bytes) -> None:
     assert isinstance(packet, Packet)
 
 
-def test_a_name_that_is_not_utf8_comes_back() -> None:
+def test_a_name_that_is_not_utf8_round_trips() -> None:
     stat = Stat("a\udcff")
     assert decode_packet(encode_stat(stat)) == Packet(stat=stat)
 

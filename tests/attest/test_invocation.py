@@ -55,7 +55,7 @@ def test_a_definition_of_two_calls_belongs_to_neither() -> None:
     origins.drop([(first, BASE)])
 
 
-def test_an_empty_definition_came_of_nothing() -> None:
+def test_an_empty_definition_has_no_origin() -> None:
     origins = DefinitionOrigins()
     assert origins.add(Definition(()), BASE) == ""
     assert origins.add(None, BASE) == ""

@@ -142,7 +142,7 @@ def told(**fields: Any) -> ProvenanceFacts:
     return ProvenanceFacts(None, Materials(), "id", 0.5, 2.0)._replace(**fields)
 
 
-def test_versions_tell_the_same() -> None:
+def test_both_versions_have_the_same_content() -> None:
     call = FrontendCall(
         "dockerfile.v0",
         {
@@ -206,7 +206,7 @@ def test_mode_min_has_no_arguments() -> None:
     assert metadata["buildkit_hermetic"] is True
 
 
-def test_a_definition_alone_and_a_call_within_a_call() -> None:
+def test_a_definition_without_a_frontend_and_a_nested_call() -> None:
     document = predicate(told(), ProvenanceOptions())
     assert document["buildDefinition"]["externalParameters"]["configSource"] == {}
     assert document["runDetails"]["metadata"]["buildkit_completeness"]["request"] is False
@@ -324,7 +324,7 @@ def test_predicates_that_frontends_may_not_attest(tmp_path: Path) -> None:
         statements(tmp_path, Attestation("dir", kind=AttestationKind.BUNDLE, files=solvable))
 
 
-def test_for_images_alone() -> None:
+def test_inline_only_attestations_are_for_images() -> None:
     inline = Attestation("p", "t", predicate=lambda: b"{}", metadata={"inline-only": b"true"})
     attested = Attested((inline,), lambda _: Tree("/nowhere"))
     assert attested.wanted(inline=True)

@@ -36,7 +36,7 @@ def matches(*texts: str) -> bool:
         r'id=="\x61bc\u0031\0623"',
     ],
 )
-def test_what_matches(text: str) -> None:
+def test_matching_filters(text: str) -> None:
     assert matches(text)
 
 
@@ -53,7 +53,7 @@ def test_what_matches(text: str) -> None:
         r'id=="\777"',
     ],
 )
-def test_what_does_not(text: str) -> None:
+def test_filters_that_do_not_match(text: str) -> None:
     assert not matches(text)
 
 
@@ -68,7 +68,7 @@ REFUSED += ['id=="x', "id==|x|", "id==/x/", "id~=(", "type~=|x", r'id=="\q"', r'
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_is_refused(text: str) -> None:
+def test_malformed_filters_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="filter"):
         parse_filters([text])
 
@@ -99,7 +99,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         assert "filter" in str(error)
 
 
-def test_expressions_that_would_take_for_ever_take_no_time() -> None:
+def test_regular_expressions_match_without_backtracking() -> None:
     begun = time.monotonic()
     assert not parse_filters(["a~=|(x+x+)+y|"]).matches(lambda path: "x" * 4000)
     assert time.monotonic() - begun < 2

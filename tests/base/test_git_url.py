@@ -76,5 +76,5 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
         assert ".." not in url.folder.split("/")
 
 
-def test_short_names_are_for_contexts_alone() -> None:
+def test_short_names_are_only_for_contexts() -> None:
     assert not is_git_url("github.com/o/n")

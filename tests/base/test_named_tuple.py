@@ -86,7 +86,7 @@ def test_constructors_of_classes_with_as_many_fields() -> None:
     assert not hasattr(First(1), "__dict__")
 
 
-def test_a_default_comes_before_no_field_without_one() -> None:
+def test_fields_without_defaults_cannot_follow_defaults() -> None:
     with pytest.raises(TypeError, match="default"):
 
         class Wrong(NamedTuple):

@@ -79,7 +79,7 @@ class _Nothing:
         return ()
 
 
-def test_an_empty_place_has_nothing(backend: Backend) -> None:
+def test_an_empty_backend_has_no_manifests(backend: Backend) -> None:
     assert backend.label
     with pytest.raises(NotFound):
         backend.manifest("", CANCEL)
@@ -99,7 +99,7 @@ def test_blobs_that_are_put_are_found(backend: Backend) -> None:
     kept.put(backend, "")
 
 
-def test_parts_have_names_of_their_own(backend: Backend) -> None:
+def test_parts_have_separate_manifests(backend: Backend) -> None:
     one, two, three = Kept(b"1"), Kept(b"2"), Kept(b"3")
     one.put(backend, "")
     two.put(backend, "mount-a")
@@ -112,7 +112,7 @@ def test_parts_have_names_of_their_own(backend: Backend) -> None:
     assert backend.manifest("mount-a", CANCEL)[0] == two.target.digest
 
 
-def test_blobs_alone_are_no_manifest(backend: Backend) -> None:
+def test_staged_blobs_are_no_manifest(backend: Backend) -> None:
     kept = Kept(b"staged", b"only")
     backend.stage("", kept.blobs, kept.content, CANCEL)
     assert backend.has(kept.blobs[1], CANCEL)

@@ -207,7 +207,7 @@ def test_few_bytes_that_would_make_large_objects_are_refused(unit: bytes) -> Non
         decode_index(zstandard.ZstdCompressor().compress(document), "x", ())
 
 
-def test_what_a_hostile_index_can_take_of_memory() -> None:
+def test_memory_for_a_hostile_index_is_limited() -> None:
     """Peak in MiB of a process that reads the worst index that is not refused unread."""
     script = (
         "import resource, zstandard\n"
@@ -236,7 +236,7 @@ def test_odd_names_are_not_too_many_values(names: list[str]) -> None:
     assert decode_index(encode_index(index)[1], "go-build", (PACK,)) == index
 
 
-def test_what_could_not_be_read_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_too_large_to_read_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mount_index, "_LIMIT", 10_000)
     entries = tuple(MountEntry(f"f{n}", 0o100644, 0, 0, 0) for n in range(500))
     with pytest.raises(Exhausted, match="go-build has too many files"):

@@ -228,7 +228,7 @@ def test_packs_that_were_lost_are_sent_again(tmp_path: Path) -> None:
     assert (tmp_path / "there/large").read_bytes() == (folder / "large").read_bytes()
 
 
-def test_an_unchanged_mount_writes_nothing(backend: Backend, tmp_path: Path) -> None:
+def test_an_unchanged_mount_is_not_written_again(backend: Backend, tmp_path: Path) -> None:
     folder = write(tmp_path / "mount", "a")
     export(folder, tmp_path / "store", backend)
     before = load_mount(backend, "objects", CANCEL)

@@ -72,7 +72,7 @@ def test_a_chunk_with_another_digest_is_refused(tmp_path: Path, pack: bytes) -> 
         restored(tmp_path, pack, MountEntry("f", 0o100644, 0, 0, 0, (0,)))
 
 
-def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+def test_a_restore_does_not_follow_links(tmp_path: Path) -> None:
     """Even an index that nobody checked, and a folder in which links are."""
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -26,7 +26,7 @@ def test_excluded_combinations_are_left_out() -> None:
     assert {case["a"] for case in cases} == {"2", "3"}
 
 
-def test_chance_decides_alone() -> None:
+def test_the_cover_depends_only_on_the_seed() -> None:
     first, second = (covering(THREE, lambda _: True, random.Random(7)) for _ in range(2))
     assert first == second
     assert first != covering(THREE, lambda _: True, random.Random(8))

@@ -47,7 +47,7 @@ class Noting:
         assert now.number != self._failing, "it is that one"
 
 
-def test_a_round_is_the_same_whatever_was_before(tmp_path: Path) -> None:
+def test_a_round_does_not_depend_on_earlier_rounds(tmp_path: Path) -> None:
     all_of_them, one = Noting(), Noting()
     assert run("x", all_of_them.campaign(), State(5), Limits(rounds=3), tmp_path) == 0
     assert run("x", one.campaign(), State(5), Limits(only=2), tmp_path / "one") == 0
@@ -59,7 +59,7 @@ def test_a_round_is_the_same_whatever_was_before(tmp_path: Path) -> None:
     assert other.rounds[0][1] != all_of_them.rounds[0][1]
 
 
-def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_campaign_resumes(tmp_path: Path) -> None:
     first, second = Noting(failing=1), Noting()
     assert run("x", first.campaign(), State(5), Limits(rounds=2), tmp_path) == 1
     state = State.load(tmp_path / "state.json")
@@ -82,7 +82,7 @@ def test_a_finding_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("how", ["time", "SIGTERM"])
-def test_it_ends_when_it_should_and_leaves_nothing(how: str, tmp_path: Path) -> None:
+def test_a_campaign_stops_on_time_or_signal_and_cleans_up(how: str, tmp_path: Path) -> None:
     limit = "0.1" if how == "time" else "20"
     process = subprocess.Popen(
         [SCRIPT, "full-disk", "--minutes", limit, "--seed", "1", "--keep", str(tmp_path / "kept")],

@@ -24,7 +24,7 @@ def request(*words: str) -> BuildRequest:
     return request_without_context(parse(COMMANDS["build"], [*words, "."]))
 
 
-def test_a_plain_build_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plain_build_requests_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     built = request()
     assert built == BuildRequest(built.context)

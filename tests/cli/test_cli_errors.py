@@ -29,7 +29,7 @@ def test_an_error_shows_place_reason_and_hint() -> None:
     )
 
 
-def test_an_error_without_more_to_say() -> None:
+def test_an_error_without_context() -> None:
     assert describe(Unavailable("no route")) == "ERROR: no route"
     assert describe(InvalidInput("x", location=Location("a", 7, 7))) == "a:7:\nERROR: x"
 

@@ -91,5 +91,5 @@ def test_the_table_is_sound() -> None:
             assert not flag.help.endswith(".")
 
 
-def test_a_fresh_parse_remembers_nothing() -> None:
+def test_parsing_has_no_state() -> None:
     assert Parsed(BUILD).all("tag") == []

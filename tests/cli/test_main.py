@@ -64,7 +64,7 @@ def test_help_and_version() -> None:
     assert lamina("--version").stdout == lamina("version").stdout
 
 
-def test_a_reader_that_has_seen_enough() -> None:
+def test_a_reader_that_closes_the_pipe_early() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -77,7 +77,7 @@ def test_a_reader_that_has_seen_enough() -> None:
     assert done.stderr == b""
 
 
-def test_only_what_a_command_needs_is_imported() -> None:
+def test_a_command_imports_only_its_own_modules() -> None:
     code = (
         "import sys; from lamina.cli.main import main; main(['version']);"
         "print(*sorted(set(sys.modules) & {'argparse', 'json', 're', 'subprocess', 'tarfile',"

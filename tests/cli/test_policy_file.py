@@ -66,7 +66,7 @@ def test_policy_files(tmp_path: Path) -> None:
         ('{"rules": [{"selector": {"match_type": 9}}]}', "9 is not a valid MatchType"),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, text: str, reason: str) -> None:
+def test_malformed_and_missing_policy_files(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "policy").write_text(text)
     with pytest.raises(InvalidInput, match=reason):
         read_policy(str(tmp_path / "policy"))

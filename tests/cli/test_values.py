@@ -172,7 +172,7 @@ def test_platforms() -> None:
 
 
 @given(st.text(max_size=30))
-def test_no_text_raises_anything_but_our_own_errors(text: str) -> None:
+def test_any_text_raises_only_lamina_errors(text: str) -> None:
     for parser in (
         values.parse_host,
         values.parse_ulimit,

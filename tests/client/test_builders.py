@@ -61,7 +61,7 @@ def test_every_output_at_once_and_its_metadata(
     assert "exporting to oci image format" in log
 
 
-def test_an_image_of_its_own_store_by_default(
+def test_the_default_output_is_an_image_in_the_store(
     builder: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("RUN true\n")

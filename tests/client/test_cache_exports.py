@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_written(
     assert "ERROR" in done.err
 
 
-def test_several_folders_get_each_their_own(
+def test_each_cache_directory_gets_its_own_export(
     builder: Lamina, machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context(STAGES)

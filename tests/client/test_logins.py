@@ -110,7 +110,7 @@ def test_a_static_token_is_provided(tmp_path: Path) -> None:
         ("//", InvalidInput),
     ],
 )
-def test_a_login_goes_nowhere_but_to_encrypted_services(
+def test_credentials_are_sent_only_to_encrypted_services(
     tmp_path: Path, realm: str, error: type[Exception]
 ) -> None:
     lender = tokens(tmp_path, {"a.example": {"username": "me", "password": "p"}})

@@ -76,7 +76,7 @@ def test_a_device_takes_everything_and_stays(
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["no reader", "a reader that sleeps"])
-def test_a_pipe_that_nobody_reads_can_be_interrupted(
+def test_writing_to_a_full_pipe_can_be_interrupted(
     builder: Lamina, context: Callable[..., Path], tmp_path: Path, opened: bool
 ) -> None:
     pipe = tmp_path / "pipe"

@@ -44,7 +44,7 @@ def test_unreadable_seeds_are_replaced(tmp_path: Path, text: str) -> None:
     assert TokenSeeds(str(tmp_path)).of("h") == seed
 
 
-def test_a_folder_that_keeps_nothing(tmp_path: Path) -> None:
+def test_seeds_are_kept_in_memory_if_the_directory_is_unusable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     seeds = TokenSeeds(str(tmp_path / "file" / "docker"))
     assert seeds.of("h") == seeds.of("h")

@@ -176,7 +176,7 @@ def test_running_builds_finish_when_the_daemon_ends(
 
 
 @pytest.mark.parametrize("twice", [True, False])
-def test_builds_that_do_not_finish_are_cancelled_and_leave_nothing(
+def test_builds_that_do_not_finish_are_cancelled_and_cleaned_up(
     tmp_path: Path, context: Callable[..., Path], twice: bool
 ) -> None:
     drain = "10m" if twice else "0.3s"
@@ -195,7 +195,7 @@ def test_builds_that_do_not_finish_are_cancelled_and_leave_nothing(
     assert glob.glob(f"/sys/fs/cgroup/**/*-{daemon.process.pid}-*", recursive=True) == []
 
 
-def test_a_client_that_vanishes_takes_its_build_along(
+def test_a_build_is_cancelled_if_its_client_disconnects(
     daemon: DaemonProcess, context: Callable[..., Path]
 ) -> None:
     build = SolvingThread(daemon.dial(), context(ENDLESS), "one")
@@ -216,7 +216,7 @@ def test_a_client_that_vanishes_takes_its_build_along(
 LISTENING = "FROM base\nRUN trap '{}' TERM; echo begun; while :; do sleep 0.02; done\n"
 
 
-def test_a_step_whose_client_vanishes_is_asked_to_end(
+def test_a_step_gets_sigterm_if_its_client_disconnects(
     daemon: DaemonProcess, context: Callable[..., Path]
 ) -> None:
     build = SolvingThread(daemon.dial(), context(LISTENING.format("echo bye; exit 0")), "one")
@@ -232,7 +232,7 @@ def test_a_step_whose_client_vanishes_is_asked_to_end(
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_a_step_that_will_not_end_does_not_hold_the_daemon(
+def test_a_step_that_ignores_sigterm_does_not_delay_the_shutdown(
     tmp_path: Path, context: Callable[..., Path], leaves: bool
 ) -> None:
     """Whether its client has left before, or the daemon cancels it."""
@@ -347,7 +347,7 @@ def test_clients_that_do_not_read_do_not_block_builds(
         call.cancel()
 
 
-def test_commands_and_the_daemon_share_what_was_built(
+def test_commands_and_the_daemon_share_one_store(
     daemon: DaemonProcess, lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("FROM base\nRUN echo once\n")
@@ -357,7 +357,7 @@ def test_commands_and_the_daemon_share_what_was_built(
         assert output(progress(channel, "one")) == b""
 
 
-def test_steps_run_below_the_group_that_was_asked_for(
+def test_steps_run_below_the_requested_cgroup_parent(
     daemon: DaemonProcess, context: Callable[..., Path]
 ) -> None:
     parent = f"lamina-test-{os.urandom(4).hex()}"

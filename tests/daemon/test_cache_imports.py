@@ -54,7 +54,7 @@ def test_invalid_imports_are_warnings(
     assert reason in names[failed]
 
 
-def test_so_is_one_in_the_request_itself(daemon: DaemonProcess) -> None:
+def test_an_invalid_import_in_the_request_fails_no_build(daemon: DaemonProcess) -> None:
     cache = control.CacheOptions(imports=(control.CacheOptionsEntry("nonesuch", ()),))
     request = control.SolveRequest("r", frontend="dockerfile.v0", cache=cache)
     with daemon.dial() as channel, pytest.raises(StatusError) as failed:

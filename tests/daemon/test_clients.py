@@ -127,7 +127,7 @@ def test_a_client_that_joins_late_gets_all_events_of_a_step(
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_step_lives_as_long_as_one_build_waits_for_it(
+def test_a_step_runs_as_long_as_one_build_waits_for_it(
     client: RemoteLamina, context: Callable[..., Path], how: signal.Signals
 ) -> None:
     length = f"1{os.getpid()}.{how:03}"  # tells this step's process from all others
@@ -202,7 +202,7 @@ def test_a_session_that_never_answers(
     client.build(context("RUN true\n"))
 
 
-def test_a_session_that_is_not_there_fails_who_needs_it(daemon: DaemonProcess) -> None:
+def test_a_missing_session_fails_only_builds_that_need_it(daemon: DaemonProcess) -> None:
     files = FileOp((FileAction(NO_INPUT, NO_INPUT, 0, mkdir=MkDirAction("/a", 0o755)),))
     alone = marshal(Vertex(Op(file=files)).output())
     local = marshal(Vertex(Op(source=SourceOp("local://context"))).output())

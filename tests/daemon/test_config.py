@@ -213,7 +213,7 @@ def test_old_spellings() -> None:
     assert loaded.warnings == ("'debug' is deprecated, use 'log.level = \"debug\"'",)
 
 
-def test_part_of_a_history_table_leaves_the_rest_at_nothing() -> None:
+def test_missing_keys_of_a_history_table_are_unset() -> None:
     assert parse_config({"history": {"maxEntries": 3}}, "f").config.history == Retention(0.0, 3, 0)
     assert parse_config({"history": {}}, "f").config.history == Retention()
 
@@ -253,7 +253,7 @@ def test_unknown_keys_warn_with_their_path() -> None:
         ("[system]\nmaxRegistryConcurrency = 0", "f: system.maxRegistryConcurrency must be more"),
     ],
 )
-def test_wrong_values_say_where_and_what(text: str, expected: str) -> None:
+def test_errors_about_wrong_values_name_key_and_value(text: str, expected: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_config(tomllib.loads(text), "f")
     assert str(caught.value).startswith(expected)

@@ -150,7 +150,7 @@ def test_invalid_configurations_are_refused_at_start(
     assert message in done.err
 
 
-def test_it_ends_and_leaves_nothing(daemon: DaemonProcess) -> None:
+def test_a_stopped_daemon_leaves_no_files(daemon: DaemonProcess) -> None:
     with daemon.dial() as channel:
         workers(channel)
         assert daemon.stop() == 0
@@ -161,7 +161,7 @@ def test_it_ends_and_leaves_nothing(daemon: DaemonProcess) -> None:
         assert str(daemon.root) not in mounts.read()
 
 
-def test_watchers_hear_of_the_end(daemon: DaemonProcess) -> None:
+def test_watchers_are_notified_of_the_shutdown(daemon: DaemonProcess) -> None:
     with daemon.dial() as channel:
         assert ask_health(channel, "") is health.ServingStatus.SERVING
         assert ask_health(channel, control.SERVICE) is health.ServingStatus.SERVING
@@ -381,7 +381,7 @@ def test_malformed_calls_fail_alone(daemon: DaemonProcess) -> None:
     assert "Traceback" not in daemon.read_log()
 
 
-def test_many_ask_at_the_same_time(daemon: DaemonProcess) -> None:
+def test_concurrent_requests_succeed(daemon: DaemonProcess) -> None:
     failures: list[BaseException] = []
 
     def ask_a_lot() -> None:
@@ -426,7 +426,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_without_the_right_certificate_there_is_nothing(tmp_path: Path, certificates: Path) -> None:
+def test_clients_without_a_valid_certificate_are_refused(
+    tmp_path: Path, certificates: Path
+) -> None:
     def file(name: str) -> str:
         return str(certificates / name)
 

@@ -70,7 +70,7 @@ def wait_for_room(disk: Path, size: int) -> None:
         time.sleep(0.05)
 
 
-def test_room_is_made_after_a_build_that_had_none(
+def test_space_is_freed_after_a_build_fails_on_a_full_disk(
     disk: Path, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context(LARGE)

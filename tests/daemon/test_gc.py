@@ -28,7 +28,9 @@ QUIET = Log(LogConfig(level="panic"))
 RECORD = CacheRecord("abc", "exec.cachemount", 5, 1000.0, 2000.0, description="cached mount /x")
 
 
-def test_policies_as_buildkitd_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_policies_equal_those_of_buildkitd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Large:
         f_blocks, f_frsize = 250_000_000, 4096
 
@@ -76,7 +78,7 @@ def test_filters_of_records(text: str, expected: bool) -> None:
     assert record_matches(parse_filters([text]), RECORD) is expected
 
 
-def test_records_that_rules_keep() -> None:
+def test_rules_match_cache_records() -> None:
     rule = prune_rule(SizedPolicy(False, (), 3600.0, 1, 2, 3))
     assert rule[1:] == (False, 1, 2, 3)
     assert rule.matches(RECORD)

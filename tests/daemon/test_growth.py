@@ -85,7 +85,9 @@ def test_threads_share_a_few_arenas(tmp_path: Path, context: Callable[..., Path]
         assert arenas(daemon.process.pid) <= 1
 
 
-def test_builds_leave_nothing_in_the_daemon(tmp_path: Path, context: Callable[..., Path]) -> None:
+def test_builds_leave_no_objects_in_the_daemon(
+    tmp_path: Path, context: Callable[..., Path]
+) -> None:
     """Successful and failed ones, cached and not, each over a connection of its own."""
     folder = context('FROM base\nARG N\nRUN echo "$N" > /n; test "$N" -lt 15\n')
     with DaemonProcess(tmp_path / "store") as daemon:

@@ -135,7 +135,7 @@ def test_a_build_that_is_not_kept(history: History) -> None:
     assert found(history) == []
 
 
-def test_progress_may_be_asked_for_before_the_build_begins(history: History) -> None:
+def test_progress_can_be_requested_before_the_build_starts(history: History) -> None:
     heard: list[bytes] = []
     thread = threading.Thread(target=lambda: heard.extend(history.status("soon", NEVER)))
     thread.start()

@@ -348,7 +348,7 @@ def _solved_or_refused(channel: GrpcChannel, wanted: op.Definition) -> None:
         assert error.message
 
 
-def test_a_hundred_thousand_ops_that_nobody_needs(channel: GrpcChannel) -> None:
+def test_a_hundred_thousand_unused_ops(channel: GrpcChannel) -> None:
     began = time.monotonic()
     solve(
         channel,

@@ -40,7 +40,7 @@ def seen(log: str, text: str) -> list[str]:
     return re.findall(rf"{text}", log)
 
 
-def test_a_bridge_of_its_own(tmp_path: Path, context: Callable[..., Path]) -> None:
+def test_a_configured_bridge_network(tmp_path: Path, context: Callable[..., Path]) -> None:
     options = configured(
         tmp_path,
         'networkMode = "bridge"\ncniPoolSize = 1\nbridgeName = "lam0"\n'
@@ -183,7 +183,7 @@ def test_errors_of_a_plugin_are_shown(tmp_path: Path, context: Callable[..., Pat
     ("plugin", "complaint"),
     [({"type": "nowhere"}, 'CNI plugin "nowhere" is not in'), ({"kind": "x"}, 'without a "type"')],
 )
-def test_a_daemon_that_cannot_have_its_network_does_not_start(
+def test_a_daemon_does_not_start_if_its_network_cannot_be_set_up(
     tmp_path: Path, plugin: dict[str, object], complaint: str
 ) -> None:
     options = cni_list(tmp_path, plugin)

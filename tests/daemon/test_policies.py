@@ -113,7 +113,7 @@ def test_a_policy_turns_images_into_folders(folder: Path) -> None:
     assert build(folder, None, to_other) == "other"
 
 
-def test_a_client_is_asked_about_every_source(folder: Path) -> None:
+def test_a_client_evaluates_every_source(folder: Path) -> None:
     asked: list[str] = []
 
     def answer(request: policysession.CheckPolicyRequest) -> CheckPolicyResponse:
@@ -141,7 +141,7 @@ def test_a_client_turns_a_source_into_another(folder: Path) -> None:
     assert build(folder, answer) == "other"
 
 
-def test_a_client_denies_a_source_in_its_own_words(folder: Path) -> None:
+def test_a_denial_contains_the_message_of_the_client(folder: Path) -> None:
     no = DecisionResponse(PolicyAction.DENY, (DenyMessage("not this"), DenyMessage("nor that")))
     with pytest.raises(StatusError, match="not allowed by policy: action DENY") as caught:
         build(folder, lambda request: CheckPolicyResponse(no))
@@ -168,7 +168,7 @@ def test_answers_that_make_no_sense(folder: Path, answer: CheckPolicyResponse, r
         build(folder, lambda request: answer)
 
 
-def test_a_client_that_always_wants_to_know_more(folder: Path) -> None:
+def test_a_client_that_endlessly_requests_metadata_is_refused(folder: Path) -> None:
     def answer(request: policysession.CheckPolicyRequest) -> CheckPolicyResponse:
         assert request.source is not None
         wish = ResolveSourceMetaRequest(request.source.source, request.platform)

@@ -58,7 +58,7 @@ def refused(done: Done) -> bool:
     return done.code == 1 and "denied access" in done.err
 
 
-def test_a_login_serves_its_own_client_alone(
+def test_credentials_are_used_only_for_their_own_client(
     alice: RemoteLamina,
     bob: RemoteLamina,
     daemon: DaemonProcess,
@@ -85,7 +85,7 @@ def test_a_login_serves_its_own_client_alone(
     assert "CACHED" in alice.build(using)
 
 
-def test_layers_are_pulled_with_the_login_of_who_waits(
+def test_layers_are_pulled_with_the_credentials_of_the_waiting_client(
     alice: RemoteLamina,
     bob: RemoteLamina,
     daemon: DaemonProcess,
@@ -110,7 +110,7 @@ def test_layers_are_pulled_with_the_login_of_who_waits(
         assert isinstance(from_status(denied.value), PermissionDenied)
 
 
-def test_caches_need_their_own_clients_login(
+def test_caches_are_imported_with_the_credentials_of_their_client(
     alice: RemoteLamina, bob: RemoteLamina, registry: str, context: Callable[..., Path]
 ) -> None:
     folder = context("RUN echo 1 > /file\n")
@@ -126,7 +126,7 @@ def test_caches_need_their_own_clients_login(
     assert "CACHED" in log.partition("RUN echo 1")[2]
 
 
-def test_a_repository_of_another_client_is_never_asked(
+def test_layers_are_never_fetched_from_another_clients_repository(
     alice: RemoteLamina,
     bob: RemoteLamina,
     registry: str,
@@ -223,7 +223,7 @@ def waiting(
         yield Waiting(alice, f"{name}@{digest}", context)
 
 
-def test_who_is_refused_a_layer_fails_no_build_of_another_client(
+def test_a_refused_layer_fails_only_the_build_of_the_refused_client(
     alice: RemoteLamina, mallory: RemoteLamina, waiting: Waiting, tmp_path: Path
 ) -> None:
     build = waiting.start(alice)

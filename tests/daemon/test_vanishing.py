@@ -160,7 +160,7 @@ def asked_for_output(
 
 
 @pytest.mark.parametrize("kind", list(OUTPUTS))
-def test_a_client_that_goes_while_it_takes_an_output(
+def test_a_client_that_disconnects_during_an_output(
     daemon: DaemonProcess, context: Callable[..., Path], kind: str
 ) -> None:
     folder = context(LARGE)
@@ -256,7 +256,7 @@ def no_steps(daemon: DaemonProcess) -> bool:
 
 
 @pytest.mark.parametrize("error", [None, Status(2, "no more")])
-def test_a_frontend_that_returns_while_it_still_asks(
+def test_a_frontend_that_returns_during_its_own_requests(
     daemon: DaemonProcess, session: str, error: Status | None
 ) -> None:
     counts = []
@@ -289,7 +289,7 @@ def test_a_frontend_that_never_returns(daemon: DaemonProcess, session: str) -> N
     assert "Traceback" not in daemon.read_log()
 
 
-def test_a_frontend_that_says_it_twice(daemon: DaemonProcess, session: str) -> None:
+def test_a_frontend_that_returns_twice(daemon: DaemonProcess, session: str) -> None:
     with daemon.dial() as channel:
         build = Fronted(daemon, channel, session, "ref")
         made = build.client.solve(frontend="dockerfile.v0", frontend_opt=(("target", "made"),))

@@ -204,7 +204,7 @@ def test_an_outline_of_an_invalid_dockerfile() -> None:
         ask("frontend.outline", "FROM base\nRUM x\n")
 
 
-def test_unknown_questions_and_known_ones() -> None:
+def test_unknown_subrequests_are_refused_and_known_ones_are_listed() -> None:
     with pytest.raises(Unsupported, match=r"frontend\.what"):
         ask("frontend.what", "FROM base\n")
     names = [r["name"] for r in json.loads(ask("frontend.subrequests.describe", "").json)]
@@ -248,6 +248,6 @@ def test_conversion() -> None:
     assert document["source"]["infos"][0]["language"] == "Dockerfile"
 
 
-def test_conversion_to_nothing() -> None:
+def test_conversion_of_an_empty_stage() -> None:
     made = ask("frontend.convertllb", "FROM scratch\n")
     assert json.loads(made.json) == {"def": {}, "metadata": {}, "source": {}}

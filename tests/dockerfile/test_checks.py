@@ -226,7 +226,7 @@ def test_every_rule_is_tested() -> None:
     assert tested | elsewhere == {rule.name for rule in RULES}
 
 
-def test_experimental_rules_are_asked_for(convert: Convert) -> None:
+def test_experimental_rules_run_only_on_request(convert: Convert) -> None:
     text = (
         "# check=experimental=InvalidDefinitionDescription\n\n"
         "# A is described\nARG A=1\n\n# not about B\nARG B\n"
@@ -321,7 +321,7 @@ def test_options() -> None:
     )
 
 
-def test_a_warning_says_all(convert: Convert) -> None:
+def test_a_warning_has_rule_line_description_and_url(convert: Convert) -> None:
     (find,) = convert("FROM base AS A\n").bridge.warnings
     assert find.short == "StageNameCasing: Stage name 'A' should be lowercase (line 1)"
     assert find.description == "Stage names should be lowercase"

@@ -78,7 +78,7 @@ def test_platforms_and_constraints(convert: Convert) -> None:
     assert all(op.constraints == ((),) for op in made.ops)
 
 
-def test_only_what_the_target_needs(convert: Convert) -> None:
+def test_only_stages_that_the_target_needs_are_converted(convert: Convert) -> None:
     text = (
         "FROM base AS a\nRUN one\n"
         "FROM base AS unused\nRUN two\n"
@@ -100,7 +100,7 @@ def test_only_what_the_target_needs(convert: Convert) -> None:
         convert(text, target="1")
 
 
-def test_an_image_is_asked_for_once(convert: Convert) -> None:
+def test_an_image_is_resolved_once(convert: Convert) -> None:
     made = convert("FROM base AS a\nRUN x\nFROM base\nCOPY --from=a /x /\nCOPY --from=base /y /\n")
     assert [name for name, _ in made.bridge.asked] == ["base"]
 
@@ -147,7 +147,7 @@ def test_args(convert: Convert) -> None:
     assert "ARG GIVEN=given" in made.history
 
 
-def test_an_arg_invalidates_only_what_follows(convert: Convert) -> None:
+def test_an_arg_invalidates_only_later_steps(convert: Convert) -> None:
     text = "FROM base\nRUN a\nARG V\nRUN b\n"
     one, two = (convert(text, build_args=(("V", value),)) for value in "12")
     assert one.ops[1] == two.ops[1]
@@ -226,7 +226,7 @@ ONBUILD RUN echo $NAME
     ]
 
 
-def test_an_env_line_sees_what_was_before_it(convert: Convert) -> None:
+def test_an_env_line_expands_variables_set_before_it(convert: Convert) -> None:
     made = convert("FROM base\nENV A=1\nENV A=2 B=$A\n")
     assert made.settings["Env"][1:] == ["A=2", "B=1"]
 
@@ -339,7 +339,7 @@ def test_a_base_for_another_platform_is_a_warning(convert: Convert) -> None:
     assert [w.rule for w in made.bridge.warnings] == ["InvalidBaseImagePlatform"]
 
 
-def test_the_platform_that_was_asked_for_is_the_image_s(convert: Convert) -> None:
+def test_the_image_has_the_requested_platform(convert: Convert) -> None:
     made = convert("FROM base\n", platform=ARM64, platforms=("linux/arm64",))
     assert made.config["architecture"] == "arm64"
     assert convert("FROM base\n", platform=ARM64).config["architecture"] == "amd64"
@@ -472,7 +472,7 @@ def test_any_lines_are_converted_or_refused(lines: list[str]) -> None:
         assert error.location is not None
 
 
-def test_windows_is_left_its_own_path(convert: Convert) -> None:
+def test_windows_gets_no_default_path(convert: Convert) -> None:
     platform = parse_platform("windows(10.0.17763)/amd64")
     made = convert(
         "FROM scratch\nARG TARGETPLATFORM\nENV P=$TARGETPLATFORM\nCMD x\n",
@@ -515,7 +515,7 @@ def test_passwords_in_addresses_are_not_shown(convert: Convert) -> None:
     assert "hush" not in shown
 
 
-def test_steps_of_several_platforms_say_which_they_are_for() -> None:
+def test_step_names_of_multi_platform_builds_contain_the_platform() -> None:
     text = """
         FROM --platform=linux/amd64 base AS build
         RUN before

@@ -134,7 +134,7 @@ def test_the_name_of_a_command_keeps_shell_syntax() -> None:
     )
 
 
-def test_names_asked_for_are_remembered() -> None:
+def test_used_variable_names_are_recorded() -> None:
     rules = Expander(VARIABLES)
     rules.word("$name ${missing} ${gone:-x}")
     assert rules.used == {"name"}

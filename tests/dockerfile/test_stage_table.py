@@ -67,7 +67,7 @@ def test_triggers_add_links() -> None:
         "FROM a AS one\nCOPY --from=two x y\nFROM b AS two\nCOPY --from=one x y\n",
     ],
 )
-def test_a_stage_that_needs_itself(text: str) -> None:
+def test_a_stage_that_depends_on_itself(text: str) -> None:
     with pytest.raises(InvalidInput, match="circular dependency detected on stage: one") as raised:
         linked(text)
     assert raised.value.location is not None

@@ -31,6 +31,6 @@ def test_find_syntax(text: str, found: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_one_or_none(data: bytes) -> None:
+def test_any_bytes_are_searched_for_a_syntax_line(data: bytes) -> None:
     assert "\n" not in find_syntax(b"# syntax=a\n" + data) == "a" or data
     assert isinstance(find_syntax(data), str)

@@ -47,7 +47,7 @@ def test_commands_and_their_flags_exist(path: Path) -> None:
                 assert word[2:].partition("=")[0] in known, (name, word)
 
 
-def test_the_example_of_the_library_names_what_exists() -> None:
+def test_names_in_the_library_example_exist() -> None:
     (code,) = blocks((ROOT / "README.md").read_text(), "python")
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
     assert imports

@@ -106,7 +106,7 @@ def test_a_base_is_pulled_and_serves_offline(
     assert done.out == "1two\n"
 
 
-def test_a_moved_tag_is_seen_with_pull(
+def test_pull_resolves_a_moved_tag(
     lamina: Lamina, layout: Path, context: Callable[..., Path], tmp_path: Path, port: int
 ) -> None:
     fresh = other_store(lamina, tmp_path)

@@ -58,7 +58,7 @@ def test_a_build_runs_and_a_second_one_is_cached(
     assert (ran.code, ran.out) == (0, "made\n")
 
 
-def test_skopeo_and_umoci_read_what_is_written(
+def test_skopeo_and_umoci_read_the_image(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context('ENV A=1\nLABEL x=y\nRUN echo hi > /f\nEXPOSE 80\nCMD ["cat", "/f"]\n')
@@ -101,7 +101,7 @@ def test_a_cache_mount_persists_and_is_in_no_image(
     assert (tmp_path / "again" / "out").read_text() == "three\n"
 
 
-def test_a_changed_file_rebuilds_only_what_reads_it(
+def test_a_changed_file_rebuilds_only_steps_that_read_it(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     body = "COPY a /a\nRUN cat /a\nFROM base AS other\nCOPY b /b\nRUN cat /b\nFROM base\n"
@@ -119,7 +119,7 @@ def test_a_changed_file_rebuilds_only_what_reads_it(
     assert state_of(log, "RUN echo last") == "DONE"
 
 
-def test_touching_a_file_changes_nothing_and_same_stat_other_content_is_seen(
+def test_cache_keys_depend_on_content_and_not_on_times(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("COPY data /data\nRUN cat /data\n", {"data": "aaaa"})
@@ -193,7 +193,7 @@ def test_heredocs(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
     assert (out / "raw").read_text() == "hello $WHO\n"
 
 
-def test_secrets_reach_the_step_and_nothing_else(
+def test_secrets_are_visible_only_to_the_step(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"

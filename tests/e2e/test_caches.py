@@ -81,7 +81,7 @@ def test_every_step_is_found_on_another_machine(
     assert {"COPY --from=build /out /out", "RUN cat /out/file > /last"} <= cached(third)
 
 
-def test_min_keeps_what_the_image_is_made_of(
+def test_mode_min_exports_only_layers_of_the_image(
     registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
     folder = context(STAGES, {"input": "one"})
@@ -114,7 +114,7 @@ def test_an_image_carries_its_cache(
     assert not cached(log)
 
 
-def test_a_stage_that_a_cache_does_not_carry_is_not_built_when_its_copies_are_there(
+def test_a_stage_missing_from_a_cache_is_not_built_if_its_copies_are_cached(
     registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
     folder = context(

@@ -48,7 +48,9 @@ def interrupted(
         child.stderr.close()
 
 
-def test_the_step_ends_in_its_own_way(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_an_interrupted_step_can_end_by_itself(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
     code, rest, _ = interrupted(lamina, context(STEP.format("sleep 0.3; echo bye; exit 0")))
     assert code == 130
     assert " bye\n" in rest
@@ -74,7 +76,7 @@ def test_how_long_it_may_take_is_configured(
     assert least <= seconds < 5
 
 
-def test_a_timeout_that_is_none(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_an_invalid_stop_timeout_is_refused(lamina: Lamina, context: Callable[..., Path]) -> None:
     environ = {**os.environ, "LAMINA_STOP_TIMEOUT": "soon"}
     done = lamina("build", str(context("FROM base\nRUN true\n")), env=environ)
     assert done.code == 1

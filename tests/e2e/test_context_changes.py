@@ -194,7 +194,7 @@ def test_content_edited_during_a_build_is_not_cached_for_the_old_content(
 
 
 @pytest.mark.parametrize("step", ["bind", "writable bind"])
-def test_binds_of_a_context_of_which_something_is_ignored(
+def test_bind_mounts_of_a_context_with_ignored_files(
     step: str, lamina: Lamina, context: Write, tmp_path: Path
 ) -> None:
     folder = context("FROM base\n" + STEPS[step], {".dockerignore": "ignored\n", "ignored": "x"})

@@ -52,7 +52,7 @@ def test_a_deep_tree_is_built_copied_and_exported(
     assert leftovers(lamina) == []
 
 
-def test_a_tree_that_no_path_can_name_fails_its_own_build_alone(
+def test_a_tree_deeper_than_path_max_fails_only_its_own_build(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     out = f"type=oci,dest={tmp_path / 'out.tar'}"

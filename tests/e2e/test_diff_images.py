@@ -64,7 +64,7 @@ def versions(lamina: Lamina, context: Callable[..., Path]) -> Lamina:
     return lamina
 
 
-def test_what_differs_between_two_local_images(versions: Lamina) -> None:
+def test_differences_of_two_local_images_as_json(versions: Lamina) -> None:
     document = compared(versions, "app:1", "app:2", differ=True)
     assert document["before"]["name"] == "app:1"
     assert document["after"]["platform"].startswith("linux/")
@@ -93,7 +93,7 @@ def test_what_differs_between_two_local_images(versions: Lamina) -> None:
     assert "dpkg" in layers[3]["after"]["step"]
 
 
-def test_the_text_says_the_same(versions: Lamina) -> None:
+def test_differences_of_two_local_images_as_text(versions: Lamina) -> None:
     done = versions("diff", "app:1", "app:2")
     assert done.code == 1
     lines = done.out.splitlines()
@@ -126,7 +126,7 @@ def test_times_count_only_if_they_are_compared(
     assert [change["field"] for change in document["configuration"]] == ["created"]
 
 
-def test_the_same_image_wherever_it_is(
+def test_an_image_equals_its_copies_in_other_formats(
     versions: Lamina, context: Callable[..., Path], tmp_path: Path, registry: str
 ) -> None:
     folder = context(IMAGE)
@@ -201,7 +201,9 @@ def test_archives_of_podman(
     assert f"ERROR: {several} has no image app:3" in done.err
 
 
-def test_what_umoci_changes(versions: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
+def test_differences_made_by_umoci(
+    versions: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
     layout = tmp_path / "layout"
     output = f"type=oci,dest={layout},tar=false,name=app:1"
     versions.build(context(IMAGE), "--build-arg", "V=1", "-o", output)

@@ -56,7 +56,7 @@ def start(lamina: Lamina, folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing(
+def test_an_interrupt_leaves_no_processes_or_mounts(
     lamina: Lamina, context: Callable[..., Path], number: signal.Signals
 ) -> None:
     lamina.build(context("FROM base\n"))

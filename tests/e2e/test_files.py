@@ -150,7 +150,7 @@ def test_add_unpacks_archives_and_fetches(
     assert (root / "file").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_download_is_asked_for_again_only_if_it_changed(
+def test_a_url_is_downloaded_again_only_if_it_changed(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     import threading
@@ -281,7 +281,7 @@ def test_on_build_and_health(lamina: Lamina, context: Callable[..., Path]) -> No
     assert config["Shell"] == ["/bin/sh", "-ec"]
 
 
-def test_overlay_on_overlay_falls_back_and_says_so(
+def test_overlay_on_overlay_falls_back_with_a_warning(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     """An overlay's upper side may not be an overlay itself, as in many containers."""

@@ -51,7 +51,7 @@ def checkout(place: Path, said: str) -> Path:
     return place
 
 
-def test_an_empty_machine_compiles_what_was_edited(
+def test_an_empty_machine_compiles_only_edited_files(
     go_base: Path, machine: Callable[[str], Lamina], tmp_path: Path
 ) -> None:
     with running_registry(tmp_path / "registry") as host:

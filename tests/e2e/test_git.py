@@ -89,7 +89,7 @@ def test_refs_folders_and_the_git_directory(
     assert git(out / "kept", "rev-parse", "HEAD") == git(repository, "rev-parse", "main")
 
 
-def test_a_moved_branch_is_seen_and_the_rest_is_cached(
+def test_a_moved_branch_rebuilds_only_steps_that_read_changed_files(
     lamina: Lamina, context: Callable[..., Path], repository: Path, address: str
 ) -> None:
     folder = context(f"FROM base\nADD {address}#main:sub /x\nRUN cat /x/run > /y\n")

@@ -35,7 +35,7 @@ def refused(lamina: Lamina, *args: str) -> Done:
         ("dd if=/dev/zero of=/etc/passwd bs=1M seek=5 count=0", "passwd"),
     ],
 )
-def test_owners_are_looked_up_in_files_alone(
+def test_owners_are_read_only_from_regular_files(
     lamina: Lamina, context: Callable[..., Path], make: str, file: str
 ) -> None:
     folder = context(f"FROM base\nRUN mkdir -p /etc && {make}\n{CHOWN}")
@@ -63,7 +63,7 @@ def test_a_context_whose_files_are_pipes_is_refused(
     assert "is not a regular file" in err
 
 
-def test_a_dockerfile_may_be_a_pipe_that_was_asked_for(
+def test_a_dockerfile_named_by_a_flag_may_be_a_pipe(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("FROM base\n")
@@ -80,7 +80,7 @@ def test_a_dockerfile_may_be_a_pipe_that_was_asked_for(
 
 @pytest.mark.parametrize("kind", ["link", "fifo"])
 @pytest.mark.parametrize("which", ["index.json", "blob"])
-def test_a_layouts_files_are_its_own(
+def test_layouts_with_links_or_pipes_are_refused(
     lamina: Lamina, machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path,
     kind: str, which: str,
 ) -> None:  # fmt: skip
@@ -139,7 +139,7 @@ def test_links_of_an_archive_are_resolved_at_its_root(
         ("d/" * 3000 + "f", tarfile.REGTYPE, ""),
     ],
 )
-def test_messages_about_archives_speak_of_them(
+def test_errors_about_archives_name_the_archive(
     lamina: Lamina, context: Callable[..., Path], member: tuple[str, bytes, str]
 ) -> None:
     folder = context("FROM base\nADD a.tar.gz /x/\n")
@@ -149,7 +149,7 @@ def test_messages_about_archives_speak_of_them(
     assert "layer" not in done.err.rpartition("ERROR:")[2]
 
 
-def test_a_damaged_archive_fails_its_build_alone(
+def test_a_damaged_archive_fails_only_its_build(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("FROM base\nADD a.tar.gz /x/\n")
@@ -159,7 +159,7 @@ def test_a_damaged_archive_fails_its_build_alone(
     assert [name for name in os.listdir(lamina.root / "tmp") if name != "ingest"] == []
 
 
-def test_what_a_step_sees_does_not_depend_on_the_builders_umask(
+def test_modes_in_a_step_do_not_depend_on_the_umask_of_lamina(
     machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
     steps = """FROM scratch

@@ -77,7 +77,7 @@ def test_an_image_on_a_layout_is_pushed_and_its_cache_exported(
     assert lamina("push", f"{registry}/later:1").code == 0
 
 
-def test_a_layout_does_not_spoil_the_same_layers_of_a_registry(
+def test_layers_of_a_layout_can_be_fetched_from_a_registry_too(
     lamina: Lamina, layout: Path, registry: str, tmp_path: Path
 ) -> None:
     copy(layout, f"{registry}/base:1")
@@ -89,7 +89,7 @@ def test_a_layout_does_not_spoil_the_same_layers_of_a_registry(
     assert layers(f"{registry}/app:1")[0] == layers(f"{registry}/base:1")[0]
 
 
-def test_the_base_builds_when_the_repository_that_was_first_seen_is_gone(
+def test_the_base_builds_if_its_first_repository_is_gone(
     lamina: Lamina, layout: Path, registry: str, tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone"
@@ -107,7 +107,7 @@ def test_the_base_builds_when_the_repository_that_was_first_seen_is_gone(
     assert (tmp_path / "out/copy").read_text() == "base\n"
 
 
-def test_the_base_builds_when_the_cache_that_was_first_seen_is_gone(
+def test_the_base_builds_if_its_first_cache_is_gone(
     lamina: Lamina,
     machine: Callable[[str], Lamina],
     layout: Path,

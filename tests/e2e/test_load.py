@@ -134,7 +134,7 @@ def test_an_image_without_a_name(
     assert podman.file(iid.read_text(), "/file") == "nameless\n"
 
 
-def test_a_docker_context_says_where(
+def test_load_uses_the_current_docker_context(
     podman: Podman, lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     config = tmp_path / "docker"
@@ -156,9 +156,7 @@ def test_a_docker_context_says_where(
     assert 'no Docker context "yours"' in lost.err
 
 
-def test_errors_say_what_to_do(
-    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_errors_contain_hints(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     folder = context("")
     for url, words in (
         (f"unix://{tmp_path}/none", "is it running?"),

@@ -134,7 +134,7 @@ def test_two_exporters_at_once_both_survive(
     assert {"ann", "ann-large", "bob", "bob-large", "eve"} <= names
 
 
-def test_a_second_export_sends_what_is_new(
+def test_a_second_export_sends_only_new_content(
     registry: str, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
     place = f"type=registry,ref={registry}/small/cache,mounts=true"

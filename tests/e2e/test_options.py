@@ -109,7 +109,7 @@ def test_no_cache_filter_spares_other_stages(lamina: Lamina, context: Callable[.
     assert "CACHED" not in state["[two 1/1]"]
 
 
-def test_options_that_steps_see(
+def test_build_options_apply_to_steps(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -228,7 +228,7 @@ def test_invalid_options(
     assert "Traceback" not in failed.err
 
 
-def test_a_policy_says_which_sources_a_build_may_have(
+def test_a_policy_denies_and_converts_sources(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     """A name that no registry has becomes an image of the store; a folder is denied."""

@@ -51,7 +51,7 @@ def test_layers_are_packed_while_later_steps_run(
     assert (tmp_path / "out.tar").stat().st_size > 300_000
 
 
-def test_without_an_image_nothing_is_packed(
+def test_no_layers_are_packed_without_an_image_output(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context("RUN head -c 300000 /dev/urandom > /one\nRUN true\n")
@@ -117,9 +117,7 @@ def test_several_outputs_of_one_build(
     assert len(ids) == 1
 
 
-def test_a_layer_whose_times_are_rewritten_to_what_they_are_is_kept(
-    lamina: Lamina, tmp_path: Path
-) -> None:
+def test_rewriting_times_to_the_same_values_keeps_the_layer(lamina: Lamina, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY file /a/\nCOPY file /b/\n")

@@ -58,7 +58,7 @@ def read_files(store: Store, step: Step) -> dict[str, int]:
     }
 
 
-def test_what_a_record_holds(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_a_record_has_request_steps_and_usage(lamina: Lamina, context: Callable[..., Path]) -> None:
     folder = context(_DOCKERFILE, {"src/a": "one", "src/sub/b": "two"})
     secret = "--secret=id=s,env=HUSH"
     for _ in range(2):

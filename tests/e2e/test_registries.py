@@ -48,7 +48,7 @@ def manifest(host: str, name: str) -> dict[str, object]:
     return document
 
 
-def test_what_is_pushed_is_what_skopeo_reads_and_another_machine_pulls(
+def test_a_pushed_image_is_readable_by_skopeo_and_other_machines(
     plain: str, here: Lamina, there: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context("RUN echo made > /file\nCMD cat /file\n")

@@ -40,7 +40,7 @@ def test_standard_input_is_passed_on_with_i_alone(lamina: Lamina, image: str) ->
         ("/folder", 126, 'the command "/folder" cannot be executed'),
     ],
 )
-def test_a_command_that_does_not_run(
+def test_commands_that_cannot_be_executed(
     lamina: Lamina, image: str, command: str, status: int, reason: str
 ) -> None:
     done = lamina("run", image, command)

@@ -104,9 +104,7 @@ def test_a_pipe_serves_every_step(lamina: Lamina, context: Callable[..., Path]) 
     assert done.returncode == 0, done.stderr
 
 
-def test_an_empty_pipe_is_not_what_is_required(
-    lamina: Lamina, context: Callable[..., Path]
-) -> None:
+def test_an_empty_pipe_is_no_required_secret(lamina: Lamina, context: Callable[..., Path]) -> None:
     step = "RUN --mount=type=secret,id=p,required=true true\n"
     folder = context(f"FROM base\n{step}")
     command = lamina.command("build", "--secret", "id=p,src=/dev/stdin", str(folder))

@@ -81,7 +81,9 @@ def test_a_cached_build_imports_only_what_it_uses(
     assert "lamina.engine.engine" in found
 
 
-def test_so_does_the_client_of_a_daemon(tmp_path: Path, context: Callable[..., Path]) -> None:
+def test_the_client_of_a_daemon_imports_only_what_it_uses(
+    tmp_path: Path, context: Callable[..., Path]
+) -> None:
     folder = context(DOCKERFILE, {"file": "content"})
     with DaemonProcess(tmp_path / "daemon") as daemon:
         RemoteLamina(tmp_path / "none", daemon.address).build(folder)

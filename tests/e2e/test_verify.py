@@ -68,7 +68,7 @@ ORDER = (
         (ORDER, "/list (content)", "ordering: it has the same lines in another order"),
     ],
 )
-def test_what_makes_a_step_differ(
+def test_causes_of_differences_are_reported(
     lamina: Lamina, context: Callable[..., Path], command: str, path: str, cause: str
 ) -> None:
     folder = context(f"FROM base\nRUN echo same > /same\nRUN {command}\n")
@@ -178,7 +178,7 @@ def test_a_failing_second_build_is_an_error(lamina: Lamina, context: Callable[..
     assert "Reproducible" not in done.out
 
 
-def test_what_cannot_be_verified(lamina: Lamina, context: Callable[..., Path]) -> None:
+def test_unsupported_combinations_with_verify(lamina: Lamina, context: Callable[..., Path]) -> None:
     folder = context("FROM base\n")
     for arguments, reason in (
         (["--check"], "--verify and --check cannot be combined"),

@@ -118,7 +118,7 @@ def test_image_metadata_of_a_frontend(with_engine: WithEngine) -> None:
         ({}, None),
     ],
 )
-def test_images_are_called_as_who_asked_called_them(
+def test_the_image_name_is_the_requested_one(
     with_engine: WithEngine, attributes: dict[str, str], told: str | None
 ) -> None:
     def make(bench: Bench, returned: dict[str, bytes]) -> Any:
@@ -187,7 +187,7 @@ def test_invalid_metadata(with_engine: WithEngine) -> None:
             with_engine(partial(export, metadata=metadata, attributes=attributes))
 
 
-def test_metadata_goes_round(with_engine: WithEngine) -> None:
+def test_result_metadata_round_trip(with_engine: WithEngine) -> None:
     def use(bench: Bench) -> bool:
         with bench.build() as build:
             several = {"x": build.solvable(None), "y": build.solvable(None)}

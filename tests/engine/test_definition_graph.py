@@ -26,7 +26,7 @@ def located(*places: SourceLocation) -> Location | None:
     return graph.vertices[0].location
 
 
-def test_where_a_step_comes_from() -> None:
+def test_source_locations_of_steps() -> None:
     whole = SourceLocation(0, (Range(Position(3, 1), Position(4)),))
     begun = SourceLocation(1, (Range(Position(7)),))  # clients may leave out the end
     first = Location("one", 3, 4, "1", language="", character=1)

@@ -141,7 +141,7 @@ def test_one_file_of_a_context(
     assert "Read-only" in shown
 
 
-def test_a_part_of_a_context_whose_rest_is_ignored(with_engine: WithEngine, context: Path) -> None:
+def test_bind_mounts_of_part_of_a_context(with_engine: WithEngine, context: Path) -> None:
     (context / "sub" / "secret").write_text("no")
     assert seen(with_engine, context, LIST, "sub", "sub/secret") == (
         "c 0:0 directory\nc/file 0:0 regular file\n"
@@ -152,7 +152,7 @@ def test_a_part_of_a_context_whose_rest_is_ignored(with_engine: WithEngine, cont
     )
 
 
-def test_what_is_not_in_a_context_is_not_found(with_engine: WithEngine, context: Path) -> None:
+def test_binding_a_missing_path_of_a_context_fails(with_engine: WithEngine, context: Path) -> None:
     (context / "out").symlink_to("/etc")
     for selector in ("/missing", "/out/passwd"):
         with pytest.raises(LaminaError, match="not found"):
@@ -207,7 +207,7 @@ def test_a_socket_that_appears_later_cannot_be_connected_to(
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "bind"])
-def test_what_is_mounted_below_a_context_is_a_copy(
+def test_files_on_mounts_below_a_context_are_copied(
     with_engine: WithEngine, context: Path, tmp_path: Path, kind: str
 ) -> None:
     (context / "mounted").mkdir()
@@ -302,7 +302,7 @@ def test_a_source_in_another_stage_stays_within_it(with_engine: WithEngine) -> N
     assert found["out"] == "inside\n"
 
 
-def test_nothing_stays_mounted(with_engine: WithEngine, context: Path) -> None:
+def test_no_mounts_are_left(with_engine: WithEngine, context: Path) -> None:
     give(context, 1234, 1234)
     edge = run("true", bind("sub"), cache("sub"), inputs=[local("ctx")])
 

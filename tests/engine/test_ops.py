@@ -95,7 +95,7 @@ def test_a_diff_between_strangers_on_a_third(with_engine: WithEngine) -> None:
     assert found == {"changed": "new", "new": "n", "own": "o"}
 
 
-def test_diffs_of_the_same_and_of_nothing(with_engine: WithEngine) -> None:
+def test_diffs_of_equal_inputs_and_of_scratch(with_engine: WithEngine) -> None:
     state = file("/a", "a")
     assert with_engine(lambda bench: bench.tree(marshal(diff(state, state)))) == {}
     nothing = DiffOp(DiffInput(NO_INPUT), DiffInput(0))
@@ -116,7 +116,7 @@ def test_one_difference_twice_in_a_stack(with_engine: WithEngine) -> None:
     assert found == {"f": "one"}
 
 
-def test_a_diff_that_only_removes_shows_nothing_of_it(with_engine: WithEngine) -> None:
+def test_a_diff_that_only_removes_has_no_files(with_engine: WithEngine) -> None:
     folder = Vertex(Op(file=FileOp((FileAction(-1, -1, 0, mkdir=MkDirAction("/d", 0o755)),))))
     base = file("/d/b", "b", file("/d/a", "a", folder.output()))
     change = diff(base, removed("/d/a", base))
@@ -130,7 +130,7 @@ def test_a_diff_that_only_removes_shows_nothing_of_it(with_engine: WithEngine) -
     assert with_engine(use) == ({"d": "/"}, {"d": "/", "d/b": "b"})
 
 
-def test_a_folder_made_anew_hides_elsewhere_what_it_hid_at_home(with_engine: WithEngine) -> None:
+def test_a_diff_with_a_replaced_directory_merges_as_in_buildkit(with_engine: WithEngine) -> None:
     folder = Vertex(Op(file=FileOp((FileAction(-1, -1, 0, mkdir=MkDirAction("/d", 0o755)),))))
     base = file("/d/old", "old", folder.output())
     gone = FileAction(0, NO_INPUT, NO_OUTPUT, rm=RmAction("/d"))
@@ -240,7 +240,7 @@ def tree_of(definition: Definition) -> Callable[[Bench], Any]:
     return lambda bench: bench.tree(definition)
 
 
-def test_a_passthrough_gives_some_and_waits_for_all(with_engine: WithEngine) -> None:
+def test_a_passthrough_returns_some_inputs_and_waits_for_all(with_engine: WithEngine) -> None:
     inputs = file("/one", "1"), file("/two", "2"), removed("/nothing", file("/three", "3"))
 
     def through(*given: Edge) -> Vertex:

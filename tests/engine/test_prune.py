@@ -116,7 +116,7 @@ def test_snapshots_of_finished_builds_are_released(store: Store) -> None:
             assert str(late) not in everything_pruned(store)
 
 
-def test_the_leases_of_the_dead_count_for_nothing(store: Store) -> None:
+def test_leases_of_dead_processes_are_ignored(store: Store) -> None:
     with store.shared():
         state = add_state(store)
     with store.database.write() as connection:
@@ -125,7 +125,7 @@ def test_the_leases_of_the_dead_count_for_nothing(store: Store) -> None:
     assert store.database.rows("SELECT * FROM leases") == []
 
 
-def test_a_rolled_back_transaction_holds_nothing(store: Store) -> None:
+def test_a_rolled_back_transaction_leases_nothing(store: Store) -> None:
     with store.shared():
         state = add_state(store)
     with another(store) as other, other.shared():
@@ -186,7 +186,7 @@ def test_limits(store: Store) -> None:
     assert limit(min_free=1 << 60, reserved=9) == 9
 
 
-def test_a_hold_that_succeeded_is_kept_whatever_else_happens(tmp_path: Path) -> None:
+def test_leased_snapshots_survive_concurrent_pruning(tmp_path: Path) -> None:
     """Builds find states while another process prunes: nothing vanishes under them."""
     random.seed(1)
     root = str(tmp_path / "store")
@@ -248,7 +248,7 @@ def test_pruning_while_a_build_runs(lamina: Lamina, context: Callable[..., Path]
     lamina.build(folder, "--target=old")
 
 
-def test_images_without_a_name_go_and_named_ones_stay(
+def test_pruning_removes_only_images_without_a_name(
     lamina: Lamina, context: Callable[..., Path]
 ) -> None:
     folder = context("COPY file /\n", {"file": "1"})

@@ -46,9 +46,7 @@ def repository(registry: str, tmp_path: Path) -> Repository:
     return Repository(registry, f"test/{digest_of(str(tmp_path).encode()).hex[:12]}")
 
 
-def test_a_checksum_is_what_a_tag_has_to_point_to(
-    with_engine: WithEngine, repository: Repository
-) -> None:
+def test_a_tag_has_to_match_the_checksum(with_engine: WithEngine, repository: Repository) -> None:
     one, two = repository.image("one", "v1"), repository.image("two", "v2")
     named = f"docker-image://{repository.name}"
     assert with_engine(lambda b: b.tree(source(f"{named}:v2", image_checksum=two))) == {"f": "two"}
@@ -257,7 +255,7 @@ def test_attestations_that_are_not_as_described(
         with_engine(lambda bench: chain_of(bench, name, resolve_attestations=("slsa",)))
 
 
-def test_an_index_that_attests_nothing(with_engine: WithEngine, repository: Repository) -> None:
+def test_an_index_without_attestations(with_engine: WithEngine, repository: Repository) -> None:
     image = repository.image("plain")
     size = len(repository.fetched(image))
     listed = Descriptor(OCI_MANIFEST, image, size, platform=host_platform())

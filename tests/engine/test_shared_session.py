@@ -55,6 +55,6 @@ ASKS: dict[str, Callable[[SharedSession], object]] = {
 
 
 @pytest.mark.parametrize("what", list(ASKS))
-def test_absent_sessions_alone_are_an_error(absent: AbsentSession, what: str) -> None:
+def test_only_absent_sessions_are_an_error(absent: AbsentSession, what: str) -> None:
     with pytest.raises(NotFound, match="no active session for a"):
         ASKS[what](of(absent, absent))

@@ -128,7 +128,7 @@ def test_layout(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     assert not [name for name in os.listdir(folder) if name.endswith(".part")]
 
 
-def test_a_bad_blob_leaves_nothing(image: Artifact, packed: Packed, tmp_path: Path) -> None:
+def test_a_corrupt_blob_leaves_no_archive(image: Artifact, packed: Packed, tmp_path: Path) -> None:
     first = image.layers()[0].digest
     path = packed.blobs.path(first)
     with open(path, "r+b") as file:

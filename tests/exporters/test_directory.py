@@ -69,7 +69,7 @@ def test_everything_arrives(tree: Path, tmp_path: Path) -> None:
     assert (out / "sub/link").lstat().st_mtime_ns == 5_000_000_001
 
 
-def test_again_over_what_is_there(tree: Path, tmp_path: Path) -> None:
+def test_an_export_replaces_existing_files(tree: Path, tmp_path: Path) -> None:
     out, outside = tmp_path / "out", tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_text("kept")
@@ -102,7 +102,7 @@ def test_dest_may_be_a_link_to_a_folder(tree: Path, tmp_path: Path) -> None:
         export_directory(str(tree), str(tree / "file"), Cancellation())
 
 
-def test_epoch_nothing_and_cancel(tree: Path, tmp_path: Path) -> None:
+def test_epoch_empty_result_and_cancellation(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_directory(str(tree), str(out), Cancellation(), epoch=77)
     found = {p.lstat().st_mtime_ns for p in out.rglob("*")}

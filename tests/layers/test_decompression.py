@@ -50,7 +50,7 @@ def plain(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("pack", [bytes, *PACKS])
 @pytest.mark.parametrize("data", [DATA, b"", b"short"])
-def test_the_same_comes_out(pack: Pack, data: bytes) -> None:
+def test_decompression_restores_the_content(pack: Pack, data: bytes) -> None:
     assert plain(pack(data)) == data
 
 

@@ -52,7 +52,7 @@ def test_folders_may_always_be_entered() -> None:
     assert apply("a-X", 0o755, folder=True) == 0o644
 
 
-def test_octal_and_nothing() -> None:
+def test_octal_modes_and_unset_modes() -> None:
     change = parse_mode_change(0o4755, "")
     assert change is not None
     assert change.apply(stat.S_IFREG | 0o600) == 0o4755

@@ -109,7 +109,7 @@ def test_conversions(match: MatchType, identifier: str, target: str, found: str)
     assert evaluated(BUSYBOX, converts).identifier == found
 
 
-def test_attributes_are_added_and_later_rules_see_what_became_of_it() -> None:
+def test_attributes_are_added_and_later_rules_apply_to_the_converted_source() -> None:
     pinned = rule(
         PolicyAction.CONVERT, "https://a/*", updates=Update("", (("http.checksum", "c"),))
     )

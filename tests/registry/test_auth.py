@@ -137,7 +137,9 @@ def service(tmp_path: Path) -> Iterator[int]:
         thread.join()
 
 
-def test_who_vouches_for_a_registry_vouches_for_its_tokens(service: int, tmp_path: Path) -> None:
+def test_the_ca_of_a_registry_is_trusted_for_its_token_service(
+    service: int, tmp_path: Path
+) -> None:
     registry = make_url("https", "127.0.0.1:1", "/")
     wanted = BearerRequest(parse_url(f"https://localhost:{service}/token"), "here", "")
 

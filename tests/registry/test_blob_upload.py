@@ -96,7 +96,7 @@ def test_chunks_one_after_another(retry_policy: RetryPolicy) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [0, 1, 4])
-def test_it_goes_on_where_it_broke(
+def test_an_interrupted_upload_resumes(
     fault: Callable[[UploadHandler], bool], most: int, before: int, retry_policy: RetryPolicy
 ) -> None:
     with UploadServer() as server:
@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_broke(
         assert server.received <= most + (before * CHUNK if fault is forget else 0)
 
 
-def test_many_breaks_are_no_failure_as_long_as_it_goes_on(retry_policy: RetryPolicy) -> None:
+def test_interruptions_with_progress_do_not_exhaust_retries(retry_policy: RetryPolicy) -> None:
     with UploadServer() as server:
         server.faults += [cut(20_000) for _ in range(12)]
         assert send(server.host, retry_policy)
@@ -120,7 +120,7 @@ def test_a_registry_that_never_takes_it(retry_policy: RetryPolicy) -> None:
             send(server.host, retry_policy)
 
 
-def test_without_chunks_it_goes_in_one(retry_policy: RetryPolicy) -> None:
+def test_a_registry_without_chunks_gets_one_request(retry_policy: RetryPolicy) -> None:
     with UploadServer(chunks=False) as server:
         assert send(server.host, retry_policy)
         assert server.seen == ["POST", "PATCH", "POST", "PUT"]
@@ -140,7 +140,7 @@ def test_small_blobs_are_one_request(size: int, retry_policy: RetryPolicy) -> No
         assert server.seen == ["POST", "PUT"]
 
 
-def test_the_last_answer_may_get_lost(retry_policy: RetryPolicy) -> None:
+def test_a_lost_last_response_is_no_failure(retry_policy: RetryPolicy) -> None:
     def done_but_silent(handler: UploadHandler) -> bool:
         handler.owner.blobs[BLOB.digest] = DATA
         del handler.owner.uploads[handler.name]
@@ -198,7 +198,7 @@ class Login:
 
 
 @pytest.mark.parametrize("size", [1000, 3 * CHUNK])
-def test_an_upload_that_goes_elsewhere_goes_without_the_login(
+def test_an_upload_to_another_host_sends_no_credentials(
     size: int, retry_policy: RetryPolicy
 ) -> None:
     with UploadServer() as elsewhere, UploadServer() as server:

@@ -142,7 +142,7 @@ def test_broken_bodies_are_continued(
     assert not proxy.faults
 
 
-def test_a_body_that_never_comes_whole(
+def test_a_body_that_is_always_truncated(
     client: RegistryClient, proxy: registry_server.FaultProxy, registry: Any
 ) -> None:
     image = registry[1]

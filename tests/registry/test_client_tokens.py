@@ -70,7 +70,7 @@ def test_a_token_that_is_over_early_is_fetched_anew(
         assert not service.asked
 
 
-def test_a_token_that_the_registry_does_not_take_is_refused_once(
+def test_a_token_that_the_registry_rejects_denies_access(
     registry: tuple[str, TokenService], retry_policy: RetryPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host, service = registry
@@ -86,7 +86,7 @@ def test_a_token_that_the_registry_does_not_take_is_refused_once(
     assert len(somebody.asked) == 1
 
 
-def test_who_cannot_fetch_says_so(
+def test_a_failed_token_fetch_is_reported(
     registry: tuple[str, TokenService], retry_policy: RetryPolicy
 ) -> None:
     host, service = registry

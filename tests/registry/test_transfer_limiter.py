@@ -10,7 +10,7 @@ from lamina.registry.transfer_limiter import TransferLimiter
 from lamina.system.cancel import Cancellation
 
 
-def test_so_many_for_each_registry_and_no_more() -> None:
+def test_transfers_per_registry_are_limited() -> None:
     limiter = TransferLimiter(2)
     lock = threading.Lock()
     now = most = 0
@@ -33,7 +33,7 @@ def test_so_many_for_each_registry_and_no_more() -> None:
     assert most == 2
 
 
-def test_other_registries_and_who_waits_no_more() -> None:
+def test_other_registries_do_not_wait_and_waiting_can_be_cancelled() -> None:
     limiter = TransferLimiter(1)
     cancel = Cancellation()
     ended = []

@@ -26,7 +26,7 @@ print(os.path.basename(find_runtime()))
 """
 
 
-def test_crun_goes_first_unless_it_cannot_restrict_devices() -> None:
+def test_crun_is_preferred_unless_it_cannot_restrict_devices() -> None:
     assert os.path.basename(find_runtime()) == "crun"
     command = ["setpriv", "--bounding-set=-sys_resource", sys.executable, "-c", FIND]
     done = subprocess.run(command, capture_output=True)

@@ -68,7 +68,7 @@ def test_later_folders_go_first_and_damage_is_passed_over(registry: DeviceRegist
     assert "two files describe v.example/twice=x" in first + second
 
 
-def test_who_needs_no_leave(registry: DeviceRegistry) -> None:
+def test_devices_that_need_no_entitlement(registry: DeviceRegistry) -> None:
     free = [d.name for d in registry.devices().values() if registry.allows_all(d)]
     assert free == ["v.example/gpu=1", "v.example/nic=eth"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         ("a-b-c.slice:mine:", "/a.slice/a-b.slice/a-b-c.slice"),
     ],
 )
-def test_where_a_step_goes(parent: str, place: str) -> None:
+def test_a_group_is_made_below_its_parent(parent: str, place: str) -> None:
     path = group_below(parent)
     assert path.rpartition("/")[0] == place
     assert path != group_below(parent)

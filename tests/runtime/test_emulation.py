@@ -18,7 +18,7 @@ _V2 = "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"
 _V3 = f"{_V2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave"
 
 
-def test_this_machine_comes_first_and_nothing_twice() -> None:
+def test_the_host_platform_is_first_and_platforms_are_unique() -> None:
     found = platforms_here()
     assert found[0] == host_platform()
     assert len(set(found)) == len(found)

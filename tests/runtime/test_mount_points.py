@@ -18,7 +18,7 @@ BEFORE, OLD = 1_700_000_000, 1_234_567_890
 
 
 @pytest.mark.parametrize("touched", [False, True])
-def test_a_folder_keeps_the_time_that_the_step_gave_it(tmp_path: Path, touched: bool) -> None:
+def test_removing_stubs_keeps_the_mtime_of_the_directory(tmp_path: Path, touched: bool) -> None:
     folder = tmp_path / "var"
     folder.mkdir()
     os.utime(folder, (BEFORE, BEFORE))

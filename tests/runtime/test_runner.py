@@ -170,7 +170,7 @@ def test_insecure_lifts_it(run: Any) -> None:
     )
 
 
-def test_no_network_is_a_loopback_device_alone(run: Any) -> None:
+def test_network_none_has_only_a_loopback_device(run: Any) -> None:
     answer = run("ls", "/sys/class/net", network="none")
     assert answer["out"].split() == ["lo"]
 
@@ -257,7 +257,7 @@ def test_cancelling_leaves_no_process(run: Any) -> None:
     assert not running("sleep 54321")
 
 
-def test_cancelling_waits_for_those_that_write_nothing(run: Any) -> None:
+def test_cancelling_waits_for_processes_with_closed_output(run: Any) -> None:
     answer = run("sh", "-c", "exec >/dev/null 2>&1; sleep 54322 & sleep 54322", cancel_after=0.3)
     assert answer["error"] == "cancelled"
     assert not running("sleep 54322")
@@ -277,19 +277,19 @@ def took(run: Any, script: str, **options: Any) -> tuple[float, str]:
     return time.monotonic() - started - 0.5, answer["out"]
 
 
-def test_a_cancelled_step_is_asked_to_end(run: Any) -> None:
+def test_a_cancelled_step_gets_sigterm(run: Any) -> None:
     seconds, out = took(run, LISTENS.format("sleep 0.2; echo bye; exit 0"))
     assert out == "ready\nbye\n"
     assert seconds < 5
 
 
-def test_a_cancelled_step_that_goes_on_is_killed(run: Any) -> None:
+def test_a_cancelled_step_that_ignores_sigterm_is_killed_after_the_timeout(run: Any) -> None:
     seconds, out = took(run, LISTENS.format("echo no"), grace=0.7)
     assert out == "ready\nno\n"
     assert 0.6 < seconds < 5
 
 
-def test_a_cancelled_step_that_would_not_hear_is_killed_at_once(run: Any) -> None:
+def test_a_cancelled_step_without_a_sigterm_handler_is_killed_at_once(run: Any) -> None:
     """A shell's child is not asked either: the shell would go on with its next command."""
     for script in (
         "sleep MARK",
@@ -389,7 +389,7 @@ def test_signals_reach_the_container(run: Any, tmp_path: Path, runtime: str) -> 
         assert child.wait() == 9
 
 
-def test_devices_are_there_and_leave_nothing_behind(run: Any, tmp_path: Path) -> None:
+def test_cdi_devices_are_added_and_cleaned_up(run: Any, tmp_path: Path) -> None:
     hook = tmp_path / "hook"
     hook.write_text(f"#!/bin/sh\necho hooked $1 >> {tmp_path}/hooked\n")
     hook.chmod(0o755)
@@ -499,7 +499,7 @@ def test_an_insecure_step_opens_devices(run: Any, loop: tuple[Path, int]) -> Non
     assert run("sh", "-c", script, insecure=True)["out"] == "host"
 
 
-def test_a_cdi_device_opens_nothing_but_itself(
+def test_a_cdi_device_gives_access_to_no_other_device(
     run: Any, tmp_path: Path, loop: tuple[Path, int]
 ) -> None:
     (run.rootfs / "bin" / "mknod").symlink_to("busybox")

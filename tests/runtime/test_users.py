@@ -45,7 +45,7 @@ def test_identities(rootfs: str, user: str, expected: Identity) -> None:
 
 
 @pytest.mark.parametrize("user", ["who", "me:who", "-1", "4294967296", "0:4294967296"])
-def test_who_is_not_there(rootfs: str, user: str) -> None:
+def test_unknown_users_are_not_found(rootfs: str, user: str) -> None:
     with pytest.raises(NotFound):
         find_identity(rootfs, user)
 

@@ -80,7 +80,7 @@ def test_a_folder_is_added_to_existing_files(connect: Connect, tmp_path: Path) -
         receiver.folder(LocalOutput("4"), (tree,), Shown(), Cancellation())
 
 
-def test_platforms_land_in_folders_of_their_own(connect: Connect, tmp_path: Path) -> None:
+def test_platforms_are_written_to_separate_directories(connect: Connect, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "stale").write_text("stale")
@@ -192,7 +192,7 @@ def test_the_wrong_bytes_are_not_kept(store: RemoteContent, tmp_path: Path) -> N
     assert not (tmp_path / "layout/blobs").exists()
 
 
-def test_writing_goes_on_where_it_stopped(store: RemoteContent) -> None:
+def test_an_interrupted_write_resumes(store: RemoteContent) -> None:
     data = os.urandom(600_000)
     digest = digest_of(data)
 

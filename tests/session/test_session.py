@@ -145,9 +145,7 @@ def test_folders_are_fetched_filtered_and_kept(daemon: Daemon, tmp_path: Path) -
     assert not any(used.in_use for used in daemon.mirrors.usage())
 
 
-def test_sessions_at_the_same_time_have_mirrors_of_their_own(
-    daemon: Daemon, tmp_path: Path
-) -> None:
+def test_concurrent_sessions_have_separate_mirrors(daemon: Daemon, tmp_path: Path) -> None:
     client = Client(context=context(tmp_path))
     with ExitStack() as stack:
         paths = {
@@ -357,7 +355,7 @@ def test_an_id_is_taken_once(daemon: Daemon) -> None:
     assert caught.value.code is Code.INVALID_ARGUMENT
 
 
-def test_a_client_that_goes_while_it_is_asked(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_client_that_disconnects_during_a_request(daemon: Daemon, tmp_path: Path) -> None:
     began = threading.Event()
 
     def never(call: ServerCall) -> None:
@@ -399,7 +397,7 @@ def test_cancelling_a_fetch(daemon: Daemon) -> None:
         assert not any(used.in_use for used in daemon.mirrors.usage())
 
 
-def test_mirrors_are_removed_only_when_nobody_uses_them(daemon: Daemon, tmp_path: Path) -> None:
+def test_only_unused_mirrors_are_removed(daemon: Daemon, tmp_path: Path) -> None:
     client = Client(context=context(tmp_path))
     with opened(daemon, client) as session:
         session.folder("context", FolderRequest(), Cancellation())
@@ -430,7 +428,7 @@ def test_a_mirror_from_before_a_restart_is_not_trusted(
             assert hashlib.sha256(file.read()).hexdigest() == digest
 
 
-def test_extended_attributes_that_come_and_go(daemon: Daemon, tmp_path: Path) -> None:
+def test_mirrors_follow_changes_of_extended_attributes(daemon: Daemon, tmp_path: Path) -> None:
     client = Client(context=context(tmp_path))
     probe = client.folders["context"] / "a"
 
@@ -492,9 +490,7 @@ def test_unchanged_files_are_not_sent_again(daemon: Daemon, tmp_path: Path, plac
     assert sent[1] < 1000
 
 
-def test_folders_of_clients_that_tell_only_their_session_s_name(
-    daemon: Daemon, tmp_path: Path
-) -> None:
+def test_mirrors_of_clients_without_validators_are_separate(daemon: Daemon, tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):
         folder = tmp_path / name / "context"

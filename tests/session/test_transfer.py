@@ -72,7 +72,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(trees(), min_size=1, max_size=3), st.booleans())
-def test_whatever_a_folder_becomes_its_mirror_becomes_too(
+def test_a_mirror_follows_any_change_of_its_directory(
     connect: Connect, versions: list[dict[str, Any]], trust: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as scratch:

@@ -143,7 +143,7 @@ def bench() -> Iterator[Bench]:
     bench.close()
 
 
-def test_results_are_stored_under_the_keys_of_what_was_read(bench: Bench) -> None:
+def test_results_are_stored_under_the_keys_of_the_content_read(bench: Bench) -> None:
     bench.read = [("new", True)]
     made, chain = bench.build("first")
     assert made == "made of new"

@@ -392,7 +392,7 @@ def test_invalid_addresses_and_refs(
         opened.check_out(f"{dumb}/x/.git{rest}")
 
 
-def test_ssh_asks_for_the_agent_that_is_named(opened: Opened, tmp_path: Path) -> None:
+def test_ssh_uses_the_named_agent(opened: Opened, tmp_path: Path) -> None:
     remote = opened.remote("git@127.0.0.1:x", GitAccess(agent="work", known_hosts="h ssh-rsa A"))
     with pytest.raises(NotFound, match='no SSH key "work" forwarded from the client'):
         remote.resolve(Cancellation())

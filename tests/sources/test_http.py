@@ -188,7 +188,7 @@ def test_compressed_responses_are_decompressed(server: Server, downloads: Downlo
         assert file.read() == packed
 
 
-def test_a_download_that_fails_leaves_nothing(
+def test_a_failed_download_leaves_no_files(
     server: Server, downloads: Downloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{server.url}/f"
@@ -213,7 +213,7 @@ def test_a_download_that_fails_leaves_nothing(
         downloads.text(url)
 
 
-def test_times_are_asked_for_where_there_is_no_tag(server: Server, downloads: Downloads) -> None:
+def test_last_modified_is_used_without_an_etag(server: Server, downloads: Downloads) -> None:
     stamp = "Sat, 03 Feb 2001 04:05:06 GMT"
     server.pages["/f"] = Page(headers={"Last-Modified": stamp})
     downloads.text(f"{server.url}/f")

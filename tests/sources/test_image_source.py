@@ -24,7 +24,7 @@ def image() -> ResolvedManifest:
     return ResolvedManifest(own, Manifest(OCI_MANIFEST, described, layers), config.encode(), own)
 
 
-def test_the_lowest_layers_are_an_image_of_their_own() -> None:
+def test_the_lowest_layers_form_an_image() -> None:
     for count in (1, 2, 3):
         part = lowest_layers(image(), str(count))
         assert [layer.digest for layer in part.manifest.layers] == DIFF_IDS[:count]

@@ -93,7 +93,7 @@ def test_the_patterns_of_an_op(
     assert found == expected
 
 
-def test_a_folder_of_which_everything_is_ignored_is_not_there(tmp_path: Path) -> None:
+def test_a_directory_with_only_ignored_files_is_absent(tmp_path: Path) -> None:
     """An exception that nothing matches does not make its folder a part of the context."""
     for name in ("folder1/file1", "folder2/file", "empty/in/x"):
         (tmp_path / name).parent.mkdir(parents=True)

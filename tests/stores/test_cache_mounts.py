@@ -95,7 +95,7 @@ def test_a_mount_that_is_given_up_begins_anew(mounts: CacheMountStore) -> None:
 
 
 @pytest.mark.parametrize("mode", ["shared", "locked", "private"])
-def test_who_uses_a_mount_that_is_given_up_keeps_it_until_he_leaves(
+def test_a_user_of_a_detached_mount_keeps_it_until_it_is_released(
     mounts: CacheMountStore, mode: str
 ) -> None:
     def use(mode: str) -> AbstractContextManager[str]:
@@ -129,7 +129,7 @@ def test_the_last_of_several_users_removes_a_detached_mount(mounts: CacheMountSt
     assert not os.path.exists(one)
 
 
-def test_who_waits_for_a_mount_that_is_given_up_gets_the_new_one(mounts: CacheMountStore) -> None:
+def test_a_waiter_for_a_detached_mount_gets_the_new_one(mounts: CacheMountStore) -> None:
     found: list[str] = []
 
     def wait() -> None:

@@ -43,6 +43,6 @@ def test_waiting_ends_with_the_cancellation(tmp_path: Path) -> None:
         pass
 
 
-def test_an_error_of_the_user_is_his_own(tmp_path: Path) -> None:
+def test_an_error_inside_the_lock_is_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError), held(str(tmp_path / "lock"), Cancellation()):
         raise BlockingIOError

@@ -123,7 +123,7 @@ print("kept" if base + "/host" in child.communicate("go")[0] else "unmounted")
 """
 
 
-def test_a_host_s_unmounting_is_followed_and_nothing_gets_out(tmp_path: Path) -> None:
+def test_unmounts_propagate_from_the_host_and_mounts_do_not_propagate_to_it(tmp_path: Path) -> None:
     for name in ("host", "own"):
         (tmp_path / name).mkdir()
     # The host is played by a namespace whose mounts are shared, as systemd makes them.

@@ -76,7 +76,7 @@ def test_magic_links_are_refused(root: Path) -> None:
         os.close(open_in_root("/", "proc/self/root"))
 
 
-def test_folders_are_made_inside_alone(root: Path, tmp_path: Path) -> None:
+def test_directories_are_made_only_inside_the_root(root: Path, tmp_path: Path) -> None:
     os.close(make_folder_in_root(str(root), "absolute/new/../other//deep"))
     assert (root / "in" / "other" / "deep").is_dir()
     assert (root / "in" / "other").stat().st_mode & 0o777 == 0o755
@@ -87,7 +87,9 @@ def test_folders_are_made_inside_alone(root: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["root"]
 
 
-def test_a_link_that_comes_and_goes_never_leads_out(root: Path, tmp_path: Path) -> None:
+def test_a_link_that_changes_concurrently_never_escapes_the_root(
+    root: Path, tmp_path: Path
+) -> None:
     """For half a second, as a step with the same cache mount could try."""
     (tmp_path / "outside").mkdir()
     (root / "sub").mkdir()
@@ -155,7 +157,7 @@ with mounted(fd, base + "/places", owner=(1234, 1235)) as place:
     assert in_namespace(script, str(tmp_path)) == "0 0\n65534 65534\n"
 
 
-def test_nothing_that_is_mounted_below_is_shown(root: Path, tmp_path: Path) -> None:
+def test_mounts_below_the_tree_are_not_visible(root: Path, tmp_path: Path) -> None:
     (tmp_path / "places").mkdir()
     (root / "a b").mkdir()
     script = """

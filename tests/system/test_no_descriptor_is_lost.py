@@ -42,7 +42,7 @@ def looked_up(folder: Path) -> None:
 
 @pytest.mark.parametrize("use", [scanned, validated, read_by_a_frontend, looked_up])
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_no_file(
+def test_files_of_the_wrong_type_leak_no_descriptor(
     tmp_path: Path, use: Callable[[Path], None], make: Callable[[Path], None]
 ) -> None:
     (tmp_path / "etc").mkdir()

@@ -40,7 +40,7 @@ def test_leaving_the_block_kills_and_reaps() -> None:
         os.kill(child.pid, 0)
 
 
-def test_killing_from_another_thread_wakes_who_waits() -> None:
+def test_killing_from_another_thread_ends_the_wait() -> None:
     with spawn(["sleep", "1000"], stdin=0, stdout=1, stderr=2) as child:
         threading.Timer(0.05, child.kill).start()
         assert child.wait() == 137

@@ -28,7 +28,7 @@ def things(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["fifo", "folder", "link", "device", "to-folder"])
-def test_nothing_else_is_opened(things: Path, name: str) -> None:
+def test_only_regular_files_are_opened(things: Path, name: str) -> None:
     before = os.listdir("/proc/self/fd")
     with pytest.raises(InvalidInput, match=f"{name} is not a regular file"):
         open_regular(str(things / name))

@@ -22,7 +22,7 @@ def test_blocking_work_gets_all_threads() -> None:
             together.wait(SOON)
 
 
-def test_all_that_is_submitted_is_done_also_by_work_itself() -> None:
+def test_work_submitted_by_work_is_done() -> None:
     done: list[int] = []
 
     def work(number: int) -> None:
@@ -50,7 +50,7 @@ def test_all_that_is_submitted_is_done_also_by_work_itself() -> None:
     assert sorted(done) == list(range(4000))
 
 
-def test_leaving_waits_for_all_of_it() -> None:
+def test_leaving_a_pool_waits_for_its_work() -> None:
     for amount in range(1, 40):
         done: list[int] = []
 
@@ -64,7 +64,7 @@ def test_leaving_waits_for_all_of_it() -> None:
         assert len(done) == amount
 
 
-def test_closing_in_time_says_whether_all_has_ended() -> None:
+def test_close_returns_whether_all_work_has_ended() -> None:
     held = threading.Event()
     pool = WorkerPool(2)
     pool.submit(partial(held.wait, SOON))
@@ -73,7 +73,7 @@ def test_closing_in_time_says_whether_all_has_ended() -> None:
     assert pool.close(SOON)
 
 
-def test_who_waits_for_other_work_gives_up_the_place() -> None:
+def test_waiting_work_releases_its_thread_slot() -> None:
     inner = threading.Event()
 
     def outer() -> None:

@@ -184,7 +184,9 @@ def test_more_streams_than_allowed(client: RawClient) -> None:
 
 
 @pytest.mark.parametrize("frame", [h2.ping_frame(bytes(8)), h2.settings_frame(())])
-def test_who_asks_and_does_not_read(client: RawClient, frame: bytes) -> None:
+def test_a_client_that_does_not_read_responses_is_disconnected(
+    client: RawClient, frame: bytes
+) -> None:
     client.send(HELLO)
     for _ in range(1000):
         client.send(frame * 1000)
@@ -194,7 +196,7 @@ def test_who_asks_and_does_not_read(client: RawClient, frame: bytes) -> None:
     assert seen < 900_000
 
 
-def test_pings_of_who_reads_are_answered_for_ever(client: RawClient) -> None:
+def test_pings_of_a_reading_client_are_always_answered(client: RawClient) -> None:
     client.send(HELLO)
     for number in range(5000):
         client.send(h2.ping_frame(struct.pack(">Q", number)))

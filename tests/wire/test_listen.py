@@ -28,7 +28,7 @@ def say_peer(call: ServerCall) -> None:
     call.send(call.peer.address.encode())
 
 
-def test_a_unix_socket_is_private_and_goes_with_its_listener(tmp_path: Path) -> None:
+def test_a_unix_socket_is_private_and_removed_with_its_listener(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with Listener(f"unix://{path}", {"/a.B/Peer": say_peer}):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -88,7 +88,7 @@ def test_tcp(host: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["s", "http://x", "unix://", "tcp://host", "tcp://h:99999"])
-def test_addresses_that_are_none(address: str) -> None:
+def test_invalid_addresses_are_refused(address: str) -> None:
     with pytest.raises(InvalidInput):
         dial(address)
 

@@ -35,7 +35,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         transport.close()
 
 
-def test_bytes_that_the_socket_does_not_take_stay_with_the_caller(pair: Pair) -> None:
+def test_unsent_bytes_stay_with_the_caller(pair: Pair) -> None:
     ours, theirs = pair
     assert ours.send_some(b"first") == 5
     piece = bytes(range(256)) * 64

@@ -84,7 +84,7 @@ def test_both_directions_at_full_speed(certificates: Certificates) -> None:
         assert received == messages
 
 
-def test_plain_clients_and_mute_ones(certificates: Certificates) -> None:
+def test_plain_and_silent_clients_do_not_block_tls_clients(certificates: Certificates) -> None:
     context = server_context(certificates.server, certificates.server_key)
     with Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener:
         host, _, port = listener.address.removeprefix("tcp://").rpartition(":")
@@ -95,7 +95,7 @@ def test_plain_clients_and_mute_ones(certificates: Certificates) -> None:
                 assert call_unary(channel, "/test.Service/Echo", b"on") == b"on"
 
 
-def test_certificates_that_are_none(tmp_path: Path) -> None:
+def test_invalid_certificates_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("nonsense")
     with pytest.raises(InvalidInput):
         server_context(str(tmp_path / "x"), str(tmp_path / "x"))

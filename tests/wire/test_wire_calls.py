@@ -114,7 +114,7 @@ def test_leaving_the_block_cancels(channel: GrpcChannel) -> None:
     assert caught.value.code is Code.CANCELLED
 
 
-def test_a_cancellation_cancels_who_waits(channel: GrpcChannel) -> None:
+def test_a_cancellation_ends_a_waiting_call(channel: GrpcChannel) -> None:
     cancel = Cancellation()
     with channel.open("/test.Service/Silent", cancel=cancel) as call:
         timer = threading.Timer(0.05, cancel.cancel)

@@ -7,7 +7,7 @@ from lamina.cli.progress.loglines import LogLines
 
 
 @given(st.lists(st.tuples(st.binary(max_size=20), st.booleans(), st.booleans()), max_size=20))
-def test_every_byte_comes_out_in_order(steps: list[tuple[bytes, bool, bool]]) -> None:
+def test_all_bytes_are_kept_in_order(steps: list[tuple[bytes, bool, bool]]) -> None:
     lines = LogLines()
     written = b""
     for data, take, interrupt in steps:

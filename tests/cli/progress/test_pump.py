@@ -79,7 +79,7 @@ def test_logs_wait_for_a_slow_output_and_nothing_is_lost() -> None:
     assert len(recorder.events) == 40
 
 
-def test_a_reader_that_went_away_stops_nothing() -> None:
+def test_a_closed_output_does_not_stop_the_build() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     display = open_display("plain", writer, {})

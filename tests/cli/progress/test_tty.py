@@ -77,7 +77,7 @@ STEPS: list[Event] = [
 ]
 
 
-def test_a_running_step_shows_its_last_lines_and_the_end_does_not() -> None:
+def test_last_log_lines_are_shown_only_while_a_step_runs() -> None:
     terminal = Terminal(60)
     renderer = draw(terminal, (100.4, STEPS), end=None)
     assert terminal.text() == (
