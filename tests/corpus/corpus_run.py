@@ -99,7 +99,9 @@ def _checks(log: str) -> list[str]:
     )
 
 
-def forked_lamina(store: Path) -> Callable[[Sequence[str], Path, Path], int]:
+def forked_lamina(
+    store: Path, command: str = "build"
+) -> Callable[[Sequence[str], Path, Path], int]:
     """The command in a fork of this process: all is imported, nothing is shared."""
     import importlib
     import pkgutil
@@ -126,7 +128,7 @@ def forked_lamina(store: Path) -> Callable[[Sequence[str], Path, Path], int]:
                 sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False))
                 os.chdir(folder)
                 os.environ["LAMINA_CORPUS"] = "secret of the client"
-                status = main(["--root", str(store), "build", *flags])
+                status = main(["--root", str(store), command, *flags])
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:

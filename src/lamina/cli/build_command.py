@@ -37,6 +37,8 @@ _POLICY_FILE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 def run(parsed: Parsed) -> int:
     """Read the command line, build, and write what was asked for. Returns the exit status."""
+    if parsed.switch("plan"):
+        return plan(parsed)
     mode = progress_mode(parsed)
     call = None
     if parsed.given("call") or parsed.given("check"):
@@ -99,6 +101,13 @@ def run(parsed: Parsed) -> int:
 
             return verify(parsed, request, mode)
     return 0
+
+
+def plan(parsed: Parsed) -> int:
+    """`lamina plan`, which is also `lamina build --plan`."""
+    from lamina.cli.plan import show_plan
+
+    return show_plan(parsed, request_without_context(parsed))
 
 
 def progress_mode(parsed: Parsed) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina.cli.advise_flags import ADVISE_FLAGS
 from lamina.cli.daemon_flags import DAEMON_FLAGS
+from lamina.cli.explain_flags import EXPLAIN_FLAGS, TEXT_FORMAT
 from lamina.cli.flags import Command, Flag
 from lamina.cli.frontend_flags import FRONTEND_FLAGS
 from lamina.cli.history_flags import HISTORY_FLAGS
@@ -38,9 +39,6 @@ _BUILDER = (
 
 _FORMAT = Flag(
     "format", "Output format", value="FORMAT", choices=("table", "json"), default="table"
-)
-_TEXT_FORMAT = Flag(
-    "format", "Output format", value="FORMAT", choices=("text", "json"), default="text"
 )
 _FILTER = Flag(
     "filter",
@@ -123,6 +121,7 @@ _BUILD = (
         repeat=True,
     ),
     _PROGRESS,
+    Flag("plan", "Say what would run, without running it (lamina plan)"),
     Flag(
         "provenance",
         "Short for --attest=type=provenance: true, false, or attributes like mode=max",
@@ -384,18 +383,23 @@ _COMMANDS = (
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
     ),
     Command(
+        "plan",
+        "Say which steps a build would run, and why, without running it",
+        "[OPTIONS] PATH | -",
+        "build_command:plan",
+        (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *_BUILDER, ROOT, DEBUG),
+        least=1,
+        most=1,
+        complete="directory",
+        examples=("lamina plan .", "lamina plan --target test --format json ."),
+    ),
+    Command(
         "explain",
         "Explain why steps of a build missed the cache",
         "[OPTIONS] [BUILD]",
         "explain:run",
         (
-            Flag(
-                "against",
-                "Build to compare with (default: the previous one of the same target)",
-                value="BUILD",
-            ),
-            _TEXT_FORMAT,
-            Flag("step", "Only the step with this number, or steps with this text", value="STEP"),
+            *EXPLAIN_FLAGS,
             *_BUILDER,
             ROOT,
             DEBUG,

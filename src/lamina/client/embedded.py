@@ -7,7 +7,7 @@ with the client's files, session and outputs. `lamina.daemon.wiring` is that of 
 from __future__ import annotations
 
 import os
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from lamina.api.history import BuildHistoryRecord
@@ -57,9 +57,12 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
-    from lamina.engine.build import Build
+    from lamina.engine.build import Build, LookupRecorder
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
+    from lamina.records.plan import BuildPlan
+    from lamina.refs.ref import Ref
+    from lamina.solver.planning import Planner
     from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -123,6 +126,26 @@ class EmbeddedBuilder:
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
 
+    def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
+        """What `build` would do. Reads sources and runs nothing; leaves no record.
+
+        Raises what stops a build before its first step.
+        """
+        from lamina.client.planning import PlanRecorder
+        from lamina.solver.planning import NotRun
+
+        recorder = PlanRecorder()
+        planner = self.engine.planner()
+        with (
+            self._served(request) as (session, attributes),
+            self._opened(request, session, recorder, cancel, recorder, planner) as build,
+        ):
+            for part in build.run_frontend(FRONTEND, attributes, {}).parts:
+                with suppress(NotRun):
+                    part.files.ref()
+            record = _record(request, attributes, list(wanted_outputs(request)))
+            return recorder.plan(self._store, record, planner.planned(build.job))
+
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
@@ -163,18 +186,7 @@ class EmbeddedBuilder:
         attributes: Mapping[str, str],
         outputs: Sequence[tuple[str, Mapping[str, str]]],
     ) -> BuildRecorder:
-        context = request.context
-        dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
-        record = BuildHistoryRecord(
-            ref=os.urandom(16).hex(),
-            frontend=FRONTEND,
-            frontend_attrs=recorded_attributes(attributes),
-            exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
-            cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),
-            cache_exports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_to),
-            context_path="" if context.elsewhere else context.path,
-            dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
-        )
+        record = _record(request, attributes, outputs)
         table = RecordTable(self._store)
         return BuildRecorder(
             self._store,
@@ -190,18 +202,20 @@ class EmbeddedBuilder:
         session: EmbeddedSession,
         events: EventSink,
         cancel: Cancellation,
-        recorder: BuildRecorder | None = None,
+        recorder: LookupRecorder | None = None,
+        planner: Planner[Ref] | None = None,
     ) -> Iterator[Build]:
         options = BuildOptions(
             ResolveMode(request.frontend.resolve_mode or ResolveMode.LOCAL),
             frozenset(entitlements(request)),
             _cache_options(request),
             () if request.policy is None else (request.policy,),
+            planned=planner is not None,
         )
         engine = self.engine
         if not self._host.overlay:
             events(_whole_trees(self._store.root))
-        with engine.open_build(session, options, events, cancel, recorder) as build:
+        with engine.open_build(session, options, events, cancel, recorder, planner) as build:
             yield build
 
     def push(
@@ -406,3 +420,23 @@ def _cache_options(request: BuildRequest) -> BuildCacheOptions:
 
 def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
     return {"type": spec.type, **dict(spec.attributes)}
+
+
+def _record(
+    request: BuildRequest,
+    attributes: Mapping[str, str],
+    outputs: Sequence[tuple[str, Mapping[str, str]]],
+) -> BuildHistoryRecord:
+    """What the record of a build has at its start."""
+    context = request.context
+    dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
+    return BuildHistoryRecord(
+        ref=os.urandom(16).hex(),
+        frontend=FRONTEND,
+        frontend_attrs=recorded_attributes(attributes),
+        exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
+        cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),
+        cache_exports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_to),
+        context_path="" if context.elsewhere else context.path,
+        dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
+    )

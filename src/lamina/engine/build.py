@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.errors import LaminaError, PermissionDenied
 from lamina.base.named_tuple import NamedTuple
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
     from lamina.policy.evaluator import PolicyEvaluator, Verifier
-    from lamina.records.recorder import BuildRecorder
     from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
     from lamina.refs.tree import Tree
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import Graph
+    from lamina.solver.lookup import CacheLookup
     from lamina.sources.image import ImageResolver
     from lamina.sources.material import Material
     from lamina.stores.blobs import BlobStore
@@ -61,13 +61,22 @@ if TYPE_CHECKING:
 class BuildOptions(NamedTuple):
     """`resolve` says where base images' tags are looked up, `allowed` are the entitlements that the
     user granted, `caches` the caches to read and write; `policies` and `verifier` decide about
-    sources."""
+    sources. `planned`: nothing runs, and cache mounts stay as they are."""
 
     resolve: ResolveMode = ResolveMode.LOCAL
     allowed: frozenset[str] = frozenset()
     caches: BuildCacheOptions = BuildCacheOptions()
     policies: tuple[Policy, ...] = ()
     verifier: Verifier | None = None
+    planned: bool = False
+
+
+class LookupRecorder(Protocol):
+    """Records what a build solves, and how it was looked up in the caches."""
+
+    def look_up(self, lookup: CacheLookup) -> None: ...
+
+    def define(self, definition: Definition) -> None: ...
 
 
 class Build:
@@ -85,7 +94,7 @@ class Build:
         options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
-        recorder: BuildRecorder | None = None,
+        recorder: LookupRecorder | None = None,
     ) -> None:
         self._services = services
         self._recorder = recorder
@@ -263,7 +272,8 @@ class Build:
             evaluator = self.policy_evaluator(policies)
             evaluate = None if evaluator is None else evaluator.evaluate_all
             graph = load_graph(definition, self.options.allowed, self.devices, evaluate)
-            self._reset_cache_mounts(definition)
+            if not self.options.planned:
+                self._reset_cache_mounts(definition)
             if self._recorder is not None:
                 self._recorder.define(definition)
         return Solvable(definition, graph, self._solve)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lamina.base.events import EventSink
+    from lamina.engine.build import LookupRecorder
     from lamina.engine.transfers.client_origins import ClientOrigins
-    from lamina.records.recorder import BuildRecorder
     from lamina.refs.ref import Ref
     from lamina.refs.snapshotter import Snapshotter
     from lamina.registry.client import RegistryClient
@@ -51,10 +51,12 @@ if TYPE_CHECKING:
     from lamina.session.contract import Session
     from lamina.solver.contract import Op, VertexSpec
     from lamina.solver.job import Job
+    from lamina.solver.planning import Planner
     from lamina.stores.origins import LayerOrigins
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
+_IMAGES = ("docker-image://", "oci-layout://")
 _THREADS = 256  # a step that waits (for a lock, a nested build) keeps one; they start on demand
 
 
@@ -150,14 +152,19 @@ class Engine:
         options: BuildOptions,
         events: EventSink,
         cancel: Cancellation,
-        recorder: BuildRecorder | None = None,
+        recorder: LookupRecorder | None = None,
+        planner: Planner[Ref] | None = None,
     ) -> Iterator[Build]:
         """A build for the length of the block; cancel `cancel` and it stops soon.
 
-        `recorder` gets what the build solves, and how it was looked up in the caches.
+        `recorder` gets what the build solves, and how it was looked up in the caches. With a
+        `planner` only sources are read.
         """
         with self.store.shared(), self.pulls.watched(events):
-            build = Build(self.services, session, options, events, cancel, recorder)
+            services = self.services
+            if planner is not None:
+                services = services._replace(scheduler=planner)
+            build = Build(services, session, options, events, cancel, recorder)
             with self._making:
                 self._builds[build.job] = build
             self.refs.enter(build)
@@ -178,6 +185,17 @@ class Engine:
                         if self._client_origins is not None:
                             self._client_origins.forget(session)
                     self.refs.leave(build)
+
+    def planner(self) -> Planner[Ref]:
+        """A scheduler for builds that are only planned: it reads sources other than images."""
+        from lamina.llb.codec import decode_op
+        from lamina.solver.planning import Planner
+
+        def reads(spec: VertexSpec) -> bool:
+            source = decode_op(spec.data).source
+            return source is not None and not source.identifier.startswith(_IMAGES)
+
+        return Planner(self._resolve, self._workers, reads)
 
     def runtime(self) -> Runtime:
         """crun or runc, found when first needed. Raises NotFound."""

@@ -87,6 +87,16 @@ class Explainer:
         roots = tuple(dict.fromkeys(self._roots(step)))
         return Explanation(step, causes, roots, "" if compared is None else compared.ref)
 
+    def last_run(self, step: Step) -> Step | None:
+        """The latest counterpart in earlier builds that ran to its end."""
+        index = 0
+        while self._history.earlier(index) is not None:
+            partner = self._matched(index).get(step.digest)
+            if partner is not None and partner.ran and partner.completed is not None:
+                return None if partner.error else partner
+            index += 1
+        return None
+
     def _roots(self, step: Step) -> Iterator[RootCause]:
         """The causes that depend on no other step, nearest first."""
         waiting = [(step, 0)]

@@ -126,9 +126,11 @@ class Scheduler(Generic[R]):
                 self._advance(node)
             self._submit()
             with job.cancel.calling(self._wake):
-                while not target.settled and not job.cancel.cancelled:
+                while not (target.settled or job.cancel.cancelled or self._is_idle(job)):
                     self._lock.wait()
             job.cancel.check()
+            if not target.settled:
+                raise self._not_settled(target)
             if target.results is None:
                 assert target.error is not None
                 raise located(target.error, target, job, graph)
@@ -153,6 +155,14 @@ class Scheduler(Generic[R]):
             self._lock.notify_all()
 
     # All methods from here to `_submit` are called with the lock held.
+
+    def _is_idle(self, job: Job[R]) -> bool:
+        """Whether nothing more happens for a job, although its target is not settled."""
+        return False
+
+    def _not_settled(self, node: Node[R]) -> LaminaError:
+        """The error of `solve` for an idle job."""
+        return Internal(f"{node.spec.name}: the scheduler stopped")
 
     def _join(self, job: Job[R], graph: Graph) -> list[Node[R]]:
         """The nodes of a graph. Nodes of other jobs are shared if their identity is equal."""

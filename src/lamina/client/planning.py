@@ -1,0 +1,81 @@
+"""Collects what a planned build looks up, and makes the plan of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from lamina.api.timestamp import at_seconds
+from lamina.base.events import VertexEvent
+from lamina.records.comparing import StoredBuilds
+from lamina.records.definitions import recorded_definition
+from lamina.records.plan import make_plan
+from lamina.records.recorded_build import build_of, dockerfile_of
+from lamina.records.steps import Definitions, Step
+from lamina.records.table import RecordTable, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lamina.api.history import BuildHistoryRecord
+    from lamina.base.events import Event
+    from lamina.llb.op import Definition
+    from lamina.records.plan import BuildPlan
+    from lamina.solver.lookup import CacheLookup
+    from lamina.solver.planning import PlannedVertex
+    from lamina.stores.store import Store
+
+
+class PlanRecorder:
+    """Implements `lamina.engine.build.LookupRecorder`, and takes the events of the build."""
+
+    def __init__(self) -> None:
+        self._vertices: dict[str, VertexEvent] = {}
+        self._lookups: dict[str, CacheLookup] = {}
+        self._redacted: dict[str, str] = {}
+        self._definitions = Definitions()
+        self._dockerfile = ""
+
+    def __call__(self, event: Event, /) -> None:
+        if isinstance(event, VertexEvent):
+            self._vertices.setdefault(event.digest, event)
+
+    def look_up(self, lookup: CacheLookup) -> None:
+        self._lookups[lookup.vertex] = lookup
+
+    def define(self, definition: Definition) -> None:
+        recorded, renamed = recorded_definition(definition)
+        self._redacted.update(renamed)
+        self._definitions.add(recorded)
+        self._dockerfile = self._dockerfile or dockerfile_of(recorded)
+
+    def plan(
+        self, store: Store, record: BuildHistoryRecord, vertices: Sequence[PlannedVertex]
+    ) -> BuildPlan:
+        """The plan of the build that `record` describes."""
+        steps = tuple(
+            Step(
+                vertex.digest,
+                self._vertices[vertex.digest].name,
+                self._vertices[vertex.digest].inputs,
+                lookup=self._lookups.get(vertex.digest),
+                op=self._definitions.ops.get(self._redacted.get(vertex.digest, vertex.digest)),
+                lines=self._definitions.locations.get(vertex.digest),
+            )
+            for vertex in vertices
+            if vertex.digest in self._vertices
+        )
+        build = build_of(
+            record._replace(created_at=at_seconds(time.time())), steps, self._dockerfile
+        )
+        history = StoredBuilds(store, RecordTable(store), target_of(record), build.started)
+        pushed = [
+            name for output in record.exporters for name in _pushed(output.type, dict(output.attrs))
+        ]
+        return make_plan(build, vertices, history, tuple(pushed))
+
+
+def _pushed(kind: str, attributes: Mapping[str, str]) -> list[str]:
+    if kind != "registry" and attributes.get("push") != "true":
+        return []
+    return [name for name in attributes.get("name", "").split(",") if name]
