@@ -361,12 +361,12 @@ _COMMANDS = (
     Command(
         "history",
         "Show and remove the records of builds",
-        "ls | inspect [BUILD] | logs [BUILD] | trace [BUILD] | rm BUILD…",
+        "ls | inspect | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
         "history.command:run",
         (*HISTORY_FLAGS, *_BUILDER, ROOT, DEBUG),
         least=1,
         most=None,
-        choices=("ls", "inspect", "logs", "trace", "rm"),
+        choices=("ls", "inspect", "logs", "trace", "export", "import", "rm"),
         examples=(
             "lamina history ls --filter status=error",
             "lamina history inspect ^1",

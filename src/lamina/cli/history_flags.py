@@ -5,7 +5,15 @@ from __future__ import annotations
 from lamina.cli.flags import Flag
 
 HISTORY_FLAGS = (
-    Flag("all", "rm: remove the records of all builds that have ended"),
+    Flag("all", "rm, export: the records of all builds that have ended"),
+    Flag(
+        "file",
+        "import: read a bundle from a file instead of standard input",
+        short="f",
+        value="FILE",
+        repeat=True,
+        complete="file",
+    ),
     Flag(
         "filter",
         "ls: select records: status=error, ref=…, repository=…, startedAt>24h, completedAt<…,"
@@ -31,7 +39,7 @@ HISTORY_FLAGS = (
     ),
     Flag(
         "output",
-        "trace: write to a file instead of standard output",
+        "trace, export: write to a file instead of standard output",
         short="o",
         value="FILE",
         complete="file",

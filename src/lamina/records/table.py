@@ -115,6 +115,16 @@ class RecordTable:
         rows = self._database.rows("SELECT ref, record FROM builds WHERE status != ?", RUNNING)
         return {ref: decode(record, StepCounts, _COUNTS) for ref, record in rows}
 
+    def blobs(self, ref: str) -> list[str]:
+        """The digests of the blobs that a record and its log refer to."""
+        rows = self._database.rows("SELECT digest FROM build_blobs WHERE ref = ?", ref)
+        return [row[0] for row in rows]
+
+    def contents(self, ref: str) -> list[str]:
+        """The digests of the contents that steps of a build read."""
+        rows = self._database.rows("SELECT digest FROM build_contents WHERE ref = ?", ref)
+        return [row[0] for row in rows]
+
     def journal(self, ref: str) -> str:
         """The file of a running build's log in the folder `records`; "" if it does not run."""
         row = self._database.row("SELECT journal FROM builds WHERE ref = ?", ref)

@@ -33,6 +33,8 @@ _ACTIONS = {
     "inspect": _Action("inspect:run", frozenset(("format",)), 1),
     "logs": _Action("logs:run", frozenset(("format", "progress", "step")), 1),
     "trace": _Action("trace:run", frozenset(("format", "output")), 1),
+    "export": _Action("transfer:export", frozenset(("all", "output")), None),
+    "import": _Action("transfer:import_", frozenset(("file",)), 0),
     "rm": _Action("rm:run", frozenset(("all", "format")), None),
 }
 
