@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
 
 _SOON = 5.0  # seconds; it takes a tenth of one
 _STEP = 0.05  # seconds between two bytes of a server that dribbles
@@ -109,6 +110,7 @@ def interrupted(command: list[str], env: dict[str, str], server: SlowServer, num
     )
     try:
         assert server.asked.wait(20)
+        wait_for_handler(process, number)
         time.sleep(1.0 if server.filling else 0.3)  # for it to wait
         assert process.poll() is None
         begun = time.monotonic()
@@ -120,6 +122,18 @@ def interrupted(command: list[str], env: dict[str, str], server: SlowServer, num
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def wait_for_handler(process: subprocess.Popen[bytes], number: int) -> None:
+    """Wait until a process handles a signal: it does not when it starts."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        [caught] = [line for line in status.splitlines() if line.startswith("SigCgt:")]
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the process does not handle signal {number}")
 
 
 def _default_signals() -> None:
