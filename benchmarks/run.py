@@ -11,7 +11,7 @@ from benchmarks.harness import Row, show
 
 NAMES = (
     *("cached", "run_step", "large_context", "pull", "push", "mounts"),
-    *("fresh_machine", "daemon"),
+    *("fresh_machine", "daemon", "history"),
 )
 
 

@@ -78,8 +78,13 @@ def test_on_another_store(tmp_path: Path, context: Callable[..., Path], lamina: 
     imported = other("history", "import", "-f", str(path))
     assert imported.code == 0, imported.err
     ref = imported.out.strip()
-    for command in ("inspect", "logs", "trace"):
-        outputs = [machine("history", command, ref).out for machine in (lamina, other)]
+    for command in (
+        ("history", "inspect"),
+        ("history", "logs"),
+        ("history", "trace"),
+        ("explain",),
+    ):
+        outputs = [machine(*command, ref).out for machine in (lamina, other)]
         assert outputs[0] == outputs[1] != ""
     again = other("history", "import", "-f", str(path))
     assert again.code == 1 and "is recorded already" in again.err

@@ -19,6 +19,7 @@ from lamina.api.history import SCHEMA, BuildHistoryRecord
 from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
+from lamina.base.redact import redacted
 from lamina.wire.fields import integer
 from lamina.wire.protobuf import decode, encode
 
@@ -357,7 +358,7 @@ def _texts(record: BuildHistoryRecord) -> tuple[str, str, str]:
 
 
 def row_of(record: BuildHistoryRecord) -> RecordRow:
-    """What a record is selected and listed by."""
+    """What a record is selected and listed by; without passwords, which BuildKit records."""
     created = _seconds(record.created_at)
     ended = record.completed_at is not None
     return RecordRow(
@@ -365,8 +366,8 @@ def row_of(record: BuildHistoryRecord) -> RecordRow:
         created,
         _seconds(record.completed_at) if ended else created,
         status_of(record) if ended else RUNNING,
-        repository_of(record),
-        name_of(record),
+        redacted(repository_of(record)),
+        redacted(name_of(record)),
         record.pinned,
     )
 

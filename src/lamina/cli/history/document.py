@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import LaminaError
 from lamina.base.redact import redacted
 from lamina.cli.units import show_time
-from lamina.records.table import RUNNING, name_of, row_of
+from lamina.records.table import RUNNING, row_of
 from lamina.wire.contract import Code
 
 if TYPE_CHECKING:
@@ -54,11 +54,12 @@ def describe(
     `Duration` of the build and of steps is in nanoseconds, as Go prints it.
     """
     row = row_of(record)
-    attributes = dict(record.frontend_attrs)
+    # lamina records no passwords; BuildKit does, in addresses.
+    attributes = {key: redacted(value) for key, value in record.frontend_attrs}
     attributes.pop("frontend.caps", None)
     context = record.context_path or attributes.pop("context", "")
     found: dict[str, Any] = {
-        "Name": name_of(record),
+        "Name": row.name,
         "Ref": record.ref,
         "Context": context,
         "Dockerfile": _dockerfile(record, attributes),
@@ -146,7 +147,7 @@ def _config(attributes: dict[str, str]) -> dict[str, Any]:
 
 def _pairs(attributes: dict[str, str], prefix: str) -> list[dict[str, str]]:
     return [
-        {"Name": key.removeprefix(prefix), "Value": redacted(attributes[key])}
+        {"Name": key.removeprefix(prefix), "Value": attributes[key]}
         for key in sorted(attributes)
         if key.startswith(prefix)
     ]
