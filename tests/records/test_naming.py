@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.api.history import BuildHistoryRecord
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.records.naming import find_record, find_steps, in_order
 from lamina.records.steps import Step
-from lamina.records.table import RecordRow
+from lamina.records.table import RecordRow, row_of
 
 ROWS = [RecordRow(ref, 9.0, 10.0, "completed") for ref in ("abc", "abd", "xyz", "ab")]
 STEPS = in_order(
@@ -79,3 +80,11 @@ def test_steps_by_number_and_by_text() -> None:
     for name in ("0", "4", "make"):
         with pytest.raises(NotFound):
             find_steps(STEPS, name)
+
+
+def test_rows_of_records_can_be_printed() -> None:
+    row = row_of(BuildHistoryRecord("a", context_path="/src/caf\udce9"))
+    assert (row.name, row.status) == ("caf\\xe9", "running")
+    address = (("context", "https://user:secret@h.example/app.git"),)
+    row = row_of(BuildHistoryRecord("a", frontend_attrs=address))
+    assert "secret" not in row.name + row.repository

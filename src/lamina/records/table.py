@@ -361,13 +361,14 @@ def row_of(record: BuildHistoryRecord) -> RecordRow:
     """What a record is selected and listed by; without passwords, which BuildKit records."""
     created = _seconds(record.created_at)
     ended = record.completed_at is not None
+    repository, name, _ = _texts(record)
     return RecordRow(
         record.ref,
         created,
         _seconds(record.completed_at) if ended else created,
         status_of(record) if ended else RUNNING,
-        redacted(repository_of(record)),
-        redacted(name_of(record)),
+        redacted(repository),
+        redacted(name),
         record.pinned,
     )
 
