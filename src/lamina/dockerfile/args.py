@@ -1,4 +1,4 @@
-"""Build arguments that nobody has to declare: platforms, proxies, SOURCE_DATE_EPOCH."""
+"""Predefined build arguments: platforms, proxies, SOURCE_DATE_EPOCH."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SANDBOX_HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"
 
 
 def platform_args(target: Platform, build: Platform, stage: str) -> dict[str, str]:
-    """What `TARGET*` and `BUILD*` stand for; `stage` is the target stage's name."""
+    """The values of `TARGET*` and `BUILD*`. `stage` is the name of the target stage."""
     return {
         "BUILDPLATFORM": str(build),
         "BUILDOS": build.os,
@@ -37,7 +37,7 @@ def platform_args(target: Platform, build: Platform, stage: str) -> dict[str, st
 
 
 def proxy_args(args: Mapping[str, str]) -> ProxyEnv | None:
-    """The proxies among the build arguments, whatever case they are written in."""
+    """The proxies among the build arguments, in upper or lower case."""
     found: dict[str, str] = {}
     for name in sorted(args):
         if name.lower() in ProxyEnv._fields:

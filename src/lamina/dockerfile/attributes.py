@@ -27,12 +27,12 @@ _CAPABILITIES = frozenset(
 
 
 class DockerfileAttributes(NamedTuple):
-    """What the attributes ask for.
+    """The attributes as values.
 
-    `request` is for the first platform; its contexts are not filled in. `several` is set when
-    the result belongs in an index. `contexts` are (name, address); `folder_sessions` say which
-    session provides a local folder, if not the build's own; `subrequest` is a question to answer
-    instead of building.
+    `request` is for the first platform, without its contexts. `several` is set if the result
+    belongs in an index. `contexts` are (name, address). `folder_sessions` are the sessions of
+    local directories that the build's own session does not provide. `subrequest` is a question to
+    answer instead of a build.
     """
 
     request: FrontendRequest
@@ -59,7 +59,7 @@ class DockerfileAttributes(NamedTuple):
 def is_several(
     platforms: int, build_args: Iterable[tuple[str, str]], multi_platform: str = ""
 ) -> bool:
-    """Whether a result is one of several platforms, even if it has but one. Raises InvalidInput."""
+    """Whether the result is an index of platforms, even with only one. Raises InvalidInput."""
     wanted = dict(build_args).get("BUILDKIT_MULTI_PLATFORM") or multi_platform
     if not wanted:
         return platforms > 1
@@ -103,7 +103,7 @@ def read_attributes(attrs: Mapping[str, str]) -> DockerfileAttributes:
 
 
 def _cache_imports(attrs: Mapping[str, str]) -> tuple[dict[str, str], ...]:
-    """Caches to read, each as pairs with its `type`; Go's names of fields are capitals."""
+    """Cache imports, each as pairs with its `type`. Field names of Go are capitalized."""
     found = [{"type": "registry", "ref": ref} for ref in attrs.get("cache-from", "").split(",")]
     found = [pairs for pairs in found if pairs["ref"]]
     text = attrs.get("cache-imports", "")

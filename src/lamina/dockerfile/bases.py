@@ -1,4 +1,4 @@
-"""What stages begin with: images, named contexts, the build context, nothing."""
+"""The bases of stages: images, named contexts, the build context, scratch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _COMMON_IMAGES = ("alpine", "busybox", "centos", "debian", "fedora", "golang", "
 
 
 class Bases:
-    """Finds what stages begin with, asking the bridge once for each image."""
+    """Resolves the bases of stages. The bridge resolves each image once."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class Bases:
         self.build_context = self._build_context(request.context.definition)
 
     def stage_context(self, name: str, platform: Platform) -> NamedContext | None:
-        """The named context in place of a stage. As in BuildKit, none replaces a stage that is
-        called `scratch` or `context`."""
+        """The named context that replaces a stage. As in BuildKit, none replaces stages named
+        `scratch` or `context`."""
         return None if name.lower() in (SCRATCH, CONTEXT) else self._named_context(name, platform)
 
     def _named_context(self, name: str, platform: Platform) -> NamedContext | None:
@@ -75,7 +75,7 @@ class Bases:
         return self._named.get(f"{plain}::{platform}") or self._named.get(plain)
 
     def resolve(self, stage: Stage, table: StageTable) -> StageState:
-        """The state in which a stage without a base stage begins. Raises LaminaError, located."""
+        """The initial state of a stage without a base stage. Raises LaminaError, located."""
         platform = stage.platform or self._request.platform
         try:
             return self._resolve(stage, table, platform)
@@ -243,12 +243,12 @@ class Bases:
 
 
 def mark_path(paths: set[str], path: str) -> None:
-    """Remember that a path is read."""
+    """Record that a path is read."""
     paths.add(posixpath.normpath(posixpath.join("/", path.lstrip("/"))))
 
 
 def _followed(paths: set[str]) -> list[str]:
-    """What to send of a folder of which `paths` are read; nothing in particular is all."""
+    """The paths that the client sends of a directory if `paths` are read; empty means all."""
     return [] if "/" in paths else sorted(path[1:] for path in paths)
 
 
@@ -260,7 +260,7 @@ def _has_layers(data: bytes, config: ImageConfig) -> bool:
 
 
 def _plain_name(name: str) -> str:
-    """A name as contexts are looked up: `docker.io/library/x:latest` is `x`."""
+    """A name in the form in which contexts are looked up: `docker.io/library/x:latest` is `x`."""
     plain, mark, platform = name.partition("::")
     try:
         plain = parse_reference(plain).familiar.removesuffix(":latest")

@@ -1,4 +1,5 @@
-"""The frontend's entry: a request in, a definition and an image configuration out."""
+"""The entry point of the frontend: converts a request to a definition and an image
+configuration."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ class ConvertedStages(NamedTuple):
 
 
 def build(requests: Sequence[FrontendRequest], bridge: Bridge) -> Iterator[FrontendResult]:
-    """Convert the bridge's Dockerfile for each request; they differ in their platforms alone.
+    """Convert the bridge's Dockerfile for each request. Requests differ only in their platforms.
 
     Warnings are reported once. Raises InvalidInput and NotFound, located.
     """
@@ -69,9 +70,9 @@ def _silent(_: Warned) -> None:
 
 
 class DockerfileConverter:
-    """One Dockerfile and one request: checked, read, and converted as far as is asked for.
+    """Checks, parses and converts one Dockerfile for one request.
 
-    Raises InvalidInput and NotFound, located; `warn` gets the warnings of checks until then.
+    Raises InvalidInput and NotFound, located. Before that, `warn` gets the warnings of checks.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class DockerfileConverter:
         return self._build_args.get(name)
 
     def convert(self, *, every_stage: bool = False) -> ConvertedStages:
-        """Convert the target stage and all that it needs, or everything."""
+        """Convert the target stage and all stages that it needs, or all stages."""
         table = self._table
         for number, text in enumerate(self.parts.stages):
             table.add(self._stage(number, text))
@@ -163,7 +164,7 @@ class DockerfileConverter:
             raise error.at(where.node.location) from None
 
     def _expand_head(self, head: From, text: str, checker: Checker) -> tuple[str, Expander]:
-        """A text of a FROM; variables that no ARG declares are reported."""
+        """Expand a word of a FROM. Variables that no ARG declares are reported."""
         expander = self._expander(self.global_args)
         try:
             return self._expand(expander, text, head), expander
@@ -177,14 +178,16 @@ class DockerfileConverter:
         return sorted(declared | self.global_args.keys())
 
     def _meant(self, expander: Expander) -> str:
-        """A hint for a variable that is unset and nearly one that is there, "" if none is."""
+        """A hint for an unset variable whose name resembles that of a known one, "" if none
+        does."""
         from lamina.dockerfile.suggest import nearest
 
         near = (nearest(name, self._known()) for name in sorted(expander.unset))
         return next((f"did you mean {name}?" for name in near if name), "")
 
     def _source_date_epoch(self, bridge: Bridge) -> int | None:
-        """In seconds. What stands for a time is replaced by it, for steps that ask for it."""
+        """SOURCE_DATE_EPOCH in seconds. If it names a source, that source's time replaces it, also
+        for steps."""
         given = SOURCE_DATE_EPOCH in self._build_args
         values = self._build_args if given else self.global_args
         text = values.get(SOURCE_DATE_EPOCH, "")
@@ -244,7 +247,7 @@ class DockerfileConverter:
             raise described.at(head.node.location) from None
 
     def _resolve(self, target: Stage, *, every_stage: bool) -> set[Stage]:
-        """Resolve all base images that are needed; ONBUILD triggers may add to what is."""
+        """Resolve all base images that are needed. ONBUILD triggers may add more."""
         table = self._table
         visited: set[Stage] = set()
         while True:
@@ -302,7 +305,7 @@ class DockerfileConverter:
         )
 
     def result(self, converted: ConvertedStages) -> FrontendResult:
-        """What the engine solves and exports."""
+        """The result that the engine solves and exports."""
         target = converted.states[converted.target]
         # The target is needed as a whole, even if it is only a named context.
         target.needed.add("/")

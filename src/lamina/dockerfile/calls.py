@@ -1,6 +1,6 @@
-"""Questions about a Dockerfile that are answered without building it.
+"""Subrequests: questions about a Dockerfile that need no build.
 
-They are BuildKit's subrequests: a client gets JSON, and the same as text for people.
+They are those of BuildKit. A client gets JSON, and the same as text.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ _REQUESTS = (
 
 
 class Answer(NamedTuple):
-    """`text` is None where there is nothing but JSON; `status` is the exit status that a command
-    should end with."""
+    """`text` is None if there is only JSON. `status` is the exit status for a command."""
 
     json: str
     text: str | None
@@ -58,7 +57,7 @@ class Answer(NamedTuple):
     version: str = VERSION
 
     def metadata(self) -> dict[str, bytes]:
-        """As a frontend's result carries it."""
+        """The answer as metadata of a frontend's result."""
         found = {"result.json": self.json.encode(), "version": self.version.encode()}
         if self.text is not None:
             found["result.txt"] = self.text.encode("utf-8", "surrogateescape")
@@ -70,7 +69,7 @@ class Answer(NamedTuple):
 def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
     """Answer `frontend.lint`, `…outline`, `…targets`, `…convertllb` or `…describe`.
 
-    Raises UnknownRequest for other names, and for an outline and a conversion what a build raises.
+    Raises UnknownRequest for other names; an outline and a conversion raise what a build raises.
     """
     match name:
         case "frontend.convertllb":
@@ -125,7 +124,7 @@ def _describe() -> Answer:
 
 
 def _llb(definition: Definition | None) -> dict[str, Any]:
-    """A definition with its ops in the open, by digest."""
+    """A definition as JSON: its decoded ops by digest."""
     from lamina.base.digest import digest_of
     from lamina.llb.codec import decode_op
     from lamina.llb.gojson import message

@@ -1,4 +1,4 @@
-"""The frontend's ports: what it is asked for, what it may ask of the engine, what it returns."""
+"""The frontend's ports: its request, its bridge to the engine, and its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class DockerfileText(NamedTuple):
     """A Dockerfile, and the `.dockerignore` that applies to it (None if there is none).
 
-    `origin` is the definition whose result it was read from, if it was.
+    `origin` is the definition whose result it was read from, if there is one.
     """
 
     filename: str
@@ -28,11 +28,12 @@ class DockerfileText(NamedTuple):
 
 
 class ResolvedImage(NamedTuple):
-    """What an image name stands for. `config` is the image configuration's JSON. `reference` is
-    what the name has become by policies, None if it is a layout's. Without `digest` it is no
-    image any more, but a folder, say.
+    """A resolved image name. `config` is the image configuration's JSON. `reference` is the name
+    after source policies, None for a layout. Without `digest` it is not an image any more: a
+    policy converted it to another source, such as a directory.
 
-    Of a layout, `store` is the name that its source op goes by ("": the context's), with `attrs`.
+    For a layout, `store` is the name in its source op ("": the context's), and `attrs` are its
+    attributes.
     """
 
     digest: Digest | None
@@ -43,7 +44,8 @@ class ResolvedImage(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """What a check found: which (for `# check=skip=`), what it is about, and what is wrong here.
+    """A warning of a check: the check's name (for `# check=skip=`) and description, and the
+    problem.
 
     `url` is a page in the project's documentation.
     """
@@ -62,12 +64,12 @@ class Warned(NamedTuple):
 
 
 class Bridge(Protocol):
-    """What a frontend may ask of the build it is part of. Called from one thread."""
+    """The interface through which a frontend uses its build. Called from one thread."""
 
     def read_dockerfile(self) -> DockerfileText: ...
 
     def resolve_image(self, reference: Reference, platform: Platform, title: str) -> ResolvedImage:
-        """`title` is what the step is called. Raises NotFound, Unavailable, Unsupported
+        """`title` is the name of the step. Raises NotFound, Unavailable, Unsupported
         (platform)."""
         ...
 
@@ -76,9 +78,9 @@ class Bridge(Protocol):
         ...
 
     def made_at(self, source: Definition) -> int | None:
-        """When what a source holds was made, in seconds since 1970; None if nothing says it.
+        """The creation time of a source's content, in seconds since 1970; None if it is unknown.
 
-        Raises what stopped the asking.
+        Raises the error of the request.
         """
         ...
 
@@ -105,9 +107,9 @@ class NamedContext(NamedTuple):
 
 
 class MainContext(NamedTuple):
-    """The build context: the folder that the session `session` ("": the build's own) provides as
-    `context`, or in its place a definition. `made_at` is when a folder's files were made, in
-    seconds since 1970, if that is known: those of a repository, or of an archive.
+    """The build context: the directory that the session `session` ("": the build's own) provides
+    as `context`, or a definition. `made_at` is the time of the files, in seconds since 1970, if it
+    is known: that of a commit or an archive.
     """
 
     definition: Definition | None = None

@@ -48,7 +48,7 @@ _SIGNALS = (
 
 
 class Settings(NamedTuple):
-    """What holds for all stages. `epoch` is in seconds."""
+    """Settings of all stages. `epoch` is in seconds."""
 
     build_args: dict[str, str]
     global_args: dict[str, str]
@@ -62,12 +62,12 @@ class Settings(NamedTuple):
 
     @property
     def timestamp(self) -> int:
-        """The time of folders that are made, in nanoseconds; -1 is now."""
+        """The time of new directories, in nanoseconds; -1 is now."""
         return -1 if self.epoch is None else self.epoch * 10**9
 
 
 class Conversion:
-    """Converts stages; those that a stage needs must be converted before it.
+    """Converts stages. The stages that a stage needs must be converted before it.
 
     `starts` are the states of stages whose base is not another stage. `converted` are those of
     stages that need no more conversion.
@@ -151,7 +151,7 @@ class Conversion:
         ignore_cache: bool = False,
         group: OpProgressGroup | None = None,
     ) -> Step:
-        """A step whose op says by itself where its inputs are."""
+        """Make a step whose op assigns its own inputs."""
         return Step(
             lambda _: op,
             parents,

@@ -94,7 +94,7 @@ class _Copier:
         self._actions: list[CopyAction] = []
 
     def add(self, source: str) -> bool:
-        """Add a source: an address for ADD, else a path. Whether it is a path."""
+        """Add a source: a path, or for ADD an address. Returns whether it is a path."""
         if is_git_url(source):
             if not self._is_add:
                 raise InvalidInput("source can't be a git ref for COPY", hint="use ADD")
@@ -112,7 +112,7 @@ class _Copier:
         self._append(inline_file(name, content, 0o644), self._action(inline_path(name)))
 
     def finish(self) -> None:
-        """Make the step, or for --link the copy onto nothing and the merge, the stage's tree."""
+        """Make the step the stage's tree; for --link, a copy onto scratch and a merge."""
         state, conversion = self._state, self._conversion
         link = self._copy.link and not self._copy.chmod
         base = None if link else state.tree
@@ -229,7 +229,7 @@ class _Copier:
 
 
 def _with_parents(source: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """`--parents`: the folder copied from, what of it, and what must be there.
+    """`--parents`: the source directory, the pattern below it, and the path that must exist.
 
     The path is kept from the pivot `/./` on, or whole.
     """

@@ -60,7 +60,7 @@ _CACHE = "/cache"
 
 
 class _Bound(NamedTuple):
-    """A mount, and what it shows; its input is filled in when the op is made."""
+    """A mount and its source. Its input is filled in when the op is made."""
 
     mount: Mount
     source: Step | None = None
@@ -148,7 +148,7 @@ def convert_run(
 
 
 def _command(state: StageState, run: Run, mounts: _Mounts) -> tuple[tuple[str, ...], str]:
-    """(arguments, what to show). A script in a heredoc is mounted."""
+    """(arguments, text for the step's name). A script in a heredoc is mounted."""
     shown = run.node.original.strip()
     command = run.command
     config = state.config
@@ -248,7 +248,7 @@ def _add_secret(mount: RunMount, mounts: _Mounts) -> None:
 
 
 def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
-    """A tree with a folder of the mode and owner that a new cache shall have."""
+    """A tree with a directory that has the mode and owner of a new cache mount."""
     owner = ChownOpt(UserOpt(by_id=mount.uid or 0), UserOpt(by_id=mount.gid or 0))
     mode = 0o755 if mount.mode is None else mount.mode & 0o777
     mkdir = MkDirAction(_CACHE, mode, owner=owner, timestamp=-1)
@@ -260,7 +260,7 @@ def _cache_folder(mount: RunMount, tree: Step | None) -> Step:
 
 
 def _shown(state: StageState, text: str, mounts: _Mounts, conversion: Conversion) -> str:
-    """The command with variables filled in, but for those that hold secrets."""
+    """The command with its variables expanded, except those of secrets."""
     masked = {**state.env, **{secret.name: "****" for secret in mounts.secret_env}}
     escape, limit = conversion.settings.escape, conversion.limit
     rules = Expander(masked, escape, raw_quotes=True, keep_unset=True, limit=limit)
@@ -276,7 +276,7 @@ def _summary(content: str) -> str:
 
 
 def _history(state: StageState, args: tuple[str, ...]) -> str:
-    """The command after the arguments that were declared for it: `|1 VERSION=3 /bin/sh -c …`."""
+    """The command with its build arguments in front: `|1 VERSION=3 /bin/sh -c …`."""
     declared = {name: state.env.get(name, value or "") for name, value in state.args}
     words = [f"{name}={value}" for name, value in declared.items()]
     if words:

@@ -1,4 +1,4 @@
-"""SOURCE_DATE_EPOCH that is not a number: whose time it stands for."""
+"""SOURCE_DATE_EPOCH that is not a number: it names the source whose time it stands for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ONE = "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD"
 
 
 class EpochNames(NamedTuple):
-    """What SOURCE_DATE_EPOCH may name, and what texts of it are expanded with."""
+    """The sources that SOURCE_DATE_EPOCH can name, and the variables for expanding its value."""
 
     request: FrontendRequest
     stages: Sequence[StageText]
@@ -35,9 +35,9 @@ class EpochNames(NamedTuple):
 
     def find(self, name: str, bridge: Bridge) -> int | None:
         """The time, in seconds since 1970, of `context` (the build context), of a named
-        context, or of what a stage adds. None if it has none: a folder's time says nothing.
+        context, or of what a stage adds. None if it has none, like a directory.
 
-        Raises InvalidInput, located where a stage is at fault, and what stopped the asking.
+        Raises InvalidInput, located if a stage is the cause, and errors of the source.
         """
         if name == "context":
             context = self.request.context
@@ -61,7 +61,7 @@ class EpochNames(NamedTuple):
         )
 
     def _added(self, stage: StageText) -> Op:
-        """What a stage that does nothing else adds."""
+        """The source that a stage adds, if the stage does nothing else."""
         args = {k: v for k, v in self.global_args.items() if k != SOURCE_DATE_EPOCH}
         given = dict(self.request.options.build_args)
         if self._word(stage.head.image, args) != SCRATCH:

@@ -28,7 +28,7 @@ MAX_GROWTH = 64 << 20
 
 
 class ExpansionLimit:
-    """Counts by how much the texts of one Dockerfile grow."""
+    """Limits how much the texts of one Dockerfile grow."""
 
     def __init__(self) -> None:
         self._left = MAX_GROWTH
@@ -41,7 +41,7 @@ class ExpansionLimit:
 
 
 def too_long(what: str, limit: int) -> InvalidInput:
-    """The error of `what`, of which there may be `limit` characters."""
+    """The error for a `what` with more than `limit` characters."""
     return InvalidInput(
         f"{what} expand to more than {limit >> 20} MiB",
         hint="variables that contain each other double in size on every line",
@@ -49,7 +49,8 @@ def too_long(what: str, limit: int) -> InvalidInput:
 
 
 class Expander:
-    """Expands words against fixed variables; `used` and `unset` collect the names asked for.
+    """Expands words with fixed variables. `used` and `unset` collect the names that words refer
+    to.
 
     Args:
         variables: names and values.
@@ -58,7 +59,7 @@ class Expander:
         raw_escapes: leave escape characters where they are.
         plain_quotes: quotes mean nothing (the body of a heredoc).
         keep_unset: leave references to unknown variables as they are written.
-        limit: counts together with other expanders; each text has its own limit anyway.
+        limit: a limit shared with other expanders. Each text has its own limit, too.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from lamina.llb.op import NO_INPUT, ChownOpt, FileAction, FileOp, NamedUser, Op,
 
 
 def inline_path(name: str) -> str:
-    """Where the file of a heredoc lies in its tree."""
+    """The path of a heredoc's file in its tree."""
     return posixpath.normpath("/" + name.lstrip("/"))
 
 
@@ -32,7 +32,7 @@ def inline_file(name: str, content: str, mode: int) -> Step:
 
 
 def owner(text: str, base: int) -> ChownOpt | None:
-    """`user[:group]`, names to be looked up in the input `base`."""
+    """`user[:group]`. Names are looked up in the input `base`."""
     if not text:
         return None
     user, colon, group = text.partition(":")

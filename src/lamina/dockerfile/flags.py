@@ -1,4 +1,4 @@
-"""The `--flag` words of an instruction, checked against what the instruction knows."""
+"""The `--flag` words of an instruction, checked against its known flags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind(Enum):
 
 
 class Flags:
-    """Raises InvalidInput for what is unknown, repeated, or lacks its value."""
+    """Raises InvalidInput for flags that are unknown, repeated or without a value."""
 
     def __init__(self, node: Node, known: Mapping[str, Kind]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -54,7 +54,7 @@ class Flags:
         return tuple(self._values.get(name, ()))
 
     def switch(self, name: str) -> bool | None:
-        """None if the flag is not there."""
+        """None if the flag is not set."""
         if name not in self._values:
             return None
         return self._values[name][0].lower() != "false"

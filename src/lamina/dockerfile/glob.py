@@ -1,7 +1,7 @@
 """The patterns of `${v#p}`, `${v%p}` and `${v/p/r}`: `*`, `?`, and `\\` before either.
 
-Matching takes the time of a few searches whatever the pattern: between two stars only the
-first place of a piece has to be tried, so nothing is ever tried twice.
+Matching takes linear time for each piece, for any pattern: between two stars only the first match
+of a piece has to be tried, so there is no backtracking.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def substitute(value: str, pattern: str, replacement: str, *, everywhere: bool) 
 
 
 def _match_at(pieces: list[_Piece], value: str, start: int, *, longest: bool) -> int | None:
-    """Where a match that begins at `start` ends, or None."""
+    """The end of a match that begins at `start`, or None."""
     head = pieces[0].match(value, start)
     if head is None:
         return None
@@ -78,7 +78,7 @@ def _match_at(pieces: list[_Piece], value: str, start: int, *, longest: bool) ->
 
 
 def _tokens(pattern: str) -> list[str]:
-    """Regular expressions of single characters; "" stands for a star."""
+    """Regular expressions for single characters; "" stands for a star."""
     tokens: list[str] = []
     characters = iter(pattern)
     for char in characters:
@@ -99,7 +99,7 @@ def _tokens(pattern: str) -> list[str]:
 
 
 def _pieces(tokens: list[str]) -> list[_Piece]:
-    """What lies between the stars, compiled."""
+    """The pieces between the stars, compiled."""
     pieces: list[list[str]] = [[]]
     for token in tokens:
         if token:

@@ -1,7 +1,7 @@
-"""Steps: operations that become LLB vertices only when the whole Dockerfile is known.
+"""Steps: operations that become LLB vertices after the whole Dockerfile is converted.
 
-What the build context has to hold is known after the last COPY, yet ops name their inputs by
-digest; so steps refer to each other as objects, and are encoded in the end, once each.
+The paths to send of the build context are known only after the last COPY, but ops refer to inputs
+by digest. So steps refer to each other as objects, and are encoded once, at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """An op's inputs while it is made: every distinct edge has one index."""
+    """The inputs of an op that is being made: every distinct edge has one index."""
 
     def __init__(self, edges: Sequence[Edge | None]) -> None:
         self.edges: list[Edge] = []
@@ -42,7 +42,7 @@ class Inputs:
             self._indexes.append(known[key])
 
     def index(self, parent: int) -> int:
-        """The index of the input that a step's parent number `parent` is; NO_INPUT if empty."""
+        """The index of the input for the parent number `parent`; NO_INPUT if it is empty."""
         return self._indexes[parent]
 
     def __len__(self) -> int:
@@ -50,14 +50,14 @@ class Inputs:
 
 
 class Step:
-    """One operation to be. Compared by identity; None in place of a step is an empty tree.
+    """A future vertex. Compared by identity; None in place of a step is an empty tree.
 
     Args:
-        make: the op, its inputs left out, given where they are.
+        make: makes the op from the indexes of its inputs.
         parents: steps that the op reads, in the order of its inputs.
-        name: what people see.
-        description: more (key, value) pairs of the op's metadata.
-        source: the text that the step comes from; `location` is the place in it.
+        name: the name in progress displays.
+        description: further (key, value) pairs of the op's metadata.
+        source: the text that the step comes from; `location` is the position in it.
     """
 
     __slots__ = ("_make", "edge", "location", "metadata", "parents", "source")
@@ -90,13 +90,13 @@ class Step:
 
     @classmethod
     def given(cls, edge: Edge) -> Step:
-        """What somebody else made, to build on."""
+        """A step that stands for an existing definition."""
         step = cls(lambda _: edge.vertex.op)
         step.edge = edge
         return step
 
     def encode(self) -> None:
-        """Make the vertex; all parents must have theirs."""
+        """Make the vertex. All parents must have theirs."""
         inputs = Inputs([None if p is None else p.edge for p in self.parents])
         op = self._make(inputs)._replace(constraints=WorkerConstraints())
         place = self.location

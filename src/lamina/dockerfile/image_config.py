@@ -51,7 +51,8 @@ _SORTED = frozenset(("ExposedPorts", "Volumes", "Labels"))
 
 
 class ImageConfig:
-    """A configuration while it is made; `copy` one for a stage that builds on another.
+    """A configuration that instructions change. A stage that builds on another starts with a
+    `copy`.
 
     `settings` is the document's `config`. Lists and objects in it are replaced, never changed
     in place, so that copies may share them.
@@ -65,7 +66,7 @@ class ImageConfig:
 
     @classmethod
     def empty(cls, platform: Platform) -> ImageConfig:
-        """What `FROM scratch` begins with."""
+        """The configuration of `FROM scratch`."""
         config = cls(platform)
         config.settings["WorkingDir"] = "/"
         if platform.os != "windows":  # Windows knows its own
@@ -74,7 +75,7 @@ class ImageConfig:
 
     @classmethod
     def parse(cls, data: bytes) -> ImageConfig:
-        """Read an image's configuration; what does not apply to a new image is left out.
+        """Read an image's configuration, without fields that do not apply to a new image.
 
         Raises Corrupt.
         """
@@ -110,7 +111,7 @@ class ImageConfig:
         return [(name, value) for name, _, value in pairs]
 
     def set_env(self, name: str, value: str) -> None:
-        """Replace a variable where it stands, or add it at the end."""
+        """Replace a variable in its position, or add it at the end."""
         env = list(self.settings.get("Env") or ())
         for index, entry in enumerate(env):
             if entry.partition("=")[0] == name:
@@ -129,7 +130,7 @@ class ImageConfig:
         return str(self.settings.get("User") or "")
 
     def shell_command(self, words: Iterable[str]) -> tuple[str, ...]:
-        """Words in shell form: the shell, and they as its one argument."""
+        """Words in shell form: the shell with the words as one argument."""
         shell = self.settings.get("Shell")
         if not shell:
             windows = self.platform.os == "windows"

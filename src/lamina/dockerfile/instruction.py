@@ -1,6 +1,6 @@
-"""Instructions as values: what was written, with nothing expanded yet.
+"""Instructions as values, as written: variables are not expanded.
 
-Every instruction knows its node, for its place and its text.
+Every instruction has its node, with its location and text.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class From(NamedTuple):
 
 
 class Arg(NamedTuple):
-    """(name, default) pairs; the default is None where there is none."""
+    """(name, default) pairs; the default is None if there is none."""
 
     node: Node
     args: tuple[tuple[str, str | None], ...]
@@ -82,7 +82,7 @@ class Device(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`mounts` are the options' texts; `origins` what each has as `from`."""
+    """`mounts` are the texts of the options; `origins` are their `from` values."""
 
     node: Node
     command: Command
@@ -96,7 +96,7 @@ class Run(NamedTuple):
 class Copy(NamedTuple):
     """COPY or ADD (`node.keyword`). `inline` are files written in the Dockerfile itself.
 
-    `unpack` and `keep_git_dir` are None where nothing was said.
+    `unpack` and `keep_git_dir` are None if they are not set.
     """
 
     node: Node

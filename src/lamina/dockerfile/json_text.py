@@ -20,19 +20,19 @@ def json_location(location: Location | None) -> dict[str, Any]:
 
 
 def base64_text(data: bytes) -> str:
-    """Bytes as Go puts them into JSON."""
+    """Bytes in Go's JSON encoding."""
     from base64 import b64encode
 
     return b64encode(data).decode("ascii")
 
 
 def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
-    """Without fields that say nothing (Go's `omitempty`)."""
+    """The object without empty fields (Go's `omitempty`)."""
     return {key: value for key, value in fields.items() if value}
 
 
 def description(node: Node, name: str) -> str:
-    """What a comment right above an instruction says about a name: `# name …`."""
+    """The description of a name in the comment directly above an instruction: `# name …`."""
     if name:
         for comment in node.comments:
             if comment.startswith(f"{name} "):

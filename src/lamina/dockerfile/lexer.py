@@ -1,4 +1,4 @@
-"""From text to instructions' raw parts: directives, comments, continuations, heredocs."""
+"""Splits text into directives, comments and raw instructions; joins continuations and heredocs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DIRECTIVES = frozenset(("syntax", "escape", "check"))
 class Heredoc(NamedTuple):
     """`content` is as written; it is expanded unless the delimiter was quoted.
 
-    `chomp` (`<<-`) asks for the tabs at the beginning of lines to be taken away.
+    `chomp` (`<<-`) removes tabs at the beginning of lines.
     """
 
     name: str
@@ -30,8 +30,8 @@ class Heredoc(NamedTuple):
 class Node(NamedTuple):
     """One instruction: its keyword in capitals, `--flag` words, and the rest as one line.
 
-    `original` is the whole instruction as one line, heredocs left out. `comments` stand right
-    above it.
+    `original` is the whole instruction as one line, without heredocs. `comments` are the lines
+    directly above it.
     """
 
     keyword: str
@@ -207,7 +207,7 @@ class _Lexer:
         return tuple(found)
 
     def _read_directives(self) -> tuple[tuple[str, str], ...]:
-        """`# name=value` lines at the very top; the first other line ends them."""
+        """`# name=value` lines at the top of the file. The first other line ends them."""
         found: list[tuple[str, str]] = []
         for number, raw in enumerate(self._lines, 1):
             line = raw.lstrip()

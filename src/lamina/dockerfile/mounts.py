@@ -47,7 +47,7 @@ _UINT32 = 1 << 32
 class RunMount(NamedTuple):
     """One mount as written, with what its type implies filled in.
 
-    `mode`, `uid`, `gid` and `env` are None where they were not given. `size` is in bytes, 0 for
+    `mode`, `uid`, `gid` and `env` are None if they are not set. `size` is in bytes, 0 for
     no limit.
     """
 
@@ -67,12 +67,12 @@ class RunMount(NamedTuple):
 
     @property
     def secret_name(self) -> str:
-        """What a secret is called where it comes from."""
+        """The name of the secret at its source."""
         return self.source or self.id or posixpath.basename(self.target.rstrip("/"))
 
     @property
     def cache_name(self) -> str:
-        """What a cache is known by."""
+        """The ID of the cache."""
         return self.id or (posixpath.normpath(self.target) if self.target else ".")
 
 
@@ -184,7 +184,7 @@ def _check_keys(kind: str, values: dict[str, str]) -> None:
 
 
 def _fields(text: str) -> list[str]:
-    """Comma-separated values; one that holds a comma is in double quotes."""
+    """Comma-separated values. One that contains a comma is in double quotes."""
     if '"' not in text:
         return text.split(",")
     import csv

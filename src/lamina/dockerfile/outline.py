@@ -1,4 +1,4 @@
-"""What a build of a target can be given: arguments, secrets, agents; and the caches it uses."""
+"""The parameters of a target: arguments, secrets and SSH agents; and the cache mounts it uses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OutlineArg(NamedTuple):
 
 
 class OutlineMount(NamedTuple):
-    """A secret or an agent, by the name that the client must provide it under."""
+    """A secret or an SSH agent, by the name that the client must provide."""
 
     name: str
     required: bool
@@ -50,7 +50,7 @@ class OutlineCache(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """All of it, in the order of the text; `name` is the target's."""
+    """The outline, in the order of the text. `name` is that of the target."""
 
     name: str
     description: str
@@ -140,7 +140,7 @@ class _GlobalArg(NamedTuple):
 
 
 def _stages(converted: ConvertedStages) -> Iterator[Stage]:
-    """The target, what it builds on, what it takes files from: each once."""
+    """The target, its bases and the stages that it copies from, each once."""
     seen: set[Stage] = set()
     stack = [converted.target]
     while stack:
@@ -180,7 +180,8 @@ def _stage_args(
     converter: DockerfileConverter,
     converted: ConvertedStages,
 ) -> Iterator[OutlineArg]:
-    """Those that the stage declares, and those above it that its FROM or they name."""
+    """Arguments that the stage declares, and global ones that its FROM or those arguments refer
+    to."""
     own: dict[str, OutlineArg] = {}
     used: dict[str, None] = {}
     if stage.head is not None and stage.context is None:

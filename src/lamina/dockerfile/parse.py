@@ -1,4 +1,4 @@
-"""From nodes to instructions: every keyword's own syntax."""
+"""Converts nodes to instructions: the syntax of every keyword."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _one(node: Node, hint: str = "") -> str:
 
 
 def _list(node: Node) -> list[str]:
-    """A JSON array's strings, or what white space separates."""
+    """The strings of a JSON array, or words separated by white space."""
     words = json_words(node.rest)
     if words is not None:
         return list(words)

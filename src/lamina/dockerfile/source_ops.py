@@ -27,15 +27,15 @@ def local_source(
     followed: Iterable[str] = (),
     differ: str = "",
 ) -> Op:
-    """A folder that a client provides.
+    """A directory that a client provides.
 
     Args:
-        shared: distinguishes this use of the folder from others, so that each keeps a copy that
-            fits it.
+        shared: distinguishes this use of the directory from others, so that each has a separate
+            copy.
         session: the session that provides it, "" for the build's own.
-        excluded: patterns of what is not sent.
-        followed: paths to send, with what links among them lead to; none is everything.
-        differ: `none` has everything sent each time.
+        excluded: patterns of files that are not sent.
+        followed: paths to send, with the targets of links among them; none means all.
+        differ: `none`: send all files each time.
     """
     attrs = [("local.sharedkeyhint", shared)]
     if session:
@@ -51,7 +51,7 @@ def local_source(
 
 
 def git_source(url: GitUrl, *, keep_git_dir: bool | None = None, checksum: str = "") -> Op:
-    """A repository's commit; what is said here goes before what the URL says."""
+    """A commit of a repository. Arguments take precedence over the URL."""
     keep = keep_git_dir if keep_git_dir is not None else url.keep_git_dir
     attrs = {
         "git.fullurl": url.remote,
@@ -74,7 +74,7 @@ def git_source(url: GitUrl, *, keep_git_dir: bool | None = None, checksum: str =
 
 
 def url_source(url: str, checksum: str = "") -> Op:
-    """What ADD makes of an address: a file called as the last part of its path.
+    """The source of an ADD with an address: a file named by the last component of its path.
 
     Raises InvalidInput.
     """

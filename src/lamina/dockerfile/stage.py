@@ -23,7 +23,7 @@ SCRATCH = "scratch"
 
 
 class StageText(NamedTuple):
-    """One FROM and what follows it, as written."""
+    """One FROM and its instructions, as written."""
 
     head: ast.From
     body: tuple[ast.Instruction, ...]
@@ -97,7 +97,7 @@ class Stage:
 
 
 class Task(NamedTuple):
-    """One instruction of a stage, and the stages whose files it takes, by mount for RUN.
+    """One instruction of a stage, and the stages whose files it uses: for RUN, one for each mount.
 
     `triggered` instructions are ONBUILD triggers of the base.
     """
@@ -108,7 +108,7 @@ class Task(NamedTuple):
 
 
 def read_stages(document: Document, checker: Checker | None = None) -> DockerfileParts:
-    """Parse every instruction and divide them. Raises InvalidInput, located."""
+    """Parse all instructions and divide them into stages. Raises InvalidInput, located."""
     args: list[ast.Arg] = []
     stages: list[StageText] = []
     head: ast.From | None = None

@@ -1,4 +1,4 @@
-"""The conversion of a stage: what its next instruction builds on."""
+"""The state of a stage's conversion, which its next instruction builds on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StageState:
         self.context_paths: set[str] = set()
 
     def successor(self, stage: Stage, *, label: str, total: int) -> StageState:
-        """The state in which a stage on top of this one begins. Triggers are not inherited."""
+        """The initial state of a stage on top of this one. Triggers are not inherited."""
         config = self.config.copy()
         config.settings.pop("OnBuild", None)
         state = StageState(

@@ -1,4 +1,4 @@
-"""Links between stages: the stage that each begins with, and those it takes files from."""
+"""Links between stages: the base of each, and those that it copies from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StageTable:
         return self._by_name.get(name.lower())
 
     def at(self, index: int) -> Stage | None:
-        """The stage that a number in `COPY --from` means."""
+        """The stage with the number of `COPY --from`."""
         return self.all[index] if index < self._written else None
 
     def names(self) -> list[str]:
@@ -94,7 +94,7 @@ class StageTable:
         return Task(instruction, tuple(sources))
 
     def label(self, stage: Stage) -> str:
-        """What step names call a stage: "" if the Dockerfile has no other."""
+        """The label of a stage in step names, "" if the Dockerfile has only one stage."""
         return stage.label if self._labelled else ""
 
     def total(self, stage: Stage) -> int:
@@ -115,7 +115,7 @@ class StageTable:
         }
 
     def reachable(self, target: Stage) -> set[Stage]:
-        """The target, what it builds on, and all that they take files from."""
+        """The target, its bases, and all stages that they copy from."""
         found: set[Stage] = set()
         stack = [target]
         while stack:

@@ -1,4 +1,4 @@
-"""Did you mean …?"""
+"""Hints for misspelt words ("did you mean …?")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt word; "" if nothing is near. Case does not matter."""
+    """A hint for a misspelt word; "" if no known word is similar. Case does not matter."""
     spelled = {name.lower(): name for name in known if name}
     near = nearest(word.lower(), spelled)
     return f"did you mean {spelled[near]}?" if near else ""
@@ -18,7 +18,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known name that differs from a word by one or two edits; "" if none does.
 
-    It finds what BuildKit finds, for messages are compared.
+    It finds the same words as BuildKit, so that messages are equal.
     """
     best, found = 3, ""
     for name in known:
@@ -31,7 +31,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _distance(a: str, b: str, limit: int) -> int:
-    """How many characters must be put in, taken out or changed; `limit` stands for any more."""
+    """The number of characters to insert, remove or change, at most `limit`."""
     if abs(len(a) - len(b)) >= limit:
         return limit
     row = list(range(len(b) + 1))

@@ -1,4 +1,4 @@
-"""`# syntax=`: which frontend a text is for, whatever language it is in."""
+"""`# syntax=`: the frontend of a text in any language."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S(?:.*\S)?|[^\S\n])\s*\
 def find_syntax(data: bytes) -> str:
     """The value of the `syntax` directive, "" if there is none.
 
-    It stands among the directives at the top, behind a `#!` line if there is one, in comments
-    that begin with `#` or `//`; or it is the member `syntax` of a JSON document.
+    It is one of the directives at the top, after a `#!` line if there is one, in comments that
+    begin with `#` or `//`; or it is the member `syntax` of a JSON document.
     """
     text = data[:_LIMIT].decode("utf-8", "replace").removeprefix("\ufeff")
     if text.startswith("#!"):
@@ -43,7 +43,7 @@ def find_syntax(data: bytes) -> str:
 
 
 def syntax_location(text: DockerfileText) -> Location:
-    """Where the directive stands; the first line if that is nowhere."""
+    """The location of the directive; the first line if there is none."""
     whole = text.data.decode("utf-8", "surrogateescape")
     for number, line in enumerate(whole.split("\n"), 1):
         if "syntax" in line.lower():

@@ -1,4 +1,4 @@
-"""The stages of a Dockerfile: what `--target` may name."""
+"""The stages of a Dockerfile, which `--target` can name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """A stage. `base` and `platform` are as written, nothing expanded."""
+    """A stage. `base` and `platform` are as written, not expanded."""
 
     name: str
     default: bool
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """All stages in order, and the text that they are in."""
+    """All stages in order, and their text."""
 
     targets: tuple[Target, ...]
     data: bytes
@@ -46,7 +46,7 @@ class Targets(NamedTuple):
         return {"targets": targets, "sources": [base64_text(self.data)]}
 
     def to_text(self) -> str:
-        """A table for people."""
+        """A table as text."""
         rows = [("TARGET", "DESCRIPTION")]
         for target in self.targets:
             name = target.name

@@ -1,4 +1,4 @@
-"""How an instruction's text is cut: keyword, flags, words, JSON arrays, heredoc markers."""
+"""Splits an instruction's text: keyword, flags, words, JSON arrays, heredoc markers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split_line(line: str, escape: str) -> tuple[str, tuple[str, ...], str]:
 
 
 def _take_flags(text: str, escape: str) -> tuple[tuple[str, ...], str]:
-    """Leading `--name[=value]` words, their quotes and escapes taken away; `--` ends them."""
+    """Leading `--name[=value]` words, without their quotes and escapes. `--` ends them."""
     flags: list[str] = []
     at, end = 0, len(text)
     while True:
@@ -118,7 +118,7 @@ def json_words(text: str) -> tuple[str, ...] | None:
 
 
 def markers(line: str) -> list[Marker]:
-    """Every heredoc that a line announces, in order."""
+    """All heredocs that a line begins, in order."""
     if "<<" not in line:
         return []
     rules = Expander({}, raw_quotes=True, raw_escapes=True, keep_unset=True)
@@ -131,7 +131,7 @@ def markers(line: str) -> list[Marker]:
 
 
 def marker(word: str) -> Marker | None:
-    """The heredoc that a word announces, or None."""
+    """The heredoc that a word begins, or None."""
     match = _HEREDOC.fullmatch(word)
     if match is None or not match[3]:
         return None
@@ -151,5 +151,5 @@ def _quotes(text: str) -> int:
 
 
 def chomp(text: str) -> str:
-    """Without the tabs that lines begin with (`<<-`)."""
+    """The text without tabs at the beginning of lines (`<<-`)."""
     return re.sub(r"(?m)^\t+", "", text)

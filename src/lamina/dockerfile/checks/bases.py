@@ -23,7 +23,7 @@ _TARGET = "TARGETPLATFORM"
 def check_undefined(
     unset: Iterable[str], known: Sequence[str], place: Location, checker: Checker
 ) -> None:
-    """Variables of a FROM that no ARG above it declares."""
+    """Check for variables of a FROM that no ARG above it declares."""
     for name in sorted(unset):
         if name in known:
             continue
@@ -91,7 +91,7 @@ def check_defaults(
 def check_base_platform(
     image: str, actual: Platform, wanted: Platform, place: Location, checker: Checker
 ) -> None:
-    """Whether a base image is for the platform that was asked for."""
+    """Check that a base image is for the requested platform."""
     if (actual.os, actual.architecture) != (wanted.os, wanted.architecture):
         checker.report(
             rules.INVALID_BASE_IMAGE_PLATFORM,

@@ -1,4 +1,4 @@
-"""Passes on what checks find, unless the Dockerfile says that it is not wanted."""
+"""Reports warnings of checks, unless the Dockerfile disables them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Checker:
-    """Reports finds to `warn`, with links to their pages, and remembers their rules.
+    """Reports warnings to `warn`, with links to their pages, and records their rules.
 
-    One that `within` makes shares what is remembered, so that an error in the end speaks of all.
+    Checkers that `within` makes share the record, so the error of `finish` lists all rules.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class Checker:
         self._warn(Warned(rule.name, rule.description, rule.page, redacted(detail), place))
 
     def within(self, comments: Sequence[str]) -> Checker:
-        """For one instruction: with what a `# check=` comment right above it says."""
+        """A checker for one instruction, with the options of a `# check=` comment directly above
+        it."""
         if not any("check" in comment.lower() for comment in comments):
             return self
         from lamina.dockerfile.checks.options import parse_check_options

@@ -10,7 +10,7 @@ _HINT = "write skip=Rule,Rule;experimental=Rule;error=true (or all in place of r
 
 
 class CheckOptions(NamedTuple):
-    """Rules by name, and whether any find is an error."""
+    """Rules by name, and whether any warning is an error."""
 
     skip: frozenset[str] = frozenset()
     skip_all: bool = False
@@ -19,7 +19,7 @@ class CheckOptions(NamedTuple):
     error: bool = False
 
     def with_comment(self, other: CheckOptions) -> CheckOptions:
-        """With what a comment above one instruction adds. It cannot ask for an error."""
+        """These options with those of a comment above one instruction. It cannot set `error`."""
         return CheckOptions(
             self.skip | other.skip,
             self.skip_all or other.skip_all,

@@ -1,4 +1,4 @@
-"""A Dockerfile checked without being built: all that was found, and what stopped it."""
+"""Checks of a Dockerfile without a build: all warnings, and the error that ended the checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CheckReport(NamedTuple):
-    """`error` is what a build would fail with before its first step."""
+    """`error` is the error with which a build would fail before its first step."""
 
     finds: tuple[Warned, ...]
     text: DockerfileText
@@ -22,7 +22,7 @@ class CheckReport(NamedTuple):
 
     @property
     def status(self) -> int:
-        """The exit status: 1 if there is anything to say."""
+        """The exit status: 1 if there is any warning or error."""
         return int(bool(self.finds) or self.error is not None)
 
     def to_json(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class CheckReport(NamedTuple):
         return document
 
     def to_text(self) -> str:
-        """What was found, in the order of the text, each with its excerpt."""
+        """The warnings in the order of the text, each with an excerpt."""
         shown = []
         for find in sorted(self.finds, key=_line):
             shown.append(f"\nWARNING: {find.rule} - {find.url}\n{find.detail}\n")

@@ -1,4 +1,4 @@
-"""Every check by name. Names and wording are BuildKit's, so that tools know them again."""
+"""All checks by name. Names and wording are BuildKit's, so that tools recognize them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = r"(?<=[a-z])(?=[A-Z])|(?<=JSON)(?=A)"
 
 
 class Rule(NamedTuple):
-    """One check. Experimental ones run only when they are asked for."""
+    """One check. Experimental ones run only on request."""
 
     name: str
     description: str
@@ -21,7 +21,7 @@ class Rule(NamedTuple):
 
     @property
     def page(self) -> str:
-        """The page about it that BuildKit names, "" if there is none."""
+        """BuildKit's page about it, "" if there is none."""
         return _PAGE.format(slug=re.sub(_WORD, "-", self.name).lower()) if self.published else ""
 
 

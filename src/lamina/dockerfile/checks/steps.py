@@ -39,7 +39,7 @@ class StepChecks:
         self._node = instruction.node
 
     def variables(self, unset: Iterable[str]) -> None:
-        """Variables that a word names, and nothing defines."""
+        """Check for undefined variables in a word."""
         state = self._state
         declared = {name for name, _ in state.args}
         for name in sorted(unset):
@@ -72,7 +72,7 @@ class StepChecks:
             )
 
     def once(self) -> None:
-        """CMD, ENTRYPOINT and HEALTHCHECK: of several in a stage only the last counts."""
+        """CMD, ENTRYPOINT and HEALTHCHECK: only the last one of a stage has an effect."""
         node, seen = self._node, self._state.only_once
         if node.keyword in seen:
             # The place is that of the one which has no effect.
@@ -85,7 +85,7 @@ class StepChecks:
         seen[node.keyword] = node.location
 
     def shell_form(self, *, chosen_shell: bool) -> None:
-        """CMD and ENTRYPOINT as a line for the shell, unless SHELL says which one is wanted."""
+        """CMD and ENTRYPOINT in shell form, unless SHELL sets the shell."""
         if not chosen_shell:
             self._report(
                 rules.JSON_ARGS_RECOMMENDED,
@@ -121,7 +121,7 @@ class StepChecks:
     def context_path(self, path: str, ignored: PatternMatcher) -> None:
         """A path of the build context that COPY or ADD takes.
 
-        With exceptions in the patterns nothing is said: what they bring back is not known.
+        If the patterns have exceptions there is no warning: what they include again is not known.
         """
         if ignored.has_exceptions or not ignored.patterns:
             return

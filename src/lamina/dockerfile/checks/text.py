@@ -1,4 +1,4 @@
-"""Checks of what is written, before anything is expanded."""
+"""Checks of the text, before variables are expanded."""
 
 from __future__ import annotations
 
