@@ -1,1 +1,1 @@
-"""How each artifact is made from a result."""
+"""Exporters: make each kind of output from a result."""

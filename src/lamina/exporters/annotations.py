@@ -1,4 +1,4 @@
-"""Annotations of images: on which document each goes (BuildKit's attributes of outputs)."""
+"""Annotations of images, and the document that each belongs to (BuildKit's output attributes)."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def parse_annotation(attribute: str, value: str) -> Annotation | None:
 
 
 def of_index(annotations: Iterable[Annotation], level: Level) -> Pairs:
-    """Those of the index, or of its descriptor, sorted; the last of a key counts."""
+    """Annotations of the index or of its descriptor, sorted. The last one of a key counts."""
     return tuple(sorted({a.key: a.value for a in annotations if a.level is level}.items()))
 
 
 def of_manifest(annotations: Sequence[Annotation], level: Level, platform: Platform) -> Pairs:
-    """Those of one platform's manifest or descriptor; what names the platform goes first."""
+    """Annotations of one platform's manifest or descriptor. Those that name it take precedence."""
     fitting = [a for a in annotations if a.level is level and a.platform in (None, platform)]
     general = {a.key: a.value for a in fitting if a.platform is None}
     own = {a.key: a.value for a in fitting if a.platform is not None}

@@ -1,7 +1,7 @@
 """`type=oci` and `type=docker`: an image as one tar, or as an OCI layout in a folder.
 
-Both archives are OCI layouts (`image-layout.md`); Docker's has a `manifest.json` besides, so
-that `docker load` and `podman load` of any age take it. Members are sorted and bear no time.
+Both archives are OCI layouts (`image-layout.md`). Docker's also has a `manifest.json`, which old
+versions of `docker load` and `podman load` need. Members are sorted and have no times.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _add_to_index(folder: str, new: list[Descriptor]) -> None:
 
 
 def dated(artifact: Artifact) -> Artifact:
-    """The artifact, its descriptor saying when it was made."""
+    """The artifact, with its creation time in the descriptor."""
     annotations = dict(artifact.target.annotations)
     annotations.setdefault(oci.ANNOTATION_CREATED, _whole_seconds(artifact.images[0].created))
     target = artifact.target._replace(annotations=tuple(annotations.items()))
@@ -119,7 +119,7 @@ def dated(artifact: Artifact) -> Artifact:
 
 
 def index_entries(artifact: Artifact) -> list[Descriptor]:
-    """The artifact's entries in `index.json`: one a name, or one alone without a name."""
+    """The artifact's entries in `index.json`: one for each name, or a single one without a name."""
     return _entries(dated(artifact).target, artifact.names)
 
 
@@ -167,12 +167,12 @@ def _index(entries: list[Descriptor]) -> bytes:
 
 
 def _entry_name(entry: Descriptor) -> str:
-    """What makes an entry of an index one of its kind: its name, else its digest."""
+    """What identifies an entry of an index: its name, else its digest."""
     return dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) or entry.digest
 
 
 def _docker_manifest(artifact: Artifact) -> bytes:
-    """What `docker load` of any age reads: of an index, its first image."""
+    """The document that all versions of `docker load` read. Of an index: for its first image."""
     image = artifact.images[0]
     names = [parse_reference(name).familiar for name in artifact.names]
     entry = {
@@ -210,7 +210,7 @@ def _place(
     cancel: Cancellation,
     fill: Callable[[Callable[[bytes], object]], None],
 ) -> None:
-    """Make a blob of a layout unless it is there, in its full size."""
+    """Write a blob of a layout, unless it already exists in full size."""
     cancel.check()
     path = os.path.join(folder, _path(digest))
     try:

@@ -1,4 +1,4 @@
-"""What is attested of an image: in-toto statements, and the manifest that carries them.
+"""Attestations of an image: in-toto statements, and the manifest that contains them.
 
 The manifest is an entry of the image's index, for no platform, whose annotations say which
 manifest it is about (BuildKit's attestation storage).
@@ -41,7 +41,7 @@ class SubjectKind(Enum):
 
 
 class Subject(NamedTuple):
-    """What a statement is about. A SELF with a name is stated under that name too."""
+    """The subject of a statement. A SELF with a name is listed under that name too."""
 
     kind: SubjectKind = SubjectKind.SELF
     name: str = ""
@@ -49,14 +49,14 @@ class Subject(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Something exported: a subject as statements write it."""
+    """An exported artifact, as a subject in a statement."""
 
     name: str
     digest: Digest
 
 
 class Statement(NamedTuple):
-    """One in-toto statement, but for what the exporter alone knows: what SELF is.
+    """One in-toto statement. Only the exporter knows what SELF is, and adds it.
 
     `predicate` is JSON, b"" for null; `path` gives files their name; no `subjects` means SELF.
     """

@@ -73,12 +73,12 @@ def make_output(pairs: Mapping[str, str]) -> Output:
 def wire_output(kind: str, attributes: Mapping[str, str], dest: str = "") -> Output:
     """An output that a client of BuildKit's API asks for.
 
-    What no exporter knows is not wrong there: it is metadata of the result, so that a client
-    can give an image its `containerimage.config`.
+    Unknown attributes are no error here. They are metadata of the result, so a client can set
+    `containerimage.config` of an image.
 
     Args:
         kind: `image`, `oci`, `docker`, `local` or `tar`.
-        dest: what the Receiver is to know the output by; the client alone knows its path.
+        dest: identifies the output for the Receiver. Only the client knows its path.
 
     Raises InvalidInput, Unsupported, NotFound (kind).
     """
@@ -206,7 +206,7 @@ def _untagged(name: str) -> str:
 
 
 class _Attributes:
-    """Pairs that are taken one by one; what is left at the end nobody knows."""
+    """Pairs, which readers remove one by one. Those left at the end are unknown."""
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
         self.pairs = dict(pairs)
@@ -224,7 +224,7 @@ class _Attributes:
         return chosen
 
     def choice(self, key: str) -> bool | None:
-        """A flag that may be left open."""
+        """A flag with three values: true, false or unset."""
         return self.flag(key) if key in self.pairs else None
 
     def dest(self, kind: str, required: bool = False) -> str:
@@ -253,7 +253,7 @@ class _Attributes:
         return SaidEpoch(int(value))
 
     def annotations(self) -> tuple[Annotation, ...]:
-        """Those of all levels, in the order of their attributes' names."""
+        """Annotations of all levels, in the order of their attributes' names."""
         found = []
         for key in sorted(key for key in self.pairs if key.startswith("annotation")):
             annotation = parse_annotation(key, self.pairs[key])

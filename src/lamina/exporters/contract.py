@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class LayerInfo(NamedTuple):
-    """One layer of an image: the blob, the digest of its plain tar, and for history that
-    nobody wrote: when it was made (seconds since the epoch) and by what."""
+    """One layer of an image: the blob, the digest of its uncompressed tar, and values for a
+    missing history entry: the creation time (seconds since the epoch) and the command."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -56,7 +56,7 @@ class Document(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """What names come to point to: one image, or an index of images and of what attests them.
+    """What names will point to: one image, or an index of images and their attestations.
 
     `documents` are all manifests, configurations and statements, inner ones first, the target's
     last. `names` are full references.
@@ -84,7 +84,7 @@ class Artifact(NamedTuple):
         return tuple(every.values())
 
     def metadata(self) -> dict[str, Any]:
-        """What `--metadata-file` says of it, under BuildKit's keys."""
+        """Its content in `--metadata-file`, under BuildKit's keys."""
         found: dict[str, Any] = {}
         if self.single is not None:
             found["containerimage.config.digest"] = str(self.single.config_descriptor.digest)
@@ -104,16 +104,18 @@ class BlobReader(Protocol):
 
 
 class AddedFile(NamedTuple):
-    """A file that an exporter adds to a result's own: what is attested of them."""
+    """A file that an exporter adds to those of a result: its attestations."""
 
     name: str
     data: bytes
 
 
 class ExportedTree(NamedTuple):
-    """A result's files: those below `root` (None: none), to lie in the folder `name` ("": at the
-    destination itself), and `added` beside them. `epoch`, in seconds, is the time of them all.
-    `platform` is told if the trees are kept apart by theirs."""
+    """A result's files: those below `root` (None: none), and `added` beside them.
+
+    `name` is the directory at the destination that gets them, "" for the destination itself.
+    `epoch`, in seconds, is the time of all files. `platform` is set if each platform has a tree
+    of its own."""
 
     name: str
     root: str | None
@@ -123,21 +125,20 @@ class ExportedTree(NamedTuple):
 
 
 class Shown(Protocol):
-    """Shows a transfer by its name for the length of a block, which tells how many bytes it has
-    come to."""
+    """Shows a transfer under a name while a block runs. The block reports the bytes so far."""
 
     def __call__(self, text: str, /) -> AbstractContextManager[Callable[[int], None]]: ...
 
 
 class Receiver(Protocol):
-    """Who takes outputs that are files: this machine, or a client that asked for them."""
+    """Receives outputs that are files: this machine, or the client that requested them."""
 
     def file(
         self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
     ) -> AbstractContextManager[ByteSink]:
         """Open an output that is one file. It counts as made when the block ends without error.
 
-        `metadata` says what it will be, for who decides by that where to put it.
+        `metadata` describes the output, for receivers that choose its location by that.
 
         Raises InvalidInput, PermissionDenied, NotFound, Exhausted, Unavailable.
         """

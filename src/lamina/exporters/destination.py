@@ -1,4 +1,4 @@
-"""Where results go and in what form, as typed values."""
+"""Outputs of a build as typed values: their destination and form."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ FROM_RESULT = "*"
 
 
 class SaidEpoch(NamedTuple):
-    """What an output says of its times, in place of the result's own SOURCE_DATE_EPOCH: that
-    none is later than `seconds` (since 1970), or (None) that they are what they are."""
+    """The SOURCE_DATE_EPOCH of an output, which overrides that of the result: no time is later
+    than `seconds` (since 1970). None: times are not changed."""
 
     seconds: int | None
 
 
 def epoch_of(said: SaidEpoch | None, own: int | None) -> int | None:
-    """Which time counts: the output's if it says something, else the result's."""
+    """The effective epoch: the output's if it has one, else the result's."""
     return own if said is None else said.seconds
 
 
 class ImageForm(NamedTuple):
-    """How an image's documents and layers are to be made.
+    """The form of an image's documents and layers.
 
-    `force_compression` packs layers again that are there in another form. `epoch` is
+    `force_compression` packs existing layers again if they have another compression. `epoch` is
     `source-date-epoch`; `rewrite_timestamp` applies it to the files in layers too.
 
-    `inline_attestations`: those that are for images alone (`inline-only`) are reason enough to
-    make an index. `artifact` is the form of attestation manifests, see `attestation_manifest`;
-    None: the one that goes with the media types. `metadata` counts before what the frontend
-    returned under the same keys. `said` are the names as they were written.
+    `inline_attestations`: make an index even if all attestations are only for images
+    (`inline-only`). `artifact` is the form of attestation manifests, see `attestation_manifest`;
+    None: the one that fits the media types. `metadata` overrides what the frontend returned under
+    the same keys. `said` are the names as they were written.
     """
 
     names: tuple[str, ...] = ()
@@ -54,12 +54,12 @@ class ImageForm(NamedTuple):
 
 
 class ImageOutput(NamedTuple):
-    """Into the local image store unless not `store`, and with `push` to the registry of each
-    name, also one that `insecure` allows to be plain HTTP or of unknown certificate.
+    """An image in the local image store (if `store`), and in the registry of each name (if
+    `push`). `insecure` allows plain HTTP and untrusted certificates.
 
-    `by_digest` pushes without a tag; the names have none then. `canonical` stores the image as
-    `name@digest` too. `dangling` makes `dangling@digest` another name, or with `dangling_alone`
-    the name of an image that has none.
+    `by_digest` pushes without a tag: then the names have none. `canonical` stores the image as
+    `name@digest` too. `dangling` adds the name `dangling@digest`; with `dangling_alone`, only to
+    an image without a name.
     """
 
     form: ImageForm
@@ -82,17 +82,17 @@ class ArchiveOutput(NamedTuple):
 
 
 class LoadOutput(NamedTuple):
-    """Into a running Docker or Podman: that of a Docker context, or "" for the one there is."""
+    """An image in a running Docker or Podman: that of a Docker context, "" for the default one."""
 
     form: ImageForm
     context: str = ""
 
 
 class LocalOutput(NamedTuple):
-    """The result's files, into the folder `dest`. `delete`: what else is there goes.
+    """The result's files in the directory `dest`. `delete` removes all other files from it.
 
-    `split` puts each platform into a folder of its own; None: if there are several.
-    `attestation_prefix` begins the names of files with attestations.
+    `split` writes each platform to a separate directory; None: if there are several.
+    Names of files with attestations begin with `attestation_prefix`.
     """
 
     dest: str

@@ -1,8 +1,8 @@
-"""`type=local`: a result's files copied into a folder of the user's.
+"""`type=local`: a result's files, copied to a directory of the user.
 
-They belong to the user of lamina, as with `docker buildx`; modes, times, links and extended
-attributes are kept. What is in the folder already stays unless its name is needed, and no link
-in it is ever followed: every step goes through a descriptor of the directory it happens in.
+They belong to the user who runs lamina, as with `docker buildx`. Modes, times, links and extended
+attributes are kept. Existing files stay unless the result has the same name. Links in the
+directory are never followed: every operation uses a descriptor of the parent directory.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def export_directory(
     delete: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Copy what is below `root` (None: nothing) into `dest`; returns the bytes of its files.
+    """Copy the files below `root` (None: none) to `dest`. Returns their size in bytes.
 
     Args:
         epoch: the time of everything copied, in seconds; None keeps each file's own.
-        delete: remove what `dest` has beyond that.
+        delete: remove all other files from `dest`.
         progress: called with the bytes copied so far.
 
     Raises InvalidInput, PermissionDenied, Exhausted, Cancelled.
@@ -108,7 +108,7 @@ class _Copy:
                 self._file(source.fd, target.fd, name, path, status)
 
     def _names(self, source: Descent, target: Descent) -> Iterator[str]:
-        """What is in a folder, once the target's has nothing else if it is to have nothing else."""
+        """Names in a directory. With `delete`, all others are first removed from the target."""
         names = sorted(os.listdir(source.fd), key=os.fsencode)
         if self._delete:
             kept = set(names)
@@ -144,7 +144,7 @@ class _Copy:
     def _make(
         self, source: int, target: int, name: str, part: str, path: str, status: os.stat_result
     ) -> None:
-        """Make the new file under a name of its own."""
+        """Make the new file under a temporary name."""
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFLNK:
             os.symlink(os.readlink(name, dir_fd=source), part, dir_fd=target)
@@ -186,7 +186,7 @@ class _Copy:
 
 
 def _enter(target: Descent, name: str) -> None:
-    """Enter a real directory of that name, made in the place of anything else."""
+    """Enter the directory of that name. If it is missing or anything else, make it."""
     try:
         target.enter(name)
         return
@@ -201,7 +201,7 @@ def _enter(target: Descent, name: str) -> None:
 
 
 def _make_room(folder: int, name: str) -> None:
-    """Remove a directory where something else shall be; a file is renamed over."""
+    """Remove a directory that something else replaces. A file needs no removal before a rename."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -216,7 +216,7 @@ def _remove_all(folder: int) -> None:
 
 
 def _copy_xattrs(source: int, target: int) -> None:
-    """Those that can be: a user's file system may not take them all."""
+    """Copy extended attributes, except those that the user's file system does not support."""
     try:
         names = os.listxattr(source)
     except OSError:

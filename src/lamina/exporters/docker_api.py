@@ -1,4 +1,4 @@
-"""The few calls of the Docker Engine API that a load needs, as Docker and Podman answer them."""
+"""The calls of the Docker Engine API that a load needs, for Docker and Podman."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIMIT = 16 << 20
 
 
 class HeldImage(NamedTuple):
-    """An image as the host has it; `layers` are diff ids, lowest first."""
+    """An image on the host. `layers` are diff IDs, lowest first."""
 
     id: str
     tags: tuple[str, ...]
@@ -39,7 +39,7 @@ class DockerApi:
         self._cancel = cancel
 
     def keeps_layers_unpacked(self) -> bool:
-        """Whether it looks for layers it has before it looks for their blobs.
+        """Whether the host accepts an archive without the blobs of layers that it has.
 
         Podman does, and Docker with a graph driver; Docker on containerd's store needs all blobs.
         """
@@ -50,7 +50,7 @@ class DockerApi:
         return not any("io.containerd." in word for entry in details for word in entry)
 
     def image(self, name: str) -> HeldImage | None:
-        """By name or id; None if it is not there."""
+        """The image of a name or ID; None if there is none."""
         status, document = self._get(f"/images/{_quoted(name)}/json")
         if status == 404:
             return None
@@ -64,7 +64,7 @@ class DockerApi:
         )
 
     def newest(self, count: int) -> list[str]:
-        """Ids of the images made last."""
+        """IDs of the newest images."""
         status, document = self._get("/images/json")
         if status != 200 or not isinstance(document, list):
             raise self._refusal(status, document)
@@ -172,7 +172,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _ChunkedBody:
-    """A request's body of unknown length (RFC 9112, 7.1); small writes go together."""
+    """A request body of unknown length (RFC 9112, 7.1). Small writes are combined."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection = connection

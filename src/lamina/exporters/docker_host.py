@@ -1,4 +1,4 @@
-"""Where a Docker or Podman listens: as their own commands find it.
+"""The address of Docker or Podman, found as their own commands do:
 
 1. the context that an output names
 2. DOCKER_HOST, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; Podman's CONTAINER_HOST
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class DockerHost(NamedTuple):
     """A socket's path, or a host and port over TCP.
 
-    `tls` is a folder with `ca.pem`, and `cert.pem` and `key.pem` if the client has any; None is
-    without TLS.
+    `tls` is a directory with `ca.pem`, and `cert.pem` and `key.pem` if the client has a
+    certificate. None: no TLS.
     """
 
     path: str = ""
@@ -37,7 +37,7 @@ class DockerHost(NamedTuple):
 
 
 def find_docker_host(environ: Mapping[str, str], context: str = "") -> DockerHost:
-    """The one to use. Raises NotFound when none is named and no socket is there, InvalidInput."""
+    """The host to use. Raises NotFound if none is named and no socket exists, InvalidInput."""
     if not context:
         named = environ.get("DOCKER_HOST")
         if named:
@@ -95,7 +95,7 @@ def parse_docker_host(text: str, tls: str | None = None, *, verify: bool = True)
 
 
 def _of_context(environ: Mapping[str, str], name: str) -> DockerHost:
-    """A context of `docker context create`: kept below the digest of its name."""
+    """A context of `docker context create`: stored below the digest of its name."""
     from hashlib import sha256
 
     folder = os.path.join(_config_folder(environ), "contexts")

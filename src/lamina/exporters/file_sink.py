@@ -1,4 +1,4 @@
-"""Where bytes go: a file that appears whole, or a stream."""
+"""Destinations for bytes: a file that appears only when it is complete, or a stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PERIOD = 0.05
 
 
 class ByteSink(Protocol):
-    """Takes all the bytes it is given."""
+    """Writes all bytes that it gets."""
 
     def write(self, chunk: bytes, /) -> object: ...
 
@@ -68,13 +68,13 @@ def open_sink(dest: str, cancel: Cancellation | None = None) -> Iterator[ByteSin
 
 @contextmanager
 def open_file(path: str, cancel: Cancellation | None = None) -> Iterator[ByteSink]:
-    """Open what a user named for writing.
+    """Open a path that a user named, for writing.
 
-    A regular file takes the place of an earlier one, with its mode, only when the block ends
-    without an error; where it cannot, as where it is mounted, it is written in place. A link
-    stays a link: the file that it leads to is written. A pipe or a device is written to, and so
-    is a descriptor of this process (`/dev/stdout`), from where it is. Whoever reads the pipe is
-    waited for until `cancel` ends that.
+    A regular file replaces an earlier one, with its mode, only when the block ends without an
+    error. If it cannot be replaced, for example because it is a mount point, it is written in
+    place. A link stays a link: its target is written. A pipe or a device is written to, and so is
+    a descriptor of this process (`/dev/stdout`), from its current position. Opening a pipe waits
+    for its reader, until `cancel`.
 
     Raises InvalidInput, PermissionDenied, NotFound, Exhausted, Cancelled.
     """
@@ -109,7 +109,7 @@ def open_file(path: str, cancel: Cancellation | None = None) -> Iterator[ByteSin
 
 @contextmanager
 def _part(part: str, earlier: str | None) -> Iterator[int]:
-    """A new file beside an earlier one, or that one where nothing can be made beside it."""
+    """A new file next to an earlier one, or the earlier one if no file can be made there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         fd = os.open(part, flags, 0o666)
@@ -139,7 +139,7 @@ def _put_in_place(part: str, target: str) -> None:
 
 @contextmanager
 def _opened(path: str, flags: int, *, cancel: Cancellation | None = None) -> Iterator[int]:
-    """Open a path; where `flags` do not block, wait for who reads the pipe that it is."""
+    """Open a path. If it is a pipe and `flags` do not block, wait for a reader."""
     while True:
         try:
             fd = os.open(path, flags | os.O_CLOEXEC)

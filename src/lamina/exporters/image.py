@@ -44,13 +44,13 @@ def assemble(
     """Make the manifest and the final config. The same arguments give the same bytes.
 
     Args:
-        config: the frontend's image config; `rootfs` and the gaps in `history` are filled in
-            here, what it does not know is kept.
+        config: the frontend's image config. `rootfs` and the gaps in `history` are filled in here;
+            unknown fields are kept.
         layers: lowest first.
-        names: full references that the image will go by.
-        docker_types: Docker's media types in place of OCI's.
+        names: full references that will name the image.
+        docker_types: use Docker's media types, not OCI's.
         annotations: the manifest's; `descriptor_annotations` those of its descriptor.
-        epoch: SOURCE_DATE_EPOCH; later times, but for the base image's history, become this.
+        epoch: SOURCE_DATE_EPOCH. Later times become this, except in the history of the base image.
         base: the base image's config.
 
     Raises InvalidInput, Corrupt, Unsupported.
@@ -129,7 +129,8 @@ def load_exported(
 
 
 def _layer(descriptor: Descriptor, docker_types: bool) -> Descriptor:
-    """The descriptor as a manifest has it: the family's media type, nobody's private notes."""
+    """The descriptor for a manifest: with the media type of its family, without private
+    annotations."""
     kinds = _TO_DOCKER if docker_types else _TO_OCI
     kept = sorted(
         (key, value)
@@ -157,7 +158,7 @@ def _history(document: dict[str, Any], what: str) -> list[dict[str, Any]]:
 def _complete_history(
     history: list[dict[str, Any]], layers: Sequence[LayerInfo]
 ) -> list[dict[str, Any]]:
-    """Have exactly one non-empty entry a layer, each entry with a time if any has one."""
+    """Make exactly one non-empty entry for each layer. If any entry has a time, all get one."""
     seen = 0
     for entry in history:
         if not entry.get("empty_layer"):
@@ -181,8 +182,8 @@ def _complete_history(
 
 
 def _fill_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries without a time (metadata steps) get the one before them; those before the first
-    new layer get that layer's, since an old base image says nothing of when they were made."""
+    """Entries without a time (metadata steps) get that of the entry before. Those before the first
+    new layer get that layer's, since an old base image does not record their times."""
     current: str | None = None
     gap = False
     for entry in history:

@@ -1,4 +1,4 @@
-"""Indexes of images that are made here: one a platform, each with what is attested of it."""
+"""Indexes of images built here: one image for each platform, each with its attestations."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def make_index(
 ) -> Artifact:
     """The index over images, in order. The same arguments give the same bytes.
 
-    `attestations` are what `attestation_manifest` returned, their entries coming after all
-    images. Raises InvalidInput for what Docker's manifest list cannot hold.
+    `attestations` are results of `attestation_manifest`. Their entries follow those of the images.
+    Raises InvalidInput for what Docker's manifest list cannot contain.
     """
     if docker_types and (annotations or descriptor_annotations or attestations):
         what = "attestations" if attestations else "annotations"

@@ -1,4 +1,4 @@
-"""Indexes made of manifests that are in registries already: what `imagetools create` puts."""
+"""Indexes of manifests that registries already have, for `imagetools create`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ATTESTATION_OF = "vnd.docker.reference.digest"
 
 
 class Combined(NamedTuple):
-    """A document for a name: its descriptor and bytes, and where what it refers to lies."""
+    """A document for a name: its descriptor and bytes, and the locations of what it refers to."""
 
     target: Descriptor
     data: bytes
@@ -40,10 +40,14 @@ def combine(
     descriptor_annotations: Sequence[tuple[str, str]] = (),
     prefer_index: bool = False,
 ) -> Combined:
-    """One index of all that the sources hold; of two manifests for a platform the later counts.
+    """One index of all manifests of the sources. Of two manifests for a platform, the later
+    counts.
 
-    A single source is taken as it is, unless annotations or `prefer_index` ask for an index of
-    its own. Raises NotFound, PermissionDenied, Unavailable, Corrupt, InvalidInput.
+    A single source is used
+    unchanged, unless
+    annotations or
+    `prefer_index` require a
+    new index. Raises NotFound, PermissionDenied, Unavailable, Corrupt, InvalidInput.
     """
     if not sources:
         raise InvalidInput("an index needs at least one source")
@@ -87,7 +91,7 @@ def combine(
 
 
 def _one_each(entries: Sequence[Descriptor]) -> list[Descriptor]:
-    """The last manifest for each platform; attestations stay with the manifest they are of."""
+    """The last manifest for each platform, with the attestations of that manifest."""
     latest: dict[str, Descriptor] = {}
     for entry in entries:
         about = dict(entry.annotations).get(_ATTESTATION_OF)

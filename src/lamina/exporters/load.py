@@ -1,4 +1,4 @@
-"""`--load`, `type=docker` without a file: an image into a running Docker or Podman."""
+"""`--load`, `type=docker` without a file: load an image into a running Docker or Podman."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _LOOKED_AT = 16
 
 
 class Load:
-    """One image on its way into one host.
+    """The transfer of one image to one host.
 
     Args:
         diff_ids: of the image's layers, lowest first.
-        bring: is called before blobs are read: makes sure that those of these digests are here.
+        bring: is called before blobs are read. It makes sure that the store has those of these
+        digests.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Load:
         self._bring = bring
 
     def run(self, cancel: Cancellation) -> int:
-        """Have the host hold the image under all its names; the bytes of layers that were sent.
+        """Load the image under all its names. Returns the size of the layers sent, in bytes.
 
         Raises Unavailable, PermissionDenied, Corrupt, Cancelled, LaminaError (refused).
         """
@@ -97,7 +98,7 @@ class Load:
         return sum(sizes[digest] for digest in layers)
 
     def _lacking(self) -> frozenset[Digest]:
-        """The layers that no image of the host has at the same place."""
+        """The layers that no image of the host has at the same position."""
         layers = [layer.digest for layer in self._image.layers]
         if not layers or not self._api.keeps_layers_unpacked():
             return frozenset(layers)
@@ -121,7 +122,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _normal(name: str) -> str:
-    """A name in full; what cannot be read stays as it is."""
+    """The full name. A malformed one stays as it is."""
     try:
         return str(parse_reference(name))
     except LaminaError:

@@ -62,12 +62,12 @@ class LocalReceiver:
 
 
 def copying(platform: str) -> str:
-    """What the copying of a tree is called."""
+    """The name of the transfer that copies a tree."""
     return f"copying files {platform}".rstrip()
 
 
 def _add(folder: str, added: AddedFile, epoch: int | None) -> None:
-    """Write a file; one of the tree's own by that name gives way, even if it is a link."""
+    """Write a file. It replaces a file or link of the tree with the same name."""
     path = os.path.join(folder, added.name)
     part = f"{path}.{os.urandom(4).hex()}.part"
     try:

@@ -22,7 +22,7 @@ def image_purl(
 ) -> str:
     """`pkg:docker/<name>@<tag>?digest=…&platform=…`, with `more` qualifiers at the end.
 
-    Raises InvalidInput for what is no name.
+    Raises InvalidInput for an invalid name.
     """
     reference = parse_reference(name)
     path = reference._replace(tag="", digest=None).familiar
