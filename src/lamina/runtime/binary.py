@@ -1,4 +1,4 @@
-"""Which OCI runtime is used."""
+"""The choice of the OCI runtime."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _CAP_SYS_RESOURCE = 24
 
 
 def find_runtime(preferred: str = "") -> str:
-    """The path of crun, else runc. Raises NotFound.
+    """The path of crun, else of runc. Raises NotFound.
 
-    Where crun cannot restrict the devices of steps, runc goes first.
+    If crun cannot restrict the devices of steps, runc is preferred.
     """
     names = ("crun", "runc") if _crun_restricts_devices() else ("runc", "crun")
     for name in (preferred,) if preferred else names:
@@ -35,7 +35,8 @@ def which(name: str) -> str:
 
 
 def _crun_restricts_devices() -> bool:
-    """On cgroup version 2 crun (1.8.1) wants to lock any amount of memory for that."""
+    """Whether crun can. On cgroup version 2, crun (1.8.1) sets RLIMIT_MEMLOCK to unlimited for
+    it."""
     if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         return True
     import resource

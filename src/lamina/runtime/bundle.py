@@ -1,13 +1,13 @@
-"""One container: its bundle, the process that keeps it, and what its end means.
+"""One container: its bundle, its guard process, and its exit status.
 
-The runtime is started as the first process of a pid namespace of its own, below a guard that
-the kernel kills together with the thread that waits for it. So whatever becomes of lamina, no
-process outlives it:
+The runtime is the first process of a new pid namespace. Its parent is a guard that the kernel
+kills when the thread that waits for it ends. So no process outlives lamina, even if lamina is
+killed:
 
     lamina ─ guard (unshare --pid --kill-child) ─ crun ─ the step's processes
 
-The guard asks the kernel for its own death first and only then looks whether its parent is
-still there; in the other order a parent killed in between would leave it alive.
+The guard first sets its parent death signal and then checks that its parent still runs. In the
+other order it would survive a parent that is killed in between.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STILL_OURS = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
 class Bundle:
-    """The folder of one container, and what must be undone after it."""
+    """The bundle directory of one container, and the clean-up after it."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Bundle:
         return os.path.join(self._folder, "log")
 
     def outcome(self, code: int) -> ExitStatus:
-        """The step's status; raises if the runtime failed before there was one."""
+        """The step's exit status. Raises if the runtime failed before the step had one."""
         if code == 0:
             return ExitStatus(0)
         try:

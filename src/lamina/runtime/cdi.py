@@ -1,8 +1,8 @@
-"""Devices of the machine, as the Container Device Interface describes them (CDI 1.0).
+"""Devices of the machine, described by Container Device Interface files (CDI 1.0).
 
-The installer of a driver leaves a file in one of a few folders that says, for each device, what
-has to change in a container for it to be there. Files in later folders go before those in earlier
-ones; a device that two files of one folder describe is nobody's.
+A driver's installer writes a file to one of a few directories. For each device, it lists the edits
+that add the device to a container. Files in later directories take precedence. A device that two
+files of one directory describe is ignored.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _AUTO_ALLOW = "org.mobyproject.buildkit.device.autoallow"
 
 
 class DeviceNode(NamedTuple):
-    """A node at `path` in the container. What is None or "" is as the host's node `host_path`
-    has it; `permissions` are what of reading, writing and making nodes is allowed (`rwm`)."""
+    """A node at `path` in the container. Fields that are None or "" are those of the host's node
+    `host_path`. `permissions` are the allowed accesses: read, write, mknod (`rwm`)."""
 
     path: str
     host_path: str = ""
@@ -55,7 +55,7 @@ class DeviceMount(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """A program of the host that the runtime starts at `moment` of the container's life."""
+    """A program of the host that the runtime starts at `moment` in the container's life cycle."""
 
     moment: str
     path: str
@@ -65,7 +65,7 @@ class Hook(NamedTuple):
 
 
 class ContainerEdits(NamedTuple):
-    """What changes in a container so that a device is there."""
+    """The edits of a container that add a device."""
 
     env: tuple[str, ...] = ()
     nodes: tuple[DeviceNode, ...] = ()
@@ -88,7 +88,7 @@ class Device(NamedTuple):
 
 
 class DeviceRegistry:
-    """The devices that the files in some folders describe, read anew each time.
+    """The devices that the files in some directories describe. Every call reads the files again.
 
     Args:
         auto_allowed: kinds (`vendor/class`) or devices that every build may use.
@@ -101,12 +101,12 @@ class DeviceRegistry:
         self._auto_allowed = frozenset(auto_allowed)
 
     def devices(self) -> dict[str, Device]:
-        """All, by name, in order; files that are no descriptions are passed over."""
+        """All devices by name, in order. Malformed files are ignored."""
         return self._read()[0]
 
     def find(self, wanted: str) -> list[Device]:
-        """What a name stands for: one device; of a kind alone its first; of `kind=*` all; else
-        those whose annotations say that they are of that class. None if there is none.
+        """The devices of a name: one device, the first of a kind (`vendor/class`), all of a kind
+        (`kind=*`), or those whose annotations have that class. Empty if there is none.
         """
         known = self.devices()
         kind, _, name = wanted.partition("=")
@@ -120,12 +120,12 @@ class DeviceRegistry:
         return [d for d in known.values() if d.annotations.get(_CLASS) == wanted]
 
     def allows_all(self, device: Device) -> bool:
-        """Whether a device is for every build, without being asked for."""
+        """Whether every build may use the device, without an entitlement."""
         annotated = parse_bool(device.annotations.get(_AUTO_ALLOW, ""))
         return bool(annotated) or not self._auto_allowed.isdisjoint((device.name, device.kind))
 
     def damage(self) -> list[str]:
-        """Why files are passed over."""
+        """Why files are ignored."""
         return self._read()[1]
 
     def _read(self) -> tuple[dict[str, Device], list[str]]:

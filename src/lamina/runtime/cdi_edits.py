@@ -1,4 +1,4 @@
-"""The changes that devices make to a container's spec (OCI runtime spec, `config-linux.md`)."""
+"""Edits of a container's spec for devices (OCI runtime spec, `config-linux.md`)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _KINDS = {stat.S_IFBLK: "b", stat.S_IFCHR: "c", stat.S_IFIFO: "p"}
 
 
 def apply_edits(spec: dict[str, Any], edits: Iterable[ContainerEdits]) -> None:
-    """Make devices present in a spec.
+    """Add devices to a spec.
 
-    Raises NotFound (the machine has no such node), Unsupported (what is there is no device).
+    Raises NotFound (the machine has no such node), Unsupported (the node is no device).
     """
     process, linux = spec["process"], spec["linux"]
     for edit in edits:
@@ -43,7 +43,7 @@ def apply_edits(spec: dict[str, Any], edits: Iterable[ContainerEdits]) -> None:
 
 
 def mount_points_of(edits: Iterable[ContainerEdits]) -> list[str]:
-    """The paths in the container that a runtime makes for devices."""
+    """The paths in the container that a runtime creates for devices."""
     return [
         path
         for edit in edits

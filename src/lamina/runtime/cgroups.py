@@ -1,14 +1,14 @@
-"""Control groups: agreeable to the runtime, whose they are, and none left behind.
+"""Control groups of steps: creating, naming and removing them.
 
     /lamina/<pid namespace>-<pid>-<start time>-<random>/run
 
-The name tells whose group it is, so that what a killed lamina left can be told from what one
-that still runs is about to use. The middle level outlives the runtime's own tidying, as it is
-there that version 2 still tells of processes killed for want of memory.
+The name contains the process that uses the group, so groups of a killed lamina can be
+distinguished from groups that a running one is about to use. The runtime removes only the lower
+level: on version 2 the middle level still counts processes killed for lack of memory.
 
-Where a client wants its groups elsewhere, the folders on the way that had to be made are marked
-with an extended attribute, and are removed with the last group below them. Those that were there
-before may have limits that somebody set: they stay.
+If a client sets another parent, lamina makes the missing directories above the group, marks them
+with an extended attribute, and removes them with the last group below them. Existing directories
+may have limits that an administrator set, so they stay.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _ATTEMPTS = 10
 
 
 def hide_hybrid_hierarchy() -> None:
-    """Unmount `unified` where it sits among v1 controllers.
+    """Unmount `unified` if it is mounted beside v1 controllers.
 
-    crun (1.8.1, Debian 12) refuses such a mixture. An empty tmpfs takes its place, because the
-    runtime makes folders there, which would stay on the host. Only call this in a private mount
+    crun (1.8.1, Debian 12) refuses such a hybrid. An empty tmpfs replaces it, because the runtime
+    makes directories there, which would stay on the host. Only call this in a private mount
     namespace.
     """
     unified = os.path.join(_ROOT, "unified")
@@ -53,7 +53,7 @@ def group_below(parent: str) -> str:
 
 
 def make_group(path: str) -> None:
-    """Make a group with the folders above it; what cannot be made is left to the runtime."""
+    """Make a group and its parents. Those that cannot be made are left to the runtime."""
     above = posixpath.dirname(path)
     for hierarchy in _hierarchies():
         if not _is_cgroup(hierarchy):
@@ -79,9 +79,9 @@ def _make_marked(hierarchy: str, path: str) -> None:
 
 
 def _place(parent: str) -> str:
-    """Where a parent is; what would be above the root is the root.
+    """The path of a parent group. `..` does not lead above the root.
 
-    `a-b.slice:c:` is how systemd is asked for a group in a slice: its own folder is meant.
+    `a-b.slice:c:` is systemd's syntax for a group in a slice: the result is the path of the slice.
     """
     if "\0" in parent:
         raise InvalidInput("the cgroup parent contains a null byte")
@@ -93,16 +93,17 @@ def _place(parent: str) -> str:
 
 
 def owned_name() -> str:
-    """A new name that says which process it belongs to."""
+    """A new name that contains the process that owns it."""
     pid = os.getpid()
     return f"{_pid_namespace()}-{pid}-{_start_time(pid)}-{os.urandom(6).hex()}"
 
 
 def killed_for_memory(path: str, limit: int) -> bool:
-    """Whether the kernel killed a process of this group or below it because memory ran out.
+    """Whether the OOM killer killed a process of this group or below it.
 
-    Version 2 counts them. Version 1 loses the count with the runtime's own group, but keeps the
-    highest use: if that is `limit` (bytes; 0 is none), it explains a killed process.
+    Version 2 counts killed processes. Version 1 loses the count with the runtime's own group, but
+    keeps the peak usage: if that is `limit` (bytes; 0 is none), the OOM killer is the likely
+    cause.
     """
     try:
         with open(f"{_ROOT}{path}/memory.events", encoding="ascii") as file:
@@ -118,7 +119,7 @@ def killed_for_memory(path: str, limit: int) -> bool:
 
 
 def remove_cgroup(path: str) -> None:
-    """Remove a container's groups in every hierarchy, killing what is still in them."""
+    """Remove a container's groups in every hierarchy, and kill the processes in them."""
     for hierarchy in _hierarchies():
         if _is_cgroup(hierarchy):
             _remove(hierarchy + path)
@@ -129,7 +130,8 @@ def remove_cgroup(path: str) -> None:
 
 
 def sweep_cgroups(parent: str = "") -> None:
-    """End and remove what dead lamina processes left below `parent`, "" for lamina's own.
+    """Remove the groups of dead lamina processes below `parent` ("": lamina's own), and kill their
+    processes.
 
     Processes of other pid namespaces cannot be looked up. Their groups are removed if they are
     empty and old: one that is in use has members, and the kernel keeps it.
@@ -160,7 +162,7 @@ def _remove_abandoned(path: str) -> None:
 
 
 def _remove_marked(hierarchy: str, path: str) -> None:
-    """Remove a folder that lamina made, and those above it, as long as they are empty."""
+    """Remove a directory that lamina made, and its parents, as long as they are empty."""
     with suppress(OSError):
         while path.strip("/") and os.getxattr(hierarchy + path, _MADE_BY_US):
             os.rmdir(hierarchy + path)
@@ -189,7 +191,7 @@ def _remove(path: str) -> None:
 
 
 def _removed(path: str) -> bool:
-    """Remove a group and those below it; False if some process still is in one."""
+    """Remove a group and those below it. False if one still has a process."""
     try:
         os.rmdir(path)
     except FileNotFoundError:
@@ -230,7 +232,7 @@ def _pid_namespace() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """When a process started, in ticks since boot; "" if there is none of this number."""
+    """The start time of a process, in ticks since boot; "" if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[19]

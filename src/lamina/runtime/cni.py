@@ -1,7 +1,7 @@
 """CNI: plugins are programs that connect a network namespace (CNI specification 1.0.0).
 
-A configuration names some, each with options of its own. To connect, they run one after the
-other, each with the result of the previous one; to disconnect, in the other order.
+A configuration lists plugins with their options. To connect, they run one after the other, each
+with the result of the previous one; to disconnect, in reverse order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TIMEOUT = 30.0  # seconds that a plugin may take
 
 
 class CniConfig(NamedTuple):
-    """A network: its plugins' own configurations, in the order in which they run."""
+    """A network: the configurations of its plugins, in the order in which they run."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class CniConfig(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """A namespace that is connected. `arguments` are pairs that plugins may look at."""
+    """A connected namespace. `arguments` are pairs for the plugins."""
 
     id: str
     path: str
@@ -65,7 +65,7 @@ def read_cni_config(path: str) -> CniConfig:
 
 
 def bridge_config(bridge: str, subnet: str) -> CniConfig:
-    """A network of one's own behind the machine's address, whose members reach each other."""
+    """A network behind NAT, whose members can reach each other."""
     return CniConfig(
         "buildkit",
         "1.0.0",
@@ -86,8 +86,8 @@ class CniPlugins:
     """Connects namespaces to one network, beside their own loopback device.
 
     Args:
-        folders: where plugins are looked for. As BuildKit's images have them, they may also be
-            called `buildkit-cni-<type>` and be on PATH.
+        folders: directories with plugins. As in BuildKit's images, plugins can also be programs
+            `buildkit-cni-<type>` on PATH.
 
     Raises NotFound if a plugin is missing.
     """
@@ -99,9 +99,9 @@ class CniPlugins:
             self._program(plugin["type"])
 
     def connect(self, target: Attachment) -> Attachment:
-        """Returns it with what `disconnect` has to know. Raises Unavailable.
+        """Connect the namespace. Returns it with the data for `disconnect`. Raises Unavailable.
 
-        What plugins that worked have done is undone if another fails.
+        If a plugin fails, the work of the earlier ones is undone.
         """
         self._add(LOOPBACK, _LOOPBACK, target)
         try:
@@ -111,9 +111,9 @@ class CniPlugins:
             raise
 
     def disconnect(self, target: Attachment) -> None:
-        """Give back what the network has given, also if the namespace is gone.
+        """Release the addresses of the namespace, even if it no longer exists.
 
-        Nothing is raised: there is nothing that a build could do about it.
+        Raises nothing: a build could not handle the error.
         """
         for config, interface, result in (
             (self._config, _INTERFACE, target.result),
@@ -186,7 +186,7 @@ class CniPlugins:
 
 
 def _call(command: list[str], given: bytes, env: dict[str, str]) -> tuple[int, bytes, bytes]:
-    """Run a program to its end, with an input; its exit status and what it wrote."""
+    """Run a program with an input. Returns its exit status and output."""
     out: list[bytes] = []
     complaints: list[bytes] = []
     with ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""A runtime with a machine's own settings on top."""
+"""A runtime with the settings of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOP_TIMEOUT = "LAMINA_STOP_TIMEOUT"
 
 
 def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
-    """Those of commands, which have no configuration file. Raises InvalidInput."""
+    """The settings of commands, which have no configuration file. Raises InvalidInput."""
     text = environ.get(_STOP_TIMEOUT, "")
     if not text:
         return RuntimeSettings()
@@ -36,8 +36,8 @@ def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
 
 
 class ConfiguredRuntime:
-    """Implements `Runtime` over another. Frontends (`connect`) do not count as steps: those that
-    they wait for must be able to run."""
+    """Implements `Runtime` over another. Frontends (`connect`) do not count as steps, because the
+    steps that they wait for must be able to run."""
 
     def __init__(self, inner: Runtime, settings: RuntimeSettings) -> None:
         self._inner = inner

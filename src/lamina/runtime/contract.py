@@ -21,8 +21,8 @@ STOP_TIMEOUT = 10.0
 
 
 class Network(Enum):
-    """DEFAULT is what the machine was set up to give to steps, its own network if nothing else;
-    HOST is that in any case; NONE has a loopback device alone."""
+    """DEFAULT is the configured network, by default that of the host. HOST is the host's network.
+    NONE has only a loopback device."""
 
     DEFAULT = "default"
     HOST = "host"
@@ -75,7 +75,7 @@ class Rlimit(NamedTuple):
 
 
 class Dns(NamedTuple):
-    """Lines of resolv.conf; what is empty stays as the machine has it."""
+    """Lines of resolv.conf. Empty fields keep the machine's values."""
 
     nameservers: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -83,14 +83,14 @@ class Dns(NamedTuple):
 
 
 class Networks(Protocol):
-    """Gives steps networks of their own. Methods are called from many threads."""
+    """Gives each step a separate network. Methods are called from many threads."""
 
     def attached(self, hostname: str, *, insecure: bool) -> AbstractContextManager[str]:
-        """A connected network namespace, during the block: its path.
+        """The path of a connected network namespace, valid during the block.
 
         Args:
-            hostname: what the step wants to be called there, "" if it does not care.
-            insecure: whether the step may change it.
+            hostname: the host name that the step requests, "" for none.
+            insecure: whether the step may change the network.
 
         Raises Unavailable.
         """
@@ -98,13 +98,13 @@ class Networks(Protocol):
 
 
 class RuntimeSettings(NamedTuple):
-    """What the administrator decided for all steps.
+    """Settings of the administrator for all steps.
 
-    `binary` is the OCI runtime, "" for crun or runc. `dns` is what resolv.conf says instead of
-    the machine's own. `cgroup_parent` is where steps go that do not ask for another place.
-    `parallelism` is how many steps may run at the same time, 0 for any number. `network` is what
-    those get that do not ask for one, and if it is DEFAULT, `networks` where it is from: None is
-    the machine's. `stop_timeout` is how long (seconds) a cancelled step may go on after SIGTERM.
+    `binary` is the OCI runtime, "" for crun or runc. `dns` overrides the machine's resolv.conf.
+    `cgroup_parent` is the default parent of cgroups. `parallelism` limits the steps that run at
+    the same time, 0 for any number. `network` is the default network. If it is DEFAULT, `networks`
+    provides it: None is the machine's. `stop_timeout` is how long (seconds) a cancelled step may
+    run after SIGTERM.
     """
 
     binary: str = ""
@@ -130,12 +130,12 @@ class Resources(NamedTuple):
 
 
 class Sandbox(NamedTuple):
-    """What surrounds a process.
+    """The environment of a process: files, network and limits.
 
-    `rootfs` is a mounted, writable tree (unless `readonly`). `insecure` lifts every
-    confinement but the namespaces. `namespace` is the path of the network namespace that the
-    DEFAULT network is, "" for the machine's. `extra_hosts` are (name, address). `devices` is what
-    changes so that devices are there.
+    `rootfs` is a mounted tree, writable unless `readonly`. `insecure` removes all restrictions
+    except the namespaces. `namespace` is the path of the network namespace for the DEFAULT
+    network, "" for the machine's. `extra_hosts` are (name, address). `devices` are the edits that
+    add devices.
     """
 
     rootfs: str
@@ -173,10 +173,10 @@ class Runtime(Protocol):
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        """Run to the end, passing on every byte of both streams.
+        """Run to the end, and pass on all output of both streams.
 
-        Leaves no process, mount or cgroup, however it ends, and removes what the runtime itself
-        had to create in `rootfs`. Raises Cancelled, NotFound (no such command, user, or
+        Leaves no process, mount or cgroup, even after an error, and removes what the runtime
+        created in `rootfs`. Raises Cancelled, NotFound (no such command, user, or
         runtime), PermissionDenied.
         """
         ...
@@ -191,20 +191,20 @@ class Runtime(Protocol):
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        """The same with descriptors of the caller's, who keeps them, as standard streams."""
+        """Run with descriptors of the caller as standard streams. The caller closes them."""
         ...
 
     def attach(
         self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
     ) -> ExitStatus:
-        """Run with this process's own standard streams, for a person to use. Main thread only.
+        """Run interactively, with the standard streams of this process. Main thread only.
 
-        Without `interactive` standard input is empty, or with a `terminal` as the runtime has it.
-        Signals that reach this process are handed on; what the terminal sends (Ctrl-C) reaches
-        the container by itself.
+        Without `interactive` standard input is empty, or with a `terminal` as the runtime sets it.
+        Signals of this process are forwarded. Those of the terminal (Ctrl-C) reach the container
+        directly.
         """
         ...
 
     def hurry(self) -> None:
-        """Kill what was cancelled and still goes on; from now on cancelling kills at once."""
+        """Kill cancelled steps that still run. From now on, cancellation kills at once."""
         ...

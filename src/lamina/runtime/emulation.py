@@ -1,5 +1,5 @@
-"""Programs of other machines: what the processor runs itself, and what the kernel has an emulator
-for (binfmt_misc)."""
+"""Platforms whose programs run here: natively, or in an emulator that the kernel knows
+(binfmt_misc)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EXIT_386 = bytes.fromhex("31c040 31db cd80")  # xor eax, eax; inc eax; xor ebx,
 
 
 def platforms_here(cpuinfo: str = _CPUINFO) -> tuple[Platform, ...]:
-    """All that programs can be run for on this machine, its own first."""
+    """All platforms whose programs run on this machine, its own first."""
     here = host_platform()
     found = [here]
     if here.architecture == "amd64":
@@ -74,7 +74,7 @@ def _amd64_levels(cpuinfo: str) -> Iterator[str]:
 
 
 def _runs_386() -> bool:
-    """Whether the kernel runs the smallest program for i386: it may be built without."""
+    """Whether the kernel runs a minimal program for i386: support is optional in the kernel."""
     base, head = 0x08048000, 52 + 32
     size = head + len(_EXIT_386)
     ident = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
@@ -94,7 +94,7 @@ def _runs_386() -> bool:
 
 
 def runs_here(platform: Platform, registered: str = _REGISTERED) -> bool:
-    """Whether programs for a platform run on this machine, be it in an emulator."""
+    """Whether programs for a platform run on this machine, natively or in an emulator."""
     here = host_platform()
     if here.accepts(platform) or platform.architecture in _NATIVE.get(here.architecture, ()):
         return True
@@ -107,7 +107,7 @@ def runs_here(platform: Platform, registered: str = _REGISTERED) -> bool:
 
 
 def emulation_hint(platform: Platform) -> str:
-    """How to have programs for a platform run here."""
+    """A hint on how to run programs for a platform here."""
     return (
         f"this machine is {host_platform()} and cannot run programs for {platform}: register QEMU"
         " for them (Debian: apt install qemu-user-static), or cross-compile in a stage"

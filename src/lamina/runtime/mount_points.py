@@ -21,10 +21,10 @@ _GRAIN = 10_000_000
 
 
 class Stub(NamedTuple):
-    """Something that a runtime will create in the rootfs as a place to mount on.
+    """A mount point that a runtime will create in the rootfs.
 
-    `parts` lead to it from the root, through no link. `times` are its parent's before
-    (access, modification, in ns), None if that is a stub too.
+    `parts` is its path from the root, without links. `times` are the parent's earlier times
+    (access, modification, in ns), None if the parent is a stub, too.
     """
 
     parts: tuple[str, ...]
@@ -34,7 +34,7 @@ class Stub(NamedTuple):
 def find_stubs(rootfs: str, targets: Iterable[str]) -> list[Stub]:
     """The mount points among `targets` that are not in the rootfs yet, outermost first.
 
-    Targets are without parts `..`.
+    Targets have no `..` components.
     """
     stubs: list[Stub] = []
     seen: set[str] = set()
@@ -54,7 +54,7 @@ def find_stubs(rootfs: str, targets: Iterable[str]) -> list[Stub]:
 
 
 def _missing(rootfs: str, parts: list[str]) -> Iterator[str]:
-    """The paths on the way along `parts` that are not there."""
+    """The missing paths along `parts`."""
 
     def missing(depth: int) -> bool:
         return not os.path.lexists(beneath(rootfs, "/".join(parts[:depth])))
@@ -69,14 +69,14 @@ def _missing(rootfs: str, parts: list[str]) -> Iterator[str]:
 
 
 def above(stubs: Iterable[Stub]) -> list[tuple[str, ...]]:
-    """The folders among stubs that others are in."""
+    """The stubs that are directories with other stubs below them."""
     stubs = list(stubs)
     inner = {stub.parts[:-1] for stub in stubs}  # all missing folders on the way are stubs too
     return [stub.parts for stub in stubs if stub.parts in inner]
 
 
 def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
-    """Make folders that a runtime would make in a mode of its own, outermost first."""
+    """Make directories that a runtime would make with its own mode, outermost first."""
     with _Walk(rootfs) as walk:
         for parts in folders:
             with suppress(OSError):  # it is there; or the root is read-only: the runtime complains
@@ -86,9 +86,9 @@ def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
 
 
 def remove_stubs(rootfs: str, stubs: list[Stub]) -> None:
-    """Take back what the runtime made, unless the step put something there.
+    """Remove the stubs that the runtime made, unless the step put something there.
 
-    The step may have put a link in place of a folder on the way, so none is followed.
+    The step may have replaced a directory by a link, so links are not followed.
     """
     with _Walk(rootfs) as walk:
         for stub in reversed(stubs):
@@ -114,9 +114,9 @@ def _remove_stub(parent: int, stub: Stub) -> None:
 
 
 class _Walk:
-    """Goes from folder to folder of a root, one part at a time and through no link.
+    """Moves between directories of a root, one component at a time, without following links.
 
-    From the root, each of a thousand nested folders would be a thousand parts away.
+    Starting from the root each time would be quadratic for nested directories.
     """
 
     def __init__(self, rootfs: str) -> None:
@@ -138,7 +138,7 @@ class _Walk:
         os.close(self._root)
 
     def to(self, parts: tuple[str, ...]) -> int:
-        """The descriptor of a folder, until the next call. Raises OSError."""
+        """The descriptor of a directory, valid until the next call. Raises OSError."""
         common = 0
         for here, wanted in zip(self._parts, parts, strict=False):
             if here != wanted:

@@ -17,7 +17,7 @@ _FALLBACK = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"
 
 
 def write_network_files(folder: str, sandbox: Sandbox) -> tuple[BindMount, ...]:
-    """Write the two files into `folder` and say where they go."""
+    """Write the two files to `folder`. Returns their mounts."""
     hostname = sandbox.hostname or "buildkitsandbox"
     hosts = [
         f"127.0.0.1\tlocalhost {hostname}",
@@ -43,8 +43,8 @@ def _shares_network(sandbox: Sandbox) -> bool:
 
 
 def _resolv_conf(dns: Dns, *, shared: bool) -> str:
-    """The host's own, but for what was configured, and for servers of its loopback device if its
-    network is not `shared`."""
+    """The host's file, changed by the configuration, and without servers on the loopback device
+    unless the host's network is `shared`."""
     lines = _host_resolv_conf().splitlines()
     if not shared:
         lines = [line for line in lines if not _LOCAL_SERVER.match(line)]

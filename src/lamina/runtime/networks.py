@@ -1,12 +1,12 @@
 """Network namespaces for steps, connected by CNI plugins.
 
-Connecting one takes longer than a short step, so some are kept ready, and one that a step leaves
-is given to the next: what ran in it is gone, and no step may change it but those that may do
-anything, which are never reused.
+Connecting one takes longer than a short step, so some are kept ready, and the next step reuses
+one: the processes in it have ended, and steps cannot change it. Those of insecure steps, which
+can, are never reused.
 
-Every namespace is a file in a folder, mounted there, beside another that says what it was given.
-When lamina is killed the kernel takes the namespaces back, and what it left of the second kind is
-given back by the next to open the folder.
+Every namespace is mounted on a file in a directory. A second file records its addresses. When
+lamina is killed, the kernel removes the namespaces, and the next process that opens the directory
+releases the recorded addresses.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class PluginNetworks:
     """Implements `contract.Networks`. `close` it when no step runs any more.
 
     Args:
-        folder: is there; for this process alone.
-        wanted: how many to keep ready.
-        warn: gets the reason if one could not be made ahead of time.
+        folder: an existing directory, used only by this process.
+        wanted: the number of namespaces to keep ready.
+        warn: is called with the reason if one could not be made in advance.
 
     Raises Unavailable if the plugins cannot connect anything.
     """
@@ -97,7 +97,7 @@ class PluginNetworks:
                 return
 
     def _keep(self, attachment: Attachment) -> None:
-        """Have one ready for the next step, and give back what nobody has wanted for long."""
+        """Keep one ready for the next step, and release those that were unused for long."""
         old = []
         now = time.monotonic()
         with self._lock:

@@ -1,4 +1,4 @@
-"""Which mount of a step an OCI runtime complains of, and why it cannot be made."""
+"""The mount of a step that an OCI runtime refused, and the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEEDED = ("/proc", "/dev", "/dev/null")
 
 
 def refused_mount(complaint: str, rootfs: str, targets: Iterable[str]) -> InvalidInput | None:
-    """What to say of a mount that a runtime refused; None if it complains of something else.
+    """The error message for a refused mount; None if the complaint is about something else.
 
     Args:
         complaint: the last line of the runtime's log.
@@ -36,7 +36,8 @@ def refused_mount(complaint: str, rootfs: str, targets: Iterable[str]) -> Invali
 
 
 def _names(complaint: str, rootfs: str, target: str) -> bool:
-    """Whether a complaint names a target, a folder above it, or what a runtime needs in it."""
+    """Whether a complaint names a target, a directory above it, or a path that a runtime needs in
+    it."""
     if f'rootfs at "{target}"' in complaint:  # runc
         return True
     parts = target.strip("/").split("/")

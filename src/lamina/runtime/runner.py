@@ -1,4 +1,4 @@
-"""Running containers with crun or runc, whose command lines agree."""
+"""Running containers with crun or runc, which have the same command line."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, sig
 
 
 class OciRunner:
-    """A Runtime over an OCI runtime's command line. Making one sweeps up after dead processes.
+    """A Runtime that uses an OCI runtime's command line. The constructor cleans up after dead
+    processes.
 
     Args:
         binary: path of crun or runc.
-        scratch: a folder of a private tmpfs, as secrets are in bundles and the runtime's state.
-        cache: a folder that outlives this process, for the compiled seccomp filter.
-        grace: how long (seconds) a cancelled step may go on after SIGTERM.
+        scratch: a directory of a private tmpfs, as bundles and the runtime's state contain
+        secrets.
+        cache: a persistent directory for the compiled seccomp filter.
+        grace: how long (seconds) a cancelled step may run after SIGTERM.
     """
 
     def __init__(
@@ -156,7 +158,7 @@ class OciRunner:
                 self._running.discard(stopping)
 
     def _sweep(self, parent: str) -> None:
-        """Once for each parent: dead processes may have left groups there."""
+        """Remove groups of dead processes, once for each parent."""
         with self._lock:
             known = parent in self._swept
             self._swept.add(parent)

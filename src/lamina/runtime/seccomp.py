@@ -1,8 +1,8 @@
-"""The system calls that a step may use: those that Docker's default profile lets through.
+"""The system calls that a step may use: those that Docker's default profile allows.
 
-The profile names what is allowed, so that a call which a new kernel brings is refused (EPERM)
-until somebody has looked at it. Names that a machine's libseccomp does not know are passed over
-by the runtimes. What the profile grants with a capability is here if the default set has it.
+The profile lists allowed calls, so calls of newer kernels are refused (EPERM) until the list has
+them. Runtimes ignore names that a machine's libseccomp does not know. Calls that Docker's profile
+allows with a capability are in the list if the default set has that capability.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 
 
 def default_profile(machine: str) -> dict[str, Any]:
-    """The `linux.seccomp` object of an OCI runtime spec for a machine (as `uname -m` says)."""
+    """The `linux.seccomp` object of an OCI runtime spec for a machine (as in `uname -m`)."""
     clone_flags = 1 if machine == "s390x" else 0
     allowed = [*_ALLOWED.split(), *_ALLOWED_ON.get(machine, "").split()]
     profile: dict[str, Any] = {
@@ -103,6 +103,6 @@ def default_profile(machine: str) -> dict[str, Any]:
 
 
 def _allow_if(name: str, index: int, operator: str, value: int) -> dict[str, Any]:
-    """Allow a call whose argument compares so; masked: if none of the value's bits is set."""
+    """Allow a call if its argument matches; masked: if none of the value's bits is set."""
     argument = {"index": index, "value": value, "valueTwo": 0, "op": operator}
     return {"names": [name], "action": "SCMP_ACT_ALLOW", "args": [argument]}

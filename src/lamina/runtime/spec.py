@@ -135,7 +135,7 @@ def make_spec(
     """The spec as a JSON object.
 
     Args:
-        files: resolv.conf and hosts, bound read-only.
+        files: resolv.conf and hosts, mounted read-only.
         cgroup: the container's cgroup path, beginning with `/`.
     """
     capabilities = _held(_ALL_CAPABILITIES if sandbox.insecure else _CAPABILITIES)
@@ -203,7 +203,7 @@ def make_spec(
 
 
 def _console_size() -> dict[str, Any]:
-    """Of our own terminal. crun makes the container's 0 by 0 without it, runc does not need it."""
+    """The size of our terminal. Without it crun sets 0 by 0; runc does not need it."""
     from lamina.runtime.terminal import terminal_size
 
     size = terminal_size()
@@ -284,7 +284,7 @@ def _bind_options(mount: BindMount) -> list[str]:
 
 
 def _tmpfs_mode(mount: TmpfsMount, rootfs: str) -> int:
-    """That of the folder in whose place it comes, if there is one, as runc has it."""
+    """The mode of the directory that it covers, if there is one, as in runc."""
     try:
         return stat.S_IMODE(os.lstat(beneath(rootfs, mount.target)).st_mode)
     except OSError:
@@ -319,10 +319,13 @@ def _resources(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _device_rule(sandbox: Sandbox) -> dict[str, Any]:
-    """The rule that comes before those of CDI devices.
+    """The rule before those of CDI devices.
 
-    A step has CAP_MKNOD, as with BuildKit, and may make a node of any device; the device cgroup
-    keeps it from opening one. crun and runc add rules of their own for null, zero, full, random,
+    A step has CAP_MKNOD, as in
+    BuildKit, and can make a
+    node of any device, but the
+    device cgroup prevents it
+    from opening one. crun and runc add rules of their own for null, zero, full, random,
     urandom, tty, console, ptmx and the pts, and do not start a container whose rules they cannot
     apply.
     """
@@ -330,7 +333,7 @@ def _device_rule(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _held(wanted: tuple[str, ...]) -> list[str]:
-    """Those of the capabilities that lamina itself has to give."""
+    """Those of the capabilities that lamina's own bounding set has."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         for line in file:
             if line.startswith("CapBnd:"):

@@ -1,8 +1,8 @@
-"""Ending a step that is cancelled: it is asked to, given some time, and killed.
+"""Stopping a cancelled step: it gets SIGTERM and a grace period, and then is killed.
 
-SIGTERM goes to the first process of the container alone, as with `docker stop`: a shell whose
-current command was ended from outside would go on with the next. The kernel drops the signal if
-that process has no handler for it, and then there is nothing to wait for.
+Only the first process of the container gets SIGTERM, as with `docker stop`: a shell whose current
+command is killed would run the next one. If the process has no handler, the kernel drops the
+signal, and waiting would be useless.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class Stopping:
-    """The end of one running container. Called on cancellation; leave its block when it is over.
+    """Stops one running container. Called on cancellation. Leave its block when the container has
+    ended.
 
     Args:
         guard: the process whose only child is the runtime.
-        grace: for how long (seconds) a container that was asked to end may go on.
+        grace: how long (seconds) a container may run after SIGTERM.
     """
 
     def __init__(self, guard: Child, grace: float) -> None:
@@ -46,7 +47,7 @@ class Stopping:
             timer.join()
 
     def __call__(self) -> None:
-        """Have the container end. Does not wait for it."""
+        """Stop the container. Does not wait for its end."""
         with self._lock:
             if self._over or self._begun:
                 return
@@ -59,7 +60,7 @@ class Stopping:
         kill_tree(self._guard)
 
     def hurry(self) -> None:
-        """Give a container that is to end, now or later, no time."""
+        """Set the grace period to zero, also for a stop that has begun."""
         with self._lock:
             self._grace = 0
             waiting = self._timer is not None and not self._over
@@ -70,7 +71,7 @@ class Stopping:
 def kill_tree(guard: Child) -> None:
     """Kill the pid namespace's first process, and with it all others.
 
-    Rather than the guard, which dies at once: it waits until the last of them is gone.
+    Not the guard, which would die at once: it waits until all processes have ended.
     """
     for pid in children_of(guard.pid):
         try:
@@ -82,7 +83,7 @@ def kill_tree(guard: Child) -> None:
 
 
 def _ask_to_end(guard: Child) -> bool:
-    """Send SIGTERM to the container's first process; whether there is one that takes notice."""
+    """Send SIGTERM to the container's first process. Returns whether one handles it."""
     for runtime in children_of(guard.pid):
         for pid in children_of(runtime):
             try:
@@ -102,7 +103,7 @@ def _ask_to_end(guard: Child) -> bool:
 
 
 def _heeds_sigterm(pid: int) -> bool:
-    """Whether a process is the first of its pid namespace and handles SIGTERM, or waits for it."""
+    """Whether a process is the first of its pid namespace, and handles or blocks SIGTERM."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)

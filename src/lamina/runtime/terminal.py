@@ -1,4 +1,4 @@
-"""The size of a container's terminal, which crun (1.8.1) does not keep in step with ours."""
+"""The size of a container's terminal, which crun (1.8.1) does not adjust to ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MULTIPLEXER = "/ptmx"
 
 
 def terminal_size() -> tuple[int, int] | None:
-    """(columns, lines) of our own terminal, None if there is none."""
+    """(columns, lines) of our terminal, None if there is none."""
     for fd in (0, 1, 2):
         with suppress(OSError):
             size = os.get_terminal_size(fd)
@@ -25,10 +25,10 @@ def terminal_size() -> tuple[int, int] | None:
 
 
 def resize(guard: int) -> None:
-    """Give the terminal of a container the size of ours, as far as that can be done.
+    """Set the size of a container's terminal to that of ours, if possible.
 
     Args:
-        guard: the process whose child is the runtime, which holds the terminal's other end.
+        guard: the process whose child is the runtime, which has the master side of the terminal.
     """
     size = terminal_size()
     if size is None:
@@ -44,7 +44,7 @@ def resize(guard: int) -> None:
 
 
 def _duplicate_master(pid: int) -> int:
-    """A descriptor of our own for the pseudo-terminal that a process holds. Raises OSError."""
+    """A duplicate descriptor of the pseudo-terminal that a process has open. Raises OSError."""
     for name in os.listdir(f"/proc/{pid}/fd"):
         if os.readlink(f"/proc/{pid}/fd/{name}").endswith(_MULTIPLEXER):
             break

@@ -1,4 +1,4 @@
-"""Who a process runs as: names looked up in the root file system's own files."""
+"""The user of a process: names are looked up in files of the root file system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
 def find_identity(rootfs: str, user: str) -> Identity:
     """Resolve `name|uid[:group|gid]`; "" is root. Raises NotFound.
 
-    Without a group, the user's own and those that list it apply, as Docker does.
+    Without a group, the process gets the user's groups, as in Docker.
     """
     wanted, colon, wanted_group = user.partition(":")
     wanted = wanted or "0"
@@ -64,7 +64,7 @@ def _group(rootfs: str, wanted: str) -> int:
 
 
 def _rows(rootfs: str, path: str) -> list[list[str]]:
-    """The fields of each line of a file that an image brought: anything may be there."""
+    """The fields of each line of a file of an image, which can be malformed."""
     try:
         fd = open_regular(beneath(rootfs, path))
     except (OSError, InvalidInput):
@@ -82,7 +82,7 @@ def _number(text: str) -> int:
 
 
 def beneath(root: str, path: str) -> str:
-    """Where a path leads with `root` as `/`: links in it cannot lead out."""
+    """Resolve a path with `root` as `/`: links cannot lead out of it."""
     todo = [part for part in path.split("/") if part not in ("", ".")]
     done: list[str] = []
     links = 0
