@@ -1,7 +1,7 @@
 """The blob sources: one blob of a repository of images, or of a layout, as one file.
 
-`docker-image+blob://<name>@<digest>` is asked of the name's registry,
-`oci-layout+blob://<name>@<digest>` of a store that a client provides (`oci.store`).
+`docker-image+blob://<name>@<digest>` is fetched from the name's registry,
+`oci-layout+blob://<name>@<digest>` from a store that a client provides (`oci.store`).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BlobOrigin(Protocol):
     """Where a blob comes from."""
 
     def bring(self, digest: Digest, blobs: BlobStore, cancel: Cancellation) -> None:
-        """See that it is in the store, checked.
+        """Bring the blob into the store, verified.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
@@ -117,7 +117,7 @@ class ClientBlobs:
 
 
 class BlobSource:
-    """One blob as a file, keyed by its digest and the name, mode and owner that are wanted."""
+    """One blob as a file. The key is its digest with the requested name, mode and owner."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The port of a source: something outside that becomes a ref."""
+"""The port of a source: external data that becomes a ref."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 class Source(Protocol):
     def cache_map(self, context: OpContext) -> CacheMap:
-        """Find out what the source is at present (a tag's digest, a URL's content)."""
+        """Resolve the source: find a tag's digest or a URL's content."""
         ...
 
     def material(self) -> Material | None:
-        """What `cache_map` found, for provenance; None before that."""
+        """The result of `cache_map`, for provenance; None before it."""
         ...
 
     def fetch(self, context: OpContext) -> Ref:
-        """Make a ref of exactly what `cache_map` found; lazily where it can."""
+        """Make a ref of exactly what `cache_map` found, lazily if possible."""
         ...
 
 
@@ -37,10 +37,10 @@ class Requester(Protocol):
 
     @property
     def pins(self) -> Pins:
-        """What the sources of the build resolved to earlier."""
+        """Earlier resolutions of the build's sources."""
         ...
 
 
 def source_digest(key: str) -> Digest:
-    """The cache digest of a source that is known by `key`: BuildKit's."""
+    """The cache digest of a source with the key `key`, as BuildKit computes it."""
     return digest_of(b"buildkit.source.v0:" + key.encode("utf-8", "surrogateescape"))

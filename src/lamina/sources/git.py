@@ -33,8 +33,8 @@ _UNSUPPORTED = {
 def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
     """A `git://` source of a definition: `place` is what follows the scheme.
 
-    Raises Unsupported for attributes that must not be passed over, InvalidInput for those that
-    do not go together.
+    Raises Unsupported for unknown attributes that must not be ignored, InvalidInput for those that
+    cannot be combined.
     """
     for key, what in _UNSUPPORTED.items():
         if attrs.get(key, "") not in ("", "false"):
@@ -64,7 +64,7 @@ def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
 
 
 def git_access_of(attrs: Mapping[str, str]) -> GitAccess:
-    """What opens that source's remote."""
+    """The credentials and keys for the remote of that source."""
     return GitAccess(
         attrs.get("git.authtokensecret", ""),
         attrs.get("git.authheadersecret", ""),
@@ -78,7 +78,7 @@ def _with_scheme(address: str) -> str:
 
 
 def is_bundle_wanted(attrs: Mapping[str, str]) -> bool:
-    """Whether a `git://` source is to be a bundle of the commit's history, not its files."""
+    """Whether a `git://` source requests a bundle of the commit's history and not its files."""
     return attrs.get(_AS_BUNDLE) == "true"
 
 
@@ -154,7 +154,7 @@ class GitSource:
 
 
 def _move(source: str, target: str) -> None:
-    """Rename, or between file systems copy: the source's folder is about to go anyway."""
+    """Rename, or copy between file systems. The source directory is removed soon anyway."""
     try:
         os.rename(source, target)
     except OSError as error:

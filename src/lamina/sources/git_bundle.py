@@ -1,7 +1,7 @@
 """Git bundles: a repository's history in one file, read from a blob or written as one.
 
-A bundle never changes, since it is named by its digest: it is unpacked once, into a repository
-of its own, and read from there like any other.
+A bundle never changes, since its digest names it. It is unpacked once, to a separate repository,
+and read from there like any other.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class GitBundle:
         return BlobMaterial(str(self.name.reference), self.name.digest, self.name.local)
 
     def unpack(self, git: GitCommand, bare: str, cancel: Cancellation) -> None:
-        """Make a bare repository, at a path where nothing is, of what the bundle holds.
+        """Make a bare repository with the content of the bundle, at a path that does not exist.
 
-        Raises NotFound, Unavailable, Corrupt (no bundle, or one that lacks what it builds on).
+        Raises NotFound, Unavailable, Corrupt (no bundle, or one with missing prerequisites).
         """
         self._place.bring(self.name.digest, self._blobs, cancel)
         file = self._blobs.path(self.name.digest)
@@ -87,11 +87,11 @@ def bundle_kind(file: str) -> str:
 def write_bundle(
     git: GitCommand, bare: str, commit: str, name: str, path: str, cancel: Cancellation
 ) -> None:
-    """Write a commit, all of whose history `bare` has, to a new file `path`. The same history
-    gives the same file.
+    """Write a commit and its history to a new file `path`. `bare` must have the whole history. The
+    same history gives the same file.
 
-    `name` is the ref that it gets, if it is one. A branch cannot be an annotated tag: it is what
-    the tag is of.
+    `name` is the ref in the bundle, if it is a ref. A branch cannot point to an annotated tag, so
+    it gets the commit of the tag.
     """
     ref = name if name.startswith("refs/") else _NAMELESS
     meant = commit if ref.startswith("refs/tags/") else f"{commit}^{{commit}}"

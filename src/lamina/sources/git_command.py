@@ -1,4 +1,4 @@
-"""Running git on behalf of one remote, with nothing of the machine's own settings."""
+"""Running git for one remote, without the settings of the machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _WIDE = ("https://github.com/", "https://www.github.com/")
 
 
 class GitAccess(NamedTuple):
-    """What opens a remote: ids of what the session provides, and the hosts that ssh knows.
+    """Access to a remote: IDs of secrets and agents of the session, and the known hosts of ssh.
 
-    Secrets are looked for under `<id>.<host>` first. `agent` is the id of the SSH agent that has
-    to be there, "" if a remote over ssh is tried with the agent `default` or none.
+    Secrets are looked up under `<id>.<host>` first. `agent` is the ID of the required SSH agent;
+    "": a remote over ssh is tried with the agent `default`, or without one.
     """
 
     token_secret: str = "GIT_AUTH_TOKEN"
@@ -38,7 +38,7 @@ class GitAccess(NamedTuple):
 
 
 class GitFailed(Unavailable):
-    """Git has ended with an error. `complaint` is what it said, without passwords."""
+    """Git has failed. `complaint` is its message, without passwords."""
 
     def __init__(self, remote: str, complaint: str) -> None:
         super().__init__(
@@ -55,7 +55,7 @@ class GitFailed(Unavailable):
 
     @property
     def over_name(self) -> bool:
-        """Whether the server does not hand out what was named, though it may have it."""
+        """Whether the server refuses to send the named commit, though it may have it."""
         said = self.complaint
         return any(
             phrase in said
@@ -71,8 +71,8 @@ class GitFailed(Unavailable):
 class GitCommand:
     """Runs git for a remote.
 
-    A name and a password in the remote's address leave it here, so that they are in no list of
-    processes, no message and no `.git/config`: git gets them as a header, in its environment.
+    User name and password are removed from the remote's address, so that no process list, message
+    or `.git/config` contains them. Git gets them as a header, in its environment.
 
     Args:
         scratch: a folder of this process's own.
@@ -87,8 +87,8 @@ class GitCommand:
         self._settings: tuple[tuple[str, str], ...] | None = None
 
     def run(self, cancel: Cancellation, *arguments: str, at: str = "", local: bool = False) -> str:
-        """Run `git <arguments>`, in the folder `at`; what it printed. `local` is for work that
-        may read repositories on this machine and asks no server.
+        """Run `git <arguments>` in the directory `at`. Returns its output. `local` is for commands
+        that may read repositories on this machine and do not connect to a server.
 
         Raises GitFailed; NotFound (no git, no agent); InvalidInput (an address that git
         cannot be given).
@@ -127,13 +127,13 @@ class GitCommand:
         return b"".join(out).decode(errors="surrogateescape")
 
     def init_bare(self, path: str, kind: str, cancel: Cancellation) -> None:
-        """Make an empty bare repository, of `sha1` or `sha256`, that hands out all it has."""
+        """Make an empty bare repository, of `sha1` or `sha256`, that serves all its objects."""
         self.run(cancel, "init", "-q", "--bare", f"--object-format={kind}", path)
         self.run(cancel, "config", "uploadpack.allowAnySHA1InWant", "true", at=path)
 
     def shallow(self, cancel: Cancellation, *arguments: str, at: str) -> None:
-        """Run git with `--depth=1` after the first two arguments; with all of the history if
-        the server cannot do less.
+        """Run git with `--depth=1` after the first two arguments, or with the whole history if the
+        server does not support that.
         """
         first, rest = arguments[:2], arguments[2:]
         try:
@@ -183,7 +183,7 @@ class GitCommand:
         return environ | ({"SSH_AUTH_SOCK": socket} if socket else {})
 
     def _authorization(self, cancel: Cancellation) -> tuple[tuple[str, str], ...]:
-        """Settings of git with which requests to the remote are let in."""
+        """Settings of git that authorize requests to the remote."""
         if self._settings is None:
             self._settings = tuple(self._headers(cancel))
         return self._settings
@@ -226,7 +226,7 @@ def _basic(userinfo: bytes) -> str:
 
 
 def _without_userinfo(remote: str) -> tuple[str, str]:
-    """An HTTP address without user and password, and these."""
+    """An HTTP address without its user name and password, and those two."""
     scheme, mark, rest = remote.partition("://")
     if not mark or scheme not in ("http", "https"):
         return remote, ""

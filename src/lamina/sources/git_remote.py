@@ -36,24 +36,24 @@ class GitRef(NamedTuple):
     peeled: str = ""
 
     def starts_with(self, commit: str) -> bool:
-        """Whether it is what `commit`, the start of a commit's name or "", asks for."""
+        """Whether it matches `commit`, the start of a commit's name or ""."""
         return any(one and one.startswith(commit.lower()) for one in (self.commit, self.peeled))
 
 
 class GitRemote:
     """What a git URL names.
 
-    After `resolve`, `commit` is what the ref is (an annotated tag's own object, else a commit),
-    `peeled` the commit that such a tag is of (else ""), and `name` the ref in full, or the
-    commit again where no ref was named.
+    After `resolve`, `commit` is the object of the ref (of an annotated tag the tag object),
+    `peeled` the commit that such a tag points to (else ""), and `name` the full ref, or the commit
+    if no ref was named.
 
     Args:
-        repositories: a folder where what was fetched stays, one bare repository for each
-            remote, so that the next fetch brings only what is new.
+        repositories: a directory with one bare repository for each remote. They stay, so the next
+            fetch transfers only new objects.
         scratch: a folder of this process's own.
         session: provides the secrets and the agent that `access` names.
-        pins: what refs were earlier in the same build, if it is for a build.
-        bundle: what is read instead of the remote. The URL must say which commit it wants.
+        pins: earlier resolutions of refs in the same build, if there is a build.
+        bundle: is read instead of the remote. The URL must name the commit.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class GitRemote:
         return self._git.shown
 
     def resolve(self, cancel: Cancellation) -> None:
-        """Find out which commit the ref is. A branch goes before a tag of the same name.
+        """Find the commit of the ref. A branch takes precedence over a tag of the same name.
 
         Raises NotFound, Unavailable, InvalidInput, Corrupt (not the commit that the URL asks
         for).
@@ -115,7 +115,7 @@ class GitRemote:
             )
 
     def check_out(self, work: str, cancel: Cancellation) -> str:
-        """Check the commit out into a new folder `work`. Returns where the URL's folder is.
+        """Check out the commit to a new directory `work`. Returns the path of the URL's directory.
 
         Raises NotFound, Unavailable, InvalidInput (a folder that leads outside).
         """
@@ -141,8 +141,8 @@ class GitRemote:
         return folder
 
     def write_bundle(self, path: str, work: str, cancel: Cancellation) -> None:
-        """Write the commit and its history as a git bundle, a new file at `path`; `work` is where
-        a repository for that may be made.
+        """Write the commit and its history as a git bundle, a new file at `path`. `work` is the
+        path for a temporary repository.
 
         Raises NotFound, Unavailable.
         """
@@ -166,7 +166,7 @@ class GitRemote:
             return int(self._git.run(cancel, "log", "-1", "--format=%ct", commit, at=bare))
 
     def objects(self, cancel: Cancellation) -> tuple[bytes, bytes]:
-        """The commit's object as git keeps it, and the tag's, b"" where there is none."""
+        """The commit object in git's format, and the tag object, b"" if there is none."""
         with self._brought(cancel) as bare:
             kind = self._git.run(cancel, "cat-file", "-t", self.commit, at=bare).strip()
             names = ((self.commit + "^{commit}", "commit"), (self.commit, "tag"))
@@ -182,9 +182,9 @@ class GitRemote:
         return commit.encode(errors="surrogateescape"), tag.encode(errors="surrogateescape")
 
     def _kept_names(self) -> list[str]:
-        """The refs that a checkout with its `.git` has: the commit's own, and as BuildKit leaves
-        them there (`git describe --tags` tells of them) a tag that is called as the ref was written
-        and, of a tag that is no object, a branch of its name.
+        """The refs of a checkout with its `.git`: the resolved ref and, unless that is an
+        annotated tag, also those that BuildKit leaves there (`git describe --tags` prints them): a
+        tag named as the ref was written, and for a lightweight tag a branch of its name.
         """
         url = self._url
         if not url.keep_git_dir or self.name == self.commit:
@@ -199,7 +199,7 @@ class GitRemote:
         return list(dict.fromkeys(names))
 
     def _recall(self) -> bool:
-        """Take the ref for what it was before, if the build has asked before."""
+        """Reuse the resolution of the ref from earlier in the build, if there is one."""
         url = self._url
         known = () if self._pins is None else self._pins.known(GitRef, (url.remote, url.ref))
         for ref in known:
@@ -209,7 +209,7 @@ class GitRemote:
         return False
 
     def _trust(self) -> None:
-        """Take the URL's commit for what the ref is, without asking."""
+        """Use the commit of the URL as that of the ref, without a request."""
         url = self._url
         if not is_commit(url.commit):
             raise InvalidInput(
@@ -221,7 +221,7 @@ class GitRemote:
             self.name = url.ref if url.ref.startswith("refs/") else f"refs/heads/{url.ref}"
 
     def _look_into_bundle(self, cancel: Cancellation) -> None:
-        """A commit that is named in full needs no look."""
+        """Find the commit in the bundle. A full commit name needs no lookup."""
         url = self._url
         if not url.ref and is_commit(url.commit):
             self.commit = self.name = url.commit
@@ -260,7 +260,7 @@ class GitRemote:
         )
 
     def _look_up_default(self, cancel: Cancellation) -> None:
-        """The branch that the remote's HEAD is, or the commit if it is none."""
+        """The branch that the remote's HEAD points to, or the commit if it is detached."""
         listed = self._git.run(cancel, "ls-remote", "--symref", "--", self._git.remote, "HEAD")
         for line in listed.splitlines():
             value, _, name = line.partition("\t")
@@ -277,8 +277,8 @@ class GitRemote:
 
     @contextmanager
     def _brought(self, cancel: Cancellation, *, or_peeled: bool = False) -> Iterator[str]:
-        """The remote's bare repository with the commit in it, held alone; with `or_peeled` that
-        commit counts which a tag was of, if the tag itself is no more: then it is `commit`."""
+        """The remote's bare repository with the commit, locked exclusively. With `or_peeled`, if
+        the tag no longer exists, the commit that it pointed to is enough: it becomes `commit`."""
         with self._repository(cancel) as bare:
             if not self._is_in(bare, cancel):
                 if self.bundle is not None:
@@ -295,7 +295,7 @@ class GitRemote:
 
     @contextmanager
     def _repository(self, cancel: Cancellation) -> Iterator[str]:
-        """The bare repository of the remote, or of the bundle, held alone."""
+        """The bare repository of the remote or of the bundle, locked exclusively."""
         git = self._git
         kind = self._kind()
         key = (
@@ -325,8 +325,8 @@ class GitRemote:
         return True
 
     def _bring(self, bare: str, cancel: Cancellation, *, whole: bool = False) -> None:
-        """Fetch the commit alone, or with its `whole` history; by its ref, or with all refs, from
-        servers that insist."""
+        """Fetch only the commit, or its `whole` history. Servers that refuse to send a commit by
+        name get a request for its ref, or for all refs."""
         git = self._git
         into = f"refs/lamina/{self.commit}"
         for wanted in dict.fromkeys((self.commit, self.name)):
@@ -346,7 +346,7 @@ class GitRemote:
             raise NotFound(f"{self.shown} has no commit {self.commit}")
 
     def _folder_in(self, work: str) -> str:
-        """The URL's folder of a checkout. Links are not followed: they may lead anywhere."""
+        """The URL's directory in a checkout. Links are not followed: they may point outside."""
         folder = self._url.folder
         chosen = os.path.join(work, folder) if folder else work
         if os.path.realpath(chosen) != os.path.join(os.path.realpath(work), folder).rstrip("/"):
@@ -357,7 +357,7 @@ class GitRemote:
 
 
 def _set_times(root: str, seconds: int) -> None:
-    """Also of the folders: setting what is in one leaves its own time alone."""
+    """Also of the directories: setting the times of their files does not change theirs."""
     times = (seconds, seconds)
     for visit in walk_tree(root):
         os.utime(visit.name, times, dir_fd=visit.folder, follow_symlinks=False)
@@ -365,7 +365,7 @@ def _set_times(root: str, seconds: int) -> None:
 
 
 def _drop_git_directories(work: str) -> None:
-    """The repository's own, and what submodules refer to theirs with."""
+    """Remove `.git` of the repository, and the `.git` files of submodules."""
     for visit in walk_tree(work):
         if visit.name == ".git" and (visit.is_directory or visit.parents):
             remove_tree(visit.name, dir_fd=visit.folder)

@@ -36,9 +36,9 @@ _HEADERS = ("Accept", "User-Agent")
 
 
 class HttpFile(NamedTuple):
-    """What a definition says of a download, in the `http.*` attributes of its source op.
+    """A download in a definition: the `http.*` attributes of its source op.
 
-    `name` is "" if the server or the URL says it; `perm` of 0 is 0600; `auth_secret` is the id of
+    `name` is "" if the server or the URL gives it. `perm` of 0 is 0600. `auth_secret` is the ID of
     the secret that is sent as the Authorization header.
     """
 
@@ -52,7 +52,7 @@ class HttpFile(NamedTuple):
 
 
 def http_file(attrs: Mapping[str, str]) -> HttpFile:
-    """Raises InvalidInput; Unsupported for attributes that must not be passed over."""
+    """Raises InvalidInput; Unsupported for unknown attributes that must not be ignored."""
     if attrs.get("http.sig.pubkey") or attrs.get("http.sig.signature"):
         raise Unsupported("signatures of downloads (http.sig.pubkey) are not supported")
     checksum = attrs.get("http.checksum", "")
@@ -86,9 +86,9 @@ def _number(attrs: Mapping[str, str], key: str) -> int:
 
 
 class Download(NamedTuple):
-    """What a server said of a file that is kept: its validators, and what it was.
+    """The response for a downloaded file: its validators, and the digest of its content.
 
-    `name` is what the server calls it, "" for nothing.
+    `name` is the file name from the server, "" if there is none.
     """
 
     digest: str
@@ -99,7 +99,7 @@ class Download(NamedTuple):
 
 
 def _http_time(nanoseconds: int) -> str:
-    """A time as HTTP headers have it (RFC 9110, 5.6.7)."""
+    """A time in the format of HTTP headers (RFC 9110, 5.6.7)."""
     from email.utils import formatdate
 
     return formatdate(nanoseconds / 1e9, usegmt=True)
@@ -108,10 +108,10 @@ def _http_time(nanoseconds: int) -> str:
 class HttpSource:
     """One URL, keyed by its content.
 
-    What was downloaded is kept in `downloads` (while it comes, in `scratch`), and asked for again
-    only if it has changed since (RFC 9110, section 13); a server that gives neither an ETag nor a
-    Last-Modified is asked each time. With a checksum nobody is asked what the content is: only
-    for it, if it is not here already.
+    Downloads are kept in `downloads` (until they are complete, in `scratch`), and downloaded again
+    only if they have changed (RFC 9110, section 13). Without ETag and Last-Modified, each build
+    downloads the file again. With a checksum no request is needed to compute the key: the file is
+    only downloaded if `downloads` does not have it.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class HttpSource:
         return self._refs.commit_plan(plan, Ref(), f"http url {self._shown()}")
 
     def name(self, found: Download | None) -> str:
-        """What the file is called: as the definition says, else the server, else the URL."""
+        """The name of the file: from the definition, else the server, else the URL."""
         from urllib.parse import unquote, urlsplit
 
         from lamina.sources.http_request import file_name
@@ -184,15 +184,15 @@ class HttpSource:
         return file_name(self._wanted.name, found.name if found is not None else "", path)
 
     def data(self, found: Download) -> str:
-        """Where the bytes are.
+        """The path of the content.
 
-        Its name holds their digest, and earlier ones stay until they are pruned: another build
-        may be reading them.
+        The file is named by its digest. Earlier ones stay until they are pruned, since another
+        build may read them.
         """
         return f"{self._path}-{Digest(found.digest).hex[:32]}"
 
     def bring(self, cancel: Cancellation) -> Download:
-        """See that what the server has is here, or had when this build asked first.
+        """Make sure that the content is here: that of the server, or of the build's first request.
 
         Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
         """
@@ -222,11 +222,11 @@ class HttpSource:
         return found
 
     def _may_be(self, found: Download) -> bool:
-        """Whether the definition has nothing against it."""
+        """Whether the definition allows this content."""
         return self._wanted.checksum is None or self._is_wanted(found)
 
     def _is_wanted(self, found: Download) -> bool:
-        """Whether it is surely what the definition asks for."""
+        """Whether this content certainly matches the definition."""
         checksum = self._wanted.checksum
         if checksum is None:
             return False
@@ -241,7 +241,7 @@ class HttpSource:
         return redacted(self._url)
 
     def _known(self) -> Download | None:
-        """The last download, if its bytes are still what they were."""
+        """The last download, if its content is unchanged."""
         try:
             with open(self._path, encoding="utf-8") as file:
                 known = Download(*json.load(file))
@@ -294,7 +294,7 @@ class HttpSource:
             return self._keep(hashed, answered(response.headers))
 
     def _save(self, pieces: Iterable[bytes], cancel: Cancellation) -> str:
-        """Write what comes; its SHA-256. What does not come whole is removed again."""
+        """Write a response; returns its SHA-256. An incomplete one is removed."""
         hashed = hashlib.sha256()
         limit = SizeLimit(DOWNLOAD, self._shown())
         try:
@@ -321,8 +321,8 @@ class HttpSource:
 
 
 class UploadSource(HttpSource):
-    """A stream that a client sends under a URL of its own making: a context on its standard
-    input. It can be had once, and is nothing to come back to."""
+    """A stream that a client serves under a URL that it made up: a context on its standard input.
+    It can be read once, and is not kept."""
 
     def _known(self) -> Download | None:
         return None

@@ -32,10 +32,10 @@ _CHUNK = 1 << 18
 class HttpRequest:
     """A GET of a URL.
 
-    A name and a password in the URL are sent as what they are, and in no message. Otherwise the
-    session is asked for the secret `auth_secret`, a whole Authorization header, or without one
-    for `HTTP_AUTH_HEADER_<host>` and `HTTP_AUTH_TOKEN_<host>` (a bearer's). `guard` watches the
-    connections.
+    User name and password in the URL are sent as credentials and appear in no message. Otherwise
+    the session is asked for the secret `auth_secret`, a complete Authorization header; if that is
+    not set, for `HTTP_AUTH_HEADER_<host>` and `HTTP_AUTH_TOKEN_<host>` (a bearer token). `guard`
+    watches the connections.
 
     Raises InvalidInput (not a URL), NotFound (no such secret).
     """
@@ -72,8 +72,8 @@ class HttpRequest:
     def send(
         self, method: str = "GET", headers: dict[str, str] | None = None
     ) -> HTTPResponse | None:
-        """The answer, which the caller closes; None if what the `headers` ask for is that
-        nothing has changed.
+        """The response, which the caller closes. None if `headers` are conditional and nothing has
+        changed.
 
         Raises NotFound, Unavailable, InvalidInput.
         """
@@ -102,7 +102,7 @@ class HttpRequest:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to other pages of the web alone; what logs in goes to the same host alone."""
+    """Follows redirects only to http and https, and sends credentials only to the same host."""
 
     def redirect_request(
         self,
@@ -123,9 +123,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Answered(NamedTuple):
-    """What a server says of a file in its headers.
+    """The headers of a response that describe the file.
 
-    `modified_ns` is 0 without a time; `name` is the file's in Content-Disposition, "" for none.
+    `modified_ns` is 0 without a time. `name` is the file name in Content-Disposition, "" if none.
     """
 
     etag: str
@@ -135,7 +135,7 @@ class Answered(NamedTuple):
 
 
 def answered(headers: Any) -> Answered:
-    """Read the headers of an answer."""
+    """Read the headers of a response."""
     import email.utils
 
     stamp = headers.get("Last-Modified", "")
@@ -150,9 +150,9 @@ def answered(headers: Any) -> Answered:
 
 
 def content_of(answer: HTTPResponse, shown: str) -> Iterator[bytes]:
-    """What an answer holds, unpacked if the server packed it for the way.
+    """The content of a response, decompressed if the server compressed it for the transfer.
 
-    Raises Unavailable: the answer, of what messages call `shown`, does not come whole.
+    Raises Unavailable if the response is incomplete. Messages call its source `shown`.
     """
     import gzip
     import http.client
@@ -170,12 +170,12 @@ def content_of(answer: HTTPResponse, shown: str) -> Iterator[bytes]:
 
 
 def is_same_tag(one: str, other: str) -> bool:
-    """Whether two ETags stand for the same content; weak ones do as well."""
+    """Whether two ETags identify the same content. Weak ones count, too."""
     return bool(one) and one.removeprefix("W/") == other.removeprefix("W/")
 
 
 def file_name(*candidates: str) -> str:
-    """The first name that a file may have; `download` if none is left."""
+    """The first valid file name; `download` if there is none."""
     return next((name for name in map(_last_part, candidates) if name), "download")
 
 

@@ -1,4 +1,4 @@
-"""The oci-layout source: an image in a folder of the client's."""
+"""The oci-layout source: an image in a directory of the client."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _INDEX_LIMIT = 16 << 20
 
 
 class Layout(Protocol):
-    """One image of a layout, wherever that is."""
+    """One image of a layout, on this machine or a client's."""
 
     def target(self, cancel: Cancellation) -> Descriptor:
-        """Its manifest or index. Raises NotFound, Corrupt, Unavailable."""
+        """The manifest or index of the image. Raises NotFound, Corrupt, Unavailable."""
         ...
 
     def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
@@ -64,7 +64,7 @@ class Layout(Protocol):
 
 
 class LayoutLocation(NamedTuple):
-    """Which image of a layout: that of a digest, else that of a tag (`latest` without one)."""
+    """Selects an image of a layout: by digest, else by tag (default `latest`)."""
 
     folder: str
     tag: str = ""
@@ -76,7 +76,7 @@ class LayoutLocation(NamedTuple):
 
 
 class FolderLayout:
-    """An image of a layout in a folder of this machine."""
+    """An image of a layout in a directory of this machine."""
 
     def __init__(self, location: LayoutLocation) -> None:
         self._location = location
@@ -154,7 +154,7 @@ class ClientLayout:
 
 
 class LayoutSource:
-    """An image of a layout. What is needed is copied into the store, checked.
+    """An image of a layout. Blobs that are needed are copied to the store and verified.
 
     `name` is what the definition calls the layout; `layers` is as for `ImageSource`.
     """
@@ -219,7 +219,8 @@ class LayoutSource:
 
 
 def parse_location(text: str) -> LayoutLocation:
-    """Split `/folder[:tag][@digest]`; of other colons and at signs, a folder's name may have any.
+    """Split `/folder[:tag][@digest]`. The name of the directory may contain other colons and at
+    signs.
 
     Raises InvalidInput.
     """
@@ -236,7 +237,7 @@ def parse_location(text: str) -> LayoutLocation:
 
 
 def layout_folder(name: str) -> str:
-    """What a session of this process calls the folder of the layout `name`: as no other folder."""
+    """The unique name of the directory of the layout `name` in a session of this process."""
     return f"oci-layout://{name}"
 
 

@@ -1,8 +1,8 @@
-"""The `local://` source: a folder that the client provides, read where it lies.
+"""The `local://` source: a directory that the client provides, read in place.
 
-In the client's own process nothing is transferred or copied: the ref is a view of the folder
-through the ignore patterns. What the build reads of it is known by its content, so the view
-itself is never a cache key.
+In the client's own process nothing is transferred or copied: the ref is a view of the directory
+without the ignored files. The files that a build reads are identified by their content, so the
+view itself is never a cache key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PERIOD = 0.1  # seconds
 
 
 class LocalSource:
-    """One folder of the client. `caches` keeps digests of its files between builds."""
+    """One directory of the client. `caches` keeps digests of its files between builds."""
 
     def __init__(self, name: str, attrs: Mapping[str, str], session: Session, caches: str) -> None:
         self._name = name
@@ -75,7 +75,7 @@ class LocalSource:
 
 
 def folder_request(attrs: Mapping[str, str]) -> FolderRequest:
-    """What a source's attributes ask the client for. Raises InvalidInput."""
+    """The request to the client that a source's attributes describe. Raises InvalidInput."""
     return FolderRequest(
         _words(attrs, "local.includepattern"),
         _words(attrs, "local.excludepatterns"),
@@ -88,7 +88,7 @@ def folder_request(attrs: Mapping[str, str]) -> FolderRequest:
 
 
 class _Transfer:
-    """Shows how much a client had to send, not more often than eyes can follow."""
+    """Shows how much a client has sent, at a limited rate."""
 
     def __init__(self, name: str, context: OpContext) -> None:
         self._name = name
@@ -124,9 +124,10 @@ class _Transfer:
 
 
 def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[bool, bool]] | None:
-    """What of a folder that holds more is to be taken as absent.
+    """A test for files that count as absent, None if none do.
 
-    Paths to follow alone are there to spare a transfer, and there is none.
+    Without include patterns, paths to follow are ignored: they only reduce a transfer, and there
+    is none.
     """
     if not (wanted.include_patterns or wanted.exclude_patterns):
         return None

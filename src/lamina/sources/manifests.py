@@ -47,7 +47,7 @@ def add_origin(refs: RefManager, resolved: ResolvedManifest) -> None:
 
 
 def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
-    """The image as if it had that many layers; itself if `limit` is empty. Raises InvalidInput."""
+    """The image with only that many layers; unchanged if `limit` is empty. Raises InvalidInput."""
     if not limit:
         return resolved
     layers = resolved.manifest.layers

@@ -21,7 +21,7 @@ class ImageMaterial(NamedTuple):
 
 
 class BlobMaterial(NamedTuple):
-    """One blob of a repository of images, by `<name>@<digest>`, `local` if of an OCI layout."""
+    """One blob of an image repository, by `<name>@<digest>`; `local` if it is of an OCI layout."""
 
     name: str
     digest: Digest
@@ -29,8 +29,8 @@ class BlobMaterial(NamedTuple):
 
 
 class GitMaterial(NamedTuple):
-    """`url` is the remote, with `#ref` if one is asked for; `commit` its whole name. `bundle` is
-    what it was read from instead of the remote."""
+    """`url` is the remote, with `#ref` if there is one; `commit` is the full name. `bundle` is
+    what was read instead of the remote."""
 
     url: str
     commit: str
@@ -43,7 +43,7 @@ class HttpMaterial(NamedTuple):
 
 
 class LocalMaterial(NamedTuple):
-    """A folder of the client's, by the name that it is provided under."""
+    """A directory of the client, by its name in the session."""
 
     name: str
 

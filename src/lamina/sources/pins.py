@@ -1,7 +1,7 @@
-"""What sources turned out to be, held for as long as a build lasts.
+"""Resolutions of sources, kept for the duration of a build.
 
-A frontend asks what a branch or a URL is at present and then builds with it: what is built must
-be what the frontend was answered, even if the remote has changed since.
+A frontend resolves a branch or a URL and then builds with it. The build must use the same
+resolution, even if the remote has changed since.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ T = TypeVar("T")
 
 
 class Pins(Protocol):
-    """Findings by the source that they are of. Methods are called from any thread."""
+    """Resolutions by source. Methods are called from any thread."""
 
     def known(self, kind: type[T], source: Hashable) -> list[T]:
-        """What is known of a source, the earliest first. More than one is possible where
-        different checksums were asked for."""
+        """The resolutions of a source, earliest first. There can be several if builds requested
+        different checksums."""
         ...
 
     def keep(self, source: Hashable, found: object) -> None: ...
 
 
 class BuildPins:
-    """One build's own. Implements `Pins`."""
+    """The resolutions of one build. Implements `Pins`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +45,8 @@ class BuildPins:
 
 
 class SharedPins:
-    """Those of all builds that wait for a step, at the moment of a call. Implements `Pins`."""
+    """The resolutions of all builds that wait for a step at the time of a call. Implements
+    `Pins`."""
 
     def __init__(self, current: Callable[[], Sequence[Pins]]) -> None:
         self._current = current
