@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 CLAIMS = 4
 _MOST_ENTRIES = 1 << 20
-"""Of a mount and the claims to it together, whoever wrote them."""
+"""Of a mount and all claims to it together, including those of other machines."""
 _ROUNDS = 24
 _PAUSE = 0.25
 

@@ -110,7 +110,7 @@ class RemoteCaches:
         self._exports.append(_entry(kind, pairs))
 
     def _provide(self, path: str) -> str:
-        """Lend a folder; by which name, which is its own where that is text."""
+        """Provide a directory in the session. Returns its name there: the path, if it is text."""
         name = plain_text(path)
         if name != path:
             name += f"-{sha256(os.fsencode(path)).hexdigest()[:12]}"

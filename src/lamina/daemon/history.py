@@ -1,7 +1,7 @@
-"""Build history: what runs, what ran, and what came of it.
+"""Build history: running builds, past builds and their results.
 
-`History.begin` opens a build's record, which collects its progress; `finish` keeps it. Whoever
-asks for a build's progress by its ref gets all of it, whether it runs or ended long ago.
+`History.begin` opens a build's record, which collects its progress; `finish` keeps it. A request
+for a build's progress by its ref gets all of it, whether the build still runs or has ended.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Solvable:
-    """A definition's result, made when somebody needs it; once, whoever asks first.
+    """A definition's result. The first caller that needs it makes it, once for all callers.
 
-    `graph` is None for an empty file system; `call` is what it came of, None if a client gave
-    the definition itself.
+    `graph` is None for an empty file system. `call` is the frontend call that made the
+    definition, None if a client sent the definition itself.
     """
 
     def __init__(

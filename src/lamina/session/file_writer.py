@@ -21,15 +21,15 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FileWriter:
-    """The folder that is written to. Everything may raise OSError.
+    """Writes files below a directory. Every method may raise OSError.
 
-    Paths come checked (`receiver._Order`): clean, and their folders told of before. In the time
-    between, names below the root must be nobody else's to change; that no link leads out of it
-    holds even so.
+    The caller checks paths (`receiver._Order`): they are clean, and their directories were
+    received before. No other process may change names below the root meanwhile. Even if one
+    does, no link leads out of the root.
 
     Args:
-        plain: nothing below the root has extended attributes yet. Asking each file for them is
-            half the work of seeing that nothing has changed.
+        plain: nothing below the root has extended attributes yet. Reading those of each file is
+            half the work of finding that nothing has changed.
     """
 
     def __init__(self, root: str, owner: tuple[int, int] | None, *, plain: bool = False) -> None:

@@ -1,9 +1,9 @@
-"""What a connection has yet to send, and the thread that sends it.
+"""Frames that a connection has yet to send, and the thread that sends them.
 
-Whoever has something to say does so under the connection's lock. What is short and goes out
-without waiting is sent then and there, as waking a thread takes longer; anything else gathers for
-the thread, which sends all of it at once. So many small messages share one system call, and the
-thread that reads never waits for a peer that does not.
+Callers add frames under the connection's lock. Short ones are sent at once if the socket takes
+them without blocking, as waking a thread takes longer. All others are queued, and the thread
+sends them together. So many small messages share one system call, and the thread that reads
+never waits for a peer that does not read.
 """
 
 from __future__ import annotations

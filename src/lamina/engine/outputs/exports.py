@@ -197,7 +197,7 @@ def _with_dangling_name(output: ImageOutput, artifact: Artifact) -> Artifact:
 
 
 def _said_names(output: ImageOutput, artifact: Artifact, assembly: Assembly) -> dict[str, Any]:
-    """An image's metadata, in which it is called as whoever asked for it did."""
+    """An image's metadata, with the names as the requester wrote them."""
     metadata = artifact.metadata()
     said = list(assembly.said(output.form))
     said += [name for name in artifact.names if name.startswith(f"{output.dangling}@")]

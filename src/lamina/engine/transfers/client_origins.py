@@ -1,8 +1,9 @@
 """Origins of layers where several clients share an engine.
 
-What is known of a blob's origins is shared, but a build only uses a repository that it names
-itself: in a source of its definitions or as an imported cache. So no client hears the name of
-another client's private repository, and no registry is asked for one with the wrong login.
+Clients share the recorded origins of a blob, but a build only uses a repository that it names
+itself: in a source of its definitions or as an imported cache. So no client learns the name of
+another client's private repository, and no registry gets a request for one with the wrong
+credentials.
 """
 
 from __future__ import annotations
