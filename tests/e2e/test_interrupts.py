@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_SOON = 5.0  # seconds; it takes a tenth of one
+_TIMEOUT = 20.0  # seconds; less than lamina waits for a server
 _STEP = 0.05  # seconds between two bytes of a server that dribbles
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n"
@@ -113,11 +113,8 @@ def interrupted(command: list[str], env: dict[str, str], server: SlowServer, num
         wait_for_handler(process, number)
         time.sleep(1.0 if server.filling else 0.3)  # for it to wait
         assert process.poll() is None
-        begun = time.monotonic()
         process.send_signal(number)
-        status = process.wait(_SOON * 4)
-        assert time.monotonic() - begun < _SOON
-        return status
+        return process.wait(_TIMEOUT)
     finally:
         if process.poll() is None:
             process.kill()
@@ -170,7 +167,6 @@ def test_a_client_and_its_daemon_end(server: SlowServer, what: str, tmp_path: Pa
         with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as second:
             assert server.asked.wait(20)
             time.sleep(0.5)
-            begun = time.monotonic()
-            assert daemon.stop() == 0
-            assert time.monotonic() - begun < _SOON
+            daemon.process.send_signal(signal.SIGTERM)
+            assert daemon.process.wait(_TIMEOUT) == 0
             assert second.wait(20) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -29,6 +28,7 @@ def test_responses_end_with_the_guard() -> None:
         guard.close()
 
 
+@pytest.mark.timeout(60)
 def test_connecting_ends_with_its_cancellation() -> None:
     with socket.socket() as server, socket.socket() as first, socket.socket() as second:
         server.bind(("127.0.0.1", 0))
@@ -39,10 +39,8 @@ def test_connecting_ends_with_its_cancellation() -> None:
             filler.connect_ex(address)
         guard, cancel = SocketGuard(), Cancellation()
         threading.Timer(0.2, cancel.cancel).start()
-        begun = time.monotonic()
         with pytest.raises(Cancelled), guard.cancelled_by(cancel):
-            connect("127.0.0.1", address[1], 30, guard, cancel)
-        assert time.monotonic() - begun < 5
+            connect("127.0.0.1", address[1], 3600, guard, cancel)
 
 
 def test_looking_up_a_name_ends_with_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -193,12 +192,14 @@ def test_no_passed_socket() -> None:
         Listener("fd://", HANDLERS)
 
 
-def test_a_silent_client_does_not_block_others(tmp_path: Path) -> None:
+@pytest.mark.timeout(60)
+def test_a_silent_client_does_not_block_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lamina.wire.listen._END", 600.0)
     address = f"unix://{tmp_path}/s"
     with Listener(address, HANDLERS) as listener, socket.socket(socket.AF_UNIX) as mute:
         mute.connect(str(tmp_path / "s"))
         with dial(address) as channel:
             assert call_unary(channel, "/test.Service/Echo", b"x") == b"x"
-        began = time.monotonic()
         listener.close()
-        assert time.monotonic() - began < 8
