@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class MadeContent:
-    """Content of which some documents were made just now, and lie nowhere yet."""
+    """Content with additional documents in memory, which were just made."""
 
     def __init__(self, content: Content, made: Mapping[Digest, bytes]) -> None:
         self._content = content

@@ -39,7 +39,7 @@ class Flag(NamedTuple):
 class Command(NamedTuple):
     """One subcommand.
 
-    `usage` shows its arguments, of which there are `least` to `most` (None: any number).
+    `usage` shows its arguments. Their number is `least` to `most` (None: no limit).
     `handler` is `module:function` below `lamina.cli`. With `passes_on`, everything after the
     first argument belongs to another program and is not read as flags. `failure` is the exit status
     of errors.

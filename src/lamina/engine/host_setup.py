@@ -8,10 +8,10 @@ from lamina.base.errors import InvalidInput, LaminaError, Unsupported
 
 
 class HostSetup:
-    """Whether this process may mount, found out once.
+    """Whether this process may mount, checked once.
 
-    `overlay` and `tmpfs` (a folder for secrets and what tells of them, on a tmpfs that this
-    process and its children alone see) hold after `enter`.
+    `overlay` and `tmpfs` are valid after `enter`. `tmpfs` is a directory for secrets and files
+    that contain them, on a tmpfs that only this process and its children see.
 
     Args:
         root: the store's folder.

@@ -256,7 +256,7 @@ class _Unpacking:
         if hidden in ("", ".", "..") or name.startswith(WHITEOUT + WHITEOUT):
             return  # metadata of AUFS
         path = f"{parent}/{hidden}" if parent else hidden
-        # A whiteout hides what is below, wherever it is in the order of the layer's entries.
+        # A whiteout hides lower layers, at any position among the layer's entries.
         if self._overlay:
             if not self._shows(path):
                 return

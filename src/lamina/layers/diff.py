@@ -176,7 +176,7 @@ class _Walk:
     def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
         """The members below a directory. `replaces`: the same directory below is hidden."""
         levels = [self._level(path, None, replaces=replaces)]
-        pending: list[_Level] = []  # the lowest folders, of which nothing was different so far
+        pending: list[_Level] = []  # the lowest directories, without a difference so far
         while levels:
             level = levels[-1]
             name = next(level.names, None)

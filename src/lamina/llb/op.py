@@ -377,7 +377,7 @@ class SourceInfo(NamedTuple):
 
 
 class SourceMap(NamedTuple):
-    """Which lines of which text each op comes from, by op digest."""
+    """The source locations (text and lines) of each op, by op digest."""
 
     locations: tuple[tuple[str, Locations], ...] = ()
     infos: tuple[SourceInfo, ...] = ()

@@ -3,11 +3,12 @@
     POST  blobs/uploads/          an upload begins, at the URL it answers with
     PUT   that URL?digest=…       all the bytes at once; or
     PATCH that URL                a chunk (Content-Range), answered with the next URL
-    GET   that URL                how far it has come, after a connection broke
+    GET   that URL                the size received, after a lost connection
     PUT   that URL?digest=…       the end of it
 
-OCI distribution spec v1.1, "Pushing blobs". Chunks are for blobs of which a lot would be lost; a
-registry that takes none, or has forgotten the upload, gets all the bytes anew.
+OCI distribution spec v1.1, "Pushing blobs". Large blobs are sent in chunks, so that a lost
+connection loses little. A registry that refuses chunks, or no longer knows the upload, gets the
+whole blob again.
 """
 
 from __future__ import annotations

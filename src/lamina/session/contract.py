@@ -36,12 +36,12 @@ class FolderRequest(NamedTuple):
 
 
 class ProvidedFolder(NamedTuple):
-    """A folder of the client's, readable as long as the session lasts.
+    """A directory of the client, readable as long as the session lasts.
 
-    `filtered` says that it holds nothing but what was asked for; otherwise it is the client's
-    own, and its reader applies the patterns. `owner` is whom all files belong to, None if
-    they belong to whom the file system says. `made_at` is when its files were made, in seconds
-    since 1970, if a repository, a server or an archive says it.
+    `filtered`: it has only the requested files. Otherwise it is the client's own directory, and
+    its reader applies the patterns. `owner` is the owner of all files, None for the owners in the
+    file system. `made_at` is the time of its files, in seconds since 1970, if a repository, a
+    server or an archive has one.
     """
 
     path: str

@@ -46,8 +46,8 @@ def fetch_folder(
     """Bring a mirror up to date and claim it, for the caller to release.
 
     Args:
-        client: whose folder it is, as far as the client says. The request's own key is added.
-        owner: whom all files are given to, None for whom the client says.
+        client: identifies the client, if it sends an identity. The request's own key is added.
+        owner: the owner of all files, None for the owners that the client sends.
 
     Raises NotFound (the client provides no such folder), Unavailable, Corrupt, Cancelled.
     """

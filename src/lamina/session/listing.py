@@ -1,8 +1,8 @@
-"""A folder of which mostly the listing is wanted: `local.metadatatransfer` of LLB.
+"""A directory listing with the content of only some files: `local.metadatatransfer` of LLB.
 
-The files that patterns name come as always; of all the others only what they are called, how
-large they are and so on, in one file at the top: for each the length of its stat in four bytes,
-lowest first, and the stat as in fsutil's protocol.
+Files that match patterns are transferred as usual. Of all others only the metadata is, in one file
+at the top: for each the length of its stat (four bytes, little-endian) and the stat in fsutil's
+format.
 """
 
 from __future__ import annotations

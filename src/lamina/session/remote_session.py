@@ -67,13 +67,13 @@ class Token(NamedTuple):
 class RemoteSession:
     """Implements `lamina.session.contract.Session` over a channel to the client.
 
-    Folders stay as they were fetched, for the session's whole life; a build that uses it is
-    inside `held`, so that they also stay until the last build is over. When the client goes,
-    every call raises Unavailable.
+    Directories stay as they were fetched until the session ends. A build that uses the session is
+    inside `held`, so they also stay until the last build ends. After the client disconnects, every
+    call raises Unavailable.
 
     Args:
-        scratch: a folder for sockets, on a file system that can have them.
-        owner: whom the files of folders are given to; None for whom the client says.
+        scratch: a directory for sockets, on a file system that supports them.
+        owner: the owner of all files, None for the owners that the client sends.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A base image as a Dockerfile's frontend sees it, wherever that frontend has its text from."""
+"""A base image as the Dockerfile frontend sees it, for every origin of the Dockerfile."""
 
 from __future__ import annotations
 
