@@ -296,7 +296,7 @@ def test_links_that_add_up_to_too_long_a_path_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_implied_folders_have_the_same_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_implied_folders_have_the_same_mode_under_any_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         entries = [Entry("a/b/file", stat.S_IFREG | 0o644)]

@@ -22,7 +22,7 @@ _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
 
 def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[str, str]:
-    """The frontend attributes of a request; `served` has the names that files go by."""
+    """The frontend attributes of a request. `served` has the names of its files in the session."""
     attributes = {
         "filename": served.filename,
         **write_options(request.frontend),

@@ -120,13 +120,13 @@ class History:
     def listen(
         self, ref: str, replay: Callable[[], None], cancel: Cancellation, ending: Cancellation
     ) -> Iterator[HistoryEvent]:
-        """What runs now, then what becomes of it and of others, until `cancel`.
+        """Events of running builds, then those of their ends and of later builds, until `cancel`.
 
-        When the daemon is `ending`, until nothing runs any more.
+        If the daemon is `ending`, until no build runs any more.
 
         Args:
-            ref: only this one's, "" for all.
-            replay: called between the two, when nothing that follows can be missed.
+            ref: only events of this build, "" for all.
+            replay: called after the running builds, when no later event can be missed.
         """
         events: deque[HistoryEvent] = deque()
         with self._changed:

@@ -22,7 +22,7 @@ _EPOCH = "source-date-epoch"
 
 
 def outputs_of(request: SolveRequest) -> list[Output]:
-    """The request's exporters. An output that is files goes by its number in the session.
+    """The request's exporters. In the session, an output of files is identified by its number.
 
     Raises InvalidInput, Unsupported.
     """

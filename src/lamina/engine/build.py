@@ -80,7 +80,7 @@ class LookupRecorder(Protocol):
 
 
 class Build:
-    """Solves definitions and exports what comes of them. Use `Engine.open_build`.
+    """Solves definitions and exports the results. Made by `Engine.open_build`.
 
     Implements `OpRequester` (`lamina.engine.shared_session`), `RegistryRequester`
     (`lamina.engine.registries`) and `Requester` (`lamina.sources.contract`). Methods may be

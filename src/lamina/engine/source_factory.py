@@ -117,7 +117,7 @@ class EngineSources:
         return GitSource(url, remote, scratch, self._refs, as_bundle=as_bundle)
 
     def _bundle(self, attrs: dict[str, str], session: Session) -> GitBundle:
-        """A bundle of a layout is in the store that is called as the layout is, by default."""
+        """A bundle in a layout is by default in the client's store with the name of the layout."""
         from lamina.sources.git_bundle import GitBundle, parse_bundle_name
 
         locator = attrs["git.bundle"]

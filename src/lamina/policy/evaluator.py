@@ -77,7 +77,7 @@ class PolicyEvaluator:
             raise error.with_context(during=during) from error
 
     def evaluate_all(self, ops: Mapping[str, Op]) -> dict[str, Op]:
-        """What ops become, by whatever they go by; a client may be asked about all at once."""
+        """The converted ops under the same keys. Requests to a client run concurrently."""
         found: dict[str, Op] = {}
 
         def evaluate(name: str, _: Cancellation) -> None:

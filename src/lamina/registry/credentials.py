@@ -66,7 +66,7 @@ class TokenSource(Protocol):
 
 
 class Logins(CredentialSource, TokenSource, Protocol):
-    """Somebody's credentials, or the tokens that he fetches with them."""
+    """Credentials of a user or client, or tokens fetched with them."""
 
 
 class SessionLogins(Logins, Protocol):

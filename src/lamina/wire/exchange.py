@@ -251,7 +251,7 @@ class Exchange:
         fault = stream._fault
         answered = not self.server and stream._remote_ended and not stream._local_ended
         if answered and (fault is None or fault.remote):
-            # A call is over with its answer, whatever becomes of the connection.
+            # A call ends with its response, even if the connection fails afterwards.
             raise StreamEnded(ErrorCode.NO_ERROR, "the peer has ended the call", remote=True)
         if fault is not None:
             raise fault.again()
