@@ -53,7 +53,7 @@ def read_files(store: Store, step: Step) -> dict[str, int]:
         entry.name: entry.size
         for part in step.lookup.parts
         if part.by_content
-        for entry in table.entries(part.digest)
+        for entry in table.entries(part.content)
         if entry.kind == "-"
     }
 

@@ -88,7 +88,7 @@ def test_a_record_from_start_to_end(store: Store) -> None:
     assert os.listdir(store.path("records")) == []
     needed = {row[0] for row in store.database.rows("SELECT digest FROM build_blobs")}
     assert definition in needed and record.logs is not None and record.logs.digest in needed
-    assert store.database.rows("SELECT digest FROM build_contents") == [(CONTENT,)]
+    assert store.database.rows("SELECT digest FROM build_contents") == [(f"{CONTENT} /a",)]
 
 
 @pytest.mark.parametrize(

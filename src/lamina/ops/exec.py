@@ -208,7 +208,7 @@ class ExecOperation:
         self._read[index] = chosen
 
         def digest(ref: Ref) -> Digest:
-            return self._refs.digest(ref, chosen, context.cancel)
+            return self._refs.digest(ref, chosen, selector, context.cancel)
 
         return Dependency(selector, digest)
 

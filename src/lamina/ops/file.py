@@ -83,7 +83,9 @@ class FileOperation:
             else:
                 paths = [s.path.encode("utf-8", "surrogateescape") for s in chosen]
                 selector = str(digest_of(b"\0".join(sorted(paths, reverse=True))))
-                self._digesters[index] = self._digester(distinct_selectors(chosen), context)
+                self._digesters[index] = self._digester(
+                    distinct_selectors(chosen), selector, context
+                )
                 dependencies.append(Dependency(selector, self._digesters[index]))
         document: dict[str, object] = {
             "Type": "buildkit.file.v0",
@@ -109,9 +111,11 @@ class FileOperation:
             )
         return FileActions(self._op, self._name, self._refs, Reading()).run(context, inputs)
 
-    def _digester(self, selectors: list[Selector], context: OpContext) -> Callable[[Ref], Digest]:
+    def _digester(
+        self, selectors: list[Selector], name: str, context: OpContext
+    ) -> Callable[[Ref], Digest]:
         def digest(ref: Ref) -> Digest:
-            return self._refs.digest(ref, selectors, context.cancel)
+            return self._refs.digest(ref, selectors, name, context.cancel)
 
         return digest
 

@@ -284,12 +284,14 @@ def _check_digest(digest: str) -> None:
 
 def _read_contents(data: bytes) -> Iterable[tuple[str, tuple[ContentEntry, ...]]]:
     document = load_json_object(data, "manifests of contents")
-    for digest, entries in document.items():
+    for name, entries in document.items():
         try:
-            parse_digest(digest)
-            yield digest, tuple(map(_entry, entries))
+            content, _, selector = name.partition(" ")  # see `manifest_name`
+            for digest in filter(None, (content, selector)):
+                parse_digest(digest)
+            yield name, tuple(map(_entry, entries))
         except (LaminaError, TypeError, ValueError):
-            raise Corrupt(f"the manifest of the content {digest[:80]} is malformed") from None
+            raise Corrupt(f"the manifest of the content {name[:80]} is malformed") from None
 
 
 def _entry(fields: Any) -> ContentEntry:

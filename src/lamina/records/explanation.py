@@ -32,6 +32,7 @@ from lamina.records.causes import (
 )
 from lamina.records.matching import is_operation, match_steps, source_name
 from lamina.records.op_changes import Variables, op_changes
+from lamina.solver.lookup import manifest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -269,7 +270,9 @@ class Explainer:
         if not local and (changed or source.ran):
             yield DependsOn(source)
         if old or local or not changed:
-            changes = self._history.compare(old, part.digest) if old else None
+            selector = before.selector if before.by_content else part.selector
+            name = manifest_name(old, selector)
+            changes = self._history.compare(name, part.content) if old else None
             if local or not changed or source_name(source) == "":
                 yield FilesChanged(None if local else source, changes)
 

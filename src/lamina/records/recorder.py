@@ -141,7 +141,7 @@ class BuildRecorder:
     def look_up(self, lookup: CacheLookup) -> None:
         """Record how a vertex was looked up in the caches."""
         with self._lock:
-            self._contents.update(part.digest for part in lookup.parts if part.by_content)
+            self._contents.update(part.content for part in lookup.parts if part.by_content)
             self._lookups[lookup.vertex] = lookup
         self.progress.look_up(lookup)
 

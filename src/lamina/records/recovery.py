@@ -70,7 +70,7 @@ def _complete(
             warnings += len(message.warnings)
             blobs.update(message.definitions)
             contents.update(
-                part.digest
+                part.content
                 for lookup in message.lookups
                 for part in lookup.parts
                 if part.by_content

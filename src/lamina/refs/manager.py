@@ -13,6 +13,7 @@ from lamina.refs.manifests import record_manifest
 from lamina.refs.ref import Ref
 from lamina.refs.selection import digest_selection
 from lamina.refs.views import ViewCache
+from lamina.solver.lookup import manifest_name
 from lamina.stores.contents import ContentTable
 
 if TYPE_CHECKING:
@@ -150,14 +151,16 @@ class RefManager:
             return ref.local
         return self._views.of(ref.snapshot, cancel)
 
-    def digest(self, ref: Ref, selectors: Sequence[Selector], cancel: Cancellation) -> Digest:
+    def digest(
+        self, ref: Ref, selectors: Sequence[Selector], name: str, cancel: Cancellation
+    ) -> Digest:
         """The digest of what the selectors select of a ref; its manifest is recorded.
 
-        Raises NotFound.
+        `name` is the selector of the `Dependency`. Raises NotFound.
         """
         tree = self.tree(ref, cancel)
         digest = digest_selection(tree, selectors)
-        record_manifest(self._contents, digest, tree, selectors)
+        record_manifest(self._contents, manifest_name(digest, name), tree, selectors)
         return digest
 
     def bindable(self, ref: Ref, cancel: Cancellation) -> Tree:

@@ -14,7 +14,6 @@ from lamina.stores.contents import ContentEntry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lamina.base.digest import Digest
     from lamina.refs.selection import Selector
     from lamina.refs.tree import Tree
     from lamina.stores.contents import ContentTable
@@ -32,9 +31,9 @@ _KINDS = {
 
 
 def record_manifest(
-    table: ContentTable, content: Digest, tree: Tree, selectors: Sequence[Selector]
+    table: ContentTable, content: str, tree: Tree, selectors: Sequence[Selector]
 ) -> None:
-    """Keep the manifest of a selection whose digest is `content`, unless it is known.
+    """Keep the manifest of a selection under the name `content`, unless it is known.
 
     A manifest only serves explanations. So one that is too large, or cannot be written, is left
     out.

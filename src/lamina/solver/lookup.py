@@ -32,6 +32,17 @@ class KeyPart(NamedTuple):
     digest: str = ""
     by_content: bool = False
 
+    @property
+    def content(self) -> str:
+        """The name of the content's manifest, "" if it is no content."""
+        return manifest_name(self.digest, self.selector) if self.by_content else ""
+
+
+def manifest_name(content: str, selector: str) -> str:
+    """What the manifest of a content digest is stored under. Equal content at other paths has
+    another manifest, which the selector tells apart."""
+    return f"{content} {selector}"
+
 
 class CacheLookup(NamedTuple):
     """The outcome of looking a vertex up. A later one of the same vertex replaces it.
