@@ -144,6 +144,105 @@ def test_rows_that_lead_nowhere_go(lamina: Lamina, context: Callable[..., Path])
     assert lamina("check").code == 0
 
 
+def test_one_repair_suffices_for_states_on_top_of_each_other(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context(STEPS)
+    lamina.build(folder, "-t", "x")
+    for number in "123":
+        (path,) = (lamina.root / "snapshots").glob(f"*/fs/kept/{number}")
+        path.write_text("damaged\n")
+    done = lamina("check", "--repair")
+    assert done.code == 0
+    assert done.out.count("its files are not what its layer holds") == 3
+    assert lamina("check").code == 0
+    lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")
+    texts = [(tmp_path / "out" / "kept" / number).read_text() for number in "123"]
+    assert texts == ["one\n", "two\n", "one\ntwo\n"]
+
+
+@pytest.mark.parametrize("parent", ["4711", "(SELECT MAX(id) FROM snapshots)"])
+def test_states_without_the_states_below_are_forgotten(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path, parent: str
+) -> None:
+    folder = context(STEPS)
+    lamina.build(folder, "-t", "x")
+    query(lamina, f"UPDATE snapshots SET parent = {parent} WHERE id = 3")
+    done = lamina("check")
+    assert done.code == 1
+    assert "state 3: a state below it is not recorded\n" in done.out
+    assert lamina("check", "--repair").code == 0
+    assert lamina("check").code == 0
+    lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")
+    assert (tmp_path / "out" / "kept" / "3").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("directory", ["", "..", "../../kept"])
+def test_a_repair_removes_only_directories_of_snapshots(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path, directory: str
+) -> None:
+    lamina.build(context(STEPS), "-o", "type=cacheonly")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    before = snapshots(lamina)
+    query(
+        lamina,
+        f"UPDATE snapshots SET directory = '{directory}'"
+        " WHERE id = (SELECT MAX(id) FROM snapshots)",
+    )
+    assert lamina("check", "--repair").code == 0
+    assert (kept / "file").exists()
+    assert set(snapshots(lamina)) >= set(before[:1])
+    assert len(snapshots(lamina)) >= len(before) - 1
+
+
+def test_the_folder_of_all_snapshots_is_made_again(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = context(STEPS)
+    lamina.build(folder, "-t", "x")
+    shutil.rmtree(lamina.root / "snapshots")
+    assert lamina("check", "--repair").code == 0
+    lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")
+    assert (tmp_path / "out" / "kept" / "3").read_text() == "one\ntwo\n"
+
+
+def test_rows_of_a_lost_record_go(lamina: Lamina, context: Callable[..., Path]) -> None:
+    lamina.build(context(STEPS), "-o", "type=cacheonly")
+    query(lamina, "DELETE FROM builds")
+    assert "of build_contents refers to no row of builds" in lamina("check").out
+    assert lamina("check", "--repair").code == 0
+    assert lamina("check").code == 0
+
+
+def test_files_of_others_beside_the_blobs_do_not_matter(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    lamina.build(context(STEPS), "-t", "x")
+    blobs = lamina.root / "blobs"
+    (blobs / "sha256" / ".partial.x7Yd").touch()
+    (blobs / "stray").touch()
+    assert lamina("check").code == 0
+    done = lamina("prune", "--all", "-f")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("kind", [b"", b"over", b"\xff"])
+def test_a_damaged_record_of_the_snapshotter_is_written_again(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path, kind: bytes
+) -> None:
+    folder = context(STEPS)
+    lamina.build(folder, "-t", "x")
+    marker = lamina.root / "snapshots" / ".kind"
+    before = marker.read_bytes()
+    marker.write_bytes(kind)
+    assert lamina("check").code == 0
+    lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")
+    assert (tmp_path / "out" / "kept" / "3").read_text() == "one\ntwo\n"
+    assert marker.read_bytes() == before
+
+
 def test_a_store_in_use_is_not_checked(tmp_path: Path) -> None:
     with open_store(str(tmp_path)) as store:
         store.blobs.put(b"x")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from lamina.base.errors import InvalidInput, LaminaError, Unsupported
+
+_KINDS = ("overlay", "native")
 
 
 class HostSetup:
@@ -38,14 +41,7 @@ class HostSetup:
             mount.private_tmpfs(self.tmpfs)
         except LaminaError as error:
             raise error.with_context(hint=error.hint or "run lamina as root") from error
-        marker = os.path.join(self._root, "snapshots", ".kind")
-        try:
-            with open(marker, encoding="ascii") as file:
-                kind = file.read()
-        except FileNotFoundError:
-            kind = self._choose()
-            with open(marker, "w", encoding="ascii") as file:
-                file.write(kind)
+        kind = recorded_kind(self._root) or _record_kind(self._root, self._choose())
         self.overlay = kind == "overlay"
         if self._wanted not in ("auto", "overlayfs" if self.overlay else kind):
             raise InvalidInput(
@@ -66,3 +62,35 @@ class HostSetup:
                 hint="place the store on another file system, or use the native snapshotter",
             )
         return "native"
+
+
+def recorded_kind(root: str) -> str:
+    """Which snapshotter made the snapshots of a store: `overlay` or `native`; "" if the file is
+    missing or damaged."""
+    try:
+        with open(os.path.join(root, "snapshots", ".kind"), encoding="ascii") as file:
+            kind = file.read(16)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    return kind if kind in _KINDS else ""
+
+
+def _record_kind(root: str, kind: str) -> str:
+    """Record the kind. Returns that of another process if it was first."""
+    marker = os.path.join(root, "snapshots", ".kind")
+    # Complete from the start: a process that reads an empty file would use the other snapshotter.
+    part = f"{marker}-{os.urandom(4).hex()}"
+    os.makedirs(os.path.dirname(part), mode=0o711, exist_ok=True)
+    with open(part, "w", encoding="ascii") as file:
+        file.write(kind)
+    try:
+        os.link(part, marker)
+    except FileExistsError:
+        if first := recorded_kind(root):
+            return first
+        os.replace(part, marker)  # it is damaged
+        return kind
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+    return kind

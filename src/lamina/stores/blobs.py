@@ -14,10 +14,11 @@ import fcntl
 import hashlib
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from lamina.base.digest import Digest, digest_of, parse_digest
-from lamina.base.errors import Corrupt, NotFound, from_os_error
+from lamina.base.errors import Corrupt, InvalidInput, NotFound, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,11 +147,12 @@ class BlobStore:
             return
 
     def digests(self) -> Iterator[Digest]:
-        """All complete blobs, in no order."""
+        """All complete blobs, in no order. Files that others left beside them do not count."""
         base = os.path.join(self._root, "blobs")
         for algorithm in _names(base):
             for name in _names(os.path.join(base, algorithm)):
-                yield parse_digest(f"{algorithm}:{name}")
+                with suppress(InvalidInput):
+                    yield parse_digest(f"{algorithm}:{name}")
 
     def remove_since(self, moment: float) -> int:
         """Remove the blobs that appeared at or after `moment` (seconds since the epoch).
@@ -412,7 +414,7 @@ def _open_locked(path: str, cancel: Cancellation | None) -> int:
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt, LaminaError, from_os_error
 from lamina.base.named_tuple import NamedTuple
+from lamina.engine.host_setup import recorded_kind
 from lamina.engine.maintenance.layer_check import same_tree, unpacked
 from lamina.layers.compression import Algorithm, Compression
 from lamina.layers.diff import changed_members, upper_members
@@ -87,11 +88,12 @@ class _Check:
         self._snapshots = SnapshotStore(store)
         self._layers = LayerTable(store.database)
         self._cancel = cancel
-        self._overlay = snapshot_kind(store) == "overlay"
+        self._overlay = recorded_kind(store.root) != "native"
         self._repair = repair
         self._found = found
         self._damages: list[Damage] = []
         self._unverified = 0
+        self._broken: set[int] = set()
 
     def run(self) -> CheckReport:
         self._check_database()
@@ -111,13 +113,40 @@ class _Check:
         for (problem,) in self._database.rows("PRAGMA integrity_check"):
             if problem != "ok":
                 self._note("database", str(problem))
-        for table, row, other, _ in self._database.rows("PRAGMA foreign_key_check"):
-            remedy = "" if row is None else "removed"
-            self._note("database", f"row {row} of {table} refers to no row of {other}", remedy)
-            if self._repair and remedy:
+        for table, row, other, key in self._database.rows("PRAGMA foreign_key_check"):
+            # SQLite names no row of a table WITHOUT ROWID.
+            name = "a row" if row is None else f"row {row}"
+            self._note("database", f"{name} of {table} refers to no row of {other}", "removed")
+            if self._repair:
+                column, target = next(
+                    (found[3], found[4])
+                    for found in self._database.rows(f"PRAGMA foreign_key_list({table})")
+                    if found[0] == key
+                )
                 with self._database.write() as connection:
-                    connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE {column} NOT IN (SELECT {target} FROM {other})"
+                    )
+        self._check_parents()
         self._check_results()
+
+    def _check_parents(self) -> None:
+        """Find states whose stack does not end: a state below is not recorded, or it is a cycle."""
+        broken = (
+            "WITH RECURSIVE whole (id) AS (SELECT id FROM snapshots WHERE parent IS NULL"
+            " UNION SELECT s.id FROM snapshots s JOIN whole ON s.parent = whole.id)"
+            " SELECT id FROM snapshots WHERE id NOT IN (SELECT id FROM whole)"
+        )
+        self._broken = {row[0] for row in self._database.rows(broken)}
+        for snapshot in sorted(self._broken):
+            self._note(f"state {snapshot}", "a state below it is not recorded", "forgotten")
+        if self._repair and self._broken:
+            with self._database.write() as connection:
+                for table, column in (("results", "snapshot"), ("snapshots", "id")):
+                    connection.executemany(
+                        f"DELETE FROM {table} WHERE {column} = ?",
+                        [(snapshot,) for snapshot in self._broken],
+                    )
 
     def _check_results(self) -> None:
         condition = (
@@ -170,7 +199,9 @@ class _Check:
         return "" if hashed.hexdigest() == digest.hex else "it does not match its digest"
 
     def _check_states(self) -> int:
+        """All are compared before any is removed: a state is compared with those below it."""
         count = 0
+        damaged: list[str] = []
         known: dict[str, int] = dict(
             self._database.rows(
                 "SELECT directory, MIN(id) FROM snapshots WHERE directory NOT NULL"
@@ -178,29 +209,34 @@ class _Check:
             )
         )
         for directory, snapshot in known.items():
+            if snapshot in self._broken:
+                continue
             self._cancel.check()
             count += 1
             subject = f"state {snapshot} ({self._snapshots.description(snapshot) or 'no name'})"
             *below, state = self._snapshots.stack(snapshot)
             layers = self._layers.of(snapshot)
             remedy = "made again, from its layer or by its step, when needed"
-            if not os.path.isdir(self._snapshots.files(state)):
+            if not _is_name(directory) or not _is_directory(self._snapshots.files(state)):
                 self._note(subject, "its files are missing", remedy)
             elif self._differs(state, below, layers):
                 self._note(subject, "its files are not what its layer holds", remedy)
             else:
                 continue
-            if self._repair:
+            damaged.append(directory)
+        if self._repair:
+            for directory in damaged:
                 forget_directory(self._store, directory)
-                discard_tree(self._store.path("snapshots", directory))
-                self._snapshots = SnapshotStore(self._store)
+                if _is_name(directory):
+                    discard_tree(self._store.path("snapshots", directory))
+            self._snapshots = SnapshotStore(self._store)
         return count
 
     def _differs(self, state: Snapshot, below: Sequence[Snapshot], layers: Sequence[Layer]) -> bool:
         """Whether a state's files are known to be other than its layer."""
         files = self._snapshots.files(state)
         lowers = [self._snapshots.files(lower) for lower in below if lower.directory]
-        if len(lowers) < len(below) or not layers:
+        if len(lowers) < len(below) or not layers or not all(map(_is_directory, lowers)):
             self._unverified += 1
             return False
         try:
@@ -257,10 +293,10 @@ class _Nowhere:
         """Only the digest is wanted."""
 
 
-def snapshot_kind(store: Store) -> str:
-    """Which snapshotter made the store's states: `overlay` or `native`."""
-    try:
-        with open(store.path("snapshots", ".kind"), encoding="ascii") as file:
-            return file.read()
-    except FileNotFoundError:
-        return "overlay"  # there are none
+def _is_name(directory: str) -> bool:
+    """Whether a recorded directory is a name in snapshots/, and no path out of it."""
+    return "/" not in directory and directory not in ("", ".", "..")
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
