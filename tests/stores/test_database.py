@@ -9,6 +9,7 @@ import pytest
 from lamina.base.errors import Corrupt
 from lamina.stores import database
 from lamina.stores.database import SCHEMA_VERSION, Database
+from lamina.stores.store import open_store
 from tests.small_disks import small_disk
 
 if TYPE_CHECKING:
@@ -63,3 +64,23 @@ def test_no_hole_is_left_in_the_index_where_blocks_are_smaller_than_pages(tmp_pa
         again = Database(str(disk / "meta.db"))
         assert again.row("SELECT id FROM snapshots") == (1,)
         again.close()
+
+
+@pytest.mark.parametrize("damage", ["text", "truncated", "random"])
+def test_a_damaged_database_is_named_with_a_hint(tmp_path: Path, damage: str) -> None:
+    root = tmp_path / "store"
+    with open_store(str(root)) as store, store.database.write() as connection:
+        connection.execute(
+            "INSERT INTO images VALUES (CAST(x'ff41' AS TEXT), 'm', 'd', 1, 1, 'b', 1)"
+        )
+    path = root / "meta.db"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "random":
+        path.write_bytes(b"\x00\xff" * 4096)
+    with (
+        pytest.raises(Corrupt, match="the store's database") as caught,
+        open_store(str(root)) as store,
+    ):
+        store.database.rows("SELECT name FROM images")
+    assert "move the store's folder away" in caught.value.hint

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 7
 _INDEX_SIZE = 32 << 10  # bytes: what SQLite maps for up to 4,096 frames of the log
+_DAMAGED = "move the store's folder away: lamina makes a new one, and builds fill it again"
 _MAX_IDLE = 16  # idle connections that are kept
 
 _SCHEMA = """
@@ -388,6 +389,10 @@ def translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(error) from error
+    except UnicodeDecodeError as error:
+        raise Corrupt(
+            "the store's database: it has text that is not UTF-8", hint=_DAMAGED
+        ) from error
 
 
 def _translate(error: sqlite3.Error) -> LaminaError:
@@ -400,7 +405,7 @@ def _translate(error: sqlite3.Error) -> LaminaError:
         )
     if "readonly" in text or "unable to open" in text or "permission" in text:
         return PermissionDenied(f"open the store's database: {text}")
-    return Corrupt(f"the store's database: {text}")
+    return Corrupt(f"the store's database: {text}", hint=_DAMAGED)
 
 
 def _boot_id() -> str:
