@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
 
 _MOST = 20
+_LOG_LIMIT = 1 << 30
 
 
 class StoredBuilds:
@@ -27,6 +28,7 @@ class StoredBuilds:
         target: as `lamina.records.table.target_of` says.
         before: only builds that started before this (seconds since the epoch).
         first: the build to compare with first, if not the latest one of the target.
+        log_limit: builds with a larger log (bytes) are left out.
     """
 
     def __init__(
@@ -36,7 +38,10 @@ class StoredBuilds:
         target: str,
         before: float,
         first: BuildHistoryRecord | None = None,
+        *,
+        log_limit: int = _LOG_LIMIT,
     ) -> None:
+        self._log_limit = log_limit
         self._blobs = store.blobs
         self._table = table
         self._target = target
@@ -45,6 +50,7 @@ class StoredBuilds:
         self._contents = ContentTable(store.database)
         self._builds: list[RecordedBuild] = []
         self._complete = False
+        self._looked = 0
         if first is not None:
             self._add(first)
             created = first.created_at
@@ -52,8 +58,11 @@ class StoredBuilds:
 
     def earlier(self, index: int) -> RecordedBuild | None:
         while len(self._builds) <= index and not self._complete:
-            record = self._table.latest(self._target, self._before)
-            if record is None or record.created_at is None or len(self._builds) == _MOST:
+            record = None
+            if self._target and self._looked < _MOST:
+                record = self._table.latest(self._target, self._before)
+                self._looked += 1
+            if record is None or record.created_at is None:
                 self._complete = True
                 break
             self._before = record.created_at.nanoseconds / 1e9
@@ -70,6 +79,8 @@ class StoredBuilds:
             return None
 
     def _add(self, record: BuildHistoryRecord) -> None:
+        if record.logs is not None and record.logs.size > self._log_limit:
+            return
         try:
             self._builds.append(read_build(self._blobs, record))
         except (NotFound, Corrupt):

@@ -31,10 +31,15 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
 
 _LONGEST = 200  # characters
+_LOG_LIMIT = 8 << 20  # bytes of an earlier build's log: reading a larger one takes too long
+_MOST_STEPS = 2000
 
 
 class LiveReasons:
-    """Explains the steps of a running build. Close it: that waits for what is still to be said.
+    """Explains the steps of a running build. Close it: that drops what has not been said.
+
+    Steps that start while others are explained are explained together. A build with very many steps
+    is not explained, nor is one compared with a build whose log is very large.
 
     Args:
         record: of the build, as it began.
@@ -58,7 +63,12 @@ class LiveReasons:
         self._sink = sink
         created = record.created_at
         before = 0.0 if created is None else created.nanoseconds / 1e9
-        self._history = StoredBuilds(store, table, target_of(record), before)
+        self._history = StoredBuilds(store, table, target_of(record), before, log_limit=_LOG_LIMIT)
+        self._known = Definitions()
+        self._redacted: dict[str, str] = {}
+        self._dockerfile = ""
+        self._read = 0  # definitions
+        self._closing = False
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="reasons", daemon=True)
         self._thread.start()
@@ -68,37 +78,53 @@ class LiveReasons:
         self._queue.put(vertex)
 
     def close(self) -> None:
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            while (vertex := self._queue.get()) is not None:
+            while vertices := self._next():
                 if self._history.earlier(0) is None:
                     return  # the first build of the target: everything is new
-                self._say(vertex)
+                build = self._build()
+                if len(build.steps) > _MOST_STEPS:
+                    return
+                self._say(build, vertices)
         except LaminaError:
             return  # the store cannot be read; the build will say so, if it matters
 
-    def _say(self, vertex: str) -> None:
-        build = self._build()
+    def _next(self) -> set[str]:
+        """The steps that have started meanwhile; waits for one. None of them at the end."""
+        found: set[str] = set()
+        while not found or not self._queue.empty():
+            vertex = self._queue.get()
+            if vertex is None or self._closing:
+                return set()
+            found.add(vertex)
+        return found
+
+    def _say(self, build: RecordedBuild, vertices: set[str]) -> None:
+        explainer = Explainer(build, self._history)
         for step in explained_steps(build):
-            if step.digest == vertex:
-                text = short_text(Explainer(build, self._history).explain(step))
+            if self._closing:
+                return
+            if step.digest in vertices:
+                text = short_text(explainer.explain(step))
                 if len(text) > _LONGEST:
                     text = text[: _LONGEST - 1] + "…"
                 if text:
-                    self._sink(ReasonEvent(Digest(vertex), text))
+                    self._sink(ReasonEvent(Digest(step.digest), text))
 
     def _build(self) -> RecordedBuild:
         vertices, lookups, definitions = self._state()
-        known = Definitions()
-        dockerfile = ""
-        redacted: dict[str, str] = {}
-        for definition, renamed in definitions:
-            known.add(definition)
-            redacted.update(renamed)
-            dockerfile = dockerfile or dockerfile_of(definition)
+        new = list(definitions)[self._read :]
+        self._read += len(new)
+        for definition, renamed in new:
+            self._known.add(definition)
+            self._redacted.update(renamed)
+            self._dockerfile = self._dockerfile or dockerfile_of(definition)
+        known, redacted = self._known, self._redacted
         steps = tuple(
             Step(
                 event.digest,
@@ -114,4 +140,4 @@ class LiveReasons:
             )
             for event in vertices
         )
-        return build_of(self._record, steps, dockerfile)
+        return build_of(self._record, steps, self._dockerfile)

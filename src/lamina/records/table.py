@@ -381,7 +381,10 @@ def status_of(record: BuildHistoryRecord) -> str:
 
 
 def target_of(record: BuildHistoryRecord) -> str:
-    """Equal for builds of the same context, Dockerfile, target and platforms."""
+    """Equal for builds of the same context, Dockerfile, target and platforms. "" for a definition
+    without a frontend: nothing says which builds it could be compared with."""
+    if not record.frontend:
+        return ""
     attributes = dict(record.frontend_attrs)
     parts = [
         record.frontend,
