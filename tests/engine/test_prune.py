@@ -263,6 +263,7 @@ def test_pruning_removes_only_images_without_a_name(
     assert "<none>" in names
     listed = lamina("du", "--verbose").out
     assert listed.count("image without a name") == 1
+    assert lamina("history", "rm", "--all").code == 0  # records keep the documents of images
     done = lamina("prune", "-f", "--filter", "type=image", "--verbose")
     assert "image without a name" in done.out
     assert "<none>" not in lamina("images").out
@@ -277,6 +278,7 @@ def test_pruning_removes_only_images_without_a_name(
     assert lamina.build(request, "-o", f"type=tar,dest={target}")
     assert target.stat().st_size
     assert lamina("rmi", "local/app:1").code == 0
+    assert lamina("history", "rm", "--all").code == 0
     assert lamina("prune", "-af").code == 0
     assert not digests(lamina)
     assert not any(name for _, _, names in os.walk(lamina.root / "blobs") for name in names)
