@@ -236,11 +236,6 @@ def test_a_refused_layer_fails_only_the_build_of_the_refused_client(
     assert "[internal] pull" in waiting.end(build)[0]
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="about one run in ten, the layer is only asked for with the credentials of the first"
-    " client that waits for the step",
-)
 def test_a_shared_step_uses_the_credentials_that_suffice(
     alice: RemoteLamina, mallory: RemoteLamina, waiting: Waiting
 ) -> None:

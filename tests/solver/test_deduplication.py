@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import Cancelled, InvalidInput, LaminaError
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError, PermissionDenied
 from lamina.base.events import LogEvent, VertexEvent
 from lamina.solver.contract import CacheMap, Graph, OpContext, VertexSpec
 from lamina.solver.scheduler import Scheduler
@@ -227,6 +227,20 @@ def test_a_failure_fails_both_jobs(bench: Bench) -> None:
     assert [event.error for event in second.log.events if isinstance(event, VertexEvent)][
         -1
     ] == "no"
+
+
+def test_a_follower_runs_after_its_leader_was_refused(bench: Bench) -> None:
+    """The leader may lack the credentials that the builds of the follower have."""
+    bench.failure = PermissionDenied("no access")
+    first, second = both(bench)
+    bench.gate.set()
+    first.close()
+    second.close()
+    assert bench.runs == [first.digest, second.digest]
+    for build in (first, second):
+        assert isinstance(build.error, PermissionDenied)
+        assert build.error.step is not None
+        assert build.error.step.digest == build.digest
 
 
 def test_nodes_with_other_keys_do_not_wait(bench: Bench) -> None:

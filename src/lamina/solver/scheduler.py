@@ -14,7 +14,13 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
-from lamina.base.errors import Cancelled, Internal, LaminaError, from_os_error
+from lamina.base.errors import (
+    Cancelled,
+    Internal,
+    LaminaError,
+    PermissionDenied,
+    from_os_error,
+)
 from lamina.solver.actions import Actions, RunningNodes
 from lamina.solver.contract import R
 from lamina.solver.deduplication import follow, share, stop_following
@@ -261,6 +267,12 @@ class Scheduler(Generic[R]):
             self._start(node, self._actions.take_over)
         elif leader.phase is Phase.FAILED:
             assert leader.error is not None
+            if isinstance(leader.error, PermissionDenied):
+                # The leader may have run before this node followed it, without the credentials of
+                # this node's builds.
+                stop_following(node)
+                self._due.append(node)
+                return
             fail(node, error_for_follower(leader.error, leader.spec, node.spec))
 
     def _make_inputs_early(self, node: Node[R]) -> None:

@@ -17,6 +17,7 @@ from lamina.base.errors import (
     Unavailable,
 )
 from lamina.base.events import StatusEvent
+from lamina.engine.registries import current_requesters, on_behalf_of
 from lamina.engine.steps import step
 from lamina.system.single_flight import SingleFlight
 from lamina.system.threads import WorkerPool
@@ -118,6 +119,8 @@ class LayerPulls:
     ) -> list[Descriptor]:
         """Fetch blobs from one origin. Returns those to be fetched from another one."""
         failed: dict[Descriptor, LaminaError] = {}
+        # Who waits by now: the failure does not count for builds that join while it is fetched.
+        requesters = current_requesters()
         with step(f"[internal] pull {origin}", self._emit) as shown:
             with WorkerPool(_AT_ONCE, "pull") as pool:
                 for blob in blobs:
@@ -126,7 +129,8 @@ class LayerPulls:
                 if not isinstance(error, _ORIGIN_ERRORS):
                     raise error
                 lacks = isinstance(error, NotFound | Corrupt)
-                self._origins.remove(blob.digest, origin, for_good=lacks)
+                with on_behalf_of(lambda: requesters):
+                    self._origins.remove(blob.digest, origin, for_good=lacks)
                 failures.setdefault(blob, error)
                 if not self._origins.of(blob.digest):
                     raise failures[blob]
