@@ -86,6 +86,15 @@ def test_a_damaged_manifest(tmp_path: Path) -> None:
             connection.execute("UPDATE content_nodes SET data = x'00'")
         with pytest.raises(Corrupt, match="is damaged"):
             list(table.entries("sha256:1"))
+        table.save("sha256:2", [ContentEntry("b")])
+        with store.database.write() as connection:
+            connection.execute(
+                "INSERT INTO builds (ref, created, completed, status, record)"
+                " VALUES ('a', 1, 1, 'completed', x'')"
+            )
+            connection.execute("INSERT INTO build_contents VALUES ('a', 'sha256:1')")
+        table.sweep()
+        assert (table.has("sha256:1"), table.has("sha256:2")) == (True, False)
         with store.database.write() as connection:
             connection.execute("DELETE FROM content_nodes")
         with pytest.raises(Corrupt, match="is missing"):

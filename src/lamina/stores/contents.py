@@ -8,6 +8,7 @@ only reads what differs.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -95,19 +96,25 @@ class ContentTable:
                     stack.append((f"{path}/", entry.below))
 
     def sweep(self) -> None:
-        """Delete manifests that no record of a build refers to. No build may run."""
+        """Delete manifests that no record of a build refers to. No build may run.
+
+        Nodes are only looked at if a manifest was deleted: a daemon does this after builds.
+        """
         with self._database.write() as connection:
-            connection.execute(
+            deleted = connection.execute(
                 "DELETE FROM contents WHERE NOT EXISTS (SELECT 1 FROM build_contents"
                 " WHERE build_contents.digest = contents.digest)"
             )
+            if not deleted.rowcount:
+                return
             needed: set[str] = set()
             wanted = [row[0] for row in connection.execute("SELECT root FROM contents")]
             while wanted:
                 digest = wanted.pop()
                 if digest and digest not in needed:
                     needed.add(digest)
-                    wanted += [entry.below for entry in self.node(digest) if entry.below]
+                    with suppress(Corrupt):  # a damaged node costs explanations, not the rest
+                        wanted += [entry.below for entry in self.node(digest) if entry.below]
             known = [row[0] for row in connection.execute("SELECT digest FROM content_nodes")]
             connection.executemany(
                 "DELETE FROM content_nodes WHERE digest = ?",

@@ -220,7 +220,7 @@ CREATE TABLE contents (          -- manifests of the content that steps read
 CREATE TABLE content_nodes (     -- folders of manifests, each stored once
     digest TEXT PRIMARY KEY,
     data BLOB NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE TABLE pruned (            -- when results were removed, by key
     key TEXT PRIMARY KEY,
