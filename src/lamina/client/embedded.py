@@ -42,7 +42,7 @@ from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.attest.options import ProvenanceOptions
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
         RunRequest,
     )
     from lamina.engine.build import Build, LookupRecorder
+    from lamina.engine.build_result import Finished
+    from lamina.exporters.destination import Output
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
     from lamina.records.plan import BuildPlan
@@ -107,10 +109,8 @@ class EmbeddedBuilder:
             self._engine.hurry()
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
-        from lamina.exporters.local_receiver import LocalReceiver
-
         wanted = list(wanted_outputs(request))
-        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted]
+        outputs = _made_outputs(wanted)
         provenance = _provenance(request)
         with (
             self._served(request) as (session, attributes),
@@ -118,8 +118,7 @@ class EmbeddedBuilder:
         ):
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
-                result = build.run_frontend(FRONTEND, attributes, {})
-                finished = build.finish(result, outputs, LocalReceiver(cancel), provenance)
+                finished = _finish(build, attributes, outputs, provenance, cancel)
             metadata = finished.metadata()
             images = Result(recorded_images(outputs, finished.outputs))
             recorder.finish(sorted(wire_metadata(metadata).items()), images)
@@ -161,15 +160,12 @@ class EmbeddedBuilder:
     def _build_unrecorded(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> None:
-        from lamina.exporters.local_receiver import LocalReceiver
-
-        outputs = [make_output({"type": kind, **pairs}) for kind, pairs in wanted_outputs(request)]
+        outputs = _made_outputs(wanted_outputs(request))
         with (
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            result = build.run_frontend(FRONTEND, attributes, {})
-            build.finish(result, outputs, LocalReceiver(cancel), None)
+            _finish(build, attributes, outputs, None, cancel)
 
     @contextmanager
     def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
@@ -420,6 +416,24 @@ def _cache_options(request: BuildRequest) -> BuildCacheOptions:
 
 def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
     return {"type": spec.type, **dict(spec.attributes)}
+
+
+def _made_outputs(wanted: Iterable[tuple[str, Mapping[str, str]]]) -> list[Output]:
+    return [make_output({"type": kind, **pairs}) for kind, pairs in wanted]
+
+
+def _finish(
+    build: Build,
+    attributes: Mapping[str, str],
+    outputs: Sequence[Output],
+    provenance: ProvenanceOptions | None,
+    cancel: Cancellation,
+) -> Finished:
+    """Run the Dockerfile frontend, and make the outputs of its result."""
+    from lamina.exporters.local_receiver import LocalReceiver
+
+    result = build.run_frontend(FRONTEND, attributes, {})
+    return build.finish(result, outputs, LocalReceiver(cancel), provenance)
 
 
 def _record(

@@ -80,13 +80,14 @@ class SolveService:
         request = text_request_of(call, api.SolveRequest, api.SCHEMA)
         if not request.ref:
             raise StatusError(Code.INVALID_ARGUMENT, "a build needs a ref")
+        caches = request.cache or api.CacheOptions()
         record = BuildHistoryRecord(
             ref=request.ref,
             frontend=request.frontend,
             frontend_attrs=redacted_values(request.frontend_attrs),
             exporters=tuple(recorded_output(e.type, e.attrs) for e in request.exporters),
-            cache_imports=_recorded_caches(request.cache, exports=False),
-            cache_exports=_recorded_caches(request.cache, exports=True),
+            cache_imports=tuple(recorded_cache(e.type, e.attrs) for e in caches.imports),
+            cache_exports=tuple(recorded_cache(e.type, e.attrs) for e in caches.exports),
         )
         try:
             with self._history.begin(record, kept=not request.internal) as running:
@@ -166,13 +167,6 @@ class SolveService:
                     hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
                 )
         return frozenset(wanted)
-
-
-def _recorded_caches(
-    caches: api.CacheOptions | None, *, exports: bool
-) -> tuple[api.CacheOptionsEntry, ...]:
-    entries = () if caches is None else caches.exports if exports else caches.imports
-    return tuple(recorded_cache(entry.type, entry.attrs) for entry in entries)
 
 
 def _found_outputs(

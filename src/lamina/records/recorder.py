@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.llb.op import Definition
     from lamina.records.definitions import RecordedDefinition
     from lamina.records.live_reasons import LiveReasons
+    from lamina.records.progress_log import Written
     from lamina.records.table import RecordTable
     from lamina.records.trace import BuildSpan
     from lamina.solver.lookup import CacheLookup
@@ -186,17 +187,18 @@ class BuildRecorder:
             reasons = self._reasons
         if reasons is not None:
             reasons.close()
-        self.progress.finish()
+        written = self.progress.finish()
         ended: BuildHistoryRecord | None = None
         try:
             if self.kept:
-                ended = self._keep(tuple(response), result, platforms, error)
+                ended = self._keep(written, tuple(response), result, platforms, error)
         finally:
             self._ended(self, ended)
             self.progress.close()
 
     def _keep(
         self,
+        written: Written,
         response: tuple[tuple[str, str], ...],
         result: Result,
         platforms: Sequence[tuple[str, Result]],
@@ -206,7 +208,6 @@ class BuildRecorder:
         record = self.record
         if error is not None:
             record, message = _with_error(record, error)
-        written = self.progress.finish()
         steps = self.progress.steps
         completed = time.time()
         trace = self._trace(completed, "" if record.error is None else record.error.message)
