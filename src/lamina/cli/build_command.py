@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError
@@ -65,21 +66,15 @@ def run(parsed: Parsed) -> int:
     ) as context:
         request = request._replace(context=context)
         with open_builder(parsed) as builder, interruptible(builder.hurry) as interruption:
-            display = open_display(mode, _STDERR, os.environ)
-            events = _Collector(display, warnings)
             try:
-                try:
+                with closing(open_display(mode, _STDERR, os.environ)) as display:
+                    events = _Collector(display, warnings)
                     if call is not None:
                         answer = builder.call(call.name, request, events, interruption.cancel)
                     else:
                         outcome = builder.build(request, events, interruption.cancel)
-                finally:
-                    display.close()
-            except Cancelled:
-                if not interruption.signal:
-                    raise
-                print("ERROR: interrupted", file=sys.stderr)
-                return 128 + interruption.signal
+            except Cancelled as error:
+                return interruption.exit_status(error)
             except LaminaError as error:
                 if call is None:
                     if mode not in ("quiet", "rawjson"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput
@@ -112,17 +112,11 @@ def _watched(
     instead: str,
 ) -> int:
     with open_local_store(parsed, doing, instead) as store, interruptible() as interruption:
-        display = open_display(progress_mode(parsed), _STDERR, os.environ)
         try:
-            try:
+            with closing(open_display(progress_mode(parsed), _STDERR, os.environ)) as display:
                 work(store, display, interruption.cancel)
-            finally:
-                display.close()
-        except Cancelled:
-            if not interruption.signal:
-                raise
-            print("ERROR: interrupted", file=sys.stderr)
-            return 128 + interruption.signal
+        except Cancelled as error:
+            return interruption.exit_status(error)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lamina.base.errors import Cancelled
 
 _HURRY = 2
 _FORCED_EXIT = 3
@@ -28,6 +31,16 @@ class Interruption:
         self.cancel = Cancellation()
         self.signal = 0
         self._count = 0
+
+    def exit_status(self, error: Cancelled) -> int:
+        """Say that a command was interrupted, and return its exit status.
+
+        Raises the error if no signal was its cause.
+        """
+        if not self.signal:
+            raise error
+        print("ERROR: interrupted", file=sys.stderr)
+        return 128 + self.signal
 
     def _note(self, number: int) -> None:
         self.signal = self.signal or number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled
@@ -53,17 +53,11 @@ def _each(
 ) -> int:
     done: list[str] = []
     with open_local_store(parsed, doing, instead) as store, interruptible() as interruption:
-        display = open_display(progress_mode(parsed), _STDERR, os.environ)
         try:
-            try:
+            with closing(open_display(progress_mode(parsed), _STDERR, os.environ)) as display:
                 for name in parsed.arguments:
                     done.append(work(store, name, display, interruption.cancel))
-            finally:
-                display.close()
-        except Cancelled:
-            if not interruption.signal:
-                raise
-            print("ERROR: interrupted", file=sys.stderr)
-            return 128 + interruption.signal
+        except Cancelled as error:
+            return interruption.exit_status(error)
     print("\n".join(done))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput, Unsupported
@@ -49,17 +50,11 @@ def verify(parsed: Parsed, request: BuildRequest, mode: str) -> int:
         open_local_store(parsed, "verify builds", "build without --verify") as builder,
         interruptible(builder.hurry) as interruption,
     ):
-        display = open_display(mode, _STDERR, os.environ)
         try:
-            try:
+            with closing(open_display(mode, _STDERR, os.environ)) as display:
                 verdicts = builder.verify(request, display, interruption.cancel)
-            finally:
-                display.close()
-        except Cancelled:
-            if not interruption.signal:
-                raise
-            print("ERROR: interrupted", file=sys.stderr)
-            return 128 + interruption.signal
+        except Cancelled as error:
+            return interruption.exit_status(error)
     for verdict in verdicts:
         print("\n".join(verdict_lines(verdict)))
     return 0 if all(verdict.reproducible for verdict in verdicts) else 1
