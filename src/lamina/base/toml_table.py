@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.units import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LIMIT = 1 << 62
+
+
+def read_toml(path: str, kind: str, *, name: str = "") -> dict[str, Any]:
+    """The document in a file.
+
+    Args:
+        kind: what the file is, for errors: "configuration file".
+        name: what errors in its text begin with, "" for the path.
+
+    Raises NotFound, PermissionDenied, InvalidInput.
+    """
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise NotFound(f"{kind} {path} does not exist") from None
+    except OSError as error:
+        raise from_os_error(error, f"read {kind}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{name or path}: {error}") from error
 
 
 class TomlTable:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
-from lamina.base.toml_table import TomlTable
+from lamina.base.toml_table import TomlTable, read_toml
 from lamina.base.units import size_of
 from lamina.daemon import config
 from lamina.daemon.config import DaemonConfig, DiskSpace
@@ -31,18 +31,7 @@ class LoadedConfig(NamedTuple):
 
 def load_config(path: str) -> LoadedConfig:
     """Read a file. Raises NotFound, InvalidInput (with file, key and what is expected)."""
-    import tomllib
-
-    try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        raise NotFound(f"configuration file {path} does not exist") from None
-    except OSError as error:
-        raise from_os_error(error, "read configuration file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: {error}") from error
-    return parse_config(document, path)
+    return parse_config(read_toml(path, "configuration file"), path)
 
 
 def parse_config(document: Mapping[str, Any], file: str) -> LoadedConfig:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -51,19 +50,9 @@ def configured_retention() -> Retention:
     path = os.environ.get("LAMINA_CONFIG", _DEFAULT_FILE)
     if not os.path.exists(path):
         return Retention()
-    import tomllib
+    from lamina.base.toml_table import TomlTable, read_toml
 
-    from lamina.base.toml_table import TomlTable
-
-    try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        raise NotFound(f"configuration file {path} does not exist") from None
-    except OSError as error:
-        raise from_os_error(error, "read the configuration file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path}: {error}") from error
+    document = read_toml(path, "configuration file")
     return parse_retention(TomlTable(document, path).table("history"))
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput, NotFound, from_os_error
+from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
@@ -120,18 +120,10 @@ def configured_hosts() -> Hosts:
 
 def load_hosts(path: str) -> Hosts:
     """Read a TOML file. Raises NotFound, InvalidInput."""
-    import tomllib
+    from lamina.base.toml_table import read_toml
 
-    try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        raise NotFound(f"registry configuration {path} does not exist") from None
-    except OSError as error:
-        raise from_os_error(error, "read registry configuration") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"registry configuration {path}: {error}") from error
-    return parse_hosts(document, f"registry configuration {path}")
+    name = f"registry configuration {path}"
+    return parse_hosts(read_toml(path, "registry configuration", name=name), name)
 
 
 def parse_hosts(document: Mapping[str, Any], file: str = "registry configuration") -> Hosts:
