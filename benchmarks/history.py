@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import Lamina, Row, repeat, row
@@ -14,6 +15,8 @@ from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from benchmarks.harness import Run
 
 _COUNT = 10_000
 
@@ -48,12 +51,16 @@ def write_records(root: Path, count: int) -> None:
             )
 
 
+def _list_records(lamina: Lamina, _: int) -> Run:
+    return lamina("history", "ls")
+
+
 def measure(work: Path) -> list[Row]:
     """The whole command, with 10,000 records and with one: Python takes most of the latter."""
     rows = []
     for count in (1, _COUNT):
         lamina = Lamina(work / f"store-{count}")
         write_records(lamina.root, count)
-        runs = repeat(7, lambda _, lamina=lamina: lamina("history", "ls"))  # type: ignore[misc]
+        runs = repeat(7, partial(_list_records, lamina))
         rows.append(row(f"history ls, {count:,} record{'s' if count > 1 else ''}", runs, 0.20))
     return rows

@@ -104,7 +104,7 @@ def test_annotations_are_compared_if_both_images_have_a_manifest() -> None:
 
 @pytest.mark.parametrize("config", [["a"], "text", 5])
 def test_odd_configurations_are_compared_as_they_are(config: object) -> None:
-    odd = image(config=config)  # type: ignore[arg-type]
+    odd = image(config=config)  # type: ignore[arg-type]  # what an image may hold
     (change,) = configuration_changes(image(), odd, Options())
     assert tuple(change) == ("config", "", None, config)
     for members in ({"Env": "A=1"}, {"Env": [1]}, {"Labels": ["a"]}, {"Healthcheck": "x"}):

@@ -214,5 +214,7 @@ def test_a_record_that_is_here(packed: bytes, tmp_path: Path) -> None:
         export_bundle(store, table, [second], out)
         table.delete(second)
         assert import_bundle(store, table, io.BytesIO(out.getvalue())) == [second]
+        record = table.get(second)
+        assert record is not None
         with pytest.raises(NotFound):
-            read_steps(store.blobs, table.get(second)._replace(logs=None))  # type: ignore[union-attr]
+            read_steps(store.blobs, record._replace(logs=None))
