@@ -10,8 +10,8 @@ from lamina.base.events import VertexEvent
 from lamina.records.comparing import StoredBuilds
 from lamina.records.definitions import recorded_definition
 from lamina.records.plan import make_plan
-from lamina.records.recorded_build import build_of, dockerfile_of
-from lamina.records.steps import Definitions, Step
+from lamina.records.recorded_build import build_of
+from lamina.records.steps import Step, StepFacts
 from lamina.records.table import RecordTable, target_of
 
 if TYPE_CHECKING:
@@ -31,42 +31,31 @@ class PlanRecorder:
 
     def __init__(self) -> None:
         self._vertices: dict[str, VertexEvent] = {}
-        self._lookups: dict[str, CacheLookup] = {}
-        self._redacted: dict[str, str] = {}
-        self._definitions = Definitions()
-        self._dockerfile = ""
+        self._facts = StepFacts()
 
     def __call__(self, event: Event, /) -> None:
         if isinstance(event, VertexEvent):
             self._vertices.setdefault(event.digest, event)
 
     def look_up(self, lookup: CacheLookup) -> None:
-        self._lookups[lookup.vertex] = lookup
+        self._facts.look_up(lookup)
 
     def define(self, definition: Definition) -> None:
         recorded, renamed = recorded_definition(definition)
-        self._redacted.update(renamed)
-        self._definitions.add(recorded)
-        self._dockerfile = self._dockerfile or dockerfile_of(recorded)
+        self._facts.redact(renamed)
+        self._facts.define(recorded)
 
     def plan(
         self, store: Store, record: BuildHistoryRecord, vertices: Sequence[PlannedVertex]
     ) -> BuildPlan:
         """The plan of the build that `record` describes."""
         steps = tuple(
-            Step(
-                vertex.digest,
-                self._vertices[vertex.digest].name,
-                self._vertices[vertex.digest].inputs,
-                lookup=self._lookups.get(vertex.digest),
-                op=self._definitions.ops.get(self._redacted.get(vertex.digest, vertex.digest)),
-                lines=self._definitions.locations.get(vertex.digest),
-            )
+            self._facts.complete(Step(event.digest, event.name, event.inputs))
             for vertex in vertices
-            if vertex.digest in self._vertices
+            if (event := self._vertices.get(vertex.digest)) is not None
         )
         build = build_of(
-            record._replace(created_at=at_seconds(time.time())), steps, self._dockerfile
+            record._replace(created_at=at_seconds(time.time())), steps, self._facts.dockerfile
         )
         history = StoredBuilds(store, RecordTable(store), target_of(record), build.started)
         pushed = [

@@ -15,8 +15,8 @@ from lamina.base.errors import LaminaError
 from lamina.base.events import ReasonEvent
 from lamina.records.comparing import StoredBuilds
 from lamina.records.explanation import Explainer, explained_steps
-from lamina.records.recorded_build import build_of, dockerfile_of
-from lamina.records.steps import Definitions, Step
+from lamina.records.recorded_build import build_of
+from lamina.records.steps import Step, StepFacts
 from lamina.records.table import RecordTable, target_of
 from lamina.records.wording import short_text
 
@@ -64,9 +64,7 @@ class LiveReasons:
         created = record.created_at
         before = 0.0 if created is None else created.nanoseconds / 1e9
         self._history = StoredBuilds(store, table, target_of(record), before, log_limit=_LOG_LIMIT)
-        self._known = Definitions()
-        self._redacted: dict[str, str] = {}
-        self._dockerfile = ""
+        self._facts = StepFacts()
         self._read = 0  # definitions
         self._closing = False
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -121,23 +119,22 @@ class LiveReasons:
         new = list(definitions)[self._read :]
         self._read += len(new)
         for definition, renamed in new:
-            self._known.add(definition)
-            self._redacted.update(renamed)
-            self._dockerfile = self._dockerfile or dockerfile_of(definition)
-        known, redacted = self._known, self._redacted
+            self._facts.define(definition)
+            self._facts.redact(renamed)
+        for lookup in lookups.values():
+            self._facts.look_up(lookup)
         steps = tuple(
-            Step(
-                event.digest,
-                event.name,
-                event.inputs,
-                event.started,
-                event.completed,
-                event.cached,
-                event.error,
-                lookups.get(event.digest),
-                known.ops.get(redacted.get(event.digest, event.digest)),
-                known.locations.get(event.digest),
+            self._facts.complete(
+                Step(
+                    event.digest,
+                    event.name,
+                    event.inputs,
+                    event.started,
+                    event.completed,
+                    event.cached,
+                    event.error,
+                )
             )
             for event in vertices
         )
-        return build_of(self._record, steps, self._dockerfile)
+        return build_of(self._record, steps, self._facts.dockerfile)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from lamina.base.digest import parse_digest
-from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
-from lamina.llb.codec import decode_definition
-from lamina.records.steps import read_log, steps_of
+from lamina.records.steps import StepFacts, collect_steps, read_definition, read_log
 
 if TYPE_CHECKING:
     from lamina.api.history import BuildHistoryRecord
-    from lamina.llb.op import Definition
     from lamina.records.steps import Step
     from lamina.stores.blobs import BlobStore
-
-_DEFINITION_LIMIT = 64 << 20  # bytes
 
 
 class RecordedBuild(NamedTuple):
@@ -36,19 +31,10 @@ class RecordedBuild(NamedTuple):
 
 def read_build(blobs: BlobStore, record: BuildHistoryRecord) -> RecordedBuild:
     """The build of a record that has ended. Raises NotFound, Corrupt."""
-    texts: list[str] = []
-
-    def load(digest: str) -> Definition | None:
-        try:
-            data = blobs.read(parse_digest(digest), _DEFINITION_LIMIT)
-            definition = decode_definition(data)
-        except LaminaError:
-            return None  # the disk was full, or it was removed by hand
-        texts.append(dockerfile_of(definition))
-        return definition
-
-    steps = steps_of(read_log(blobs, record), load)
-    return build_of(record, steps, next(filter(None, texts), ""))
+    facts = StepFacts()
+    load = partial(read_definition, blobs)
+    steps = collect_steps(read_log(blobs, record), facts, load)
+    return build_of(record, steps, facts.dockerfile)
 
 
 def build_of(record: BuildHistoryRecord, steps: tuple[Step, ...], dockerfile: str) -> RecordedBuild:
@@ -62,12 +48,3 @@ def build_of(record: BuildHistoryRecord, steps: tuple[Step, ...], dockerfile: st
         steps,
         dockerfile,
     )
-
-
-def dockerfile_of(definition: Definition) -> str:
-    """The Dockerfile that a definition was made from, "" if it does not say."""
-    source = definition.source
-    for info in () if source is None else source.infos:
-        if info.data:
-            return info.data.decode("utf-8", "replace")
-    return ""

@@ -87,27 +87,51 @@ def read_steps(blobs: BlobStore, record: BuildHistoryRecord) -> tuple[Step, ...]
     return steps_of(read_log(blobs, record), lambda digest: read_definition(blobs, digest))
 
 
-class Definitions:
-    """Looks up operations and locations in definitions."""
+class StepFacts:
+    """What a build's steps were made of, so far: definitions that it solves, and cache lookups.
+
+    `dockerfile` is the text that the definitions were made from, "" if none says it.
+    """
 
     def __init__(self) -> None:
-        self.ops: dict[str, Op] = {}
-        self.locations: dict[str, SourceLines] = {}
+        self.dockerfile = ""
+        self._lookups: dict[str, CacheLookup] = {}
+        self._ops: dict[str, Op] = {}
+        self._locations: dict[str, SourceLines] = {}
+        self._redacted: dict[str, str] = {}
 
-    def add(self, definition: Definition) -> None:
+    def look_up(self, lookup: CacheLookup) -> None:
+        self._lookups[lookup.vertex] = lookup
+
+    def redact(self, renamed: Iterable[tuple[str, str]]) -> None:
+        """Add digests of operations as they are and as they are recorded: `RecordedDefinition`."""
+        self._redacted.update(renamed)
+
+    def define(self, definition: Definition) -> None:
         for data in definition.ops:
-            self.ops.setdefault(str(digest_of(data)), decode_op(data))
+            self._ops.setdefault(str(digest_of(data)), decode_op(data))
         source = definition.source
         if source is None:
             return
+        for info in source.infos:
+            self.dockerfile = self.dockerfile or info.data.decode("utf-8", "replace")
         for digest, entry in source.locations:
             for location in entry.locations:
                 if 0 <= location.source_index < len(source.infos) and location.ranges:
                     first, last = location.ranges[0].start, location.ranges[-1].end
                     if first is not None and last is not None:
                         name = source.infos[location.source_index].filename
-                        self.locations.setdefault(digest, SourceLines(name, first.line, last.line))
+                        lines = SourceLines(name, first.line, last.line)
+                        self._locations.setdefault(digest, lines)
                     break
+
+    def complete(self, step: Step) -> Step:
+        """A step with its lookup, operation and lines, where they are known."""
+        return step._replace(
+            lookup=self._lookups.get(step.digest),
+            op=self._ops.get(self._redacted.get(step.digest, step.digest)),
+            lines=self._locations.get(step.digest),
+        )
 
 
 def read_definition(blobs: BlobStore, digest: str) -> Definition | None:
@@ -122,10 +146,16 @@ def steps_of(
     messages: Iterable[StatusResponse], definition_of: Callable[[str], Definition | None]
 ) -> tuple[Step, ...]:
     """Put the steps of a build together. `definition_of` loads a definition by its digest."""
+    return collect_steps(messages, StepFacts(), definition_of)
+
+
+def collect_steps(
+    messages: Iterable[StatusResponse],
+    facts: StepFacts,
+    definition_of: Callable[[str], Definition | None],
+) -> tuple[Step, ...]:
+    """As `steps_of`; adds to `facts` what the messages say of the build."""
     found: dict[str, Step] = {}
-    lookups: dict[str, CacheLookup] = {}
-    redacted: dict[str, str] = {}
-    known = Definitions()
     for message in messages:
         for vertex in message.vertexes:
             before = found.get(vertex.digest, Step(vertex.digest, vertex.name))
@@ -138,20 +168,14 @@ def steps_of(
                 cached=vertex.cached,
                 error=vertex.error or before.error,
             )
-        lookups.update((lookup.vertex, lookup) for lookup in message.lookups)
+        for lookup in message.lookups:
+            facts.look_up(lookup)
         for digest in message.definitions:
             definition = definition_of(digest)
             if definition is not None:
-                known.add(definition)
-        redacted.update(message.redacted)
-    return tuple(
-        step._replace(
-            lookup=lookups.get(digest),
-            op=known.ops.get(redacted.get(digest, digest)),
-            lines=known.locations.get(digest),
-        )
-        for digest, step in found.items()
-    )
+                facts.define(definition)
+        facts.redact(message.redacted)
+    return tuple(map(facts.complete, found.values()))
 
 
 def _seconds(moment: Timestamp | None) -> float | None:
