@@ -22,7 +22,7 @@ from lamina.base.errors import AlreadyExists, Corrupt, InvalidInput, LaminaError
 from lamina.base.json_document import load_json_object
 from lamina.base.named_tuple import NamedTuple
 from lamina.records.record_json import record_json
-from lamina.records.table import References
+from lamina.records.table import References, own_blobs
 from lamina.stores.contents import ContentEntry, ContentTable
 from lamina.wire.protobuf import decode, encode
 
@@ -152,11 +152,7 @@ def import_bundle(store: Store, table: RecordTable, source: IO[bytes]) -> list[s
 def _add_record(
     bundle: _Bundle, store: Store, table: RecordTable, record: BuildHistoryRecord
 ) -> dict[str, Any]:
-    kinds = {
-        target.digest: target.media_type
-        for target in (record.logs, record.trace, record.external_error)
-        if target is not None
-    }
+    kinds = {target.digest: target.media_type for target in own_blobs(record)}
     layers = [
         bundle.add(kinds.get(digest, _BLOB), store.blobs.read(parse_digest(digest), _BLOB_LIMIT))
         for digest in table.blobs(record.ref)
@@ -262,7 +258,7 @@ def _read_record(bundle: _Bundle, manifest: dict[str, Any]) -> _Record:
 
 def _check(record: BuildHistoryRecord, present: frozenset[str]) -> None:
     """What a record cannot do without must be in the bundle."""
-    needed = [record.logs, record.trace, record.external_error]
+    needed = own_blobs(record)
     for result in (record.result, *(result for _, result in record.results)):
         if result is not None:
             needed += result.attestations
@@ -271,7 +267,7 @@ def _check(record: BuildHistoryRecord, present: frozenset[str]) -> None:
                 if image is not None:
                     _check_digest(image.digest)
     for target in needed:
-        if target is not None and target.digest not in present:
+        if target.digest not in present:
             raise Corrupt(f"the bundle lacks the blob {target.digest} of build {record.ref}")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -172,7 +171,7 @@ class RecordTable:
         with self._database.write() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO builds (ref, created, completed, status, repository, name,"
-                " target, pinned, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " target, pinned, size, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     record.ref,
                     created,
@@ -180,6 +179,7 @@ class RecordTable:
                     status_of(record),
                     *_texts(record),
                     record.pinned,
+                    sum(blob.size for blob in own_blobs(record)),
                     encode(record, SCHEMA),
                 ),
             )
@@ -287,38 +287,32 @@ class RecordTable:
             yield from self._records(refs[at : at + _AT_A_TIME])
 
     def _too_large(self, max_size: int, doomed: frozenset[str]) -> list[str]:
-        """The oldest records, while the blobs of all of them take more than `max_size` bytes."""
+        """The oldest records, while the logs of all of them take more than `max_size` bytes."""
         if not max_size:
             return []
-        sizes: dict[str, int] = {}
-        for ref, digest in self._database.rows("SELECT ref, digest FROM build_blobs"):
-            with suppress(LaminaError):
-                sizes[ref] = sizes.get(ref, 0) + self._blobs.size(Digest(digest))
-        total = sum(size for ref, size in sizes.items() if ref not in doomed)
+        rows = self._database.rows(
+            "SELECT ref, size, pinned OR status = ? FROM builds ORDER BY completed", RUNNING
+        )
+        total = sum(size for ref, size, _ in rows if ref not in doomed)
         refs: list[str] = []
-        if total > max_size:
-            rows = self._database.rows(
-                "SELECT ref FROM builds WHERE NOT pinned AND status != ? ORDER BY completed",
-                RUNNING,
-            )
-            for (ref,) in rows:
-                if total <= max_size:
-                    break
-                if ref not in doomed:
-                    refs.append(ref)
-                    total -= sizes.get(ref, 0)
+        for ref, size, kept in rows:
+            if total <= max_size:
+                break
+            if not kept and ref not in doomed:
+                refs.append(ref)
+                total -= size
         return refs
 
     def _needed(self, record: BuildHistoryRecord) -> set[str]:
         """The blobs that a record refers to, and the documents of its images: not their layers."""
-        found = [record.logs, record.trace, record.external_error]
+        found = own_blobs(record)
         images: set[str] = set()
         for result in (record.result, *(result for _, result in record.results)):
             if result is not None:
                 found += result.attestations
                 for made in result.results:
                     images |= self._documents(made.descriptor)
-        return images | {descriptor.digest for descriptor in found if descriptor is not None}
+        return images | {descriptor.digest for descriptor in found}
 
     def _documents(self, descriptor: Descriptor | None) -> set[str]:
         if descriptor is None:
@@ -371,6 +365,11 @@ def row_of(record: BuildHistoryRecord) -> RecordRow:
         redacted(name),
         record.pinned,
     )
+
+
+def own_blobs(record: BuildHistoryRecord) -> list[Descriptor]:
+    """The blobs that no other record refers to."""
+    return [blob for blob in (record.logs, record.trace, record.external_error) if blob is not None]
 
 
 def status_of(record: BuildHistoryRecord) -> str:

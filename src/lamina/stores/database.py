@@ -196,12 +196,14 @@ CREATE INDEX layers_by_digest ON layers (digest);
 
 # Before version 7 only daemons kept records, and only of builds that had ended. `name` is shown in
 # lists; builds with an equal `target` are compared. While a build runs, `process` is its process,
-# as in leases, and `journal` the file of its progress log.
+# as in leases, and `journal` the file of its progress log. Later, `size` is the number of bytes of
+# its log, trace and error.
 _RUNNING_RECORDS = """
 ALTER TABLE builds ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN target TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN process TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN journal TEXT NOT NULL DEFAULT '';
+ALTER TABLE builds ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX builds_by_target ON builds (target, created);
 CREATE INDEX builds_by_process ON builds (process) WHERE process != '';
 
