@@ -212,7 +212,7 @@ def test_a_layer_of_both_images_is_read_once() -> None:
     [
         (b"not a tar archive" * 100, "malformed tar"),
         (packed([file("a", "x" * 2000)])[:1500], "truncated tar"),
-        (gzip.compress(packed([file("a")]))[:-9], "gzip stream ends early"),
+        (gzip.compress(packed([file("a")]), mtime=0)[:-9], "gzip stream ends early"),
         (packed([file("../a")]), "points outside"),
         (packed([file("a"), file("a/b")]), "a is not a directory"),
         (packed([hard_link("a", "b")]), "a hard link to b, which is not there"),

@@ -130,7 +130,11 @@ def test_nothing_to_export(tmp_path: Path, lamina: Lamina) -> None:
         assert done.code == 1 and "no build is recorded" in done.err
 
 
-@pytest.mark.parametrize("data", [b"", b"text", gzip.compress(b"text"), archive_of({"a": b"b"})])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"text", gzip.compress(b"text"), archive_of({"a": b"b"})],
+    ids=["empty", "text", "gzip of text", "no OCI layout"],
+)
 def test_no_bundle(tmp_path: Path, data: bytes) -> None:
     assert "not a bundle of build records" in str(refused(tmp_path, data))
 
