@@ -147,6 +147,8 @@ _OWN_NUMBERS = 1000
 _OWN_MESSAGES = {
     "lamina.api.progress.RedactedOp",
     "lamina.api.progress.VertexReason",
+    "lamina.api.progress.VertexResources",
+    "lamina.base.resources.ResourceUsage",
     "lamina.solver.lookup.CacheLookup",
     "lamina.solver.lookup.KeyPart",
 }

@@ -36,6 +36,14 @@ def on_machine_of(daemon: DaemonProcess, *command: str) -> str:
     return done.stdout
 
 
+def resources(lamina: Lamina, text: str) -> list[dict[str, int]]:
+    """What the steps of the last build used whose names contain a text."""
+    done = lamina("history", "inspect", "--format=json")
+    assert done.code == 0, done.err
+    steps = json.loads(done.out)["Steps"]
+    return [step["Resources"] for step in steps if text in step["Name"]]
+
+
 def seen(log: str, text: str) -> list[str]:
     return re.findall(rf"{text}", log)
 
@@ -55,6 +63,11 @@ def test_a_configured_bridge_network(tmp_path: Path, context: Callable[..., Path
         assert seen(log, r"default via 10\.98\.0\.1 dev eth0")
         assert seen(log, r"inet 127\.0\.0\.1/8 .* lo")
         assert not seen(log, "lam0")
+        pings = "RUN ping -c 2 -s 1000 10.98.0.1\nRUN ping -c 2 -s 1000 10.98.0.1; true\n"
+        lamina.build(context(pings))
+        for used in resources(lamina, "-s 1000"):  # in the same namespace, one after the other
+            assert 2000 < used["BytesSent"] < 4000
+            assert 2000 < used["BytesReceived"] < 4000
         none = lamina.build(context("RUN --network=none ip address; ip route\n"))
         assert not seen(none, "eth0|default via")
         host = lamina.build(context("RUN --network=host ip link\n"), "--allow", "network.host")

@@ -172,6 +172,36 @@ def test_local_is_the_repository_of_the_directory(
     assert outside.returncode == 1 and b"not in a git repository" in outside.stderr
 
 
+def test_resources_of_steps_side_by_side(builder: Lamina, context: Callable[..., Path]) -> None:
+    busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+    builder.build(
+        context(
+            f"FROM base AS busy\nRUN touch /busy; {busy}\n"
+            "FROM base AS idle\nRUN --network=none touch /idle; sleep 1\n"
+            "FROM base\nCOPY --from=busy /busy /\nCOPY --from=idle /idle /\n"
+        )
+    )
+    shown = json.loads(run(builder, "history", "inspect", "--format=json"))
+    used = {
+        key: step["Resources"]
+        for step in shown["Steps"]
+        for key in ("busy", "idle")
+        if f"touch /{key}" in step["Name"]
+    }
+    assert used["busy"]["CPUTime"] > 2 * used["idle"]["CPUTime"] > 0
+    assert used["busy"]["CPUTime"] > 50_000_000
+    assert "BytesSent" not in used["busy"] and used["idle"]["BytesSent"] == 0
+    assert shown["Resources"]["CPUTime"] >= sum(each["CPUTime"] for each in used.values())
+    assert not any("Resources" in step for step in shown["Steps"] if "COPY" in step["Name"])
+    pretty = run(builder, "history", "inspect")
+    assert "Resources:" in pretty and "s CPU, " in pretty
+    raw = [json.loads(line) for line in run(builder, *_RAW).splitlines()]
+    assert {"vertex", "cpuTime"} < set(
+        next(part["resources"] for part in raw if "resources" in part)[0]
+    )
+    assert "cpu.time_ns" in run(builder, "history", "trace")
+
+
 def test_trace(builder: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:
     builder.build(context("FROM base\nRUN echo traced\n"))
     document = json.loads(run(builder, "history", "trace"))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from lamina.api.history import BuildHistoryRecord
 from lamina.api.status import Status
 from lamina.api.timestamp import at_seconds
+from lamina.base.resources import ResourceUsage
 from lamina.records.spans import chrome_document, otlp_document, spans_of, trace_id
 from lamina.records.steps import SourceLines, Step
 
@@ -15,7 +16,7 @@ RECORD = BuildHistoryRecord(
 )
 STEPS = (
     Step("d1", "COPY . .", (), 11.0, 12.0, cached=True, lines=SourceLines("Dockerfile", 2, 2)),
-    Step("d2", "RUN one", ("d1", "d9"), 12.0, 15.0),
+    Step("d2", "RUN one", ("d1", "d9"), 12.0, 15.0, usage=ResourceUsage(5, 6, bytes_read=0)),
     Step("d3", "RUN two", ("d1",), 13.0, None, error="exit code: 1"),
     Step("d4", "RUN three", ("d3",)),
 )
@@ -28,6 +29,8 @@ def test_spans() -> None:
     assert {span.parent for span in (copy, one, two)} == {build.id}
     assert dict(copy.attributes)["cached"] is True
     assert dict(copy.attributes)["code.lineno"] == 2
+    usage = [pair for pair in one.attributes if "." in pair[0] and pair[0] != "step.number"]
+    assert usage == [("cpu.time_ns", 5), ("memory.peak_bytes", 6), ("disk.read_bytes", 0)]
     assert one.links == two.links == (copy.id,)
     assert two.ended == 20.0  # with the build
     assert spans_of(RECORD, STEPS) == (build, copy, one, two)

@@ -66,7 +66,14 @@ def drop(data: bytes) -> None:
 
 
 def run(runtime: ConfiguredRuntime, sandbox: Sandbox, cancel: Cancellation | None = None) -> None:
-    runtime.run(Process(("x",)), sandbox, stdout=drop, stderr=drop, cancel=cancel or Cancellation())
+    runtime.run(
+        Process(("x",)),
+        sandbox,
+        stdout=drop,
+        stderr=drop,
+        measured=lambda _: None,
+        cancel=cancel or Cancellation(),
+    )
 
 
 def test_settings_of_steps() -> None:

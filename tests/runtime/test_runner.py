@@ -35,7 +35,7 @@ if request.get("hierarchy"):
     os.system("umount -R /sys/fs/cgroup")
     if request["hierarchy"] == "v2":
         mount("cgroup2", "/sys/fs/cgroup", "cgroup2")
-out, err = [], []
+out, err, usages = [], [], []
 cancel = Cancellation()
 if request.get("cancel_after"):
     threading.Timer(request["cancel_after"], cancel.cancel).start()
@@ -59,13 +59,15 @@ sandbox = sandbox._replace(devices=tuple(edit for path in request.get("specs", (
 sandbox = sandbox._replace(mounts=(*sandbox.mounts,
     *(TmpfsMount(*mount) for mount in request.get("tmpfs", ()))))
 try:
-    status = runner.run(process, sandbox, stdout=out.append, stderr=err.append, cancel=cancel)
+    status = runner.run(process, sandbox, stdout=out.append, stderr=err.append,
+        measured=usages.append, cancel=cancel)
     answer = {"code": status.code, "oom": status.out_of_memory}
 except LaminaError as error:
     answer = {"error": error.kind, "reason": error.reason}
 answer["out"] = b"".join(out).decode("latin-1")
 answer["err"] = b"".join(err).decode("latin-1")
 answer["cgroups"] = glob.glob(f"/sys/fs/cgroup/**/*-{os.getpid()}-*", recursive=True)
+answer["usages"] = [usage._asdict() for usage in usages]
 answer["scratch"] = os.listdir(request["scratch"])
 json.dump(answer, sys.stdout)
 """
@@ -237,6 +239,35 @@ def test_limits(run: Any) -> None:
 def test_running_out_of_memory_is_the_reason(run: Any) -> None:
     answer = run("dd", "if=/dev/zero", "of=/dev/null", "bs=300M", "count=1", memory=40 << 20)
     assert (answer["code"], answer["oom"]) == (137, True)
+
+
+BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"
+
+
+def test_the_resources_of_a_step(run: Any) -> None:
+    [usage] = run("sh", "-c", f"dd if=/dev/zero of=/dev/null bs=30M count=1; {BUSY}")["usages"]
+    assert usage["cpu_time"] > 10_000_000
+    assert 30 << 20 < usage["peak_memory"] < 300 << 20
+    assert usage["bytes_sent"] is usage["bytes_received"] is None  # the host's network
+
+
+def test_the_resources_of_failed_and_cancelled_steps(run: Any) -> None:
+    [failed] = run("sh", "-c", "exit 3")["usages"]
+    assert failed["cpu_time"] > 0
+    cancelled = run("sleep", "60", cancel_after=2, grace=0.0, network="none")
+    [usage] = cancelled["usages"]
+    assert cancelled["error"] == "cancelled"
+    assert usage["cpu_time"] > 0
+    assert usage["bytes_sent"] == usage["bytes_received"] == 0
+
+
+def test_the_resources_on_cgroup_version_2(run: Any) -> None:
+    """Without device rules, which need more privileges; version 1 has the controllers here."""
+    answer = run("sh", "-c", BUSY, hierarchy="v2", insecure=True)
+    if "error" in answer:
+        pytest.skip(answer["reason"])
+    [usage] = answer["usages"]
+    assert usage["cpu_time"] > 10_000_000
 
 
 def test_a_missing_working_directory_is_made(run: Any) -> None:

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 from lamina.api import timestamp
 from lamina.api.timestamp import Timestamp
 from lamina.base.named_tuple import NamedTuple
+from lamina.base.resources import ResourceUsage
 from lamina.llb.codec import SCHEMA as LLB
 from lamina.llb.op import OpProgressGroup, Range, SourceInfo
 from lamina.solver.lookup import CacheLookup, KeyPart
-from lamina.wire.fields import boolean, data, datas, integer, many, one, string, strings
+from lamina.wire.fields import (
+    boolean,
+    data,
+    datas,
+    integer,
+    many,
+    one,
+    optional_integer,
+    string,
+    strings,
+)
 
 if TYPE_CHECKING:
     from lamina.wire.protobuf import Schema
@@ -79,10 +90,18 @@ class VertexReason(NamedTuple):
     text: str = ""
 
 
+class VertexResources(NamedTuple):
+    """What the command of a step used."""
+
+    vertex: str = ""
+    usage: ResourceUsage | None = None
+
+
 class StatusResponse(NamedTuple):
     """`definitions` are the digests of the LLB definitions that the build solves, as blobs of the
     store, and `redacted` the operations that have another digest there; `lookups` say how vertices
-    were looked up in the caches, and `reasons` why they missed them."""
+    were looked up in the caches, and `reasons` why they missed them; `resources` say what
+    commands used."""
 
     vertexes: tuple[Vertex, ...] = ()
     statuses: tuple[VertexStatus, ...] = ()
@@ -92,6 +111,7 @@ class StatusResponse(NamedTuple):
     definitions: tuple[str, ...] = ()
     redacted: tuple[RedactedOp, ...] = ()
     reasons: tuple[VertexReason, ...] = ()
+    resources: tuple[VertexResources, ...] = ()
 
 
 SCHEMA: Schema = (
@@ -142,8 +162,18 @@ SCHEMA: Schema = (
             strings(1001, "definitions"),
             many(1002, "redacted", RedactedOp),
             many(1003, "reasons", VertexReason),
+            many(1004, "resources", VertexResources),
         ),
         VertexReason: (string(1, "vertex"), string(2, "text")),
+        VertexResources: (string(1, "vertex"), one(2, "usage", ResourceUsage)),
+        ResourceUsage: (
+            optional_integer(1, "cpu_time"),
+            optional_integer(2, "peak_memory"),
+            optional_integer(3, "bytes_read"),
+            optional_integer(4, "bytes_written"),
+            optional_integer(5, "bytes_sent"),
+            optional_integer(6, "bytes_received"),
+        ),
         RedactedOp: (string(1, "digest"), string(2, "recorded")),
         KeyPart: (
             string(1, "vertex"),

@@ -1,6 +1,6 @@
 """Progress events: one stream, which renderers read.
 
-The kinds and their fields, but for the last, are those of BuildKit's `SolveStatus`
+The kinds and their fields, but for the last two, are those of BuildKit's `SolveStatus`
 (`api/services/control/control.proto`), which `--progress=rawjson` prints and the control API sends.
 Times are floats: seconds since the epoch.
 """
@@ -14,6 +14,7 @@ from lamina.base.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.location import Location
+    from lamina.base.resources import ResourceUsage
 
 
 class ProgressGroup(NamedTuple):
@@ -81,7 +82,14 @@ class ReasonEvent(NamedTuple):
     text: str
 
 
-Event = VertexEvent | StatusEvent | LogEvent | WarningEvent | ReasonEvent
+class ResourceEvent(NamedTuple):
+    """What the command of a vertex used, sent when it has ended. lamina's own, too."""
+
+    vertex: Digest
+    usage: ResourceUsage
+
+
+Event = VertexEvent | StatusEvent | LogEvent | WarningEvent | ReasonEvent | ResourceEvent
 
 
 class EventSink(Protocol):

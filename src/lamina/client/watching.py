@@ -14,6 +14,7 @@ from lamina.base.events import (
     LogEvent,
     ProgressGroup,
     ReasonEvent,
+    ResourceEvent,
     StatusEvent,
     VertexEvent,
     WarningEvent,
@@ -89,6 +90,9 @@ def events_of(response: StatusResponse) -> Iterator[Event]:
     yield from map(_log, response.logs)
     yield from map(_warning, response.warnings)
     yield from (ReasonEvent(Digest(each.vertex), each.text) for each in response.reasons)
+    for each in response.resources:
+        if each.usage is not None:
+            yield ResourceEvent(Digest(each.vertex), each.usage)
 
 
 def _vertex(vertex: Vertex) -> VertexEvent:

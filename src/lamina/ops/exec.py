@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import CommandFailed, NotFound, Unsupported
-from lamina.base.events import LogEvent
+from lamina.base.events import LogEvent, ResourceEvent
 from lamina.base.gojson import encode
 from lamina.base.gotext import quote
 from lamina.llb.gojson import message
@@ -128,6 +128,7 @@ class ExecOperation:
                     self._sandbox(meta, prepared),
                     stdout=self._log(context, 1),
                     stderr=self._log(context, 2),
+                    measured=lambda usage: context.emit(ResourceEvent(context.digest, usage)),
                     cancel=context.cancel,
                 )
                 context.cancel.check()

@@ -21,13 +21,21 @@ from lamina.api.progress import (
     Vertex,
     VertexLog,
     VertexReason,
+    VertexResources,
     VertexStatus,
     VertexWarning,
 )
 from lamina.api.timestamp import Timestamp, at_seconds
 from lamina.base.digest import Digest
 from lamina.base.errors import Corrupt
-from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent, WarningEvent
+from lamina.base.events import (
+    LogEvent,
+    ReasonEvent,
+    ResourceEvent,
+    StatusEvent,
+    VertexEvent,
+    WarningEvent,
+)
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
 from lamina.llb.op import OpProgressGroup, Position, Range, SourceInfo
@@ -276,6 +284,8 @@ def responses(event: Event) -> Iterator[StatusResponse]:
                 yield StatusResponse(logs=(VertexLog(event.vertex, moment, event.stream, piece),))
         case ReasonEvent():
             yield StatusResponse(reasons=(VertexReason(event.vertex, event.text),))
+        case ResourceEvent():
+            yield StatusResponse(resources=(VertexResources(event.vertex, event.usage),))
         case WarningEvent():
             yield StatusResponse(warnings=(_warning(event),))
 

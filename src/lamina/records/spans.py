@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from lamina.records.steps import Step
 
 _INTERNAL = 1
+_USAGE = (
+    *("cpu.time_ns", "memory.peak_bytes", "disk.read_bytes", "disk.written_bytes"),
+    *("network.sent_bytes", "network.received_bytes"),
+)
 _ERROR = 2
 
 
@@ -146,6 +150,9 @@ def _attributes(number: int, step: Step) -> tuple[tuple[str, str | bool | int], 
         found.append(("cache.key", step.lookup.key))
     if step.lines is not None:
         found += [("code.filepath", step.lines.filename), ("code.lineno", step.lines.first)]
+    if step.usage is not None:
+        values = zip(_USAGE, step.usage, strict=True)
+        found += [(name, value) for name, value in values if value is not None]
     return tuple(found)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.api.timestamp import Timestamp
+    from lamina.base.resources import ResourceUsage
     from lamina.llb.op import Definition, Op
     from lamina.solver.lookup import CacheLookup
     from lamina.stores.blobs import BlobStore
@@ -35,7 +36,8 @@ class Step(NamedTuple):
 
     `started` and `completed` are seconds since the epoch, None if it did not start or complete.
     `lookup` says how it was looked up in the caches; `op` is its operation, and `lines` where it
-    was written: None for steps that are no operations (exports, loading the Dockerfile).
+    was written: None for steps that are no operations (exports, loading the Dockerfile). `usage`
+    is what its command used: None for steps that ran none, or whose builder does not measure.
     """
 
     digest: str
@@ -48,6 +50,7 @@ class Step(NamedTuple):
     lookup: CacheLookup | None = None
     op: Op | None = None
     lines: SourceLines | None = None
+    usage: ResourceUsage | None = None
 
     @property
     def ran(self) -> bool:
@@ -168,6 +171,9 @@ def collect_steps(
                 cached=vertex.cached,
                 error=vertex.error or before.error,
             )
+        for spent in message.resources:
+            if spent.vertex in found:
+                found[spent.vertex] = found[spent.vertex]._replace(usage=spent.usage)
         for lookup in message.lookups:
             facts.look_up(lookup)
         for digest in message.definitions:

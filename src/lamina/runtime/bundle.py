@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Internal, InvalidInput, Unsupported
@@ -27,6 +28,9 @@ from lamina.system.process import Child, spawn
 from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lamina.base.resources import ResourceUsage
     from lamina.runtime.contract import Process, Sandbox
     from lamina.runtime.mount_points import Stub
 
@@ -56,6 +60,7 @@ class Bundle:
         self._state = os.path.join(scratch, "runtime")
         self._process = process
         self._cgroup = group_below(sandbox.cgroup_parent)
+        self._sandbox = sandbox
         self._rootfs = sandbox.rootfs
         self._targets = [mount.target for mount in sandbox.mounts]
         self._memory = sandbox.resources.memory
@@ -109,6 +114,17 @@ class Bundle:
 
     def _remove_folder(self) -> None:
         discard_tree(self._folder)
+
+    @contextmanager
+    def metered(self, measured: Callable[[ResourceUsage], None]) -> Iterator[None]:
+        """Report what the container used during the block."""
+        from lamina.runtime.resource_usage import ResourceMeter
+
+        meter = ResourceMeter(self._cgroup, self._sandbox)
+        try:
+            yield
+        finally:
+            measured(meter.usage())
 
     def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
         command = [

@@ -105,17 +105,26 @@ def killed_for_memory(path: str, limit: int) -> bool:
     keeps the peak usage: if that is `limit` (bytes; 0 is none), the OOM killer is the likely
     cause.
     """
-    try:
-        with open(f"{_ROOT}{path}/memory.events", encoding="ascii") as file:
-            counts = dict(line.split() for line in file)
+    events = read_group_file(path, "memory.events")
+    if events is not None:
+        counts = dict(line.partition(" ")[::2] for line in events.splitlines())
         return counts.get("oom_kill", "0") != "0"
-    except (OSError, ValueError):
-        pass
+    peak = read_group_file(path, "memory.max_usage_in_bytes", "memory")
+    return peak is not None and peak.strip().isdecimal() and 0 < limit <= int(peak)
+
+
+def read_group_file(path: str, name: str, controller: str = "") -> str | None:
+    """A file of a group, None if it is not there.
+
+    Args:
+        controller: the name of the hierarchy of version 1, "" for version 2.
+    """
+    above = f"{_ROOT}/{controller}" if controller else _ROOT
     try:
-        with open(f"{_ROOT}/memory{path}/memory.max_usage_in_bytes", encoding="ascii") as file:
-            return 0 < limit <= int(file.read())
+        with open(f"{above}{path}/{name}", encoding="ascii") as file:
+            return file.read()
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def remove_cgroup(path: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from lamina.base.resources import ResourceUsage
     from lamina.runtime.contract import ExitStatus, Process, Runtime, Sandbox
     from lamina.system.cancel import Cancellation
 
@@ -52,10 +53,13 @@ class ConfiguredRuntime:
         *,
         stdout: Callable[[bytes], None],
         stderr: Callable[[bytes], None],
+        measured: Callable[[ResourceUsage], None],
         cancel: Cancellation,
     ) -> ExitStatus:
         with self._slot(cancel), self._within(sandbox) as inside:
-            return self._inner.run(process, inside, stdout=stdout, stderr=stderr, cancel=cancel)
+            return self._inner.run(
+                process, inside, stdout=stdout, stderr=stderr, measured=measured, cancel=cancel
+            )
 
     def connect(
         self,

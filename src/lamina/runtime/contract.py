@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from lamina.base.resources import ResourceUsage
     from lamina.runtime.cdi import ContainerEdits
     from lamina.system.cancel import Cancellation
 
@@ -171,9 +172,12 @@ class Runtime(Protocol):
         *,
         stdout: Callable[[bytes], None],
         stderr: Callable[[bytes], None],
+        measured: Callable[[ResourceUsage], None],
         cancel: Cancellation,
     ) -> ExitStatus:
         """Run to the end, and pass on all output of both streams.
+
+        `measured` is called with what the process used, however it ended, also if it was killed.
 
         Leaves no process, mount or cgroup, even after an error, and removes what the runtime
         created in `rootfs`. Raises Cancelled, NotFound (no such command, user, or

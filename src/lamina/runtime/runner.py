@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from lamina.base.resources import ResourceUsage
     from lamina.runtime.contract import ExitStatus, Process, Sandbox
     from lamina.system.cancel import Cancellation
     from lamina.system.process import Child
@@ -66,15 +67,15 @@ class OciRunner:
         *,
         stdout: Callable[[bytes], None],
         stderr: Callable[[bytes], None],
+        measured: Callable[[ResourceUsage], None],
         cancel: Cancellation,
     ) -> ExitStatus:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         own = [null, out_write]
         try:
-            return self._run(
-                process, sandbox, null, out_write, own, {out_read: stdout}, stderr, cancel
-            )
+            with self._bundle(process, sandbox, terminal=False) as bundle, bundle.metered(measured):
+                return self._run(bundle, null, out_write, own, {out_read: stdout}, stderr, cancel)
         finally:
             for fd in (*own, out_read):
                 os.close(fd)
@@ -89,12 +90,12 @@ class OciRunner:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        return self._run(process, sandbox, stdin, stdout, [], {}, stderr, cancel)
+        with self._bundle(process, sandbox, terminal=False) as bundle:
+            return self._run(bundle, stdin, stdout, [], {}, stderr, cancel)
 
     def _run(
         self,
-        process: Process,
-        sandbox: Sandbox,
+        bundle: Bundle,
         stdin: int,
         stdout: int,
         own: list[int],
@@ -103,27 +104,26 @@ class OciRunner:
         cancel: Cancellation,
     ) -> ExitStatus:
         """Run to the end. `own` are descriptors to close once the container has them."""
-        with self._bundle(process, sandbox, terminal=False) as bundle:
-            err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        try:
             try:
-                try:
-                    # Out of the terminal's group: Ctrl-C reaches lamina alone, which cancels.
-                    guard = bundle.spawn(stdin, stdout, err_write, own_group=True)
-                finally:
-                    os.close(err_write)
-                    while own:
-                        os.close(own.pop())
-                with (
-                    _killed_at_the_end(guard),
-                    self._stopping(guard) as stopping,
-                    cancel.calling(stopping),
-                ):
-                    pump({**streams, err_read: stderr})
-                    code = guard.wait()
+                # Out of the terminal's group: Ctrl-C reaches lamina alone, which cancels.
+                guard = bundle.spawn(stdin, stdout, err_write, own_group=True)
             finally:
-                os.close(err_read)
-            cancel.check()
-            return bundle.outcome(code)
+                os.close(err_write)
+                while own:
+                    os.close(own.pop())
+            with (
+                _killed_at_the_end(guard),
+                self._stopping(guard) as stopping,
+                cancel.calling(stopping),
+            ):
+                pump({**streams, err_read: stderr})
+                code = guard.wait()
+        finally:
+            os.close(err_read)
+        cancel.check()
+        return bundle.outcome(code)
 
     def attach(
         self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool

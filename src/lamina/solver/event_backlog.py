@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from lamina.base.events import LogEvent, StatusEvent, VertexEvent, WarningEvent
+from lamina.base.events import LogEvent, ResourceEvent, StatusEvent, VertexEvent, WarningEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,7 @@ class EventBacklog:
         "_latest",
         "_latest_size",
         "_left_out",
+        "_resources",
         "_statuses",
         "_vertex",
         "_warnings",
@@ -45,6 +46,7 @@ class EventBacklog:
         self._vertex: VertexEvent | None = None
         self._statuses: dict[str, StatusEvent] = {}
         self._warnings: list[WarningEvent] = []
+        self._resources: ResourceEvent | None = None
         self._first: list[LogEvent] = []
         self._first_size = 0
         self._latest: deque[LogEvent] = deque()
@@ -60,6 +62,8 @@ class EventBacklog:
             self._vertex = event
         elif isinstance(event, WarningEvent):
             self._warnings.append(event)
+        elif isinstance(event, ResourceEvent):
+            self._resources = event
 
     @property
     def running(self) -> VertexEvent | None:
@@ -78,6 +82,8 @@ class EventBacklog:
             next_one = self._latest[0]
             yield next_one._replace(data=b"\n[%d bytes are left out here]\n" % self._left_out)
         yield from self._latest
+        if self._resources is not None:
+            yield self._resources
 
     def _log(self, event: LogEvent) -> None:
         size = len(event.data)

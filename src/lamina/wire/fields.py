@@ -19,6 +19,11 @@ def integer(number: int, attribute: str, enum: Any = None) -> Field:
     return Field(number, attribute, Kind.INT, type=enum)
 
 
+def optional_integer(number: int, attribute: str) -> Field:
+    """None when absent, which differs from 0."""
+    return Field(number, attribute, Kind.INT, Label.OPTIONAL)
+
+
 def integers(number: int, attribute: str) -> Field:
     return Field(number, attribute, Kind.INT, Label.REPEATED)
 

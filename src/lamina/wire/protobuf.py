@@ -41,7 +41,7 @@ class Label(Enum):
     """How often a field occurs, and what its absence means."""
 
     PLAIN = auto()  # zero value when absent
-    OPTIONAL = auto()  # None when absent (messages)
+    OPTIONAL = auto()  # None when absent (messages, `optional` numbers)
     CHOICE = auto()  # one of a oneof: None when absent, and Go writes it after all other fields
     REPEATED = auto()
     MAP = auto()  # string keys; `kind` is the value's

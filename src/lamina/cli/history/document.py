@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import LaminaError
 from lamina.base.redact import redacted
+from lamina.base.resources import total_usage
 from lamina.cli.units import show_time
 from lamina.records.table import RUNNING, row_of
 from lamina.wire.contract import Code
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from lamina.api.descriptor import Descriptor
     from lamina.api.history import BuildHistoryRecord
+    from lamina.base.resources import ResourceUsage
     from lamina.client.build_history import BuildHistory
     from lamina.records.steps import Step
     from lamina.solver.lookup import CacheLookup
@@ -41,6 +43,7 @@ _CONFIG = {
     "build-arg:SANDBOX_HOSTNAME": "SandboxHostname",
 }
 _ELSEWHERE = ("vcs:", "build-arg:", "label:", "context:", "attest:")
+_USAGE = ("CPUTime", "PeakMemory", "BytesRead", "BytesWritten", "BytesSent", "BytesReceived")
 _PREDICATE = "in-toto.io/predicate-type"
 _PROVENANCE = "https://slsa.dev/provenance/"
 _MATERIALS = ("docker-image://", "git://", "http://", "https://")
@@ -90,6 +93,8 @@ def describe(
         ("CacheExports", record.cache_exports),
     ):
         found[name] = [{"Type": cache.type, "Attributes": dict(cache.attrs)} for cache in caches]
+    used = [step.usage for step in steps if step.usage is not None]
+    found["Resources"] = usage_document(total_usage(used)) if used else {}
     counts = _counts(record, steps)
     found = {key: value for key, value in found.items() if value}
     return {
@@ -268,9 +273,17 @@ def _step(number: int, step: Step) -> dict[str, Any]:
             "First": step.lines.first,
             "Last": step.lines.last,
         }
+    if step.usage is not None:
+        found["Resources"] = usage_document(step.usage)
     if step.lookup is not None:
         found["Cache"] = _cache(step.lookup)
     return found
+
+
+def usage_document(usage: ResourceUsage) -> dict[str, int]:
+    """What is known of it: nanoseconds and bytes."""
+    values = zip(_USAGE, usage, strict=True)
+    return {name: value for name, value in values if value is not None}
 
 
 def step_status(step: Step) -> str:

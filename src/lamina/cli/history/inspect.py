@@ -11,6 +11,7 @@ from lamina.cli.history.ls import show_duration
 from lamina.cli.opening import open_history
 from lamina.cli.progress.text import encoded, plain
 from lamina.cli.tables import table
+from lamina.cli.units import show_size
 from lamina.records.naming import find_record, in_order
 from lamina.records.steps import steps_of
 
@@ -96,6 +97,7 @@ def _sections(
             *_outcome(document),
             ("Build Steps", _progress(document)),
             ("Warnings", document.get("NumWarnings")),
+            ("Resources", _resources(document.get("Resources", {}))),
         ),
         _fields(
             *((label, _text(document["Config"].get(key))) for key, label in _CONFIG.items()),
@@ -187,14 +189,29 @@ def _progress(document: dict[str, Any]) -> str:
     return f"{completed}/{total} ({cached:.0f}% cached)"
 
 
+def _resources(used: dict[str, int]) -> str:
+    """What the commands of all steps used, and the most memory that one of them did."""
+    parts = [f"{used['CPUTime'] / 1e9:.1f}s CPU"] if "CPUTime" in used else []
+    if "PeakMemory" in used:
+        parts.append(f"{show_size(used['PeakMemory'])} peak memory")
+    for first, second, wording in (
+        ("BytesRead", "BytesWritten", "{} read, {} written"),
+        ("BytesSent", "BytesReceived", "{} sent, {} received"),
+    ):
+        if first in used:
+            parts.append(wording.format(show_size(used[first]), show_size(used[second])))
+    return ", ".join(parts)
+
+
 def _steps(steps: list[dict[str, Any]]) -> str:
     return _listed(
-        ("#", "STATUS", "DURATION", "CACHE KEY", "NAME"),
+        ("#", "STATUS", "DURATION", "CPU", "MEMORY", "CACHE KEY", "NAME"),
         (
             (
                 str(step["Number"]),
                 step["Status"],
                 show_duration(step["Duration"] / 1e9) if "Duration" in step else "",
+                *_step_resources(step.get("Resources", {})),
                 step.get("Cache", {}).get("Key", "")[:_KEY],
                 step["Name"],
             )
@@ -202,6 +219,12 @@ def _steps(steps: list[dict[str, Any]]) -> str:
         ),
         "Steps",
     )
+
+
+def _step_resources(used: dict[str, int]) -> tuple[str, str]:
+    """The CPU time and the peak memory of a step, "" if not known."""
+    cpu = f"{used['CPUTime'] / 1e9:.1f}s" if "CPUTime" in used else ""
+    return cpu, show_size(used["PeakMemory"]) if "PeakMemory" in used else ""
 
 
 def _failure(

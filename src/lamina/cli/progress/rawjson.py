@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent
+from lamina.base.events import LogEvent, ReasonEvent, ResourceEvent, StatusEvent, VertexEvent
 from lamina.base.redact import redacted
 from lamina.cli.progress.text import encoded
 from lamina.cli.units import show_time
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.events import Event, WarningEvent
+    from lamina.base.resources import ResourceUsage
+
+_USAGE = ("cpuTime", "peakMemory", "bytesRead", "bytesWritten", "bytesSent", "bytesReceived")
 
 
 class RawJsonRenderer:
@@ -48,7 +51,15 @@ def document(event: Event) -> dict[str, Any]:
         return {"logs": [log]}
     if isinstance(event, ReasonEvent):
         return {"reasons": [{"vertex": event.vertex, "text": event.text}]}
+    if isinstance(event, ResourceEvent):
+        return {"resources": [{"vertex": event.vertex, **usage_document(event.usage)}]}
     return {"warnings": [_warning(event)]}
+
+
+def usage_document(usage: ResourceUsage) -> dict[str, int]:
+    """Without what is not known. The CPU time is in nanoseconds, the rest in bytes."""
+    values = zip(_USAGE, usage, strict=True)
+    return {name: value for name, value in values if value is not None}
 
 
 def _vertex(event: VertexEvent) -> dict[str, Any]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.events import LogEvent, ReasonEvent, StatusEvent, VertexEvent, WarningEvent
+from lamina.base.events import (
+    LogEvent,
+    ReasonEvent,
+    ResourceEvent,
+    StatusEvent,
+    VertexEvent,
+    WarningEvent,
+)
 
 if TYPE_CHECKING:
     from lamina.base.events import Event
@@ -116,10 +123,12 @@ class Trace:
         self._groups: dict[str, Vertex] = {}
 
     def apply(self, event: Event) -> Vertex | None:
-        """Take an event in. Returns the vertex it is about, None if it is not known."""
+        """Take an event in. Returns the vertex whose display changes, None if it is not known."""
         if isinstance(event, VertexEvent):
             return self._vertex(event)
         vertex = self._by_digest.get(event.vertex)
+        if isinstance(event, ResourceEvent):
+            return None  # nothing to display
         if vertex is None or isinstance(event, LogEvent):
             return vertex
         if isinstance(event, WarningEvent):
