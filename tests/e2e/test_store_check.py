@@ -88,7 +88,7 @@ def test_a_flipped_byte_in_a_state_is_found_and_repaired(
     flip(path)
     done = lamina("check")
     assert done.code == 1
-    assert "its files are not what its layer holds" in done.out
+    assert "its files differ from its layer" in done.out
     assert "1 damaged" in done.out
     assert path.read_text() != "two\n"
     assert lamina("check", "--repair").code == 0
@@ -139,7 +139,7 @@ def test_rows_that_lead_nowhere_go(lamina: Lamina, context: Callable[..., Path])
     done = lamina("check")
     assert done.code == 1
     assert "leases: process 1-dead is dead\n" in done.out
-    assert "database: 1 results of no state\n" in done.out
+    assert "database: 1 results without a snapshot\n" in done.out
     assert lamina("check", "--repair").code == 0
     assert lamina("check").code == 0
 
@@ -154,7 +154,7 @@ def test_one_repair_suffices_for_states_on_top_of_each_other(
         path.write_text("damaged\n")
     done = lamina("check", "--repair")
     assert done.code == 0
-    assert done.out.count("its files are not what its layer holds") == 3
+    assert done.out.count("its files differ from its layer") == 3
     assert lamina("check").code == 0
     lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")
     texts = [(tmp_path / "out" / "kept" / number).read_text() for number in "123"]
@@ -170,7 +170,7 @@ def test_states_without_the_states_below_are_forgotten(
     query(lamina, f"UPDATE snapshots SET parent = {parent} WHERE id = 3")
     done = lamina("check")
     assert done.code == 1
-    assert "state 3: a state below it is not recorded\n" in done.out
+    assert "snapshot 3: a parent of it is not recorded\n" in done.out
     assert lamina("check", "--repair").code == 0
     assert lamina("check").code == 0
     lamina.build(folder, "-o", f"type=local,dest={tmp_path / 'out'}")

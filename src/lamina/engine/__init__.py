@@ -1,1 +1,2 @@
-"""The engine: builds on one store. `engine` wires the packages below; `build` is one request."""
+"""The engine: runs builds on one store. `engine` wires the packages below; `build` is one
+request."""

@@ -1,4 +1,4 @@
-"""One request while it lasts: its claim on the engine, and all that it asks of it."""
+"""One build request: its resources in the engine, from opening to closing."""
 
 from __future__ import annotations
 
@@ -59,9 +59,12 @@ if TYPE_CHECKING:
 
 
 class BuildOptions(NamedTuple):
-    """`resolve` says where base images' tags are looked up, `allowed` are the entitlements that the
-    user granted, `caches` the caches to read and write; `policies` and `verifier` decide about
-    sources. `planned`: nothing runs, and cache mounts stay as they are."""
+    """Options of a build.
+
+    `resolve` says where tags of base images are looked up. `allowed` are the entitlements that the
+    user granted, `caches` the caches to read and write. `policies` and `verifier` decide which
+    sources are allowed. With `planned` nothing runs, and cache mounts do not change.
+    """
 
     resolve: ResolveMode = ResolveMode.LOCAL
     allowed: frozenset[str] = frozenset()
@@ -72,7 +75,7 @@ class BuildOptions(NamedTuple):
 
 
 class LookupRecorder(Protocol):
-    """Records what a build solves, and how it was looked up in the caches."""
+    """Records what a build solves, and how the caches answered."""
 
     def look_up(self, lookup: CacheLookup) -> None: ...
 
@@ -104,12 +107,12 @@ class Build:
         self.options = options
         self.events = events
         self._asked = cancel
-        self.cancel = cancel = Cancellation(cancel)  # also the end of all that is still asked
+        self.cancel = cancel = Cancellation(cancel)  # close() cancels the remaining requests too
         self.started = time.time()
         self._noting = threading.Lock()
         self._noted: dict[Material, None] = {}
         self._already_reset: set[str] = set()
-        self._made: list[tuple[str, FrontendCall]] | None = []  # None once it is closed
+        self._made: list[tuple[str, FrontendCall]] | None = []  # None after close()
         self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
         self.results = self.caches.results()
         self._packing = EarlyPacking(services.refs, events, cancel)
@@ -117,7 +120,7 @@ class Build:
         self.job = services.scheduler.open_job(self._packing, cancel, self.results, lookups)
 
     def as_requester(self) -> AbstractContextManager[None]:
-        """Make registry requests for this build, in this thread and in what it hands to pools."""
+        """Make registry requests for this build, in this thread and in the pools that it uses."""
         return on_behalf_of(lambda: (self,))
 
     @property
@@ -130,7 +133,7 @@ class Build:
 
     @property
     def scratch(self) -> str:
-        """A folder for files that end with the process."""
+        """A directory for files that are removed when the process ends."""
         return self._services.store.scratch
 
     @property
@@ -139,24 +142,25 @@ class Build:
 
     @property
     def resolve_mode(self) -> ResolveMode:
-        """Where images are looked up if a frontend does not say."""
+        """Where images are looked up by default."""
         return self.options.resolve
 
     @property
     def workers(self) -> tuple[WorkerRecord, ...]:
-        """The workers that build, for frontends that ask."""
+        """The workers, as frontends see them."""
         return self._services.policy.workers
 
     def resolver(self, mode: ResolveMode) -> ImageResolver:
-        """Finds images by name."""
+        """Resolves image names."""
         return self._services.resolver(mode)
 
     def runtime(self) -> Runtime:
-        """Raises NotFound."""
+        """The OCI runtime. Raises NotFound."""
         return self._services.runtime()
 
     def allow_frontend(self, name: str) -> None:
-        """Raise PermissionDenied if an image may not be a frontend; `name` has no tag."""
+        """Raise PermissionDenied if the image `name` (without a tag) is not allowed as a
+        frontend."""
         allowed = self._services.policy.frontends
         if allowed and name not in allowed:
             raise PermissionDenied(f"'{name}' is not an allowed gateway source")
@@ -168,28 +172,28 @@ class Build:
         inputs: Mapping[str, Definition],
         parent: FrontendCall | None = None,
     ) -> BuildResult:
-        """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+        """Run a frontend: convert attributes and inputs to a result. Raises the frontend's error.
 
         Args:
-            parent: the call in which another frontend asks for this one.
+            parent: the call of the frontend that requests this one.
         """
         return self._services.frontends.run(self, name, attrs, inputs, parent)
 
     def import_caches(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
-        """Read further caches from now on."""
+        """Import further caches from now on."""
         self.caches.add(imports)
 
     def origins_of(self, inputs: Mapping[str, Definition]) -> Mapping[str, FrontendCall]:
-        """The calls that made definitions, by name, where they are known."""
+        """The calls that made the definitions, by name, if they are known."""
         return self._services.definition_origins.of(inputs)
 
     def tree(self, files: Solvable) -> Tree:
-        """The files of a result. Raises what stopped it."""
+        """The files of a result. Raises the error that stopped the build."""
         return self.refs.tree(files.ref(), self.cancel)
 
     @property
     def trusted(self) -> AbstractSet[str]:
-        """Registries that may be plain HTTP or of an unknown certificate, by domain."""
+        """Registries that may use plain HTTP or an unknown certificate, by domain."""
         return self.caches.trusted
 
     @property
@@ -199,7 +203,8 @@ class Build:
 
     @property
     def repositories(self) -> AbstractSet[str]:
-        """Those of its image sources, of images that frontends looked at, and of its caches."""
+        """The repositories of its image sources, of the images that frontends read, and of its
+        caches."""
         from lamina.sources.material import ImageMaterial
 
         sources = [material_of(node.op) for node in list(self.job.nodes.values())]
@@ -211,7 +216,6 @@ class Build:
 
         grant = read_grant(self.options.allowed)
         granted = granted_devices(self._services.devices(), grant, wanted)
-        # What holds for all devices of a file is done once.
         return list(dict.fromkeys(edit for device in granted for edit in device.edits))
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> list[CDIDevice]:
@@ -224,26 +228,29 @@ class Build:
 
     @property
     def noted(self) -> list[Material]:
-        """What frontends looked at, beside what their definitions name."""
+        """The materials that frontends read, in addition to those that their definitions name."""
         with self._noting:
             return list(self._noted)
 
     def note(self, material: Material) -> None:
-        """Remember something that a frontend looked at, for provenance."""
+        """Record a material that a frontend read, for provenance."""
         with self._noting:
             self._noted[material] = None
 
     def note_origin(self, definition: Definition | None, call: FrontendCall) -> None:
-        """Remember what a definition came of, for provenance of calls that it is given to."""
+        """Record the call that made a definition, for provenance of calls that have it as an
+        input."""
         with self._noting:
-            if self._made is None:  # a frontend in a client that asks until the end
+            if self._made is None:  # a frontend in a client that sends requests after the end
                 return
             if key := self._services.definition_origins.add(definition, call):
                 self._made.append((key, call))
 
     def policy_evaluator(self, further: Sequence[Policy] = ()) -> PolicyEvaluator | None:
-        """Evaluates sources by the build's policies, and by those of the frontend that asks. None
-        if there are none."""
+        """Evaluates sources by the policies of the build and of the requesting frontend.
+
+        None if there are none.
+        """
         options = self.options
         if not (further or options.policies or options.verifier):
             return None
@@ -257,15 +264,16 @@ class Build:
     def image_by_policy(
         self, reference: Reference, platform: Platform, further: Sequence[Policy] = ()
     ) -> Reference | None:
-        """The image that policies allow for a name; None if they convert it to another source."""
+        """The image that policies allow for a name. None if they convert it to another kind of
+        source."""
         evaluator = self.policy_evaluator(further)
         return reference if evaluator is None else evaluator.evaluate_image(reference, platform)
 
     def solvable(self, definition: Definition | None, policies: Sequence[Policy] = ()) -> Solvable:
-        """Take a definition without making anything yet. None is an empty file system.
+        """Load a definition; nothing runs yet. None is an empty file system.
 
-        `policies` are a frontend's, on top of the build's own. Raises InvalidInput, Corrupt,
-        PermissionDenied (entitlements, policies).
+        `policies` are those of a frontend and apply in addition to the build's. Raises
+        InvalidInput, Corrupt, PermissionDenied (entitlements, policies).
         """
         graph = None
         if definition is not None and definition.ops:
@@ -279,8 +287,7 @@ class Build:
         return Solvable(definition, graph, self._solve)
 
     def _reset_cache_mounts(self, definition: Definition) -> None:
-        """Have the cache mounts of steps that are to run without the cache begin anew, once in a
-        build."""
+        """Empty the cache mounts of steps that must run without the cache, once per build."""
         caches = caches_to_reset(definition)
         with self._noting:
             fresh = {
@@ -296,7 +303,7 @@ class Build:
                 mounts.detach(mount_id)
 
     def facts(self) -> BuildFacts:
-        """What provenance records of the build."""
+        """The facts about the build for its provenance."""
         from lamina.engine.outputs.result_provenance import facts_of
 
         return facts_of(
@@ -315,9 +322,9 @@ class Build:
         receiver: Receiver,
         provenance: ProvenanceOptions | None = None,
     ) -> Finished:
-        """Make the result and every output, then write the caches.
+        """Solve the result, write every output, then export the caches.
 
-        `provenance`: attest how it was made.
+        With `provenance` the result gets a provenance attestation.
         """
         from lamina.engine.outputs.assembly import Made, MadePart
         from lamina.engine.outputs.exports import Exports
@@ -364,13 +371,13 @@ class Build:
         return finished
 
     def end(self) -> None:
-        """End what is still asked of it."""
+        """Cancel the remaining requests of the build."""
         self.cancel.cancel("the build is over")
 
     def close(self, *, failed: bool, alone: bool) -> None:
-        """Keep what was made, and give up the claim on the graph. Called by the engine.
+        """Keep the results, and close the job. Called by the engine.
 
-        `alone`: no other build may be using it.
+        `alone`: no other build is using it.
         """
         self.end()
         states = {
@@ -403,7 +410,7 @@ class Build:
         return Attested(part.attestations, lambda files: self.refs.tree(files.ref(), self.cancel))
 
     def _files(self, files: Solvable) -> Ref:
-        # Of a client's folder, what is exported is what it holds now.
+        # A client's directory can change: export its current contents.
         return self._services.refs.owned(files.ref(), self.cancel)
 
     def _solved(self, result: BuildResult) -> SolvedGraph:

@@ -1,4 +1,4 @@
-"""What a build comes to: file systems, by platform, and what a frontend says of them."""
+"""The result of a build: file systems by platform, with the frontend's metadata."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Solvable:
-    """A definition's result. The first caller that needs it makes it, once for all callers.
+    """The result of a definition. The first caller that needs it solves it, once for all callers.
 
-    `graph` is None for an empty file system. `call` is the frontend call that made the
-    definition, None if a client sent the definition itself.
+    `graph` is None for an empty file system. `call` is the frontend call that made the definition,
+    None if a client sent the definition itself.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Solvable:
         self._ref: Ref | None = None
 
     def ref(self) -> Ref:
-        """Raises what stopped it."""
+        """The result's ref. Raises the error that stopped the build."""
         from lamina.refs.ref import Ref
 
         with self._lock:
@@ -45,10 +45,13 @@ class Solvable:
 
 
 class PlatformResult(NamedTuple):
-    """One platform's part. `config` is the image configuration without `rootfs`, b"" if the
-    frontend gave none; `base` that of the image below, b"" if there is none. `id` is what the
-    frontend calls the part; `epoch` the SOURCE_DATE_EPOCH that it set, in seconds, for outputs
-    that say nothing of it."""
+    """The result for one platform.
+
+    `config` is the image configuration without `rootfs`, b"" if the frontend returned none. `base`
+    is that of the base image, b"" if there is none. `id` is the frontend's identifier of the
+    platform. `epoch` is the SOURCE_DATE_EPOCH that the frontend set, in seconds; an output's own
+    value takes precedence.
+    """
 
     platform: Platform
     files: Solvable
@@ -64,9 +67,10 @@ class PlatformResult(NamedTuple):
 
 
 class BuildResult(NamedTuple):
-    """All of it. `several` is set when the parts belong in an index, even if there is but one.
+    """The results for all platforms. `several`: they are exported as an index, even if there is
+    one.
 
-    `metadata` is what a frontend returned beside (`frontend.…` keys reach the client).
+    `metadata` is what the frontend returned in addition (clients get the keys `frontend.…`).
     """
 
     parts: tuple[PlatformResult, ...]
@@ -75,16 +79,17 @@ class BuildResult(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What outputs and caches became, in the words of `--metadata-file` (`containerimage.digest`).
+    """The outcome of outputs and caches, with the keys of `--metadata-file`
+    (`containerimage.digest`).
 
-    `outputs` has an entry for each that was asked for, in that order.
+    `outputs` has one entry per requested output, in that order.
     """
 
     outputs: tuple[Mapping[str, Any], ...]
     caches: Mapping[str, Any]
 
     def metadata(self) -> dict[str, Any]:
-        """All of it; of several images, the last one's."""
+        """The metadata of all outputs; of several images, that of the last one."""
         found: dict[str, Any] = {}
         for one in (*self.outputs, self.caches):
             found.update(one)

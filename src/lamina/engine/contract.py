@@ -1,4 +1,4 @@
-"""What an engine is configured with, and what builds get of it."""
+"""The configuration of an engine, and the services that it provides to builds."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class EnginePolicy(NamedTuple):
-    """How an engine was configured.
+    """The configuration of an engine.
 
-    `workers` describe it to frontends. `frontends` are the only images that may be frontends,
-    if there are any. `runtime` is what holds for all steps. `find_session` finds sessions of
-    clients that builds name, `logins` the credentials of a session's client; None: all clients
-    have those of this machine's files. `provenance` is JSON that all provenance records of this
-    builder. `devices` are those of the machine; None: what its files say. `transfers` is how many
-    blobs are transferred to and from one registry at a time, 0 for no limit.
+    `workers` describe it to frontends. `frontends` are the only images that may be frontends;
+    empty: all may. `runtime` has the settings for all steps. `find_session` finds sessions of
+    clients that builds name. `logins` finds the credentials of a session's client; None: all
+    clients use those in the files of this machine. `provenance` is JSON that is part of all
+    provenance records of this builder. `devices` are those of the machine; None: those in the CDI
+    files. `transfers` limits the concurrent blob transfers per registry, 0 for no limit.
     """
 
     workers: tuple[WorkerRecord, ...] = ()
@@ -50,10 +50,10 @@ class EnginePolicy(NamedTuple):
 
 
 class EngineServices(NamedTuple):
-    """The parts of an engine that its builds use. All of them are safe to use from any thread.
+    """The parts of an engine that its builds use. All of them are thread-safe.
 
-    `registry_of` makes the client of one registry. `runtime` finds crun or runc when it is first
-    needed; `devices` are those of the machine.
+    `registry_of` returns the client for one registry. `runtime` finds crun or runc when it is first
+    needed. `devices` are those of the machine.
     """
 
     policy: EnginePolicy

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class CredentialScopedOp:
-    """Implements `lamina.solver.contract.Op` by another one.
+    """Wraps an op and implements `lamina.solver.contract.Op`.
 
     Args:
-        requesters: the builds that wait, at the moment of a call.
+        requesters: returns the builds that currently wait for the op.
     """
 
     def __init__(self, op: Op[Ref], requesters: Callable[[], Sequence[RegistryRequester]]) -> None:
@@ -42,7 +42,8 @@ class CredentialScopedOp:
             return self._op.execute(context, inputs)
 
     def material(self) -> Material | None:
-        """What it resolved to, if it is a source; see `lamina.sources.contract.Source`."""
+        """The material that it resolved to, if it is a source; see
+        `lamina.sources.contract.Source`."""
         from lamina.ops.source import SourceOperation
 
         return self._op.material() if isinstance(self._op, SourceOperation) else None
@@ -53,5 +54,5 @@ class CredentialScopedOp:
 
 
 def material_of(op: Op[Ref] | None) -> Material | None:
-    """What a vertex's op resolved to, if it is a source that was looked up."""
+    """The material of a vertex's op, if the op is a source that was resolved."""
     return op.material() if isinstance(op, CredentialScopedOp) else None

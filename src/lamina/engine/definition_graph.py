@@ -1,4 +1,4 @@
-"""Definitions to the solver's graphs."""
+"""Converts definitions to the solver's graphs."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def load_graph(
     devices: Callable[[Sequence[CDIDevice]], object],
     evaluate: Callable[[Mapping[str, Op]], Mapping[str, Op]] | None = None,
 ) -> Graph:
-    """Check a definition and make it solvable.
+    """Check a definition and convert it to a graph.
 
     Args:
-        allowed: entitlements that the user granted (`security.insecure`, `network.host`). What
-            was allowed once is not allowed for good, so this comes before the cache is asked.
-        devices: raises if a step cannot have the devices that it wants.
-        evaluate: what sources become by policies, by the digests that they have here. What is on
-            top of one that changes has another digest then, as it must not be taken for what it
-            is without them.
+        allowed: entitlements that the user granted (`security.insecure`, `network.host`). They
+            are checked for each build, before the cache is read.
+        devices: raises an error if a step requests devices that it cannot get.
+        evaluate: the sources that policies convert, by their digests in the definition. Ops that
+            depend on a converted source get new digests, because their results differ from
+            those without policies.
 
     Raises InvalidInput, Corrupt, PermissionDenied, Unsupported (capabilities).
     """
@@ -107,7 +107,7 @@ def _renamed(op: Op, renamed: Mapping[str, str]) -> Op:
 
 
 def _target(last: Op) -> Input:
-    """What a definition's last op says that the result is."""
+    """The output that a definition's last op names as the result."""
     if any(kind is not None for kind in last[1:8]) or len(last.inputs) != 1:
         raise InvalidInput("a definition must end in one result")
     target = last.inputs[0]
@@ -117,7 +117,7 @@ def _target(last: Op) -> Input:
 
 
 def _needed(encoded: Mapping[str, bytes], target: str) -> dict[str, Op]:
-    """The ops that the target is made of; nobody looks at others that a definition may have."""
+    """The ops that the target depends on. Other ops of the definition are ignored."""
     found: dict[str, Op] = {}
     wanted = [target]
     while wanted:
@@ -132,15 +132,15 @@ def _needed(encoded: Mapping[str, bytes], target: str) -> dict[str, Op]:
 
 
 def _in_order(encoded: Iterable[str], ops: Mapping[str, Op]) -> list[str]:
-    """The ops, inputs before users: as they are listed, if they are listed so.
+    """The ops in topological order (inputs first): the listed order if it is one.
 
-    An op cannot be below itself, as it would have to hold its own digest.
+    There are no cycles, as an op would have to contain its own digest.
     """
     placed: dict[str, None] = {}
     for first in encoded:
         if first not in ops or first in placed:
             continue
-        # A stack of its own: graphs are deeper than Python's.
+        # An explicit stack: graphs can be deeper than Python's recursion limit.
         stack = [(first, iter(ops[first].inputs))]
         while stack:
             digest, inputs = stack[-1]
@@ -154,8 +154,10 @@ def _in_order(encoded: Iterable[str], ops: Mapping[str, Op]) -> list[str]:
 
 
 def caches_to_reset(definition: Definition) -> dict[str, bool]:
-    """The cache mounts, by name, of steps that are to run without the cache; True for those that
-    lie on top of a state."""
+    """The cache mounts, by name, of steps that must run without the cache.
+
+    The value is True for mounts with an initial snapshot.
+    """
     ignored = {digest for digest, extra in definition.metadata if extra.ignore_cache}
     if not ignored:
         return {}
@@ -171,7 +173,7 @@ def caches_to_reset(definition: Definition) -> dict[str, bool]:
 def _check_caps(extra: OpMetadata) -> None:
     for name, needed in extra.caps:
         if needed and name not in LLB:
-            raise Unsupported(f"unknown API capability {name}", hint="the client wants it")
+            raise Unsupported(f"unknown API capability {name}", hint="the client requires it")
 
 
 def _check_entitlements(op: ExecOp, allowed: frozenset[str]) -> None:
@@ -202,7 +204,7 @@ def _locations(definition: Definition, needed: AbstractSet[str]) -> dict[str, Lo
 
 
 class _Texts:
-    """The texts that a definition's ops come from, each read once however many come of it."""
+    """The source files that a definition's ops come from. Each file is read once."""
 
     def __init__(self, infos: Sequence[SourceInfo]) -> None:
         self._infos = infos
@@ -226,7 +228,7 @@ class _Texts:
 
 
 def internal_digest(name: str) -> Digest:
-    """The identity of a step that is shown but is no op (loading the Dockerfile, exporting)."""
+    """The digest of a step that is shown but is not an op (loading the Dockerfile, exporting)."""
     import os
 
     return digest_of(name.encode("utf-8", "surrogateescape") + os.urandom(16))

@@ -1,4 +1,4 @@
-"""Which devices a build's steps get: what they ask for, as far as it is allowed."""
+"""The devices of a build's steps: those that a step requests and the user allowed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _ENTITLEMENT = "device"
 
 
 class DeviceGrant(NamedTuple):
-    """What a user allowed: `everything`, or devices by name. `aliases` are other names, by which
-    steps ask for one, to the device's own."""
+    """The devices that a user allowed: all (`everything`), or some by name.
+
+    `aliases` maps the names that steps use to the names of devices.
+    """
 
     everything: bool = False
     names: frozenset[str] = frozenset()
@@ -58,7 +60,7 @@ def read_grant(entitlements: Iterable[str]) -> DeviceGrant:
 def granted_devices(
     registry: DeviceRegistry, grant: DeviceGrant, wanted: Sequence[CDIDevice]
 ) -> list[Device]:
-    """The devices for a step that wants some; one that it can do without may be missing.
+    """The devices for a step. An optional device may be missing.
 
     Raises NotFound, PermissionDenied.
     """
@@ -94,10 +96,10 @@ def granted_devices(
 def named_devices(
     registry: DeviceRegistry, grant: DeviceGrant, wanted: Sequence[CDIDevice]
 ) -> list[CDIDevice]:
-    """What a step wants under the devices' own names, as BuildKit keys it: those asked for by an
-    alias first, and nothing of what is missing. Who may have all devices names them as he likes.
+    """The requested devices by their CDI names, in the order of BuildKit's cache key.
 
-    Raises as `granted_devices`.
+    Those requested by an alias come first, and missing ones are left out. If all devices are
+    allowed, names stay as they are. Raises as `granted_devices`.
     """
     if grant.everything:
         return list(wanted)

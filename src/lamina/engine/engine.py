@@ -1,7 +1,7 @@
-"""The composition root of a builder: stores, solver, ops, registries and frontends, on one store.
+"""The composition root of a builder: store, solver, ops, registries and frontends.
 
-Nothing else wires them. `lamina.daemon.wiring` adds the services of a daemon to an engine, and
-`lamina.client.embedded` the commands of a builder without one.
+`lamina.daemon.wiring` adds the services of a daemon to an engine, and `lamina.client.embedded` the
+commands of a builder without a daemon.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _IMAGES = ("docker-image://", "oci-layout://")
-_THREADS = 256  # a step that waits (for a lock, a nested build) keeps one; they start on demand
+_THREADS = 256  # a step that waits (for a lock, a nested build) occupies one; they start on demand
 
 
 class Engine:
-    """Close it: that joins its threads.
+    """Runs builds on one store. `close` joins its threads.
 
     Args:
         overlay: whether the store's snapshots are overlayfs differences.
-        tmpfs: a folder for secrets and the bundles of steps, on a private tmpfs.
-        hosts: how registries are reached; by default what the machine's files say.
+        tmpfs: a directory for secrets and the bundles of steps, on a private tmpfs.
+        hosts: how registries are reached; by default from the machine's configuration files.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """No build may be open."""
+        """Close the engine. No build may be open."""
         self._workers.close()
 
     @contextmanager
@@ -155,10 +155,10 @@ class Engine:
         recorder: LookupRecorder | None = None,
         planner: Planner[Ref] | None = None,
     ) -> Iterator[Build]:
-        """A build for the length of the block; cancel `cancel` and it stops soon.
+        """Open a build for the block. Cancelling `cancel` stops it soon.
 
-        `recorder` gets what the build solves, and how it was looked up in the caches. With a
-        `planner` only sources are read.
+        `recorder` gets what the build solves, and how the caches answered. With a `planner` only
+        sources are read.
         """
         with self.store.shared(), self.pulls.watched(events):
             services = self.services
@@ -187,7 +187,7 @@ class Engine:
                     self.refs.leave(build)
 
     def planner(self) -> Planner[Ref]:
-        """A scheduler for builds that are only planned: it reads sources other than images."""
+        """A scheduler for builds that are only planned. It reads sources except images."""
         from lamina.llb.codec import decode_op
         from lamina.solver.planning import Planner
 
@@ -198,8 +198,8 @@ class Engine:
         return Planner(self._resolve, self._workers, reads)
 
     def runtime(self) -> Runtime:
-        """crun or runc, found when first needed. Raises NotFound."""
-        with self._making:  # steps ask for it at the same time
+        """crun or runc, found when it is first needed. Raises NotFound."""
+        with self._making:  # steps call this concurrently
             if self._runtime is None:
                 from lamina.runtime.binary import find_runtime
                 from lamina.runtime.cgroups import hide_hybrid_hierarchy
@@ -221,7 +221,7 @@ class Engine:
             return self._runtime
 
     def hurry(self) -> None:
-        """Kill steps that were cancelled and still go on; from now on cancelling kills at once."""
+        """Kill cancelled steps that still run. From now on, cancelling kills at once."""
         with self._making:
             self._hurried = True
             runtime = self._runtime
@@ -245,11 +245,11 @@ class Engine:
         return (self._hosts or configured_hosts)()
 
     def registry_of(self, domain: str, *, insecure: bool) -> RegistryClient:
-        """The client to use for one registry, which may be trusted more than the others."""
+        """The client for one registry. With `insecure`, it trusts `domain`."""
         return self.registries.client(domain, insecure=insecure)
 
     def resolver(self, mode: ResolveMode) -> ImageResolver:
-        """Finds images by name."""
+        """Resolves image names."""
         return ImageResolver(
             self.store, self.images, self.registry, mode, remembers=self.registries.shared
         )

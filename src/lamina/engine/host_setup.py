@@ -1,4 +1,4 @@
-"""Where a process builds: a private mount namespace, and the kind of snapshots that work in it."""
+"""Prepares the process: a private mount namespace, and the choice of the snapshotter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _KINDS = ("overlay", "native")
 class HostSetup:
     """Whether this process may mount, checked once.
 
-    `overlay` and `tmpfs` are valid after `enter`. `tmpfs` is a directory for secrets and files
-    that contain them, on a tmpfs that only this process and its children see.
+    `overlay` and `tmpfs` are valid after `enter`. `tmpfs` is a directory for secrets and files that
+    contain them, on a tmpfs that only this process and its children see.
 
     Args:
-        root: the store's folder.
-        snapshotter: `overlayfs`, `native`, or `auto` for what works.
+        root: the store's directory.
+        snapshotter: `overlayfs`, `native`, or `auto` for the one that works.
     """
 
     def __init__(self, root: str, snapshotter: str = "auto") -> None:
@@ -28,10 +28,10 @@ class HostSetup:
         self.tmpfs = os.path.join(root, "private")
 
     def enter(self) -> None:
-        """Take a private mount namespace and see whether overlayfs works in the store.
+        """Create a private mount namespace and check whether overlayfs works in the store.
 
-        Call it before any thread is started: a namespace is a thread's. Raises PermissionDenied;
-        Unsupported or InvalidInput if the wanted snapshotter cannot be had.
+        Call it before any thread starts, because a namespace belongs to a thread. Raises
+        PermissionDenied; Unsupported or InvalidInput if the snapshotter does not work here.
         """
         from lamina.system import mount
 
@@ -76,9 +76,9 @@ def recorded_kind(root: str) -> str:
 
 
 def _record_kind(root: str, kind: str) -> str:
-    """Record the kind. Returns that of another process if it was first."""
+    """Record the kind. Returns the kind of another process if it was first."""
     marker = os.path.join(root, "snapshots", ".kind")
-    # Complete from the start: a process that reads an empty file would use the other snapshotter.
+    # The file appears with its content: a process that read an empty file would use the other kind.
     part = f"{marker}-{os.urandom(4).hex()}"
     os.makedirs(os.path.dirname(part), mode=0o711, exist_ok=True)
     with open(part, "w", encoding="ascii") as file:
@@ -88,7 +88,7 @@ def _record_kind(root: str, kind: str) -> str:
     except FileExistsError:
         if first := recorded_kind(root):
             return first
-        os.replace(part, marker)  # it is damaged
+        os.replace(part, marker)  # the file is damaged
         return kind
     finally:
         with suppress(FileNotFoundError):

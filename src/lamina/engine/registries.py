@@ -2,11 +2,11 @@
 
 Builds of different clients share steps, threads and the store, but no credentials. The requesters
 are not an argument of every call: they belong to the context (`contextvars`) of a thread, which
-thread pools hand on. A step is requested by all builds that wait for it, everything else by one
-build. Requests that are made for no build are anonymous.
+thread pools pass on. The requesters of a step are all builds that wait for it; everything else has
+one requester. Requests without a requester are anonymous.
 
-Content that was fetched is in the store, for everybody who knows its digest; but a *name* is
-resolved for each client with its own credentials (as in BuildKit).
+Content that was fetched is in the store, for every client that knows its digest. But a *name* is
+resolved for each client with its own credentials (BuildKit).
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ if TYPE_CHECKING:
 
 
 class RegistryRequester(Protocol):
-    """A build, as far as registries are concerned."""
+    """The part of a build that registry clients use."""
 
     @property
     def session(self) -> Session: ...
 
     @property
     def trusted(self) -> AbstractSet[str]:
-        """Registries that may be plain HTTP or of an unknown certificate, by domain."""
+        """Registries that may use plain HTTP or an unknown certificate, by domain."""
 
     @property
     def repositories(self) -> AbstractSet[str]:
-        """The repositories that it reads images and caches from, as `domain/path`."""
+        """The repositories of its images and caches, as `domain/path`."""
 
 
 class RegistryFinder(Protocol):
-    """Makes the client for one registry, which may be trusted more than the others."""
+    """Makes the client for one registry. With `insecure`, it trusts `domain`."""
 
     def __call__(self, domain: str, *, insecure: bool) -> RegistryClient: ...
 
 
 class LoginsOf(Protocol):
-    """Finds the logins of a session's client."""
+    """Finds the credentials of a session's client."""
 
     def __call__(self, session: Session, /) -> SessionLogins: ...
 
@@ -70,7 +70,7 @@ _REQUESTERS: ContextVar[Callable[[], Sequence[RegistryRequester]]] = ContextVar(
 
 @contextmanager
 def on_behalf_of(requesters: Callable[[], Sequence[RegistryRequester]]) -> Iterator[None]:
-    """Make registry requests for these builds, in this thread and in what it hands to pools."""
+    """Make registry requests for these builds, in this thread and in the pools that it uses."""
     token = _REQUESTERS.set(requesters)
     try:
         yield
@@ -84,17 +84,17 @@ def current_requesters() -> Sequence[RegistryRequester]:
 
 
 class _Who(NamedTuple):
-    sessions: frozenset[Session]  # themselves: clients choose their ids
+    sessions: frozenset[Session]  # the sessions, not their IDs, which clients choose
     trusted: frozenset[str]
 
 
 class Registries:
-    """Makes clients when they are first needed, and keeps those of sessions that build.
+    """Makes clients when they are first needed, and keeps them while their session has builds.
 
     Args:
         hosts: how registries are reached.
-        logins: finds those of a session; None: everybody has the machine's.
-        transfers: how many blobs are transferred to and from one registry at a time; 0: no limit.
+        logins: finds the credentials of a session; None: all use those of the machine.
+        transfers: the limit of concurrent blob transfers per registry; 0: no limit.
     """
 
     def __init__(
@@ -112,15 +112,16 @@ class Registries:
 
     @property
     def shared(self) -> bool:
-        """Whether everybody has the same logins."""
+        """Whether all sessions use the same credentials."""
         return self._logins is None
 
     def client(self, domain: str = "", *, insecure: bool = False) -> RegistryClient:
-        """The client of the current requester; with `insecure` one that trusts `domain`."""
+        """The client of the current requester. With `insecure`, it trusts `domain`."""
         return self._client_of(current_requesters(), domain if insecure else "")
 
     def clients(self) -> Sequence[RegistryClient]:
-        """A client for each session that asks, with its credentials alone; at least one."""
+        """A client for each requesting session, with only its credentials. There is at least
+        one."""
         requesters = current_requesters()
         if self._logins is None or len(requesters) < 2:
             return [self.client()]
@@ -141,7 +142,7 @@ class Registries:
             return self._clients[who]
 
     def forget(self, session: Session) -> None:
-        """A session's last build is over."""
+        """Forget the clients of a session whose last build has ended."""
         with self._lock:
             gone = [who for who in self._clients if session in who.sessions]
             clients = [self._clients.pop(who) for who in gone]
@@ -161,7 +162,7 @@ class Registries:
 
 
 class _Logins:
-    """The first login that one of several clients has."""
+    """The first credentials that one of several clients has."""
 
     def __init__(self, sources: Sequence[SessionLogins]) -> None:
         self._sources = sources

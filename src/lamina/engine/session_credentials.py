@@ -1,4 +1,4 @@
-"""Credentials for registries from a client's session, or better: tokens that it fetches."""
+"""Registry credentials from a client's session, or tokens that the client fetches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLIENT_ID = "buildkit-client"
 
 
 class CredentialSession(Protocol):
-    """A session, as far as logins go. `RemoteSession` is one."""
+    """The part of a session that provides credentials. Implemented by `RemoteSession`."""
 
     def login(self, host: str) -> Login | None: ...
 
@@ -37,16 +37,19 @@ def session_logins(session: Session) -> SessionLogins:
 
 
 class SessionCredentials:
-    """Implements `lamina.registry.credentials.Logins`. Asks anew each time: the client decides,
-    and may have something to say about it."""
+    """Implements `lamina.registry.credentials.Logins`.
+
+    Nothing is cached: the client decides on each request, and may report an error.
+    """
 
     def __init__(self, session: CredentialSession) -> None:
         self._session = session
-        # Tokens are kept for one session alone, so no key has to be known again.
+        # Tokens are kept per session, so the salt need not be the same in another one.
         self._salt = os.urandom(32)
 
     def lookup(self, domain: str) -> Credentials | None:
-        """None: go anonymously. Raises PermissionDenied, Unavailable (the client has gone)."""
+        """The credentials. None: use no credentials. Raises PermissionDenied, Unavailable (the
+        client is gone)."""
         login = self._session.login(_host(domain))
         if login is None:
             return None
@@ -55,26 +58,33 @@ class SessionCredentials:
         return Credentials(login.username, login.secret)
 
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
-        """None as well for a client without a login: what anybody gets, it need not fetch, and
-        another one that waits for the same may have one."""
+        """A token that the client fetches.
+
+        None for a client without credentials: everyone gets an anonymous token, and another client
+        that waits for the same step may have credentials.
+        """
         host = _host(domain)
         return self._fetch(host, wanted, cancel) if self._shows_key(host) else None
 
     def spare_token(
         self, domain: str, wanted: BearerRequest, cancel: Cancellation
     ) -> BearerToken | None:
-        """Of a client that shows the key of all without a login: a ready token (`registrytoken`
-        of Docker's configuration) is none to buildx and buildctl, but they give it when asked."""
+        """A token of a client that shows the key of anonymous clients.
+
+        buildx and buildctl do so if Docker's configuration has a ready token (`registrytoken`), but
+        return it on request.
+        """
         host = _host(domain)
         if self._shows_key(host) is not False:
             return None
         try:
             return self._fetch(host, wanted, cancel)
         except (PermissionDenied, Unavailable, Corrupt):
-            return None  # what anybody gets can be had without it
+            return None  # without it the request is anonymous
 
     def _shows_key(self, host: str) -> bool | None:
-        """Whether the client proves a login: False if it shows nobody's key, None if none."""
+        """Whether the client proves credentials. False: it shows the anonymous key; None: no
+        key."""
         from lamina.session.tokens import is_anonymous_key
 
         key = self._session.token_authority(host, self._salt)

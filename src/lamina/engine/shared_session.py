@@ -1,4 +1,4 @@
-"""The sessions of all builds that wait for a vertex, as one session."""
+"""Combines the sessions of all builds that wait for a vertex into one session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class OpRequester(Protocol):
-    """A build that waits for a vertex, as its op needs it."""
+    """The part of a build that ops use while it waits for a vertex."""
 
     @property
     def session(self) -> Session: ...
@@ -38,7 +38,8 @@ class OpRequester(Protocol):
     def packing(self) -> Compression | None: ...
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
-        """Fill a new cache mount with what another machine's has; from where, if any."""
+        """Fill a new cache mount from an imported cache. Returns the mount's origin, if there is
+        one."""
         ...
 
     def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]: ...
@@ -49,7 +50,7 @@ class OpRequester(Protocol):
 
 
 class SessionFinder(Protocol):
-    """Finds a session by its id. Raises NotFound, Cancelled."""
+    """Finds a session by its ID. Raises NotFound, Cancelled."""
 
     def __call__(self, session_id: str, cancel: Cancellation, /) -> Session: ...
 
@@ -58,8 +59,8 @@ class SharedSession:
     """Implements `lamina.session.contract.Session` and `lamina.ops.contract.Requesters`.
 
     Args:
-        current: the builds that wait for the vertex at the moment of a call. One may come or go
-            while the op runs, which goes on with the others.
+        current: returns the builds that currently wait for the vertex. Builds may join and leave
+            while the op runs.
         find: finds sessions of other clients.
     """
 
@@ -120,17 +121,17 @@ class SharedSession:
     def devices(self, wanted: Sequence[CDIDevice]) -> Sequence[ContainerEdits]:
         for requester in self._current():
             return requester.devices(wanted)
-        raise Cancelled("nobody waits for this any more")
+        raise Cancelled("no build waits for this any more")
 
     def named_devices(self, wanted: Sequence[CDIDevice]) -> Sequence[CDIDevice]:
         for requester in self._current():
             return requester.named_devices(wanted)
-        raise Cancelled("nobody waits for this any more")
+        raise Cancelled("no build waits for this any more")
 
     def solve(self, definition: Definition) -> Ref:
         for requester in self._current():
             return requester.solvable(definition).ref()
-        raise Cancelled("nobody waits for this any more")
+        raise Cancelled("no build waits for this any more")
 
     def _first(self, ask: Callable[[Session], T]) -> T:
         failure: LaminaError | None = None
@@ -139,16 +140,16 @@ class SharedSession:
                 return ask(session)
             except LaminaError as error:
                 failure = failure or error
-        raise failure or Cancelled("nobody waits for this any more")
+        raise failure or Cancelled("no build waits for this any more")
 
     def _sessions(self) -> Iterator[Session]:
         return (requester.session for requester in self._current())
 
 
 def first_known(ones: Iterable[S], ask: Callable[[S], T | None]) -> T | None:
-    """What the first has who has anything, whatever is the matter with the others.
+    """The first value that a requester has. Errors of the others are ignored then.
 
-    Raises what the first to fail did, if nobody has anything; None if nobody failed either.
+    If there is none, raises the first error; returns None if there was no error either.
     """
     failure: LaminaError | None = None
     for one in ones:

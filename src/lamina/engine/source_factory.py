@@ -1,4 +1,4 @@
-"""Sources that keep something in the store between builds."""
+"""Creates the sources that keep data in the store between builds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class EngineSources:
     """Implements `lamina.ops.contract.SourceFactory`.
 
-    `registry` makes the client of the current requester.
+    `registry` returns the client of the current requester.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class EngineSources:
     def layout(
         self, location: str, attrs: dict[str, str], platform: Platform, session: Session
     ) -> LayoutSource:
-        """`location` is `/folder[:tag][@digest]`, or a name in the session and a digest.
+        """The source of an OCI layout.
 
-        With the attribute `oci.store` it is a store of the session's, else a folder.
+        `location` is `/directory[:tag][@digest]`, or a name in the session and a digest. With the
+        attribute `oci.store` it is a content store of the session, else a directory.
         """
         from lamina.sources.layout import (
             ClientLayout,
@@ -87,7 +88,7 @@ class EngineSources:
             return RegistryBlob(name.reference, self._registry)
         store = attrs.get("oci.store")
         if not store:
-            raise InvalidInput(f"{name}: oci.store has to say which store it is in")
+            raise InvalidInput(f"{name}: the attribute oci.store is missing")
         return ClientBlobs(session.content(f"oci:{store}"))
 
     def http(self, url: str, attrs: dict[str, str], requester: Requester) -> HttpSource:
@@ -117,7 +118,8 @@ class EngineSources:
         return GitSource(url, remote, scratch, self._refs, as_bundle=as_bundle)
 
     def _bundle(self, attrs: dict[str, str], session: Session) -> GitBundle:
-        """A bundle in a layout is by default in the client's store with the name of the layout."""
+        """A bundle in a layout. By default it is in the client's content store with the layout's
+        name."""
         from lamina.sources.git_bundle import GitBundle, parse_bundle_name
 
         locator = attrs["git.bundle"]

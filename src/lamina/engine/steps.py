@@ -1,4 +1,4 @@
-"""Steps that people see although no op stands behind them."""
+"""Steps in the progress that no op belongs to."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PERIOD = 0.1
 
 
 class Step:
-    """A running step; `status` adds finished sub-lines, `doing` timed ones."""
+    """A running step. `status` adds finished sub-lines, `doing` timed ones."""
 
     def __init__(self, digest: Digest, events: EventSink) -> None:
         self.digest = digest
         self._events = events
 
     def event(self, event: StatusEvent) -> None:
-        """Pass on a sub-line that its maker keeps the times of."""
+        """Pass on a status event whose times are already set."""
         self._events(event)
 
     def status(self, text: str, current: int = 0, total: int = 0) -> None:
@@ -38,11 +38,11 @@ class Step:
         self._events(StatusEvent(self.digest, text, now, current, total, now, now))
 
     def warn(self, text: str) -> None:
-        """Tell of something that went wrong without stopping the build."""
+        """Report a problem that does not stop the build."""
         self._events(WarningEvent(self.digest, text))
 
     def meter(self, verb: str) -> Meter:
-        """Shows how far blobs have come, as `<verb> <digest>`."""
+        """A display of blob transfers, as `<verb> <digest>`."""
         return Meter(self, verb)
 
     @contextmanager
@@ -55,7 +55,7 @@ class Step:
 
     @contextmanager
     def transferring(self, text: str) -> Iterator[Callable[[int], None]]:
-        """Show a transfer; what the block is given is called with the bytes so far."""
+        """Show a transfer. The block gets a function to call with the bytes so far."""
         started = reported = time.time()
         so_far = 0
 
@@ -81,7 +81,7 @@ class Step:
 
 
 class Meter:
-    """Shows how far each blob has come, not more often than eyes can follow."""
+    """Shows the progress of each blob, at a limited rate."""
 
     def __init__(self, shown: Step, verb: str) -> None:
         self._shown = shown
@@ -95,7 +95,7 @@ class Meter:
         with self._lock:
             started, reported = self._begun.get(descriptor.digest, (0.0, 0.0))
             if not started and whole:
-                return  # it was there already
+                return  # it is already here
             started = started or now
             if not whole and now - reported < _PERIOD:
                 return
@@ -115,7 +115,7 @@ class Meter:
 
 @contextmanager
 def step(name: str, events: EventSink) -> Iterator[Step]:
-    """Show a step for the length of the block; an error inside is shown as its own."""
+    """Show a step for the block. An error inside is shown as the step's error."""
     name = redacted(name)
     digest = internal_digest(name)
     started = time.time()

@@ -1,1 +1,1 @@
-"""Cache import and export of one build, its cache mounts included."""
+"""Cache import and export of one build, including cache mounts."""

@@ -1,4 +1,4 @@
-"""Cache import and export of one build: read on the first miss, written at the end."""
+"""Cache import and export of one build: imported on the first miss, exported at the end."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ if TYPE_CHECKING:
 
 
 class BuildCacheOptions(NamedTuple):
-    """`--cache-from` and `--cache-to`, read."""
+    """The parsed `--cache-from` and `--cache-to`."""
 
     imports: tuple[CacheImport | RefusedImport, ...] = ()
     exports: tuple[CacheExport, ...] = ()
 
 
 class CacheServices(NamedTuple):
-    """What caches need of an engine. `available` tells whether a layer's blob can still be
-    fetched."""
+    """The parts of an engine that caches use.
+
+    `available` returns whether a layer's blob can still be fetched.
+    """
 
     store: Store
     refs: RefManager
@@ -60,7 +62,7 @@ class CacheServices(NamedTuple):
 
 
 class BuildCaches:
-    """What `options` ask for, during one build."""
+    """The imported and exported caches of one build."""
 
     def __init__(
         self,
@@ -84,16 +86,16 @@ class BuildCaches:
 
     @property
     def exported(self) -> bool:
-        """Whether anything is to be written that needs the graph's keys."""
+        """Whether a cache is exported that needs the keys of the graph."""
         return bool(self._options.exports)
 
     @property
     def inline(self) -> bool:
-        """Whether images are to carry their own cache."""
+        """Whether images contain their inline cache."""
         return any(requested.inline for requested in self._options.exports)
 
     def results(self) -> SharedResults:
-        """This store's results, and those of the imported caches."""
+        """The results of this store and of the imported caches."""
         services = self._services
         return SharedResults(
             services.store.database, services.refs, self._imported, services.available, self._cancel
@@ -113,7 +115,8 @@ class BuildCaches:
         }
 
     def add(self, imports: Sequence[CacheImport | RefusedImport]) -> None:
-        """Read further caches from now on: frontends may name some. A refused one is a warning."""
+        """Import further caches from now on, as frontends may name some. Warns about a refused
+        one."""
         if not imports:
             return
         from lamina.cacheio.options import RefusedImport, RegistryLocation
@@ -141,11 +144,11 @@ class BuildCaches:
             raise InvalidInput(requested.reason)
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
-        """Fill a new cache mount with what an imported cache has of it."""
+        """Fill a new cache mount from an imported cache."""
         return self._mounts().restore(self._imports, mount_id, folder, cancel)
 
     def export_mounts(self, definition: Definition | None) -> None:
-        """Send the build's cache mounts to the caches that want them."""
+        """Export the build's cache mounts to the caches that include them."""
         for requested in self._options.exports:
             if requested.mounts and definition is not None:
                 self._mounts().export(requested, definition, self._cancel)
@@ -157,7 +160,7 @@ class BuildCaches:
         return MountCaches(services.cache_mounts, services.store.blobs, self.backend, self._events)
 
     def export(self, graph: SolvedGraph) -> dict[str, str]:
-        """Write every cache. One that cannot be written is a warning, unless it must be.
+        """Export every cache. A failed export is a warning, unless the cache is required.
 
         Returns the response for clients of the daemon: `cache.manifest`, a descriptor as JSON, and
         the same for each cache by its number among the options (`cache.manifest.0`).
@@ -221,7 +224,7 @@ class BuildCaches:
         return self._loader.caches(options)
 
     def backend(self, location: RegistryLocation | FolderLocation | ClientLocation) -> Backend:
-        """Open a location that keeps caches."""
+        """Open a cache backend."""
         from lamina.cacheio.backend import FolderBackend, RegistryBackend
         from lamina.cacheio.options import ClientLocation, FolderLocation
 
@@ -229,7 +232,7 @@ class BuildCaches:
             from lamina.cacheio.client_backend import ClientBackend
 
             if self._session is None:
-                raise NotFound(f"{location.store}: no client provides it")
+                raise NotFound(f"{location.store}: the client does not provide it")
             return ClientBackend(self._session.content(location.store), location)
         if isinstance(location, FolderLocation):
             return FolderBackend(location)
@@ -242,10 +245,8 @@ class BuildCaches:
 
 
 def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
-    """A cache that a client of the daemon wants read.
-
-    What is said of it beyond what is known here is passed over, as by BuildKit.
-    """
+    """A cache import that a client of the daemon requests. Unknown attributes are ignored
+    (BuildKit)."""
     from lamina.cacheio.options import (
         IMPORT_KEYS,
         ClientLocation,
@@ -261,7 +262,7 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
         name = known.get("ref") or known.get("src") or known.get("type", "")
         return RefusedImport(name, error.reason)
     if isinstance(requested.location, FolderLocation):
-        # The client's own folder, which it provides as a store of blobs under this name.
+        # A directory of the client, which it provides as a content store with this name.
         return requested._replace(
             location=ClientLocation(f"local:{pairs['src']}", requested.location.digest)
         )

@@ -1,4 +1,4 @@
-"""Cache mounts of imports and exports: fetched when a step uses one, sent when a build ends."""
+"""Cache mounts in caches: fetched when a step uses one, exported when the build ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class MountCaches:
-    """The mounts of one build, and the caches that have them.
+    """The cache mounts of one build, and the caches that contain them.
 
     Args:
         backend_of: opens the backend of a cache.
@@ -54,9 +54,9 @@ class MountCaches:
     def restore(
         self, imports: Sequence[CacheImport], mount_id: str, folder: str, cancel: Cancellation
     ) -> MountOrigin | None:
-        """Fill a new mount from the first cache that has it; which one had.
+        """Fill a new mount from the first cache that has it. Returns the mount's origin.
 
-        A cache that cannot be read is a warning, and the mount is empty then.
+        If a cache cannot be read, a warning is shown, and the mount stays empty.
         """
         name = export_name(mount_id)
         for requested in imports:
@@ -80,7 +80,7 @@ class MountCaches:
         return None
 
     def export(self, requested: CacheExport, definition: Definition, cancel: Cancellation) -> None:
-        """Send the mounts that a definition names and a cache wants."""
+        """Export the cache mounts that a definition names and a cache includes."""
         if isinstance(requested.location, InlineLocation):
             return  # an image's config takes no mounts
         wanted = [
@@ -92,8 +92,8 @@ class MountCaches:
     def send(
         self, mount_ids: Iterable[str], backend: Backend, *, must: bool, cancel: Cancellation
     ) -> list[tuple[str, Sent]]:
-        """Bring the backend's copies of mounts up to date. One that fails is a warning, or with
-        `must` an error."""
+        """Update the backend's copies of mounts. A failure is a warning, or with `must` an
+        error."""
         done = []
         for mount_id in mount_ids:
             name = export_name(mount_id)
@@ -122,7 +122,7 @@ class MountCaches:
     def _send(
         self, local: str, name: str, backend: Backend, shown: Step, cancel: Cancellation
     ) -> Sent | None:
-        """None if the mount has gone."""
+        """Returns None if the mount does not exist any more."""
         from lamina.cacheio.mount_export import export_mount
 
         try:
@@ -139,7 +139,8 @@ class MountCaches:
         return sent
 
     def fetch(self, name: str, backend: Backend, cancel: Cancellation) -> bool:
-        """Import one mount by hand, in place of what is here; whether the backend has it."""
+        """Import one mount for `lamina cache import`, replacing the local one. Returns whether the
+        backend has it."""
         with step(f"importing cache mount {name}", self._events) as shown:
             return self._mounts.replace(
                 self._local_id(name) or name,
@@ -155,7 +156,7 @@ class MountCaches:
 
         found = load_mount(backend, name, cancel)
         if found is None:
-            shown.status(f"{backend.label} has none")
+            shown.status(f"{backend.label} does not have it")
             return None
         index = found.mount
         try:
@@ -170,7 +171,7 @@ class MountCaches:
         return MountOrigin(backend.origin.text, tuple(entry.path for entry in index.entries))
 
     def _local_id(self, mount_id: str) -> str | None:
-        """What this store calls a mount, the latest used of them."""
+        """The ID of a mount in this store; the most recently used one if there are several."""
         name = export_name(mount_id)
         known = self._mounts.names()
         display = self.display_names(known)
@@ -178,7 +179,8 @@ class MountCaches:
 
     @staticmethod
     def display_names(ids: Iterable[str]) -> dict[str, str]:
-        """What people call mounts: a store's ids also have the state that they began as."""
+        """The names of mounts in messages: a store's ID also contains the snapshot that a mount
+        began with."""
         found = {}
         for mount_id in ids:
             base, _, state = mount_id.rpartition(":")
@@ -187,7 +189,7 @@ class MountCaches:
 
 
 def mounts_of(definition: Definition) -> list[str]:
-    """The ids of the cache mounts that a definition's steps ask for."""
+    """The IDs of the cache mounts in a definition's steps."""
     found: dict[str, None] = {}
     for data in definition.ops:
         op = decode_op(data)

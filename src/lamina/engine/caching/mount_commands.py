@@ -1,4 +1,4 @@
-"""`lamina cache`: what cache mounts there are, and moving them without a build."""
+"""`lamina cache`: list cache mounts, and import and export them without a build."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class MountListing(NamedTuple):
-    """A mount as people see it: `size` in bytes on disk, `came_from` "" unless it was imported."""
+    """A cache mount in the list. `size` is in bytes on disk, `came_from` "" unless it was
+    imported."""
 
     name: str
     size: int
@@ -37,7 +38,7 @@ class MountListing(NamedTuple):
 
 
 def list_mounts(services: CacheServices) -> list[MountListing]:
-    """All cache mounts of the store, the latest used first."""
+    """All cache mounts of the store, the most recently used first."""
     known = services.cache_mounts.summaries()
     names = MountCaches.display_names([mount.id for mount in known])
     return [
@@ -60,7 +61,7 @@ def export_mounts(
     events: EventSink,
     cancel: Cancellation,
 ) -> list[tuple[str, Sent]]:
-    """Bring a cache's copies of mounts up to date; of all mounts without `names`.
+    """Update a cache's copies of mounts, of all mounts if `names` is empty.
 
     Raises NotFound (no such mount), PermissionDenied, Unavailable, Corrupt, Exhausted.
     """
@@ -77,7 +78,7 @@ def import_mounts(
     events: EventSink,
     cancel: Cancellation,
 ) -> None:
-    """Replace the mounts that are here by a cache's copies.
+    """Replace the local mounts by a cache's copies.
 
     Raises NotFound (the cache has no such mount), PermissionDenied, Unavailable, Corrupt.
     """
@@ -91,7 +92,7 @@ def import_mounts(
 
 
 def remove_mounts(services: CacheServices, names: Sequence[str], cancel: Cancellation) -> list[str]:
-    """Remove mounts, waiting for steps that use them; all of them without `names`.
+    """Remove mounts, all of them if `names` is empty. Waits for steps that use them.
 
     Returns their names. Raises NotFound before any is removed.
     """

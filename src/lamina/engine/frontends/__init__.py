@@ -1,1 +1,1 @@
-"""Frontends, and the bridges through which they ask for images, files and results."""
+"""Frontends, and the bridges through which they read images, files and results."""

@@ -1,4 +1,4 @@
-"""A base image as the Dockerfile frontend sees it, for every origin of the Dockerfile."""
+"""Resolves base images for the Dockerfile frontend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resolve_base(
     platform: Platform,
     title: str,
 ) -> ResolvedImage:
-    """What a name stands for, in a step called `title`; policies may make another one of it.
+    """Resolve an image name, in a step called `title`. Policies may convert it to another image.
 
     Raises NotFound, PermissionDenied, Unavailable, Unsupported (platform), Cancelled.
     """

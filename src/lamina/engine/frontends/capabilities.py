@@ -1,7 +1,7 @@
-"""What this engine can do, in BuildKit's names: clients leave out what is not here.
+"""The API capabilities of this engine, with BuildKit's names. Clients do not use others.
 
-(BuildKit's `solver/pb/caps.go` and `frontend/gateway/pb/caps.go`; one name is misspelt there,
-and so has to be here.)
+(BuildKit's `solver/pb/caps.go` and `frontend/gateway/pb/caps.go`. One name is misspelt there, and
+must be here.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contexts of a build whose client provides its files: as sources in the build's graph."""
+"""Build contexts of remote clients, as sources in the build's graph."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _LIMIT = 16 << 20
 
 
 class Contexts:
-    """Where a frontend's files are.
+    """The contexts of a build.
 
-    `main` is the build context, None if the client provides it; `dockerfile` what holds the
-    Dockerfile called `filename`, None if that is in a folder of its own.
+    `main` is the build context, None if the client provides it. `dockerfile` is the source of the
+    Dockerfile `filename`, None if the client provides it in a separate directory.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Contexts:
         self.main, self.dockerfile = self._find()
 
     def session_of(self, folder: str) -> str:
-        """The ID of the session that provides a folder."""
+        """The ID of the session that provides a directory."""
         return self._sessions.get(folder, self._build.session.id)
 
     def tree(self, definition: Definition) -> Tree:
-        """The files of a definition's result. Raises what stopped it."""
+        """The files of a definition's result. Raises the error that stopped the build."""
         return self._build.tree(self._build.solvable(definition))
 
     def named(self) -> tuple[NamedContext, ...]:
-        """All that have a name. Raises InvalidInput."""
+        """All named contexts. Raises InvalidInput."""
         return tuple(self._named(name, text) for name, text in self._options.contexts)
 
     def of_image(self, name: str) -> NamedContext | None:
-        """What stands in an image's place, if something does. Raises InvalidInput."""
+        """The named context that replaces an image, if there is one. Raises InvalidInput."""
         wanted = parse_reference(name).familiar.removesuffix(":latest")
         for known, text in self._options.contexts:
             if known == wanted:
@@ -104,7 +104,7 @@ class Contexts:
         return context, None if options.dockerfile_key else dockerfile
 
     def _download(self, url: str) -> Definition:
-        """A URL as a context: an archive's files, or a Dockerfile alone."""
+        """A URL as a context: the files of an archive, or a Dockerfile."""
         fetched = define(http_source(url, "context"), "[internal] load remote build context")
         head = read_file(self.tree(fetched), "context", 0, _HEAD)
         if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
@@ -159,7 +159,7 @@ class Contexts:
         raise InvalidInput(f"unsupported context source {kind} for {name}")
 
     def _input_config(self, name: str) -> bytes:
-        """The image configuration that came with an input."""
+        """The image configuration that belongs to an input."""
         text = dict(self._options.input_metadata).get(name, "")
         if not text:
             return b""
@@ -180,7 +180,7 @@ def define(op: Op, name: str) -> Definition:
 def copied(
     definition: Definition, path: str, *, contents: bool = False, unpack: bool = False
 ) -> Definition:
-    """A part of another definition's result: a folder's contents, or an archive's."""
+    """Copy a part of another definition's result: the contents of a directory, or of an archive."""
     edge = unmarshal(definition)
     if edge is None:
         return definition
@@ -204,7 +204,7 @@ def read_if_there(tree: Tree, path: str) -> bytes | None:
 
 
 def read_in_place(path: str, what: str) -> bytes | None:
-    """A file of a folder of this process's own; None if it is not there."""
+    """Read a file of a directory of this process. None if it does not exist."""
     try:
         return read_regular(path, _LIMIT, follow=True)
     except FileNotFoundError:

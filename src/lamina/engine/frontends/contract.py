@@ -1,4 +1,4 @@
-"""The port of frontends, and what they may ask of the build that they run for."""
+"""The port of frontends, and the interface of a build that they use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class SourceContext(Requester, Protocol):
-    """A build, for looking at sources."""
+    """The part of a build that reads sources."""
 
     @property
     def platform(self) -> Platform: ...
@@ -45,53 +45,54 @@ class SourceContext(Requester, Protocol):
     def sources(self) -> EngineSources: ...
 
     def resolver(self, mode: ResolveMode, /) -> ImageResolver:
-        """Finds images by name."""
+        """Resolves image names."""
         ...
 
     def image_by_policy(
         self, reference: Reference, platform: Platform, further: Sequence[Policy] = (), /
     ) -> Reference | None:
-        """The image that policies allow for a name; None if they convert it to another source."""
+        """The image that policies allow for a name. None if they convert it to another kind of
+        source."""
         ...
 
     def solvable(
         self, definition: Definition | None, policies: Sequence[Policy] = (), /
     ) -> Solvable:
-        """Take a definition without making anything yet. None is an empty file system."""
+        """Load a definition; nothing runs yet. None is an empty file system."""
         ...
 
     def tree(self, files: Solvable, /) -> Tree:
-        """The files of a result. Raises what stopped it."""
+        """The files of a result. Raises the error that stopped the build."""
         ...
 
     def note(self, material: Material, /) -> None:
-        """Remember something that a frontend looked at, for provenance."""
+        """Record a material that a frontend read, for provenance."""
         ...
 
 
 class FrontendBuild(SourceContext, Protocol):
-    """A build, for the frontends that run for it."""
+    """The part of a build that frontends use."""
 
     @property
     def resolve_mode(self) -> ResolveMode:
-        """Where images are looked up if a frontend does not say."""
+        """Where images are looked up by default."""
         ...
 
     @property
     def workers(self) -> tuple[WorkerRecord, ...]:
-        """The workers that build, for frontends that ask."""
+        """The workers, as frontends see them."""
         ...
 
     @property
     def scratch(self) -> str:
-        """A folder for files that end with the process."""
+        """A directory for files that are removed when the process ends."""
         ...
 
     @property
     def refs(self) -> RefManager: ...
 
     def runtime(self) -> Runtime:
-        """Raises NotFound."""
+        """The OCI runtime. Raises NotFound."""
         ...
 
     def run_frontend(
@@ -102,25 +103,26 @@ class FrontendBuild(SourceContext, Protocol):
         parent: FrontendCall | None = None,
         /,
     ) -> BuildResult:
-        """Have another frontend turn attributes and inputs into a result."""
+        """Run another frontend: convert attributes and inputs to a result."""
         ...
 
     def allow_frontend(self, name: str, /) -> None:
-        """Raise PermissionDenied if an image may not be a frontend; `name` has no tag."""
+        """Raise PermissionDenied if the image `name` (without a tag) is not allowed as a
+        frontend."""
         ...
 
     def import_caches(self, imports: Sequence[CacheImport | RefusedImport], /) -> None:
-        """Read further caches from now on."""
+        """Import further caches from now on."""
         ...
 
     def policy_evaluator(self, further: Sequence[Policy] = (), /) -> PolicyEvaluator | None: ...
 
     def origins_of(self, inputs: Mapping[str, Definition], /) -> Mapping[str, FrontendCall]:
-        """The calls that made definitions, by name, where they are known."""
+        """The calls that made the definitions, by name, if they are known."""
         ...
 
     def note_origin(self, definition: Definition | None, call: FrontendCall, /) -> None:
-        """Remember the call that made a definition."""
+        """Record the call that made a definition."""
         ...
 
     def as_requester(self) -> AbstractContextManager[None]:
@@ -128,15 +130,15 @@ class FrontendBuild(SourceContext, Protocol):
         ...
 
     def end(self) -> None:
-        """End what is still asked of the build."""
+        """Cancel the remaining requests of the build."""
         ...
 
 
 class Frontend(Protocol):
-    """Turns a call, and the definitions that it is given as inputs, into a result."""
+    """Converts a call and its input definitions to a result."""
 
     def __call__(
         self, build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition], /
     ) -> BuildResult:
-        """Raises what stopped it."""
+        """Raises the error that stopped the frontend or the build."""
         ...

@@ -1,8 +1,8 @@
 """`dockerfile.v0`: the Dockerfile frontend.
 
-The Dockerfile, the ignore files and the contexts of a remote client are sources of the build's own
-graph, and what is read of them is read from their results. A client in this process has them in
-folders that are read in place.
+For a remote client, the Dockerfile, the ignore files and the contexts are sources of the build's
+own graph, and the frontend reads them from their results. A client in this process has directories,
+and the frontend reads them in place.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 def run_dockerfile(
     build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
 ) -> BuildResult:
-    """Convert what the call's attributes describe, or answer the question that they ask.
+    """Convert the Dockerfile of a call, or answer its subrequest.
 
     Raises InvalidInput and NotFound, located in the Dockerfile.
     """
@@ -103,7 +103,7 @@ def _run(
 def _converted(
     build: FrontendBuild, requests: Sequence[FrontendRequest], bridge: Bridge
 ) -> BuildResult:
-    """Convert the Dockerfile for each of the platforms that the requests name."""
+    """Convert the Dockerfile for each requested platform."""
     parts = [
         PlatformResult(
             converted.platform,
@@ -141,11 +141,12 @@ class ContextBridge:
     def resolve_layout(self, name: str, location: str, platform: Platform) -> ResolvedImage:
         from lamina.sources.layout import parse_location
 
-        store, _, digest = parse_location(location)  # the tag is for people
+        store, _, digest = parse_location(location)  # only for display
         attrs = (("oci.session", self._build.session.id), ("oci.store", store))
         if not digest:
             raise InvalidInput(f'oci-layout reference "{location}" has no digest')
-        # Names of stages are of any case; of one for each platform, the platform follows.
+        # Names of stages are case-insensitive. With several platforms the name ends with the
+        # platform.
         shown = parse_reference(name.partition("::")[0].lower())._replace(tag="")
         source = self._build.sources.layout(
             f"{shown}@{digest}", dict(attrs), platform, self._build.session
@@ -160,7 +161,7 @@ class ContextBridge:
         return source_time(self._build, source)
 
     def warn(self, warning: Warned) -> None:
-        # What is found in the text is shown with the step that reads it.
+        # Errors in the text are shown at the step that reads it.
         self._build.events(
             WarningEvent(
                 self._reading,
@@ -172,7 +173,7 @@ class ContextBridge:
         )
 
     def made_in_place(self) -> int | None:
-        """When the files of a context in place were made, in seconds since 1970, if it is known."""
+        """When the files of a local context were made, in seconds since 1970, if it is known."""
         session = self._build.session
         if self.contexts.main is not None or not session.in_process:
             return None
@@ -226,7 +227,8 @@ class ContextBridge:
             with step("[internal] load .dockerignore", build.events) as shown:
                 ignore = read_in_place(f"{path}.dockerignore", ".dockerignore")
                 if ignore is None:
-                    with suppress(NotFound):  # no context: a Dockerfile may do without
+                    # there is no context: a Dockerfile may work without one
+                    with suppress(NotFound):
                         context = build.session.folder("context", FolderRequest(), build.cancel)
                         ignore_path = posixpath.join(context.path, ".dockerignore")
                         ignore = read_in_place(ignore_path, ".dockerignore")
@@ -237,10 +239,10 @@ class ContextBridge:
         return DockerfileText(name, data, ignore)
 
     def _ask_for_ignore(self) -> None:
-        """Have the client send it while it sends the Dockerfile: most builds want both."""
+        """Request the ignore file while the client sends the Dockerfile: most builds need both."""
         asked = self._ignore_source.source
         if asked is not None:
-            with suppress(LaminaError, OSError):  # it may never be wanted
+            with suppress(LaminaError, OSError):  # the build may never need it
                 self._build.session.folder(
                     "context", folder_request(dict(asked.attrs)), self._build.cancel
                 )
@@ -250,7 +252,7 @@ class ContextBridge:
         try:
             tree = self.contexts.tree(source)
         except NotFound:
-            return None  # no context is provided: a Dockerfile may not need one
+            return None  # there is no context: a Dockerfile may work without one
         return read_if_there(tree, ".dockerignore")
 
     @property
@@ -267,11 +269,11 @@ class ContextBridge:
 def _no_dockerfile(path: str) -> NotFound:
     return NotFound(
         f"failed to read dockerfile: open {path}: no such file or directory",
-        hint="name it with -f, or build in its folder",
+        hint="name it with -f, or build in its directory",
     )
 
 
 def _resolve_mode(build: FrontendBuild, options: DockerfileAttributes) -> ResolveMode:
-    """What the attributes say, else what the build does by default."""
+    """The mode in the attributes, else the build's default."""
     mode = options.request.options.resolve_mode
     return ResolveMode(mode) if mode else build.resolve_mode

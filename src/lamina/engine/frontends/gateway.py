@@ -1,7 +1,7 @@
-"""`gateway.v0`: a frontend in an image, run in a sandbox, that speaks gRPC on its standard streams.
+"""`gateway.v0`: runs a frontend image in a container and serves it on its standard streams.
 
-The image's entrypoint (or `/run`) finds the attributes in `BUILDKIT_FRONTEND_OPT_<n>`, serves
-nobody and calls `LLBBridge` until it has returned a result (BuildKit's `frontend/gateway`).
+The image's entrypoint (or `/run`) reads the attributes from `BUILDKIT_FRONTEND_OPT_<n>` and calls
+the gRPC service `LLBBridge` until it has returned a result (BuildKit's `frontend/gateway`).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _TAIL = 4096
 def run_gateway(
     build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
 ) -> BuildResult:
-    """Run the image that the attribute `source` names. Raises what it returns as its error.
+    """Run the image in the attribute `source`. Raises the error that the frontend returns.
 
-    Raises Unsupported if it has not the capabilities that are asked for, CommandFailed if it
-    ends without a result.
+    Raises Unsupported if it lacks a required capability, CommandFailed if it exits without a
+    result.
     """
     attrs = call.attrs
     source = attrs.get("source", "")
@@ -85,7 +85,7 @@ def run_gateway(
 
 
 class _Frontend:
-    """One run: the container at one end of two pipes, the bridge at the other."""
+    """One run of a frontend: a container, the bridge, and two pipes between them."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class _Frontend:
 def _image(
     build: FrontendBuild, source: str, attrs: Mapping[str, str], inputs: Mapping[str, Definition]
 ) -> tuple[Definition, bytes]:
-    """The frontend's files and its image configuration; a named context may stand for it."""
+    """The frontend's files and image configuration. A named context may replace the image."""
     quiet = {key: attrs[key] for key in attrs if key != "frontend.caps"}
     context = Contexts(build, read_attributes(quiet), inputs).of_image(source)
     if context is not None and context.kind == "definition" and context.definition is not None:
@@ -170,10 +170,10 @@ def _image(
     if context is not None and context.kind == "docker-image":
         source = context.value
     elif context is not None:
-        raise Unsupported(f"a frontend from a context of kind {context.kind}")
+        raise Unsupported(f"a frontend in a {context.kind} context")
     reference = build.image_by_policy(parse_reference(source), build.platform)
     if reference is None:
-        raise InvalidInput(f"a policy makes something else of the frontend {source} than an image")
+        raise InvalidInput(f"a source policy converts the frontend {source} to another kind")
     name = f"resolve image config for docker-image://{reference}"
     resolver = build.resolver(build.resolve_mode)
     with step(name, build.events):

@@ -1,7 +1,7 @@
-"""A build's door for frontends: `moby.buildkit.v1.frontend.LLBBridge`.
+"""The gateway API: serves a build to its frontend (`moby.buildkit.v1.frontend.LLBBridge`).
 
-A frontend runs in a client, or in a container of its own; either way it solves definitions,
-reads what comes of them, and returns a result.
+A frontend runs in a client or in a container. It solves definitions, reads the results, and returns
+a result.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler, ServerCall
 
 _OCI_LAYOUT = 1
-_DRAIN_SECONDS = 1.0  # seconds that what is still asked has to end
+_DRAIN_SECONDS = 1.0  # seconds that requests have to end
 
 
 class LlbBridge:
-    """Serves one build's frontend, until it has returned.
+    """Serves one frontend until it has returned.
 
     Args:
-        call: what the frontend was asked; without a name, it runs in the client.
-        inputs: definitions that the client gave the frontend.
-        workers: who builds, for frontends that ask.
+        call: the call of the frontend; without a name, it runs in the client.
+        inputs: definitions that the client passed to the frontend.
+        workers: the workers, as frontends see them.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class LlbBridge:
         self._closed = False
 
     def handlers(self) -> dict[str, Handler]:
-        """The service's methods; calls to others are UNIMPLEMENTED."""
+        """The methods of the service. Calls of others are UNIMPLEMENTED."""
         served: dict[str, tuple[type, Callable[[Any], Any]]] = {
             api.PING: (api.PingRequest, self.ping),
             api.SOLVE: (api.SolveRequest, self.solve),
@@ -132,9 +132,11 @@ class LlbBridge:
                 self._lock.notify_all()
 
     def close(self) -> None:
-        """The build has all that it wants of the frontend: calls that are not answered yet fail,
-        and nothing is done for them any more when this returns, unless a client that was asked
-        something for one of them does not say anything: that ends with its session."""
+        """End the service: the build needs nothing more from the frontend.
+
+        Open calls fail, and when this returns, no work is done for them. Exception: a call that
+        waits for an answer of a client ends with the client's session.
+        """
         with self._lock:
             self._closed = True
             answering = self._answering > 0
@@ -144,7 +146,7 @@ class LlbBridge:
             self._lock.wait_for(lambda: not self._answering, _DRAIN_SECONDS)
 
     def wait(self, cancel: Cancellation) -> BuildResult:
-        """What the frontend returns. Raises StatusError (its own error), Cancelled."""
+        """The frontend's result. Raises StatusError (the frontend's error), Cancelled."""
         with self._lock, cancel.calling(self._wake):
             while self._outcome is None and not cancel.cancelled:
                 self._lock.wait()
@@ -162,11 +164,12 @@ class LlbBridge:
             return self._returned and isinstance(self._outcome, StatusError)
 
     def end(self, error: StatusError) -> None:
-        """The frontend is gone; an error unless it has returned."""
+        """Report that the frontend is gone. Without a result, that is an error."""
         self._settle(error)
 
     def exporter_request(self, result: BuildResult) -> FindExportersRequest:
-        """What there is to export, for who chooses outputs by it; its refs can be read here."""
+        """The description of the result for clients that choose outputs by it. Its refs are
+        readable."""
         refs = tuple(self._register(part.files).id for part in result.parts)
         return FindExportersRequest(
             tuple(sorted(result_metadata(result).items())), tuple(filter(None, refs))
@@ -219,7 +222,7 @@ class LlbBridge:
         else:
             allowed = build.image_by_policy(reference, platform, request.source_policies)
             if allowed is None:
-                raise InvalidInput(f"a policy makes something else of {reference} than an image")
+                raise InvalidInput(f"a source policy converts {reference} to another kind")
             if allowed != reference:
                 reference, ref = allowed, str(allowed)
             resolver = build.resolver(ResolveMode.parse(request.resolve_mode))
@@ -351,7 +354,7 @@ class LlbBridge:
         return read_result(found_one, None, metadata, self._attestations(result))
 
     def _attestations(self, result: api.Result) -> dict[str, tuple[Attestation, ...]]:
-        """What a frontend attests, by platform id."""
+        """The frontend's attestations, by platform ID."""
         return {
             key: tuple(
                 Attestation(
@@ -371,7 +374,7 @@ class LlbBridge:
         }
 
     def _solvable(self, ref: str, *, empty: bool = False) -> Solvable:
-        """A ref by its id; "" is an empty file system, where one may be."""
+        """The result with a ref's ID. "" is an empty file system, where one is allowed."""
         if not ref and empty:
             return self._build.solvable(None)
         with self._lock:
@@ -401,5 +404,5 @@ def _stat(entry: FileStatus) -> Stat:
 
 
 def gone(reason: str) -> StatusError:
-    """How a frontend ends that never returned."""
+    """The error of a frontend that ends without a result."""
     return StatusError(Code.UNKNOWN, reason)

@@ -1,4 +1,5 @@
-"""Whether a result is for the platforms that the client asked for; frontends may not heed it."""
+"""Checks that a result has the platforms that the client requested, as frontends may ignore
+them."""
 
 from __future__ import annotations
 
@@ -27,9 +28,9 @@ def check_platforms(requested: str | None, result: BuildResult, events: EventSin
 
 
 def platform_warnings(requested: str | None, result: BuildResult) -> list[str]:
-    """What a person should know of it, in the words of BuildKit's `exporter/verifier`."""
+    """The warnings of BuildKit's `exporter/verifier`."""
     if PLATFORMS not in result.metadata and all(p.files.graph is None for p in result.parts):
-        return []  # an answer to a question, and no file system
+        return []  # the answer to a subrequest, not a file system
     texts = [str(host_platform())] if requested is None else requested.split(",")
     wanted: list[Platform] = []
     warnings = []
@@ -58,7 +59,7 @@ def platform_warnings(requested: str | None, result: BuildResult) -> list[str]:
 
 
 def _same(wanted: Platform, found: Platform) -> bool:
-    """A version of the operating system counts only if it was asked for."""
+    """The version of the operating system is compared only if it was requested."""
     return wanted in (found, found._replace(os_version=""))
 
 

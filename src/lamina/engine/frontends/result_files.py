@@ -1,4 +1,4 @@
-"""What frontends read of results: files, lists of folders."""
+"""Reads files and lists directories of results, for frontends."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from lamina.refs.tree import Tree
 
 LIMIT = 16 << 20
-"""No more of a file is read at once, in bytes: it has to fit into a message."""
+"""The maximum length of a read in bytes: it must fit into a message."""
 
 
 class FileStatus(NamedTuple):
-    """One entry: its name, lstat's result, and where it leads if it is a link."""
+    """A file's name, the result of lstat, and the target if it is a symbolic link."""
 
     name: str
     status: os.stat_result
@@ -28,7 +28,7 @@ class FileStatus(NamedTuple):
 
 
 def read_file(tree: Tree, path: str, offset: int = 0, length: int = 0) -> bytes:
-    """Bytes of a file, `length` at most (0: all). Links are followed within the tree.
+    """Read a file, `length` bytes at most (0: all). Links are followed within the tree.
 
     Raises NotFound, InvalidInput (not a file, too large).
     """
@@ -53,9 +53,9 @@ def read_file(tree: Tree, path: str, offset: int = 0, length: int = 0) -> bytes:
 
 
 def read_folder(tree: Tree, path: str, pattern: str = "") -> list[FileStatus]:
-    """What is in a folder, by name; only names that match `pattern`, if there is one.
+    """List a directory, by name; only names that match `pattern`, if there is one.
 
-    Raises NotFound, InvalidInput (not a folder).
+    Raises NotFound, InvalidInput (not a directory).
     """
     found = _find(tree, path)
     try:
@@ -73,7 +73,8 @@ def read_folder(tree: Tree, path: str, pattern: str = "") -> list[FileStatus]:
 
 
 def stat_file(tree: Tree, path: str) -> FileStatus:
-    """An entry itself, though links on the way to it are followed. Raises NotFound."""
+    """The status of a file. Links in its path are followed, except the last part. Raises
+    NotFound."""
     found, status = _lstat(tree, path)
     return _status(tree, found, os.path.basename(path.rstrip("/")), status)
 

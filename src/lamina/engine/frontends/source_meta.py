@@ -1,4 +1,4 @@
-"""What a source is at present, for frontends that ask before they use it."""
+"""Metadata of sources, for frontends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _MAX_SUFFIX = 4096
 def resolve_source_meta(
     build: SourceContext, request: ResolveSourceMetaRequest
 ) -> ResolveSourceMetaResponse:
-    """Raises InvalidInput, NotFound, Unavailable, Unsupported."""
+    """Resolve a source without downloading it, if possible.
+
+    Raises InvalidInput, NotFound, Unavailable, Unsupported.
+    """
     source = request.source
     if source is None:
         raise InvalidInput("source is required")
@@ -102,7 +105,7 @@ def _http(
 
 
 def _checksum(path: str, wanted: ChecksumRequest) -> ChecksumResponse:
-    """The digest of a file with something after it: what a signature of it is made over."""
+    """The digest of a file and a suffix. Signatures of files are made over it."""
     import hashlib
 
     if len(wanted.suffix) > _MAX_SUFFIX:

@@ -1,4 +1,4 @@
-"""When what a source holds was made, for builds whose times are taken from it."""
+"""The time of a source, for builds that take their SOURCE_DATE_EPOCH from it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SECOND = 10**9
 
 
 def source_time(build: SourceContext, definition: Definition) -> int | None:
-    """In seconds since 1970: when a commit was made; what a server says of a file (its
-    Last-Modified), else the time of the newest file in it, if it is an archive. None for
-    everything else, and for definitions of more than one source.
+    """The time of a source in seconds since 1970.
 
-    Raises what stopped the asking.
+    For a commit, its time. For a download, its Last-Modified, else the time of the newest file if
+    it is an archive. None for everything else, and for definitions with several sources. Raises the
+    error that stopped the request.
     """
     found = [op for op in map(decode_op, definition.ops) if op.source is not None]
     if len(found) != 1 or found[0].source is None:
@@ -39,7 +39,7 @@ def source_time(build: SourceContext, definition: Definition) -> int | None:
 
 
 def _download_time(build: SourceContext, op: Op) -> int | None:
-    """Read from the source's own result: a stream of the client's comes but once."""
+    """The time of a download, from the source's result: a client's stream can be read only once."""
     from lamina.layers.archives import newest_time
 
     tree = build.tree(build.solvable(marshal(Vertex(op).output())))

@@ -20,7 +20,7 @@ GATEWAY = "gateway.v0"
 
 
 class Frontends:
-    """Runs frontends by name. The engine makes one table for all of its builds."""
+    """Runs frontends by name. The engine has one table for all builds."""
 
     def __init__(self, frontends: Mapping[str, Frontend]) -> None:
         self._frontends = frontends
@@ -33,10 +33,10 @@ class Frontends:
         inputs: Mapping[str, Definition],
         parent: FrontendCall | None = None,
     ) -> BuildResult:
-        """Have a frontend turn attributes and inputs into a result. Raises what stopped it.
+        """Run a frontend: convert attributes and inputs to a result. Raises the frontend's error.
 
         Args:
-            parent: the call in which another frontend asks for this one.
+            parent: the call of the frontend that requests this one.
         """
         if name == GATEWAY and attrs.get("source") == DOCKERFILE and not _replaced(attrs):
             name, attrs = DOCKERFILE, {key: attrs[key] for key in attrs if key != "source"}
@@ -47,7 +47,7 @@ class Frontends:
         except LaminaError as error:
             frontends = (*error.frontends, (name, attrs.get("source", "")))
             raise error.with_context(frontends=frontends) from error
-        except StatusError as error:  # of a frontend that runs elsewhere
+        except StatusError as error:  # from a frontend that runs in a client
             from lamina.api.errors import Frontend, detail_of
 
             frontend = detail_of(Frontend(name, attrs.get("source", "")))
@@ -66,7 +66,7 @@ class Frontends:
 
 
 def builtin_frontends() -> Frontends:
-    """lamina's own frontends; each is imported when it is first used."""
+    """lamina's own frontends. Each is imported when it is first used."""
     return Frontends({DOCKERFILE: _dockerfile, GATEWAY: _gateway})
 
 
@@ -87,6 +87,6 @@ def _gateway(
 
 
 def _replaced(attrs: Mapping[str, str]) -> bool:
-    """Whether a named context stands in the place of the Dockerfile frontend."""
+    """Whether a named context replaces the Dockerfile frontend."""
     name = f"context:{DOCKERFILE}"
     return any(key == name or key.startswith(f"{name}::") for key in attrs)

@@ -1,8 +1,8 @@
-"""Results as frontends pass them on: refs by id, and what is said of them as metadata.
+"""Results in the gateway API: refs by ID, with metadata.
 
-`containerimage.config` and `containerimage.base.config` are image configurations, with
-`/<platform id>` behind them if there are several; `refs.platforms` lists the platforms by id
-(BuildKit's `exporter/containerimage/exptypes`).
+`containerimage.config` and `containerimage.base.config` are image configurations, with `/<platform
+ID>` appended if there are several. `refs.platforms` lists the platforms by ID (BuildKit's
+`exporter/containerimage/exptypes`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def read_result(
     metadata: Mapping[str, bytes],
     attestations: Mapping[str, tuple[Attestation, ...]] = {},
 ) -> BuildResult:
-    """A frontend's result: one ref, or several by platform id, or neither. Raises InvalidInput.
+    """Read a frontend's result: one ref, several by platform ID, or none. Raises InvalidInput.
 
-    `attestations` are by platform id.
+    `attestations` are by platform ID.
     """
     platforms = _platforms(metadata)
     if several is None:
@@ -77,7 +77,7 @@ def read_result(
 
 
 def result_metadata(result: BuildResult) -> dict[str, bytes]:
-    """What goes with the refs of a result."""
+    """The metadata of a result."""
     metadata = dict(result.metadata)
     for part in result.parts:
         suffix = f"/{part.key}" if result.several else ""

@@ -1,4 +1,4 @@
-"""What the store's parts take on disk."""
+"""The disk usage of the store's parts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ GIT = "source.git.checkout"
 HTTP = "source.http"
 LOCAL = "source.local"
 IMAGE = "image"
-"""An image without a name; BuildKit has no such thing."""
+"""An image without a name. BuildKit has no such record type."""
 
 
 def cache_records(store: Store) -> list[CacheRecord]:
-    """Everything that is kept to build faster next time."""
+    """All cache records: everything that makes later builds faster."""
     return [
         *_states(store),
         *_cache_mounts(store),
@@ -42,7 +42,8 @@ def cache_records(store: Store) -> list[CacheRecord]:
 
 
 def held_states(store: Store) -> set[int]:
-    """The states that running builds may be using, of all processes; forgets the dead."""
+    """The snapshots that running builds of all processes may use. Removes leases of dead
+    processes."""
     leases = store.database.rows("SELECT process, snapshot FROM leases")
     if not leases:
         return set()
@@ -58,7 +59,7 @@ def held_states(store: Store) -> set[int]:
 
 @contextmanager
 def unused(lock: str) -> Iterator[bool]:
-    """Whether nobody holds a lock file; nobody can take it during the block if so."""
+    """Lock a lock file for the block, unless it is missing. Returns False if it is in use."""
     try:
         fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -110,7 +111,7 @@ def _states(store: Store) -> list[CacheRecord]:
                 reclaimable=state not in in_use,
             )
         )
-    if measured:  # a committed directory never changes: once is enough
+    if measured:  # a committed directory never changes: it is measured once
         with suppress(Exhausted), store.database.write() as connection:
             connection.executemany("UPDATE snapshots SET size = ? WHERE id = ?", measured)
     return found
@@ -138,7 +139,7 @@ def _cache_mounts(store: Store) -> list[CacheRecord]:
 
 
 def mirrors_of(store: Store) -> Mirrors:
-    """The copies of clients' folders."""
+    """The copies of clients' directories."""
     from lamina.session.mirrors import Mirrors
 
     return Mirrors(store.path("mirrors"))
@@ -163,7 +164,7 @@ def _mirrors(store: Store) -> list[CacheRecord]:
 
 
 def _repositories(store: Store) -> list[CacheRecord]:
-    """What was fetched of git repositories."""
+    """The local copies of git repositories."""
     found = []
     folder = store.path("git")
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -172,7 +173,7 @@ def _repositories(store: Store) -> list[CacheRecord]:
             used = os.stat(f"{path}.lock").st_mtime
             created = os.stat(os.path.join(path, "description")).st_mtime
         except (FileNotFoundError, NotADirectoryError):
-            continue  # a lock, or a repository that is only being made
+            continue  # a lock, or a repository that is still being created
         found.append(
             CacheRecord(
                 id=name,
@@ -187,7 +188,7 @@ def _repositories(store: Store) -> list[CacheRecord]:
 
 
 def _downloads(store: Store) -> list[CacheRecord]:
-    """What ADD has downloaded: a record of it, its bytes, a lock."""
+    """The downloads of ADD: for each a record, its content and a lock."""
     folder = store.path("http")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     found = []
@@ -200,7 +201,7 @@ def _downloads(store: Store) -> list[CacheRecord]:
             data = [os.path.join(folder, other) for other in names if other.startswith(f"{name}-")]
             size = sum(os.path.getsize(path) for path in data)
         except FileNotFoundError:
-            continue  # it was fetched anew, or removed, this moment
+            continue  # it was fetched again, or removed, meanwhile
         found.append(
             CacheRecord(
                 id=name,
@@ -215,7 +216,7 @@ def _downloads(store: Store) -> list[CacheRecord]:
 
 
 def _nameless_images(store: Store) -> list[CacheRecord]:
-    """Images that can only be had by their digest. Named ones are what the user keeps."""
+    """Images that only have a digest. The user keeps the ones with a name."""
     images = [i for i in ImageTable(store.database).all() if i.name.startswith(NAMELESS)]
     if not images:
         return []
@@ -238,7 +239,7 @@ def _nameless_images(store: Store) -> list[CacheRecord]:
 
 
 def tree_size(path: str) -> int:
-    """The bytes that a folder's files occupy on disk, of what can be read of it."""
+    """The disk usage in bytes of a directory's files, except unreadable ones."""
     total = 0
     with suppress(OSError):
         for visit in walk_tree(path):

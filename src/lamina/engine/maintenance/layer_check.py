@@ -1,4 +1,4 @@
-"""A layer unpacked beside the files that are said to be its own, and both compared."""
+"""Compares a snapshot with its layer, which is unpacked again for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IGNORED_XATTRS = ("security.selinux",)
 def unpacked(
     store: Store, layer: Layer, lowers: Sequence[str], cancel: Cancellation, *, overlay: bool
 ) -> Iterator[str]:
-    """A folder with what a layer makes of `lowers`, for the length of the block. Raises Corrupt."""
+    """Unpack a layer on `lowers` into a directory, for the block. Raises Corrupt."""
     folder = os.path.join(store.scratch, f"check-{os.urandom(4).hex()}")
     if overlay or not lowers:
         make_directory(folder)
@@ -48,8 +48,11 @@ def unpacked(
 
 
 def same_tree(one: str, other: str, cancel: Cancellation) -> bool:
-    """Whether two trees have the same files: names, kinds, owners, modes, times of files, links,
-    devices, extended attributes and contents. Sockets, which no layer holds, do not count."""
+    """Whether two trees have the same files.
+
+    Compares names, kinds, owners, modes, times of files, links, devices, extended attributes and
+    contents. Ignores sockets, which layers cannot contain.
+    """
     mine, theirs = _entries(one), _entries(other)
     while True:
         cancel.check()

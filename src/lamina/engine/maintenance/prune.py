@@ -1,9 +1,9 @@
-"""Removing what nothing needs, while builds run.
+"""Removes unused data while builds run.
 
-States are removed in transactions that see every lease (`lamina.stores.leases`), cache mounts
-under their own locks, so a running build keeps what it uses and nobody waits. What builds use
-without a lease, blobs above all, is only removed in the moments when no build runs on the
-store, in whatever process: what such a moment is missing for stays until the next time.
+Snapshots are removed in transactions that see every lease (`lamina.stores.leases`), and cache
+mounts under their own locks. So running builds keep what they use, and nothing waits. What builds
+use without a lease, mainly blobs, is only removed while no process runs a build on the store. If
+one does, it stays until the next time.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 
 
 class PruneRule(NamedTuple):
-    """What may go, and how much of the cache stays (bytes; all 0: nothing need stay).
+    """Which records to remove, and how much of the cache to keep (bytes; all 0: keep nothing).
 
-    Matching records go, the longest unused first, until at most `max_used` bytes are left and
-    `min_free` of the disk are free; but `reserved` bytes are never touched. `all` includes what
-    images in the store are made of as cache (not the images).
+    Matching records are removed, the least recently used first, until at most `max_used` bytes are
+    left and `min_free` bytes of the disk are free, but never below `reserved` bytes. `all` includes
+    the snapshots of images in the store (not the images).
     """
 
     matches: Callable[[CacheRecord], bool]
@@ -63,7 +63,7 @@ def prune(
     cancel: Cancellation,
     removed: Callable[[CacheRecord], object],
 ) -> int:
-    """Apply rules one after the other; `removed` gets every record. Returns the bytes freed."""
+    """Apply the rules in order. `removed` is called with every record. Returns the bytes freed."""
     with store.making_room():
         return _prune(store, rules, cancel, removed)
 
@@ -99,9 +99,9 @@ def _prune(
 
 
 class _Queue:
-    """Matching records with nothing on top of them, the longest unused first.
+    """Matching records without children, the least recently used first.
 
-    What one of them stood on follows when it is gone.
+    A parent is added when its last child is removed.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class _Queue:
 
 
 def size_limit(store: Store, rule: PruneRule, total: int) -> int | None:
-    """The bytes of cache that may stay, None for none at all."""
+    """The maximum size of the cache in bytes, None for no limit."""
     if not (rule.reserved or rule.max_used or rule.min_free):
         return None
     limit = rule.max_used
@@ -151,7 +151,7 @@ def size_limit(store: Store, rule: PruneRule, total: int) -> int | None:
 
 
 def _remove(store: Store, record: CacheRecord) -> int | None:
-    """Remove one record unless something uses it: None. Returns the bytes freed at once."""
+    """Remove one record. Returns the bytes freed at once, None if the record is in use."""
     if not record.reclaimable:
         return None
     if record.type == STATE:
@@ -160,7 +160,7 @@ def _remove(store: Store, record: CacheRecord) -> int | None:
         return record.size if _remove_mount(store, record.id) else None
     if record.type == LOCAL:
         return record.size if mirrors_of(store).remove(record.id) else None
-    if record.type == IMAGE:  # what it takes are blobs
+    if record.type == IMAGE:  # its size is that of its blobs
         return 0 if ImageTable(store.database).remove_nameless(record.id) else None
     return record.size if _remove_download(store, record) else None
 
@@ -188,9 +188,9 @@ def _remove_state(store: Store, state: int, size: int) -> int | None:
                 "SELECT 1 FROM snapshots WHERE directory = ?", (directory,)
             ).fetchone()
         ):
-            directory = None  # another state has the same difference
+            directory = None  # another snapshot has the same difference
     if not directory:
-        return 0  # what it takes are blobs
+        return 0  # its size is that of its blobs
     discard_tree(store.path("snapshots", directory))
     return size
 
@@ -204,13 +204,13 @@ def _remove_mount(store: Store, directory: str) -> bool:
         with store.database.write() as connection:
             connection.execute("DELETE FROM cache_mounts WHERE directory = ?", (directory,))
         with suppress(FileNotFoundError):
-            os.rename(folder, doomed)  # at once: what is removed half is no cache
+            os.rename(folder, doomed)  # the row first: a mount that is removed in part is no cache
     discard_tree(doomed)
     return True
 
 
 def _remove_download(store: Store, record: CacheRecord) -> bool:
-    """Builds read these without leases, so this needs a moment when none runs."""
+    """Remove a download. Builds read these without leases, so no build may run."""
     try:
         with store.exclusive(wait=False):
             if record.type == GIT:
@@ -226,8 +226,10 @@ def _remove_download(store: Store, record: CacheRecord) -> bool:
 
 
 def _sweep(store: Store, *, everything: bool) -> int:
-    """Forget keys that lead to nothing, and remove blobs that neither an image nor a state refers
-    to. Returns the bytes of the blobs."""
+    """Remove keys without a result, and blobs that neither an image nor a snapshot refers to.
+
+    Returns the bytes of the blobs.
+    """
     ResultTable(store.database).sweep(everything=everything)
     recover(store, RecordTable(store))
     try:
@@ -241,7 +243,7 @@ def _sweep(store: Store, *, everything: bool) -> int:
 
 
 def _sweep_directories(store: Store) -> None:
-    """Remove directories that no state refers to."""
+    """Remove directories that no snapshot refers to."""
     known = {
         row[0]
         for row in store.database.rows("SELECT directory FROM snapshots WHERE directory NOT NULL")
@@ -252,7 +254,7 @@ def _sweep_directories(store: Store) -> None:
 
 
 def _sweep_downloads(store: Store) -> None:
-    """Remove what downloads left that failed: files and locks that no record stands for."""
+    """Remove the rest of failed downloads: files and locks without a record."""
     folder = store.path("http")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     records = {name for name in names if "-" not in name and "." not in name}
@@ -268,7 +270,7 @@ def _sweep_blobs(store: Store, *, everything: bool) -> int:
     images = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM images")]
     if everything:
         with store.database.write() as connection:
-            connection.execute("DELETE FROM pulls")  # their manifests are about to go
+            connection.execute("DELETE FROM pulls")  # their manifests are removed next
     pulls = [Digest(row[0]) for row in store.database.rows("SELECT digest FROM pulls")]
     for digest in (*images, *pulls):
         needed.update(reachable(store.blobs, digest))

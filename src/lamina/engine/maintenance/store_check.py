@@ -1,7 +1,7 @@
-"""Whether a store is what it says it is: its database, leases, blobs, states and images.
+"""Checks a store: its database, leases, blobs, snapshots and images.
 
-A blob must have its digest. A state's files must be what its layer holds, as far as there is a
-layer to compare with: a state that was never packed is known to nobody but itself.
+A blob must match its digest. A snapshot's files must be those of its layer; a snapshot that was
+never packed has no layer to compare with.
 """
 
 from __future__ import annotations
@@ -37,10 +37,7 @@ _CHUNK = 1 << 20
 
 
 class Damage(NamedTuple):
-    """Something that is not as it should be.
-
-    `remedy` is what repairing does, or has done, about it; "" if it can do nothing.
-    """
+    """One damage. `remedy` is what repair does or did about it, "" if nothing."""
 
     subject: str
     problem: str
@@ -48,7 +45,8 @@ class Damage(NamedTuple):
 
 
 class CheckReport(NamedTuple):
-    """What was looked at. `unverified` states have files, but no layer to compare them with."""
+    """The result of a check. `unverified` is the number of snapshots with files but without a
+    layer."""
 
     blobs: int
     states: int
@@ -58,16 +56,16 @@ class CheckReport(NamedTuple):
 
     @property
     def sound(self) -> bool:
-        """Whether all is well, or well again."""
+        """Whether there is no damage, or all of it is repaired."""
         return all(self.repaired and damage.remedy for damage in self.damages)
 
 
 def check_store(
     store: Store, cancel: Cancellation, *, repair: bool, found: Callable[[Damage], object]
 ) -> CheckReport:
-    """Check a store that nobody else uses meanwhile; `found` gets each damage at once.
+    """Check a store that no build uses. `found` is called with each damage at once.
 
-    With `repair`, what can be made or fetched again is removed, so that it is. Raises Unavailable
+    With `repair`, damaged data is removed if it can be created or fetched again. Raises Unavailable
     if a build runs, Cancelled.
     """
     with store.exclusive(wait=False):
@@ -114,7 +112,7 @@ class _Check:
             if problem != "ok":
                 self._note("database", str(problem))
         for table, row, other, key in self._database.rows("PRAGMA foreign_key_check"):
-            # SQLite names no row of a table WITHOUT ROWID.
+            # For a table WITHOUT ROWID, SQLite does not name the row.
             name = "a row" if row is None else f"row {row}"
             self._note("database", f"{name} of {table} refers to no row of {other}", "removed")
             if self._repair:
@@ -131,7 +129,8 @@ class _Check:
         self._check_results()
 
     def _check_parents(self) -> None:
-        """Find states whose stack does not end: a state below is not recorded, or it is a cycle."""
+        """Find snapshots whose chain of parents is broken: a parent is missing, or there is a
+        cycle."""
         broken = (
             "WITH RECURSIVE whole (id) AS (SELECT id FROM snapshots WHERE parent IS NULL"
             " UNION SELECT s.id FROM snapshots s JOIN whole ON s.parent = whole.id)"
@@ -139,7 +138,7 @@ class _Check:
         )
         self._broken = {row[0] for row in self._database.rows(broken)}
         for snapshot in sorted(self._broken):
-            self._note(f"state {snapshot}", "a state below it is not recorded", "forgotten")
+            self._note(f"state {snapshot}", "a parent of it is not recorded", "forgotten")
         if self._repair and self._broken:
             with self._database.write() as connection:
                 for table, column in (("results", "snapshot"), ("snapshots", "id")):
@@ -155,13 +154,13 @@ class _Check:
         )
         row = self._database.row(f"SELECT COUNT(*) FROM results WHERE {condition}")
         if row is not None and row[0]:
-            self._note("database", f"{row[0]} results of no state", "forgotten")
+            self._note("database", f"{row[0]} results without a snapshot", "forgotten")
             if self._repair:
                 with self._database.write() as connection:
                     connection.execute(f"DELETE FROM results WHERE {condition}")
 
     def _check_leases(self) -> None:
-        """Those of dead processes hold nothing, but they stay."""
+        """Find leases of dead processes. They keep nothing, but are never removed."""
         living = self._store.living()
         held = {row[0] for row in self._database.rows("SELECT DISTINCT process FROM leases")}
         for process in sorted(held - living):
@@ -177,12 +176,12 @@ class _Check:
             count += 1
             problem = self._blob_problem(digest)
             if problem:
-                self._note(f"blob {digest}", problem, "removed; made or fetched again when needed")
+                self._note(f"blob {digest}", problem, "removed; created or fetched when needed")
                 if self._repair:
                     self._store.blobs.remove(digest)
                     forget_blob(self._store, digest)
         for digest in lost_blobs(self._store):
-            self._note(f"blob {digest}", "it is missing", "made again when needed")
+            self._note(f"blob {digest}", "it is missing", "created again when needed")
             if self._repair:
                 forget_blob(self._store, digest)
         return count
@@ -199,7 +198,8 @@ class _Check:
         return "" if hashed.hexdigest() == digest.hex else "it does not match its digest"
 
     def _check_states(self) -> int:
-        """All are compared before any is removed: a state is compared with those below it."""
+        """Compare all snapshots before any is removed: a snapshot is compared together with its
+        parents."""
         count = 0
         damaged: list[str] = []
         known: dict[str, int] = dict(
@@ -213,14 +213,14 @@ class _Check:
                 continue
             self._cancel.check()
             count += 1
-            subject = f"state {snapshot} ({self._snapshots.description(snapshot) or 'no name'})"
+            subject = f"snapshot {snapshot} ({self._snapshots.description(snapshot) or 'no name'})"
             *below, state = self._snapshots.stack(snapshot)
             layers = self._layers.of(snapshot)
-            remedy = "made again, from its layer or by its step, when needed"
+            remedy = "created again, from its layer or by its step, when needed"
             if not _is_name(directory) or not _is_directory(self._snapshots.files(state)):
                 self._note(subject, "its files are missing", remedy)
             elif self._differs(state, below, layers):
-                self._note(subject, "its files are not what its layer holds", remedy)
+                self._note(subject, "its files differ from its layer", remedy)
             else:
                 continue
             damaged.append(directory)
@@ -233,7 +233,7 @@ class _Check:
         return count
 
     def _differs(self, state: Snapshot, below: Sequence[Snapshot], layers: Sequence[Layer]) -> bool:
-        """Whether a state's files are known to be other than its layer."""
+        """Whether a snapshot's files are known to differ from its layer."""
         files = self._snapshots.files(state)
         lowers = [self._snapshots.files(lower) for lower in below if lower.directory]
         if len(lowers) < len(below) or not layers or not all(map(_is_directory, lowers)):
@@ -248,7 +248,7 @@ class _Check:
         except Corrupt:
             return True
         except OSError as error:
-            raise from_os_error(error, "check the files of a state") from error
+            raise from_os_error(error, "check the files of a snapshot") from error
         self._unverified += 1
         return False
 
@@ -274,10 +274,10 @@ class _Check:
             except LaminaError as error:
                 self._note(f"image {image.name}", error.reason)
             if missing:
-                self._note(f"image {image.name}", f"it lacks {', '.join(missing)}")
+                self._note(f"image {image.name}", f"blobs are missing: {', '.join(missing)}")
 
     def _can_be_had(self, digest: Digest) -> bool:
-        """Whether a blob is here, or is a layer with an origin or files to pack it from."""
+        """Whether a blob is here, or is a layer with an origin or with files to pack it from."""
         if self._store.blobs.has(digest):
             return True
         row = self._database.row(
@@ -290,11 +290,11 @@ class _Check:
 
 class _Nowhere:
     def write(self, chunk: bytes, /) -> None:
-        """Only the digest is wanted."""
+        """Discard the data: only the digest is needed."""
 
 
 def _is_name(directory: str) -> bool:
-    """Whether a recorded directory is a name in snapshots/, and no path out of it."""
+    """Whether a recorded directory is a plain name in snapshots/, not a path elsewhere."""
     return "/" not in directory and directory not in ("", ".", "..")
 
 

@@ -1,1 +1,1 @@
-"""From a result to the outputs that a build asks for: images, archives and folders."""
+"""Writes a build's outputs: images, archives and directories."""

@@ -1,4 +1,4 @@
-"""From made parts to an image, or an index of several, ready to go anywhere."""
+"""Assembles results into an image, or an index of several, for any output."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 IMAGE_NAME = "image.name"
 _REWRITTEN = "buildkit/rewritten-timestamp"
-"""A layer's annotation: what its times were cut off at."""
+"""The annotation of a layer with the time that its timestamps were limited to."""
 
 
 class MadePart(NamedTuple):
-    """One platform's result, made: see `lamina.engine.build_result.PlatformResult`.
+    """The result for one platform, solved: see `lamina.engine.build_result.PlatformResult`.
 
-    `attested` is asked for the statements about it when everything else is done; whether there
-    are any is known before.
+    `attested` returns the statements about it and is called last; whether there are any is known
+    before.
     """
 
     platform: Platform
@@ -56,7 +56,7 @@ class MadePart(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A build's result, made. `several`: the parts belong in an index."""
+    """The solved result of a build. `several`: the parts are exported as an index."""
 
     parts: tuple[MadePart, ...]
     several: bool = False
@@ -64,10 +64,10 @@ class Made(NamedTuple):
 
 
 class Assembly:
-    """Makes images of one result, in whatever forms outputs want.
+    """Assembles the images of one result, in the formats that outputs request.
 
     Args:
-        inline: where the image's own cache comes from, if it is to have one.
+        inline: the source of the inline cache, if the images get one.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Assembly:
         from lamina.exporters.image_index import make_index
 
         images = [self._image(form, part, annotations, metadata, shown) for part in made.parts]
-        # The last things made: they tell of the layers, and of when the build ended.
+        # Last, because they contain the layers and the time when the build ended.
         attestations = [
             self._attestation(form, part, image, names, shown)
             for part, image in zip(made.parts, images, strict=True)
@@ -123,7 +123,7 @@ class Assembly:
         )
 
     def said(self, form: ImageForm) -> tuple[str, ...]:
-        """The names of the image as they were written, or as the frontend returned them."""
+        """The names of the image as the user wrote them, or as the frontend returned them."""
         if form.names != (FROM_RESULT,):
             return form.said
         metadata = {**self._made.metadata, **form.metadata}
@@ -162,7 +162,7 @@ class Assembly:
         assert part.attested is not None
         if form.docker_types:
             raise InvalidInput(
-                'cannot export attestations with "oci-mediatypes=false"', hint="leave that out"
+                'cannot export attestations with "oci-mediatypes=false"', hint="leave it out"
             )
         exported = [Named(image_purl(name, part.platform), image.target.digest) for name in names]
         statements = [s.to_json(exported) for s in part.attested.statements()]
@@ -187,7 +187,7 @@ class Assembly:
         notes: list[tuple[tuple[str, str], ...]] = [()] * len(packed)
         if form.rewrite_timestamp and epoch is None:
             shown.warn(
-                "rewrite-timestamp is set, but no time is: SOURCE_DATE_EPOCH in the environment or"
+                "rewrite-timestamp needs a time: set SOURCE_DATE_EPOCH in the environment or"
                 " as a build argument"
             )
         elif form.rewrite_timestamp and epoch is not None:
@@ -233,7 +233,7 @@ class Assembly:
         return image._replace(target=image.target._replace(platform=part.platform))
 
     def _with_cache(self, config: bytes, states: list[int], shown: Step) -> bytes:
-        """The image's config with its own cache in it, and no other image's."""
+        """The image's config with its inline cache, and without that of its base image."""
         if self._inline is None and INLINE_KEY.encode() not in config:
             return config
         from base64 import b64encode
@@ -260,7 +260,7 @@ def _names(form: ImageForm, metadata: Mapping[str, bytes]) -> tuple[str, ...]:
 
 
 def _returned_annotations(metadata: Mapping[str, bytes]) -> list[Annotation]:
-    """Those that the frontend returned; they count after what the output says."""
+    """The annotations that the frontend returned. An output's annotations take precedence."""
     found = []
     for key in sorted(key for key in metadata if key.startswith("annotation")):
         annotation = parse_annotation(key, metadata[key].decode(errors="replace"))
@@ -270,21 +270,21 @@ def _returned_annotations(metadata: Mapping[str, bytes]) -> list[Annotation]:
 
 
 def _of_platform(metadata: Mapping[str, bytes], key: str, platform: Platform) -> bytes:
-    """A value under a key, or under the key for one platform."""
+    """The value of a key, or of the key for one platform."""
     return metadata.get(f"{key}/{platform}") or metadata.get(key, b"")
 
 
 def _plain_config(platform: Platform) -> bytes:
-    """What an image gets whose maker said nothing of its configuration."""
+    """The config of an image if the frontend returned none."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     config: dict[str, Any] = {"WorkingDir": "/"}
-    if platform.os != "windows":  # Windows knows its own
+    if platform.os != "windows":  # Windows has a default
         config["Env"] = [f"PATH={path}"]
     return json.dumps({**platform_to_json(platform), "config": config}).encode()
 
 
 def _diff_ids(config: bytes) -> frozenset[Digest]:
-    """Of an image's layers, which are what they are whatever time it is."""
+    """The diff IDs of an image's layers. They do not depend on the time."""
     if not config:
         return frozenset()
     return frozenset(diff_ids_of(load_json_object(config, "base image config")))

@@ -1,7 +1,7 @@
-"""Layers are packed while later steps still run, if some output wants them packed.
+"""Packs layers while later steps still run, if an output needs them.
 
-Only states on the way to the result are: each becomes a layer of it. The thread yields to the
-steps, and what it does not come to (or what fails) is packed when it is exported.
+Only snapshots that the result is based on are packed, because each becomes a layer of it. The
+thread yields to steps. What it does not reach, or fails to pack, is packed during the export.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _NICE = 10
 
 
 class EarlyPacking:
-    """Listens to a build's events on their way to `sink`.
+    """Packs layers when a build's events report finished steps; passes all events to `sink`.
 
-    `compression` is that of the outputs, None as long as they are not known, or if files of the
-    results are wanted.
+    `compression` is that of the outputs. It is None until they are known, or if an output needs the
+    files of the results.
     """
 
     def __init__(self, refs: RefManager, sink: EventSink, cancel: Cancellation) -> None:
@@ -69,7 +69,8 @@ class EarlyPacking:
             self._made(event.digest)
 
     def begin(self, job: Job[Ref], graphs: Sequence[Graph], outputs: Sequence[Output]) -> None:
-        """From now on pack what these graphs' results are made of, as the outputs want it."""
+        """Start packing the layers of these graphs' results, with the compression of the
+        outputs."""
         forms = [
             output.form
             for output in outputs
@@ -82,7 +83,7 @@ class EarlyPacking:
             self._form = forms[0]
 
     def end(self) -> None:
-        """Begin no more layers. Those under way are finished."""
+        """Start no more layers. The current ones are finished."""
         with self._lock:
             self._form = None
             workers, self._workers = self._workers, None
@@ -113,11 +114,11 @@ class EarlyPacking:
                 ref, form.compression, self._cancel, force=form.force_compression
             )
         except (LaminaError, OSError):
-            return  # the export raises it again
+            return  # the export raises the error again
 
 
 def layer_vertices(graph: Graph) -> frozenset[Digest]:
-    """The vertices whose results' layers become the target's, itself included."""
+    """The vertices whose results become layers of the target, including the target."""
     from lamina.llb.codec import decode_op
 
     found: set[int] = set()

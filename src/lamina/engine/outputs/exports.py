@@ -1,4 +1,4 @@
-"""From a result to what was asked for: images, archives, folders."""
+"""Exports a result to the requested outputs: images, archives, directories."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Registries(Protocol):
 
 
 class Exports:
-    """The exports of one build, in the order they were asked for."""
+    """The exports of one build, in the order of the request."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Exports:
         self._cancel = cancel
 
     def run(self, outputs: Sequence[Output], made: Made) -> tuple[dict[str, Any], ...]:
-        """Make every output. Returns the metadata of each, of those that are images."""
+        """Write every output. Returns the metadata of each image."""
         assembly = Assembly(made, self._refs, self._inline, self._cancel)
         return tuple(self._make(output, made, assembly) for output in outputs)
 
@@ -222,6 +222,6 @@ def _stored_names(output: ImageOutput, artifact: Artifact) -> list[str]:
 
 
 def _push_reference(name: str, digest: Digest, *, by_digest: bool) -> Reference:
-    """What a push addresses: the name's tag, or else the digest itself."""
+    """The reference of a push: the name's tag, or else the digest."""
     reference = parse_reference(name)
     return reference._replace(tag="", digest=digest) if by_digest else reference

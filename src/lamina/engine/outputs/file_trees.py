@@ -1,4 +1,4 @@
-"""Results as files: the trees that folders and tars are made of, and what is attested of them."""
+"""Results as files: the trees that directory and tar outputs export, with attestations."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def exported_trees(
     made: Made, output: LocalOutput | TarOutput, refs: RefManager, cancel: Cancellation
 ) -> list[ExportedTree]:
-    """Each part's files, in a folder named after its platform if they are not to mix.
+    """The files of each part, in a directory per platform if they must be separate.
 
-    Raises InvalidInput if parts that mix have a file in common.
+    Raises InvalidInput if parts in one directory have a file in common.
     """
     apart = made.several if output.split is None else output.split
     trees = []
@@ -65,7 +65,7 @@ def _root(part: MadePart, refs: RefManager, cancel: Cancellation) -> str | None:
 
 
 def _files(root: str | None) -> Iterator[tuple[str, bool]]:
-    """Whatever is no folder: its path below the root, and whether it is a regular file."""
+    """Everything except directories: the path below the root, and whether it is a regular file."""
     folders = [""] if root is not None else []
     while folders:
         folder = folders.pop()
@@ -81,7 +81,7 @@ def _files(root: str | None) -> Iterator[tuple[str, bool]]:
 def _attestations(
     part: MadePart, root: str | None, prefix: str, label: str, cancel: Cancellation
 ) -> tuple[AddedFile, ...]:
-    """A file for each statement, about every file of the part; `label` goes before the suffix."""
+    """A file for each statement, about every file of the part. `label` goes before the suffix."""
     from lamina.base.gojson import encode_indented
     from lamina.exporters.attestation import Named
 
@@ -102,6 +102,6 @@ def _attestations(
         if name in added:
             raise InvalidInput(f"duplicate attestation path name {name}")
         if not name or "/" in name or name in (".", ".."):
-            raise InvalidInput(f'"{name}" is no name for an attestation\'s file')
+            raise InvalidInput(f'"{name}" is not a valid file name for an attestation')
         added[name] = AddedFile(name, encode_indented(statement.to_json(exported)))
     return tuple(added.values())

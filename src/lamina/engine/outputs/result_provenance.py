@@ -1,4 +1,4 @@
-"""Provenance among the attestations of a result."""
+"""Adds provenance to the attestations of a result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def with_provenance(
     facts: BuildFacts, result: BuildResult, options: ProvenanceOptions
 ) -> BuildResult:
-    """The result with provenance among each part's attestations."""
+    """The result, with provenance among each part's attestations."""
     attestations = _provenance(facts, result, options).attestations()
     parts = (
         part._replace(attestations=(*part.attestations, attestation))
@@ -36,7 +36,8 @@ def with_provenance(
 
 
 def check_materials(facts: BuildFacts, result: BuildResult, options: ProvenanceOptions) -> None:
-    """Raise IncompleteMaterials; see `BuildProvenance.check_materials`."""
+    """Raise IncompleteMaterials if a material is not known; see
+    `BuildProvenance.check_materials`."""
     _provenance(facts, result, options).check_materials()
 
 
@@ -49,7 +50,7 @@ def facts_of(
     environment: Mapping[str, Any],
     noted: Callable[[], Sequence[Material]],
 ) -> BuildFacts:
-    """What provenance records of a build; `BuildFacts` says what the last three are."""
+    """The facts about a build for its provenance. `BuildFacts` explains the last three."""
     return BuildFacts(
         started,
         environment,
@@ -87,7 +88,7 @@ def _provenance(
 def _packed_layers(
     node: Node[Ref], results: SharedResults, refs: RefManager
 ) -> Mapping[int, Sequence[Descriptor]]:
-    """The layers of a vertex's outputs, of those that are packed."""
+    """The layers of a vertex's outputs that are packed."""
     if not node.keyed:
         return {}
     found = {}

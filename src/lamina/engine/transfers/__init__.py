@@ -1,1 +1,1 @@
-"""Layers and images on their way between the store and registries or clients."""
+"""Transfers layers and images between the store and registries or clients."""

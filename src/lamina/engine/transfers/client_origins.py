@@ -1,9 +1,8 @@
-"""Origins of layers where several clients share an engine.
+"""Origins of layers for clients that share an engine.
 
-Clients share the recorded origins of a blob, but a build only uses a repository that it names
-itself: in a source of its definitions or as an imported cache. So no client learns the name of
-another client's private repository, and no registry gets a request for one with the wrong
-credentials.
+Clients share the recorded origins of a blob, but a build only uses repositories that it names: in a
+source of its definitions or as an imported cache. So no client learns the name of another client's
+private repository, and no registry gets a request for one with the wrong credentials.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class ClientOrigins:
-    """Implements `LayerOrigins` on top of `shared`, for the builds that ask at the moment.
+    """Implements `LayerOrigins` on top of `shared`, for the current requesters.
 
-    What clients serve themselves, and which origins failed, is known per session, until `forget`.
-    OCI layouts of this machine belong to no client, so they are never used.
+    Content that clients serve, and failed origins, are recorded per session, until `forget`. OCI
+    layouts of this machine belong to no client, so they are never used.
     """
 
     def __init__(self, shared: LayerOrigins) -> None:
@@ -47,7 +46,7 @@ class ClientOrigins:
                 for origin in self._shared.of(blob)
                 if origin.reference
                 and parse_reference(origin.reference).name in named
-                # Who joins a shared step may reach what the others could not.
+                # A build that joins a shared step may have access that the others lack.
                 and not all((blob, origin) in one.failed for one in known)
             ),
         ]
@@ -62,13 +61,13 @@ class ClientOrigins:
             self._shared.add(blobs, origin)
 
     def remove(self, blob: Digest, origin: Origin, *, for_good: bool) -> None:
-        # Another client's credentials may still reach it, so this is for these builds alone.
+        # Other clients' credentials may still work, so this concerns only these builds.
         for known in self._of_requesters():
             known.served.remove(blob, origin)
             known.failed.add((blob, origin))
 
     def forget(self, session: Session) -> None:
-        """A session's last build is over."""
+        """Forget a session whose last build has ended."""
         with self._lock:
             self._of_session.pop(session, None)
 
@@ -79,9 +78,9 @@ class ClientOrigins:
 
 
 class _SessionOrigins:
-    """What is known for the builds of one session. Thread-safe."""
+    """The origins that the builds of one session know. Thread-safe."""
 
     def __init__(self) -> None:
         self.served = OriginList()
         self.failed: set[tuple[Digest, Origin]] = set()
-        """Origins of blobs in registries; single operations on a set are atomic."""
+        """Failed origins of blobs in registries; single operations on a set are atomic."""

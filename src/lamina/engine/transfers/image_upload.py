@@ -1,4 +1,4 @@
-"""Images on their way to registries, in sight of the user."""
+"""Pushes images to registries, with progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def push(
     shown: Step,
     cancel: Cancellation,
 ) -> None:
-    """Push one image under several names, those of one registry sharing what was sent.
+    """Push one image under several names. Names in one registry share the uploaded blobs.
 
     Raises as `lamina.registry.upload.Upload` does.
     """

@@ -1,4 +1,4 @@
-"""Fetching one layer's blob from one of its origins."""
+"""Fetches one layer's blob from one of its origins."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class LayerFetcher:
-    """Knows how to read each kind of origin.
+    """Reads each kind of origin.
 
     Args:
-        registries: the clients for registries of the builds that ask, at least one.
-        sessions: the sessions of the builds that ask.
+        registries: the registry clients of the current requesters, at least one.
+        sessions: the sessions of the current requesters.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LayerFetcher:
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Bring the blob into the store, checked. `progress` gets the bytes that are there.
+        """Fetch and verify the blob. `progress` is called with the bytes so far.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled.
         """
@@ -81,12 +81,12 @@ class LayerFetcher:
         cancel: Cancellation,
         progress: Callable[[int], None] | None,
     ) -> None:
-        """Pull a blob with the credentials of one session after the other, until some suffice."""
+        """Pull a blob with the credentials of one session after the other, until one has access."""
         from lamina.base.reference import parse_reference
         from lamina.registry.pull import fetch_blob
 
         reference = parse_reference(origin.reference)
-        failure: LaminaError = NotFound("nobody waits for this layer any more")
+        failure: LaminaError = NotFound("no build waits for this layer any more")
         for registry in self._registries():
 
             def bring(writer: BlobWriter, registry: RegistryClient = registry) -> None:

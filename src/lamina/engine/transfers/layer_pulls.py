@@ -1,4 +1,4 @@
-"""Layers on their way from registries: each one once, several at a time, in sight of the user."""
+"""Pulls layers from registries: each once, several concurrently, with progress."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ _ORIGIN_ERRORS = (NotFound, PermissionDenied, Unavailable, Corrupt)
 class LayerPulls:
     """Fetches layers, each from the first of its origins that has it.
 
-    A layer that several builds wait for is fetched once, and shown to all that are under way.
+    A layer that several builds wait for is fetched once, and shown to all of them.
     """
 
     def __init__(self, blobs: BlobStore, origins: LayerOrigins, fetcher: LayerFetcher) -> None:
         self._blobs = blobs
         self._origins = origins
         self._fetcher = fetcher
-        # Not by digest alone: two clients may have to fetch one blob from different repositories.
+        # Not by digest alone: two clients may have to fetch a blob from different repositories.
         self._downloads: SingleFlight[None] = SingleFlight()
         self._lock = threading.Lock()
         self._watching: list[EventSink] = []
 
     @contextmanager
     def watched(self, events: EventSink) -> Iterator[None]:
-        """Show what is pulled during the block."""
+        """Show the pulls of the block."""
         with self._lock:
             self._watching.append(events)
         try:
@@ -65,10 +65,10 @@ class LayerPulls:
                 self._watching.remove(events)
 
     def fetch(self, blobs: Sequence[Descriptor], cancel: Cancellation) -> None:
-        """Bring layers' blobs into the store.
+        """Fetch layers' blobs into the store.
 
-        Raises the error of the first origin of a blob that none of its origins delivers, when all
-        transfers have ended; NotFound if it has none.
+        If no origin of a blob works, raises the error of the first one after all transfers have
+        ended; NotFound if there is no origin.
         """
         failures: dict[Descriptor, LaminaError] = {}
         waiting = list(dict.fromkeys(blobs))
@@ -83,7 +83,7 @@ class LayerPulls:
     def available(self, blob: Descriptor, cancel: Cancellation) -> bool:
         """Whether a layer's blob is here or can be fetched. Raises Cancelled.
 
-        What may be gone soon, in a layout or at a client, is fetched at once.
+        Blobs in a layout or at a client may disappear soon, so they are fetched at once.
         """
         origins = self._origins.of(blob.digest)
         return self._blobs.has(blob.digest) or any(
@@ -106,7 +106,7 @@ class LayerPulls:
         if origins:
             return origins[0]
         raise failures.get(blob) or NotFound(
-            f"layer {blob.digest} is not in the store, and it is not known who has it",
+            f"layer {blob.digest} is not in the store, and no origin of it is known",
             hint="build with --pull, or pull the base image again",
         )
 
@@ -119,7 +119,7 @@ class LayerPulls:
     ) -> list[Descriptor]:
         """Fetch blobs from one origin. Returns those to be fetched from another one."""
         failed: dict[Descriptor, LaminaError] = {}
-        # Who waits by now: the failure does not count for builds that join while it is fetched.
+        # Get the current requesters: the failure does not count for builds that join later.
         requesters = current_requesters()
         with step(f"[internal] pull {origin}", self._emit) as shown:
             with WorkerPool(_AT_ONCE, "pull") as pool:

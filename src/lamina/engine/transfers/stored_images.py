@@ -1,4 +1,4 @@
-"""`lamina push` and `lamina pull`: images of the local store to registries, and back."""
+"""`lamina push` and `lamina pull`: transfer images between the local store and registries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def push_image(
     events: EventSink,
     cancel: Cancellation,
 ) -> dict[str, Any]:
-    """Push a stored image under a name. Returns what `--metadata-file` gets of it."""
+    """Push a stored image under a name. Returns its metadata for `--metadata-file`."""
     with (
         services.store.shared(),
         pulls.watched(events),
@@ -61,7 +61,7 @@ def pull_image(
     events: EventSink,
     cancel: Cancellation,
 ) -> StoredImage:
-    """Bring one platform's image, whole, and name it."""
+    """Pull one platform's image with all layers, and name it."""
     with services.store.shared(), pulls.watched(events):
         with step(f"[internal] load metadata for {reference}", events):
             resolved = services.resolver(ResolveMode.PULL).resolve(reference, platform, cancel)
