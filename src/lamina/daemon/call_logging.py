@@ -1,4 +1,4 @@
-"""Logs calls that fail."""
+"""Logs failed calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def with_logging(handlers: Mapping[str, Handler], log: Log) -> dict[str, Handler]:
-    """The same handlers, but errors are logged; a cancelled call only at the level debug."""
+    """Wrap handlers to log errors. Cancelled calls are logged at the level debug."""
     return {method: _logged(handler, log) for method, handler in handlers.items()}
 
 

@@ -1,7 +1,7 @@
-"""The configuration of a daemon, as values: the file of `buildkitd.toml`, and flags on top of it.
+"""The configuration of a daemon: `buildkitd.toml`, overridden by flags.
 
-Names and defaults are those of BuildKit's `docs/buildkitd.toml.md`. Durations are seconds,
-sizes bytes. `[lamina]` is lamina's own table, which buildkitd does not look at.
+Names and defaults are those of BuildKit's `docs/buildkitd.toml.md`. Durations are in seconds, sizes
+in bytes. `[lamina]` is an additional table, which buildkitd ignores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LogConfig(NamedTuple):
 
 
 class TlsFiles(NamedTuple):
-    """PEM files, "" for none. With a `ca`, clients must show a certificate that it signed."""
+    """PEM files, "" for none. With a `ca`, clients need a certificate signed by it."""
 
     cert: str = ""
     key: str = ""
@@ -35,7 +35,8 @@ class TlsFiles(NamedTuple):
 
 
 class GrpcConfig(NamedTuple):
-    """Where to listen. `uid` and `gid` own the Unix sockets; None is this process's own."""
+    """The addresses of the API. `uid` and `gid` own the Unix sockets; None: those of this
+    process."""
 
     address: tuple[str, ...] = (DEFAULT_ADDRESS,)
     uid: int | None = None
@@ -45,16 +46,16 @@ class GrpcConfig(NamedTuple):
 
 
 class DiskSpace(NamedTuple):
-    """An amount of disk: `size` bytes, or `percent` of the file system; neither is "not given"."""
+    """An amount of disk space: `size` bytes, or `percent` of the file system; both 0: not given."""
 
     size: int = 0
     percent: int = 0
 
     def of(self, total: int) -> int:
-        """In bytes, on a file system of `total` bytes.
+        """The amount in bytes, on a file system of `total` bytes.
 
-        Percentages come out as whole gigabytes, as buildkitd's do, but what is less than one: a
-        small disk would never be collected.
+        Percentages are rounded up to whole gigabytes (buildkitd), except amounts below 1 GiB: with
+        a limit of 0, the cache of a small disk would never be collected.
         """
         if self.size or not self.percent:
             return self.size
@@ -74,7 +75,7 @@ class GcPolicy(NamedTuple):
 
 
 class GcConfig(NamedTuple):
-    """Without `policies`, the default ones are made with the three limits."""
+    """Garbage collection. Without `policies`, the default ones are made with the three limits."""
 
     enabled: bool = True
     reserved: DiskSpace = DiskSpace()
@@ -84,9 +85,9 @@ class GcConfig(NamedTuple):
 
 
 class NetworkConfig(NamedTuple):
-    """What network steps get that do not ask for one; "" are the defaults of `daemon.networks`.
+    """The network of steps that request none. "" selects a default of `daemon.networks`.
 
-    `cni_pool` is how many to keep ready.
+    `cni_pool` is the number of network namespaces to keep ready.
     """
 
     mode: str = "auto"
@@ -98,10 +99,10 @@ class NetworkConfig(NamedTuple):
 
 
 class WorkerConfig(NamedTuple):
-    """`[worker.oci]`: how steps run, and what of their results is kept.
+    """`[worker.oci]`: how steps run, and which results are kept.
 
-    `enabled` None is `auto`; `max_parallelism` 0 sets no limit; `platforms` empty are this
-    machine's own.
+    `enabled` None is `auto`. `max_parallelism` 0 sets no limit. With empty `platforms` they are
+    those of this machine.
     """
 
     enabled: bool | None = None
@@ -132,7 +133,7 @@ class CdiConfig(NamedTuple):
 
 
 class FrontendConfig(NamedTuple):
-    """`gateway_repositories` are the only images that may be frontends, if there are any."""
+    """`gateway_repositories` are the only images that may be frontends; empty: all may."""
 
     dockerfile: bool = True
     gateway: bool = True
@@ -147,8 +148,8 @@ class SystemConfig(NamedTuple):
 
 
 class LifeConfig(NamedTuple):
-    """`[lamina]`: how long (seconds) running builds may continue after the daemon is asked to end,
-    and cancelled steps after SIGTERM."""
+    """`[lamina]`: how long (seconds) running builds may continue when the daemon shuts down, and
+    cancelled steps after SIGTERM."""
 
     drain: float = 30.0
     stop_timeout: float = STOP_TIMEOUT

@@ -1,4 +1,4 @@
-"""`buildkitd.toml` into values."""
+"""Reads `buildkitd.toml`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _CONTAINERD = "lamina has no containerd worker"
 
 
 class LoadedConfig(NamedTuple):
-    """A configuration, and what a person should know about the file it is from."""
+    """A configuration, and warnings about its file."""
 
     config: DaemonConfig
     warnings: tuple[str, ...] = ()
 
 
 def load_config(path: str) -> LoadedConfig:
-    """Read a file. Raises NotFound, InvalidInput (with file, key and what is expected)."""
+    """Read a file. Raises NotFound, InvalidInput (with file, key and expected value)."""
     return parse_config(read_toml(path, "configuration file"), path)
 
 
 def parse_config(document: Mapping[str, Any], file: str) -> LoadedConfig:
-    """Read a parsed TOML document; `file` is its name in messages. Raises InvalidInput."""
+    """Read a parsed TOML document. `file` is its name in messages. Raises InvalidInput."""
     whole = TomlTable(document, file)
     warnings: list[str] = []
     log = _log(whole, warnings)
@@ -70,7 +70,7 @@ def parse_config(document: Mapping[str, Any], file: str) -> LoadedConfig:
         system=_system(whole.table("system"), file),
         life=_life(whole.table("lamina")),
     )
-    # Signatures of a cache in GitHub Actions: lamina has no such cache.
+    # The verification of caches in GitHub Actions: lamina has no such cache backend.
     whole.skip("cache", "ghacache")
     warnings += [f"{file}: unknown key {name} is ignored" for name in whole.unknown()]
     return LoadedConfig(found, tuple(warnings))
@@ -157,7 +157,7 @@ def _gc(table: TomlTable) -> config.GcConfig:
 
 
 def _disk_space(table: TomlTable, key: str) -> config.DiskSpace:
-    """A number of bytes, a size like `10GB`, or a share like `10%`."""
+    """A number of bytes, a size like `10GB`, or a percentage like `10%`."""
     value = table.take(key)
     try:
         match value:
@@ -177,7 +177,7 @@ def _disk_space(table: TomlTable, key: str) -> config.DiskSpace:
             case _:
                 raise ValueError
     except (ValueError, OverflowError):
-        expected = 'a number of bytes, a size like "10GB" or a share like "10%"'
+        expected = 'a number of bytes, a size like "10GB" or a percentage like "10%"'
         raise table.wrong(key, expected, value) from None
 
 

@@ -1,5 +1,7 @@
-"""containerd's content service on the store's blobs, to read: clients fetch what build records
-refer to (logs, provenance, manifests)."""
+"""A read-only containerd content service on the store's blobs.
+
+Clients fetch the blobs of build records (logs, provenance, manifests) from it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ _MANY = 512
 
 
 class ContentService:
-    """Handlers. Namespaces (the `containerd-namespace` header) all show the same blobs."""
+    """Handlers. All namespaces (the `containerd-namespace` header) contain the same blobs."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs

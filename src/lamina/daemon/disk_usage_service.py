@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 
 
 class UsageService:
-    """What the store takes, and removing it. Handlers of both methods."""
+    """Reports the disk usage of the store, and prunes it. Handlers of both methods."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class UsageService:
         call.send(encode(api.DiskUsageResponse(records), api.SCHEMA))
 
     def prune(self, call: ServerCall) -> None:
-        """Tells of every record as it goes. A client that leaves stops it."""
+        """Send each record when it is removed. Pruning stops when the client disconnects."""
         request = text_request_of(call, api.PruneRequest, api.SCHEMA)
         rule = prune_rule(
             SizedPolicy(
@@ -57,7 +57,8 @@ class UsageService:
         )
 
         if request == api.PruneRequest(all=True):
-            # The API has no images apart from the cache: who asks for all the room gets theirs too.
+            # BuildKit's API has no images apart from the cache, so a request to prune everything
+            # also removes images.
             ImageTable(self._store.database).forget_names()
 
         def removed(record: CacheRecord) -> None:

@@ -1,4 +1,4 @@
-"""Frontends in clients: each call names the build whose door it knocks at."""
+"""The gateway service for frontends that run in clients. Each call names its build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Handler, ServerCall
 
 _BUILD_ID = "buildkit-controlapi-buildid"
-_APPEARS = 3.0  # seconds that a call may come before its build
+_APPEARS = 3.0  # seconds that a call waits for its build
 _METHODS = (
     *(api.PING, api.SOLVE, api.RESOLVE_IMAGE_CONFIG, api.RESOLVE_SOURCE_META, api.READ_FILE),
     *(api.READ_DIR, api.STAT_FILE, api.EVALUATE, api.INPUTS, api.WARN, api.RETURN),
@@ -41,7 +41,7 @@ class GatewayService:
 
     @contextmanager
     def registered(self, ref: str, bridge: LlbBridge) -> Iterator[None]:
-        """Let calls reach a build for the length of the block, and end them with it."""
+        """Route calls to a build's bridge for the block, and end them with it."""
         with self._changed:
             self._bridges[ref] = bridge.handlers()
             self._changed.notify_all()

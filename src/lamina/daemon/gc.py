@@ -1,6 +1,6 @@
-"""Garbage collection by itself: policies, and when they are applied.
+"""Automatic garbage collection: its policies and its schedule.
 
-Defaults and the meaning of every limit are buildkitd's (its `docs/buildkitd.toml.md`).
+The defaults and the meaning of every limit are those of buildkitd (its `docs/buildkitd.toml.md`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BETWEEN = 60.0
 
 
 class SizedPolicy(NamedTuple):
-    """A policy in bytes; durations are seconds."""
+    """A policy with sizes in bytes and durations in seconds."""
 
     all: bool
     filters: tuple[str, ...]
@@ -50,7 +50,7 @@ class SizedPolicy(NamedTuple):
 
 
 def sized_policies(config: GcConfig, root: str) -> tuple[SizedPolicy, ...]:
-    """The policies for the file system that `root` is on; none if collection is off.
+    """The policies for the file system of `root`; empty if collection is off.
 
     Raises InvalidInput (filters).
     """
@@ -79,7 +79,7 @@ def _default_policies(config: GcConfig, total: int) -> tuple[GcPolicy, ...]:
     if limits == (DiskSpace(),) * 3:
         limits = (_smaller(_RESERVED, total), _smaller(_MAX_USED, total), _MIN_FREE)
     return (
-        # What is made again most easily goes first, if it was not used for two days.
+        # First, what is easiest to create again, if it was not used for two days.
         GcPolicy(
             filters=_EASILY_MADE,
             keep_duration=2 * _DAY,
@@ -96,7 +96,8 @@ def _smaller(space: DiskSpace, total: int) -> DiskSpace:
 
 
 def prune_rule(policy: SizedPolicy) -> PruneRule:
-    """A policy, or a request of the same shape, as the engine takes it. Raises InvalidInput."""
+    """Convert a policy, or a request of the same form, to the engine's rule. Raises
+    InvalidInput."""
     filters = parse_filters(policy.filters)
 
     def matches(record: CacheRecord) -> bool:
@@ -110,7 +111,7 @@ def prune_rule(policy: SizedPolicy) -> PruneRule:
 
 
 def record_matches(filters: Filter, record: CacheRecord) -> bool:
-    """Whether a filter of BuildKit's matches, by the fields that it has for records."""
+    """Whether a filter matches a record, by the fields of BuildKit's records."""
 
     def field(path: tuple[str, ...]) -> str | None:
         flags = {
@@ -135,9 +136,9 @@ def record_matches(filters: Filter, record: CacheRecord) -> bool:
 
 
 class Collector:
-    """Applies policies in a thread of its own, a moment after each build, at most once a minute.
+    """Applies the policies in a thread, shortly after each build, but at most once a minute.
 
-    Use it in a `with` block: leaving it ends a collection that runs.
+    Use it in a `with` block. The end of the block stops a running collection.
     """
 
     def __init__(self, store: Store, policies: Sequence[SizedPolicy], log: Log) -> None:
@@ -146,20 +147,20 @@ class Collector:
         self._log = log
         self._cancel = Cancellation()
         self._changed = threading.Condition()
-        self._due: float | None = None  # by the monotonic clock; None: nothing to do
+        self._due: float | None = None  # monotonic time; None: nothing to do
         self._began = -_BETWEEN  # of the last collection
         self._short = False
         self._thread = threading.Thread(target=self._run, name="gc", daemon=True)
 
     def wake(self) -> None:
-        """A build has ended: there may be something to collect."""
+        """Schedule a collection: a build has ended."""
         with self._changed:
             if self._due is None:
                 self._due = max(time.monotonic() + _AFTER_BUILD, self._began + _BETWEEN)
                 self._changed.notify_all()
 
     def hurry(self) -> None:
-        """A build has run out of room: the next one needs some now."""
+        """Schedule an immediate collection: a build ran out of disk space."""
         with self._changed:
             self._short = True
             self._due = max(time.monotonic(), self._began + _AFTER_BUILD)
@@ -180,7 +181,7 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._cancel.cancel("the daemon ends")
+        self._cancel.cancel("the daemon shuts down")
         with self._changed:
             self._changed.notify_all()
         if self._rules:
@@ -200,7 +201,7 @@ class Collector:
                     self._log.error(f"gc: {error}")
 
     def _halve(self) -> int:
-        """What the policies leave free was not enough for a build. What they reserve stays."""
+        """Halve the cache, as the free space was not enough for a build. Reserved space is kept."""
         used = sum(record.size for record in cache_records(self._store))
         return self._prune([self._rules[-1]._replace(max_used=used // 2, min_free=0)])
 
@@ -208,7 +209,7 @@ class Collector:
         return prune(self._store, rules, self._cancel, lambda record: None)
 
     def _wait(self) -> bool:
-        """Until a collection is due; False when there will be none any more."""
+        """Wait until a collection is due. Returns False when the collector stops."""
         with self._changed:
             while not self._cancel.cancelled:
                 now = time.monotonic()

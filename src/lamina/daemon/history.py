@@ -1,6 +1,6 @@
 """Build history: running builds, past builds and their results.
 
-`History.begin` opens a build's record, which collects its progress; `finish` keeps it. A request
+`History.begin` opens a build's record, which collects its progress; `finish` stores it. A request
 for a build's progress by its ref gets all of it, whether the build still runs or has ended.
 """
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
-_APPEARS = 6.0  # seconds that progress may be asked for before its build begins
+_APPEARS = 6.0  # seconds that a request for progress waits for its build
 _BACKLOG = 10_000
 
 
 class HistoryEvent(NamedTuple):
-    """Something became of a record; of one that is gone it has the ref only."""
+    """A change of a record. For a deleted record, only the ref is set."""
 
     kind: Kind
     record: BuildHistoryRecord
 
 
 class History:
-    """All builds of a daemon. Usable from any thread.
+    """All builds of a daemon. Thread-safe.
 
     Args:
-        removed: called when a record went, as its blobs may go now.
+        removed: called when a record was removed, because its blobs may now be unused.
     """
 
     def __init__(
@@ -67,15 +67,14 @@ class History:
         self._expire()
 
     def begin(self, record: BuildHistoryRecord, *, kept: bool = True) -> BuildRecorder:
-        """A build begins. Raises AlreadyExists if one of that ref runs.
+        """Begin a build's record. Raises AlreadyExists if a build with this ref is running.
 
         Args:
-            kept: whether it becomes part of the history; builds that clients do for themselves
-                do not.
+            kept: whether the record is kept in the history; clients' internal builds are not.
         """
         with self._changed:
             if record.ref in self._running:
-                raise AlreadyExists(f"a build {record.ref} runs already")
+                raise AlreadyExists(f"a build {record.ref} is already running")
             running = BuildRecorder(
                 self._store,
                 self.records,
@@ -92,7 +91,7 @@ class History:
         return running
 
     def status(self, ref: str, cancel: Cancellation) -> Iterator[bytes]:
-        """A build's progress, as encoded `StatusResponse`s. Waits a little for one to begin.
+        """A build's progress, as encoded `StatusResponse`s. Waits briefly for the build to begin.
 
         Raises NotFound, Cancelled.
         """
@@ -113,16 +112,16 @@ class History:
         yield from progress
 
     def running(self) -> list[BuildHistoryRecord]:
-        """The records of what runs and will be kept."""
+        """The records of running builds that will be kept."""
         with self._changed:
             return [item.record for item in self._running.values() if item.kept]
 
     def listen(
         self, ref: str, replay: Callable[[], None], cancel: Cancellation, ending: Cancellation
     ) -> Iterator[HistoryEvent]:
-        """Events of running builds, then those of their ends and of later builds, until `cancel`.
+        """The current builds, then events of their ends and of later builds, until `cancel`.
 
-        If the daemon is `ending`, until no build runs any more.
+        If the daemon is `ending`, until no build is running.
 
         Args:
             ref: only events of this build, "" for all.
@@ -146,7 +145,7 @@ class History:
                 self._listeners.remove(events)
 
     def pin(self, ref: str, pinned: bool) -> None:
-        """Keep a record whatever its age, or no longer. Raises NotFound."""
+        """Set whether a record is kept regardless of its age. Raises NotFound."""
         with self._changed:
             record = self.records.pin(ref, pinned)
             if record is None:
@@ -154,7 +153,7 @@ class History:
             self._tell(HistoryEvent(Kind.COMPLETE, record))
 
     def delete(self, ref: str) -> None:
-        """Forget a record; nothing happens if there is none."""
+        """Delete a record, if it exists."""
         with self._changed:
             gone = self.records.delete(ref)
             self._tell(HistoryEvent(Kind.DELETED, BuildHistoryRecord(ref)))

@@ -1,4 +1,4 @@
-"""What the history keeps of a build's results: what was made, and how."""
+"""The part of a build record about its results: descriptors and provenance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PREDICATE = "in-toto.io/predicate-type"
 
 
 class HistoryResult(NamedTuple):
-    """One result, or those of several platforms by their ids."""
+    """One result, or results by platform ID."""
 
     result: Result = Result()
     platforms: tuple[tuple[str, Result], ...] = ()
@@ -40,11 +40,11 @@ def history_result(
     finished: Finished,
     options: ProvenanceOptions | None,
 ) -> HistoryResult:
-    """Write the provenance of every part into the store, whether or not an output has it.
+    """Store the provenance of every platform, even if no output has it.
 
     Args:
-        finished: what the outputs became.
-        options: the provenance that the client asked for, if any.
+        finished: the outcome of the outputs.
+        options: the provenance that the client requested, if any.
     """
     chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
     images = recorded_images(outputs, finished.outputs)
@@ -60,7 +60,7 @@ def history_result(
 
 
 def _stored(build: Build, predicate: Any) -> Descriptor:
-    data = encode_indented(json.loads(predicate()))  # clients show it as it is
+    data = encode_indented(json.loads(predicate()))  # clients show it unchanged
     build.blobs.put(data)
     annotations = ((_PREDICATE, PREDICATE_TYPES["v1"]),)
     return Descriptor(_IN_TOTO, str(digest_of(data)), len(data), annotations)

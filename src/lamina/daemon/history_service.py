@@ -22,7 +22,7 @@ _NOW = "buildkit-current-timestamp"
 
 
 class _EncodedEvent(NamedTuple):
-    """`BuildHistoryEvent` whose record is encoded already."""
+    """`BuildHistoryEvent` with an encoded record."""
 
     type: int
     record: bytes
@@ -35,7 +35,7 @@ class HistoryService:
     """Handlers of the three methods.
 
     Args:
-        ending: flipped when the daemon ends; streams of what is to come end then.
+        ending: cancelled when the daemon shuts down; streams of future events end then.
     """
 
     def __init__(self, history: History, ending: Cancellation) -> None:
@@ -81,8 +81,10 @@ class HistoryService:
             self._send(call, event.kind, event.record)
 
     def update(self, call: ServerCall) -> None:
-        """Delete a record, or set whether it is pinned; to finalize there is nothing: a record
-        is whole when it appears."""
+        """Delete a record, or set whether it is pinned.
+
+        To finalize does nothing, because records are complete when they appear.
+        """
         request = text_request_of(call, history.UpdateBuildHistoryRequest, history.SCHEMA)
         if request.delete:
             self._history.delete(request.ref)
@@ -100,7 +102,7 @@ class HistoryService:
 
 
 def _tell_time(call: ServerCall) -> None:
-    """Clients compute ages with the daemon's clock."""
+    """Send the daemon's time: clients compute ages with it."""
     now = time.time()
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     call.start(((_NOW, f"{text}.{int(now % 1 * 1e9):09d}Z"),))

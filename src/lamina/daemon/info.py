@@ -1,4 +1,4 @@
-"""`Control.Info`, `Control.ListWorkers`, and gRPC's own health service."""
+"""`Control.Info`, `Control.ListWorkers`, and gRPC's health service."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class InfoService:
-    """Handlers of information about the daemon.
+    """Handlers that describe the daemon.
 
     Args:
-        ending: cancelled when the daemon ends; watchers of its health are then notified.
+        ending: cancelled when the daemon shuts down; watchers of its health are then notified.
     """
 
     def __init__(self, worker: Worker, ending: Cancellation) -> None:

@@ -1,4 +1,4 @@
-"""The daemon's log on standard error: a line an event, as logrus writes them for buildkitd."""
+"""The daemon's log on standard error: one line per event, in logrus's format (buildkitd)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Usable from any thread; each event is one `write`. What is below the level costs nothing.
+    """Thread-safe; each event is one `write`. Events below the level are not formatted.
 
     Args:
-        fd: where to write.
+        fd: the file descriptor to write to.
     """
 
     def __init__(self, config: LogConfig, fd: int = 2) -> None:
@@ -62,11 +62,11 @@ class Log:
             try:
                 os.write(self._fd, f"{line}\n".encode("utf-8", "replace"))
             except OSError:
-                return  # nobody listens any more: no reason to stop working
+                return  # the reader of the log is gone, which must not stop the daemon
 
 
 def _quoted(text: str) -> str:
-    """As logfmt has it: quoted unless it is a plain word; control characters are escaped."""
+    """Quote a value (logfmt) unless it is a plain word. Control characters are escaped."""
     if text and all(c.isalnum() or c in "-._/@^+" for c in text):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""The network that steps of a daemon get: the machine's, none, or one of their own by CNI."""
+"""The network of a daemon's steps: the machine's, none, or a separate one by CNI."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BRIDGE_AUTO = "BUILDKIT_NETWORK_BRIDGE_AUTO"
 
 
 class StepNetwork(NamedTuple):
-    """`mode` as workers are labelled with it: `cni`, `host` or `none`."""
+    """A configured network. `mode` is the worker's label: `cni`, `host` or `none`."""
 
     mode: str
     network: Network = Network.DEFAULT
@@ -35,10 +35,10 @@ class StepNetwork(NamedTuple):
 
 @contextmanager
 def step_network(config: NetworkConfig, folder: str, log: Log) -> Iterator[StepNetwork]:
-    """What was configured, during the block.
+    """Provide the configured network for the block.
 
     Args:
-        folder: where namespaces are kept; for this daemon alone.
+        folder: the directory for network namespaces, used by this daemon only.
 
     Raises InvalidInput, NotFound, Unavailable (also if a bridge's name is another device's).
     """
@@ -75,7 +75,7 @@ def _chosen(config: NetworkConfig) -> str:
 
 @contextmanager
 def _removed_afterwards(bridge: str, folder: str) -> Iterator[None]:
-    """Leave no bridge that was not there before, or is of a daemon that was killed."""
+    """Remove the bridge afterwards if it is new or belonged to a daemon that was killed."""
     from lamina.system.bridge import has_device, remove_bridge
 
     ours = os.path.join(folder, "bridge")

@@ -1,7 +1,7 @@
-"""Telling systemd how the daemon does (sd_notify(3)).
+"""Notifies systemd of the daemon's state (sd_notify(3)).
 
-What systemd puts into the environment is for the daemon alone: an OCI runtime that finds it would
-act on it too (crun then makes a socket of its own for the container, and fails).
+systemd's environment variables are removed from the environment, because OCI runtimes would act on
+them too (crun would create a notify socket for the container, and fail).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ _PASSED = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class Supervisor:
-    """The service manager that started the daemon, if `NOTIFY_SOCKET` is set; takes it."""
+    """The service manager in `NOTIFY_SOCKET`, if it is set. Removes the variable."""
 
     def __init__(self) -> None:
         self._address = os.environ.pop("NOTIFY_SOCKET", "")
 
     def notify(self, state: str) -> bool:
-        """Send a state like `READY=1`; whether it was sent."""
+        """Send a state like `READY=1`. Returns whether it was sent."""
         if not self._address.startswith(("/", "@")):
             return False
         import socket
@@ -35,6 +35,6 @@ class Supervisor:
 
 
 def forget_passed_sockets() -> None:
-    """The sockets that systemd passed are taken: nobody else is to look for them."""
+    """Remove systemd's variables about passed sockets, so that child processes ignore them."""
     for name in _PASSED:
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""What a builder's owner adds to all provenance: the files of `provenanceEnvDir`."""
+"""Fields that the administrator adds to all provenance: the files of `provenanceEnvDir`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _BUILT_IN = ("buildConfig", "builderPlatform", "platform")
 
 
 def load_provenance_env(folder: str) -> dict[str, Any]:
-    """The members of all `*.json` there, by file name; what comes later wins.
+    """The members of all `*.json` files in a directory, in the order of names; later ones win.
 
-    A folder that is not there has none. Raises InvalidInput.
+    A missing directory is empty. Raises InvalidInput.
     """
     found: dict[str, Any] = {}
     try:
@@ -44,5 +44,5 @@ def _load(path: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"failed to parse {path}: {error}") from error
     if not isinstance(document, dict):
-        raise InvalidInput(f"failed to parse {path}: it holds no JSON object")
+        raise InvalidInput(f"failed to parse {path}: it is not a JSON object")
     return document

@@ -1,4 +1,4 @@
-"""The daemon's life: from an opened store to a drained one."""
+"""Runs a daemon, from opening its store to shutdown."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ if TYPE_CHECKING:
 _POLL = 0.1
 _ARENAS = 2
 _COLLECT_AFTER = 10_000
-"""Objects that are made before cycles among them are collected. A command never collects so few."""
+"""The number of new objects after which Python's cyclic garbage collector runs. Commands rarely
+reach it."""
 
 
 def serve(config: DaemonConfig, root: str, log: Log) -> int:
-    """Serve until a signal asks for an end, and drain. Returns the exit status.
+    """Serve until a signal requests shutdown, then drain. Returns the exit status.
 
-    The first signal lets running builds finish within the configured time, the second cancels
-    them, the third ends the process. Call it before any thread is started. Raises LaminaError
-    if the daemon cannot start.
+    The first signal lets running builds finish within the configured time, the second one cancels
+    them, the third one ends the process. Call it before any thread starts. Raises LaminaError if
+    the daemon cannot start.
 
     Args:
-        root: the store's folder.
+        root: the store's directory.
     """
     _bound_garbage()
     supervisor = Supervisor()
@@ -67,21 +68,21 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         signals.next()
         log.info("stopping server", drain=f"{config.life.drain:g}s")
         supervisor.notify("STOPPING=1")
-        services.ending.cancel("the daemon ends")
+        services.ending.cancel("the daemon shuts down")
         _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")
     return 0
 
 
 def _bound_garbage() -> None:
-    """Keep little of what builds have freed: a daemon lives long, and has many threads."""
+    """Limit memory that freed objects keep, as a daemon runs long and has many threads."""
     limit_arenas(_ARENAS)
     gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
 @contextmanager
 def _alone(root: str) -> Iterator[None]:
-    """Be the only daemon on a store. Commands may build on it meanwhile.
+    """Lock the store against other daemons. Commands may still build on it.
 
     Raises AlreadyExists.
     """
@@ -138,9 +139,9 @@ def _drain(
     log: Log,
     hurry: Callable[[], None],
 ) -> None:
-    """Let what runs finish, or cancel it: after `seconds`, or at another signal.
+    """Let running builds finish; cancel them after `seconds` or at another signal.
 
-    Steps that are cancelled then get no time of their own: `hurry` sees to that.
+    `hurry` then kills cancelled steps at once.
     """
     threads = [
         threading.Thread(target=listener.drain, args=(seconds,), name="drain", daemon=True)

@@ -1,4 +1,4 @@
-"""Outputs that are files, at the client who asked for them: `dest` is the output's number."""
+"""Sends file outputs to the client. The output's number is its destination."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SessionReceiver:
     def file(
         self, output: ArchiveOutput | TarOutput, metadata: Mapping[str, Any], /
     ) -> Iterator[ByteSink]:
-        # A client that has the output already says so, and need not be sent it.
+        # A client that already has the file reports so, and it is not sent.
         with (
             suppress(AlreadyExists),
             self._session.open_file(
@@ -55,7 +55,7 @@ class SessionReceiver:
     def layout(
         self, output: ArchiveOutput, artifact: Artifact, blobs: BlobReader, cancel: Cancellation, /
     ) -> None:
-        """Into the store of blobs that the client has for it; its index is the client's."""
+        """Write to the client's content store for the layout. The client writes the index."""
         store = self._session.content(_LAYOUT)
         for layer in artifact.layers():
             with blobs.open(layer.digest) as file:
@@ -80,8 +80,8 @@ class SessionReceiver:
                     self._send(number, (tree,), progress, cancel)
             return
         if not all(tree.name for tree in trees):
-            raise Unsupported("mode=delete with several platforms in one folder")
-        # In one go: what one of them does not have would be removed of the others.
+            raise Unsupported("mode=delete with several platforms in one directory")
+        # One transfer for all: with mode=delete each would remove the files of the others.
         ordered = sorted(trees, key=lambda tree: os.fsencode(tree.name))
         with show(copying("")) as progress:
             self._send(number, ordered, progress, cancel)
@@ -117,7 +117,7 @@ def _in_memory(added: AddedFile) -> int:
 
 
 def _tree_stats(tree: ExportedTree) -> Iterator[Stat]:
-    """A tree's own files, and those added to it in their places among them."""
+    """The files of a tree and those that are added to it, in order."""
     added = sorted(tree.added, key=lambda file: os.fsencode(file.name))
     hidden = {file.name for file in added}
     for stat in walk(tree.root) if tree.root is not None else ():
@@ -134,7 +134,10 @@ def _added_stat(added: AddedFile) -> Stat:
 
 
 def _stats(trees: Sequence[ExportedTree]) -> Iterator[Stat]:
-    """Everything in order, each tree in its folder, at the tree's time if it has one."""
+    """All files in order, each tree in its directory.
+
+    A directory has the time of its tree, if the tree has one.
+    """
     for tree in trees:
         moment = None if tree.epoch is None else tree.epoch * _SECOND
         prefix = f"{tree.name}/" if tree.name else ""

@@ -1,4 +1,4 @@
-"""Signals of a daemon: taken one at a time by the thread that waits for them."""
+"""Signals of a daemon, which one thread accepts one at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _WANTED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals:
-    """Use `taken`."""
+    """Made by `taken`."""
 
     def next(self, seconds: float | None = None) -> int:
-        """Wait for a signal that asks for an end, at most so long. Its number, 0 for none."""
+        """Wait for a signal that requests shutdown, for a limited time. Returns its number, 0 for
+        none."""
         if seconds is None:
             return signal.sigwait(_WANTED)
         found = signal.sigtimedwait(_WANTED, seconds)
@@ -25,15 +26,15 @@ class Signals:
 
 @contextmanager
 def taken() -> Iterator[Signals]:
-    """Have SIGINT, SIGTERM and SIGHUP for the length of the block.
+    """Accept SIGINT, SIGTERM and SIGHUP synchronously for the block.
 
-    They are blocked, so that they wait to be taken, in this thread and all that it starts: call
-    it before any thread is started. Children are spawned without the mask.
+    They are blocked in this thread and the threads that it starts, so call it before any thread
+    starts. Children are spawned without the mask.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WANTED)
     try:
         yield Signals()
     finally:
         while signal.sigtimedwait(_WANTED, 0) is not None:
-            pass  # they asked for what happens anyway
+            pass  # pending ones request what happens anyway
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,4 +1,4 @@
-"""`Control.Solve`: a request becomes a build."""
+"""`Control.Solve`: runs builds."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SolveService:
     """The handler of `Solve`.
 
     Args:
-        entitlements: what the daemon's configuration lets clients grant.
+        entitlements: those that clients may grant by the daemon's configuration.
         collector: notified at every build's end.
     """
 
@@ -141,7 +141,7 @@ class SolveService:
         return response, recorded
 
     def _bridge(self, build: Build, request: api.SolveRequest) -> LlbBridge:
-        """What the client reaches its build through: to be its frontend, or to look at results."""
+        """The bridge for a frontend in the client, or for a client that inspects results."""
         inputs = dict(request.frontend_inputs)
         origins = build.origins_of(inputs)
         call = FrontendCall(request.frontend, dict(request.frontend_attrs), origins)
@@ -175,7 +175,7 @@ def _found_outputs(
     offer: FindExportersRequest,
     cancel: Cancellation,
 ) -> list[Output]:
-    """Outputs that the client chooses when it knows the result."""
+    """The outputs that the client chooses when it knows the result."""
     first = len(request.exporters)
     return [
         output_of(request, wanted.type, wanted.attrs, first + number)

@@ -1,4 +1,4 @@
-"""What a request wants out of a build, and what the response says of it."""
+"""Converts requests to options of a build, and its outcome to a response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EPOCH = "source-date-epoch"
 
 
 def outputs_of(request: SolveRequest) -> list[Output]:
-    """The request's exporters. In the session, an output of files is identified by its number.
+    """The request's exporters. In the session, a file output is identified by its number.
 
     Raises InvalidInput, Unsupported.
     """
@@ -35,8 +35,8 @@ def outputs_of(request: SolveRequest) -> list[Output]:
 def output_of(
     request: SolveRequest, kind: str, attrs: Iterable[tuple[str, str]], number: int
 ) -> Output:
-    """One output of a request, in its place among them. Raises InvalidInput, Unsupported."""
-    # One that is not a number stands for a time that only the frontend can find out.
+    """One output of a request. `number` is its index. Raises InvalidInput, Unsupported."""
+    # A value that is not a number is a time that only the frontend can determine.
     epoch = parse_epoch(dict(request.frontend_attrs).get("build-arg:SOURCE_DATE_EPOCH", ""))
     pairs = dict(attrs)
     if epoch is not None:
@@ -45,7 +45,7 @@ def output_of(
 
 
 def cache_options_of(cache: CacheOptions | None) -> BuildCacheOptions:
-    """The caches to read and write. Raises InvalidInput, Unsupported."""
+    """The cache imports and exports. Raises InvalidInput, Unsupported."""
     if cache is None:
         return BuildCacheOptions()
     exports = [_pairs(entry) for entry in cache.exports]
@@ -59,7 +59,7 @@ def cache_options_of(cache: CacheOptions | None) -> BuildCacheOptions:
 
 
 def response_of(metadata: Mapping[str, Any], frontend: Mapping[str, bytes]) -> dict[str, str]:
-    """What outputs became, and what the frontend wants the client to know, as texts."""
+    """The outcome of outputs, and the frontend's metadata for the client, as texts."""
     found = wire_metadata(metadata)
     for key, data in frontend.items():
         if key.startswith("frontend."):
@@ -81,7 +81,7 @@ def _export(pairs: dict[str, str]) -> CacheExport:
         return requested
     if requested.mounts:
         raise Unsupported(
-            "cache mounts cannot be kept in a client's folder", hint="use type=registry"
+            "cache mounts cannot be kept in a client's directory", hint="use type=registry"
         )
     return requested._replace(location=ClientLocation(f"local:{pairs['dest']}"))
 

@@ -16,9 +16,9 @@ def unsupported_settings(config: DaemonConfig) -> Iterator[str]:
     if config.proxy_network:
         yield "proxyNetwork is not supported: nothing enforces a proxy"
     if worker.rootless:
-        yield "rootless mode is not supported: the daemon runs with the rights that it has"
+        yield "rootless mode is not supported: the daemon runs with its own privileges"
     if worker.no_process_sandbox:
-        yield "noProcessSandbox is not supported: steps always have processes of their own"
+        yield "noProcessSandbox is not supported: steps always have a PID namespace"
     if worker.selinux:
         yield "SELinux labels are not supported"
     if config.grpc.debug_address:

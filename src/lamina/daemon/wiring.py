@@ -1,7 +1,7 @@
 """The composition root of a daemon: its engine, and its services as handlers by method.
 
-Nothing else wires them. `lamina.engine.engine` wires the parts of an engine; the builder without a
-daemon is `lamina.client.embedded`.
+`lamina.engine.engine` wires the parts of an engine. `lamina.client.embedded` is the builder without
+a daemon.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class DaemonServices(NamedTuple):
-    """What a daemon serves. `ending` ends calls that last as long as the daemon."""
+    """The services of a daemon. `ending` ends calls that last as long as the daemon."""
 
     engine: Engine
     worker: Worker
@@ -54,11 +54,11 @@ class DaemonServices(NamedTuple):
 def wired(
     config: DaemonConfig, store: Store, place: HostSetup, log: Log, owned: ExitStack
 ) -> DaemonServices:
-    """Make everything that a daemon serves. Raises LaminaError if it cannot be made.
+    """Make all services of a daemon. Raises LaminaError on failure.
 
     Args:
-        place: entered already.
-        owned: closes what is made.
+        place: the prepared process (`enter` was called).
+        owned: closes the services.
     """
     policies = sized_policies(config.worker.gc, store.root)
     devices = DeviceRegistry(
@@ -95,7 +95,7 @@ def wired(
     ending = Cancellation()
     history = History(store, config.history, log, collector.wake)
     gateway = GatewayService()
-    # Devices are allowed one by one, by clients and by what describes them.
+    # Clients grant each device, and CDI files may allow it, so the daemon allows the entitlement.
     allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
     solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector)
     handlers: dict[str, Handler] = {

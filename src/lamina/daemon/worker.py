@@ -1,4 +1,4 @@
-"""The worker record: the response of `Info` and `ListWorkers`."""
+"""The worker record in the responses of `Info` and `ListWorkers`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lamina.daemon.config import WorkerConfig
     from lamina.daemon.gc import SizedPolicy
 
-# Clients switch features by BuildKit's version, so this says which one's API is served.
+# Clients enable features by BuildKit's version, so this is the version of the implemented API.
 VERSION = BuildkitVersion(
     package="github.com/moby/buildkit",
     version=f"{BUILDKIT_VERSION}+lamina.{__version__}",
@@ -32,7 +32,7 @@ _LABELS = "org.mobyproject.buildkit.worker."
 
 
 class Worker(NamedTuple):
-    """The one worker. `id` is the store's own and stays the same."""
+    """The daemon's only worker. Its `id` is stored in the store and does not change."""
 
     id: str
     labels: tuple[tuple[str, str], ...]
@@ -97,8 +97,8 @@ def describe_worker(
 
 
 def _platforms(configured: Sequence[str]) -> tuple[Platform, ...]:
-    """Those that are configured, and whatever this machine's own comes in; all that run here if
-    none are."""
+    """The configured platforms and those that they imply; all that run here if none are
+    configured."""
     here = platforms_here()
     given = tuple(dict.fromkeys(map(parse_platform, configured)))
     if here[0] not in given:
@@ -108,7 +108,7 @@ def _platforms(configured: Sequence[str]) -> tuple[Platform, ...]:
 
 
 def worker_id(root: str) -> str:
-    """The id in the file `workerid`, made when there is none."""
+    """The ID in the file `workerid`, which is created if it is missing."""
     path = os.path.join(root, "workerid")
     try:
         with open(path, encoding="ascii") as file:
