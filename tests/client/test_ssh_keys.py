@@ -58,5 +58,5 @@ def test_a_key_of_a_pipe(tmp_path: Path) -> None:
 
 
 def test_endless_files_are_not_keys() -> None:
-    with pytest.raises(InvalidInput, match="larger than a key"):
+    with pytest.raises(InvalidInput, match="too large for a key"):
         KeyAgent("default", ["/dev/zero"], Cancellation())

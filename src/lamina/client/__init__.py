@@ -1,1 +1,1 @@
-"""The Builder port, through which commands and programs build: embedded, or in a daemon."""
+"""The Builder port: commands and programs build through it, in this process or in a daemon."""

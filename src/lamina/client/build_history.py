@@ -1,4 +1,4 @@
-"""The port to the records of builds: in a store of this machine, or in a daemon."""
+"""The port to the records of builds, in a local store or in a daemon."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class BuildHistory(Protocol):
-    """Records of builds. All methods raise members of `lamina.base.errors`."""
+    """Records of builds. All methods raise errors of `lamina.base.errors`."""
 
     def rows(self) -> Sequence[RecordRow]:
-        """All builds, the newest first; also those that run."""
+        """All builds, including running ones, the newest first."""
         ...
 
     def counts(self) -> Mapping[str, StepCounts]:
-        """How many steps each build that has ended had, by ref."""
+        """The number of steps of each ended build, by ref."""
         ...
 
     def contexts(self) -> Mapping[str, str]:
-        """The folder or the address of each build's context, by ref; "" if it is not known."""
+        """The directory or URL of each build's context, by ref; "" if it is not known."""
         ...
 
     def record(self, ref: str) -> BuildHistoryRecord:
@@ -35,19 +35,19 @@ class BuildHistory(Protocol):
     def log(self, record: BuildHistoryRecord, *, follow: bool = False) -> Iterator[StatusResponse]:
         """The messages of a build's progress log, in order.
 
-        Of a build that runs, a local store gives what has been written so far. A daemon gives
+        For a running build, a local store returns what has been written so far. A daemon returns
         nothing, or with `follow` everything until the build ends. Raises NotFound, Corrupt.
         """
         ...
 
     def blob(self, digest: str) -> bytes:
-        """What a record refers to. Raises NotFound, Corrupt."""
+        """A blob of a record. Raises NotFound, Corrupt."""
         ...
 
     def definition(self, digest: str) -> Definition | None:
-        """A definition that a build solved, None if it is no longer there."""
+        """A definition that a build solved, None if it no longer exists."""
         ...
 
     def delete(self, refs: Sequence[str]) -> None:
-        """Delete records of builds that have ended; refs without a record are skipped."""
+        """Delete records of ended builds. Refs without a record are skipped."""
         ...

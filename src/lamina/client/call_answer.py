@@ -1,4 +1,4 @@
-"""The answer to a question about a Dockerfile, from the metadata of a frontend's result."""
+"""The answer to a subrequest about a Dockerfile, from the metadata of a frontend's result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def answer_of(question: str, metadata: Mapping[str, bytes]) -> CallAnswer:
-    """What the frontend answered."""
+    """The frontend's answer."""
     document = metadata.get("result.json", b"").decode("utf-8", "replace")
     people = metadata.get("result.txt")
     text = None if people is None else people.decode("utf-8", "surrogateescape")
@@ -26,7 +26,7 @@ def answer_of(question: str, metadata: Mapping[str, bytes]) -> CallAnswer:
 
 
 def _build_error(document: dict[str, Any]) -> str:
-    """What stopped the conversion, with its excerpt; "" if nothing did."""
+    """The error of the conversion, with its excerpt; "" if there is none."""
     found = document.get("buildError") or {}
     message = str(found.get("message") or "")
     place = found.get("location") or {}

@@ -1,4 +1,4 @@
-"""The Builder port: everything a command asks of an engine, as values.
+"""The Builder port: the requests of commands to an engine, as values.
 
 The parts of a request are `ContextSpec` (where the files are), `FrontendOptions` of
 `lamina.dockerfile.options`, `SessionProviders` (secrets, agents) and `OutputSpec` (where the result
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class NamedContext(NamedTuple):
     """`--build-context name=value`. `kind` is `local`, `oci-layout`, `docker-image` or `url`.
 
-    `value` is an absolute folder, `/folder[:tag][@digest]`, an image reference or a URL. Only URLs
-    have a scheme.
+    `value` is an absolute directory, `/directory[:tag][@digest]`, an image reference or a URL. Only
+    URLs have a scheme.
     """
 
     name: str
@@ -39,23 +39,24 @@ class NamedContext(NamedTuple):
 
     @property
     def folder_name(self) -> str:
-        """What a session calls its folder, as buildx does: never as it calls the main ones."""
+        """The name of its directory in a session (buildx). It differs from those of the main
+        directories."""
         return f"_{self.name}" if self.name in ("context", "dockerfile") else self.name
 
 
 class ContextSpec(NamedTuple):
-    """Where a build's files are.
+    """The files of a build.
 
-    `path` is an absolute folder, or "" for an empty context. The Dockerfile is
-    `dockerfile_data` if that is not None (then `dockerfile` is only its name in messages), else
-    the file `dockerfile`: an absolute path, or "" for the context's own `Dockerfile`.
+    `path` is an absolute directory, or "" for an empty context. The Dockerfile is `dockerfile_data`
+    if that is not None (then `dockerfile` is only its name in messages), else the file
+    `dockerfile`: an absolute path, or "" for `Dockerfile` in the context.
 
-    A remote engine also takes what it fetches itself: `url` is a git repository or what HTTP
-    serves, `archive` are the bytes of a tar archive or a compressed one, to be read once. Then
+    An engine can also fetch the context: `url` is a git repository or an HTTP address, and
+    `archive` is a stream of a tar archive, possibly compressed, which is read once. Then
     `dockerfile`, unless it is an absolute path, is a name in the context.
 
-    `made_at` is when the files were made, in seconds since 1970, if a repository, a server or
-    an archive says it.
+    `made_at` is when the files were made, in seconds since 1970, if a repository, a server or an
+    archive says so.
     """
 
     path: str
@@ -68,12 +69,12 @@ class ContextSpec(NamedTuple):
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it is no folder of this machine's."""
+        """Whether it is not a directory of this machine."""
         return bool(self.url) or self.archive is not None
 
 
 class SecretSpec(NamedTuple):
-    """Exactly one of `path` (absolute) and `env` (a variable's name) is set."""
+    """A secret. Exactly one of `path` (absolute) and `env` (a variable's name) is set."""
 
     id: str
     path: str = ""
@@ -81,7 +82,7 @@ class SecretSpec(NamedTuple):
 
 
 class SshSpec(NamedTuple):
-    """An agent to provide. `paths` are sockets or keys; none means `$SSH_AUTH_SOCK`."""
+    """An SSH agent. `paths` are sockets or keys; empty: `$SSH_AUTH_SOCK`."""
 
     id: str
     paths: tuple[str, ...] = ()
@@ -116,12 +117,12 @@ class CacheSpec(NamedTuple):
 
 
 class BuildRequest(NamedTuple):
-    """One build. Without `outputs` the result goes into the local image store.
+    """A build. Without `outputs` the result is stored in the local image store.
 
-    `tags` are image names as written; each output that has no `name` of its own gets them.
-    `attests` are (type, attributes) of what is to be attested: `provenance` or `sbom`, and
-    `mode=max,…`. `allow` are entitlements (`security.insecure`, `network.host`,
-    `device[=NAME[,alias=OTHER]]`). `policy` is the source policy.
+    `tags` are image names as written; each output without a `name` gets them. `attests` are the
+    (type, attributes) of attestations: `provenance` or `sbom`, and `mode=max,…`. `allow` are
+    entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`). `policy` is
+    the source policy.
     """
 
     context: ContextSpec
@@ -137,10 +138,10 @@ class BuildRequest(NamedTuple):
 
 
 class BuildOutcome(NamedTuple):
-    """What a finished build made.
+    """The outcome of a build.
 
-    `image_id` is the digest that `-q` and `--iidfile` give and that `run`, `inspect` and `rmi`
-    take, "" when no output is an image. `metadata` is what `--metadata-file` gets
+    `image_id` is the digest that `-q` and `--iidfile` write and that `run`, `inspect` and `rmi`
+    accept, "" if no output is an image. `metadata` is the content of `--metadata-file`
     (`containerimage.digest`, `image.name`, …).
     """
 
@@ -149,11 +150,10 @@ class BuildOutcome(NamedTuple):
 
 
 class CallAnswer(NamedTuple):
-    """The answer to a question about a Dockerfile.
+    """The answer to a subrequest about a Dockerfile.
 
-    `json` is the document, `text` the same for people (None if there is nothing but the document),
-    `error` what stopped the conversion (with its excerpt), `status` the exit status that a command
-    should end with.
+    `json` is the document, `text` its readable form (None if there is none), `error` the error of
+    the conversion (with its excerpt), `status` the exit status for a command.
     """
 
     json: str
@@ -165,7 +165,7 @@ class CallAnswer(NamedTuple):
 class MountSummary(NamedTuple):
     """A cache mount: `size` in bytes on disk, times in seconds since the epoch.
 
-    `came_from` is the cache that it was imported from, "" if it was made here.
+    `came_from` is the cache that it was imported from, "" if it was created here.
     """
 
     name: str
@@ -177,9 +177,9 @@ class MountSummary(NamedTuple):
 
 
 class ImageSummary(NamedTuple):
-    """One name of the local store. `name` is a full reference, "" for an image without one.
+    """A name in the local image store. `name` is a full reference, "" for an image without one.
 
-    `size` is the sum of its compressed blobs in bytes; `created` seconds since the epoch.
+    `size` is the sum of its compressed blobs in bytes; `created` is in seconds since the epoch.
     """
 
     name: str
@@ -190,11 +190,11 @@ class ImageSummary(NamedTuple):
 
 
 class RunRequest(NamedTuple):
-    """A container of an image. Empty fields leave the image's own configuration as it is.
+    """A container of an image. Empty fields keep the image's configuration.
 
-    `env` are (name, value); `volumes` are (host path, container path, read-only);
-    `entrypoint` of None keeps the image's, of () drops it. `interactive` passes standard input
-    on; `tty` gives the command a terminal.
+    `env` are (name, value); `volumes` are (host path, container path, read-only). `entrypoint` None
+    keeps the image's, () removes it. `interactive` forwards standard input; `tty` gives the command
+    a terminal.
     """
 
     image: str
@@ -212,11 +212,10 @@ class RunRequest(NamedTuple):
 
 
 class PruneRequest(NamedTuple):
-    """What to remove. `all` includes what images in the store are made of as cache (not the
-    images); sizes are bytes, 0 for no condition.
+    """What to remove. Sizes are in bytes, 0 for no condition.
 
-    `keep` bytes of cache are always kept; `max_used` is what may remain afterwards; `min_free`
-    is how much of the disk should be free.
+    `all` includes the snapshots of images in the store (not the images). `keep` bytes of cache are
+    always kept; `max_used` may remain afterwards; `min_free` should be free on the disk.
     """
 
     filter: UsageFilter = UsageFilter()
@@ -227,77 +226,77 @@ class PruneRequest(NamedTuple):
 
 
 class PruneOutcome(NamedTuple):
-    """What was removed, and how many bytes that gave back."""
+    """The removed records, and the bytes that were freed."""
 
     records: tuple[CacheRecord, ...]
     reclaimed: int
 
 
 class Builder(Protocol):
-    """What every builder does, in this process or in a daemon. Threads share it.
+    """A builder in this process or in a daemon. Thread-safe.
 
-    All methods raise members of `lamina.base.errors`.
+    All methods raise errors of `lamina.base.errors`.
     """
 
     def hurry(self) -> None:
-        """Kill steps that were cancelled and still go on, where that is in our power."""
+        """Kill cancelled steps that still run, if the builder can."""
         ...
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
-        """Build and export. Raises whatever stopped it, located in the Dockerfile if it can be.
+        """Build and export. Raises the error that stopped the build, located in the Dockerfile if
+        possible.
 
-        Every event has been delivered by the time this returns or raises.
+        All events have been delivered when this returns or raises.
         """
         ...
 
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
-        """Ask about the Dockerfile instead of building: `frontend.lint`, `….outline`, `….targets`.
+        """Send a subrequest about the Dockerfile: `frontend.lint`, `….outline`, `….targets`.
 
-        The request's outputs do not matter. Raises Unsupported for other names.
+        The request's outputs are ignored. Raises Unsupported for other names.
         """
         ...
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
-        """The records that match."""
+        """The matching records."""
         ...
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
-        """Remove what matches and nothing uses."""
+        """Remove matching records that are not in use."""
         ...
 
 
 class LocalStore(Builder, Protocol):
-    """A builder in this process: it also has the images and cache mounts of a store on this
-    machine, and runs containers on the process's own streams.
-    """
+    """A builder in this process. It also manages the images and cache mounts of the local store,
+    and runs containers on the process's standard streams."""
 
     def push(
         self, name: str, *, insecure: bool, events: EventSink, cancel: Cancellation
     ) -> Mapping[str, Any]:
-        """Push an image of the local store to the registry that its name says.
+        """Push an image of the local store to the registry in its name.
 
-        Returns what `--metadata-file` gets of it. Raises NotFound, PermissionDenied, Unavailable.
+        Returns its metadata for `--metadata-file`. Raises NotFound, PermissionDenied, Unavailable.
         """
         ...
 
     def pull(
         self, name: str, *, platform: str, events: EventSink, cancel: Cancellation
     ) -> ImageSummary:
-        """Bring an image from its registry into the local store, layers and all.
+        """Pull an image with all layers into the local store.
 
-        `platform` is "" for this machine's. Raises NotFound, PermissionDenied, Unavailable,
+        `platform` "" is that of this machine. Raises NotFound, PermissionDenied, Unavailable,
         Unsupported (no such platform).
         """
         ...
 
     def images(self) -> Sequence[ImageSummary]:
-        """What is in the local store, newest first."""
+        """The images of the local store, the newest first."""
         ...
 
     def remove_image(self, name: str) -> ImageSummary:
-        """Remove a name, or an image by (the start of) its digest. Returns which.
+        """Remove a name, or an image by its digest or a prefix of it. Returns the removed name.
 
         Raises NotFound, or InvalidInput if several images match.
         """
@@ -310,36 +309,36 @@ class LocalStore(Builder, Protocol):
     def open_image(
         self, name: str, platform: Platform | None, cancel: Cancellation
     ) -> AbstractContextManager[Image]:
-        """An image to be compared. Its content can be read until the block ends.
+        """Open an image for a comparison. Its content is readable for the block.
 
-        `platform` chooses an image of an index; None is this machine's. Raises NotFound.
+        `platform` chooses an image of an index; None is that of this machine. Raises NotFound.
         """
         ...
 
     def verify(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> Sequence[Verdict]:
-        """Build again, in an empty store, what has just been built, and compare the images.
+        """Repeat a build in an empty store, and compare the images.
 
-        One verdict for each platform. `events` are those of the second build. Raises as `build`.
+        Returns one verdict per platform. `events` are those of the second build. Raises as `build`.
         """
         ...
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
-        """Run a container on this process's own streams. Returns its exit status.
+        """Run a container on this process's standard streams. Returns its exit status.
 
         Raises NotFound (no such image, command or runtime).
         """
         ...
 
     def cache_mounts(self) -> Sequence[MountSummary]:
-        """The cache mounts of the store, the latest used first."""
+        """The cache mounts of the store, the most recently used first."""
         ...
 
     def export_cache_mounts(
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> Mapping[str, int]:
-        """Send mounts to a cache, all of them without `names`; the bytes that were new, by name.
+        """Export mounts to a cache, all of them if `names` is empty. Returns the new bytes by name.
 
         Raises NotFound, PermissionDenied, Unavailable.
         """
@@ -348,9 +347,9 @@ class LocalStore(Builder, Protocol):
     def import_cache_mounts(
         self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
     ) -> None:
-        """Put a cache's copies of mounts in the place of those here. Raises as the export does."""
+        """Replace local mounts by a cache's copies. Raises as the export does."""
         ...
 
     def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
-        """Remove mounts, all of them without `names`; which ones. Raises NotFound."""
+        """Remove mounts, all of them if `names` is empty. Returns their names. Raises NotFound."""
         ...

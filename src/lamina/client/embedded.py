@@ -1,6 +1,6 @@
 """The builder in this process, without a daemon.
 
-`EmbeddedBuilder` is its composition root: it makes the engine on an open store, and connects it
+`EmbeddedBuilder` is its composition root: it creates the engine on an open store, and connects it
 with the client's files, session and outputs. `lamina.daemon.wiring` is that of a daemon.
 """
 
@@ -74,7 +74,7 @@ _IGNORE_LIMIT = 1 << 20
 
 @contextmanager
 def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
-    """Open the store at `root` and an engine on it. Call before any thread is started."""
+    """Open the store at `root` and an engine on it. Call it before any thread starts."""
     with (
         open_store(root) as store,
         closing(EmbeddedBuilder(store)) as builder,
@@ -85,7 +85,7 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
 class EmbeddedBuilder:
     """Implements `lamina.client.contract.LocalStore`.
 
-    The engine is made when it is first used: it takes a private mount namespace.
+    The engine is created when it is first used, because it creates a mount namespace.
     """
 
     def __init__(self, store: Store) -> None:
@@ -126,9 +126,9 @@ class EmbeddedBuilder:
         return BuildOutcome(str(own or ""), metadata)
 
     def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
-        """What `build` would do. Reads sources and runs nothing; leaves no record.
+        """Plan a build. Reads sources, but runs nothing and leaves no record.
 
-        Raises what stops a build before its first step.
+        Raises the errors that would stop a build before its first step.
         """
         from lamina.client.planning import PlanRecorder
         from lamina.solver.planning import NotRun
@@ -169,7 +169,7 @@ class EmbeddedBuilder:
 
     @contextmanager
     def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
-        """A session that provides the request's files, and the attributes for its frontend."""
+        """Provide the request's files in a session. Returns it with the frontend attributes."""
         with (
             closing(EmbeddedSession({}, request.providers)) as session,
             serve_in_process(request, session) as served,
@@ -347,7 +347,8 @@ class EmbeddedBuilder:
         return ImageTable(self._store.database)
 
     def _find(self, name: str) -> StoredImage:
-        """By name, or by (the start of) the digest of manifest or configuration."""
+        """Find an image by name, or by the (prefix of the) digest of its manifest or
+        configuration."""
         table = self._image_table()
         try:
             found: StoredImage | None = table.get(str(parse_reference(name)))
@@ -363,7 +364,7 @@ class EmbeddedBuilder:
                 if image.target.digest.hex.startswith(wanted) or config.startswith(wanted):
                     matches.setdefault(str(image.target.digest), image)
         if len(matches) > 1:
-            raise InvalidInput(f"{name} is the start of several images' digests")
+            raise InvalidInput(f"{name} is a prefix of several images' digests")
         if not matches:
             raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
         return next(iter(matches.values()))
@@ -429,7 +430,7 @@ def _finish(
     provenance: ProvenanceOptions | None,
     cancel: Cancellation,
 ) -> Finished:
-    """Run the Dockerfile frontend, and make the outputs of its result."""
+    """Run the Dockerfile frontend, and write the outputs."""
     from lamina.exporters.local_receiver import LocalReceiver
 
     result = build.run_frontend(FRONTEND, attributes, {})
@@ -441,7 +442,7 @@ def _record(
     attributes: Mapping[str, str],
     outputs: Sequence[tuple[str, Mapping[str, str]]],
 ) -> BuildHistoryRecord:
-    """What the record of a build has at its start."""
+    """The record of a build at its start."""
     context = request.context
     dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
     return BuildHistoryRecord(

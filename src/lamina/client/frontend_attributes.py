@@ -1,4 +1,4 @@
-"""A build request as the attributes of `dockerfile.v0`, as `docker buildx` writes them.
+"""Converts a build request to attributes of `dockerfile.v0`, like `docker buildx`.
 
 `lamina.dockerfile.options` has those of the frontend's own options.
 """
@@ -51,16 +51,16 @@ def check_text(attributes: Mapping[str, str]) -> None:
         except UnicodeEncodeError:
             shown = f"{key}={value}".encode(errors="replace").decode()
             raise InvalidInput(
-                f"{shown} is not UTF-8", hint="builds without a daemon take any bytes"
+                f"{shown} is not UTF-8", hint="builds without a daemon accept any bytes"
             ) from None
 
 
 def plain_text(text: str) -> str:
-    """A name for a daemon and for one line of text: what is not printable becomes `_`."""
+    """A name for a daemon and for one line of text: unprintable characters become `_`."""
     return "".join(character if character.isprintable() else "_" for character in text)
 
 
 def entitlements(request: BuildRequest) -> tuple[str, ...]:
-    """The entitlements that a request grants. `--network host` grants its own."""
+    """The entitlements that a request grants. `--network host` implies `network.host`."""
     host = (_HOST_NETWORK,) if request.frontend.network == "host" else ()
     return tuple(dict.fromkeys((*request.allow, *host)))

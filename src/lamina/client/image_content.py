@@ -1,4 +1,4 @@
-"""Images of the local store, for comparing them."""
+"""Images of the local store, for comparisons."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoredContent:
     """The blobs of a store. Implements `lamina.imagediff.image.ImageContent`.
 
     Args:
-        fetch: brings layers into the store that are only known by their origins.
+        fetch: fetches layers that are not in the store from their origins.
     """
 
     def __init__(self, store: Store, fetch: Fetch) -> None:
@@ -56,6 +56,6 @@ def stored_image(
     platform: Platform | None,
     cancel: Cancellation,
 ) -> Iterator[Image]:
-    """An image of the store, whose blobs stay until the block ends. Raises as `load_image` does."""
+    """Open an image of the store. Its blobs are kept for the block. Raises as `load_image` does."""
     with store.shared():
         yield load_image(name, target, StoredContent(store, fetch), platform, cancel)

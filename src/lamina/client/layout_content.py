@@ -1,4 +1,4 @@
-"""The blobs of an OCI layout of this machine."""
+"""The blobs of a local OCI layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 
 class LayoutContent:
-    """Implements `lamina.session.contract.ContentStore` for reading alone."""
+    """Implements `lamina.session.contract.ContentStore`, read-only."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -44,7 +44,7 @@ class LayoutContent:
     def write(
         self, digest: Digest, size: int, pieces: Iterable[bytes], cancel: Cancellation
     ) -> bool:
-        raise PermissionDenied(f"nothing is written to the layout {self._folder}")
+        raise PermissionDenied(f"the layout {self._folder} is read-only")
 
     def _open(self, digest: Digest) -> int:
         path = os.path.join(self._folder, "blobs", digest.algorithm, digest.hex)

@@ -1,4 +1,4 @@
-"""The records of builds in a store of this machine. Opens no engine."""
+"""The records of builds in a local store. Does not create an engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_local_history(root: str) -> Iterator[LocalHistory]:
-    """The records of the store at `root`; those of killed builds are completed first."""
+    """Open the records of the store at `root`. Records of killed builds are completed first."""
     with open_store(root) as store:
         table = RecordTable(store)
         if table.has_abandoned():

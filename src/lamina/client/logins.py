@@ -1,4 +1,4 @@
-"""The registry credentials that a client gives a daemon, and the tokens it fetches with them."""
+"""Registry credentials that a client provides to a daemon, and tokens that it fetches with them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_TOKENS = "BUILDKIT_NO_CLIENT_TOKEN"
 class ConfiguredLogins:
     """Implements `lamina.session.services.CredentialsProvider` from Docker's configuration.
 
-    A ready bearer token does not go this way: it is a token (`ConfiguredTokens`).
+    `ConfiguredTokens` provides a bearer token of the configuration.
     """
 
     def __init__(self, source: CredentialSource) -> None:
@@ -43,13 +43,13 @@ class ConfiguredLogins:
 
 
 class ConfiguredTokens:
-    """Implements `lamina.session.tokens.TokenProvider` from the same.
+    """Implements `lamina.session.tokens.TokenProvider` from Docker's configuration.
 
-    Tokens are not kept here: a daemon keeps them, and asks again when a registry takes one no
-    more. With `BUILDKIT_NO_CLIENT_TOKEN` set there are none.
+    Tokens are not cached here: a daemon caches them, and requests a new one when a registry rejects
+    one. With `BUILDKIT_NO_CLIENT_TOKEN` set, there are none.
 
     Args:
-        hosts: how registries are reached, and the services for tokens that are at one with them.
+        hosts: how registries and their token services are reached.
     """
 
     def __init__(
@@ -60,13 +60,14 @@ class ConfiguredTokens:
         self._hosts = hosts
 
     def seed(self, host: str, /) -> bytes | None:
-        """None also for who has no login: a daemon can fetch what anybody gets by itself."""
+        """The seed of the client's key. None also for clients without credentials: a daemon can
+        fetch anonymous tokens itself."""
         if parse_bool(os.environ.get(_NO_TOKENS, "")):
             return None
         found = _lookup(self._source, host)
         if found is None:
             return None
-        # With the login: tokens of who one was before are not to be used for who one is now.
+        # The credentials are included: after a new login, old tokens must not be used.
         login = (part.encode("utf-8", "surrogatepass") for part in found)
         return b"\0".join((self._seeds.of(host), *login))
 

@@ -1,4 +1,4 @@
-"""Why a COPY found no file: what the build context would have, and what its ignore file says."""
+"""Explains why COPY found no file: similar names in the context, and rules of the ignore file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LIMIT = 1 << 20
 
 
 def missing_hint(error: LaminaError, context: ContextSpec) -> str:
-    """What to say to somebody whose COPY from a context folder found nothing; "" if that is not
-    what failed, or nothing is known."""
+    """The hint for an error of COPY from a local context; "" for other errors, or if nothing is
+    known."""
     found = _MISSING.search(error.reason)
     if found is None or not isinstance(error, NotFound) or not context.path:
         return ""
@@ -67,7 +67,7 @@ def _exclusion(path: str, context: ContextSpec) -> str:
 
 
 def _ignore_files(context: ContextSpec) -> Iterator[tuple[str, str]]:
-    """The one that holds comes first: that of the Dockerfile, else that of the context."""
+    """The ignore files in order of precedence: that of the Dockerfile, then that of the context."""
     if context.dockerfile and context.dockerfile_data is None:
         own = f"{context.dockerfile}.dockerignore"
         yield os.path.basename(own), own
@@ -80,7 +80,7 @@ def _read(path: str) -> bytes:
 
 
 def _near(path: str, root: str) -> str:
-    """The path with the first part that is not there replaced by one that is."""
+    """The path with its first missing part replaced by a similar name."""
     parts = path.split("/")
     for place, part in enumerate(parts):
         folder = os.path.join(root, *parts[:place])

@@ -1,4 +1,4 @@
-"""The outputs of a request, with what the request says for all of them."""
+"""The outputs of a request, with the attributes that the request sets for all of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ _UNDATED = ("cacheonly",)
 
 
 def wanted_outputs(request: BuildRequest) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each output's type and attributes: the tags and SOURCE_DATE_EPOCH where they mean anything.
+    """Each output's type and attributes, with tags and SOURCE_DATE_EPOCH where they apply.
 
-    Without outputs, one that is an image of the store.
-
-    Raises InvalidInput.
+    Without outputs, an image in the store. Raises InvalidInput.
     """
     names = ",".join(map(full_name, request.tags))
     args = dict(request.frontend.build_args)

@@ -1,4 +1,4 @@
-"""Reads secrets and keys that may come out of a pipe."""
+"""Reads secrets and keys, possibly from a pipe."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _POLL = 100
-"""How often cancelling is looked for while a pipe says nothing, in ms."""
+"""How often cancellation is checked while a pipe is silent, in ms."""
 
 
 def read_whole(fd: int, limit: int, cancel: Cancellation) -> bytes:
-    """All of a file, or of a pipe until its writers close it; a little over `limit` of what is
-    longer.
+    """Read a file, or a pipe until its writers close it. Stops soon after `limit` bytes.
 
-    `fd` does not block. Raises OSError, Cancelled.
+    `fd` is non-blocking. Raises OSError, Cancelled.
     """
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     if _is_named_pipe(fd):
-        while not poll.poll(_POLL):  # no writer has come yet, and reading would be at an end
+        while not poll.poll(_POLL):  # without a writer, reading would return end of file
             cancel.check()
     pieces: list[bytes] = []
     size = 0
@@ -43,5 +42,5 @@ def read_whole(fd: int, limit: int, cancel: Cancellation) -> bytes:
 
 
 def _is_named_pipe(fd: int) -> bool:
-    """Whether it is a FIFO of a file system; a shell's `<(…)` is none."""
+    """Whether it is a FIFO in a file system. That of a shell's `<(…)` is not."""
     return stat.S_ISFIFO(os.fstat(fd).st_mode) and os.readlink(f"/proc/self/fd/{fd}")[:1] == "/"

@@ -1,4 +1,4 @@
-"""Collects what a planned build looks up, and makes the plan of it."""
+"""Records the lookups of a planned build, and makes its plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class PlanRecorder:
-    """Implements `lamina.engine.build.LookupRecorder`, and takes the events of the build."""
+    """Implements `lamina.engine.build.LookupRecorder`, and receives the events of the build."""
 
     def __init__(self) -> None:
         self._vertices: dict[str, VertexEvent] = {}
@@ -48,7 +48,7 @@ class PlanRecorder:
     def plan(
         self, store: Store, record: BuildHistoryRecord, vertices: Sequence[PlannedVertex]
     ) -> BuildPlan:
-        """The plan of the build that `record` describes."""
+        """The plan of the build of `record`."""
         steps = tuple(
             self._facts.complete(Step(event.digest, event.name, event.inputs))
             for vertex in vertices

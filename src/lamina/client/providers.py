@@ -1,4 +1,4 @@
-"""What an embedded client provides: folders in place, secrets, SSH agents."""
+"""The session of an embedded client: local directories, secrets, SSH agents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EmbeddedSession:
     """Implements `lamina.session.contract.Session` in this process. Close it.
 
     Args:
-        folders: paths by name; "" is an empty folder.
+        folders: paths by name; "" is an empty directory.
     """
 
     def __init__(self, folders: Mapping[str, str], providers: SessionProviders) -> None:
@@ -50,8 +50,11 @@ class EmbeddedSession:
         stores: Mapping[str, str],
         made_at: int | None = None,
     ) -> None:
-        """Provide further folders from now on, streams by the paths of their URLs (each is there
-        once), and OCI layouts by the names of stores. `made_at`: see `ProvidedFolder`."""
+        """Provide more directories, streams and OCI layouts from now on.
+
+        Streams are by the paths of their URLs, and each can be read once. Layouts are by the names
+        of stores. `made_at`: see `ProvidedFolder`.
+        """
         self._folders = {**self._folders, **folders}
         self._uploads = {**self._uploads, **uploads}
         self._stores = {**self._stores, **stores}
@@ -74,13 +77,13 @@ class EmbeddedSession:
     ) -> ProvidedFolder:
         path = self._folders.get(name)
         if path is None:
-            raise NotFound(f'no folder was given for "{name}"')
+            raise NotFound(f'the client does not provide the directory "{name}"')
         if not path:
             path = self._empty()
         if not os.path.isdir(path):
             kind = _CONTEXT if path == self._folders.get(_CONTEXT) else name
             raise NotFound(
-                f"the {kind} {path} is not a folder", hint="give the path of the build context"
+                f"the {kind} {path} is not a directory", hint="give the path of the build context"
             )
         return ProvidedFolder(path, made_at=self._made_at if name == _CONTEXT else None)
 
@@ -103,7 +106,7 @@ class EmbeddedSession:
             raise from_os_error(error, "find the SSH agent") from error
         if sockets and len(paths) > 1:
             raise InvalidInput(
-                f"--ssh {agent_id}: an agent's socket stands alone",
+                f"--ssh {agent_id}: an agent's socket cannot be combined with others",
                 hint="give one socket, or one or more keys",
             )
         return sockets[0] if sockets else self._key_agent(agent_id, paths, cancel)
@@ -112,7 +115,7 @@ class EmbeddedSession:
         with self._lock:
             pieces = self._uploads.pop(path, None) if host == UPLOAD_HOST else None
         if pieces is None:
-            raise NotFound(f"http://{host}{path}: nothing is uploaded under this address")
+            raise NotFound(f"http://{host}{path}: the client does not upload to this address")
         for piece in pieces:
             cancel.check()
             yield piece
@@ -120,13 +123,14 @@ class EmbeddedSession:
     def content(self, store: str) -> ContentStore:
         layout = self._stores.get(store)
         if layout is None:
-            raise NotFound(f"no store of blobs was given for {store}")
+            raise NotFound(f"the client does not provide the content store {store}")
         from lamina.client.layout_content import LayoutContent
 
         return LayoutContent(layout)
 
     def close(self) -> None:
-        """End the agents that were started for keys; the folder of empty contexts goes."""
+        """Stop the agents that were started for keys, and remove the directory of empty
+        contexts."""
         with self._key_lock:
             for agent in self._key_agents.values():
                 agent.close()

@@ -1,4 +1,4 @@
-"""The Builder in another process: a lamina daemon, or a buildkitd."""
+"""The Builder in a daemon: lamina's or buildkitd."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _GONE = (Code.UNAVAILABLE, Code.CANCELLED)
 def open_remote(
     address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
 ) -> Iterator[RemoteBuilder]:
-    """Connect to a daemon at `unix://path` or `tcp://host:port` for the length of the block.
+    """Connect to a daemon at `unix://path` or `tcp://host:port` for the block.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
@@ -58,7 +58,7 @@ def open_remote(
 def open_channel(
     address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
 ) -> GrpcChannel:
-    """A connection to a daemon; close it. Raises as `open_remote` does."""
+    """A connection to a daemon. Close it. Raises as `open_remote` does."""
     try:
         return dial(address, tls, server_name=server_name)
     except (NotFound, PermissionDenied, Unavailable) as error:
@@ -66,7 +66,7 @@ def open_channel(
 
 
 def _hint(error: LaminaError, address: str) -> str:
-    where = "--builder, LAMINA_HOST and BUILDKIT_HOST say where it is; --root does without one"
+    where = "set its address with --builder, LAMINA_HOST or BUILDKIT_HOST; --root uses no daemon"
     if isinstance(error, PermissionDenied):
         return f"run as root, or as a member of the group that owns the socket; {where}"
     return f"is a daemon running there? `lamina daemon --addr {address}` starts one; {where}"
@@ -76,7 +76,7 @@ class RemoteBuilder:
     """Implements `lamina.client.contract.Builder`.
 
     Args:
-        address: what people call the daemon.
+        address: the daemon's address, for messages.
     """
 
     def __init__(self, channel: Channel, address: str) -> None:
@@ -84,7 +84,7 @@ class RemoteBuilder:
         self._address = address
 
     def hurry(self) -> None:
-        """Do nothing: the daemon decides how long a cancelled step may go on."""
+        """Do nothing: the daemon decides how long a cancelled step may continue."""
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         outputs = RemoteOutputs(request, cancel)
@@ -174,7 +174,7 @@ class RemoteBuilder:
     def _translated(
         self, cancel: Cancellation | None = None, outputs: RemoteOutputs | None = None
     ) -> Iterator[None]:
-        """The daemon's errors as the tree's; what failed here comes before what it says of it."""
+        """Convert the daemon's errors. A local error takes precedence over the daemon's."""
         try:
             yield
         except StatusError as error:
@@ -186,14 +186,14 @@ class RemoteBuilder:
                 raise outputs.failure from error
             if self._channel.closed and error.code in _GONE:
                 raise Unavailable(
-                    f"the daemon at {self._address} has gone: {error.message}",
-                    hint="its log may say why",
+                    f"the connection to the daemon at {self._address} broke: {error.message}",
+                    hint="the daemon's log may show the reason",
                 ) from error
             raise from_status(error) from error
 
 
 def _metadata(response: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """What outputs became: texts, or JSON in base64."""
+    """The metadata of outputs: texts, or JSON in base64."""
     return {key: _value(text) for key, text in response}
 
 
@@ -215,5 +215,5 @@ def _no_cache(folder: str) -> Any:
     from lamina.base.events import WarningEvent
 
     return WarningEvent(
-        digest_of(b"[internal] caches"), f"there is no cache in {folder}: it is not read"
+        digest_of(b"[internal] caches"), f"there is no cache in {folder}: it is not imported"
     )

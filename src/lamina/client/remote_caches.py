@@ -1,4 +1,4 @@
-"""Caches of a build in a daemon: folders among them lie here, and are served as content stores."""
+"""The caches of a build in a daemon. Local directories are served as content stores."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MANIFEST = "cache.manifest"
 class RemoteCaches:
     """The caches of one request. Raises InvalidInput, Unsupported, as embedded builds do.
 
-    `stores` are the folders by the names that the daemon knows them by; `missing` those that
-    were to be read and hold no cache.
+    `stores` are the directories by their names in the session. `missing` are those that should be
+    imported and contain no cache.
     """
 
     def __init__(self, request: BuildRequest) -> None:
@@ -41,13 +41,13 @@ class RemoteCaches:
             self._write(spec.type, dict(spec.attributes))
 
     def options(self) -> CacheOptions | None:
-        """What the daemon is asked for."""
+        """The cache options of the request to the daemon."""
         if not self._imports and not self._exports:
             return None
         return CacheOptions(exports=tuple(self._exports), imports=tuple(self._imports))
 
     def attributes(self) -> dict[str, str]:
-        """The frontend attributes that say which caches to import."""
+        """The frontend attributes with the cache imports."""
         if not self._imports:
             return {}
         # The names are those of Go's fields.
@@ -55,7 +55,7 @@ class RemoteCaches:
         return {"cache-imports": json.dumps(imports)}
 
     def finish(self, response: Mapping[str, Any]) -> None:
-        """Name in their indexes what the folders have got.
+        """Add the exported caches to the indexes of their directories.
 
         Raises NotFound, Corrupt, PermissionDenied, Exhausted.
         """
@@ -67,10 +67,10 @@ class RemoteCaches:
 
         for number, export in self._written.items():
             assert isinstance(export.location, FolderLocation)
-            # BuildKit tells of one of several caches, of whichever it is.
+            # BuildKit's response contains only one of several caches.
             text = response.get(f"{_MANIFEST}.{number}") or response.get(_MANIFEST)
             if not text:
-                continue  # there was nothing to write, or a warning has said why not
+                continue  # nothing was exported, or a warning has given the reason
             target = descriptor_from_json(text if isinstance(text, dict) else json.loads(text))
             backend = FolderBackend(export.location)
             if not os.path.exists(backend.path_of(target.digest)):

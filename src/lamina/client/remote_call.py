@@ -1,7 +1,7 @@
-"""Questions about a Dockerfile, asked as a frontend that runs in the client.
+"""Subrequests about a Dockerfile, sent as a frontend that runs in the client.
 
-The build is one without a frontend of its own: who calls the gateway by the build's ref is
-its frontend, has `dockerfile.v0` answer, and returns.
+The build has no frontend: the client that calls the gateway with the build's ref is its frontend.
+It forwards the subrequest to `dockerfile.v0`, and returns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def ask_frontend(
     except StatusError as error:
         client.fail(error)
         solve.wait()
-        # When the build has not begun at all, its own error says more than the gateway's.
+        # If the build has not begun, its own error says more than the gateway's.
         raise solve.failure or error from None
     solve.wait()
     if solve.failure is not None:
@@ -48,7 +48,7 @@ def ask_frontend(
 
 
 class _Solve:
-    """The build that the questions belong to, in a thread of its own."""
+    """The build that the subrequest belongs to, in a thread."""
 
     def __init__(
         self, channel: Channel, request: control.SolveRequest, cancel: Cancellation
@@ -80,7 +80,7 @@ class _Solve:
 
 
 class _GatewayClient:
-    """The gateway, as the frontend of one build."""
+    """The gateway API, called as the frontend of one build."""
 
     def __init__(self, channel: Channel, ref: str, cancel: Cancellation) -> None:
         self._channel = channel
@@ -88,7 +88,7 @@ class _GatewayClient:
         self._cancel = cancel
 
     def solve(self, attributes: dict[str, str]) -> dict[str, bytes]:
-        """Have the Dockerfile frontend answer; the metadata of its result."""
+        """Send the subrequest to the Dockerfile frontend. Returns the metadata of its result."""
         request = gateway.SolveRequest(
             frontend=FRONTEND,
             frontend_opt=tuple(sorted(attributes.items())),
@@ -102,7 +102,7 @@ class _GatewayClient:
         self._ask(gateway.RETURN, request, gateway.ReturnResponse)
 
     def fail(self, error: StatusError) -> None:
-        """Return an error; one that comes to nobody ends with the build."""
+        """Return an error. It is lost if the build has already ended."""
         try:
             self.finish(gateway.ReturnRequest(error=status_of(error)))
         except StatusError:

@@ -37,7 +37,7 @@ _NAMESPACE = (("containerd-namespace", "buildkit"),)
 def open_remote_history(
     address: str, tls: ssl.SSLContext | None = None, *, server_name: str = ""
 ) -> Iterator[RemoteHistory]:
-    """Connect to a daemon for the length of the block.
+    """Connect to a daemon for the block.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
@@ -46,7 +46,7 @@ def open_remote_history(
 
 
 class RemoteHistory:
-    """Implements `lamina.client.build_history.BuildHistory`. Asks for the records once."""
+    """Implements `lamina.client.build_history.BuildHistory`. Requests the records once."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -96,7 +96,7 @@ class RemoteHistory:
                 raise Corrupt(f"the blob {digest} of a record is larger than {_BLOB_LIMIT} bytes")
         data = b"".join(parts)
         if digest_of(data) != digest:
-            raise Corrupt(f"the daemon sent other bytes than those of the blob {digest}")
+            raise Corrupt(f"the daemon sent a blob that does not match its digest {digest}")
         return data
 
     def definition(self, digest: str) -> Definition | None:

@@ -1,4 +1,4 @@
-"""Outputs of a build in a daemon: what is asked for, and what takes the files that come of it."""
+"""The outputs of a build in a daemon: exporters, and receivers of files."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _OURS = ("dest", "context", "tar", "mode")
 class RemoteOutputs:
     """The outputs of one request. Raises InvalidInput, Unsupported, as embedded builds do.
 
-    `exporters` are what the daemon is asked for, in the order of the request; `stores` are the
-    layouts that it writes into, by the names that it knows them by. `failure` is what went wrong
-    here while an output was taken, if something did.
+    `exporters` are those of the request to the daemon, in order. `stores` are the layouts that it
+    writes into, by their names in the session. `failure` is the local error while an output was
+    received, if there was one.
     """
 
     def __init__(self, request: BuildRequest, cancel: Cancellation) -> None:
@@ -58,7 +58,7 @@ class RemoteOutputs:
             self.exporters.append(_exporter(kind, pairs, made))
 
     def handlers(self) -> dict[str, Handler]:
-        """What takes the files."""
+        """The services that receive the files."""
         if not self._targets:
             return {}
         from lamina.session.output_services import take_outputs
@@ -66,7 +66,8 @@ class RemoteOutputs:
         return take_outputs(self._targets)
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Name in its index what a layout has got. Raises NotFound, PermissionDenied, Exhausted."""
+        """Add the image to the index of its layout. Raises NotFound, PermissionDenied,
+        Exhausted."""
         folder = self.stores.get(_STORE)
         if folder is None:
             return

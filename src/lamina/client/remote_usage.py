@@ -1,4 +1,4 @@
-"""What a daemon's cache takes, and removing it."""
+"""Disk usage and pruning of a daemon's cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECOND = 1_000_000_000
 
 
 def record_of(record: api.UsageRecord) -> CacheRecord:
-    """A record of the daemon."""
+    """Convert a record of the daemon."""
     parents = record.parents or ((record.parent,) if record.parent else ())
     return CacheRecord(
         record.id,
@@ -39,14 +39,14 @@ def record_of(record: api.UsageRecord) -> CacheRecord:
 
 
 def wire_filters(filters: UsageFilter) -> tuple[str, ...]:
-    """As the daemon reads them: conditions within a text all hold, one of the texts must.
+    """Convert a filter for the daemon. A record must meet all conditions of at least one text.
 
-    The age is not among them.
+    The age is not included.
     """
     common = []
     if filters.description:
         common.append(f"description~={_quoted(_literal(filters.description))}")
-    if filters.reclaimable is False:  # of the contrary the language knows no word
+    if filters.reclaimable is False:  # the filter language has no opposite of it
         common.append("inuse")
     if filters.shared is not None:
         common.append("shared" if filters.shared else "private")
@@ -57,7 +57,7 @@ def wire_filters(filters: UsageFilter) -> tuple[str, ...]:
 
 
 def prune(channel: Channel, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
-    """Remove what matches. Raises StatusError."""
+    """Remove matching records. Raises StatusError."""
     message = api.PruneRequest(
         wire_filters(request.filter),
         request.all,
@@ -83,5 +83,5 @@ def _quoted(text: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """A regular expression (RE2) that matches just this text."""
+    """A regular expression (RE2) that matches exactly this text."""
     return "".join(f"\\{c}" if c in r"\.+*?()|[]{}^$" else c for c in text)

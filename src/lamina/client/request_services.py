@@ -1,4 +1,5 @@
-"""What a client serves to a daemon for one build: files, secrets, agents, credentials, outputs."""
+"""The services of a client for one build in a daemon: files, secrets, agents, credentials,
+outputs."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def serve_request(
     request: BuildRequest, outputs: RemoteOutputs, caches: RemoteCaches
 ) -> Iterator[ServedRequest]:
-    """Serve what a request names for the length of the block.
+    """Serve the files of a request for the block.
 
     Raises InvalidInput, NotFound, PermissionDenied.
     """
@@ -79,7 +80,7 @@ def _hosts() -> Hosts:
 
 
 def _shared_key(path: str) -> str:
-    """The same for builds of one folder on one machine, and for nothing else."""
+    """A key that is equal only for builds of the same directory on the same machine."""
     if not path:
         return ""
     try:

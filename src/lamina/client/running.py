@@ -1,4 +1,4 @@
-"""`lamina run`: a container of a stored image, on this process's own streams."""
+"""`lamina run`: runs a container of a stored image on this process's standard streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: Cancellation) -> int:
-    """Start a container, wait for it, and drop what it wrote. Returns its exit status."""
+    """Run a container, and discard its changes. Returns its exit status."""
     blobs = engine.store.blobs
     digest, manifest = manifest_for_here(blobs, image.target.digest, request.image)
     config = blobs.read(manifest.config.digest)
@@ -30,7 +30,7 @@ def run_image(engine: Engine, image: StoredImage, request: RunRequest, cancel: C
     args = (*entrypoint, *(request.args or command))
     if not args:
         raise InvalidInput(
-            f"{request.image} has no command of its own", hint="say what to run after its name"
+            f"{request.image} has no default command", hint="give a command after its name"
         )
     env = {entry.partition("=")[0]: entry.partition("=")[2] for entry in settings.get("Env") or []}
     env.update(request.env)

@@ -1,4 +1,4 @@
-"""A secret of the client's, read when a step first wants it, and kept while the build lasts."""
+"""A secret of the client. It is read when a step first needs it, and kept for the build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_SECRET = 500 << 10
 
 
 class ProvidedSecret:
-    """Threads share it. A pipe gives its bytes only once, so they are remembered."""
+    """A secret. Thread-safe. Its value is kept, because a pipe can be read only once."""
 
     def __init__(self, spec: SecretSpec) -> None:
         self._spec = spec
@@ -28,9 +28,9 @@ class ProvidedSecret:
         self._value: bytes | None = None
 
     def value(self, cancel: Cancellation) -> bytes | None:
-        """The secret, None if there is none: an unset variable, a pipe that held nothing.
+        """The secret; None if there is none: an unset variable, an empty pipe.
 
-        Waits for a pipe to be written and closed. Raises InvalidInput (too large), NotFound or
+        Waits until a pipe is written and closed. Raises InvalidInput (too large), NotFound or
         PermissionDenied (the file), Cancelled.
         """
         with locked(self._lock, cancel):

@@ -1,4 +1,4 @@
-"""The files of a build request: the names that the Dockerfile frontend knows them by."""
+"""The files of a build request, and their names for the Dockerfile frontend."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _UPLOAD = "http://buildkit-session"
 
 
 class ServedRequest(NamedTuple):
-    """Where the daemon finds the files of a build, in its own words, and what serves them.
+    """The names of a build's files for the daemon, and the services that provide them.
 
-    `context` is an address, "" if the client serves the context as a folder; `dockerfile_key` the
-    served folder that holds `filename`, "" if the frontend is to look where it always does.
-    `contexts` are (name, address), `shared_keys` the keys by which copies of those folders are
-    known. `shared_key` is that of the session.
+    `context` is an address, "" if the client serves the context as a directory. `dockerfile_key` is
+    the name of the served directory with `filename`, "" for the frontend's default. `contexts` are
+    (name, address). `shared_keys` identify the daemon's copies of those directories, and
+    `shared_key` is that of the session.
     """
 
     handlers: dict[str, Handler]
@@ -41,7 +41,7 @@ class ServedRequest(NamedTuple):
 
 @contextmanager
 def serve_in_process(request: BuildRequest, session: EmbeddedSession) -> Iterator[ServedRequest]:
-    """Have `session` provide the files of a request for the length of the block.
+    """Provide the files of a request in `session` for the block.
 
     Raises InvalidInput, NotFound.
     """
@@ -57,7 +57,7 @@ def serve_in_process(request: BuildRequest, session: EmbeddedSession) -> Iterato
 
 
 class Locations:
-    """Folders, stores and streams by the names that they are served under.
+    """Directories, stores and streams by the names under which they are served.
 
     Args:
         in_process: whether they are read in this process: then names may be any bytes.
@@ -71,7 +71,7 @@ class Locations:
         self.uploads: dict[str, Iterable[bytes]] = {}
 
     def temporary(self) -> str:
-        """A folder for the length of the build."""
+        """A temporary directory for the duration of the build."""
         import tempfile
 
         return self._owned.enter_context(tempfile.TemporaryDirectory(prefix="lamina-"))
@@ -106,7 +106,7 @@ class Locations:
 
 
 def dockerfile_in(spec: ContextSpec, locations: Locations) -> tuple[str, str]:
-    """The Dockerfile's name, and the served folder that holds it, "" for the default."""
+    """The Dockerfile's name, and the name of the served directory with it, "" for the default."""
     if spec.dockerfile_data is not None:
         folder = locations.folders[_DOCKERFILE] = locations.temporary()
         with open(os.path.join(folder, "Dockerfile"), "wb") as file:
@@ -124,7 +124,7 @@ def dockerfile_in(spec: ContextSpec, locations: Locations) -> tuple[str, str]:
 
 
 def _renamed(dockerfile: str, locations: Locations) -> str:
-    """Provide a Dockerfile, and the ignore file beside it, under a printable name."""
+    """Provide a Dockerfile, and its ignore file, under a printable name."""
     import shutil
 
     folder = locations.folders[_DOCKERFILE] = locations.temporary()

@@ -1,4 +1,4 @@
-"""An SSH agent of our own, for keys that were given as files."""
+"""An SSH agent for keys that were given as files."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LARGEST_KEY = 1 << 20
 
 
 class KeyAgent:
-    """OpenSSH's `ssh-agent`, holding some keys. It ends with this object's `close`, or with us.
+    """OpenSSH's `ssh-agent` with some keys. It ends at `close`, or with this process.
 
-    Waits for keys that come out of pipes. Raises NotFound (no OpenSSH here, no such key),
-    InvalidInput (not a key, or one with a passphrase), Unavailable, Cancelled.
+    Waits for keys from pipes. Raises NotFound (no OpenSSH here, no such key), InvalidInput (not a
+    key, or one with a passphrase), Unavailable, Cancelled.
     """
 
     def __init__(self, agent_id: str, keys: Sequence[str], cancel: Cancellation) -> None:
@@ -52,7 +52,7 @@ class KeyAgent:
             raise
 
     def close(self) -> None:
-        """End the agent."""
+        """Stop the agent."""
         self._agent.kill()
         self._agent.wait()
         discard_tree(self._folder)
@@ -65,7 +65,7 @@ class KeyAgent:
             time.sleep(0.005)
 
     def _add(self, agent_id: str, key: str, cancel: Cancellation) -> None:
-        # By standard input: ssh-add minds a file's mode, which a CI's secret often has wrong.
+        # By standard input: ssh-add checks a file's mode, which is often wrong for secrets of a CI.
         try:
             data = _read_key(key, cancel)
         except OSError as error:
@@ -76,19 +76,19 @@ class KeyAgent:
         )
         if done.returncode:
             raise InvalidInput(
-                f"--ssh {agent_id}={key} is not a key that can be used: "
+                f"--ssh {agent_id}={key} is not a usable key: "
                 f"{done.stderr.decode(errors='replace').strip()}",
                 hint="a key with a passphrase must be loaded into an agent; pass the agent",
             )
 
 
 def _read_key(path: str, cancel: Cancellation) -> bytes:
-    """A key of a file or a pipe. Raises OSError, InvalidInput, Cancelled."""
+    """Read a key from a file or a pipe. Raises OSError, InvalidInput, Cancelled."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         data = read_whole(fd, _LARGEST_KEY, cancel)
     finally:
         os.close(fd)
     if len(data) > _LARGEST_KEY:
-        raise InvalidInput(f"{path} is larger than a key can be")
+        raise InvalidInput(f"{path} is too large for a key")
     return data

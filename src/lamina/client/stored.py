@@ -1,4 +1,4 @@
-"""Images of the local store as people are shown them; an index is one image there."""
+"""Descriptions of images in the local store. An index is one image there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def own_digest(blobs: BlobStore, digest: Digest) -> Digest:
-    """What an image is called by: its configuration's digest, or the index's own."""
+    """The digest that identifies an image: that of its configuration, or of the index."""
     document = parse_manifest(blobs.read(digest))
     return document.config.digest if isinstance(document, Manifest) else digest
 
 
 def platforms_of(blobs: BlobStore, digest: Digest) -> list[Platform]:
-    """What an image is for; of an index, what each of its images is for."""
+    """The platform of an image, or those of the images of an index."""
     document = parse_manifest(blobs.read(digest))
     if isinstance(document, Manifest):
         config = json.loads(blobs.read(document.config.digest))
@@ -36,7 +36,7 @@ def platforms_of(blobs: BlobStore, digest: Digest) -> list[Platform]:
 
 
 def total_size(blobs: BlobStore, digest: Digest) -> int:
-    """The bytes of all that an image consists of, each blob once."""
+    """The size of an image in bytes, with each blob counted once."""
     sizes: dict[Digest, int] = {}
 
     def add(digest: Digest) -> None:
@@ -56,7 +56,7 @@ def total_size(blobs: BlobStore, digest: Digest) -> int:
 
 
 def describe(blobs: BlobStore, digest: Digest) -> dict[str, Any]:
-    """Digest, manifest and configuration; of an index also `images`, the same of each image."""
+    """Digest, manifest and configuration; for an index also `images`, the same of each image."""
     data = blobs.read(digest)
     document = parse_manifest(data)
     described = {"digest": str(digest), "manifest": json.loads(data)}
@@ -72,17 +72,17 @@ def describe(blobs: BlobStore, digest: Digest) -> dict[str, Any]:
 
 
 def manifest_for_here(blobs: BlobStore, digest: Digest, name: str) -> tuple[Digest, Manifest]:
-    """The image itself, or that of an index which runs here. Raises NotFound."""
+    """The image, or the one in an index that runs here. Raises NotFound."""
     document = parse_manifest(blobs.read(digest))
     if isinstance(document, Manifest):
         return digest, document
     chosen = select_platform(document, host_platform())
     if chosen is None or not blobs.has(chosen.digest):
         held = ", ".join(str(entry.platform) for entry in _images(document))
-        raise NotFound(f"{name} holds no image for {host_platform()}", hint=f"it has: {held}")
+        raise NotFound(f"{name} has no image for {host_platform()}", hint=f"it has: {held}")
     return manifest_for_here(blobs, chosen.digest, name)
 
 
 def _images(index: Index) -> Iterator[Descriptor]:
-    """The entries that are no attestations."""
+    """The entries that are not attestations."""
     return (e for e in index.manifests if e.platform is None or e.platform.os != "unknown")

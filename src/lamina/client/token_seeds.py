@@ -1,9 +1,9 @@
-"""What the keys of a client's tokens are made of, by registry, kept beside Docker's `config.json`.
+"""The seeds of a client's token keys, by registry, stored beside Docker's `config.json`.
 
-Kept where and as buildx and buildctl keep it (`.token_seed`), since it is one user that they all
-are: a JSON object of `{"Seed": base64}` by host, under a lock. So the builds of a user are known
-to a daemon as one client's, which saves it tokens; where nothing can be kept, a seed lasts as
-long as the process.
+The file is that of buildx and buildctl (`.token_seed`), because they act for the same user: a JSON
+object of `{"Seed": base64}` by host, under a lock. So a daemon recognizes the builds of a user as
+those of one client, which saves tokens. If the file cannot be written, seeds last as long as the
+process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NAME = ".token_seed"
 
 
 class TokenSeeds:
-    """The seeds in a folder. Threads and processes share it."""
+    """The seeds in a directory. Safe for threads and processes."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -25,7 +25,7 @@ class TokenSeeds:
         self._known: dict[str, bytes] = {}
 
     def of(self, host: str) -> bytes:
-        """A registry's seed, made if there is none yet."""
+        """A registry's seed, which is created if there is none."""
         with self._lock:
             if host not in self._known:
                 self._known[host] = self._kept(host, os.urandom(_LENGTH))
@@ -63,7 +63,7 @@ def _seed(entry: object) -> bytes | None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """What is kept; nothing if it cannot be understood, as when a machine stopped at writing."""
+    """The stored seeds; empty if the file is damaged, for example by a power cut during a write."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""`lamina build --verify`: the same build in an empty store, compared with the first one."""
+"""`lamina build --verify`: repeats a build in an empty store, and compares the images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def verify_build(
 
     Args:
         repeat: builds from the cache of the first build, and leaves no record.
-        make: makes the builder of the empty store.
+        make: creates the builder of the empty store.
     """
     folder = os.path.join(store.scratch, "verify")
     os.mkdir(folder, 0o700)
@@ -72,12 +72,12 @@ def verify_build(
 
 
 def _ignore(event: Event, /) -> None:
-    """The first image comes from the cache: there is nothing to show."""
+    """Discard events: the first image comes from the cache."""
 
 
 def _comparable(request: BuildRequest, layout: str) -> BuildRequest:
-    """The request with one output: its image in a layout, without attestations, which name the time
-    of the build."""
+    """The request with one output: its image in a layout, without attestations, which contain the
+    time of the build."""
     attributes: Pairs = ()
     for output in request.outputs:
         if output.type in _IMAGES:
@@ -99,7 +99,7 @@ def _comparable(request: BuildRequest, layout: str) -> BuildRequest:
 
 
 def _copy_inputs(store: Store, empty: Store) -> None:
-    """Make base images known as the first build has resolved them, and give their blobs.
+    """Copy base images and their resolved names from the first build.
 
     No result is copied, so every step runs.
     """

@@ -1,4 +1,4 @@
-"""Frontend attributes that say which commit a context is, for provenance."""
+"""Frontend attributes with the commit of a context, for provenance."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def version_control_attributes(request: BuildRequest) -> dict[str, str]:
 
 
 def top_of(folder: str) -> str:
-    """The top of the work tree that a folder is in, "" if it is in none."""
+    """The top directory of the work tree that contains a directory, "" if there is none."""
     return _git(folder, "rev-parse", "--show-toplevel")
 
 
 def remote_of(folder: str) -> str:
-    """The address of the remote `origin` of a folder's repository, "" if there is none."""
+    """The URL of the remote `origin` of a directory's repository, "" if there is none."""
     return _git(folder, "remote", "get-url", "origin")
 
 
 def _git(folder: str, *words: str) -> str:
-    """What git says, "" if it fails or is not there."""
+    """The output of git, "" if it fails or is missing."""
     try:
         done = subprocess.run(
             ["git", "-C", folder, *words], capture_output=True, timeout=_TIMEOUT, check=False

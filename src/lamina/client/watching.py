@@ -1,4 +1,4 @@
-"""A build's progress in a daemon, as the events that every display reads."""
+"""The progress of a build in a daemon, as events for any display."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 _SECOND = 1e9
 _QUIET = 5.0
-"""How long to wait for the last events when the build is over and none come (s)."""
+"""How long to wait for further events after the end of the build (s)."""
 
 
 @contextmanager
 def watched(channel: Channel, ref: str, events: EventSink) -> Iterator[None]:
-    """Tell `events` of a build that runs during the block; all have been sent when it ends.
+    """Send the progress of a build during the block to `events`, completely.
 
-    A daemon without progress does not stop the build.
+    A daemon that sends no progress does not stop the build.
     """
     watch = _Watch(channel, ref, events)
     watch.start()
@@ -63,7 +63,7 @@ class _Watch:
         self._thread.start()
 
     def end(self) -> None:
-        """Wait for what is still to come, as long as something comes."""
+        """Wait for the remaining events, as long as some arrive."""
         while self._thread.is_alive():
             before = self._count
             self._thread.join(_QUIET)
@@ -80,7 +80,7 @@ class _Watch:
                     for event in events_of(decode(message, StatusResponse, SCHEMA)):
                         self._events(event)
         except (StatusError, LaminaError):
-            return  # an error of the build is raised by its own call
+            return  # the call of the build raises its error
 
 
 def events_of(response: StatusResponse) -> Iterator[Event]:
