@@ -119,7 +119,7 @@ def test_times_count_only_if_they_are_compared(
         lamina.build(folder, "-t", name)
     done = lamina("diff", "one", "two")
     assert done.code == 0, done.out
-    assert "in all that was compared, but have different digests" in done.out
+    assert "in everything compared, but have different digests" in done.out
     assert "1 more file differs only in time (--times compares times)." in done.out
     document = compared(lamina, "--times", "one", "two", differ=True)
     assert [(c["path"], c["differs"]) for c in document["files"]] == [("/a", ["time"])]

@@ -257,4 +257,4 @@ def test_a_store_in_use_is_not_checked(tmp_path: Path) -> None:
 def test_a_daemons_store_is_checked_on_its_own_machine(tmp_path: Path) -> None:
     done = RemoteLamina(tmp_path, "unix:///nowhere")("check")
     assert done.code == 1
-    assert "only be checked on its machine" in done.err
+    assert "only be checked on the daemon's machine" in done.err

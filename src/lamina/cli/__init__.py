@@ -1,1 +1,1 @@
-"""The `lamina` command. Modules are imported lazily, because start-up time counts."""
+"""The `lamina` command. Modules are imported lazily to keep start-up short."""

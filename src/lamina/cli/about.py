@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def version(parsed: Parsed) -> int:
-    """Print lamina's version, and Python's and the system's."""
+    """Print the versions of lamina, Python and the system."""
     system = os.uname()
     python = ".".join(map(str, sys.version_info[:3]))
     print(f"lamina {__version__} (Python {python}, {system.sysname} {system.machine})")

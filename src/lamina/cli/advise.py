@@ -27,7 +27,7 @@ _INDENT = "   "
 
 
 def run(parsed: Parsed) -> int:
-    """Print the advice; write it or measure it if that was asked for."""
+    """Print the advice. With `--apply` write the changes, with `--prove` measure them."""
     path = parsed.arguments[0] if parsed.arguments else "."
     if path == "-" or is_remote(path):
         raise InvalidInput(
@@ -76,7 +76,7 @@ def _request(parsed: Parsed, files: Files) -> Request:
 
 
 def _write(files: Files, improved: Improved) -> list[str]:
-    """Write what has changed; the names of the files."""
+    """Write the changed files. Returns their names."""
     from lamina.cli.result_files import write_file
 
     written = []
@@ -142,5 +142,5 @@ def _summary(parsed: Parsed, count: int, written: list[str]) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """A text of at most `width` characters."""
+    """Truncate a text to `width` characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"

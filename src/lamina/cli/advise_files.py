@@ -14,7 +14,7 @@ _IGNORE = ".dockerignore"
 
 
 class Files(NamedTuple):
-    """The texts that are advised on, and where they are.
+    """The texts that advice is about, and their paths.
 
     `path` and `ignore_path` are absolute; `path` is "" if the Dockerfile is not a file.
     """
@@ -28,7 +28,7 @@ class Files(NamedTuple):
 
 
 def read_files(context: ContextSpec) -> Files:
-    """The Dockerfile and the ignore file that a build of it would use."""
+    """Read the Dockerfile and the ignore file that a build of it would use."""
     data = context.dockerfile_data
     path = ""
     if data is None:

@@ -1,4 +1,5 @@
-"""`lamina advise --prove`: builds both versions, before and after an edit, and takes the times."""
+"""`lamina advise --prove`: builds both versions, before and after an edit, and measures the
+times."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ _LAST_LINES = 15
 
 
 class Times(NamedTuple):
-    """Seconds of the two builds of a version: in an empty store, and after an edit."""
+    """The times in seconds of a version's builds: in an empty store, and after an edit."""
 
     version: str
     first: float
@@ -40,9 +41,9 @@ class Times(NamedTuple):
 def prove(
     parsed: Parsed, files: Files, request: Request, improved: Improved, *, as_json: bool
 ) -> None:
-    """Build both versions in stores of their own, and print the times.
+    """Build both versions in separate stores, and print the times.
 
-    The context is copied: nothing of the user's is changed. Raises CommandFailed if a build fails,
+    The context is copied, so the user's files do not change. Raises CommandFailed if a build fails,
     InvalidInput or NotFound if there is no file to edit.
     """
     plan = read_plan(SourceText(files.text, files.name), dict(request.build_args), request.target)
@@ -51,7 +52,7 @@ def prove(
         bases = _export_local_bases(parsed, plan, folder)
         times = []
         for version, text, ignore in (
-            ("as it is", files.text, files.ignore_text),
+            ("unchanged", files.text, files.ignore_text),
             ("with the advice", improved.dockerfile, improved.ignore_file),
         ):
             place = os.path.join(folder, version.replace(" ", "-"))
@@ -88,7 +89,8 @@ def _edited(parsed: Parsed, files: Files, request: Request, plan: Plan) -> str:
 
 
 def _export_local_bases(parsed: Parsed, plan: Plan, folder: str) -> list[str]:
-    """Export the base images that the local store has; the flags by which a build uses them."""
+    """Export the base images in the local store. Returns the flags that a build needs to use
+    them."""
     from lamina.base.reference import parse_reference
     from lamina.client.embedded import open_builder
 
@@ -152,7 +154,7 @@ def _measure(
 
 
 def _copy_context(files: Files, to: str) -> None:
-    """Copy the context without what the ignore file excludes, and without sockets and pipes."""
+    """Copy the context without excluded files, sockets and pipes."""
     matcher = PatternMatcher(read_patterns(files.ignore_text.encode("utf-8", "surrogateescape")))
 
     def left_out(folder: str, names: list[str]) -> list[str]:
@@ -168,7 +170,7 @@ def _copy_context(files: Files, to: str) -> None:
 
 
 def _lamina(root: str, arguments: list[str], what: str, stdin: str = "") -> None:
-    """Run lamina in a process of its own on a store. Raises CommandFailed."""
+    """Run lamina as a process on a store. Raises CommandFailed."""
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -22,7 +22,7 @@ _MOST_RECORDS = 200
 
 
 class RecordedTimes:
-    """Durations in seconds by the text of steps."""
+    """Durations in seconds, by the text of steps."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self._seconds = seconds
@@ -34,7 +34,7 @@ class RecordedTimes:
 def recorded_times(root: str, files: Files) -> StepTimes:
     """The durations of the last builds of a Dockerfile in the store at `root`.
 
-    A store that is not there, or that cannot be read, has no records.
+    Empty if the store is missing or unreadable.
     """
     if not files.path or not os.path.isfile(os.path.join(root, "meta.db")):
         return NoRecords()

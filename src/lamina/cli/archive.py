@@ -1,4 +1,4 @@
-"""A context that arrives as a tar archive on standard input."""
+"""A context in a tar archive on standard input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMPRESSED = (b"\x1f\x8b\x08", _BZIP2, _XZ, b"\x28\xb5\x2f\xfd")
 def is_archive(head: bytes) -> bool:
     """Whether a stream that begins with these bytes (up to `BLOCK`) is a tar archive.
 
-    Anything that is compressed counts as one.
+    Compressed data is assumed to be one.
     """
     if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":
         return True
@@ -29,10 +29,10 @@ def is_archive(head: bytes) -> bool:
 
 
 def unpack(head: bytes, rest: IO[bytes], folder: str) -> None:
-    """Unpack the archive that `head` and what follows make into an empty folder.
+    """Unpack an archive, which begins with `head`, into an empty directory.
 
-    Plain, or compressed with gzip, bzip2, xz or zstd. Nothing lands outside. Raises Corrupt,
-    Exhausted.
+    It may be compressed with gzip, bzip2, xz or zstd. Nothing is written outside of the directory.
+    Raises Corrupt, Exhausted.
     """
     from lamina.layers.apply import Whiteouts, apply_layer
     from lamina.layers.decompression import decompressed
@@ -48,7 +48,7 @@ def unpack(head: bytes, rest: IO[bytes], folder: str) -> None:
 
 
 class _Joined:
-    """A stream whose start was read already."""
+    """A stream whose first bytes have already been read."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head = head

@@ -37,7 +37,7 @@ _POLICY_FILE = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 
 def run(parsed: Parsed) -> int:
-    """Read the command line, build, and write what was asked for. Returns the exit status."""
+    """Parse the command line, build, and write the outputs. Returns the exit status."""
     if parsed.switch("plan"):
         return plan(parsed)
     mode = progress_mode(parsed)
@@ -56,11 +56,11 @@ def run(parsed: Parsed) -> int:
     _prepare_files(request.outputs, iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
-    # Engines fetch by themselves what is elsewhere, but questions are answered here.
+    # Engines fetch remote contexts themselves, but subrequests are answered in this process.
     fetched = (call is not None or verified) and not builder_address(parsed)
     warnings: list[WarningEvent] = []
-    # Standard input is read before signals are taken over: an interrupt ends that at once. The
-    # engine is opened before any thread is started, since it may enter a mount namespace.
+    # Standard input is read before signals are handled, so an interrupt ends that at once. The
+    # engine is opened before any thread starts, because it may enter a mount namespace.
     with open_context(
         path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
     ) as context:
@@ -106,7 +106,7 @@ def plan(parsed: Parsed) -> int:
 
 
 def progress_mode(parsed: Parsed) -> str:
-    """`--progress`, `-q`, or `BUILDKIT_PROGRESS`. Raises InvalidInput."""
+    """The progress mode of `--progress`, `-q` or `BUILDKIT_PROGRESS`. Raises InvalidInput."""
     mode = parsed.text("progress") or os.environ.get("BUILDKIT_PROGRESS") or "auto"
     if mode not in MODES:
         raise InvalidInput(f'BUILDKIT_PROGRESS is "{mode}"', hint=f"choose from {', '.join(MODES)}")
@@ -118,7 +118,7 @@ def progress_mode(parsed: Parsed) -> str:
 
 
 def request_without_context(parsed: Parsed) -> BuildRequest:
-    """Everything but the context, which may have to be read from standard input first.
+    """The request without its context, which may have to be read from standard input first.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unsupported.
     """
@@ -146,7 +146,7 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
 
 
 def _policy(parsed: Parsed) -> Policy | None:
-    """`--source-policy-file`, or the file that buildx would take."""
+    """The policy of `--source-policy-file`, or of the file that buildx uses by default."""
     path = parsed.text("source-policy-file") or os.environ.get(_POLICY_FILE, "")
     if not path:
         return None
@@ -180,12 +180,12 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
 
 
 def _loads(output: OutputSpec) -> bool:
-    """Whether it goes into a running Docker or Podman."""
+    """Whether the output is loaded into a running Docker or Podman."""
     return output.type == "docker" and not dict(output.attributes).get("dest")
 
 
 def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
-    """The output with more attributes; what it says itself stays."""
+    """Add attributes to an output. Its own attributes take precedence."""
     return output._replace(attributes=tuple({**dict(pairs), **dict(output.attributes)}.items()))
 
 

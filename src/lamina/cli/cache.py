@@ -1,4 +1,4 @@
-"""`lamina cache`: cache mounts by hand."""
+"""`lamina cache`: manages cache mounts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CACHE_FROM = "build with --cache-from type=registry,…,mounts=true"
 
 
 def run(parsed: Parsed) -> int:
-    """The first argument says what to do."""
+    """Run the action in the first argument."""
     action, *names = parsed.arguments
     match action:
         case "ls":

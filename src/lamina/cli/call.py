@@ -1,4 +1,4 @@
-"""`--call` and `--check`: questions about a Dockerfile instead of a build."""
+"""`--call` and `--check`: subrequests about a Dockerfile instead of a build."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BOOLS = {"1": True, "true": True, "0": False, "false": False}
 
 
 class Call(NamedTuple):
-    """What to ask, whether to print JSON, and whether finds are no failure."""
+    """The subrequest, whether to print JSON, and whether findings change the exit status."""
 
     name: str
     as_json: bool = False
@@ -34,7 +34,8 @@ class Call(NamedTuple):
 
 
 def parse_call(parsed: Parsed) -> Call | None:
-    """`--call=method[,format=json][,ignorestatus=true]`; None for a build. Raises InvalidInput."""
+    """Parse `--call=method[,format=json][,ignorestatus=true]`; None for a build. Raises
+    InvalidInput."""
     text = parsed.text("call", "build")
     if parsed.switch("check"):
         if parsed.given("call") and text.partition(",")[0] not in ("check", "lint"):
@@ -58,7 +59,7 @@ def parse_call(parsed: Parsed) -> Call | None:
 
 
 def show_answer(call: Call, answer: CallAnswer) -> int:
-    """Print what was answered; the exit status."""
+    """Print the answer. Returns the exit status."""
     lint = call.name == "frontend.lint"
     finds = len(json.loads(answer.json)["warnings"] or ()) if lint else 0
     if call.as_json or answer.text is None:

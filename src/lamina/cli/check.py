@@ -1,4 +1,4 @@
-"""`lamina check`: whether the store is what it says it is."""
+"""`lamina check`: checks a store for damage."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def check(parsed: Parsed) -> int:
-    """Print each damage and a summary; 1 if something is damaged and was not repaired."""
+    """Print each damage and a summary. Returns 1 if some damage was not repaired."""
     from lamina.engine.maintenance.store_check import check_store
     from lamina.stores.store import open_store
 
     if builder_address(parsed):
         raise InvalidInput(
-            "the store of a daemon can only be checked on its machine",
+            "the store of a daemon can only be checked on the daemon's machine",
             hint="run `lamina check --root DIR` there",
         )
     repair = parsed.switch("repair")
@@ -30,12 +30,12 @@ def check(parsed: Parsed) -> int:
 
     with open_store(store_root(parsed)) as store, interruptible() as interruption:
         report = check_store(store, interruption.cancel, repair=repair, found=show)
-    states = f"{report.states} states"
+    states = f"{report.states} snapshots"
     if report.unverified:
-        states += f" ({report.unverified} of them have no layer to be compared with)"
+        states += f" ({report.unverified} of them have no layer to compare with)"
     print(f"Checked {report.blobs} blobs and {states}: {len(report.damages)} damaged")
     if not report.sound and not repair and any(damage.remedy for damage in report.damages):
-        print("`lamina check --repair` removes what is damaged, so that it is made again")
+        print("`lamina check --repair` removes damaged data; builds create it again")
     return 0 if report.sound else 1
 
 

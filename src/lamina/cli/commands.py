@@ -1,4 +1,4 @@
-"""Every subcommand and its flags: names, shorthands and meanings are docker's."""
+"""Every subcommand and its flags. Names, shorthands and meanings are docker's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lamina completion`: scripts for bash, zsh and fish, drawn from the table of flags."""
+"""`lamina completion`: scripts for bash, zsh and fish, generated from the table of flags."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MOUNTS = "lamina cache ls --format names 2>/dev/null"
 
 
 def run(parsed: Parsed) -> int:
-    """Print one shell's script."""
+    """Print the script for a shell."""
     print(script(parsed.arguments[0]))
     return 0
 
 
 def script(shell: str) -> str:
-    """The script for `bash`, `zsh` or `fish`. Raises InvalidInput for any other."""
+    """The script for `bash`, `zsh` or `fish`. Raises InvalidInput for other names."""
     match shell:
         case "bash":
             return _bash()
@@ -50,7 +50,7 @@ def _bash() -> str:
         "_lamina() {",
         '  local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" command=""',
         "  local i",
-        # `=` and `:` break words in bash: join `--flag = value` again.
+        # bash splits words at `=` and `:`. Join `--flag = value` again.
         '  if [[ $word == "=" ]]; then word=""; fi',
         '  if [[ $before == "=" ]]; then before="${COMP_WORDS[COMP_CWORD-2]}"; fi',
         "  for ((i = 1; i < COMP_CWORD; i++)); do",
@@ -128,7 +128,7 @@ def _zsh() -> str:
             action = "_lamina_mounts"
         lines.append(f"          {_quoted(f'*:argument:{action}')} ;;")
     lines += ["      esac ;;", "  esac", "}"]
-    # Sourced, the function is registered; found through $fpath, it is called.
+    # A sourced script registers the function; one that is found in $fpath calls it.
     ending = 'if [[ $funcstack[1] == _lamina ]]; then _lamina "$@"; else compdef _lamina lamina; fi'
     return "\n".join([*lines, ending])
 
@@ -194,5 +194,5 @@ def _fish_values(choices: tuple[str, ...], complete: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """One word for any of the shells."""
+    """Quote a word for any of the shells."""
     return "'" + text.replace("'", "'\\''") + "'"

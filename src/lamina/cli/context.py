@@ -1,4 +1,4 @@
-"""`build`'s PATH and `--file`: a folder, or what standard input holds."""
+"""`build`'s PATH and `--file`: a directory, a URL, or standard input."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def open_context(
     *,
     fetched: bool = True,
 ) -> Iterator[ContextSpec]:
-    """Find the context and the Dockerfile; what had to be fetched lives as long as the block.
+    """Find the context and the Dockerfile. Downloaded files are kept for the block.
 
     Args:
-        path: a folder, a git repository, the URL of a Dockerfile or a tar archive (also
+        path: a directory, a git repository, the URL of a Dockerfile or a tar archive (also
             compressed), or `-` for one of the latter two on `stdin`.
         file: `--file`: a path or a URL, `-` for `stdin`, "" if not given.
         providers: secrets and agents, for private repositories.
-        fetched: whether what is no folder is to become one; else the engine takes it as it is.
+        fetched: whether to fetch a remote context; otherwise the engine does.
 
     Raises InvalidInput, NotFound, Unavailable, Corrupt.
     """
@@ -79,14 +79,14 @@ def open_context(
 def _from_stream(
     stream: IO[bytes], shown: str, file: str, named: tuple[NamedContext, ...], *, unpacked: bool
 ) -> Iterator[ContextSpec]:
-    """A Dockerfile alone, or an archive with one in it."""
+    """A Dockerfile, or an archive that contains one."""
     head = stream.read(BLOCK)
     if not head:
         raise InvalidInput(f"{shown} is empty", hint="`lamina build - < Dockerfile`")
     if not is_archive(head):
         if file:
             raise InvalidInput(
-                f"both {shown} and --file hold a Dockerfile",
+                f"{shown} and --file both contain a Dockerfile",
                 hint="give only one of them, or send a tar archive",
             )
         yield ContextSpec("", "Dockerfile", _read_dockerfile(stream, head), named)
@@ -104,7 +104,7 @@ def _from_stream(
 
 
 def _newest(folder: str) -> int | None:
-    """The time of the newest file beneath a folder, in seconds since 1970."""
+    """The time of the newest file below a directory, in seconds since 1970."""
     import stat
 
     from lamina.system.descent import walk_tree
@@ -118,7 +118,7 @@ def _newest(folder: str) -> int | None:
 
 
 def _left_there(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
-    """A context that the engine fetches; `--file` is a name in it, unless it is absolute."""
+    """A context that the engine fetches. `--file` is a name in it, unless it is absolute."""
     if file == "-":
         return ContextSpec("", "Dockerfile", _read_dockerfile(stdin, b""), url=path)
     return ContextSpec("", file, url=path)
@@ -147,7 +147,7 @@ def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
         raise InvalidInput(f"--file {file} is a folder", hint="name the Dockerfile in it")
     if not os.path.exists(dockerfile):
         raise NotFound(f"--file {file}: no such file{_similar(dockerfile)}")
-    if not os.path.isfile(dockerfile):  # a pipe, as shells make them for `<(…)`
+    if not os.path.isfile(dockerfile):  # a pipe, for example a shell's `<(…)`
         with open(dockerfile, "rb") as pipe:
             return ContextSpec(folder, "Dockerfile", _read_dockerfile(pipe, b""))
     return ContextSpec(folder, dockerfile)
@@ -190,5 +190,5 @@ def _beneath(folder: str, file: str, shown: str) -> str:
     if os.path.commonpath((os.path.realpath(folder), path)) != os.path.realpath(folder):
         raise InvalidInput(f"the Dockerfile {file} is outside of {shown}")
     if not os.path.isfile(path):
-        raise NotFound(f"{shown} holds no file {file}")
+        raise NotFound(f"there is no file {file} in {shown}")
     return path

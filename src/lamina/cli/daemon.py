@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(parsed: Parsed) -> int:
-    """Serve until a signal asks for an end."""
+    """Serve until a signal requests shutdown."""
     if parsed.switch("version"):
         from lamina.daemon.worker import VERSION
 

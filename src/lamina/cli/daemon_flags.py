@@ -1,4 +1,4 @@
-"""The flags of `lamina daemon`: buildkitd's."""
+"""The flags of `lamina daemon`, which are those of buildkitd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lamina daemon`'s flags on top of its configuration file."""
+"""Combines `lamina daemon`'s configuration file with its flags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEGABYTE = 1_000_000
 
 
 def read_config(parsed: Parsed) -> LoadedConfig:
-    """The file that `--config` or `LAMINA_CONFIG` names, or a usual one; with the flags applied.
+    """Read the file in `--config` or `LAMINA_CONFIG`, or a default one, and apply the flags.
 
     Raises InvalidInput, NotFound.
     """
@@ -180,7 +180,7 @@ def _one_of(parsed: Parsed, name: str, choices: tuple[str, ...], otherwise: str)
 
 
 def _state(parsed: Parsed, name: str) -> bool | None:
-    """A flag that is true, false, or auto (None)."""
+    """Parse a flag that is true, false, or auto (None)."""
     text = parsed.text(name).lower()
     if text in ("", "auto"):
         return None
@@ -201,7 +201,7 @@ def _duration(parsed: Parsed, flag: str) -> float:
 
 
 def group_id(group: str) -> int:
-    """A group's number, from its name or the number itself. Raises NotFound."""
+    """The number of a group, given by name or number. Raises NotFound."""
     if group.isdecimal():
         return int(group)
     import grp

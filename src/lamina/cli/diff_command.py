@@ -18,7 +18,7 @@ _DIFFERENT = 1
 
 
 def run(parsed: Parsed) -> int:
-    """Print how two images differ. The exit status is that of diff(1): 1 if they do."""
+    """Print the differences of two images. The exit status is that of diff(1): 1 if they differ."""
     platform = parse_platform(parsed.text("platform")) if parsed.given("platform") else None
     options = Options(
         times=parsed.switch("times"),

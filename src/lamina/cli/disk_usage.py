@@ -24,7 +24,7 @@ _KEYS = ("until", "unused-for", "id", "type", "description", "inuse", "shared", 
 
 
 def disk_usage(parsed: Parsed) -> int:
-    """Print the records that match, and their sums."""
+    """Print the matching records and their total sizes."""
     filters = parse_filters(parsed.all("filter"))
     with open_builder(parsed) as builder:
         records = builder.disk_usage(filters)
@@ -40,7 +40,7 @@ def disk_usage(parsed: Parsed) -> int:
 
 
 def prune(parsed: Parsed) -> int:
-    """Ask for confirmation, unless `--force` is given; remove; print what was removed."""
+    """Remove records and print them. Asks for confirmation without `--force`."""
     if parsed.given("keep-storage") and parsed.given("reserved-space"):
         raise InvalidInput(
             "--keep-storage and --reserved-space cannot be combined: they are the same"
@@ -67,7 +67,7 @@ def prune(parsed: Parsed) -> int:
 
 
 def parse_filters(texts: Iterable[str]) -> UsageFilter:
-    """Read `--filter`s: `key=value`, `key~=text` for descriptions, or a key alone for "yes".
+    """Parse `--filter`s: `key=value`, `key~=text` for descriptions, or a key alone for true.
 
     Raises InvalidInput.
     """
@@ -103,7 +103,7 @@ def parse_filters(texts: Iterable[str]) -> UsageFilter:
 
 
 def show_records(records: Sequence[CacheRecord]) -> str:
-    """The table that `buildx du` prints: shared records have a star behind the size."""
+    """Print the table of `buildx du`: sizes of shared records end with a star."""
     now = time.time()
     rows = [
         (
@@ -118,12 +118,12 @@ def show_records(records: Sequence[CacheRecord]) -> str:
 
 
 def show_verbosely(records: Sequence[CacheRecord]) -> str:
-    """Everything about each record, a paragraph each."""
+    """Print all fields of each record, as a paragraph."""
     return "\n\n".join(_paragraph(record) for record in records)
 
 
 def show_sums(records: Sequence[CacheRecord]) -> str:
-    """Shared, private, reclaimable and total bytes."""
+    """Print the shared, private, reclaimable and total bytes."""
     total = sum(record.size for record in records)
     shared = sum(record.size for record in records if record.shared)
     reclaimable = sum(record.size for record in records if record.reclaimable)

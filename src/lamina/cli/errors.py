@@ -1,4 +1,4 @@
-"""How an error reaches a person: excerpt, reason, hint; never a traceback unless asked for."""
+"""Formats errors for the terminal: excerpt, reason, hint; a traceback only on request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def debugging() -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """An error as lines of text, the last one without its end.
+    """An error as lines of text, without the last newline.
 
-    A member of the tree shows its excerpt, `ERROR: reason` and `hint: …`; the system's own
-    refusals are translated; anything else is an internal error.
+    A LaminaError has its excerpt, `ERROR: reason` and `hint: …`. Errors of system calls are
+    translated. Everything else is an internal error.
     """
     if isinstance(error, OSError) and error.errno is not None:
         error = from_os_error(error, "system call failed:")

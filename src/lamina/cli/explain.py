@@ -34,7 +34,7 @@ _SEVERAL = 2
 
 
 def run(parsed: Parsed) -> int:
-    """Say why the steps of a build missed the cache."""
+    """Explain why the steps of a build missed the cache."""
     address = builder_address(parsed)
     if address:
         raise Unsupported(

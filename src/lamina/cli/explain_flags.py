@@ -1,4 +1,4 @@
-"""The flags of `lamina explain`, and the format of it and `lamina plan`."""
+"""The flags of `lamina explain`, and the flag `--format` of it and `lamina plan`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Flags as data: one table parses arguments, prints help and completes words in a shell.
+"""The tables of flags: they parse arguments, print help and complete words in a shell.
 
-The grammar is pflag's, as docker's commands have it: `--name value`, `--name=value`, `-nvalue`,
-`-n value`, `-n=value`, grouped switches (`-it`), `--switch=false`, and `--` to end the flags.
+The grammar is pflag's, as in docker's commands: `--name value`, `--name=value`, `-nvalue`, `-n
+value`, `-n=value`, grouped switches (`-it`), `--switch=false`, and `--` to end the flags.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Flag(NamedTuple):
-    """One flag. Without `value` (what help calls its argument) it is a switch.
+    """A flag. Without `value` (the argument's name in help) it is a switch.
 
-    `complete` is the kind of the argument, for shells: `file`, `directory`, `image`, or "" for
-    nothing known; `choices` are all the arguments there are, or with `open` the usual ones.
-    `default` is for help only. A `hidden` one has no effect: help only names it.
+    `complete` is the kind of the argument for shells: `file`, `directory`, `image`, or "" if
+    unknown. `choices` are all valid arguments, or with `open` the usual ones. `default` is only
+    shown in help. A `hidden` flag has no effect, and help only lists its name.
     """
 
     name: str
@@ -37,12 +37,11 @@ class Flag(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One subcommand.
+    """A subcommand.
 
-    `usage` shows its arguments. Their number is `least` to `most` (None: no limit).
-    `handler` is `module:function` below `lamina.cli`. With `passes_on`, everything after the
-    first argument belongs to another program and is not read as flags. `failure` is the exit status
-    of errors.
+    `usage` shows its arguments. Their number is `least` to `most` (None: no limit). `handler` is
+    `module:function` below `lamina.cli`. With `passes_on`, everything after the first argument
+    belongs to another program and is not parsed. `failure` is the exit status of errors.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Command(NamedTuple):
 
 
 class Parsed:
-    """A command line, read: what each flag was given, in order, and the arguments."""
+    """A parsed command line: the values of each flag, in order, and the arguments."""
 
     __slots__ = ("_values", "arguments", "command")
 
@@ -70,7 +69,7 @@ class Parsed:
         self._values: dict[str, list[str]] = {}
 
     def give(self, flag: Flag, value: str) -> None:
-        """Note a value, after checking it. Raises InvalidInput."""
+        """Add a value after checking it. Raises InvalidInput."""
         if not flag.value:
             if parse_bool(value) is None:
                 raise InvalidInput(f'invalid argument "{value}" for --{flag.name}: not a boolean')
@@ -82,28 +81,28 @@ class Parsed:
         self._values.setdefault(flag.name, []).append(value)
 
     def given(self, name: str) -> bool:
-        """Whether the flag is on the command line at all."""
+        """Whether the flag is on the command line."""
         return name in self._values
 
     def switch(self, name: str) -> bool:
-        """A switch's state: its last mention counts."""
+        """The state of a switch. Its last occurrence counts."""
         return bool(parse_bool(self._values.get(name, ["false"])[-1]))
 
     def text(self, name: str, default: str = "") -> str:
-        """A flag's last value."""
+        """The last value of a flag."""
         return self._values.get(name, [default])[-1]
 
     def all(self, name: str) -> list[str]:
-        """Every value of a repeatable flag, in order."""
+        """All values of a repeatable flag, in order."""
         return self._values.get(name, [])
 
 
 class HelpWanted(Exception):
-    """`--help` was among the flags."""
+    """`--help` is among the flags."""
 
 
 def parse(command: Command, arguments: Sequence[str]) -> Parsed:
-    """Read what follows a subcommand's name.
+    """Parse the words after a subcommand's name.
 
     Raises InvalidInput for unknown flags, missing or superfluous arguments and bad values;
     HelpWanted for `-h` and `--help`.
@@ -197,7 +196,7 @@ def see_help(command: Command) -> str:
 
 
 def suggestion(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """`, did you mean "…"?` if something known is close to a word, else ""."""
+    """`, did you mean "…"?` if a known word is similar, else ""."""
     import difflib
 
     close = difflib.get_close_matches(word, list(known), 1, 0.6)

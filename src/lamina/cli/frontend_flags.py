@@ -37,7 +37,7 @@ FRONTEND_FLAGS = (
 
 
 def frontend_options(parsed: Parsed, environ: Mapping[str, str]) -> FrontendOptions:
-    """The options that a command line sets. Raises InvalidInput."""
+    """The frontend options of a command line. Raises InvalidInput."""
     from lamina.cli import values
     from lamina.cli.units import parse_size
     from lamina.dockerfile.options import FrontendOptions

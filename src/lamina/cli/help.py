@@ -1,4 +1,4 @@
-"""Help texts, from the table of flags, wrapped to the width of the terminal."""
+"""Help texts from the table of flags, wrapped to the width of the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from lamina.cli.flags import Command, Flag
 
 _WIDTH = 80
-"""Columns where there is no terminal."""
+"""The number of columns without a terminal."""
 _WIDEST = 120
 _NARROWEST_TEXT = 30
 
 
 def overview(commands: Iterable[Command], width: int = 0) -> str:
-    """What `lamina --help` prints. `width` in columns, 0 for the terminal's."""
+    """The text of `lamina --help`. `width` is in columns, 0 for the terminal's."""
     width = width or terminal_width()
     listed = list(commands)
     column = max(len(command.name) for command in listed) + 4
@@ -35,7 +35,7 @@ def overview(commands: Iterable[Command], width: int = 0) -> str:
 
 
 def command_help(command: Command, width: int = 0) -> str:
-    """What `lamina COMMAND --help` prints. `width` in columns, 0 for the terminal's."""
+    """The text of `lamina COMMAND --help`. `width` is in columns, 0 for the terminal's."""
     width = width or terminal_width()
     usage = f"Usage: lamina {command.name} {command.usage}".rstrip()
     lines = [usage, "", *wrapped(command.summary, width)]
@@ -55,7 +55,7 @@ def command_help(command: Command, width: int = 0) -> str:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal that standard output goes to, within limits for readable texts."""
+    """The columns of the terminal of standard output, within limits for readable texts."""
     try:
         columns = os.get_terminal_size(1).columns
     except OSError:
@@ -64,7 +64,7 @@ def terminal_width() -> int:
 
 
 def _entry(name: str, text: str, column: int, width: int) -> list[str]:
-    """A name, and its text from `column` on; below the name where too little room is left."""
+    """A name, and its text from `column` on; below the name if there is too little space."""
     if width - column < _NARROWEST_TEXT:
         return [name, *(f"{'':8}{line}" for line in wrapped(text, width - 8))]
     lines = wrapped(text, width - column)
@@ -72,7 +72,7 @@ def _entry(name: str, text: str, column: int, width: int) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns; a longer word has a line of its own."""
+    """Lines of at most `width` columns. A longer word gets its own line."""
     lines = [""]
     for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + 1 + len(word) > width:

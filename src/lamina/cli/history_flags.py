@@ -1,4 +1,4 @@
-"""The flags of `lamina history`: names are those of `docker buildx history`."""
+"""The flags of `lamina history`, with the names of `docker buildx history`."""
 
 from __future__ import annotations
 

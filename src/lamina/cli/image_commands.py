@@ -24,7 +24,7 @@ _INSPECT = "use `lamina imagetools inspect` for images in registries"
 
 
 def list_images(parsed: Parsed) -> int:
-    """Print the local store's images, or those whose name or repository is among the arguments."""
+    """Print the images of the local store, or those whose name or repository is an argument."""
     with open_local_store(parsed, "list images", _OWN_IMAGES) as builder:
         images = [image for image in builder.images() if _wanted(image, parsed.arguments)]
     whole = parsed.switch("no-trunc")
@@ -42,7 +42,7 @@ def list_images(parsed: Parsed) -> int:
 
 
 def show_images(images: Sequence[ImageSummary], now: float, *, whole: bool = False) -> str:
-    """The table, newest first as given."""
+    """Print the table, in the order given."""
     rows = []
     for image in images:
         repository, tag = _split(image.name)
@@ -53,7 +53,7 @@ def show_images(images: Sequence[ImageSummary], now: float, *, whole: bool = Fal
 
 
 def remove_images(parsed: Parsed) -> int:
-    """Remove names; go on after one that fails, and say so with the exit status."""
+    """Remove names. Continues after a failure, and returns the exit status."""
     from lamina.cli.errors import report
 
     status = 0
@@ -74,7 +74,7 @@ def remove_images(parsed: Parsed) -> int:
 
 
 def inspect_images(parsed: Parsed) -> int:
-    """Print a JSON array, one member an image found; complain about the others."""
+    """Print a JSON array of the images that exist, and report the others."""
     import json
 
     from lamina.cli.errors import report
@@ -94,7 +94,7 @@ def inspect_images(parsed: Parsed) -> int:
 
 
 def short_id(digest: str, *, whole: bool = False) -> str:
-    """The first twelve digits, or the digest itself."""
+    """The first twelve digits of a digest, or the digest itself."""
     return digest if whole else digest.partition(":")[2][:12]
 
 

@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 def image_diff_json(diff: ImageDiff) -> str:
-    """One document, indented, in ASCII: bytes of names that are not UTF-8 are lone surrogates."""
+    """One document, indented, in ASCII. Bytes of names that are not UTF-8 are lone surrogates."""
     document = {
         "equal": diff.equal,
         "before": _image(diff.before),
@@ -114,7 +114,7 @@ def _file(file: File, layer: int, link: str) -> Document:
     if link:
         document["hardLink"] = f"/{link}"
     if file.hard_link:
-        return document  # all else is that of the target
+        return document  # all other fields are those of the target
     document |= {"mode": f"{stat.S_IMODE(file.mode):04o}", "uid": file.uid, "gid": file.gid}
     if file.mtime_ns is not None:
         document["mtime"] = show_nanoseconds(file.mtime_ns)

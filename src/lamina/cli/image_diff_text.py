@@ -1,4 +1,4 @@
-"""The comparison of two images as text: `+` marks what was added, `-` removed, `~` changed."""
+"""The comparison of two images as text: `+` is added, `-` removed, `~` changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VALUE = 200
 
 
 def image_diff_lines(diff: ImageDiff, *, verbose: bool) -> Iterator[str]:
-    """Lines for people. Without `verbose`, long lists of files are cut."""
+    """The lines of the comparison. Without `verbose`, long lists of files are truncated."""
     yield _image("before", diff.before)
     yield _image("after ", diff.after)
     if diff.configuration:
@@ -52,14 +52,14 @@ def image_diff_lines(diff: ImageDiff, *, verbose: bool) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """A text on one line: what a terminal would obey is escaped, and bytes that are not UTF-8."""
+    """A text on one line. Control characters, and bytes that are not UTF-8, are escaped."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def display_path(path: str) -> tuple[str, str]:
-    """An absolute path for a path of a layer or a tree; and which kind of whiteout it is, "" for a
+    """The absolute path for a path of a layer or a tree, and the kind of whiteout, "" for a
     file."""
     parent, slash, name = path.rpartition("/")
     if name == OPAQUE:
@@ -221,7 +221,7 @@ def _identity(diff: ImageDiff) -> str:
     if diff.before.digest == diff.after.digest and diff.before.digest is not None:
         return ": they have the same digest"
     if None not in (diff.before.digest, diff.after.digest):
-        return " in all that was compared, but have different digests"
+        return " in everything compared, but have different digests"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Finds the images that a command line names, wherever they are.
+"""Finds the images on a command line.
 
 | name | image |
 |---|---|
@@ -37,11 +37,11 @@ _INSTEAD = "name an image in a registry, a layout or an archive"
 
 
 class ImageFinder:
-    """Opens images. What it opens is closed with `stack`.
+    """Opens images, which `stack` closes.
 
     Args:
         parsed: a command line with the flags `root` and `insecure`.
-        platform: which image of an index; None for this machine's.
+        platform: selects an image of an index; None for that of this machine.
     """
 
     def __init__(self, parsed: Parsed, platform: Platform | None, stack: ExitStack) -> None:
@@ -51,16 +51,19 @@ class ImageFinder:
         self._store: LocalStore | None = None
 
     def prepare(self, names: list[str]) -> None:
-        """Open the local store, if one of these images may be in it. Call before any thread is
-        started."""
+        """Open the local store, if one of these images may be in it. Call it before any thread
+        starts."""
         if builder_address(self._parsed) or not any(map(_may_be_local, names)):
             return
         opened = open_local_store(self._parsed, "compare images", _INSTEAD)
         self._store = self._stack.enter_context(opened)
 
     def find(self, name: str, cancel: Cancellation) -> Image:
-        """Raises NotFound, PermissionDenied, InvalidInput, Unavailable, Unsupported, Corrupt,
-        Cancelled."""
+        """Open an image.
+
+        Raises NotFound, PermissionDenied, InvalidInput, Unavailable, Unsupported, Corrupt,
+        Cancelled.
+        """
         for scheme in _LAYOUTS:
             if name.startswith(scheme):
                 return self._in_layout(name, name.removeprefix(scheme), cancel)

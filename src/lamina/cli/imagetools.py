@@ -1,4 +1,4 @@
-"""`lamina imagetools inspect` and `create`: images where they lie, in registries."""
+"""`lamina imagetools inspect` and `create`: images in registries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(parsed: Parsed) -> int:
-    """The first argument says what to do."""
+    """Run the action in the first argument."""
     action, *names = parsed.arguments
     match action:
         case "inspect":
@@ -89,7 +89,7 @@ def _lines(reference: Reference, found: Descriptor, data: bytes) -> list[str]:
 
 
 class _Images:
-    """The configurations, fetched only if a template asks for them."""
+    """The image configurations, fetched only if a template uses them."""
 
     def __init__(
         self, client: RegistryClient, reference: Reference, found: Descriptor, data: bytes
@@ -100,7 +100,7 @@ class _Images:
         self._data = data
 
     def load(self) -> dict[str, Any]:
-        """One configuration, or for an index one a platform."""
+        """The configuration, or for an index one per platform."""
         document = parse_manifest(self._data, self._found.media_type)
         if not isinstance(document, Index):
             return self._config(self._data)
@@ -118,8 +118,8 @@ class _Images:
 
 
 def _render(template: str, fields: dict[str, Any]) -> str:
-    """Templates of text and `{{.Field.field}}` or `{{json .Field}}`: the part of Go's that
-    people use here."""
+    """Render a template of text and `{{.Field.field}}` or `{{json .Field}}`, a subset of Go's
+    syntax."""
     import re
 
     def value(matched: re.Match[str]) -> str:
@@ -143,7 +143,7 @@ def _render(template: str, fields: dict[str, Any]) -> str:
     rendered = re.sub(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}", value, text)
     if re.search(r"\{\{(?!\s*(?:json\s+)?\.[\w.]*\s*\}\})", text):
         raise Unsupported(
-            f"--format: {template} is more than {{{{json .Field}}}} or {{{{.Field}}}}",
+            f"--format: {template}: only {{{{json .Field}}}} and {{{{.Field}}}} are supported",
             hint="use {{json .}} and a tool like jq",
         )
     return rendered
@@ -210,7 +210,7 @@ def _create(parsed: Parsed, names: list[str]) -> int:
 
 
 def _from_files(paths: list[str]) -> list[Reference]:
-    """A file holds a name, or a descriptor's or metadata file's JSON."""
+    """Read files with a name, a descriptor, or the JSON of a metadata file."""
     found = []
     for path in paths:
         try:

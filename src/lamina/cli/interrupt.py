@@ -1,4 +1,4 @@
-"""Signals that ask for an end become a cancellation."""
+"""Converts signals to a cancellation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FORCED_EXIT = 3
 
 
 class Interruption:
-    """`cancel` is flipped by SIGINT, SIGTERM or SIGHUP; `signal` is the first one's number.
+    """SIGINT, SIGTERM and SIGHUP cancel `cancel`. `signal` is the number of the first one.
 
     Args:
         hurry: called at the second signal.
@@ -33,7 +33,7 @@ class Interruption:
         self._count = 0
 
     def exit_status(self, error: Cancelled) -> int:
-        """Say that a command was interrupted, and return its exit status.
+        """Report that a command was interrupted, and return its exit status.
 
         Raises the error if no signal was its cause.
         """
@@ -49,7 +49,7 @@ class Interruption:
             os._exit(128 + number)
         if self._count == _HURRY and self._hurry is not None:
             threading.Thread(target=self._hurry, name="hurry", daemon=True).start()
-        # A listener may block or fail; the next signal must get through all the same.
+        # A listener may block or fail; the next signal must still be handled.
         threading.Thread(
             target=self.cancel.cancel, args=("interrupted",), name="cancel", daemon=True
         ).start()
@@ -57,11 +57,11 @@ class Interruption:
 
 @contextmanager
 def interruptible(hurry: Callable[[], None] | None = None) -> Iterator[Interruption]:
-    """Turn signals into a cancellation for the length of the block. Main thread only.
+    """Convert signals to a cancellation during the block. Main thread only.
 
-    Cancelling takes locks that the main thread may hold at the moment a signal arrives, so it
-    is not done by a handler but by a thread that the interpreter wakes through a pipe. The
-    second signal calls `hurry`, the third ends the process at once.
+    Cancelling takes locks that the main thread may hold when a signal arrives. So it is done not by
+    a handler but by a thread, which the interpreter wakes through a pipe. The second signal calls
+    `hurry`, the third one ends the process at once.
     """
     import signal
 
@@ -75,7 +75,7 @@ def interruptible(hurry: Callable[[], None] | None = None) -> Iterator[Interrupt
             for number in data:
                 if not number:
                     return
-                if number in wanted:  # the pipe gets every signal that has a handler
+                if number in wanted:  # the pipe receives every signal that has a handler
                     interruption._note(number)
 
     thread = threading.Thread(target=watch, name="signals", daemon=True)

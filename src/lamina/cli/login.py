@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def login(parsed: Parsed) -> int:
-    """Ask the registry whether it takes name and password, and keep them if so."""
+    """Check name and password with the registry, and store them."""
     from lamina.registry.credentials import Credentials
     from lamina.registry.hosts import configured_hosts
     from lamina.registry.login import check_login, save_login
@@ -33,7 +33,7 @@ def login(parsed: Parsed) -> int:
 
 
 def logout(parsed: Parsed) -> int:
-    """Forget a registry's name and password."""
+    """Remove the stored name and password of a registry."""
     from lamina.registry.login import remove_login
 
     domain = _domain(parsed)
@@ -50,7 +50,7 @@ def _domain(parsed: Parsed) -> str:
         return DEFAULT_DOMAIN
     if "/" in host:
         raise InvalidInput(f'"{text}" is not a registry', hint="give only the host: ghcr.io")
-    # A host without a dot, as on a private network, is a domain only if it says so.
+    # A host without a dot, as on a private network, needs a port to be parsed as a domain.
     parse_reference(f"{host if '.' in host or ':' in host else host + ':443'}/name")
     return host
 

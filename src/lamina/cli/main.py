@@ -1,7 +1,6 @@
-"""The `lamina` command: finds the subcommand, and imports nothing but that one's module.
+"""The `lamina` command: finds the subcommand, and imports only its module.
 
-Exit status: 0, or what `run`'s command returned; 1 for every error (2 of `diff`); 130 when
-interrupted.
+Exit status: 0, or that of `run`'s command; 1 for every error (2 of `diff`); 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ INTERRUPTED = 130
 
 
 def entry() -> NoReturn:
-    """Run `sys.argv` as the whole process.
+    """Run `sys.argv` as a process.
 
-    A cached build is over before the garbage collector has anything to find, and everything it
-    owns is closed by the time `main` returns: neither collecting early nor taking the
-    interpreter apart piece by piece would do anything but take a tenth of the time.
+    A cached build ends before the cyclic garbage collector finds anything, and everything is closed
+    when `main` returns. So the collector is off, and the interpreter is not finalized: both would
+    only take a tenth of the time.
     """
     import gc
 
@@ -50,25 +49,25 @@ def entry() -> NoReturn:
 
 
 def _take_names_as_utf8() -> None:
-    """Start over in Python's UTF-8 mode where the locale's encoding is another one.
+    """Restart in Python's UTF-8 mode if the encoding of the locale is another one.
 
-    Names of files are bytes, and what Dockerfiles say of them is UTF-8: with any other encoding
-    a name that is written in a Dockerfile would not be the one on disk.
+    File names are bytes, and Dockerfiles are UTF-8. With another encoding a name in a Dockerfile
+    would not match the one on disk.
     """
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode and sys.executable:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (`sys.argv`'s by default) and return the exit status."""
+    """Run a command line (by default `sys.argv`) and return the exit status."""
     try:
         try:
             status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
             sys.stdout.flush()
             return status
         except BrokenPipeError:
-            # The reader of our output has closed it. Point the stream somewhere harmless, or
-            # the interpreter complains when it flushes at exit.
+            # The reader of standard output has closed it. Redirect the stream to /dev/null, or the
+            # interpreter reports an error when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except Cancelled as error:

@@ -1,4 +1,4 @@
-"""Opens the builder, or the local store, that a command works on."""
+"""Opens the builder, or the local store, of a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def store_root(parsed: Parsed) -> str:
-    """The store's folder: `--root`, else `LAMINA_ROOT`, else the system's or the user's own."""
+    """The store's directory: `--root`, else `LAMINA_ROOT`, else the default of the system or the
+    user."""
     root = parsed.text("root") or os.environ.get("LAMINA_ROOT", "")
     if not root and os.geteuid() == 0:
         root = "/var/lib/lamina"
@@ -30,10 +31,10 @@ def store_root(parsed: Parsed) -> str:
 
 
 def builder_address(parsed: Parsed) -> str:
-    """Where the daemon is that does the work, "" for none: `--builder`, else `LAMINA_HOST`, else
-    `BUILDKIT_HOST`. Who names a store by `--root` wants no daemon.
+    """The address of the daemon, "" for none: `--builder`, else `LAMINA_HOST`, else
+    `BUILDKIT_HOST`.
 
-    Raises InvalidInput.
+    With `--root` no daemon is used. Raises InvalidInput.
     """
     address = parsed.text("builder")
     if parsed.given("root"):
@@ -48,8 +49,7 @@ def builder_address(parsed: Parsed) -> str:
 
 
 def open_builder(parsed: Parsed) -> AbstractContextManager[Builder]:
-    """The daemon that the command line or the environment names, or else a builder in this
-    process, on this command line's store.
+    """Open the daemon of the command line or the environment, or else a builder in this process.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
@@ -66,10 +66,10 @@ def open_builder(parsed: Parsed) -> AbstractContextManager[Builder]:
 def open_local_store(
     parsed: Parsed, doing: str, instead: str
 ) -> AbstractContextManager[LocalStore]:
-    """The store of this command line, for a command that no daemon can do.
+    """Open the local store, for a command that no daemon supports.
 
     Args:
-        doing: what the command does, for the error where a daemon is configured.
+        doing: what the command does, for the error if a daemon is configured.
         instead: what to do with a daemon.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable, Unsupported.
@@ -87,7 +87,7 @@ def open_local_store(
 
 
 def open_history(parsed: Parsed) -> AbstractContextManager[BuildHistory]:
-    """The records of builds of this command line's builder.
+    """Open the records of builds of this command line's builder.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
@@ -104,7 +104,7 @@ def open_history(parsed: Parsed) -> AbstractContextManager[BuildHistory]:
 
 
 def _certificates(parsed: Parsed) -> ssl.SSLContext | None:
-    """Whom to trust and who we are, None for a connection in the clear. Raises InvalidInput."""
+    """The CA and the client certificate, None for a connection without TLS. Raises InvalidInput."""
     folder = parsed.text("tlsdir") or os.environ.get("LAMINA_TLS_DIR", "")
     authority = parsed.text("tlscacert") or _in_folder(folder, "ca.pem", "ca.crt")
     certificate = parsed.text("tlscert") or _in_folder(folder, "cert.pem", "tls.crt")

@@ -1,4 +1,4 @@
-"""A source policy as JSON in a file, as `buildctl` and `docker buildx` take it."""
+"""Reads source policies from JSON files, in the format of `buildctl` and `docker buildx`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CONDITIONS = {"NOTEQUAL": "NOT_EQUAL"}
 
 
 def read_policy(path: str) -> Policy:
-    """Raises InvalidInput, NotFound, PermissionDenied."""
+    """Read a policy. Raises InvalidInput, NotFound, PermissionDenied."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -76,5 +76,5 @@ def _enum(kind: type[IntEnum], value: Any) -> int:
         return kind(value)
     name = _CONDITIONS.get(str(value), str(value))
     if name not in kind.__members__:
-        raise ValueError(f"{value} is no {kind.__name__}")
+        raise ValueError(f"{value} is not a {kind.__name__}")
     return kind[name]

@@ -1,4 +1,4 @@
-"""Contexts that lie elsewhere: git repositories and URLs."""
+"""Remote contexts: git repositories and URLs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def cloned(address: str, providers: SessionProviders) -> Iterator[tuple[str, int]]:
-    """A git URL's folder, checked out for the length of the block, and when the commit was made.
+    """Check out a git URL for the block. Yields its directory and the time of the commit.
 
-    The files' times are those of the commit, so that the same commit gives the same image.
+    The files have the time of the commit, so that the same commit gives the same image.
 
     Raises InvalidInput, NotFound, Unavailable.
     """
@@ -44,9 +44,9 @@ def cloned(address: str, providers: SessionProviders) -> Iterator[tuple[str, int
 
 @contextmanager
 def open_url(url: str, providers: SessionProviders) -> Iterator[tuple[IO[bytes], int | None]]:
-    """Download; the bytes, and the Last-Modified in seconds since 1970, if there is one.
+    """Download a URL. Returns its content, and the Last-Modified in seconds since 1970, if known.
 
-    A name and a password in the URL log in, and so do the secrets of `HttpRequest`.
+    Uses the name and the password in the URL, and the secrets of `HttpRequest`.
 
     Raises InvalidInput, NotFound, Unavailable.
     """
@@ -56,7 +56,7 @@ def open_url(url: str, providers: SessionProviders) -> Iterator[tuple[IO[bytes],
     from lamina.system.network import SocketGuard
 
     with closing(EmbeddedSession({}, providers)) as session:
-        # Signals are not taken over yet: an interrupt ends the download at once.
+        # Signals are not handled yet: an interrupt ends the download at once.
         unpacked = (("Accept-Encoding", "identity"),)
         request = HttpRequest(url, session, Cancellation(), guard=SocketGuard(), headers=unpacked)
         response = request.send()

@@ -1,4 +1,4 @@
-"""Files about the result of a build: `--iidfile`, `--metadata-file`."""
+"""Files about the outcome of a build: `--iidfile`, `--metadata-file`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from lamina.system.descriptors import descriptor_behind
 
 
 def check_folder(path: str, flag: str) -> None:
-    """Fail early if a file could not be written later. Raises NotFound."""
+    """Raise NotFound early if a file could not be written later."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise NotFound(f"--{flag} {path}: no such folder: {folder}")
 
 
 def remove_stale(path: str) -> None:
-    """Remove what an earlier build wrote, so that a failed one leaves nothing to be mistaken.
+    """Remove an earlier build's file, so that it is not mistaken for this build's after a failure.
 
-    A link stays, and so does what is no regular file. Raises OSError.
+    Links, and everything that is not a regular file, are kept. Raises OSError.
     """
     if descriptor_behind(path) is None and os.path.isfile(path):
         os.unlink(os.path.realpath(path))
 
 
 def write_file(path: str, text: str) -> None:
-    """Write a file whole, or to the pipe or device that it is.
+    """Write a file atomically; a pipe or a device in place.
 
     Raises InvalidInput, PermissionDenied, NotFound, Exhausted.
     """

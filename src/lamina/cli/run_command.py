@@ -22,9 +22,9 @@ _INSTEAD = "build with --load, and run the image in Docker or Podman"
 
 
 def run(parsed: Parsed) -> int:
-    """Run a container; the exit status is its command's.
+    """Run a container. Returns the exit status of its command.
 
-    As with a shell, 127 is that there is no such command, 126 that it cannot be executed.
+    As in a shell, 127 means that the command does not exist, and 126 that it cannot be executed.
     """
     request = run_request(parsed)
     with (
@@ -45,7 +45,7 @@ def run(parsed: Parsed) -> int:
 
 
 def run_request(parsed: Parsed) -> RunRequest:
-    """Read the command line. Raises InvalidInput, NotFound."""
+    """Parse the command line. Raises InvalidInput, NotFound."""
     if parsed.switch("tty") and not os.isatty(sys.stdin.fileno()):
         raise InvalidInput("--tty requires a terminal on standard input", hint="remove -t")
     entrypoint: tuple[str, ...] | None = None
@@ -81,7 +81,7 @@ def _environment(parsed: Parsed) -> tuple[tuple[str, str], ...]:
 
 
 def parse_volume(text: str) -> tuple[str, str, bool]:
-    """`host:container[:ro|rw]` as (absolute host path, container path, read-only)."""
+    """Parse `host:container[:ro|rw]` to (absolute host path, container path, read-only)."""
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")
     if not source or not target.startswith("/") or mode not in ("", "ro", "rw"):

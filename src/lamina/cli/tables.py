@@ -1,4 +1,4 @@
-"""Tables: aligned columns for people, one JSON object a line for programs."""
+"""Tables: aligned columns for people, one JSON object per line for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GAP = 3
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the last one's cells are not padded."""
+    """Columns as wide as their widest cell. The last one is not padded."""
     lines = [tuple(header), *map(tuple, rows)]
     widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
     pattern = "".join(f"%-{width}s" for width in widths)
@@ -19,7 +19,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def json_lines(documents: Iterable[Mapping[str, object]]) -> str:
-    """One object a line."""
+    """One object per line."""
     import json
 
     return "\n".join(json.dumps(document, ensure_ascii=False) for document in documents)

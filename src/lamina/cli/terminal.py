@@ -1,7 +1,7 @@
-"""What may be written to a terminal: text and colours, nothing that moves its cursor.
+"""Filters output to a terminal: text and colours remain, everything else is removed.
 
-Steps, Dockerfiles and servers choose much of what a build shows. In pipes and files their bytes
-stay as they are; a terminal would obey them.
+Steps, Dockerfiles and servers determine much of a build's output, and a terminal would execute
+escape sequences in it. In pipes and files the bytes stay unchanged.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-# Compiled when they are needed, which is hardly ever.
+# Compiled on first use, which is rare.
 _SEQUENCE = (
     r"(?P<colour>\x1b\[[0-9;:]*m)"
     r"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: cursor, screen, modes, reports
     r"|\x1b[]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]?"  # all others
-    r"|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\udc80-\udc9f]"  # C0 but for \b \t \n \r, and C1
+    r"|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\udc80-\udc9f]"  # C0 except \b \t \n \r, and C1
 )
-# What may go on in the next piece. Of strings, which are dropped, their beginning is enough.
+# A possibly incomplete sequence at the end of a piece. Of strings, which are dropped, the beginning
+# is enough.
 _UNFINISHED = r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|[ -/]{0,8})\Z"
 _STRING = r"(\x1b[]PX^_])[^\x07\x1b\n]*(\x1b?)\Z"
 
 
 class TerminalFilter:
-    """Bytes in pieces, as they may be shown. Sequences and characters may be cut anywhere."""
+    """Filters bytes in pieces, which may split sequences and characters anywhere."""
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
@@ -49,7 +50,7 @@ class TerminalFilter:
 
 
 class TerminalStream(io.TextIOWrapper):
-    """A text stream that ends at a terminal."""
+    """A text stream to a terminal."""
 
     def write(self, text: str, /) -> int:
         super().write(harmless(text))
@@ -57,14 +58,14 @@ class TerminalStream(io.TextIOWrapper):
 
 
 def harmless(text: str) -> str:
-    """A text without what a terminal would obey; colours stay."""
+    """Remove escape sequences and control characters from a text, except colours."""
     if text.replace("\n", "").isprintable():
         return text
     return re.sub(_SEQUENCE, _colour, text)
 
 
 def filter_standard_streams() -> None:
-    """Have everything that is printed from now on filtered where it goes to a terminal."""
+    """Filter standard output and standard error from now on, if they are terminals."""
     for name in ("stdout", "stderr"):
         stream: TextIO = getattr(sys, name)
         if stream.isatty() and isinstance(stream, io.TextIOWrapper):

@@ -24,7 +24,7 @@ _STDERR = 2
 
 
 def push(parsed: Parsed) -> int:
-    """Push each image; print `name@digest` of what was pushed."""
+    """Push each image. Prints `name@digest` of each."""
 
     def one(store: LocalStore, name: str, events: EventSink, cancel: Cancellation) -> str:
         metadata = store.push(
@@ -37,7 +37,7 @@ def push(parsed: Parsed) -> int:
 
 
 def pull(parsed: Parsed) -> int:
-    """Pull each image; print its name."""
+    """Pull each image. Prints its name."""
 
     def one(store: LocalStore, name: str, events: EventSink, cancel: Cancellation) -> str:
         return store.pull(name, platform=parsed.text("platform"), events=events, cancel=cancel).name

@@ -1,4 +1,4 @@
-"""Sizes and times: read as docker's flags take them, written as BuildKit shows them."""
+"""Sizes and times: parsed in the format of docker's flags, formatted as in BuildKit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def show_size(size: int) -> str:
-    """Bytes with two decimals and a decimal unit, `1.05MB`; below 1000 as they are, `545B`."""
+    """Bytes with two decimals and a decimal unit, `1.05MB`; below 1000 without decimals, `545B`."""
     value = float(size)
     step = 0
     while abs(value) >= 1000 and step < len(_DECIMAL) - 1:
@@ -19,7 +19,7 @@ def show_size(size: int) -> str:
 
 
 def parse_size(text: str, flag: str) -> int:
-    """Read a size (`lamina.base.units`). Raises InvalidInput, naming the flag."""
+    """Parse a size (`lamina.base.units`). Raises InvalidInput, naming the flag."""
     try:
         return size_of(text)
     except (ValueError, OverflowError):
@@ -30,7 +30,7 @@ def parse_size(text: str, flag: str) -> int:
 
 
 def parse_duration(text: str, what: str) -> float:
-    """Read `24h`, `1h30m`, `7d` into seconds. Raises InvalidInput, naming `what`."""
+    """Parse `24h`, `1h30m`, `7d` to seconds. Raises InvalidInput, naming `what`."""
     try:
         return seconds_of(text)
     except ValueError:
@@ -40,7 +40,7 @@ def parse_duration(text: str, what: str) -> float:
 
 
 def show_ago(seconds: float) -> str:
-    """How long ago, roughly, in words: `5 minutes ago`."""
+    """The approximate time since then, in words: `5 minutes ago`."""
     if seconds < 1:
         return "Less than a second ago"
     for limit, size, name in (
@@ -59,7 +59,7 @@ def show_ago(seconds: float) -> str:
 
 
 def show_time(timestamp: float) -> str:
-    """RFC 3339 in UTC with up to nine decimals, as Go's RFC3339Nano writes it."""
+    """RFC 3339 in UTC with up to nine decimals (Go's RFC3339Nano)."""
     import time
 
     micros = round(timestamp * 1_000_000)
@@ -70,7 +70,7 @@ def show_time(timestamp: float) -> str:
 
 
 def show_nanoseconds(moment: int) -> str:
-    """Nanoseconds since 1970 as RFC 3339 in UTC; `@` and seconds where it has no such date."""
+    """Nanoseconds since 1970 as RFC 3339 in UTC; `@` and seconds if there is no such date."""
     import time
 
     seconds, fraction = divmod(moment, 1_000_000_000)

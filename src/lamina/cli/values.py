@@ -1,6 +1,6 @@
-"""What the arguments of `build`'s flags mean, one function a flag.
+"""Parsers for the arguments of `build`'s flags, one function per flag.
 
-All raise InvalidInput, with the flag's name and an example of what would be right.
+All raise InvalidInput, with the flag's name and a valid example.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _SECRET_LIMIT = 500 * 1024
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@", "github.com/")
 
 ENTITLEMENTS = ("security.insecure", "network.host", "device")
-"""What `--allow` may allow steps."""
+"""The entitlements that `--allow` accepts."""
 
 
 def is_remote(value: str) -> bool:
-    """Whether a context is a URL rather than a folder."""
+    """Whether a context is a URL, not a directory."""
     return value.startswith(_REMOTE)
 
 
 def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
-    """Read `key=value,…` where a field may be quoted as in CSV; a key alone has the value ""."""
+    """Parse `key=value,…`. Fields may be quoted as in CSV; a key alone has the value ""."""
     fields = [text]
     if '"' in text:
         import csv
@@ -52,12 +52,12 @@ def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
 
 
 def _key(text: str) -> str:
-    """Keys are of any case, but for the names of annotations in them."""
+    """Keys are case-insensitive, except the names of annotations in them."""
     return text if text.startswith("annotation") else text.lower()
 
 
 def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """`NAME=VALUE`, or `NAME` for the variable of that name if it is set."""
+    """Parse `NAME=VALUE`, or `NAME` for the environment variable of that name if it is set."""
     arguments: dict[str, str] = {}
     for text in values:
         name, equals, value = text.partition("=")
@@ -80,7 +80,7 @@ def parse_label(text: str) -> tuple[str, str]:
 
 
 def parse_host(text: str) -> tuple[str, str]:
-    """`name:address` or `name=address`; an IPv6 address may stand in brackets."""
+    """Parse `name:address` or `name=address`. An IPv6 address may be in brackets."""
     import ipaddress
 
     name, separator, address = text.partition("=" if "=" in text else ":")
@@ -99,7 +99,7 @@ def parse_host(text: str) -> tuple[str, str]:
 
 
 def parse_ulimit(text: str) -> Ulimit:
-    """`nofile=1024[:2048]`; -1 or `unlimited` is no limit."""
+    """Parse `nofile=1024[:2048]`; -1 or `unlimited` is no limit."""
     name, _, limits = text.partition("=")
     soft_text, colon, hard_text = limits.partition(":")
     hint = "a limit looks like nofile=1024:2048"
@@ -124,10 +124,11 @@ def parse_ulimit(text: str) -> Ulimit:
 
 
 def parse_context(text: str) -> NamedContext:
-    """`name=` and a folder, `oci-layout://folder[:tag][@digest]`, `docker-image://ref` or URL.
+    """Parse `name=` and a directory, `oci-layout://directory[:tag][@digest]`, `docker-image://ref`
+    or URL.
 
-    Names are those of images (`docker.io/library/alpine:latest` is `alpine`) or stages, of any
-    case.
+    Names are those of images (`docker.io/library/alpine:latest` is `alpine`) or stages, and are
+    case-insensitive.
     """
     from lamina.base.reference import parse_reference
 
@@ -140,7 +141,7 @@ def parse_context(text: str) -> NamedContext:
     name = _context_name(name)
     scheme, separator, rest = value.partition("://")
     if separator and scheme == "docker-image":
-        # No image is called scratch; frontends know it by this very word.
+        # No image has the name scratch; frontends look up exactly this word.
         return NamedContext(name, scheme, rest if rest == "scratch" else str(parse_reference(rest)))
     if separator and scheme == "oci-layout":
         return NamedContext(name, scheme, os.path.abspath(rest))
@@ -158,7 +159,7 @@ def parse_context(text: str) -> NamedContext:
 
 
 def _context_name(text: str) -> str:
-    """A name as frontends look it up, which those of other builders do by exactly this text."""
+    """The normalized name. Frontends, also those of other builders, look up exactly this text."""
     from lamina.base.reference import parse_reference
 
     name, mark, platform = text.partition("::")
@@ -169,9 +170,10 @@ def _context_name(text: str) -> str:
 
 
 def parse_secret(text: str, environ: Mapping[str, str]) -> SecretSpec:
-    """`id=token[,src=FILE|,env=NAME]`; with neither, the variable or else the file named so.
+    """Parse `id=token[,src=FILE|,env=NAME]`; the default is the variable, else the file, named
+    `id`.
 
-    The value itself is not read here. Raises NotFound, PermissionDenied too.
+    The value itself is not read here. Also raises NotFound, PermissionDenied.
     """
     fields = dict(parse_fields(text, "secret"))
     known = {"id", "src", "source", "env", "type"}
@@ -215,7 +217,7 @@ def _secret_file(secret_id: str, path: str, hint: str) -> str:
 
 
 def parse_ssh(text: str, environ: Mapping[str, str]) -> SshSpec:
-    """`default`, `id`, or `id=path[,path…]`. Raises NotFound too."""
+    """Parse `default`, `id`, or `id=path[,path…]`. Also raises NotFound."""
     agent_id, equals, rest = text.partition("=")
     if not agent_id:
         raise InvalidInput(f'invalid argument "{text}" for --ssh: the id is missing')
@@ -234,7 +236,8 @@ def parse_ssh(text: str, environ: Mapping[str, str]) -> SshSpec:
 
 
 def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
-    """`type=…,key=value,…`, a folder's path alone, or `-` for a tar archive on standard output."""
+    """Parse `type=…,key=value,…`, the path of a directory, or `-` for a tar archive on standard
+    output."""
     fields = parse_fields(text, "output")
     if text == "-":
         fields = [("type", "tar"), ("dest", "-")]
@@ -265,7 +268,7 @@ def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
 
 
 def parse_annotation(text: str) -> tuple[tuple[str, str], ...]:
-    """`[type[,type…][platform]:]name=value` as the attributes of outputs that it stands for.
+    """Parse `[type[,type…][platform]:]name=value`. Returns the attributes of outputs for it.
 
     A type is `manifest` (the default), `manifest-descriptor`, `index` or `index-descriptor`.
     """
@@ -290,7 +293,7 @@ def parse_annotation(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def parse_cache(text: str, flag: str) -> CacheSpec:
-    """`type=…,key=value,…`, or an image's name alone for `type=registry,ref=NAME`."""
+    """Parse `type=…,key=value,…`, or an image's name alone for `type=registry,ref=NAME`."""
     if "=" not in text:
         if flag == "cache-to" and text == "inline":
             return CacheSpec("inline")
@@ -309,9 +312,9 @@ def parse_cache(text: str, flag: str) -> CacheSpec:
 
 
 def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """`--attest type=…,key=value` and its short forms by type, which count after it.
+    """Parse `--attest type=…,key=value` and its short forms by type, which count as later ones.
 
-    Returns (type, attributes), without what is `disabled`; the last of a type counts.
+    Returns (type, attributes), without those that are `disabled`. The last one of a type counts.
     """
     texts = list(written)
     for kind, value in short.items():
@@ -344,7 +347,7 @@ def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tup
 
 
 def parse_tag(text: str) -> str:
-    """An image name without a digest, as written."""
+    """Parse an image name without a digest. Returns it as written."""
     from lamina.base.reference import parse_reference
 
     if parse_reference(text).digest is not None:
@@ -355,21 +358,23 @@ def parse_tag(text: str) -> str:
 
 
 def parse_entitlement(text: str) -> str:
-    """Raises InvalidInput for what cannot be allowed."""
+    """Raise InvalidInput for an unknown entitlement."""
     from lamina.cli.flags import suggestion
     from lamina.engine.devices import read_grant
 
     kind, equals, _ = text.partition("=")
     if kind not in ENTITLEMENTS or (equals and kind != "device"):
-        hint = suggestion(kind, ENTITLEMENTS) or f"known are {', '.join(ENTITLEMENTS)}"
+        hint = suggestion(kind, ENTITLEMENTS) or f"entitlements are {', '.join(ENTITLEMENTS)}"
         raise InvalidInput(f'invalid argument "{text}" for --allow: unknown entitlement', hint=hint)
     read_grant((text,))
     return text
 
 
 def parse_platforms(values: Iterable[str]) -> tuple[str, ...]:
-    """What to build for, each once, in the order given. Raises InvalidInput, also for misspelt
-    names: nothing else would say what is wrong with them."""
+    """Parse the target platforms. Each is returned once, in the order given.
+
+    Raises InvalidInput, also for misspelt names, which would cause no other error.
+    """
     from lamina.base.platform import ARCHITECTURES, SYSTEMS, parse_platform
     from lamina.cli.flags import suggestion
 

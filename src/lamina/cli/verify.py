@@ -1,4 +1,4 @@
-"""`lamina build --verify`: builds again, and says whether the image is reproducible."""
+"""`lamina build --verify`: repeats a build, and reports whether the image is reproducible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEP = 200
 
 
 def check_verifiable(parsed: Parsed, request: BuildRequest) -> None:
-    """Raises Unsupported for a build in a daemon, InvalidInput for flags that contradict."""
+    """Raise Unsupported for a build in a daemon, InvalidInput for conflicting flags."""
     address = builder_address(parsed)
     if address:
         raise Unsupported(
@@ -40,7 +40,7 @@ def check_verifiable(parsed: Parsed, request: BuildRequest) -> None:
 
 
 def verify(parsed: Parsed, request: BuildRequest, mode: str) -> int:
-    """Build a request again that has just been built, and print a verdict for each platform.
+    """Repeat a build, and print a verdict per platform.
 
     Returns 1 if one of the images is not reproducible.
     """
@@ -61,7 +61,7 @@ def verify(parsed: Parsed, request: BuildRequest, mode: str) -> int:
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
-    """What people read of a verdict."""
+    """The lines of a verdict."""
     platform = printable(verdict.platform)
     if verdict.reproducible:
         yield f"Reproducible ({platform}): both builds gave {verdict.before}."

@@ -1,4 +1,4 @@
-"""`lamina history`: finds the action, and imports nothing but that one's module."""
+"""`lamina history`: dispatches an action, and imports only its module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class _Action(NamedTuple):
-    """`handler` is `module:function` in this package; `most` is the number of names it takes."""
+    """An action. `handler` is `module:function` in this package; `most` is the maximum number of
+    names."""
 
     handler: str
     flags: frozenset[str]
@@ -40,7 +41,7 @@ _ACTIONS = {
 
 
 def run(parsed: Parsed) -> int:
-    """The first argument says what to do."""
+    """Run the action in the first argument."""
     name, *names = parsed.arguments
     action = _ACTIONS.get(name)
     if action is None:

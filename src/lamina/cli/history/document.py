@@ -1,4 +1,4 @@
-"""A record as `docker buildx history inspect --format json` prints it, and what lamina adds."""
+"""A record in the format of `docker buildx history inspect --format json`, with lamina's fields."""
 
 from __future__ import annotations
 
@@ -52,12 +52,13 @@ _MATERIALS = ("docker-image://", "git://", "http://", "https://")
 def describe(
     history: BuildHistory, record: BuildHistoryRecord, steps: Sequence[Step]
 ) -> dict[str, Any]:
-    """The document. `steps` are in the order of their numbers. Fields without a value are left out.
+    """The document of a record. `steps` are in the order of their numbers; empty fields are left
+    out.
 
     `Duration` of the build and of steps is in nanoseconds, as Go prints it.
     """
     row = row_of(record)
-    # lamina records no passwords; BuildKit does, in addresses.
+    # lamina records no passwords, but BuildKit does, in URLs.
     attributes = {key: redacted(value) for key, value in record.frontend_attrs}
     attributes.pop("frontend.caps", None)
     context = record.context_path or attributes.pop("context", "")
@@ -106,7 +107,7 @@ def describe(
 
 
 def _counts(record: BuildHistoryRecord, steps: Sequence[Step]) -> dict[str, int]:
-    """Those of the record; of a build that runs what its log says so far."""
+    """The counts of the record; for a running build, those of its log so far."""
     if record.completed_at is not None:
         completed, total = record.num_completed_steps, record.num_total_steps
         cached = record.num_cached_steps
@@ -128,7 +129,7 @@ def _dockerfile(record: BuildHistoryRecord, attributes: dict[str, str]) -> str:
 
 
 def _config(attributes: dict[str, str]) -> dict[str, Any]:
-    """Take the options of the frontend out of `attributes`; what has no name stays raw."""
+    """Move the frontend's options from `attributes` to named fields. Unknown ones stay raw."""
     config: dict[str, Any] = {}
     for key, name in _CONFIG.items():
         if value := attributes.pop(key, ""):
@@ -174,7 +175,7 @@ def _error(history: BuildHistory, record: BuildHistoryRecord) -> dict[str, Any]:
 
 
 def _evidence(history: BuildHistory, digest: str) -> dict[str, Any]:
-    """The hint and the excerpt of the Dockerfile, if the details of the error have them."""
+    """The hint and the excerpt of the Dockerfile, if the details of the error contain them."""
     from lamina.api.failures import from_status
     from lamina.api.status import SCHEMA, Status, error_of
     from lamina.wire.protobuf import decode
@@ -183,7 +184,7 @@ def _evidence(history: BuildHistory, digest: str) -> dict[str, Any]:
         status: Status = decode(history.blob(digest), Status, SCHEMA)
         error = from_status(error_of(status))
     except LaminaError:
-        return {}  # the message of the record remains
+        return {}  # the message of the record is used
     found: dict[str, Any] = {"Hint": error.hint} if error.hint else {}
     if error.location is not None and (excerpt := error.location.excerpt()):
         found["Sources"] = excerpt
@@ -191,7 +192,7 @@ def _evidence(history: BuildHistory, digest: str) -> dict[str, Any]:
 
 
 def code_name(code: int) -> str:
-    """The name of a gRPC status code as Go prints it, `NotFound`."""
+    """The name of a gRPC status code as Go prints it, for example `NotFound`."""
     try:
         return Code(code).name.title().replace("_", "")
     except ValueError:
@@ -217,14 +218,15 @@ def _type(target: Descriptor) -> str:
 def _materials(
     history: BuildHistory, record: BuildHistoryRecord, steps: Sequence[Step]
 ) -> list[dict[str, Any]]:
-    """From the provenance if the record has one, else the sources of the build's operations."""
+    """The materials of the provenance if the record has one, else the sources of the build's
+    ops."""
     for _, result in (("", record.result), *record.results):
         for target in () if result is None else result.attestations:
             if _type(target).startswith(_PROVENANCE):
                 try:
                     return _from_provenance(json.loads(history.blob(target.digest)))
                 except (LaminaError, ValueError):
-                    break  # the operations remain
+                    break  # the ops are used
     found: dict[str, list[str]] = {}
     for step in steps:
         if step.op is not None and step.op.source is not None:
@@ -287,7 +289,7 @@ def usage_document(usage: ResourceUsage) -> dict[str, int]:
 
 
 def step_status(step: Step) -> str:
-    """What became of a step: `not run`, `running`, `cached`, `error`, `canceled` or `done`."""
+    """The status of a step: `not run`, `running`, `cached`, `error`, `canceled` or `done`."""
     if step.error:
         return "canceled" if "context canceled" in step.error else "error"
     if step.cached:

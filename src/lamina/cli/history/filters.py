@@ -1,4 +1,4 @@
-"""`--filter` of `lamina history ls`, as `docker buildx history ls` has it."""
+"""`--filter` of `lamina history ls`, with the syntax of `docker buildx history ls`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _STATES = ("running", "completed", "error", "canceled")
 
 
 def parse_filters(texts: Iterable[str]) -> list[Condition]:
-    """Read filters; a record must meet all of them. Raises InvalidInput.
+    """Parse filters. A record must match all of them. Raises InvalidInput.
 
-    `ref=` and `repository=` look for a part, `status=` for the whole word; `startedAt`,
-    `completedAt` and `duration` are compared with `<`, `<=`, `>` or `>=`.
+    `ref=` and `repository=` match a part, `status=` the whole word. `startedAt`, `completedAt` and
+    `duration` are compared with `<`, `<=`, `>` or `>=`.
     """
     return [_condition(text) for text in texts]
 

@@ -47,12 +47,12 @@ _CONFIG = {
     "SandboxHostname": "Sandbox Hostname",
 }
 _LOG_LINES = 16
-_PLAIN = "The builder recorded no cache keys: only lamina does."
-_KEY = 19  # characters of a digest, with its algorithm
+_PLAIN = "The builder recorded no cache keys (only lamina does)."
+_KEY = 19  # characters of a digest, including its algorithm
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
-    """Print everything that a record holds but the log."""
+    """Print everything in a record except its log."""
     output = parsed.text("format", "pretty")
     if output not in ("pretty", "json"):
         raise InvalidInput(f'unknown format "{output}"', hint="use pretty or json")
@@ -67,7 +67,7 @@ def run(parsed: Parsed, names: list[str]) -> int:
         text = json.dumps(document, indent=2, ensure_ascii=False)
     else:
         text = "\n\n".join(_sections(record, document, steps, messages))
-    print(encoded(text).decode("utf-8", "replace"))  # names of files may be no UTF-8
+    print(encoded(text).decode("utf-8", "replace"))  # file names may not be UTF-8
     return 0
 
 
@@ -230,7 +230,7 @@ def _step_resources(used: dict[str, int]) -> tuple[str, str]:
 def _failure(
     document: dict[str, Any], steps: Sequence[Step], messages: Iterable[StatusResponse]
 ) -> str:
-    """The excerpt of the Dockerfile, and the last lines of the step that failed."""
+    """The excerpt of the Dockerfile, and the last lines of the failed step."""
     error = document.get("Error", {})
     parts = [error["Sources"]] if "Sources" in error else []
     if "Hint" in error:

@@ -60,10 +60,10 @@ def _is_raw(parsed: Parsed) -> bool:
 
 
 def _show_steps(messages: list[StatusResponse], numbers: dict[str, int], *, raw: bool) -> None:
-    """Show some steps one after the other, each whole.
+    """Print the logs of some steps, one after the other.
 
     Args:
-        numbers: of the steps by digest, in the order in which to show them.
+        numbers: the numbers of the steps by digest, in the order to print them.
     """
     events: dict[str, list[Event]] = {digest: [] for digest in numbers}
     for message in messages:

@@ -24,7 +24,7 @@ _HEADER = ("BUILD ID", "NAME", "STATUS", "CREATED AT", "DURATION")
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
-    """Print the records that match, the newest first; builds that run come before them."""
+    """Print the matching records: running builds first, then the newest."""
     output = parsed.text("format", "table")
     if output not in ("table", "json"):
         raise InvalidInput(f'unknown format "{output}"', hint="use table or json")
@@ -50,7 +50,7 @@ def run(parsed: Parsed, names: list[str]) -> int:
 
 
 def show_rows(rows: list[RecordRow], now: float, *, whole: bool) -> str:
-    """The table of buildx. `whole` names are not cut."""
+    """Print the table of buildx. With `whole`, names are not truncated."""
     return table(_HEADER, _cells(rows, now, _NAME if not whole else sys.maxsize))
 
 
@@ -70,7 +70,7 @@ def _cells(rows: list[RecordRow], now: float, width: int) -> Iterator[tuple[str,
 
 
 def document(row: RecordRow, counts: StepCounts | None) -> dict[str, object]:
-    """A record as buildx prints it, and how long it took in seconds."""
+    """A record as buildx prints it, and its duration in seconds."""
     found: dict[str, object] = {
         "ref": row.ref,
         "name": row.name,
@@ -93,15 +93,17 @@ def document(row: RecordRow, counts: StepCounts | None) -> dict[str, object]:
 
 
 def show_duration(seconds: float) -> str:
-    """`12.3s`, from a minute on `2m  5s`."""
+    """`12.3s`; from a minute on `2m 5s`."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     return f"{int(seconds // 60)}m {int(seconds % 60):2d}s"
 
 
 def _of_this_repository(contexts: Mapping[str, str]) -> Condition:
-    """Whether a record is of the repository that the working directory belongs to: its context is
-    in the work tree, or the client said that it is from the same remote."""
+    """Whether a record belongs to the git repository of the working directory.
+
+    Its context is in the work tree, or its client recorded the same remote.
+    """
     from lamina.base.git_url import is_git_url, parse_git_url
     from lamina.client.version_control import remote_of, top_of
 

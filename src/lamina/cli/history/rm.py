@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
-    """Remove records, all of builds that have ended with `--all`; print their IDs."""
+    """Remove records, with `--all` those of all ended builds. Prints their IDs."""
     if bool(names) == parsed.switch("all"):
         raise InvalidInput("`lamina history rm` needs names of builds, or --all instead")
     output = parsed.text("format")
@@ -23,7 +23,7 @@ def run(parsed: Parsed, names: list[str]) -> int:
         raise InvalidInput(f'unknown format "{output}"', hint="use json")
     with open_history(parsed) as history:
         rows = history.rows()
-        if names:  # every name is looked up before anything is removed
+        if names:  # all names are resolved before anything is removed
             refs = list(dict.fromkeys(find_record(rows, name).ref for name in names))
         else:
             refs = [row.ref for row in rows if row.status != RUNNING]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def export(parsed: Parsed, names: list[str]) -> int:
-    """Write records to a bundle: the latest one, those named, or all with `--all`."""
+    """Write records to a bundle: the latest, the named ones, or with `--all` all."""
     if names and parsed.switch("all"):
         raise InvalidInput("`lamina history export` takes names of builds or --all, not both")
     path = parsed.text("output", "-")
@@ -50,7 +50,7 @@ def export(parsed: Parsed, names: list[str]) -> int:
 
 
 def import_(parsed: Parsed, names: list[str]) -> int:
-    """Read records from bundles, standard input without `--file`; print their IDs."""
+    """Import records from bundles; without `--file` from standard input. Prints their IDs."""
     with _opened(parsed, "import") as (store, table):
         for path in parsed.all("file") or ["-"]:
             if path == "-":

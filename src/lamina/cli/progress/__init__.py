@@ -1,1 +1,1 @@
-"""Progress renderers: readers of the event stream, one a `--progress` mode."""
+"""Progress renderers: consumers of the event stream, one per `--progress` mode."""

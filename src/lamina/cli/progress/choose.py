@@ -1,4 +1,4 @@
-"""From `--progress` to a display."""
+"""Chooses the display for `--progress`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Display(Protocol):
 def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Display:
     """Open a display that writes to a file descriptor (standard error's).
 
-    `auto` is `tty` on a terminal that can move its cursor, else `plain`. Raises InvalidInput if
-    `tty` is asked for where there is no terminal.
+    `auto` is `tty` on a terminal that can move its cursor, else `plain`. Raises InvalidInput for
+    `tty` without a terminal.
     """
     is_terminal = os.isatty(descriptor)
     if mode == "auto":

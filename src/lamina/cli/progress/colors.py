@@ -1,4 +1,4 @@
-"""The four colours of the live list, as `NO_COLOR` and `BUILDKIT_COLORS` ask for them."""
+"""The four colours of the terminal display, from `NO_COLOR` and `BUILDKIT_COLORS`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESET = "\x1b[0m"
 
 
 class Colors(NamedTuple):
-    """Escape sequences that begin a colour; "" leaves the text as it is."""
+    """Escape sequences that begin a colour; "" changes nothing."""
 
     run: str = "\x1b[34m"
     cancel: str = "\x1b[33m"
@@ -24,7 +24,7 @@ class Colors(NamedTuple):
 
 
 def choose_colors(environ: Mapping[str, str]) -> Colors:
-    """Read `run=green:error=255,0,0:…`; entries that cannot be understood change nothing."""
+    """Parse `run=green:error=255,0,0:…`. Invalid entries are ignored."""
     if environ.get("NO_COLOR"):
         return Colors("", "", "", "", "")
     chosen: dict[str, str] = {}

@@ -1,4 +1,5 @@
-"""A vertex's log on its way to plain output: whole lines get a prefix, an open one may grow."""
+"""Formats a vertex's log for plain output: each line gets a prefix, and the last one may be
+open."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ _LAST = 10
 
 
 class LogLines:
-    """Bytes in, prefixed lines out, nothing lost. `held` is how many bytes wait to be taken.
+    """Converts bytes to prefixed lines. `held` is the number of bytes that are not printed yet.
 
-    An unfinished line is printed as far as it goes, and continued in place, unless something
-    else was printed in between: then it is printed again from its start (or, if it is longer
-    than `_OPEN_LIMIT`, from where it was left).
+    An unfinished line is printed so far, and continued in place. If something else was printed in
+    between, it is printed again from its start (or, if it is longer than `_OPEN_LIMIT`, from the
+    current position).
     """
 
     __slots__ = (
@@ -29,19 +30,19 @@ class LogLines:
 
     def __init__(self) -> None:
         self.held = 0
-        # Whole lines, without the last one's end, and the stamp that each of them begins with.
+        # Complete lines, without the last newline, and the timestamp that each of them begins with.
         self._blocks: list[tuple[bytes, bytes]] = []
         self._open = bytearray()
         self._unfinished = False
-        self._grown = False  # whether the open line has become longer since it was shown
-        # How much of the first text that is still due is on the screen already, and whether
-        # the screen's last line is that one.
+        self._grown = False  # whether the open line has grown since it was printed
+        # How much of the first pending text is already printed, and whether that is the last line
+        # of the output.
         self._shown = 0
         self._cursor_here = False
         self._last: deque[bytes] = deque(maxlen=_LAST)
 
     def add(self, data: bytes, seconds: float) -> None:
-        """Take output in; a line that begins here shows `seconds`, the time since the start."""
+        """Add output. A line that begins here shows `seconds`, the time since the start."""
         stamp = b"%.*f " % (3 if seconds < 10 else 2 if seconds < 100 else 1, max(seconds, 0.0))
         self.held += len(data)
         lines, newline, unfinished = data.rpartition(b"\n")
@@ -63,7 +64,7 @@ class LogLines:
         self._last.extend(stamp + line for line in lines.rsplit(b"\n", _LAST)[-_LAST:])
 
     def take(self, prefix: bytes) -> bytes:
-        """What to write now; each line begins with `prefix`."""
+        """The text to write now. Each line begins with `prefix`."""
         self.held = 0
         parts: list[bytes] = []
         for stamp, lines in self._blocks:
@@ -83,14 +84,14 @@ class LogLines:
         return b"".join(parts)
 
     def end_line(self) -> bool:
-        """Leave the open line, if the cursor is in it: whether a newline must be written."""
+        """End the open line if the cursor is in it. Returns whether a newline must be written."""
         was_here = self._cursor_here
         self._cursor_here = False
         self._shown = 0
         return was_here
 
     def last(self) -> list[bytes]:
-        """The last ten lines, for an error's report."""
+        """The last ten lines, for the report of an error."""
         lines = [*self._last, bytes(self._open)] if self._open else list(self._last)
         return lines[-_LAST:]
 

@@ -1,7 +1,7 @@
 """`--progress=plain`: BuildKit's line format, `#8 0.391 gin/foo`.
 
-Vertices that run at once share the output: the current one keeps it while it is busy, a
-finished one is printed at once, and nobody waits longer than `_MAX_DELAY`.
+Vertices that run concurrently share the output. The current one keeps it while it is active, a
+finished one is printed at once, and none waits longer than `_MAX_DELAY`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MIN_SECONDS = 5.0
 
 
 class _Line:
-    """What is still to be printed of one vertex."""
+    """The pending output of one vertex."""
 
     __slots__ = ("ended", "held_since", "logs", "printed", "reasoned", "updates", "warned")
 
@@ -46,7 +46,7 @@ class PlainRenderer:
     """Writes to `out`, which takes bytes and must write them all.
 
     Args:
-        numbers: of vertices by digest; others are numbered as they appear.
+        numbers: of vertices by digest; others are numbered in order of appearance.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class PlainRenderer:
                 self._out(b"------\n")
 
     def _news(self, event: Event) -> bool:
-        """Whether an event changes what is shown; announcements and repetitions do not."""
+        """Whether an event changes the output. Announcements and repetitions do not."""
         if not isinstance(event, VertexEvent):
             return True
         if event.started is None and not event.error:
@@ -130,7 +130,8 @@ class PlainRenderer:
         self._take_turns(before, others, now)
 
     def _take_turns(self, current: Vertex | None, others: list[Vertex], now: float) -> None:
-        """Give the output to the busiest other once the current one had its share of time."""
+        """Give the output to the vertex with most pending output when the current one's time is
+        over."""
         if current is None or not others:
             return
         mine = self._speed(current, now)
@@ -153,7 +154,8 @@ class PlainRenderer:
     def _print(self, vertex: Vertex, now: float, *, ending: bool = False) -> None:
         line = self._lines[vertex]
         self._due.pop(vertex, None)
-        late = bool(vertex.reason) and not line.reasoned  # it comes after the end, if that was said
+        # it arrives after the end, if that was already printed
+        late = bool(vertex.reason) and not line.reasoned
         if vertex is not self._current:
             self._switch(vertex)
         prefix = f"#{vertex.number} "
@@ -219,7 +221,7 @@ def _worth_printing(line: _Line, status: StatusEvent) -> bool:
 
 
 def amount(status: StatusEvent) -> str:
-    """`1.05MB / 3.00MB`, `1.05MB`, or "" when nothing is known."""
+    """`1.05MB / 3.00MB`, `1.05MB`, or "" if nothing is known."""
     if status.total:
         return f"{show_size(status.current)} / {show_size(status.total)}"
     return show_size(status.current) if status.current else ""

@@ -1,8 +1,8 @@
-"""Between the build's threads and a renderer: a queue, drained by one owned thread.
+"""Connects the build's threads to a renderer: a queue, which one thread drains.
 
-An event costs a build one append. A renderer is only ever called by one thread at a time, so
-it needs no locks. When output is slower than the build, producers of logs wait: nothing is
-dropped, and nothing grows without bound.
+An event costs the build one append. Only one thread at a time calls the renderer, so it needs no
+locks. When the output is slower than the build, producers of logs wait: nothing is dropped, and
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _LOG_LIMIT = 4 << 20
 
 
 class Renderer(Protocol):
-    """Shows events. Any method may raise OSError when its output is gone."""
+    """Shows events. Any method may raise OSError when its output is closed."""
 
     def update(self, events: Sequence[Event], now: float) -> None:
-        """Take events in, and show what is due at `now` (seconds since the epoch)."""
+        """Apply events, and show what is due at `now` (seconds since the epoch)."""
         ...
 
     def finish(self, now: float) -> None:
-        """Show the final state. Nothing follows."""
+        """Show the final state. No call follows."""
         ...
 
 
 class Pump:
-    """An EventSink that feeds a renderer about ten times a second. Close it."""
+    """An EventSink that updates a renderer about ten times a second. Close it."""
 
     def __init__(self, renderer: Renderer, clock: Callable[[], float] = time.time) -> None:
         self._renderer: Renderer | None = renderer
@@ -60,9 +60,9 @@ class Pump:
             self._events.append(event)
 
     def close(self) -> None:
-        """Show all that came, and the end. Output that is gone is no error.
+        """Show the remaining events and the final state. Closed output is not an error.
 
-        Raises what a renderer raised, if it is at fault.
+        Raises other errors of the renderer.
         """
         with self._lock:
             self._ending = True
@@ -96,7 +96,7 @@ class Pump:
         try:
             self._renderer.update(events, self._clock())
         except OSError:
-            self._renderer = None  # the reader went away; the build goes on
+            self._renderer = None  # the reader of the output is gone; the build continues
         except Exception as error:
-            # This thread must go on emptying the queue, or the build would wait for room.
+            # Keep draining the queue, or the build would wait for space in it.
             self._renderer, self._failure = None, error

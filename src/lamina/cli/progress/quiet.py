@@ -1,4 +1,4 @@
-"""`--progress=quiet`: nothing."""
+"""`--progress=quiet`: no output."""
 
 from __future__ import annotations
 

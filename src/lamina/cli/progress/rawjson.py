@@ -1,4 +1,4 @@
-"""`--progress=rawjson`: one JSON object a line, BuildKit's `client.SolveStatus`."""
+"""`--progress=rawjson`: one JSON object per line, BuildKit's `client.SolveStatus`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RawJsonRenderer:
 
 
 def document(event: Event) -> dict[str, Any]:
-    """An event as a `SolveStatus` that holds it alone. Bytes are base64, times RFC 3339."""
+    """A `SolveStatus` with one event. Bytes are base64, times RFC 3339."""
     if isinstance(event, VertexEvent):
         return {"vertexes": [_vertex(event)]}
     if isinstance(event, StatusEvent):

@@ -1,4 +1,4 @@
-"""A vertex's whole log, kept until it is known whether the vertex fails."""
+"""A vertex's log, kept until the vertex has succeeded or failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CHUNK = 1 << 18
 
 
 class LogSpool:
-    """Small logs stay in memory, large ones go to a nameless temporary file."""
+    """A log. Small ones are kept in memory, large ones in an unnamed temporary file."""
 
     __slots__ = ("_file", "_memory")
 
@@ -21,7 +21,7 @@ class LogSpool:
         self._file: IO[bytes] | None = None
 
     def add(self, data: bytes) -> None:
-        """Raises nothing: without room for a file, the start of the log is given up."""
+        """Add data. Raises nothing: if the file cannot grow, the start of the log is dropped."""
         self._memory += data
         if len(self._memory) <= _IN_MEMORY:
             return
@@ -45,7 +45,7 @@ class LogSpool:
             yield bytes(self._memory)
 
     def drop(self) -> None:
-        """Forget the log."""
+        """Discard the log."""
         self._memory.clear()
         if self._file is not None:
             self._file.close()

@@ -1,4 +1,4 @@
-"""What the events so far add up to: vertices in order of appearance, groups folded into one."""
+"""The state of the progress after the events so far: vertices by appearance, groups merged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CANCELLED = ("context canceled", "cancelled", "canceled")
 def merge_intervals(
     intervals: dict[float, float | None],
 ) -> list[tuple[float, float | None]]:
-    """Overlapping (start, stop) pairs made one; a stop of None is still running."""
+    """Merge overlapping (start, stop) pairs. A stop of None is still running."""
     merged: list[tuple[float, float | None]] = []
     for start, stop in sorted(intervals.items()):
         if merged:
@@ -37,9 +37,9 @@ def merge_intervals(
 
 
 class Vertex:
-    """One line of progress: a vertex, or a group of them.
+    """A vertex, or a group of them, as one line of progress.
 
-    `number` is 0 until a renderer gives it one; `intervals` are its starts and stops.
+    `number` is 0 until a renderer assigns one; `intervals` are its starts and stops.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class Vertex:
         self.cached = False
         self.error = ""
         self.hidden = hidden
-        self.reason = ""  # why it missed the cache
+        self.reason = ""  # the cause of its cache miss
         self.statuses: dict[str, StatusEvent] = {}
         self.changed: set[str] = set()
         self.warnings: list[WarningEvent] = []
@@ -71,12 +71,12 @@ class Vertex:
 
     @property
     def started(self) -> float | None:
-        """When it started last."""
+        """The time of its last start."""
         return self.intervals[-1][0] if self.intervals else None
 
     @property
     def completed(self) -> float | None:
-        """When it ended last, or None while it runs."""
+        """The time of its last end, None while it runs."""
         return self.intervals[-1][1] if self.intervals else None
 
     @property
@@ -84,11 +84,11 @@ class Vertex:
         return self.error.endswith(_CANCELLED)
 
     def seconds(self, now: float) -> float:
-        """How long it has run, all its runs together."""
+        """The total duration of its runs."""
         return sum((now if stop is None else stop) - start for start, stop in self.intervals)
 
     def take(self, event: VertexEvent) -> None:
-        """Put a vertex's present state in, as that of the one vertex or of a group's member."""
+        """Apply the current state of the vertex, or of a member of the group."""
         _, times = self._members.get(event.digest, (event, {}))
         if event.started is not None:
             times[event.started] = event.completed
@@ -113,7 +113,7 @@ class Vertex:
 
 
 class Trace:
-    """Applies events. `vertices` holds what has started, in that order."""
+    """Applies events. `vertices` contains the started ones, in that order."""
 
     def __init__(self) -> None:
         self.vertices: list[Vertex] = []
@@ -123,7 +123,7 @@ class Trace:
         self._groups: dict[str, Vertex] = {}
 
     def apply(self, event: Event) -> Vertex | None:
-        """Take an event in. Returns the vertex whose display changes, None if it is not known."""
+        """Apply an event. Returns the vertex whose display changes, None if it is unknown."""
         if isinstance(event, VertexEvent):
             return self._vertex(event)
         vertex = self._by_digest.get(event.vertex)
@@ -141,9 +141,9 @@ class Trace:
         return vertex
 
     def counts(self, *, ended: bool = False) -> tuple[int, int]:
-        """How many vertices are complete, and how many are known.
+        """The number of completed vertices, and of all known ones.
 
-        Once a build has `ended` well, those that it did not need are left out.
+        After a build has `ended` successfully, vertices that it did not need are not counted.
         """
         visible = {vertex for vertex in self._by_digest.values() if not vertex.hidden}
         if ended and not any(vertex.error for vertex in visible):

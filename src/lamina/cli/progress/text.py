@@ -1,25 +1,25 @@
-"""Text on a terminal: how wide it is, cutting it to a width, and what a log's last lines are."""
+"""Text on a terminal: its width, truncation, and the last lines of logs."""
 
 from __future__ import annotations
 
 
 def encoded(text: str) -> bytes:
-    """A text as UTF-8; bytes of names that were no UTF-8 as they were."""
+    """Encode a text as UTF-8. Bytes of names that are not UTF-8 are restored."""
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # JSON can say half a pair
+    except UnicodeEncodeError:  # JSON can contain half a surrogate pair
         return text.encode("utf-8", "replace")
 
 
 def width(text: str) -> int:
-    """How many columns a text takes: East Asian wide characters two, combining ones none."""
+    """The number of columns of a text: East Asian wide characters have two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(map(_cells, text))
 
 
 def clip(text: str, columns: int) -> str:
-    """The start of a text that fits into so many columns."""
+    """Truncate a text to a number of columns."""
     if text.isascii():
         return text[: max(columns, 0)]
     used = 0
@@ -31,12 +31,12 @@ def clip(text: str, columns: int) -> str:
 
 
 def align(left: str, right: str, columns: int) -> str:
-    """Both texts in one line, the right one ending at the last column."""
+    """Combine two texts in one line, the right one aligned to the last column."""
     return left + " " * max(columns - width(left) - width(right), 1) + right
 
 
 def plain(text: str) -> str:
-    """A text that moves no cursor, on one line: control characters become spaces."""
+    """A text on one line that moves no cursor: control characters become spaces."""
     if text.isprintable():
         return text
     return (
@@ -80,7 +80,7 @@ class LogTail:
         first, *more = data.split(b"\n")
         self._lines[-1] += first
         self._lines += more
-        # An empty last line is only the cursor's: one more is kept for it.
+        # An empty last line is only the cursor's: one more is kept.
         del self._lines[: -self._limit - 1]
         if len(self._lines[-1]) > self._bytes:
             self._lines[-1] = self._lines[-1][-self._bytes :]

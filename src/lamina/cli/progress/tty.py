@@ -1,8 +1,8 @@
-"""`--progress=tty`: a live list of vertices, redrawn in place.
+"""`--progress=tty`: a list of vertices that is redrawn in place.
 
-`frame` is a pure function of the state; `TtyRenderer` puts one frame over the other. Each
-frame is one write that hides the cursor first and shows it last, so that a process killed at
-any moment leaves a terminal in order.
+`frame` is a pure function of the state; `TtyRenderer` draws each frame over the previous one. A
+frame is one write that hides the cursor first and shows it last, so that a process that is killed
+leaves the terminal usable.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Row(NamedTuple):
 class TtyRenderer:
     """Draws on `out`, which takes bytes and must write them all.
 
-    `size` gives columns and lines at any moment; `environ` may hold `BUILDKIT_TTY_LOG_LINES`.
+    `size` returns the current columns and lines; `environ` may contain `BUILDKIT_TTY_LOG_LINES`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class TtyRenderer:
                 spool.drop()
 
     def frame(self, now: float, columns: int, lines: int, *, whole: bool) -> list[str]:
-        """The lines to show, coloured: all if `whole`, else what fits into the terminal."""
+        """The lines to show, coloured: all if `whole`, else those that fit into the terminal."""
         done, known = self._trace.counts(ended=whole)
         started = now if self._trace.started is None else self._trace.started
         ending = " FINISHED" if whole and done == known and done else ""
@@ -133,7 +133,8 @@ class TtyRenderer:
         return rows
 
     def _fit(self, rows: list[_Row], room: int) -> list[_Row]:
-        """Drop the oldest rows that are done, then logs of the least talkative, then any."""
+        """Drop rows until the frame fits: the oldest completed ones, then the shortest logs, then
+        any."""
         running = sum(row.running for row in rows)
         free = room - running
         kept: list[_Row] = []
@@ -154,7 +155,7 @@ class TtyRenderer:
 
     def _draw(self, now: float, *, whole: bool) -> None:
         columns, lines = self._size()
-        # A terminal made narrower has wrapped what was drawn: it takes more lines by now.
+        # A terminal that became narrower has wrapped the old frame, which takes more lines now.
         up = sum(max(1, -(-cells // columns)) for cells in self._drawn)
         shown = self.frame(now, columns, lines, whole=whole)
         start = f"\x1b[{up}A\r" if up else "\r"
@@ -195,7 +196,7 @@ def _visible_width(line: str) -> int:
 
 
 def terminal_size(descriptor: int) -> tuple[int, int]:
-    """Columns and lines of a terminal, 80 by 24 if it does not say."""
+    """The columns and lines of a terminal, 80 by 24 if it reports none."""
     try:
         size = os.get_terminal_size(descriptor)
     except OSError:
