@@ -92,7 +92,7 @@ def test_a_blob_of_a_clients_store(with_engine: WithEngine) -> None:
         ("docker-image+blob://{name}:tag", {}, "named by its digest"),
         ("docker-image+blob://{name}@{none}", {}, "does not exist"),
         ("docker-image+blob://{name}@sha256:1", {}, "sha256:1"),
-        ("oci-layout+blob://{name}@{none}", {}, "oci.store has to say"),
+        ("oci-layout+blob://{name}@{none}", {}, "attribute oci.store is missing"),
         ("oci-layout+blob://{name}@{none}", {"oci_store": "shop"}, "no sha256:"),
         ("oci-layout+blob://{name}@{false}", {"oci_store": "shop"}, "does not match its digest"),
     ],
