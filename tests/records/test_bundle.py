@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import AlreadyExists, Corrupt, LaminaError, NotFound, Unsupported
+from lamina.client.local_history import LocalHistory
 from lamina.records import bundle
 from lamina.records.bundle import export_bundle, import_bundle
 from lamina.records.steps import read_steps
@@ -215,7 +216,7 @@ def test_a_record_that_is_here(packed: bytes, tmp_path: Path) -> None:
             import_bundle(store, table, io.BytesIO(packed))
         assert [row.ref for row in table.rows()] == [second]
         out = io.BytesIO()
-        export_bundle(store, table, [second], out)
+        export_bundle(LocalHistory(store, table), [second], out)
         table.delete(second)
         assert import_bundle(store, table, io.BytesIO(out.getvalue())) == [second]
         record = table.get(second)

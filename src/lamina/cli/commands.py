@@ -233,8 +233,8 @@ _COMMANDS = (
     ),
     Command(
         "diff",
-        "Compare two images: files, layers, configuration, packages",
-        "[OPTIONS] IMAGE IMAGE",
+        "Compare two images, or two builds",
+        "[OPTIONS] IMAGE IMAGE | BUILD BUILD",
         "diff_command:run",
         (
             Flag(
@@ -253,7 +253,14 @@ _COMMANDS = (
                 value="PLATFORM",
             ),
             Flag("times", "Compare times of files and of the image, too"),
-            Flag("verbose", "List all files that differ"),
+            Flag(
+                "type",
+                "What the names mean (default: builds if one begins with ^, else images)",
+                value="TYPE",
+                choices=("image", "build"),
+            ),
+            Flag("verbose", "List all files that differ, or all steps"),
+            *_BUILDER,
             ROOT,
             DEBUG,
         ),
@@ -264,6 +271,7 @@ _COMMANDS = (
             "lamina diff app:1 app:2",
             "lamina diff app docker://registry.example/app:1",
             "lamina diff --times oci-layout://old:1 ./new.tar",
+            "lamina diff ^1 ^",
         ),
         failure=2,
     ),

@@ -5,74 +5,59 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, NotFound, Unsupported
-from lamina.cli.opening import builder_address, store_root
+from lamina.base.errors import InvalidInput
+from lamina.cli.opening import open_history
+from lamina.cli.recorded import ended_record
 from lamina.cli.units import show_ago
 from lamina.records.cause_documents import cause_document
 from lamina.records.causes import TextChanged
-from lamina.records.comparing import StoredBuilds
+from lamina.records.comparing import EarlierBuilds
 from lamina.records.explanation import Explainer, explained_steps
 from lamina.records.matching import label_of
-from lamina.records.naming import find_record, find_steps, in_order
-from lamina.records.recorded_build import read_build
-from lamina.records.recovery import recover
-from lamina.records.table import RUNNING, RecordTable
+from lamina.records.naming import find_steps, in_order
+from lamina.records.recorded_build import keys_recorded
+from lamina.records.table import target_of
 from lamina.records.wording import diff_lines, short_text, step_text
-from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lamina.api.history import BuildHistoryRecord
     from lamina.cli.flags import Parsed
     from lamina.records.causes import Explanation
     from lamina.records.recorded_build import RecordedBuild
     from lamina.records.steps import Step
-    from lamina.records.table import RecordRow
 
 _SEVERAL = 2
+_STILL_RUNS = "its progress display shows the causes"
+_NO_KEYS = (
+    "The builder recorded no cache keys: only lamina does. So this compares instructions, and does"
+    " not know which files changed or which results were removed."
+)
 
 
 def run(parsed: Parsed) -> int:
     """Explain why the steps of a build missed the cache."""
-    address = builder_address(parsed)
-    if address:
-        raise Unsupported(
-            f"the builds of the daemon at {address} cannot be explained from here",
-            hint="use its store on its machine: --root DIR",
+    with open_history(parsed) as history:
+        rows = history.rows()
+        record = ended_record(
+            history, rows, parsed.arguments[0] if parsed.arguments else "", _STILL_RUNS
         )
-    with open_store(store_root(parsed)) as store:
-        table = RecordTable(store)
-        recover(store, table)
-        rows = table.rows()
-        record = _ended(table, find_record(rows, parsed.arguments[0] if parsed.arguments else ""))
         against = None
         if parsed.given("against"):
-            against = _ended(table, find_record(rows, parsed.text("against")))
+            against = ended_record(history, rows, parsed.text("against"), _STILL_RUNS)
             if against.ref == record.ref:
                 raise InvalidInput(f"build {record.ref} cannot be compared with itself")
-        build = read_build(store.blobs, record)
-        history = StoredBuilds(store, table, table.target(record.ref), build.started, against)
-        explainer = Explainer(build, history)
+        build = history.build(record)
+        earlier = EarlierBuilds(history, target_of(record), build.started, against)
+        explainer = Explainer(build, earlier)
         explanations = [explainer.explain(s) for s in _chosen(build, parsed.text("step"))]
         if parsed.text("format") == "json":
             import json
 
             print(json.dumps(_document(build, explanations), indent=2, ensure_ascii=False))
         else:
-            print(_text(build, explanations, table))
+            print(_text(build, explanations, {row.ref: row.created for row in rows}))
     return 0
-
-
-def _ended(table: RecordTable, row: RecordRow) -> BuildHistoryRecord:
-    if row.status == RUNNING:
-        raise InvalidInput(
-            f"build {row.ref} is still running", hint="its progress display shows the causes"
-        )
-    record = table.get(row.ref)
-    if record is None:
-        raise NotFound(f"the record of build {row.ref} was removed meanwhile")
-    return record
 
 
 def _chosen(build: RecordedBuild, name: str) -> tuple[Step, ...]:
@@ -81,13 +66,16 @@ def _chosen(build: RecordedBuild, name: str) -> tuple[Step, ...]:
     return tuple(step for _, step in find_steps(in_order(build.steps), name))
 
 
-def _text(build: RecordedBuild, explanations: Sequence[Explanation], table: RecordTable) -> str:
+def _text(
+    build: RecordedBuild, explanations: Sequence[Explanation], created: Mapping[str, float]
+) -> str:
     compared = {e.compared: None for e in explanations if e.compared}
     lines = [f"Build {build.ref}"]
     for ref in compared:
-        row = table.row(ref)
-        ago = "" if row is None else f" of {show_ago(time.time() - row.created)}"
+        ago = f" of {show_ago(time.time() - created[ref])}" if ref in created else ""
         lines.append(f"compared with build {ref}{ago}")
+    if not keys_recorded(build):
+        lines.append(_NO_KEYS)
     lines.append("")
     stages = {label_of(s.name).stage for s in build.steps if label_of(s.name).number}
     for explanation in explanations:
@@ -116,6 +104,7 @@ def _outcome(explanation: Explanation) -> str:
 def _document(build: RecordedBuild, explanations: Sequence[Explanation]) -> dict[str, object]:
     return {
         "ref": build.ref,
+        "keysRecorded": keys_recorded(build),
         "steps": [
             {
                 "digest": e.step.digest,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+from lamina.records.recorded_build import RecordedBuilds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.api.progress import StatusResponse
     from lamina.llb.op import Definition
-    from lamina.records.table import RecordRow, StepCounts
+    from lamina.records.table import RecordRow, References, StepCounts
+    from lamina.stores.contents import ContentEntry
 
 
-class BuildHistory(Protocol):
+class BuildHistory(RecordedBuilds, Protocol):
     """Records of builds. All methods raise errors of `lamina.base.errors`."""
 
     def rows(self) -> Sequence[RecordRow]:
@@ -50,4 +53,20 @@ class BuildHistory(Protocol):
 
     def delete(self, refs: Sequence[str]) -> None:
         """Delete records of ended builds. Refs without a record are skipped."""
+        ...
+
+    def references(self, record: BuildHistoryRecord) -> References:
+        """The blobs and the manifests of contents that a bundle has of a record."""
+        ...
+
+    def content_entries(self, content: str) -> Iterable[ContentEntry]:
+        """The entries of a manifest with full paths. Raises Corrupt."""
+        ...
+
+    def import_bundle(self, source: IO[bytes]) -> Sequence[str]:
+        """Add the records of a bundle. Returns their refs.
+
+        Raises Corrupt, AlreadyExists, and Unsupported: the bundle is not one of lamina's, or the
+        daemon is a buildkitd.
+        """
         ...

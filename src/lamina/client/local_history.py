@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.records.table import RUNNING, RecordTable
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.api.progress import StatusResponse
     from lamina.llb.op import Definition
-    from lamina.records.table import RecordRow, StepCounts
+    from lamina.records.comparing import StoredBuilds
+    from lamina.records.content_changes import ContentChanges
+    from lamina.records.recorded_build import RecordedBuild
+    from lamina.records.table import RecordRow, References, StepCounts
+    from lamina.stores.contents import ContentEntry
     from lamina.stores.store import Store
+
+_BLOB_LIMIT = 256 << 20
 
 
 @contextmanager
@@ -66,7 +73,7 @@ class LocalHistory:
     def blob(self, digest: str) -> bytes:
         from lamina.base.digest import parse_digest
 
-        return self._store.blobs.read(parse_digest(digest))
+        return self._store.blobs.read(parse_digest(digest), _BLOB_LIMIT)
 
     def definition(self, digest: str) -> Definition | None:
         from lamina.records.steps import read_definition
@@ -82,3 +89,39 @@ class LocalHistory:
                     hint="wait for the build to end, or stop it",
                 )
             self._table.delete(ref)
+
+    def latest(self, target: str, before: float) -> BuildHistoryRecord | None:
+        return self._builds.latest(target, before)
+
+    def build(self, record: BuildHistoryRecord) -> RecordedBuild:
+        return self._builds.build(record)
+
+    def removed_at(self, key: str) -> float | None:
+        return self._builds.removed_at(key)
+
+    def compare(self, before: str, after: str) -> ContentChanges | None:
+        return self._builds.compare(before, after)
+
+    def references(self, record: BuildHistoryRecord) -> References:
+        from lamina.records.table import References
+        from lamina.stores.contents import ContentTable
+
+        contents = ContentTable(self._store.database)
+        names = filter(contents.has, self._table.contents(record.ref))
+        return References(frozenset(self._table.blobs(record.ref)), frozenset(names))
+
+    def content_entries(self, content: str) -> Iterable[ContentEntry]:
+        from lamina.stores.contents import ContentTable
+
+        return ContentTable(self._store.database).entries(content)
+
+    def import_bundle(self, source: IO[bytes]) -> Sequence[str]:
+        from lamina.records.bundle import import_bundle
+
+        return import_bundle(self._store, self._table, source)
+
+    @cached_property
+    def _builds(self) -> StoredBuilds:
+        from lamina.records.comparing import StoredBuilds
+
+        return StoredBuilds(self._store, self._table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api.timestamp import at_seconds
 from lamina.base.events import VertexEvent
-from lamina.records.comparing import StoredBuilds
+from lamina.records.comparing import EarlierBuilds, StoredBuilds
 from lamina.records.definitions import recorded_definition
 from lamina.records.plan import make_plan
 from lamina.records.recorded_build import build_of
@@ -57,7 +57,9 @@ class PlanRecorder:
         build = build_of(
             record._replace(created_at=at_seconds(time.time())), steps, self._facts.dockerfile
         )
-        history = StoredBuilds(store, RecordTable(store), target_of(record), build.started)
+        history = EarlierBuilds(
+            StoredBuilds(store, RecordTable(store)), target_of(record), build.started
+        )
         pushed = [
             name for output in record.exporters for name in _pushed(output.type, dict(output.attrs))
         ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from lamina.api import content, history
+from lamina.api import content, history, records
 from lamina.api.control import SCHEMA as CONTROL
 from lamina.api.control import STATUS, StatusRequest
 from lamina.api.failures import from_status
@@ -13,23 +14,30 @@ from lamina.api.message import receive, unary
 from lamina.api.progress import SCHEMA as PROGRESS
 from lamina.api.progress import StatusResponse
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt, LaminaError, NotFound
+from lamina.base.errors import Corrupt, LaminaError, NotFound, Unsupported
 from lamina.client.remote import open_channel
-from lamina.records.table import StepCounts, row_of
+from lamina.records.table import References, StepCounts, named_blobs, row_of, target_of
 from lamina.system.cancel import Cancellation
-from lamina.wire.contract import StatusError, send_request
+from lamina.wire.contract import Code, StatusError, send_request
 from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lamina.api.history import BuildHistoryRecord
+    from lamina.client.remote_contents import RemoteContents
     from lamina.llb.op import Definition
+    from lamina.records.content_changes import ContentChanges
+    from lamina.records.recorded_build import RecordedBuild
     from lamina.records.table import RecordRow
+    from lamina.stores.contents import ContentEntry
     from lamina.wire.contract import Channel
 
-_BLOB_LIMIT = 64 << 20
+M = TypeVar("M")
+
+_BLOB_LIMIT = 256 << 20
+_CHUNK = 1 << 20
 _NAMESPACE = (("containerd-namespace", "buildkit"),)
 
 
@@ -120,6 +128,77 @@ class RemoteHistory:
                 )
             except StatusError as error:
                 raise from_status(error) from error
+
+    def latest(self, target: str, before: float) -> BuildHistoryRecord | None:
+        found = [
+            (row_of(record).created, record.ref)
+            for record in self._records.values()
+            if record.completed_at is not None
+            and row_of(record).created < before
+            and target_of(record) == target
+        ]
+        return self._records[max(found)[1]] if found else None
+
+    def build(self, record: BuildHistoryRecord) -> RecordedBuild:
+        from lamina.records.recorded_build import read_build
+
+        return read_build(record, self.log(record), self.definition)
+
+    def removed_at(self, key: str) -> float | None:
+        found = self._of_lamina(
+            records.REMOVED, records.RemovedRequest(key), records.RemovedResponse
+        )
+        return None if found is None or found.at is None else found.at.nanoseconds / 1e9
+
+    def compare(self, before: str, after: str) -> ContentChanges | None:
+        from lamina.records.content_changes import compare_contents
+
+        return compare_contents(self._contents, before, after)
+
+    def references(self, record: BuildHistoryRecord) -> References:
+        """Of a buildkitd's record, what its API names: no definitions and no documents below those
+        of images."""
+        request = records.ReferencesRequest(record.ref)
+        found = self._of_lamina(records.REFERENCES, request, records.ReferencesResponse)
+        if found is not None:
+            names = filter(self._contents.has, found.contents)
+            return References(frozenset(found.blobs), frozenset(names))
+        return References(frozenset(blob.digest for blob in named_blobs(record)))
+
+    def content_entries(self, content: str) -> Iterable[ContentEntry]:
+        return self._contents.entries(content)
+
+    def import_bundle(self, source: IO[bytes]) -> Sequence[str]:
+        cancel = Cancellation()
+        try:
+            with self._channel.open(records.IMPORT, (), cancel) as call:
+                while data := source.read(_CHUNK):
+                    call.send(encode(records.ImportRequest(data), records.SCHEMA))
+                call.finish_sending()
+                answer = receive(call, records.ImportResponse, records.SCHEMA)
+        except StatusError as error:
+            if error.code is Code.UNIMPLEMENTED:
+                raise Unsupported(
+                    "the daemon cannot import records of builds: it is not a daemon of lamina",
+                    hint="import them into a store of this machine: --root DIR",
+                ) from error
+            raise from_status(error) from error
+        return () if answer is None else answer.refs
+
+    @cached_property
+    def _contents(self) -> RemoteContents:
+        from lamina.client.remote_contents import RemoteContents
+
+        return RemoteContents(self._channel)
+
+    def _of_lamina(self, method: str, request: Any, response: type[M]) -> M | None:
+        """The answer of a method that a buildkitd does not have: None then."""
+        try:
+            return unary(self._channel, method, request, response, records.SCHEMA)
+        except StatusError as error:
+            if error.code is Code.UNIMPLEMENTED:
+                return None
+            raise from_status(error) from error
 
     @property
     def _records(self) -> dict[str, BuildHistoryRecord]:

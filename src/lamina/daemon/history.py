@@ -25,7 +25,7 @@ from lamina.records.table import RecordTable
 from lamina.records.trace import trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lamina.daemon.log import Log
     from lamina.records.retention import Retention
@@ -151,6 +151,15 @@ class History:
             if record is None:
                 raise NotFound(f"no build {ref} in the history")
             self._tell(HistoryEvent(Kind.COMPLETE, record))
+
+    def imported(self, refs: Iterable[str]) -> None:
+        """Tell of records that were added from a bundle, and remove those that are too many."""
+        with self._changed:
+            for ref in refs:
+                record = self.records.get(ref)
+                if record is not None:
+                    self._tell(HistoryEvent(Kind.COMPLETE, record))
+        self._expire()
 
     def delete(self, ref: str) -> None:
         """Delete a record, if it exists."""

@@ -19,6 +19,7 @@ from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.networks import step_network
 from lamina.daemon.provenance_env import load_provenance_env
+from lamina.daemon.records_service import RecordsService
 from lamina.daemon.solve import SolveService
 from lamina.daemon.worker import Worker, describe_worker
 from lamina.engine.contract import EnginePolicy
@@ -105,6 +106,7 @@ def wired(
         **InfoService(worker, ending).handlers(),
         **UsageService(store).handlers(),
         **HistoryService(history, ending).handlers(),
+        **RecordsService(store, history).handlers(),
         **ContentService(store.blobs).handlers(),
     }
     return DaemonServices(engine, worker, collector, ending, handlers)

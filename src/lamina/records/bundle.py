@@ -14,7 +14,7 @@ import io
 import json
 import tarfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from lamina.api.history import SCHEMA, BuildHistoryRecord
 from lamina.base.digest import digest_of, parse_digest
@@ -98,17 +98,34 @@ class _Record(NamedTuple):
     contents: tuple[tuple[str, tuple[ContentEntry, ...]], ...]
 
 
-def export_bundle(store: Store, table: RecordTable, refs: Sequence[str], out: IO[bytes]) -> None:
+class ExportedBuilds(Protocol):
+    """Where the records of a bundle come from. Methods raise members of `lamina.base.errors`."""
+
+    def record(self, ref: str) -> BuildHistoryRecord: ...
+
+    def blob(self, digest: str) -> bytes: ...
+
+    def references(self, record: BuildHistoryRecord) -> References:
+        """The blobs and the manifests that go with a record; manifests that are lost are not
+        among them."""
+        ...
+
+    def content_entries(self, content: str) -> Iterable[ContentEntry]:
+        """A manifest's entries with full paths."""
+        ...
+
+
+def export_bundle(source: ExportedBuilds, refs: Sequence[str], out: IO[bytes]) -> None:
     """Write records of builds that have ended. Raises InvalidInput, NotFound, OSError."""
     bundle = _Bundle()
     manifests = []
     for ref in refs:
-        record = table.get(ref)
-        if record is None or record.completed_at is None:
+        record = source.record(ref)
+        if record.completed_at is None:
             raise InvalidInput(
                 f"build {ref} is running: it cannot be exported", hint="wait for it to end"
             )
-        manifests.append(_add_record(bundle, store, table, record))
+        manifests.append(_add_record(bundle, source, record))
     top = manifests[0]
     if len(manifests) > 1:
         listed = [
@@ -150,18 +167,17 @@ def import_bundle(store: Store, table: RecordTable, source: IO[bytes]) -> list[s
 
 
 def _add_record(
-    bundle: _Bundle, store: Store, table: RecordTable, record: BuildHistoryRecord
+    bundle: _Bundle, source: ExportedBuilds, record: BuildHistoryRecord
 ) -> dict[str, Any]:
     kinds = {target.digest: target.media_type for target in own_blobs(record)}
+    references = source.references(record)
     layers = [
-        bundle.add(kinds.get(digest, _BLOB), store.blobs.read(parse_digest(digest), _BLOB_LIMIT))
-        for digest in table.blobs(record.ref)
+        bundle.add(kinds.get(digest, _BLOB), source.blob(digest))
+        for digest in sorted(references.blobs)
     ]
-    contents = ContentTable(store.database)
     manifests = {
-        digest: [list(entry) for entry in contents.entries(digest)]
-        for digest in table.contents(record.ref)
-        if contents.has(digest)
+        name: [list(entry) for entry in source.content_entries(name)]
+        for name in sorted(references.contents)
     }
     layers.append(bundle.add(_RECORD, encode(record, SCHEMA)))
     layers.append(bundle.add(_CONTENTS, json.dumps(manifests).encode()))

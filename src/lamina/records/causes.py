@@ -152,6 +152,14 @@ class Unexplained(NamedTuple):
     reason: str = "its key is computed in another way"
 
 
+class NotRecorded(NamedTuple):
+    """The builder records no keys: a buildkitd."""
+
+    reason: str = (
+        "what it reads changed, or its result was removed: the builder does not record which"
+    )
+
+
 Cause: TypeAlias = (
     NeverBuilt
     | CacheIgnored
@@ -174,6 +182,7 @@ Cause: TypeAlias = (
     | StepMoved
     | InputReplaced
     | Unexplained
+    | NotRecorded
 )
 
 

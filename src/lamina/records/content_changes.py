@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from lamina.stores.contents import ContentEntry, ContentTable
+    from lamina.stores.contents import ContentEntry
 
 SHOWN = 10
 _COUNTED = 10_000
@@ -36,7 +36,21 @@ class ContentChanges(NamedTuple):
     total: int = 0
 
 
-def compare_contents(table: ContentTable, before: str, after: str) -> ContentChanges | None:
+class Manifests(Protocol):
+    """Manifests of contents by name: a store's `ContentTable`, or those of a daemon."""
+
+    def has(self, content: str) -> bool: ...
+
+    def root(self, content: str) -> str:
+        """The top node of a manifest, "" if there is none."""
+        ...
+
+    def node(self, digest: str) -> Sequence[ContentEntry]:
+        """The entries of a folder; none of "". Raises Corrupt."""
+        ...
+
+
+def compare_contents(table: Manifests, before: str, after: str) -> ContentChanges | None:
     """What changed between two contents; None if there is no manifest of one. Raises Corrupt."""
     if not (table.has(before) and table.has(after)):
         return None
@@ -51,7 +65,7 @@ def compare_contents(table: ContentTable, before: str, after: str) -> ContentCha
     return ContentChanges(tuple(first), count)
 
 
-def _changes(table: ContentTable, before: str, after: str) -> Iterator[PathChange]:
+def _changes(table: Manifests, before: str, after: str) -> Iterator[PathChange]:
     """Walk the nodes that differ; equal ones are not read."""
     stack = [("", before, after)]
     while stack:

@@ -21,6 +21,7 @@ from lamina.records.causes import (
     NeverBuilt,
     NewStep,
     NotCompleted,
+    NotRecorded,
     OnlyThisBuild,
     ResultMissing,
     ResultPruned,
@@ -28,9 +29,10 @@ from lamina.records.causes import (
     SourceMoved,
     StepMoved,
     StepRemoved,
+    TextChanged,
     Unexplained,
 )
-from lamina.records.matching import is_operation, match_steps, source_name
+from lamina.records.matching import is_local, label_of, match_steps, operations, source_name
 from lamina.records.op_changes import Variables, op_changes
 from lamina.solver.lookup import manifest_name
 
@@ -88,6 +90,25 @@ class Explainer:
         roots = tuple(dict.fromkeys(self._roots(step)))
         return Explanation(step, causes, roots, "" if compared is None else compared.ref)
 
+    def counterparts(self) -> Mapping[str, Step]:
+        """The steps of the latest earlier build that are the same instructions, changed or not, by
+        the digests of this build's steps."""
+        return self._matched(0)
+
+    def differences(self, step: Step) -> tuple[Cause, ...]:
+        """What differs from the step's counterpart in the latest earlier build, whether or not the
+        step ran. Empty if nothing does, or if there is no counterpart."""
+        partner = self._matched(0).get(step.digest)
+        if partner is None:
+            return ()
+        if step.lookup is None or partner.lookup is None:
+            if step.op is not None and partner.op is not None:
+                return op_changes(partner.op, step.op, self._variables(0))
+            return self._instruction_changes(step)
+        if step.lookup.key == partner.lookup.key:
+            return ()
+        return tuple(dict.fromkeys(self._changes(step, _Known(0, partner))))
+
     def last_run(self, step: Step) -> Step | None:
         """The latest counterpart in earlier builds that ran to its end."""
         index = 0
@@ -130,7 +151,7 @@ class Explainer:
     def _find(self, step: Step, least: int) -> tuple[tuple[Cause, ...], int]:
         lookup = step.lookup
         if lookup is None:
-            return (), -1
+            return self._unrecorded(step), 0
         if lookup.ignored:
             return (CacheIgnored(),), -1
         known = self._known(step, least)
@@ -148,6 +169,43 @@ class Explainer:
             changes = (Unexplained(),) if removed is None else (ResultPruned(removed),)
         return changes, known.number
 
+    def _unrecorded(self, step: Step) -> tuple[Cause, ...]:
+        """The causes of a miss whose key the builder did not record.
+
+        Digests say nothing: those of steps that read the context differ in every build of a
+        buildkitd.
+        """
+        if self._history.earlier(0) is None:
+            return (NeverBuilt(),)
+        return self._instruction_changes(step) or (NotRecorded(),)
+
+    def _instruction_changes(self, step: Step) -> tuple[Cause, ...]:
+        partner = self._matched(0).get(step.digest)
+        if partner is None:
+            return (NewStep(),)
+        before, after = label_of(partner.name).text, label_of(step.name).text
+        changed: list[Cause] = []
+        if before != after:
+            changed.append(TextChanged("instruction", before, after))
+        changed += map(DependsOn, filter(self._is_edited, operations(self._inputs(step))))
+        return tuple(changed)
+
+    def _is_edited(self, step: Step) -> bool:
+        """Whether the instruction or one before it is another one than in the earlier build."""
+        waiting, seen = [step], {step.digest}
+        for current in waiting:
+            partner = self._matched(0).get(current.digest)
+            if partner is None or label_of(partner.name).text != label_of(current.name).text:
+                return True
+            for source in operations(self._inputs(current)):
+                if source.digest not in seen:
+                    seen.add(source.digest)
+                    waiting.append(source)
+        return False
+
+    def _inputs(self, step: Step) -> list[Step]:
+        return [self._steps[digest] for digest in step.inputs if digest in self._steps]
+
     def _unknown(self, step: Step, least: int) -> tuple[tuple[Cause, ...], int]:
         """The causes of a step that no earlier build has looked up."""
         assert step.lookup is not None
@@ -161,7 +219,7 @@ class Explainer:
         counterparts = self._matched(least)
         for part in step.lookup.parts:
             source = self._steps.get(part.vertex)
-            if source is not None and not _is_local(source):
+            if source is not None and not is_local(source):
                 partner = counterparts.get(part.vertex)
                 if partner is None or _key(partner) != _key(source):
                     changed.append(DependsOn(source))
@@ -242,7 +300,7 @@ class Explainer:
             return
         partner = self._matched(known.number).get(part.vertex)
         if before is None:
-            if partner is None and not _is_local(source):
+            if partner is None and not is_local(source):
                 yield DependsOn(source)
             return
         if part.by_content:
@@ -264,7 +322,7 @@ class Explainer:
         old = before.digest if before.by_content else self._content_before(step, part, known)
         if old == part.digest:
             return
-        local = _is_local(source)
+        local = is_local(source)
         partner = self._matched(known.number).get(part.vertex)
         changed = partner is None or _key(partner) != _key(source)
         if not local and (changed or source.ran):
@@ -358,13 +416,8 @@ class Explainer:
 
 def explained_steps(build: RecordedBuild) -> tuple[Step, ...]:
     """The steps of a build that ran and could have been cached, in the order of their start."""
-    ran = [step for step in build.steps if step.ran and is_operation(step) and not _is_local(step)]
+    ran = [step for step in operations(build.steps) if step.ran and not is_local(step)]
     return tuple(sorted(ran, key=lambda step: step.started or 0.0))
-
-
-def _is_local(step: Step) -> bool:
-    """Whether it is a directory of the client: each build reads it anew."""
-    return source_name(step).startswith("local://")
 
 
 def _hidden_change(step: Step) -> Cause:

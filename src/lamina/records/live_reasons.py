@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import Digest
 from lamina.base.errors import LaminaError
 from lamina.base.events import ReasonEvent
-from lamina.records.comparing import StoredBuilds
+from lamina.records.comparing import EarlierBuilds, StoredBuilds
 from lamina.records.explanation import Explainer, explained_steps
 from lamina.records.recorded_build import build_of
 from lamina.records.steps import Step, StepFacts
@@ -63,7 +63,9 @@ class LiveReasons:
         self._sink = sink
         created = record.created_at
         before = 0.0 if created is None else created.nanoseconds / 1e9
-        self._history = StoredBuilds(store, table, target_of(record), before, log_limit=_LOG_LIMIT)
+        self._history = EarlierBuilds(
+            StoredBuilds(store, table), target_of(record), before, log_limit=_LOG_LIMIT
+        )
         self._facts = StepFacts()
         self._read = 0  # definitions
         self._closing = False

@@ -47,8 +47,7 @@ def match_steps(before: Sequence[Step], after: Sequence[Step]) -> Mapping[str, S
     Equal digests first, then equal sources, then equal texts in the order of a stage; what is
     left between those is paired by keyword and similarity.
     """
-    before = [step for step in before if is_operation(step)]
-    after = [step for step in after if is_operation(step)]
+    before, after = operations(before), operations(after)
     known = {step.digest: step for step in before}
     found: dict[str, Step] = {}
     rest: list[Step] = []
@@ -68,11 +67,26 @@ def is_operation(step: Step) -> bool:
     return step.op is not None or step.lookup is not None
 
 
+def operations(steps: Sequence[Step]) -> list[Step]:
+    """The steps that are looked up in the caches.
+
+    A buildkitd records neither operations nor keys. Of its builds these are the numbered
+    instructions of the Dockerfile.
+    """
+    found = [step for step in steps if is_operation(step)]
+    return found or [step for step in steps if label_of(step.name).number]
+
+
 def source_name(step: Step) -> str:
     """What a source step reads, without a digest; "" for other steps."""
     if step.op is None or step.op.source is None:
         return ""
     return _DIGEST.sub("", step.op.source.identifier)
+
+
+def is_local(step: Step) -> bool:
+    """Whether it is a directory of the client: each build reads it anew."""
+    return source_name(step).startswith("local://")
 
 
 def _match_sources(known: dict[str, Step], rest: Iterable[Step], found: dict[str, Step]) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.named_tuple import NamedTuple
-from lamina.records.steps import StepFacts, collect_steps, read_definition, read_log
+from lamina.records.matching import operations
+from lamina.records.steps import StepFacts, collect_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from lamina.api.history import BuildHistoryRecord
+    from lamina.api.progress import StatusResponse
+    from lamina.llb.op import Definition
+    from lamina.records.content_changes import ContentChanges
     from lamina.records.steps import Step
-    from lamina.stores.blobs import BlobStore
 
 
 class RecordedBuild(NamedTuple):
@@ -29,11 +33,38 @@ class RecordedBuild(NamedTuple):
     dockerfile: str = ""
 
 
-def read_build(blobs: BlobStore, record: BuildHistoryRecord) -> RecordedBuild:
-    """The build of a record that has ended. Raises NotFound, Corrupt."""
+class RecordedBuilds(Protocol):
+    """Where builds are recorded: a store, or a daemon. Methods raise members of
+    `lamina.base.errors`."""
+
+    def latest(self, target: str, before: float) -> BuildHistoryRecord | None:
+        """The newest ended build of a target (`lamina.records.table.target_of`) that started before
+        `before` (seconds since the epoch)."""
+        ...
+
+    def build(self, record: BuildHistoryRecord) -> RecordedBuild:
+        """The build of a record that has ended. Raises NotFound, Corrupt."""
+        ...
+
+    def removed_at(self, key: str) -> float | None:
+        """When the result of a key was removed (seconds since the epoch), if that is known."""
+        ...
+
+    def compare(self, before: str, after: str) -> ContentChanges | None:
+        """What differs between two contents, by the names of their manifests; None if one of them
+        is not known."""
+        ...
+
+
+def read_build(
+    record: BuildHistoryRecord,
+    log: Iterable[StatusResponse],
+    definition_of: Callable[[str], Definition | None],
+) -> RecordedBuild:
+    """The build of a record that has ended, and of its progress log. Raises what the latter two
+    raise."""
     facts = StepFacts()
-    load = partial(read_definition, blobs)
-    steps = collect_steps(read_log(blobs, record), facts, load)
+    steps = collect_steps(log, facts, definition_of)
     return build_of(record, steps, facts.dockerfile)
 
 
@@ -48,3 +79,10 @@ def build_of(record: BuildHistoryRecord, steps: tuple[Step, ...], dockerfile: st
         steps,
         dockerfile,
     )
+
+
+def keys_recorded(build: RecordedBuild) -> bool:
+    """Whether the builder recorded cache keys; a buildkitd does not. True for a build whose steps
+    have none to record."""
+    steps = operations(build.steps)
+    return not steps or any(step.op is not None or step.lookup is not None for step in steps)

@@ -140,7 +140,7 @@ class RecordTable:
         row = self._database.row(
             "SELECT record FROM builds WHERE target = ? AND created < ? AND status != ?"
             " ORDER BY created DESC LIMIT 1",
-            target,
+            _column(target),
             before,
             RUNNING,
         )
@@ -344,11 +344,11 @@ class RecordTable:
 
 def _texts(record: BuildHistoryRecord) -> tuple[str, str, str]:
     """The columns `repository`, `name` and `target`: SQLite takes no names that are not UTF-8."""
-    repository, name, target = (
-        text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        for text in (repository_of(record), name_of(record), target_of(record))
-    )
-    return repository, name, target
+    return _column(repository_of(record)), _column(name_of(record)), _column(target_of(record))
+
+
+def _column(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def row_of(record: BuildHistoryRecord) -> RecordRow:
@@ -370,6 +370,16 @@ def row_of(record: BuildHistoryRecord) -> RecordRow:
 def own_blobs(record: BuildHistoryRecord) -> list[Descriptor]:
     """The blobs that no other record refers to."""
     return [blob for blob in (record.logs, record.trace, record.external_error) if blob is not None]
+
+
+def named_blobs(record: BuildHistoryRecord) -> list[Descriptor]:
+    """The blobs that a record names: its own, attestations, and the manifests of images."""
+    found = own_blobs(record)
+    for result in (record.result, *(result for _, result in record.results)):
+        if result is not None:
+            found += result.attestations
+            found += [made.descriptor for made in result.results if made.descriptor is not None]
+    return found
 
 
 def status_of(record: BuildHistoryRecord) -> str:

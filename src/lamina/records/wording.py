@@ -16,6 +16,7 @@ from lamina.records.causes import (
     NeverBuilt,
     NewStep,
     NotCompleted,
+    NotRecorded,
     OnlyThisBuild,
     OptionChanged,
     PlatformChanged,
@@ -93,7 +94,7 @@ def cause_text(cause: Cause) -> str:
     match cause:
         case NeverBuilt(text) | ResultMissing(text) | OnlyThisBuild(text) | NewStep(text):
             return text
-        case CacheIgnored(text) | CredentialsChanged(text) | Unexplained(text):
+        case CacheIgnored(text) | CredentialsChanged(text) | Unexplained(text) | NotRecorded(text):
             return text
         case ResultPruned(when):
             moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

@@ -71,18 +71,14 @@ class ContentTable:
 
     def node(self, digest: str) -> list[ContentEntry]:
         """The entries of a folder, sorted by name; none of "". Raises Corrupt."""
-        if not digest:
-            return []
-        import zlib
+        return unpack_node(digest, self.packed(digest)) if digest else []
 
+    def packed(self, digest: str) -> bytes:
+        """A node as it is stored, for `unpack_node`. Raises Corrupt."""
         row = self._database.row("SELECT data FROM content_nodes WHERE digest = ?", digest)
         if row is None:
             raise Corrupt(f"the manifest node {digest} is missing in the store")
-        try:
-            data = zlib.decompressobj().decompress(row[0], _NODE_LIMIT)
-            return [ContentEntry(*entry) for entry in json.loads(data)]
-        except (zlib.error, ValueError, TypeError) as error:
-            raise Corrupt(f"the manifest node {digest} is damaged: {error}") from None
+        return bytes(row[0])
 
     def entries(self, content: str) -> Iterator[ContentEntry]:
         """All entries of a manifest with full paths, parents first. Raises Corrupt."""
@@ -120,6 +116,17 @@ class ContentTable:
                 "DELETE FROM content_nodes WHERE digest = ?",
                 [(digest,) for digest in known if digest not in needed],
             )
+
+
+def unpack_node(digest: str, packed: bytes) -> list[ContentEntry]:
+    """The entries of a folder, sorted by name. Raises Corrupt."""
+    import zlib
+
+    try:
+        data = zlib.decompressobj().decompress(packed, _NODE_LIMIT)
+        return [ContentEntry(*entry) for entry in json.loads(data)]
+    except (zlib.error, ValueError, TypeError) as error:
+        raise Corrupt(f"the manifest node {digest} is damaged: {error}") from None
 
 
 class _Folder:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, Unsupported, from_os_error
-from lamina.cli.opening import builder_address, store_root
-from lamina.records.bundle import export_bundle, import_bundle
+from lamina.base.errors import InvalidInput, from_os_error
+from lamina.cli.opening import open_history
+from lamina.records.bundle import export_bundle
 from lamina.records.naming import find_record
-from lamina.records.recovery import recover
-from lamina.records.table import RUNNING, RecordTable
-from lamina.stores.store import open_store
+from lamina.records.table import RUNNING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lamina.cli.flags import Parsed
-    from lamina.stores.store import Store
 
 
 def export(parsed: Parsed, names: list[str]) -> int:
@@ -30,8 +24,8 @@ def export(parsed: Parsed, names: list[str]) -> int:
         raise InvalidInput(
             "a bundle is not written to a terminal", hint="use -o FILE, or redirect the output"
         )
-    with _opened(parsed, "export") as (store, table):
-        rows = table.rows()
+    with open_history(parsed) as history:
+        rows = history.rows()
         if parsed.switch("all"):
             refs = [row.ref for row in rows if row.status != RUNNING]
         else:
@@ -39,11 +33,11 @@ def export(parsed: Parsed, names: list[str]) -> int:
         if not refs:
             find_record([], "")
         if path == "-":
-            export_bundle(store, table, refs, sys.stdout.buffer)
+            export_bundle(history, refs, sys.stdout.buffer)
             return 0
         try:
             with open(path, "wb") as file:
-                export_bundle(store, table, refs, file)
+                export_bundle(history, refs, file)
         except OSError as error:
             raise from_os_error(error, "write the bundle") from error
     return 0
@@ -51,31 +45,16 @@ def export(parsed: Parsed, names: list[str]) -> int:
 
 def import_(parsed: Parsed, names: list[str]) -> int:
     """Import records from bundles; without `--file` from standard input. Prints their IDs."""
-    with _opened(parsed, "import") as (store, table):
+    with open_history(parsed) as history:
         for path in parsed.all("file") or ["-"]:
             if path == "-":
-                refs = import_bundle(store, table, sys.stdin.buffer)
+                refs = history.import_bundle(sys.stdin.buffer)
             else:
                 with _file(path) as file:
-                    refs = import_bundle(store, table, file)
+                    refs = history.import_bundle(file)
             for ref in refs:
                 print(ref)
     return 0
-
-
-@contextmanager
-def _opened(parsed: Parsed, doing: str) -> Iterator[tuple[Store, RecordTable]]:
-    address = builder_address(parsed)
-    if address:
-        raise Unsupported(
-            f"records of the daemon at {address} cannot be {doing}ed from here: its API does not"
-            " give the manifests of contents",
-            hint="use its store on its machine: --root DIR",
-        )
-    with open_store(store_root(parsed)) as store:
-        table = RecordTable(store)
-        recover(store, table)
-        yield store, table
 
 
 def _file(path: str) -> IO[bytes]:
