@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lamina.cli.advise_flags import ADVISE_FLAGS
 from lamina.cli.daemon_flags import DAEMON_FLAGS
+from lamina.cli.diff_flags import DIFF_FLAGS
 from lamina.cli.explain_flags import EXPLAIN_FLAGS, TEXT_FORMAT
 from lamina.cli.flags import Command, Flag
 from lamina.cli.frontend_flags import FRONTEND_FLAGS
@@ -236,34 +237,7 @@ _COMMANDS = (
         "Compare two images, or two builds",
         "[OPTIONS] IMAGE IMAGE | BUILD BUILD",
         "diff_command:run",
-        (
-            Flag(
-                "format",
-                "Output format",
-                value="FORMAT",
-                choices=("text", "json"),
-                default="text",
-            ),
-            Flag("history", "Compare the history, too"),
-            Flag("ignore-layers", "Compare only the final file systems, not layer by layer"),
-            _INSECURE,
-            Flag(
-                "platform",
-                "Platform of images for several (default: that of this machine)",
-                value="PLATFORM",
-            ),
-            Flag("times", "Compare times of files and of the image, too"),
-            Flag(
-                "type",
-                "What the names mean (default: builds if one begins with ^, else images)",
-                value="TYPE",
-                choices=("image", "build"),
-            ),
-            Flag("verbose", "List all files that differ, or all steps"),
-            *_BUILDER,
-            ROOT,
-            DEBUG,
-        ),
+        (*DIFF_FLAGS, _INSECURE, *_BUILDER, ROOT, DEBUG),
         least=2,
         most=2,
         complete="image",
