@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
+_OTLP = "OTEL_EXPORTER_OTLP_"
 _IGNORE_LIMIT = 1 << 20
 
 
@@ -114,7 +115,7 @@ class EmbeddedBuilder:
         provenance = _provenance(request)
         with (
             self._served(request) as (session, attributes),
-            self._recorder(request, attributes, wanted) as recorder,
+            self._recorder(request, attributes, wanted, events) as recorder,
         ):
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
@@ -181,15 +182,19 @@ class EmbeddedBuilder:
         request: BuildRequest,
         attributes: Mapping[str, str],
         outputs: Sequence[tuple[str, Mapping[str, str]]],
+        events: EventSink,
     ) -> BuildRecorder:
         record = _record(request, attributes, outputs)
         table = RecordTable(self._store)
-        return BuildRecorder(
-            self._store,
-            table,
-            record,
-            ended=lambda *_: expire_sometimes(self._store, table),
-        )
+
+        def ended(_: BuildRecorder, record: BuildHistoryRecord | None) -> None:
+            expire_sometimes(self._store, table)
+            if record is not None and any(name.startswith(_OTLP) for name in os.environ):
+                from lamina.client.exported_spans import export_if_wanted
+
+                export_if_wanted(self._store.blobs, record, events)
+
+        return BuildRecorder(self._store, table, record, ended=ended)
 
     @contextmanager
     def _opened(

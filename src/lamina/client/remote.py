@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from lamina.client.served_files import ServedRequest
     from lamina.system.cancel import Cancellation
     from lamina.wire.client import GrpcChannel
-    from lamina.wire.contract import Channel
+    from lamina.wire.contract import Channel, Metadata
 
 _GONE = (Code.UNAVAILABLE, Code.CANCELLED)
 
@@ -110,7 +111,7 @@ class RemoteBuilder:
                 exporters=tuple(outputs.exporters),
                 source_policy=request.policy,
             )
-            response = self._ask(api.SOLVE, message, api.SolveResponse, cancel)
+            response = self._ask(api.SOLVE, message, api.SolveResponse, cancel, _trace_metadata())
         metadata = _metadata(response.exporter_response)
         outputs.finish(metadata)
         caches.finish(metadata)
@@ -166,9 +167,16 @@ class RemoteBuilder:
             yield session
 
     def _ask(
-        self, method: str, request: Any, response: type[Any], cancel: Cancellation | None = None
+        self,
+        method: str,
+        request: Any,
+        response: type[Any],
+        cancel: Cancellation | None = None,
+        metadata: Metadata = (),
     ) -> Any:
-        return unary(self._channel, method, request, response, api.SCHEMA, cancel=cancel)
+        return unary(
+            self._channel, method, request, response, api.SCHEMA, metadata=metadata, cancel=cancel
+        )
 
     @contextmanager
     def _translated(
@@ -190,6 +198,12 @@ class RemoteBuilder:
                     hint="the daemon's log may show the reason",
                 ) from error
             raise from_status(error) from error
+
+
+def _trace_metadata() -> Metadata:
+    from lamina.records.trace_parent import VARIABLE, trace_metadata
+
+    return trace_metadata(os.environ) if VARIABLE in os.environ else ()
 
 
 def _metadata(response: Sequence[tuple[str, str]]) -> dict[str, Any]:

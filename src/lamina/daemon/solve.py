@@ -26,6 +26,7 @@ from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms
 from lamina.engine.frontends.wire_result import read_result
 from lamina.records.request import recorded_cache, recorded_output
+from lamina.records.trace_parent import METADATA
 from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from lamina.daemon.gateway import GatewayService
     from lamina.daemon.gc import Collector
     from lamina.daemon.history import History
+    from lamina.daemon.span_exports import SpanExports
     from lamina.daemon.worker import Worker
     from lamina.engine.build import Build
     from lamina.engine.build_result import BuildResult
@@ -64,6 +66,7 @@ class SolveService:
         history: History,
         entitlements: frozenset[str],
         collector: Collector,
+        spans: SpanExports,
     ) -> None:
         self._engine = engine
         self._worker = worker
@@ -72,6 +75,7 @@ class SolveService:
         self._history = history
         self._entitlements = entitlements
         self._collector = collector
+        self._spans = spans
 
     def handlers(self) -> dict[str, Handler]:
         return {api.SOLVE: self.solve}
@@ -89,6 +93,7 @@ class SolveService:
             cache_imports=tuple(recorded_cache(e.type, e.attrs) for e in caches.imports),
             cache_exports=tuple(recorded_cache(e.type, e.attrs) for e in caches.exports),
         )
+        parent = next((str(v) for k, v in call.metadata if k == METADATA), "")
         try:
             with self._history.begin(record, kept=not request.internal) as running:
                 response, recorded = self._build(request, running, call.cancel)
@@ -100,6 +105,8 @@ class SolveService:
             raise to_status(failure) from error
         finally:
             self._collector.wake()
+            if not request.internal:
+                self._spans.export(request.ref, parent)
         call.send(encode(api.SolveResponse(tuple(sorted(response.items()))), api.SCHEMA))
 
     def _build(

@@ -21,6 +21,7 @@ from lamina.daemon.networks import step_network
 from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.records_service import RecordsService
 from lamina.daemon.solve import SolveService
+from lamina.daemon.span_exports import SpanExports
 from lamina.daemon.worker import Worker, describe_worker
 from lamina.engine.contract import EnginePolicy
 from lamina.engine.engine import Engine
@@ -98,7 +99,8 @@ def wired(
     gateway = GatewayService()
     # Clients grant each device, and CDI files may allow it, so the daemon allows the entitlement.
     allowed = frozenset((*config.entitlements, *(() if config.cdi.disabled else ("device",))))
-    solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector)
+    spans = owned.enter_context(SpanExports(store.blobs, history.records, log))
+    solve = SolveService(engine, worker, sessions, gateway, history, allowed, collector, spans)
     handlers: dict[str, Handler] = {
         SESSION: sessions.serve,
         **solve.handlers(),

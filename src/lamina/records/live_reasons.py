@@ -16,7 +16,7 @@ from lamina.base.events import ReasonEvent
 from lamina.records.comparing import EarlierBuilds, StoredBuilds
 from lamina.records.explanation import Explainer, explained_steps
 from lamina.records.recorded_build import build_of
-from lamina.records.steps import Step, StepFacts
+from lamina.records.steps import StepFacts, step_of
 from lamina.records.table import RecordTable, target_of
 from lamina.records.wording import short_text
 
@@ -125,18 +125,5 @@ class LiveReasons:
             self._facts.redact(renamed)
         for lookup in lookups.values():
             self._facts.look_up(lookup)
-        steps = tuple(
-            self._facts.complete(
-                Step(
-                    event.digest,
-                    event.name,
-                    event.inputs,
-                    event.started,
-                    event.completed,
-                    event.cached,
-                    event.error,
-                )
-            )
-            for event in vertices
-        )
+        steps = tuple(self._facts.complete(step_of(event)) for event in vertices)
         return build_of(self._record, steps, self._facts.dockerfile)

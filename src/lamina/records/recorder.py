@@ -18,7 +18,7 @@ from lamina.records.progress_log import MEDIA_TYPE, ProgressLog
 from lamina.records.table import References
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from lamina.api.history import BuildHistoryRecord, BuildResultInfo
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lamina.records.definitions import RecordedDefinition
     from lamina.records.live_reasons import LiveReasons
     from lamina.records.progress_log import Written
+    from lamina.records.steps import Step
     from lamina.records.table import RecordTable
-    from lamina.records.trace import BuildSpan
     from lamina.solver.lookup import CacheLookup
     from lamina.stores.store import Store
     from lamina.wire.contract import StatusError
@@ -68,7 +68,7 @@ class BuildRecorder:
         kept: bool = True,
         ended: Callable[[BuildRecorder, BuildHistoryRecord | None], None] = lambda *_: None,
         failed: Callable[[LaminaError], None] = lambda _: None,
-        trace: Callable[[BuildSpan, Iterable[VertexEvent]], bytes] | None = None,
+        trace: Callable[[BuildHistoryRecord, Sequence[Step]], bytes] | None = None,
     ) -> None:
         if record.created_at is None:
             record = record._replace(created_at=at_seconds(time.time()))
@@ -209,10 +209,9 @@ class BuildRecorder:
         if error is not None:
             record, message = _with_error(record, error)
         steps = self.progress.steps
-        completed = time.time()
-        trace = self._trace(completed, "" if record.error is None else record.error.message)
+        record = record._replace(completed_at=at_seconds(time.time()))
+        trace = self._trace(record)
         record = record._replace(
-            completed_at=at_seconds(completed),
             logs=Descriptor(MEDIA_TYPE, written.digest, written.size),
             exporter_response=response,
             result=_info(result),
@@ -238,16 +237,14 @@ class BuildRecorder:
             return None
         return record
 
-    def _trace(self, completed: float, error: str) -> bytes:
+    def _trace(self, record: BuildHistoryRecord) -> bytes:
         if self._make_trace is None:
             return b""
-        from lamina.records.trace import BuildSpan
+        from lamina.records.steps import step_of
 
-        record = self.record
-        assert record.created_at is not None
-        created = record.created_at.nanoseconds / 1e9
-        span = BuildSpan(record.ref, record.frontend, created, completed, error)
-        return self._make_trace(span, self.progress.vertices)
+        lookups = self._lookups
+        steps = map(step_of, self.progress.vertices)
+        return self._make_trace(record, [s._replace(lookup=lookups.get(s.digest)) for s in steps])
 
     def _open_log(self, name: str) -> ProgressLog:
         if self.kept:

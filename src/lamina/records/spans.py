@@ -8,7 +8,7 @@ derived from the build's, so the same record always gives the same spans.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lamina import __version__
 from lamina.base.named_tuple import NamedTuple
@@ -28,6 +28,9 @@ _USAGE = (
 _ERROR = 2
 
 
+Attributes: TypeAlias = "tuple[tuple[str, str | bool | int], ...]"
+
+
 class Span(NamedTuple):
     """IDs are hexadecimal: 16 digits, `parent` "" for the build's own. Times are seconds.
 
@@ -39,7 +42,7 @@ class Span(NamedTuple):
     name: str
     began: float
     ended: float
-    attributes: tuple[tuple[str, str | bool | int], ...] = ()
+    attributes: Attributes = ()
     links: tuple[str, ...] = ()
     error: str = ""
 
@@ -140,7 +143,7 @@ def _id(ref: str, digest: str) -> str:
     return sha256(f"lamina span {ref} {digest}".encode()).hexdigest()[:16]
 
 
-def _attributes(number: int, step: Step) -> tuple[tuple[str, str | bool | int], ...]:
+def _attributes(number: int, step: Step) -> Attributes:
     found: list[tuple[str, str | bool | int]] = [
         ("vertex", step.digest),
         ("step.number", number),
@@ -174,9 +177,7 @@ def _otlp_span(trace: str, span: Span) -> dict[str, Any]:
     return found
 
 
-def _otlp_attributes(
-    attributes: Iterable[tuple[str, str | bool | int]],
-) -> list[dict[str, Any]]:
+def _otlp_attributes(attributes: Attributes) -> list[dict[str, Any]]:
     return [{"key": key, "value": _otlp_value(value)} for key, value in attributes]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.api.timestamp import Timestamp
+    from lamina.base.events import VertexEvent
     from lamina.base.resources import ResourceUsage
     from lamina.llb.op import Definition, Op
     from lamina.solver.lookup import CacheLookup
@@ -63,6 +64,19 @@ class Step(NamedTuple):
         if self.started is None or self.completed is None:
             return 0.0
         return max(0.0, self.completed - self.started)
+
+
+def step_of(event: VertexEvent) -> Step:
+    """A vertex of a build that runs, from its events so far (`ProgressLog.vertices`)."""
+    return Step(
+        event.digest,
+        event.name,
+        event.inputs,
+        event.started,
+        event.completed,
+        event.cached,
+        event.error,
+    )
 
 
 def read_log(blobs: BlobStore, record: BuildHistoryRecord) -> Iterator[StatusResponse]:
