@@ -217,7 +217,7 @@ def test_bundles_that_are_of_no_use(with_engine: WithEngine, tmp_path: Path) -> 
             ("", "shop", head, "has no scheme"),
             ("", "https://shop", head, "not a scheme for blobs"),
             ("", "oci-layout+blob://shop:latest", head, "named by its digest"),
-            ("", f"oci-layout+blob://shop@sha512:{'0' * 128}", head, "has to be a sha256"),
+            ("", f"oci-layout+blob://shop@sha512:{'0' * 128}", head, "must be a sha256"),
         ):
             found = complaint(bench, f"git://example.invalid/x{place}", locator, commit)
             assert said in found, (place, locator, found)

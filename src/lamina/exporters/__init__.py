@@ -1,1 +1,1 @@
-"""Exporters: make each kind of output from a result."""
+"""Exporters: write results as images, archives and directories."""

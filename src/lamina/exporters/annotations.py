@@ -37,7 +37,7 @@ class Annotation(NamedTuple):
 
 
 def parse_annotation(attribute: str, value: str) -> Annotation | None:
-    """Read `annotation[-level][\\[platform\\]].key`; None for an attribute of another kind.
+    """Parse `annotation[-level][\\[platform\\]].key`; None for an attribute of another kind.
 
     Raises InvalidInput.
     """
@@ -66,7 +66,7 @@ def of_manifest(annotations: Sequence[Annotation], level: Level, platform: Platf
 
 
 def check_platforms(annotations: Iterable[Annotation], platforms: Sequence[Platform]) -> None:
-    """Raises InvalidInput for an annotation of a platform that is not built."""
+    """Raise InvalidInput for an annotation of a platform that is not built."""
     for annotation in annotations:
         if annotation.platform is not None and annotation.platform not in platforms:
             raise InvalidInput(

@@ -1,4 +1,4 @@
-"""`type=oci` and `type=docker`: an image as one tar, or as an OCI layout in a folder.
+"""`type=oci` and `type=docker`: an image as one tar, or as an OCI layout in a directory.
 
 Both archives are OCI layouts (`image-layout.md`). Docker's also has a `manifest.json`, which old
 versions of `docker load` and `podman load` need. Members are sorted and have no times.
@@ -41,11 +41,11 @@ def write_archive(
     docker: bool,
     only: Container[Digest] | None = None,
 ) -> None:
-    """Write the tar; every layer is checked on the way.
+    """Write the tar and verify every layer.
 
-    With `only`, layers not in it are left out: the reader has them.
+    With `only`, layers that are not in it are left out, because the reader has them.
 
-    Raises NotFound, Corrupt, Cancelled, and what the sink raises.
+    Raises NotFound, Corrupt, Cancelled, and the errors of the sink.
     """
     documents: dict[str, tuple[int, bytes]] = {
         "oci-layout": (0o444, _LAYOUT),
@@ -78,10 +78,10 @@ def write_archive(
 
 
 def write_layout(artifact: Artifact, blobs: BlobReader, folder: str, cancel: Cancellation) -> None:
-    """Add the image or index to the OCI layout at `folder`, making it if need be.
+    """Add the image or index to the OCI layout at `folder`, which is created if it is missing.
 
-    An entry of the index with the same name is replaced, all else stays. Raises as
-    `write_archive` does, and PermissionDenied, Exhausted.
+    An entry of the index with the same name is replaced, all others stay. Raises as `write_archive`
+    does, and PermissionDenied, Exhausted.
     """
     try:
         for layer in artifact.layers():
@@ -95,7 +95,7 @@ def write_layout(artifact: Artifact, blobs: BlobReader, folder: str, cancel: Can
 
 
 def name_in_layout(folder: str, target: Descriptor, names: Sequence[str]) -> None:
-    """Name an image whose blobs are in the OCI layout already. Raises as `write_layout` does."""
+    """Name an image whose blobs are already in the OCI layout. Raises as `write_layout` does."""
     try:
         _add_to_index(folder, _entries(target, names))
     except OSError as error:
@@ -167,12 +167,13 @@ def _index(entries: list[Descriptor]) -> bytes:
 
 
 def _entry_name(entry: Descriptor) -> str:
-    """What identifies an entry of an index: its name, else its digest."""
+    """The identity of an entry of an index: its name, else its digest."""
     return dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) or entry.digest
 
 
 def _docker_manifest(artifact: Artifact) -> bytes:
-    """The document that all versions of `docker load` read. Of an index: for its first image."""
+    """The document that all versions of `docker load` read. For an index, that of its first
+    image."""
     image = artifact.images[0]
     names = [parse_reference(name).familiar for name in artifact.names]
     entry = {

@@ -34,7 +34,7 @@ _NOWHERE = Platform("unknown", "unknown")
 
 
 class SubjectKind(Enum):
-    """SELF is what is exported; RAW is known by digests that the attestation brings."""
+    """SELF is the exported artifact; the digests of RAW are part of the attestation."""
 
     SELF = 0
     RAW = 1
@@ -95,11 +95,11 @@ def _subject(name: str, digests: Sequence[Digest]) -> dict[str, Any]:
 def attestation_manifest(
     target: Descriptor, statements: Sequence[dict[str, Any]], *, artifact: bool
 ) -> tuple[Document, ...]:
-    """The statements, a configuration, and the manifest over them, whose descriptor is ready for
-    the index that holds `target`.
+    """The statements, a configuration, and their manifest, with a descriptor for the index of
+    `target`.
 
-    `artifact`: in the form that names its subject (OCI image spec 1.1), which registries with
-    the referrers API find; otherwise shaped like an image, which all registries take.
+    With `artifact`, the manifest names its subject (OCI image spec 1.1), so that registries with
+    the referrers API find it. Otherwise it has the form of an image, which all registries accept.
     """
     layers = []
     for statement in statements:

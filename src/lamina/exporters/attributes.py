@@ -1,4 +1,4 @@
-"""Attributes of outputs: as people write them (buildx's grammar), and as clients send them."""
+"""Attributes of outputs, as users write them (buildx's grammar) and as clients send them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _HINT = "for example type=oci,dest=image.tar, or type=local,dest=out, or only a 
 
 
 def parse_output(text: str) -> Output:
-    """Read one `--output`: `type=…,key=value,…` in CSV, or only a folder, or only `-`.
+    """Parse one `--output`: `type=…,key=value,…` in CSV, or only a directory, or only `-`.
 
     Raises InvalidInput, Unsupported.
     """
     fields = _fields(text)
-    # `dest=out` alone is a type forgotten rather than a folder of that name.
+    # In `dest=out`, the type is probably missing, and it is not a directory of that name.
     if len(fields) == 1 and not fields[0].lower().startswith(("type=", "dest=", "name=")):
         if not fields[0]:
             raise InvalidInput("--output is empty", hint=_HINT)
@@ -54,7 +54,7 @@ def parse_output(text: str) -> Output:
 
 
 def make_output(pairs: Mapping[str, str]) -> Output:
-    """The same from the pairs, `type` among them. Raises InvalidInput, Unsupported."""
+    """An output from pairs, `type` among them. Raises InvalidInput, Unsupported."""
     attributes = _Attributes(pairs)
     kind = attributes.take("type")
     if not kind:
@@ -71,7 +71,7 @@ def make_output(pairs: Mapping[str, str]) -> Output:
 
 
 def wire_output(kind: str, attributes: Mapping[str, str], dest: str = "") -> Output:
-    """An output that a client of BuildKit's API asks for.
+    """An output that a client of BuildKit's API requests.
 
     Unknown attributes are no error here. They are metadata of the result, so a client can set
     `containerimage.config` of an image.
@@ -154,10 +154,10 @@ def _image(attributes: _Attributes, *, push: bool) -> ImageOutput:
     by_digest = attributes.flag("push-by-digest")
     canonical = attributes.flag("name-canonical")
     store = attributes.flag("store", True)
-    attributes.flag("unpack")  # states of the local store are laid out when they are used
+    attributes.flag("unpack")  # snapshots of the local store are laid out when they are used
     insecure = attributes.flag("registry.insecure")
     dangling = attributes.take("dangling-name-prefix")
-    alone = attributes.flag("danging-name-empty-only")  # BuildKit's own spelling
+    alone = attributes.flag("danging-name-empty-only")  # BuildKit's spelling
     form = _form(attributes, untagged=by_digest, inline=True)
     return ImageOutput(form, pushed, insecure, by_digest, canonical, store, dangling, alone)
 
@@ -173,7 +173,7 @@ def _form(attributes: _Attributes, *, untagged: bool = False, inline: bool = Fal
     docker_types = not attributes.flag("oci-mediatypes", True)
     artifact = attributes.choice("oci-artifact")
     inline = attributes.flag("attestation-inline", inline)
-    attributes.flag("prefer-nondist-layers")  # layers keep the media type that they came with
+    attributes.flag("prefer-nondist-layers")  # layers keep their media type
     annotations = attributes.annotations()
     if docker_types and annotations:
         raise InvalidInput("--output: annotations conflict with oci-mediatypes=false")

@@ -1,4 +1,4 @@
-"""The values between a build's result, the exporters, and who asked."""
+"""The values and ports of exporters."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class LayerInfo(NamedTuple):
 
 
 class ExportedImage(NamedTuple):
-    """An image as bytes: `layers` are descriptors of blobs, lowest first, kept elsewhere.
+    """An image's documents. `layers` are descriptors of blobs elsewhere, lowest first.
 
-    `target` describes the manifest, with the platform and the annotations that an index's entry
-    for it has. `names` are full references.
+    `target` describes the manifest, with the platform and the annotations of an index's entry for
+    it. `names` are full references.
     """
 
     target: Descriptor
@@ -56,7 +56,7 @@ class Document(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """What names will point to: one image, or an index of images and their attestations.
+    """The target of names: one image, or an index of images and their attestations.
 
     `documents` are all manifests, configurations and statements, inner ones first, the target's
     last. `names` are full references.
@@ -69,12 +69,12 @@ class Artifact(NamedTuple):
 
     @classmethod
     def of(cls, image: ExportedImage) -> Artifact:
-        """One image, as it is."""
+        """The artifact of one image."""
         return cls(image.target, image.documents(), (image,), image.names)
 
     @property
     def single(self) -> ExportedImage | None:
-        """The image that this is, unless it is an index."""
+        """The image, unless the artifact is an index."""
         image = self.images[0]
         return image if image.target.digest == self.target.digest else None
 
@@ -84,7 +84,7 @@ class Artifact(NamedTuple):
         return tuple(every.values())
 
     def metadata(self) -> dict[str, Any]:
-        """Its content in `--metadata-file`, under BuildKit's keys."""
+        """The metadata for `--metadata-file`, under BuildKit's keys."""
         found: dict[str, Any] = {}
         if self.single is not None:
             found["containerimage.config.digest"] = str(self.single.config_descriptor.digest)
@@ -96,7 +96,7 @@ class Artifact(NamedTuple):
 
 
 class BlobReader(Protocol):
-    """Where layers are read from. The store's `BlobStore` is one."""
+    """Reads layers. The store's `BlobStore` implements it."""
 
     def open(self, digest: Digest, /) -> BinaryIO:
         """Raises NotFound."""
@@ -158,5 +158,5 @@ class Receiver(Protocol):
         cancel: Cancellation,
         /,
     ) -> None:
-        """Copy trees into an output that is a folder. Raises as `file` does, and Cancelled."""
+        """Copy trees into an output that is a directory. Raises as `file` does, and Cancelled."""
         ...

@@ -1,4 +1,4 @@
-"""Outputs of a build as typed values: their destination and form."""
+"""Outputs of a build as typed values: destination and format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lamina.exporters.annotations import Annotation
 
 FROM_RESULT = "*"
-"""A name that stands for those that the frontend returned (`image.name`)."""
+"""The name that stands for the names that the frontend returned (`image.name`)."""
 
 
 class SaidEpoch(NamedTuple):
@@ -73,7 +73,8 @@ class ImageOutput(NamedTuple):
 
 
 class ArchiveOutput(NamedTuple):
-    """`kind` is `oci` or `docker`. `dest` is a file, or a folder when not `tar`; `-` stdout."""
+    """`kind` is `oci` or `docker`. `dest` is a file, or a directory when not `tar`; `-` is
+    stdout."""
 
     kind: str
     dest: str
@@ -112,7 +113,7 @@ class TarOutput(NamedTuple):
 
 
 class CacheOnlyOutput(NamedTuple):
-    """Nothing: the build fills the cache."""
+    """No output: the build fills the cache."""
 
 
 Output = ImageOutput | ArchiveOutput | LoadOutput | LocalOutput | TarOutput | CacheOnlyOutput

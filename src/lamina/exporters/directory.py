@@ -122,7 +122,7 @@ class _Copy:
         try:
             _copy_xattrs(source.fd, done)
             source.leave()
-            target.leave()  # while its mode still lets us
+            target.leave()  # while the mode still permits it
             os.fchmod(done, stat.S_IMODE(status.st_mode))
             os.utime(done, ns=self._times(status))
         finally:
@@ -186,7 +186,7 @@ class _Copy:
 
 
 def _enter(target: Descent, name: str) -> None:
-    """Enter the directory of that name. If it is missing or anything else, make it."""
+    """Open the directory of that name. If it is missing or another kind of file, create it."""
     try:
         target.enter(name)
         return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 600.0  # unpacking a large image takes as long as it takes
+_ANSWER_SECONDS = 600.0  # unpacking a large image can take long
 _LIMIT = 16 << 20
 
 
@@ -97,7 +97,7 @@ class DockerApi:
                 yield _ChunkedBody(connection)
                 connection.send(b"0\r\n\r\n")
             except (BrokenPipeError, ConnectionResetError):
-                pass  # it reads no more; its response says why
+                pass  # the host reads no more; its response gives the reason
             response = connection.getresponse()
             data = response.read(_LIMIT)
         if response.status != 200:

@@ -1,4 +1,4 @@
-"""The address of Docker or Podman, found as their own commands do:
+"""The address of Docker or Podman, found in the same order as by their own commands:
 
 1. the context that an output names
 2. DOCKER_HOST, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; Podman's CONTAINER_HOST
@@ -65,7 +65,7 @@ def find_docker_host(environ: Mapping[str, str], context: str = "") -> DockerHos
 
 
 def parse_docker_host(text: str, tls: str | None = None, *, verify: bool = True) -> DockerHost:
-    """Read `unix:///path`, `tcp://host[:port]` or `http(s)://host[:port]`.
+    """Parse `unix:///path`, `tcp://host[:port]` or `http(s)://host[:port]`.
 
     Raises InvalidInput, Unsupported (ssh, npipe).
     """
@@ -95,7 +95,8 @@ def parse_docker_host(text: str, tls: str | None = None, *, verify: bool = True)
 
 
 def _of_context(environ: Mapping[str, str], name: str) -> DockerHost:
-    """A context of `docker context create`: stored below the digest of its name."""
+    """The host of a context of `docker context create`, which is stored by the digest of its
+    name."""
     from hashlib import sha256
 
     folder = os.path.join(_config_folder(environ), "contexts")

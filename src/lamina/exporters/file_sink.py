@@ -129,7 +129,7 @@ def _put_in_place(part: str, target: str) -> None:
     try:
         os.rename(part, target)
     except OSError as error:
-        if error.errno != errno.EBUSY:  # a file that is mounted
+        if error.errno != errno.EBUSY:  # the file is a mount point
             raise from_os_error(error, "write") from error
         with open(part, "rb") as source, _opened(target, os.O_WRONLY | os.O_TRUNC) as fd:
             while piece := source.read(_PIECE):

@@ -1,4 +1,4 @@
-"""Image documents: the config completed, and the manifest over it (OCI image spec)."""
+"""Image documents: the complete config, and the manifest (OCI image spec)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _manifest(
 def load_exported(
     target: Descriptor, manifest: bytes, config: bytes, names: Sequence[str]
 ) -> ExportedImage:
-    """An image that was assembled earlier, from its documents. Raises Corrupt, Unsupported."""
+    """Load an image that was assembled earlier from its documents. Raises Corrupt, Unsupported."""
     parsed = oci.parse_manifest(manifest, target.media_type)
     if isinstance(parsed, oci.Index):
         raise Unsupported("an image index cannot be exported as one image")
@@ -151,7 +151,7 @@ def _history(document: dict[str, Any], what: str) -> list[dict[str, Any]]:
     entries = document.get("history") or []
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise InvalidInput(f"malformed history in the {what or 'base image config'}")
-    # Only the spec's fields, in its order, empty ones left out.
+    # Only the fields of the spec, in its order, without empty ones.
     return [{key: e[key] for key in _HISTORY_FIELDS if e.get(key)} for e in entries]
 
 
@@ -182,8 +182,11 @@ def _complete_history(
 
 
 def _fill_times(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries without a time (metadata steps) get that of the entry before. Those before the first
-    new layer get that layer's, since an old base image does not record their times."""
+    """Set missing times of entries (metadata steps) to that of the previous entry.
+
+    Entries before the first new layer get the time of that layer, since an old base image does not
+    record their times.
+    """
     current: str | None = None
     gap = False
     for entry in history:

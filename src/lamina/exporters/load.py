@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _LOOKED_AT = 16
-"""How many of the host's images are asked for their layers."""
+"""The number of images on the host whose layers are requested."""
 
 
 class Load:
@@ -27,7 +27,7 @@ class Load:
 
     Args:
         diff_ids: of the image's layers, lowest first.
-        bring: is called before blobs are read. It makes sure that the store has those of these
+        bring: called before blobs are read; fetches blobs into the store, by their
         digests.
     """
 
@@ -65,8 +65,8 @@ class Load:
         return sent
 
     def _held(self) -> HeldImage | None:
-        # Docker on containerd's store calls images by their manifest's digest, all else by the
-        # configuration's.
+        # Docker on containerd's store identifies images by their manifest, all others by their
+        # configuration.
         for digest in (self._image.config_descriptor.digest, self._image.target.digest):
             if (found := self._api.image(str(digest))) is not None:
                 return found
@@ -81,13 +81,13 @@ class Load:
             except (Cancelled, PermissionDenied):
                 raise
             except LaminaError:
-                # It has the layers, but under other digests, or has lost them since.
+                # It has the layers with other digests, or has lost them meanwhile.
                 cancel.check()
         return self._archive(every, cancel)
 
     def _archive(self, layers: frozenset[Digest], cancel: Cancellation) -> int:
         self._bring(layers)
-        # One name at most: Podman takes an archive of several for several images.
+        # At most one name: Podman reads an archive with several names as several images.
         image = self._image._replace(names=self._image.names[:1])
 
         def write(sink: ByteSink) -> None:
@@ -122,7 +122,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _normal(name: str) -> str:
-    """The full name. A malformed one stays as it is."""
+    """The full name. A malformed one is returned unchanged."""
     try:
         return str(parse_reference(name))
     except LaminaError:

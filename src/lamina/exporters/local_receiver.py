@@ -1,4 +1,4 @@
-"""Outputs that are files, on this machine."""
+"""Writes file outputs on this machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LocalReceiver:
 
 
 def copying(platform: str) -> str:
-    """The name of the transfer that copies a tree."""
+    """The name of the step that copies a tree."""
     return f"copying files {platform}".rstrip()
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def export_tar(trees: Sequence[ExportedTree], sink: ByteSink, cancel: Cancellation) -> int:
-    """Write the trees one after the other, each in the order of names; returns the size.
+    """Write the trees one after the other, each in the order of names. Returns the size.
 
-    Raises Exhausted, PermissionDenied, Cancelled, and what the sink raises.
+    Raises Exhausted, PermissionDenied, Cancelled, and the errors of the sink.
     """
     members = chain.from_iterable(map(_dated_members, trees))
     try:

@@ -1,1 +1,1 @@
-"""How each kind of op makes its cache key and runs."""
+"""The ops: how each kind computes its cache key and runs."""

@@ -1,4 +1,4 @@
-"""Clients' folders that a step mounts, and that can change while it runs."""
+"""Clients' directories that a step mounts, and that can change while it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class BoundFolders:
     """The inputs of one run of a command, as `inputs`.
 
-    The digests of the folders when the command starts are passed to `OpContext.revise`. Call
+    The digests of the directories when the command starts are passed to `OpContext.revise`. Call
     `verify` when the command has ended.
 
     Args:
@@ -47,7 +47,8 @@ class BoundFolders:
         self.inputs = tuple(made)
 
     def verify(self) -> None:
-        """Prevent that the result is stored if a folder changed while the command could read it."""
+        """Prevent that the result is stored if a directory changed while the command could read
+        it."""
         changed = [index for index, view, selectors in self._views if not view.untouched(selectors)]
         for index in changed:
             self._context.revise(index, None)

@@ -1,9 +1,9 @@
-"""A client's folder as a mount of a step, equal to BuildKit's copy of it.
+"""A client's directory as a mount of a step, equal to BuildKit's copy of it.
 
-All files belong to root, and the folder contains nothing that leads to the host: no sockets, no
-named pipes, no mounts. A folder that meets this is mounted in place, through a read-only overlay:
-overlayfs does not open sockets or pipes of its lower directories, even if they are created later.
-Any other folder is copied.
+All files belong to root, and the directory contains nothing that leads to the host: no sockets, no
+named pipes, no mounts. A directory that meets this is mounted in place, through a read-only
+overlay: overlayfs does not open sockets or pipes of its lower directories, even if they are created
+later. Any other directory is copied.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PLAIN = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
 def shown(
     refs: RefManager, ref: Ref, path: str, folder: str, cancel: Cancellation
 ) -> Iterator[str]:
-    """Show what is at `path` of a client's folder, below `folder`, during the block.
+    """Show what is at `path` of a client's directory, below `folder`, during the block.
 
     Raises NotFound.
     """

@@ -1,4 +1,4 @@
-"""The ports of ops: what the engine gives to them, and what they ask of the builds they run for."""
+"""The ports of ops: the services of the engine, and the part of a build that ops use."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class SourceFactory(Protocol):
 
 
 class OpServices(NamedTuple):
-    """The stores and services that ops use. An engine has one such value.
+    """The stores and services that ops use. An engine has one.
 
-    `platform` is the default of ops that name none. `contexts` is the folder of the stat caches of
-    clients' folders, `tmpfs` a folder in memory, for secrets.
+    `platform` is the default of ops that name none. `contexts` is the directory of the stat caches
+    of clients' directories, `tmpfs` a directory in memory, for secrets.
     """
 
     refs: RefManager
@@ -75,7 +75,7 @@ class Requesters(Requester, DeviceProvider, Protocol):
 
     @property
     def packing(self) -> Compression | None:
-        """How layers of results are to be packed; None if files of results are wanted."""
+        """The compression of results' layers; None if an output needs the files of results."""
         ...
 
     def solve(self, definition: Definition) -> Ref:

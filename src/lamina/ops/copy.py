@@ -41,8 +41,8 @@ class Copier:
     Args:
         owner: who owns the copies; None keeps the source's owner.
         change: the change to the source's permission bits; None keeps them.
-        implied: folders that the source only implies: if the destination has such a folder, or a
-            link to one, its metadata is kept.
+        implied: directories that the source only implies: if the destination has such a directory,
+            or a link to one, its metadata is kept.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Copier:
         self._links: dict[tuple[int, int], str] = {}
 
     def run(self) -> None:
-        """Raises NotFound if nothing matches, InvalidInput if the destination cannot hold it."""
+        """Plan the copy. Raises NotFound if nothing matches, InvalidInput if the destination is
+        unsuitable."""
         action = self._action
         source = action.src.strip("/")
         if action.allow_wildcard:
@@ -102,7 +103,7 @@ class Copier:
             stat.S_IFDIR | 0o755, *(self._owner or Owner(0, 0)), self._time(status)
         )
         if self._change is not None and action.mode >= 0 and not action.mode_str:
-            # BuildKit sets only these nine bits on parent folders that it creates.
+            # BuildKit sets only these nine bits on parent directories that it creates.
             parents = parents._replace(mode=stat.S_IFDIR | (action.mode & 0o777))
         if not action.create_dest_path:
             above = destination.rpartition("/")[0]
@@ -138,7 +139,7 @@ class Copier:
                     plan.make_directories(destination, parents)
                 else:
                     self._put_directory(found, status, destination)
-            # The destination folder keeps its own mode, owner and time.
+            # The destination directory keeps its own mode, owner and time.
             self._copy_children(found, destination)
         else:
             self._copy_entry(found, status, destination)
@@ -197,7 +198,8 @@ class Copier:
         delayed.clear()
 
     def _led_to(self, target: str) -> str | None:
-        """The folder at a path of the destination, after following links; None if there is none."""
+        """The directory at a path of the destination, after following links; None if there is
+        none."""
         existing = self._plan.lookup(target)
         if existing is not None and stat.S_ISLNK(existing.mode):
             target = self._plan.resolve(target)
@@ -211,7 +213,7 @@ class Copier:
             return
         if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
             first = self._links.setdefault((status.st_dev, status.st_ino), destination)
-            # In a client's folder, names of one file may be different files by now.
+            # In a client's directory, the names of one file may now be different files.
             same = self._plan.entries.get(first)
             if first != destination and same is not None and same.digest == planned.digest:
                 planned = planned.linked(first)

@@ -82,7 +82,7 @@ class ExecOperation:
         op = self._op
         meta = op.meta
         assert meta is not None
-        # Proxies and addresses of extra hosts are about connectivity, not about the result.
+        # Proxies and extra hosts concern connectivity, not the result.
         keyed = op._replace(
             meta=meta._replace(
                 proxy_env=None,
@@ -214,7 +214,7 @@ class ExecOperation:
         return Dependency(selector, digest)
 
     def _bound_folders(self, context: OpContext, inputs: Sequence[Ref]) -> BoundFolders | None:
-        """The inputs, if some of them are clients' folders, which can change meanwhile."""
+        """The inputs, if some of them are clients' directories, which can change meanwhile."""
         if not any(ref.local is not None and ref.local.live for ref in inputs):
             return None
         from lamina.ops.bound_folders import BoundFolders

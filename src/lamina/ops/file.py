@@ -1,4 +1,4 @@
-"""The file op: copies, folders, files, links and removals."""
+"""The file op: copies, directories, files, links and removals."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FileOperation:
                         copy.required_paths,
                     )
                 )
-                # Its folder does not matter, but the copy can get its name.
+                # Its directory does not matter, but the copy can get its name.
                 copy = copy._replace(src=_base_name(copy.src))
             done = copy or action.mkdir or action.mkfile or action.symlink or action.rm
             parts.append(encode(message(done)) if done is not None else b"null")

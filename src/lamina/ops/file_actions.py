@@ -1,4 +1,4 @@
-"""Applies the actions of a file op: they become plans on top of a base."""
+"""Applies the actions of a file op, which become plans on top of a base."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NO_ID = (1 << 32) - 1
 class FileActions:
     """The actions of one op. `name` describes the snapshots that they make.
 
-    `reading` is the attempt at reading clients' folders.
+    `reading` is the attempt at reading clients' directories.
     """
 
     def __init__(self, op: FileOp, name: str, refs: RefManager, reading: Reading) -> None:

@@ -1,7 +1,7 @@
-"""File ops that read a client's folder, which may change meanwhile.
+"""File ops that read a client's directory, which may change meanwhile.
 
-The results are laid out or packed at once. So before they are stored it is certain that they have
-the content that their cache key was made of.
+The results are laid out or packed at once, so that they certainly have the content of their cache
+key when they are stored.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class LiveInputs:
         make: Callable[[Reading, Sequence[Ref]], Sequence[Ref]],
         compression: Compression | None,
     ) -> Sequence[Ref]:
-        """The results of `make` on the inputs as they are now, laid out or packed.
+        """Run `make` on the current inputs. Returns the results, laid out or packed.
 
-        Revises the content digests of the inputs (`OpContext.revise`). If a folder changes
-        meanwhile it is read once more. If it changes then too, the digest is None.
+        Revises the content digests of the inputs (`OpContext.revise`). If a directory changes
+        meanwhile it is read once more. If it changes again, the digest is None.
         """
         try:
             return self._attempt(make, Reading(), compression)

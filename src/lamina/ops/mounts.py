@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """A writable mount: its path, the output that the changes become (or NO_OUTPUT), and the
-    parent."""
+    """A writable mount: its path, the output for the changes (or NO_OUTPUT), and the parent."""
 
     dest: str
     output: int
@@ -47,7 +46,7 @@ class Prepared(NamedTuple):
 
 
 class Restore(Protocol):
-    """Fills the empty folder of a cache mount. Returns where the content is from, if any."""
+    """Fills the empty directory of a cache mount. Returns where the content is from, if any."""
 
     def __call__(self, name: str, folder: str, cancel: Cancellation, /) -> MountOrigin | None: ...
 
@@ -56,7 +55,7 @@ class MountTable:
     """Prepares the mounts of execs.
 
     Args:
-        scratch: a folder of a private tmpfs, for secrets and mount points.
+        scratch: a directory of a private tmpfs, for secrets and mount points.
         restore: fills a new cache mount from an imported cache.
     """
 
@@ -147,10 +146,10 @@ class MountTable:
         return self._part(path, mount.selector, stack)
 
     def _part(self, root: str, selector: str, stack: ExitStack, *, make: bool = False) -> str:
-        """Mount what is at `selector` of a folder at a path that no step can change.
+        """Mount what is at `selector` of a directory at a path that no step can change.
 
         Args:
-            make: create a folder there if it is missing.
+            make: create a directory there if it is missing.
 
         Raises NotFound.
         """
@@ -170,10 +169,10 @@ class MountTable:
     def _cache_folders(
         self, op: ExecOp, inputs: Sequence[Ref], stack: ExitStack, cancel: Cancellation
     ) -> dict[int, str]:
-        """The folders of the op's cache mounts, by index.
+        """The directories of the op's cache mounts, by index.
 
-        Locks are taken in a fixed order: else two steps with the same two caches could deadlock.
-        A cache that is mounted at two paths is locked once: else the step would wait for itself.
+        Locks are taken in a fixed order: else two steps with the same two caches could deadlock. A
+        cache that is mounted at two paths is locked once: else the step would wait for itself.
         """
         caches = [(i, m) for i, m in enumerate(op.mounts) if m.mount_type is MountType.CACHE]
         held: dict[str, str] = {}

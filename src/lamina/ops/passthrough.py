@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PassthroughOperation:
-    """Gives some of its inputs (`pb.PassthroughOp`); the others it only waits for."""
+    """Returns some of its inputs (`pb.PassthroughOp`), and only waits for the others."""
 
     def __init__(self, op: PassthroughOp, inputs: int) -> None:
         self._op = op

@@ -26,10 +26,7 @@ RESOLVE_MODE = "image.resolvemode"
 
 
 def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -> Op[Ref]:
-    """Make a vertex executable.
-
-    Raises InvalidInput and Unsupported.
-    """
+    """Make a vertex executable. Raises InvalidInput and Unsupported."""
     op = decode_op(spec.data)
     inputs = len(op.inputs)
     refs, session = services.refs, requesters.session

@@ -105,7 +105,7 @@ def _unpack(
         # Patterns apply to the files of the source, not to the content of an archive.
         include_patterns=(),
         exclude_patterns=(),
-        always_replace=True,  # unlike a copy, an archive replaces files by folders
+        always_replace=True,  # unlike a copy, an archive replaces files by directories
         dest=action.dest.rstrip("/") + "/",
     )
     Copier(
@@ -121,7 +121,7 @@ def _unpack(
 
 @contextmanager
 def _open(source: Tree, path: str, reading: Reading) -> Iterator[BinaryIO]:
-    """Open an archive. Raises SourceChanged if it is in a client's folder and was not read as it
+    """Open an archive. Raises SourceChanged if it is in a client's directory and was not read as it
     was digested, unless `reading` tolerates that."""
     real = source.real(path)
     status = source.lstat(path)

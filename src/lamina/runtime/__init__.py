@@ -1,1 +1,1 @@
-"""Running a process in a sandbox, through an OCI runtime (crun, runc)."""
+"""Runs processes in containers, through an OCI runtime (crun, runc)."""

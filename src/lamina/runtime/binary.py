@@ -35,8 +35,8 @@ def which(name: str) -> str:
 
 
 def _crun_restricts_devices() -> bool:
-    """Whether crun can. On cgroup version 2, crun (1.8.1) sets RLIMIT_MEMLOCK to unlimited for
-    it."""
+    """Whether crun supports it. On cgroup version 2, crun (1.8.1) sets RLIMIT_MEMLOCK to unlimited
+    for it."""
     if not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         return True
     import resource

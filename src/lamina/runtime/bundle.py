@@ -185,7 +185,7 @@ class Bundle:
                 f'the command "{command}" cannot be executed on this machine: {last}',
                 hint="a script needs a #! line; a program must be built for this architecture",
             )
-        # crun says that a folder's execution is not permitted.
+        # crun says that a directory's execution is not permitted.
         if "exec" in last and ("ermission denied" in last or "Operation not permitted" in last):
             raise CommandNotExecutable(
                 f'the command "{command}" cannot be executed: {last}',

@@ -84,7 +84,7 @@ def _device(node: DeviceNode, user: dict[str, Any]) -> dict[str, Any]:
     if mode is not None:
         device["fileMode"] = mode & 0o7777
     for key, own in (("uid", node.uid), ("gid", node.gid)):
-        # A step that is not root gets what nobody else is said to own.
+        # A step that is not root gets a node whose owner the CDI file does not set.
         owner = own if own is not None else user[key]
         if owner:
             device[key] = owner

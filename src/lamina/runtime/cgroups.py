@@ -63,7 +63,7 @@ def make_group(path: str) -> None:
                 _make_marked(hierarchy, above)
                 os.mkdir(hierarchy + path, 0o755)
             except FileNotFoundError:
-                continue  # somebody removed an empty folder on the way
+                continue  # another process removed an empty parent
             except OSError:
                 pass
             break
@@ -134,7 +134,7 @@ def remove_cgroup(path: str) -> None:
             _remove(hierarchy + path)
             _remove_marked(hierarchy, posixpath.dirname(path))
         else:
-            # In place of `unified` the runtime wrote files to a plain folder.
+            # In place of `unified` the runtime wrote files to a plain directory.
             discard_tree(hierarchy + path)
 
 

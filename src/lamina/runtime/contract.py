@@ -1,4 +1,4 @@
-"""The runtime's port: what to run, in what sandbox, and how it ended."""
+"""The port of the runtime: processes, sandboxes and exit statuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 STOP_TIMEOUT = 10.0
-"""How long (seconds) a cancelled step may go on after SIGTERM, by default."""
+"""The default time (seconds) that a cancelled step may run after SIGTERM."""
 
 
 class Network(Enum):
@@ -48,7 +48,7 @@ class Process(NamedTuple):
 
 
 class BindMount(NamedTuple):
-    """A file or folder of the host at `target`; `source` must exist.
+    """A file or directory of the host at `target`; `source` must exist.
 
     `recursive` shows what is mounted below it too, `readonly` as far as the kernel can (5.12).
     """

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _GRAIN = 10_000_000
-"""A folder's time may be a tick or two (ns) off that of the file just made in it."""
+"""The time of a directory may differ by a tick or two (ns) from that of the file just made in
+it."""
 
 
 class Stub(NamedTuple):
@@ -59,7 +60,8 @@ def _missing(rootfs: str, parts: list[str]) -> Iterator[str]:
     def missing(depth: int) -> bool:
         return not os.path.lexists(beneath(rootfs, "/".join(parts[:depth])))
 
-    # Below what is missing everything is. Asking at each depth would take a deep target hours.
+    # If a directory is missing, so is everything below. Checking each depth would take hours for a
+    # deep target.
     first = bisect_left(range(1, len(parts) + 1), True, key=missing) + 1
     path = beneath(rootfs, "/".join(parts[:first]))
     for depth in range(first, len(parts) + 1):
@@ -71,7 +73,7 @@ def _missing(rootfs: str, parts: list[str]) -> Iterator[str]:
 def above(stubs: Iterable[Stub]) -> list[tuple[str, ...]]:
     """The stubs that are directories with other stubs below them."""
     stubs = list(stubs)
-    inner = {stub.parts[:-1] for stub in stubs}  # all missing folders on the way are stubs too
+    inner = {stub.parts[:-1] for stub in stubs}  # all missing parents are stubs too
     return [stub.parts for stub in stubs if stub.parts in inner]
 
 
@@ -79,7 +81,8 @@ def make_folders(rootfs: str, folders: Iterable[tuple[str, ...]]) -> None:
     """Make directories that a runtime would make with its own mode, outermost first."""
     with _Walk(rootfs) as walk:
         for parts in folders:
-            with suppress(OSError):  # it is there; or the root is read-only: the runtime complains
+            # it exists; or the root is read-only and the runtime reports it
+            with suppress(OSError):
                 parent = walk.to(parts[:-1])
                 os.mkdir(parts[-1], dir_fd=parent)
                 os.chmod(parts[-1], 0o755, dir_fd=parent)
@@ -107,7 +110,7 @@ def _remove_stub(parent: int, stub: Stub) -> None:
     else:
         return
     if stub.times is not None:
-        # Back too: the step may have given its folders a time of old.
+        # Also backwards: the step may have set an old time.
         changed_since = abs(around.st_mtime_ns - status.st_mtime_ns) > _GRAIN
         kept = (around.st_atime_ns, around.st_mtime_ns) if changed_since else stub.times
         os.utime(parent, ns=kept)
@@ -123,7 +126,7 @@ class _Walk:
         self._root = os.open(rootfs, _FOLDER & ~os.O_NOFOLLOW)
         self._fd = os.dup(self._root)
         self._parts: list[str] = []
-        self._above: list[tuple[int, int]] = []  # device and inode of each folder on the way
+        self._above: list[tuple[int, int]] = []  # device and inode of each directory on the way
 
     def __enter__(self) -> _Walk:
         return self

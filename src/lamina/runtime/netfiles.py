@@ -1,4 +1,4 @@
-"""resolv.conf and hosts: supplied to a step, never left in its layer."""
+"""resolv.conf and hosts: mounted into steps, never part of a layer."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _resolv_conf(dns: Dns, *, shared: bool) -> str:
     }
     replaced = {name for name, own in wanted.items() if own}
     if "search" in replaced:
-        replaced.add("domain")  # another name of it
+        replaced.add("domain")  # another name of loopback
     kept = [line for line in lines if (line.split() or [""])[0] not in replaced]
     return "\n".join([*kept, *(line for own in wanted.values() for line in own)]) + "\n"
 

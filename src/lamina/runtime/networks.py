@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lamina.runtime.cni import CniPlugins
 
-_IDLE = 300.0  # seconds that more than wanted are kept
+_IDLE = 300.0  # seconds that surplus namespaces are kept
 
 
 class _Ready(NamedTuple):
@@ -113,7 +113,7 @@ class PluginNetworks:
     def _open(self, hostname: str = "") -> Attachment:
         made = os.urandom(8).hex()
         path = os.path.join(self._folder, made)
-        # As pods tell plugins that hand out names; others are to ignore it.
+        # The argument by which orchestrators pass pod names to plugins; others must ignore it.
         arguments = (("K8S_POD_NAME", hostname), ("IgnoreUnknown", "1")) if hostname else ()
         attachment = Attachment(made, path, arguments)
         self._record(attachment)

@@ -10,9 +10,9 @@ from lamina.base.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KERNEL = ("/proc", "/sys")  # nothing can be made there
+_KERNEL = ("/proc", "/sys")  # nothing can be created there
 _NEEDED = ("/proc", "/dev", "/dev/null")
-"""A runtime also opens files there, when all mounts are made."""
+"""A runtime also opens files there, after all mounts are made."""
 
 
 def refused_mount(complaint: str, rootfs: str, targets: Iterable[str]) -> InvalidInput | None:
@@ -52,7 +52,7 @@ def _reason(complaint: str, target: str) -> str:
     if _in_kernel(target):
         return f"no files or directories can be created in {target[: target.index('/', 1)]}"
     if target in _NEEDED:
-        return "the container needs what is there"
+        return "the container needs the files there"
     return complaint.rpartition(": ")[2].rstrip('"').lower()
 
 

@@ -1,4 +1,4 @@
-"""Running containers with crun or runc, which have the same command line."""
+"""Runs containers with crun or runc, which have the same command line."""
 
 from __future__ import annotations
 
@@ -103,11 +103,12 @@ class OciRunner:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        """Run to the end. `own` are descriptors to close once the container has them."""
+        """Run a container. `own` are descriptors to close once the container has them."""
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         try:
             try:
-                # Out of the terminal's group: Ctrl-C reaches lamina alone, which cancels.
+                # In another process group than the terminal's: Ctrl-C reaches only lamina, which
+                # cancels.
                 guard = bundle.spawn(stdin, stdout, err_write, own_group=True)
             finally:
                 os.close(err_write)
@@ -131,7 +132,7 @@ class OciRunner:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with self._bundle(process, sandbox, terminal=terminal) as bundle:
-                # A terminal is the runtime's to set up, through standard input.
+                # The runtime sets up a terminal itself, through standard input.
                 guard = bundle.spawn(0 if interactive or terminal else null, 1, 2)
                 with _killed_at_the_end(guard), _forwarding(guard, terminal=terminal):
                     return bundle.outcome(guard.wait())

@@ -62,7 +62,7 @@ def _keep(path: str, data: bytes) -> None:
             file.write(data)
         os.rename(temporary, path)
     except OSError:
-        return  # then it is made again next time
+        return  # then it is compiled again next time
 
 
 def _compile(library: Any, profile: dict[str, Any]) -> bytes:

@@ -279,7 +279,7 @@ def _bind_options(mount: BindMount) -> list[str]:
         return ["bind", "ro" if mount.readonly else "rw"]
     if not mount.readonly:
         return ["rbind", "rw"]
-    # `ro` alone would leave writable what is mounted below.
+    # `ro` alone would leave mounts below it writable.
     return ["rbind", "rro" if supports_mount_setattr() else "ro"]
 
 
@@ -333,7 +333,7 @@ def _device_rule(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _held(wanted: tuple[str, ...]) -> list[str]:
-    """Those of the capabilities that lamina's own bounding set has."""
+    """The capabilities that are also in lamina's own bounding set."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         for line in file:
             if line.startswith("CapBnd:"):

@@ -79,7 +79,7 @@ def kill_tree(guard: Child) -> None:
         except ProcessLookupError:
             continue
         return
-    guard.kill()  # it has not come to start anything
+    guard.kill()  # the runtime has not started it yet
 
 
 def _ask_to_end(guard: Child) -> bool:
@@ -91,7 +91,7 @@ def _ask_to_end(guard: Child) -> bool:
             except OSError:
                 continue
             try:
-                # Looked at once the number can be nobody else's any more.
+                # Checked when the number can no longer be that of another process.
                 if pid in children_of(runtime) and _heeds_sigterm(pid):
                     signal.pidfd_send_signal(handle, signal.SIGTERM)
                     return True

@@ -1,4 +1,4 @@
-"""The size of a container's terminal, which crun (1.8.1) does not adjust to ours."""
+"""The size of a container's terminal, which crun (1.8.1) does not adjust to that of the host's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MULTIPLEXER = "/ptmx"
 
 
 def terminal_size() -> tuple[int, int] | None:
-    """(columns, lines) of our terminal, None if there is none."""
+    """(columns, lines) of this process's terminal, None if there is none."""
     for fd in (0, 1, 2):
         with suppress(OSError):
             size = os.get_terminal_size(fd)
@@ -25,7 +25,7 @@ def terminal_size() -> tuple[int, int] | None:
 
 
 def resize(guard: int) -> None:
-    """Set the size of a container's terminal to that of ours, if possible.
+    """Set the size of a container's terminal to that of this process's terminal, if possible.
 
     Args:
         guard: the process whose child is the runtime, which has the master side of the terminal.

@@ -1,1 +1,1 @@
-"""Where inputs come from: images, folders, git, URLs, OCI layouts."""
+"""Sources: images, client directories, git, URLs, OCI layouts."""

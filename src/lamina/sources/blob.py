@@ -1,7 +1,7 @@
-"""The blob sources: one blob of a repository of images, or of a layout, as one file.
+"""The blob sources: one blob of an image repository, or of a layout, as a file.
 
 `docker-image+blob://<name>@<digest>` is fetched from the name's registry,
-`oci-layout+blob://<name>@<digest>` from a store that a client provides (`oci.store`).
+`oci-layout+blob://<name>@<digest>` from a content store that a client provides (`oci.store`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LAYOUT_BLOB = "oci-layout+blob"
 
 
 class BlobName(NamedTuple):
-    """`<name>@<digest>`; `local` if it is of a layout."""
+    """`<name>@<digest>`; `local` if it is in a layout."""
 
     reference: Reference
     digest: Digest
@@ -54,7 +54,7 @@ class BlobName(NamedTuple):
 
 
 def parse_blob_name(scheme: str, name: str) -> BlobName:
-    """Raises InvalidInput."""
+    """Parse the name of a blob. Raises InvalidInput."""
     if scheme not in (REGISTRY_BLOB, LAYOUT_BLOB):
         raise InvalidInput(
             f'"{scheme}" is not a scheme for blobs', hint=f"use {REGISTRY_BLOB} or {LAYOUT_BLOB}"
@@ -66,10 +66,10 @@ def parse_blob_name(scheme: str, name: str) -> BlobName:
 
 
 class BlobOrigin(Protocol):
-    """Where a blob comes from."""
+    """The origin of a blob."""
 
     def bring(self, digest: Digest, blobs: BlobStore, cancel: Cancellation) -> None:
-        """Bring the blob into the store, verified.
+        """Fetch the blob into the store, verified.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
@@ -77,7 +77,7 @@ class BlobOrigin(Protocol):
 
 
 class RegistryBlob:
-    """A repository. Implements `BlobOrigin`; manifests count as blobs."""
+    """A repository. Implements `BlobOrigin`, also for manifests."""
 
     def __init__(self, reference: Reference, registry: Callable[[], RegistryClient]) -> None:
         self._reference = reference

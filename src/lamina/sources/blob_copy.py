@@ -1,4 +1,4 @@
-"""Copying blobs of OCI layouts and of clients' stores into the store."""
+"""Copies blobs of OCI layouts and of clients' content stores into the store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
 
             blobs.receive(descriptor, copy, cancel)
     except FileNotFoundError:
-        raise NotFound(f"{folder} lacks the blob {descriptor.digest}") from None
+        raise NotFound(f"{folder} does not contain the blob {descriptor.digest}") from None
     except OSError as error:
         raise from_os_error(error, "read the layout") from error
 
@@ -38,7 +38,7 @@ def copy_blob(folder: str, descriptor: Descriptor, blobs: BlobStore, cancel: Can
 def copy_from_client(
     content: ContentStore, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation
 ) -> None:
-    """Copy a blob of a store that a client provides. Raises also Unavailable."""
+    """Copy a blob of a content store that a client provides. Also raises Unavailable."""
     if blobs.has(descriptor.digest):
         return
 

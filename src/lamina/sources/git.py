@@ -31,7 +31,7 @@ _UNSUPPORTED = {
 
 
 def git_url_of(place: str, attrs: Mapping[str, str]) -> GitUrl:
-    """A `git://` source of a definition: `place` is what follows the scheme.
+    """The URL of a `git://` source of a definition. `place` is the part after the scheme.
 
     Raises Unsupported for unknown attributes that must not be ignored, InvalidInput for those that
     cannot be combined.
@@ -78,7 +78,7 @@ def _with_scheme(address: str) -> str:
 
 
 def is_bundle_wanted(attrs: Mapping[str, str]) -> bool:
-    """Whether a `git://` source requests a bundle of the commit's history and not its files."""
+    """Whether a `git://` source requests a bundle of the commit's history instead of its files."""
     return attrs.get(_AS_BUNDLE) == "true"
 
 

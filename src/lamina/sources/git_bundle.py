@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 _LINE = 4096
 _NAMELESS = "refs/heads/main"
-"""What a commit is called in a bundle if nobody called it anything."""
+"""The name of a commit in a bundle if the request has none."""
 
 
 def parse_bundle_name(locator: str) -> BlobName:
-    """`docker-image+blob://<name>@<digest>` or `oci-layout+blob://…`. Raises InvalidInput."""
+    """Parse `docker-image+blob://<name>@<digest>` or `oci-layout+blob://…`. Raises InvalidInput."""
     scheme, mark, place = locator.partition("://")
     if not mark:
         raise InvalidInput(f'git.bundle: "{locator}" has no scheme')
     name = parse_blob_name(scheme, place)
     if name.digest.algorithm != "sha256":
-        raise InvalidInput(f"git.bundle: {locator}: the digest has to be a sha256")
+        raise InvalidInput(f"git.bundle: {locator}: the digest must be a sha256")
     return name
 
 
 class GitBundle:
-    """A bundle that is a blob somewhere."""
+    """A bundle in a blob."""
 
     def __init__(self, name: BlobName, place: BlobOrigin, blobs: BlobStore) -> None:
         self.name = name
@@ -51,11 +51,11 @@ class GitBundle:
     def unpack(self, git: GitCommand, bare: str, cancel: Cancellation) -> None:
         """Make a bare repository with the content of the bundle, at a path that does not exist.
 
-        Raises NotFound, Unavailable, Corrupt (no bundle, or one with missing prerequisites).
+        Raises NotFound, Unavailable, Corrupt (not a bundle, or prerequisites are missing).
         """
         self._place.bring(self.name.digest, self._blobs, cancel)
         file = self._blobs.path(self.name.digest)
-        # Git itself would follow a file that names a repository of this machine.
+        # Git itself would follow a file that names a local repository.
         kind = bundle_kind(file)
         if not kind:
             raise Corrupt(f"{self.name} is not a git bundle")

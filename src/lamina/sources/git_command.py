@@ -1,4 +1,4 @@
-"""Running git for one remote, without the settings of the machine."""
+"""Runs git for one remote, without the settings of the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _IN_UMASK = 'umask 022; exec git "$@"'
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _KEPT = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.upper, _PROXIES))
 _WIDE = ("https://github.com/", "https://www.github.com/")
-"""Where one token opens every repository."""
+"""Hosts whose tokens are valid for all repositories."""
 
 
 class GitAccess(NamedTuple):
@@ -50,7 +50,7 @@ class GitFailed(Unavailable):
 
     @property
     def over_depth(self) -> bool:
-        """Whether the server cannot cut a history: plain files over HTTP cannot."""
+        """Whether the server does not support shallow clones: plain files over HTTP do not."""
         return "--depth" in self.complaint or "shallow" in self.complaint
 
     @property
@@ -75,7 +75,7 @@ class GitCommand:
     or `.git/config` contains them. Git gets them as a header, in its environment.
 
     Args:
-        scratch: a folder of this process's own.
+        scratch: a directory of this process.
     """
 
     def __init__(self, remote: str, access: GitAccess, scratch: str, session: Session) -> None:
@@ -195,7 +195,7 @@ class GitCommand:
         if self._userinfo:
             from urllib.parse import unquote_to_bytes
 
-            # All of that host's repositories: submodules are often named relative to their own.
+            # For all repositories of the host: submodules often have relative URLs.
             return [(f"http.{root}.extraHeader", _basic(unquote_to_bytes(self._userinfo)))]
         header = self._header(root.split("/")[2], cancel)
         if not header:

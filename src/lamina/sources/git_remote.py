@@ -29,7 +29,7 @@ _DEFAULT_ACCESS = GitAccess()
 
 
 class GitRef(NamedTuple):
-    """What a ref resolves to, under the names of the attributes of `GitRemote`."""
+    """The resolution of a ref, under the names of the attributes of `GitRemote`."""
 
     name: str
     commit: str
@@ -41,7 +41,7 @@ class GitRef(NamedTuple):
 
 
 class GitRemote:
-    """What a git URL names.
+    """The repository and the ref of a git URL.
 
     After `resolve`, `commit` is the object of the ref (of an annotated tag the tag object),
     `peeled` the commit that such a tag points to (else ""), and `name` the full ref, or the commit
@@ -50,7 +50,7 @@ class GitRemote:
     Args:
         repositories: a directory with one bare repository for each remote. They stay, so the next
             fetch transfers only new objects.
-        scratch: a folder of this process's own.
+        scratch: a directory of this process.
         session: provides the secrets and the agent that `access` names.
         pins: earlier resolutions of refs in the same build, if there is a build.
         bundle: is read instead of the remote. The URL must name the commit.
@@ -84,8 +84,7 @@ class GitRemote:
     def resolve(self, cancel: Cancellation) -> None:
         """Find the commit of the ref. A branch takes precedence over a tag of the same name.
 
-        Raises NotFound, Unavailable, InvalidInput, Corrupt (not the commit that the URL asks
-        for).
+        Raises NotFound, Unavailable, InvalidInput, Corrupt (not the commit in the URL).
         """
         url = self._url
         if url.commit and re.fullmatch(r"[a-fA-F0-9]+", url.commit) is None:
@@ -106,7 +105,7 @@ class GitRemote:
             if self._pins is not None:
                 found = GitRef(self.name, self.commit, self.peeled)
                 self._pins.keep((url.remote, url.ref), found)
-                self._recall()  # somebody else may have been earlier
+                self._recall()  # another process may have been earlier
         if not GitRef(self.name, self.commit, self.peeled).starts_with(url.commit):
             names = [name for name in (self.commit, self.peeled) if name]
             raise Corrupt(
@@ -117,7 +116,7 @@ class GitRemote:
     def check_out(self, work: str, cancel: Cancellation) -> str:
         """Check out the commit to a new directory `work`. Returns the path of the URL's directory.
 
-        Raises NotFound, Unavailable, InvalidInput (a folder that leads outside).
+        Raises NotFound, Unavailable, InvalidInput (a directory that leads outside).
         """
         url, git = self._url, self._git
         with self._brought(cancel, or_peeled=not url.keep_git_dir) as bare:
@@ -130,7 +129,7 @@ class GitRemote:
         if url.submodules and os.path.exists(os.path.join(work, ".gitmodules")):
             git.shallow(cancel, "submodule", "update", "-q", "--init", "--recursive", at=work)
         if url.keep_git_dir:
-            # What was fetched from where and when is this machine's business.
+            # The remote and the time of the fetch depend on this machine.
             git.run(cancel, "reflog", "expire", "--all", "--expire=now", at=work)
             os.unlink(os.path.join(work, ".git/FETCH_HEAD"))
         else:
@@ -151,7 +150,7 @@ class GitRemote:
         git = self._git
         git.init_bare(work, self._kind(), cancel)
         if self.bundle is None:
-            self._bring(work, cancel, whole=True)  # what is kept of the remote may lack history
+            self._bring(work, cancel, whole=True)  # the local repository may lack history
         else:
             with self._brought(cancel) as bare:
                 fetch = ("fetch", "-q", "--", f"file://{bare}", self.commit)
@@ -277,8 +276,11 @@ class GitRemote:
 
     @contextmanager
     def _brought(self, cancel: Cancellation, *, or_peeled: bool = False) -> Iterator[str]:
-        """The remote's bare repository with the commit, locked exclusively. With `or_peeled`, if
-        the tag no longer exists, the commit that it pointed to is enough: it becomes `commit`."""
+        """The remote's bare repository with the commit, locked exclusively.
+
+        With `or_peeled`, if the tag no longer exists, the commit that it pointed to is enough: it
+        becomes `commit`.
+        """
         with self._repository(cancel) as bare:
             if not self._is_in(bare, cancel):
                 if self.bundle is not None:

@@ -52,7 +52,8 @@ class HttpFile(NamedTuple):
 
 
 def http_file(attrs: Mapping[str, str]) -> HttpFile:
-    """Raises InvalidInput; Unsupported for unknown attributes that must not be ignored."""
+    """Read the attributes. Raises InvalidInput; Unsupported for unknown ones that must not be
+    ignored."""
     if attrs.get("http.sig.pubkey") or attrs.get("http.sig.signature"):
         raise Unsupported("signatures of downloads (http.sig.pubkey) are not supported")
     checksum = attrs.get("http.checksum", "")
@@ -125,7 +126,7 @@ class HttpSource:
     ) -> None:
         self._url = url
         self._wanted = wanted
-        # What BuildKit keeps is another file, and asked for anew, with each name, mode and owner.
+        # BuildKit keeps a separate file, with a separate request, for each name, mode and owner.
         asked = wanted._replace(checksum=None)
         key = url + (f"\0{json.dumps(asked)}" if asked != HttpFile() else "")
         self._path = os.path.join(downloads, digest_of(key.encode()).hex[:32])
@@ -141,7 +142,7 @@ class HttpSource:
         else:
             found = self._found = self.bring(context.cancel)
             name, digest, modified = self.name(found), found.digest, found.modified_ns
-        # As BuildKit has it: the name, mode and owner that the file gets, and when it was changed.
+        # BuildKit's key: the name, mode and owner of the file, and when it was changed.
         document = {
             "Filename": name,
             "Perm": wanted.perm,
@@ -192,9 +193,9 @@ class HttpSource:
         return f"{self._path}-{Digest(found.digest).hex[:32]}"
 
     def bring(self, cancel: Cancellation) -> Download:
-        """Make sure that the content is here: that of the server, or of the build's first request.
+        """Fetch the content: that of the server, or of the build's first request.
 
-        Raises NotFound, Unavailable, InvalidInput, Corrupt (not what the checksum says).
+        Raises NotFound, Unavailable, InvalidInput, Corrupt (it does not match the checksum).
         """
         from lamina.system.network import SocketGuard
 
@@ -226,7 +227,7 @@ class HttpSource:
         return self._wanted.checksum is None or self._is_wanted(found)
 
     def _is_wanted(self, found: Download) -> bool:
-        """Whether this content certainly matches the definition."""
+        """Whether this content is known to match the definition."""
         checksum = self._wanted.checksum
         if checksum is None:
             return False
@@ -271,7 +272,7 @@ class HttpSource:
         if known is not None and known.last_modified:
             conditions["If-Modified-Since"] = known.last_modified
         if known is not None and known.etag:
-            # Some servers give tags and do not understand them: so they are compared here first.
+            # Some servers send ETags but ignore If-None-Match, so they are compared here first.
             try:
                 head = request.send("HEAD", conditions)
             except LaminaError:
@@ -321,8 +322,10 @@ class HttpSource:
 
 
 class UploadSource(HttpSource):
-    """A stream that a client serves under a URL that it made up: a context on its standard input.
-    It can be read once, and is not kept."""
+    """A stream that a client serves under a temporary URL: a context on its standard input.
+
+    It can be read once, and is not kept.
+    """
 
     def _known(self) -> Download | None:
         return None

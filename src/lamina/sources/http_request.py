@@ -63,7 +63,7 @@ class HttpRequest:
         self._url = (
             urllib.parse.urlunsplit(parts._replace(netloc=place, fragment="")) if at else url
         )
-        # Tags may differ with what is accepted, so HEAD says the same as GET.
+        # ETags may depend on accepted encodings, so HEAD has the same headers as GET.
         self._headers = {"User-Agent": USER_AGENT, "Accept-Encoding": _GZIP, **dict(headers)}
         self._authorization = (
             _basic(userinfo) if at else _secret(session, cancel, host, auth_secret)
@@ -152,7 +152,7 @@ def answered(headers: Any) -> Answered:
 def content_of(answer: HTTPResponse, shown: str) -> Iterator[bytes]:
     """The content of a response, decompressed if the server compressed it for the transfer.
 
-    Raises Unavailable if the response is incomplete. Messages call its source `shown`.
+    Raises Unavailable if the response is incomplete. `shown` is the name of the source in messages.
     """
     import gzip
     import http.client

@@ -50,7 +50,7 @@ class ResolveMode(Enum):
 
     @classmethod
     def parse(cls, text: str) -> ResolveMode:
-        """Raises InvalidInput."""
+        """Parse a mode. Raises InvalidInput."""
         try:
             return cls(text or "default")
         except ValueError:
@@ -83,10 +83,10 @@ class ImageResolver:
     def resolve(
         self, reference: Reference, platform: Platform, cancel: Cancellation
     ) -> ResolvedManifest:
-        """Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
+        """Resolve a name. Raises NotFound, Unavailable, Unsupported (no such platform), Corrupt."""
         name = str(reference)
         digest = reference.digest
-        # The same content in another repository does not count: this one may not have it.
+        # The same content in another repository is not enough: this one may not have it.
         if digest is not None and self._images.known(reference.name, digest):
             return self._read(digest, reference, platform, cancel)
         local = self._images.get(name) if reference.digest is None else None
@@ -119,7 +119,7 @@ class ImageResolver:
     def _read_local(
         self, image: StoredImage, reference: Reference, platform: Platform, cancel: Cancellation
     ) -> ResolvedManifest:
-        """An image of the local store, which its registry need not have."""
+        """Read an image of the local store, which its registry need not have."""
         return self._read(image.target.digest, reference, platform, cancel)._replace(origin=None)
 
     def _read(
@@ -152,7 +152,7 @@ class ImageResolver:
         cancel: Cancellation,
         descriptor: Descriptor | None = None,
     ) -> bytes:
-        """A manifest, or with its descriptor another small blob, of an image's repository.
+        """Read a manifest, or with its descriptor another small blob, of an image's repository.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
         """

@@ -45,14 +45,14 @@ _INDEX_LIMIT = 16 << 20
 
 
 class Layout(Protocol):
-    """One image of a layout, on this machine or a client's."""
+    """An image in a layout, on this machine or at a client."""
 
     def target(self, cancel: Cancellation) -> Descriptor:
         """The manifest or index of the image. Raises NotFound, Corrupt, Unavailable."""
         ...
 
     def copy(self, descriptor: Descriptor, blobs: BlobStore, cancel: Cancellation) -> None:
-        """Bring a blob into the store, checked. Raises NotFound, Corrupt, Cancelled."""
+        """Copy a blob into the store, verified. Raises NotFound, Corrupt, Cancelled."""
         ...
 
     @property
@@ -94,7 +94,7 @@ class FolderLayout:
     def target(self, cancel: Cancellation) -> Descriptor:
         folder, tag, digest = self._location
         if digest is not None:
-            # The index need not list it: it may be one platform's of an index that is listed.
+            # The index need not list it: it may be one of the images of a listed index.
             return Descriptor("", digest, _size(folder, digest))
         images = self._index().manifests
         wanted = tag or "latest"
@@ -102,7 +102,7 @@ class FolderLayout:
             for image in images:
                 if dict(image.annotations).get(name) == wanted:
                     return image
-        if len(images) == 1:  # whatever its tag is, as buildx has it
+        if len(images) == 1:  # with any tag (buildx)
             return images[0]
         tags = [dict(image.annotations).get(ANNOTATION_REF_NAME, "") for image in images]
         raise NotFound(
@@ -127,7 +127,7 @@ class FolderLayout:
 
 
 class ClientLayout:
-    """An image of a store that a client provides, by its digest.
+    """An image in a content store that a client provides, by its digest.
 
     `store` is the store's name in the session, `shown` the image's name in messages.
     """
@@ -154,9 +154,9 @@ class ClientLayout:
 
 
 class LayoutSource:
-    """An image of a layout. Blobs that are needed are copied to the store and verified.
+    """An image in a layout. Blobs that are needed are copied to the store and verified.
 
-    `name` is what the definition calls the layout; `layers` is as for `ImageSource`.
+    `name` is that of the layout in the definition; `layers` is as for `ImageSource`.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class LayoutSource:
         self._layers = layers
 
     def resolve(self, cancel: Cancellation) -> ResolvedManifest:
-        """Raises NotFound, Corrupt, Unsupported (platform)."""
+        """Resolve the image. Raises NotFound, Corrupt, Unsupported (platform)."""
         target = self._layout.target(cancel)
         own = target.digest
         document = parse_manifest(self._read(target, cancel))
@@ -245,4 +245,4 @@ def _size(folder: str, digest: Digest) -> int:
     try:
         return os.stat(os.path.join(folder, blob_path(digest))).st_size
     except OSError:
-        raise NotFound(f"{folder} lacks the blob {digest}") from None
+        raise NotFound(f"{folder} does not contain the blob {digest}") from None

@@ -1,8 +1,8 @@
 """The `local://` source: a directory that the client provides, read in place.
 
 In the client's own process nothing is transferred or copied: the ref is a view of the directory
-without the ignored files. The files that a build reads are identified by their content, so the
-view itself is never a cache key.
+without the ignored files. The files that a build reads are identified by their content, so the view
+itself is never a cache key.
 """
 
 from __future__ import annotations
@@ -69,13 +69,14 @@ class LocalSource:
             owner=folder.owner,
             cache=cache,
             name=self._name,
-            live=not folder.filtered,  # what is filtered is a copy, which nobody else changes
+            # a filtered directory is a copy, which no other process changes
+            live=not folder.filtered,
         )
         return Ref(local=tree)
 
 
 def folder_request(attrs: Mapping[str, str]) -> FolderRequest:
-    """The request to the client that a source's attributes describe. Raises InvalidInput."""
+    """Convert a source's attributes to a request to the client. Raises InvalidInput."""
     return FolderRequest(
         _words(attrs, "local.includepattern"),
         _words(attrs, "local.excludepatterns"),
@@ -88,7 +89,7 @@ def folder_request(attrs: Mapping[str, str]) -> FolderRequest:
 
 
 class _Transfer:
-    """Shows how much a client has sent, at a limited rate."""
+    """Shows the progress of a client's transfer, at a limited rate."""
 
     def __init__(self, name: str, context: OpContext) -> None:
         self._name = name
@@ -124,10 +125,10 @@ class _Transfer:
 
 
 def _excluded(wanted: FolderRequest, root: str) -> Callable[[str, bool], tuple[bool, bool]] | None:
-    """A test for files that count as absent, None if none do.
+    """A predicate for files that count as absent, None if there are none.
 
-    Without include patterns, paths to follow are ignored: they only reduce a transfer, and there
-    is none.
+    Without include patterns, paths to follow are ignored: they only reduce a transfer, and there is
+    none.
     """
     if not (wanted.include_patterns or wanted.exclude_patterns):
         return None

@@ -30,7 +30,7 @@ class ResolvedManifest(NamedTuple):
 
     `digest` is the one that the image's name resolves to, of an index or a manifest. `manifest` is
     the manifest of the platform, and `own` its digest. `origin` is where its layers can be fetched
-    from, None if that is not known.
+    from, None if it is not known.
     """
 
     digest: Digest
@@ -47,7 +47,8 @@ def add_origin(refs: RefManager, resolved: ResolvedManifest) -> None:
 
 
 def lowest_layers(resolved: ResolvedManifest, limit: str) -> ResolvedManifest:
-    """The image with only that many layers; unchanged if `limit` is empty. Raises InvalidInput."""
+    """The image with its lowest `limit` layers; unchanged if `limit` is empty. Raises
+    InvalidInput."""
     if not limit:
         return resolved
     layers = resolved.manifest.layers
