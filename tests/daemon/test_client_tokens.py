@@ -117,7 +117,7 @@ def test_errors_of_token_servers_are_shown(
     service.stop()
     down = client(*build)
     assert down.code == 1
-    assert f"have the client fetch a token for {host}: cannot connect to 127.0.0.1" in down.err
+    assert f"request a token for {host} from the client: cannot connect to 127.0.0.1" in down.err
     service.start()
     assert client(*build).code == 0
 

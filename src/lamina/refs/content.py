@@ -21,8 +21,7 @@ _CHUNK = 1 << 20
 class StoreContent:
     """Implements `lamina.registry.upload.Content`.
 
-    A layer that the store lacks is fetched from its origin only if it cannot be mounted from
-    there.
+    A layer that the store lacks is fetched from its origin only if it cannot be mounted from there.
     """
 
     def __init__(self, refs: RefManager, blobs: BlobStore) -> None:

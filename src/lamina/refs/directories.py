@@ -48,7 +48,7 @@ class SnapshotDirectories:
         self._single_flight: SingleFlight[None] = SingleFlight()  # by snapshot
 
     def stack(self, snapshot: int | None, cancel: Cancellation | None) -> list[str]:
-        """The `fs` folders of a snapshot and of all below it, lowest first.
+        """The `fs` directories of a snapshot and of all below it, lowest first.
 
         Raises Unavailable if one cannot be made any more, and what fetching a layer raises.
         """

@@ -28,10 +28,10 @@ _TYPES = {
     stat.S_IFSOCK: b"0",
 }
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""For a file that was regular a moment ago. A FIFO in its place must not be waited for."""
+"""For a file that was just seen as regular. If a FIFO replaced it, opening must not block."""
 
 GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR))
-"""What the system says of a file that is not there any more, or is something else."""
+"""The errors of the system for a file that was removed or replaced."""
 
 Xattrs = tuple[tuple[str, bytes], ...]
 

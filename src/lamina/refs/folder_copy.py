@@ -1,4 +1,4 @@
-"""Copies a client's folder, or a part of it, into the store."""
+"""Copies a client's directory, or a part of it, into the store."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def copy_folder(refs: RefManager, folder: Tree, path: str, cancel: Cancellation) -> Ref:
-    """A snapshot of what is at `path` of a client's folder, inside the folders above it.
+    """A snapshot of what is at `path` of a client's directory, inside the directories above it.
 
-    If the client changes the folder meanwhile, the snapshot has the new content.
+    If the client changes the directory meanwhile, the snapshot has the new content.
     """
     if not folder.live:
         return _commit(refs, _plan(folder, path, Reading()), folder)
@@ -58,7 +58,7 @@ def _plan(tree: Tree, path: str, reading: Reading) -> FilePlan:
             continue
         if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
             first = links.setdefault((status.st_dev, status.st_ino), name)
-            # Names of one file may be files of their own by now.
+            # The names of one file may be separate files now.
             if first != name and plan.entries[first].digest == planned.digest:
                 planned = planned.linked(first)
         plan.entries[name] = planned

@@ -80,7 +80,7 @@ class Layout:
         except FileNotFoundError:
             if not self._plan.reading.changed:
                 raise
-            # The file was removed from the client's folder under its first name.
+            # The file was removed from the client's directory under its first name.
 
     def _make_file(self, target: str, planned: PlannedFile) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -99,7 +99,7 @@ class Layout:
         os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
 
     def _copy(self, planned: PlannedFile, writer: int, target: str) -> bool:
-        """Copy the content of a file. False if it does not exist any more, in a client's folder.
+        """Copy the content of a file. False if it does not exist any more, in a client's directory.
 
         Raises SourceChanged if the plan does not tolerate that.
         """
@@ -118,7 +118,7 @@ class Layout:
             clone_bytes(reader, writer)
             if planned.digest and not holds_planned(planned, target, status):
                 self._plan.reading.differs(planned.source)
-                # A parent may be a link by now, which must not lead out of the context.
+                # A parent may be a link now, which must not lead out of the context.
                 return os.readlink(f"/proc/self/fd/{reader}") == planned.source
         finally:
             os.close(reader)

@@ -1,4 +1,4 @@
-"""A client's folder as it was when it was first read."""
+"""A client's directory as it was when it was first read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LiveTree(Tree):
-    """A view of a client's folder, which can change while a build reads it. Thread-safe.
+    """A view of a client's directory, which can change while a build reads it. Thread-safe.
 
     Listings, statuses, links and digests are read once. So a copy is planned from the data that the
     cache key was made of. The content of a file is compared with its digest when it is copied
@@ -36,7 +36,7 @@ class LiveTree(Tree):
         )
         self._listings: dict[str, list[tuple[str, os.stat_result]]] = {}
         self._named: dict[str, dict[str, os.stat_result]] = {}  # listings, by name
-        self._alone: dict[str, dict[str, os.stat_result | None]] = {}  # by folder and name
+        self._alone: dict[str, dict[str, os.stat_result | None]] = {}  # by directory and name
         self._links: dict[str, str | None] = {}
         self._digests: dict[str, Digest] = {}
 

@@ -127,9 +127,9 @@ class RefManager:
         return self.packed(snapshot) is None
 
     def packed(self, snapshot: int) -> list[Sequence[Layer]] | None:
-        """The layers of those of a stack whose files are nowhere else, lowest first.
+        """The layers of a stack's snapshots that are stored only as layers, lowest first.
 
-        None if the files of one are nowhere at all: see `lost`.
+        None if a snapshot has neither files nor a layer: see `lost`.
         """
         try:
             stack = self.snapshots.stack(snapshot)
@@ -164,14 +164,14 @@ class RefManager:
         return digest
 
     def bindable(self, ref: Ref, cancel: Cancellation) -> Tree:
-        """A view whose files lie on disk just as a step has to see them."""
+        """A view whose files are on disk in the form that a step sees."""
         return self.tree(self.owned(ref, cancel), cancel)
 
     def copied(self, ref: Ref, cancel: Cancellation, path: str = "") -> Ref:
-        """A new snapshot with the content of a client's folder.
+        """A new snapshot with the content of a client's directory.
 
         Args:
-            path: copy only this path, inside the folders above it. It must not contain links.
+            path: copy only this path, inside the directories above it. It must not contain links.
         """
         from lamina.refs.folder_copy import copy_folder
 
@@ -179,7 +179,7 @@ class RefManager:
         return copy_folder(self, ref.local, path, cancel)
 
     def owned(self, ref: Ref, cancel: Cancellation) -> Ref:
-        """A ref to a snapshot with the same content: a copy if `ref` is a client's folder."""
+        """A ref to a snapshot with the same content: a copy if `ref` is a client's directory."""
         return ref if ref.local is None else self.copied(ref, cancel)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Records which files a content digest is of, for the explanations of build records."""
+"""Records the list of files of a content digest, for the explanations of build records."""
 
 from __future__ import annotations
 

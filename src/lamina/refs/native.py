@@ -34,7 +34,7 @@ class NativeSnapshotter:
         return stack[-1] if stack else target
 
     def drop(self, view: str) -> None:
-        """Nothing is mounted."""
+        """Do nothing: nothing is mounted."""
 
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
         if lowers:
@@ -46,7 +46,7 @@ class NativeSnapshotter:
         yield staged.files
 
     def drop_unchanged(self, lowers: Sequence[str], staged: Staged) -> None:
-        """The directory holds everything."""
+        """Do nothing: the directory contains everything."""
 
     def lay_out(self, plan: FilePlan, staged: Staged, cancel: Cancellation) -> None:
         from lamina.refs.layout import Layout

@@ -54,7 +54,7 @@ class OverlaySnapshotter:
     def stage(self, lowers: Sequence[str], staged: Staged) -> None:
         make_directory(staged.work, 0o711)
         if lowers:
-            # The root folder of the upper directory hides those below, so it has to be equal.
+            # The root directory of the upper directory hides those below, so it has to be equal.
             below = os.stat(lowers[-1])
             os.chown(staged.files, below.st_uid, below.st_gid)
             os.chmod(staged.files, stat.S_IMODE(below.st_mode))

@@ -153,8 +153,8 @@ def _member(path: str, planned: PlannedFile) -> Member:
 
 
 class LiveContent:
-    """A file of a client's folder. Raises SourceChanged if what is read does not have the planned
-    digest."""
+    """A file of a client's directory. Raises SourceChanged if what is read does not have the
+    planned digest."""
 
     __slots__ = ("_planned",)
 
@@ -182,8 +182,8 @@ class LiveContent:
 
 
 def holds_planned(planned: PlannedFile, copy: str, status: os.stat_result) -> bool:
-    """Whether the copy of a file of a client's folder has the planned digest. `status` is that of
-    the file."""
+    """Whether the copy of a file of a client's directory has the planned digest. `status` is that
+    of the file."""
     hashed = header_hash(status, link="", xattrs=planned.xattrs, owner=(0, 0))
     with open(copy, "rb", buffering=0) as file:
         while chunk := file.read(1 << 20):

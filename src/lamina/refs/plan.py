@@ -27,7 +27,7 @@ class PlannedFile(NamedTuple):
     """A planned entry. `mode` includes the type bits, as `st_mode`.
 
     The content of a regular file is `data`, or is read from `source`, a path on disk. If that is in
-    a client's folder, `digest` is the digest that the cache key was made of. `hard_link` is the
+    a client's directory, `digest` is the digest that the cache key was made of. `hard_link` is the
     path in the plan of the entry that this is a hard link to.
     """
 
@@ -58,7 +58,7 @@ class FilePlan:
 
     `entries` are added or replaced, parents before children; `removed` are hidden paths of the
     base; `opaque` are new directories that hide a directory of the base. `reading` is the attempt
-    at reading clients' folders.
+    at reading clients' directories.
     """
 
     def __init__(self, base: Tree | None, reading: Reading | None = None) -> None:
@@ -251,8 +251,8 @@ def plan_entry(
 ) -> PlannedFile | None:
     """A copy of the entry of a tree at `path`; None if it does not exist any more.
 
-    In a client's folder, a regular file gets the digest that the cache key was made of, and other
-    entries are compared with it now. Raises SourceChanged unless `reading` tolerates that.
+    In a client's directory, a regular file gets the digest that the cache key was made of, and
+    other entries are compared with it now. Raises SourceChanged unless `reading` tolerates that.
     """
     from lamina.refs.filehash import header_hash, read_xattrs
 

@@ -1,7 +1,7 @@
-"""Attempts to read a client's folder, which may change meanwhile.
+"""Attempts to read a client's directory, which may change meanwhile.
 
 Content is first digested for a cache key, and later copied. The first attempt ends when a file is
-not what was digested. The second attempt digests the folder anew and tolerates changes; if there
+not what was digested. The second attempt digests the directory anew and tolerates changes; if there
 are any, the result is not stored.
 """
 
@@ -11,7 +11,7 @@ from lamina.base.errors import Unavailable
 
 
 class SourceChanged(Unavailable):
-    """A file of a client's folder changed after it was digested."""
+    """A file of a client's directory changed after it was digested."""
 
     def __init__(self, path: str) -> None:
         super().__init__(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Ref:
-    """A snapshot in the store (by its id), or a client's folder (`local`). Immutable.
+    """A snapshot in the store (by its id), or a client's directory (`local`). Immutable.
 
     Both None is the empty file system (`scratch`). A ref is not counted: the lease that was taken
     with the snapshot (`lamina.stores.leases`) keeps it until the builds end that run now.

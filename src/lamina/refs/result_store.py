@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RefResults:
     """Implements `lamina.solver.contract.ResultStore` for refs.
 
-    A result that is a client's folder is never stored, nor is one under an ephemeral key.
+    A result that is a client's directory is never stored, nor is one under an ephemeral key.
     """
 
     def __init__(self, database: Database, snapshots: SnapshotStore) -> None:

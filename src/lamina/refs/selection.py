@@ -1,4 +1,4 @@
-"""The files of a tree that an op reads, and the digest of exactly these.
+"""The files of a tree that an op reads, and their digest.
 
 Files are walked and hashed in the order of BuildKit's `cache/contenthash`, so the digests are equal
 to BuildKit's.
@@ -70,7 +70,7 @@ def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
 def selected(
     tree: Tree, selectors: Sequence[Selector]
 ) -> Iterator[tuple[str, str, os.stat_result]]:
-    """What the selectors select: (name as the selector spells it, path, status). Folders come
+    """What the selectors select: (name as the selector spells it, path, status). Directories come
     with everything below them. Raises NotFound."""
     for selector in selectors or (Selector("/"),):
         if selector.plain:
@@ -129,8 +129,10 @@ def _digest_one(tree: Tree, selector: Selector) -> Digest:
 
 
 def _entries(tree: Tree, selector: Selector) -> tuple[str, list[tuple[str, Digest]]]:
-    """What a selector with wildcards or patterns selects: (the part of the names that is not
-    digested, names with digests). Raises NotFound."""
+    """The entries that a selector with wildcards or patterns selects. Raises NotFound.
+
+    Returns the part of the names that is not digested, and names with digests.
+    """
     pattern = selector.path.strip("/")
     if selector.wildcard:
         sources = expand_wildcard(tree, pattern)
@@ -153,15 +155,15 @@ def _entries(tree: Tree, selector: Selector) -> tuple[str, list[tuple[str, Diges
 def _taken(
     tree: Tree, shown: str, real: str, chosen: Filter, *, follow: bool
 ) -> Iterator[tuple[str, Digest]]:
-    """The entries that patterns select of a file, or of a folder and everything below it, and the
-    folders that lead to them. The root of a tree is included only for its content."""
+    """The entries that patterns select of a file, or of a directory and everything below it, and
+    the directories that lead to them. The root of a tree is included only for its content."""
     status = tree.lstat(real)
     assert status is not None
     if not stat.S_ISDIR(status.st_mode):
         if chosen.takes(""):
             yield shown, _followed(tree, real, status) if follow else tree.digest(real, status)
         return
-    # Folders that were entered and are not selected yet.
+    # Directories that were entered and are not selected yet.
     leading: list[tuple[str, str, os.stat_result]] = []
     if shown:
         leading.append((shown, real, status))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Snapshotter(Protocol):
     """Decides what the directory of a snapshot holds: its difference (overlay) or all (native).
 
-    `stack` and `lowers` are the directories of a snapshot (`fs` folders) from the lowest to its
+    `stack` and `lowers` are the directories of a snapshot (`fs` directories) from the lowest to its
     own.
     """
 
@@ -31,7 +31,7 @@ class Snapshotter(Protocol):
         ...
 
     def view(self, stack: Sequence[str], target: str) -> str:
-        """Make a stack readable, and return where. May mount on `target`, an empty folder."""
+        """Make a stack readable, and return where. May mount on `target`, an empty directory."""
         ...
 
     def drop(self, view: str) -> None:

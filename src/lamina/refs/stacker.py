@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Stacker:
-    """Puts the differences of snapshots on top of other parents. Refs are not clients' folders."""
+    """Puts the differences of snapshots on top of other parents. Refs are not clients'
+    directories."""
 
     def __init__(
         self,

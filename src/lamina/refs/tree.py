@@ -22,13 +22,13 @@ class Tree:
     """Files below `root`. All paths are relative, without a leading `/`.
 
     Args:
-        root: the folder that is the root.
+        root: the directory that is the root.
         excluded: whether a path is treated as absent (by a `.dockerignore`), and whether everything
             below a directory is.
-        owner: the owner that all files are treated as having (0:0 for a build context); None
-            for the owners on disk.
+        owner: the owner that all files are treated as having (0:0 for a build context); None for
+            the owners on disk.
         cache: cached digests of files.
-        name: the client's name of the folder, "" if it is not a client's.
+        name: the client's name of the directory, "" if it is not a client's.
         live: the files can change meanwhile: read them through a `LiveTree`.
     """
 
@@ -52,7 +52,7 @@ class Tree:
 
     @property
     def filtered(self) -> bool:
-        """Whether the folder on disk can contain more than the tree."""
+        """Whether the directory on disk can contain more than the tree."""
         return self._excluded is not None
 
     def real(self, path: str) -> str:
@@ -124,7 +124,7 @@ class Tree:
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
-                continue  # it was removed meanwhile: this is a client's folder
+                continue  # it was removed meanwhile: this is a client's directory
             if excluded is not None:
                 is_directory = stat.S_ISDIR(status.st_mode)
                 absent, below = excluded(prefix + entry.name, is_directory)
@@ -178,11 +178,11 @@ class Tree:
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
         """The digest of an entry: metadata and, for a file, content.
 
-        An entry of a client's folder that does not exist any more gets a random digest, so that
+        An entry of a client's directory that does not exist any more gets a random digest, so that
         copying it fails.
         """
         if not path and self.name:
-            return digest_of(b"")  # clients send no entry for the root of a folder
+            return digest_of(b"")  # clients send no entry for the root of a directory
         known = self._cache.get(path, status)
         if known is not None:
             return Digest(known)

@@ -43,7 +43,7 @@ class LayerUnpacker:
     def unpack(
         self, layer: Layer, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> None:
-        """Fill `staged` with the changes of a layer on top of `lowers` (`fs` folders).
+        """Fill `staged` with the changes of a layer on top of `lowers` (`fs` directories).
 
         Raises Corrupt if the layer does not have its diff id.
         """

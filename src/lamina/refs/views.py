@@ -21,7 +21,7 @@ class ViewCache:
     """Views by snapshot; None is the empty file system. Thread-safe.
 
     Args:
-        scratch: a folder of this process, for mount points.
+        scratch: a directory of this process, for mount points.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ViewCache:
             self._snapshotter.drop(view.root)
 
     def mount_point(self) -> str:
-        """A new empty folder."""
+        """A new empty directory."""
         path = os.path.join(self._scratch, f"m-{os.urandom(4).hex()}")
         make_directory(path)
         return path

@@ -1,1 +1,1 @@
-"""The distribution API: resolve, pull and push manifests and blobs."""
+"""The client of the distribution API: resolves, pulls and pushes manifests and blobs."""

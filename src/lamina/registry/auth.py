@@ -1,4 +1,5 @@
-"""Answers to `WWW-Authenticate`: Basic, and tokens (distribution spec's token authentication)."""
+"""Authentication at registries: Basic, and bearer tokens (distribution spec's token
+authentication)."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _SEPARATORS = frozenset(' \t",=')
 
 
 class Challenge(NamedTuple):
-    """One scheme a server accepts, lower case, and its parameters."""
+    """A challenge of a server: the scheme in lower case, and its parameters."""
 
     scheme: str
     parameters: tuple[tuple[str, str], ...]
@@ -39,7 +40,7 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(text: str) -> list[Challenge]:
-    """Read a `WWW-Authenticate` header (RFC 9110, 11.6.1). What cannot be read is left out."""
+    """Parse a `WWW-Authenticate` header (RFC 9110, 11.6.1). Malformed challenges are left out."""
     found: list[Challenge] = []
     position = 0
     length = len(text)
@@ -89,10 +90,10 @@ def _quoted(text: str, position: int) -> tuple[str, int]:
 
 
 class Authorizer:
-    """Remembers what each origin wanted, and the tokens got. Threads share it.
+    """Caches the challenges of origins, and tokens. Thread-safe.
 
     Args:
-        tokens: asked for tokens before `source` is for credentials.
+        tokens: a source of tokens that takes precedence over the credentials of `source`.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Authorizer:
         self._answering: SingleFlight[str] = SingleFlight()
 
     def header(self, url: Url, scope: str) -> str:
-        """The Authorization to send with a request, "" for none (yet)."""
+        """The Authorization header for a request, "" if none is known (yet)."""
         with self._lock:
             value, until = self._headers.get((*url.origin, scope), ("", 0.0))
         return value if time.monotonic() < until else ""
@@ -121,13 +122,13 @@ class Authorizer:
         cancel: Cancellation,
         sent: str,
     ) -> str:
-        """Get what a 401 from `url` asks for, when `sent` is what it does not take.
+        """Answer the challenge of a 401 from `url`. `sent` is the rejected Authorization header.
 
         Raises PermissionDenied, Unavailable.
         """
 
         def answer() -> str:
-            # Many are refused at once, but what the first of them gets is good for all.
+            # Concurrent requests are rejected together; the token of the first one serves all.
             known = self.header(url, scope)
             if known and known != sent:
                 return known
@@ -153,7 +154,7 @@ class Authorizer:
                     challenge.get("scope") or scope,
                 )
                 token = self._token(wanted, url, domain, tls, cancel)
-                # Not used in its last moments, so that it is still good when it arrives.
+                # Not used shortly before its end, so that it is still valid when it arrives.
                 value, life = "Bearer " + token.value, max(token.life * 0.9 - 2.0, 5.0)
                 break
             if challenge.scheme == "basic":
@@ -162,7 +163,7 @@ class Authorizer:
                     value, life = basic(credentials), float("inf")
                     break
         else:
-            raise denied(domain, "it wants a login")
+            raise denied(domain, "it requires credentials")
         with self._lock:
             self._headers[(*url.origin, scope)] = (value, time.monotonic() + life)
         return value
@@ -183,7 +184,8 @@ class Authorizer:
 
 
 def check_realm(realm: Url, registry: Url) -> None:
-    """Raises PermissionDenied if a login were to go without encryption, unlike the registry."""
+    """Raise PermissionDenied if credentials would be sent unencrypted, but the registry uses
+    TLS."""
     if _downgrades(realm, registry):
         host = registry.authority
         raise PermissionDenied(
@@ -205,10 +207,10 @@ def fetch_token(
     tls: Tls,
     cancel: Cancellation,
 ) -> BearerToken:
-    """Ask a registry's service for tokens; `tls` is the registry's.
+    """Request a token from a registry's token service. `tls` is the registry's.
 
-    On another host, who vouches for the registry vouches for the service as well; but the client's
-    own certificates are not shown there, and those of the service are checked in any case.
+    On another host, a CA of the registry is trusted for the service as well. But the client's
+    certificate is not sent there, and the certificate of the service is always verified.
 
     Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
@@ -228,7 +230,7 @@ def fetch_token(
         raise refusal
     if status != 200:
         raise Unavailable(f"the token service {realm.authority} answered {status}")
-    document = load_json_object(data, f"answer of the token service {realm.authority}")
+    document = load_json_object(data, f"response of the token service {realm.authority}")
     return _read_token(document, realm)
 
 

@@ -1,6 +1,6 @@
-"""The bytes of one blob to a registry: in one request, or in chunks that resume.
+"""Uploads a blob to a registry: in one request, or in chunks that can be resumed.
 
-    POST  blobs/uploads/          an upload begins, at the URL it answers with
+    POST  blobs/uploads/          begins an upload; the response has its URL
     PUT   that URL?digest=…       all the bytes at once; or
     PATCH that URL                a chunk (Content-Range), answered with the next URL
     GET   that URL                the size received, after a lost connection
@@ -33,26 +33,26 @@ ACTIONS = "pull,push"
 CHUNK = 32 << 20
 """Blobs up to this size are sent in one request, larger ones in chunks of it."""
 _BINARY = ("Content-Type", "application/octet-stream")
-# What registries that take no chunks answer to one.
+# The statuses of registries that do not support chunks.
 _NO_CHUNKS = (400, 405, 411, 413, 415, 501)
 
 
 class BlobContent(Protocol):
-    """Gives a blob's bytes from an offset on, anew for every attempt."""
+    """Reads a blob's bytes from an offset, again for every attempt."""
 
     def __call__(self, offset: int, /) -> Iterable[bytes]: ...
 
 
 class _Forgotten(Exception):
-    """The registry knows nothing of the upload any more."""
+    """The registry does not know the upload any more."""
 
 
 class _Unchunked(Exception):
-    """The registry takes no chunks."""
+    """The registry does not support chunks."""
 
 
 class _Session(NamedTuple):
-    """An upload's current URL, how many bytes it has, and the least size of its chunks."""
+    """An upload's current URL, its number of bytes, and the minimum size of its chunks."""
 
     location: str
     offset: int = 0
@@ -60,9 +60,9 @@ class _Session(NamedTuple):
 
 
 class BlobUpload:
-    """One blob on its way to one repository.
+    """The upload of one blob to one repository.
 
-    `send` raises NotFound, PermissionDenied, Unavailable, Cancelled, and what `content` raises.
+    `send` raises NotFound, PermissionDenied, Unavailable, Cancelled, and the errors of `content`.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class BlobUpload:
         self._failures = 0
 
     def send(self, mount_from: str = "") -> bool:
-        """Whether bytes were sent: the registry may have mounted the blob instead."""
+        """Upload the blob. Returns whether bytes were sent: the registry may have mounted it
+        instead."""
         with self._client.transfer_slot(self._reference, self._cancel):
             return self._send(mount_from)
 
@@ -107,7 +108,7 @@ class BlobUpload:
                     Unavailable(f"{self._reference.domain} lost an upload that was in progress")
                 )
                 if self._is_there():
-                    return True  # it was the answer to the last request that got lost
+                    return True  # only the response to the last request was lost
             except Unavailable as error:
                 self._failed(error)
                 if self._is_there():
@@ -149,7 +150,7 @@ class BlobUpload:
             status = response.status
             if status in (404, 410):
                 raise _Forgotten
-            if status == 416:  # it is at another place than we thought
+            if status == 416:  # its offset differs from the expected one
                 raise Unavailable(
                     f"{self._reference.domain} disagrees about the state of an upload"
                 )
@@ -165,7 +166,7 @@ class BlobUpload:
         return self._checked(session, end)
 
     def _resume(self, session: _Session, error: Unavailable) -> _Session:
-        """Ask for the offset of the upload, until the registry answers or attempts are used up."""
+        """Request the offset of the upload, until the registry answers or attempts are used up."""
         while True:
             self._failed(error)
             try:
@@ -187,7 +188,7 @@ class BlobUpload:
 
     def _checked(self, session: _Session, most: int) -> _Session:
         if session.offset > most:
-            raise _Forgotten  # it has bytes that nobody sent
+            raise _Forgotten  # it has bytes that were never sent
         return session
 
     def _finish(self, session: _Session, *, whole: bool = False) -> None:
@@ -210,7 +211,7 @@ class BlobUpload:
             return False
 
     def _failed(self, error: Unavailable) -> None:
-        """Pause before the next try, or give up."""
+        """Pause before the next attempt, or raise the error."""
         self._failures += 1
         retry_policy = self._client.retry_policy
         if self._failures >= retry_policy.attempts:
@@ -277,7 +278,7 @@ def _first(chunks: Iterable[bytes], count: int) -> Iterator[bytes]:
 
 
 def _received(response: Response) -> int | None:
-    """How many bytes a Range header says have arrived; None without one. `0-0` is none."""
+    """The number of bytes in a Range header; None without one. `0-0` is none."""
     first, dash, last = response.header("Range").removeprefix("bytes=").partition("-")
     if not dash or first != "0" or not last.isdigit():
         return None

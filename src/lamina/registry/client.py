@@ -1,4 +1,4 @@
-"""Reading from registries (OCI distribution spec v1.1, "Pull")."""
+"""Reads from registries (OCI distribution spec v1.1, "Pull")."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ _T = TypeVar("_T")
 _MANIFEST_LIMIT = 16 << 20
 _CHUNK = 256 << 10
 _NOT_SERVED = (400, 404, 405, 501)
-"""How registries of before version 1.1 answer what they do not know."""
+"""The statuses of registries before version 1.1 for unsupported requests."""
 _ACCEPT = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES, "*/*"))
-# How far a broken transfer must have come for the next try not to count as one more failure.
+# Progress (bytes) that a broken transfer must have made, so that the next attempt does not count as
+# a further failure.
 _PROGRESS = 64 << 10
 
 
 class RegistryClient:
-    """All registries, each through its mirrors first. Threads share it; a context manager.
+    """A client for all registries, which tries mirrors first. Thread-safe; a context manager.
 
     Args:
         hosts: mirrors, schemes and TLS by registry name.
-        credentials: by default those that `lamina login` and `docker login` keep.
-        retry_policy: time-outs and tries.
-        tokens: what fetches bearer tokens, if not the client itself.
-        limiter: bounds concurrent blob transfers; None: no limit.
+        credentials: by default those of `lamina login` and `docker login`.
+        retry_policy: time-outs and attempts.
+        tokens: fetches bearer tokens; None: the client itself does.
+        limiter: limits concurrent blob transfers; None: no limit.
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class RegistryClient:
         self.close()
 
     def close(self) -> None:
-        """Close what is idle; calls that run end, each with its own connection."""
+        """Close idle connections. Those of running calls are closed when the calls end."""
         self._transport.close()
 
     def resolve(self, reference: Reference, cancel: Cancellation | None = None) -> Descriptor:
-        """What a name (tag or digest) stands for: an index or a manifest.
+        """Resolve a name (tag or digest) to the descriptor of an index or a manifest.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
@@ -86,7 +87,7 @@ class RegistryClient:
     def manifest(
         self, reference: Reference, digest: Digest, cancel: Cancellation | None = None
     ) -> bytes:
-        """The exact bytes of an index or manifest, checked. Raises as `resolve` does."""
+        """The exact bytes of an index or manifest, verified. Raises as `resolve` does."""
         with self._lock:
             kept = self._manifests.pop(digest, None)
         if kept is not None:
@@ -105,10 +106,10 @@ class RegistryClient:
     def referrers(
         self, reference: Reference, digest: Digest, cancel: Cancellation | None = None
     ) -> tuple[Descriptor, ...]:
-        """The manifests that say that they are about another one: signatures and the like.
+        """The manifests whose subject is another one, for example signatures.
 
-        Where a registry does not know of these, they are in an index under a tag (spec,
-        "Referrers Tag Schema"). Raises as `resolve` does, but nothing if there are none.
+        If a registry does not support the API, they are in an index under a tag (spec, "Referrers
+        Tag Schema"). Empty if there are none. Raises as `resolve` does.
         """
 
         def get(
@@ -120,7 +121,7 @@ class RegistryClient:
                 if response.status == 200:
                     data = response.read_all(_MANIFEST_LIMIT)
                 elif response.status not in _NOT_SERVED:
-                    raise refusal(response, f"what refers to {digest} of {reference.familiar}")
+                    raise refusal(response, f"referrers of {digest} of {reference.familiar}")
                 else:
                     tag = f"{digest.algorithm}-{digest.hex}"
                     data, _ = self._get_manifest(endpoint, reference, tag, cancel)
@@ -135,7 +136,7 @@ class RegistryClient:
     def describe_blob(
         self, reference: Reference, digest: Digest, cancel: Cancellation | None = None
     ) -> Descriptor:
-        """How large a blob is; its type is not known. Raises as `resolve` does."""
+        """The size of a blob, as a descriptor without a media type. Raises as `resolve` does."""
 
         def head(endpoint: Endpoint, reference: Reference, cancel: Cancellation) -> Descriptor:
             path = f"/{reference.path}/blobs/{digest}"
@@ -156,9 +157,9 @@ class RegistryClient:
         offset: int = 0,
         cancel: Cancellation | None = None,
     ) -> Iterator[bytes]:
-        """The bytes of a blob from `offset` on, in pieces, going on where a connection breaks.
+        """The bytes of a blob from `offset` on, in pieces. Resumes after a broken connection.
 
-        The size is held to; the digest is the receiver's to check. Raises as `resolve` does.
+        The size is checked; the receiver must check the digest. Raises as `resolve` does.
         """
         cancel = cancel or Cancellation()
         failures = 0
@@ -166,7 +167,7 @@ class RegistryClient:
         while position < descriptor.size:
             start = position
             with self.transfer_slot(reference, cancel):
-                # The transport tries that often enough; here only what breaks half-way goes on.
+                # The transport retries requests; this loop resumes a response that breaks.
                 response = self._open_blob(reference, descriptor, position, cancel)
                 try:
                     for chunk in _body(response, descriptor, position):
@@ -188,7 +189,7 @@ class RegistryClient:
                 )
 
     def push_target(self, reference: Reference) -> Endpoint:
-        """The endpoint that takes what is pushed to a name: never a mirror."""
+        """The endpoint for pushes to a name. It is never a mirror."""
         return self._hosts.endpoints(reference.domain)[-1]
 
     def transfer_slot(
@@ -203,7 +204,7 @@ class RegistryClient:
 
     @property
     def exchange(self) -> Exchange:
-        """For the other half of the API, `lamina.registry.push`."""
+        """The exchange, for `lamina.registry.push`."""
         return self._exchange
 
     @property
@@ -266,7 +267,7 @@ class RegistryClient:
                 try:
                     return response.read_all(_MANIFEST_LIMIT), kind
                 except Unavailable:
-                    # It broke off in the body; the transport tries again only what is before.
+                    # It broke in the body; the transport only retries before that.
                     failures += 1
                     if failures >= self.retry_policy.attempts:
                         raise
@@ -279,7 +280,7 @@ class RegistryClient:
         cancel: Cancellation,
         ask: Callable[[Endpoint, Reference, Cancellation], _T],
     ) -> _T:
-        """Ask the endpoints in order; the last one's refusal is the answer."""
+        """Request from the endpoints in order. If all fail, the error is that of the last one."""
         endpoints = self._hosts.endpoints(reference.domain)
         for endpoint in endpoints[:-1]:
             try:
@@ -292,7 +293,7 @@ class RegistryClient:
 
 
 def _body(response: Response, descriptor: Descriptor, offset: int) -> Iterator[bytes]:
-    """The bytes from `offset` on, never more than there may be."""
+    """The bytes from `offset` on, limited to the expected size."""
     with response:
         left = descriptor.size - offset
         skip = _skip(response, offset)
@@ -312,7 +313,7 @@ def _body(response: Response, descriptor: Descriptor, offset: int) -> Iterator[b
 
 
 def _skip(response: Response, offset: int) -> int:
-    """How many bytes of the body come before `offset`: a server may ignore Range."""
+    """The number of bytes of the body before `offset`: a server may ignore Range."""
     if response.status == 200 or not offset:
         return offset if response.status == 200 else 0
     unit, _, rest = response.header("Content-Range").partition(" ")

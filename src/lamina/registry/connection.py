@@ -1,4 +1,4 @@
-"""One HTTP connection: made directly or through the proxy that the environment names."""
+"""An HTTP connection, direct or through the proxy of the environment."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Connection:
         self._proxy_auth = proxy_auth
 
     def exchange(self, request: Request) -> HTTPResponse:
-        """Send one request and return its response, the body unread."""
+        """Send one request. Returns its response, whose body is not read yet."""
         raw = self._raw
         target = str(request.url) if self._proxied else request.url.target
         raw.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
         raw.putheader("Host", request.url.authority)
         raw.putheader("User-Agent", "lamina")
-        # A body that was compressed for the way would not match its digest.
+        # A compressed body would not match its digest.
         raw.putheader("Accept-Encoding", "identity")
         if self._proxied and self._proxy_auth:
             raw.putheader("Proxy-Authorization", self._proxy_auth)
@@ -55,7 +55,7 @@ class Connection:
         return raw.getresponse()
 
     def quiet(self) -> bool:
-        """Whether an idle connection is still fit for use: open, and nothing unasked came."""
+        """Whether an idle connection is usable: it is open, and no data has arrived."""
         sock = self._raw.sock
         if sock is None:
             return False
@@ -64,7 +64,7 @@ class Connection:
         return not poller.poll(0)
 
     def abort(self) -> None:
-        """Wake the thread that is blocked in this connection; it then fails."""
+        """Abort a blocked call of another thread, which then fails."""
         self._guard.abort()
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 def _proxy_for(url: Url) -> tuple[str, int, str] | None:
-    """(host, port, Proxy-Authorization) from HTTPS_PROXY, HTTP_PROXY, NO_PROXY, if any."""
+    """The (host, port, Proxy-Authorization) of HTTPS_PROXY, HTTP_PROXY and NO_PROXY, if any."""
     names = [f"{url.scheme}_proxy", f"{url.scheme.upper()}_PROXY"]
     text = next((os.environ[name] for name in names if os.environ.get(name)), "")
     if not text or is_local(url.host) or url.host == "::1":

@@ -1,4 +1,4 @@
-"""Images as they lie in a registry, for pushing them to another place."""
+"""Images in registries as the content of pushes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RemoteContent:
     """Implements `lamina.registry.upload.Content` with repositories.
 
     Args:
-        homes: which repository has a manifest, and with it all that it refers to.
-        made: documents that exist nowhere yet.
+        homes: the repository of each manifest, which also has all that it refers to.
+        made: new documents, which no repository has.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Who we are to which registry, as `docker login` and its helpers keep it."""
+"""Credentials for registries, as `docker login` and its helpers store them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HUB_KEY = "https://index.docker.io/v1/"
 
 
 class Credentials(NamedTuple):
-    """A name and password, or an identity token to be exchanged, or a ready bearer token."""
+    """A name and password, an identity token to exchange, or a bearer token."""
 
     username: str = ""
     password: str = ""
@@ -30,15 +30,15 @@ class Credentials(NamedTuple):
 
 
 class CredentialSource(Protocol):
-    """Anything that knows credentials by registry name (`docker.io`, `ghcr.io`, `host:5000`)."""
+    """Provides credentials by registry name (`docker.io`, `ghcr.io`, `host:5000`)."""
 
     def lookup(self, domain: str) -> Credentials | None:
-        """None: go anonymously. Raises a LaminaError when the answer cannot be had."""
+        """The credentials. None: use no credentials. Raises a LaminaError if the lookup fails."""
         ...
 
 
 class BearerRequest(NamedTuple):
-    """What a Bearer challenge wants a token for; `scope` has the scopes with spaces between."""
+    """The parameters of a Bearer challenge. `scope` has the scopes, separated by spaces."""
 
     realm: Url
     service: str
@@ -46,7 +46,7 @@ class BearerRequest(NamedTuple):
 
 
 class BearerToken(NamedTuple):
-    """`life` in seconds."""
+    """A bearer token. `life` is in seconds."""
 
     value: str
     life: float
@@ -56,30 +56,30 @@ class BearerToken(NamedTuple):
 
 
 class TokenSource(Protocol):
-    """Somebody who fetches tokens, so that nobody else has to know the login."""
+    """Fetches tokens, so that the registry client need not know the credentials."""
 
     def token(self, domain: str, wanted: BearerRequest, cancel: Cancellation) -> BearerToken | None:
-        """None if it does not for this registry. Raises PermissionDenied, Unavailable, Cancelled.
+        """A token; None if the source fetches none for this registry.
 
-        `domain` is as in `CredentialSource`.
+        `domain` is as in `CredentialSource`. Raises PermissionDenied, Unavailable, Cancelled.
         """
 
 
 class Logins(CredentialSource, TokenSource, Protocol):
-    """Credentials of a user or client, or tokens fetched with them."""
+    """The credentials of a user or client, or tokens fetched with them."""
 
 
 class SessionLogins(Logins, Protocol):
-    """The logins of a session's client."""
+    """The credentials of a session's client."""
 
     def spare_token(
         self, domain: str, wanted: BearerRequest, cancel: Cancellation
     ) -> BearerToken | None:
-        """One for when nobody who waits has a login; None if there is none to be had."""
+        """A token for a request for which no requester has credentials; None if there is none."""
 
 
 class Anonymous:
-    """Knows nobody."""
+    """Has no credentials."""
 
     def lookup(self, domain: str) -> Credentials | None:
         return None
@@ -91,9 +91,9 @@ class Anonymous:
 
 
 class DockerConfig:
-    """`config.json` in `$DOCKER_CONFIG`, else `~/.docker`. Read once, when first asked.
+    """`config.json` in `$DOCKER_CONFIG`, else `~/.docker`. Read once, at the first lookup.
 
-    `credHelpers` and `credsStore` are asked by running `docker-credential-<name> get`.
+    For `credHelpers` and `credsStore`, runs `docker-credential-<name> get`.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -184,13 +184,14 @@ def _from_entry(entry: dict[str, Any], path: str) -> Credentials | None:
 
 
 def _ask_helper(name: str, server: str) -> Credentials | None:
-    """Run a helper: the server's name in, JSON out (docker-credential-helpers' protocol)."""
+    """Run a helper with the server's name as input; it prints JSON (docker-credential-helpers'
+    protocol)."""
     import json
 
     try:
         output = run_helper(name, "get", server, server)
     except NotFound:
-        return None  # as Docker: what is not installed here, or has no entry, knows nobody
+        return None  # as in Docker, a missing helper or entry means no credentials
     try:
         answer = json.loads(output)
         username, secret = str(answer["Username"]), str(answer["Secret"])
@@ -204,7 +205,7 @@ def _ask_helper(name: str, server: str) -> Credentials | None:
 
 
 def run_helper(name: str, action: str, text: str, server: str) -> bytes:
-    """Run `docker-credential-<name> <action>` with `text` as its input; returns its output.
+    """Run `docker-credential-<name> <action>` with `text` as its input. Returns its output.
 
     Raises NotFound if it is not installed or has no such entry, PermissionDenied.
     """

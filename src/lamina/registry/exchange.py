@@ -1,4 +1,4 @@
-"""One request to a registry's endpoint: its scheme, login and redirects settled on the way."""
+"""One request to a registry's endpoint, including its scheme, authentication and redirects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 class Busy(Unavailable):
-    """The registry asks to come back in so many `seconds`."""
+    """The registry requests a pause of so many `seconds`."""
 
     def __init__(self, reason: str, *, seconds: float, hint: str = "") -> None:
         super().__init__(reason, hint=hint)
@@ -32,12 +32,12 @@ class Busy(Unavailable):
 
 
 class Call(NamedTuple):
-    """What to ask an endpoint.
+    """A request to an endpoint.
 
-    `path` follows the endpoint's prefix, or is the whole URL of an upload the endpoint named.
-    `actions` is what the login must allow: `pull`, `pull,push`; `also` the path of another
-    repository that it must allow to read. `body` and `length` are the request's; one sent
-    `once` is not repeated when the connection breaks.
+    `path` follows the endpoint's prefix, or is the whole URL of an upload. `actions` is the scope
+    of the token: `pull`, `pull,push`; `also` is the path of another repository that it must permit
+    to pull. `body` and `length` are those of the request. A request with `once` is not repeated
+    when the connection breaks.
     """
 
     method: str
@@ -53,7 +53,7 @@ class Call(NamedTuple):
 
     @property
     def scope(self) -> str:
-        """What a token must be good for; nothing in particular if no repository is named."""
+        """The scope of a token for the request; "" if it names no repository."""
         if not self.reference.path:
             return ""
         scope = f"repository:{self.reference.path}:{self.actions}"
@@ -61,7 +61,7 @@ class Call(NamedTuple):
 
 
 class Exchange:
-    """Remembers which scheme works for which host, and the logins. Threads share it."""
+    """Caches the working scheme of each host, and credentials. Thread-safe."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Exchange:
         self._schemes: dict[str, str] = {}
 
     def ask(self, call: Call, cancel: Cancellation) -> Response:
-        """The response, of whatever status but 401, in the first of the schemes that works.
+        """Send a request with the first scheme that works. Returns any response except 401.
 
         Raises PermissionDenied, Unavailable, InvalidInput, Cancelled.
         """
@@ -100,8 +100,10 @@ class Exchange:
         return response
 
     def _follow(self, call: Call, url: Url, cancel: Cancellation) -> Response:
-        """Send, log in if asked to, go where it points. Only the endpoint's own origin is ever
-        sent its Authorization."""
+        """Send a request, authenticate if required, and follow redirects.
+
+        Authorization is only sent to the endpoint's own origin.
+        """
         endpoint = call.endpoint
         origin = url.origin
         own = make_url(url.scheme, endpoint.host, "/").origin
@@ -136,7 +138,7 @@ class Exchange:
 
 
 def _drain(response: Response) -> None:
-    """Read a small body so that the connection can serve again."""
+    """Read a small body, so that the connection can be reused."""
     try:
         response.read_all(1 << 16)
     except (Corrupt, Unavailable):
@@ -153,7 +155,7 @@ def _speaks_plain(error: Unavailable) -> bool:
 
 
 def refusal(response: Response, what: str) -> LaminaError:
-    """Translate an HTTP status, with the registry's own words where it has any (spec, "Error
+    """Convert an HTTP status to an error, with the registry's message if there is one (spec, "Error
     Codes")."""
     host, status = response.url.authority, response.status
     words = _words(response)

@@ -1,4 +1,4 @@
-"""Which hosts serve a registry's name, and how to talk to them.
+"""The hosts of registries, with mirrors, schemes and TLS settings.
 
 The configuration has the shape of `buildkitd.toml`:
 
@@ -30,7 +30,7 @@ _DOCKER_HUB_HOST = "registry-1.docker.io"
 
 
 class Tls(NamedTuple):
-    """How to check a peer, and what to show it. Files are PEM; `keypairs` are (cert, key)."""
+    """TLS settings. Files are PEM; `keypairs` are (cert, key)."""
 
     ca: tuple[str, ...] = ()
     keypairs: tuple[tuple[str, str], ...] = ()
@@ -38,10 +38,10 @@ class Tls(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One place that serves a registry's name.
+    """A host that serves a registry's name.
 
-    `schemes` are tried in order; `host` is `name[:port]`; `prefix` begins with `/v2`. A mirror
-    answers reads only.
+    `schemes` are tried in order; `host` is `name[:port]`; `prefix` begins with `/v2`. A mirror only
+    serves reads.
     """
 
     host: str
@@ -52,7 +52,7 @@ class Endpoint(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """What the configuration says about one name. `http` None means: as its host suggests."""
+    """The configuration of one name. `http` None: the default for its host."""
 
     mirrors: tuple[str, ...] = ()
     http: bool | None = None
@@ -66,7 +66,7 @@ class Hosts(NamedTuple):
     registries: tuple[tuple[str, Registry], ...] = ()
 
     def endpoints(self, domain: str) -> tuple[Endpoint, ...]:
-        """Where to ask for `domain`, mirrors first."""
+        """The endpoints of `domain`, mirrors first."""
         known = dict(self.registries)
         registry = known.get(domain, Registry())
         found = []
@@ -79,7 +79,7 @@ class Hosts(NamedTuple):
         return tuple(found)
 
     def trusting(self, domain: str) -> Hosts:
-        """The same, but `domain` may be plain HTTP or of an unknown certificate."""
+        """The same configuration, but `domain` may use plain HTTP or an unknown certificate."""
         known = dict(self.registries)
         known[domain] = known.get(domain, Registry())._replace(insecure=True)
         return Hosts(tuple(known.items()))
@@ -97,7 +97,7 @@ def _endpoint(host: str, registry: Registry, prefix: str, mirror: bool) -> Endpo
 
 
 def is_local(host: str) -> bool:
-    """Whether `host[:port]` is this machine, which plain HTTP may be spoken to."""
+    """Whether `host[:port]` is this machine, to which plain HTTP is allowed."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name == "::1" or name == "localhost" or _is_loopback(name)
 
@@ -108,7 +108,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def configured_hosts() -> Hosts:
-    """What the file that `LAMINA_CONFIG` names says, or `/etc/lamina/lamina.toml` if it is there.
+    """The configuration in the file `LAMINA_CONFIG`, or in `/etc/lamina/lamina.toml` if it exists.
 
     Raises InvalidInput.
     """
@@ -127,7 +127,7 @@ def load_hosts(path: str) -> Hosts:
 
 
 def parse_hosts(document: Mapping[str, Any], file: str = "registry configuration") -> Hosts:
-    """Read the `registry` table of a parsed configuration; other tables are not looked at.
+    """Read the `registry` table of a parsed configuration; other tables are ignored.
 
     Raises InvalidInput, which names `file`.
     """
@@ -158,7 +158,7 @@ def _registry(table: TomlTable) -> Registry:
 
 
 def _from_folder(folder: str, ca: list[str], pairs: list[tuple[str, str]]) -> None:
-    """Docker's layout: `*.crt` are authorities, `x.cert` goes with `x.key`."""
+    """Read a directory in Docker's layout: `*.crt` are authorities, `x.cert` belongs to `x.key`."""
     import os
 
     try:

@@ -1,4 +1,4 @@
-"""Logging in and out: the check against the registry, and Docker's `config.json`."""
+"""Login and logout: the check with the registry, and Docker's `config.json`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _These:
-    """Knows one pair, for every registry."""
+    """Provides one pair of credentials for every registry."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -28,7 +28,7 @@ class _These:
 
 
 def check_login(hosts: Hosts, domain: str, credentials: Credentials, cancel: Cancellation) -> None:
-    """Ask the registry whether it takes them. Raises PermissionDenied, Unavailable, Cancelled."""
+    """Check credentials with the registry. Raises PermissionDenied, Unavailable, Cancelled."""
     endpoint = hosts.endpoints(domain)[-1]
     with Transport() as transport:
         exchange = Exchange(transport, _These(credentials))
@@ -38,7 +38,7 @@ def check_login(hosts: Hosts, domain: str, credentials: Credentials, cancel: Can
 
 
 def save_login(domain: str, credentials: Credentials, path: str = "") -> str:
-    """Keep a pair where Docker would; returns where. Raises PermissionDenied, InvalidInput."""
+    """Store credentials where Docker does. Returns where. Raises PermissionDenied, InvalidInput."""
     path = path or config_path()
     document = _read(path)
     key = HUB_KEY if domain == "docker.io" else domain
@@ -60,7 +60,8 @@ def save_login(domain: str, credentials: Credentials, path: str = "") -> str:
 
 
 def remove_login(domain: str, path: str = "") -> None:
-    """Forget a registry. Raises NotFound if there is nothing to forget, PermissionDenied."""
+    """Remove the credentials for a registry. Raises NotFound if there are none,
+    PermissionDenied."""
     path = path or config_path()
     document = _read(path)
     key = HUB_KEY if domain == "docker.io" else domain
@@ -104,7 +105,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _write(path: str, document: dict[str, Any]) -> None:
-    """Replace the file in one step; what it is a link to stays where it is."""
+    """Replace the file atomically. If it is a link, its target is replaced."""
     path = os.path.realpath(path)
     part = f"{path}.{os.urandom(4).hex()}.part"
     try:
@@ -118,6 +119,6 @@ def _write(path: str, document: dict[str, Any]) -> None:
             os.unlink(part)
         translated = from_os_error(error, "store the credentials in")
         if isinstance(translated, PermissionDenied):
-            hint = "point DOCKER_CONFIG to a folder that you may write to"
+            hint = "set DOCKER_CONFIG to a directory that you may write to"
             raise translated.with_context(hint=hint) from error
         raise translated from error

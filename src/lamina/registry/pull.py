@@ -1,4 +1,4 @@
-"""Blobs from a registry into whatever takes bytes."""
+"""Fetches blobs from a registry into a sink."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class BlobSink(Protocol):
-    """Takes a blob's bytes in order. The store's `BlobWriter` is one."""
+    """Receives a blob's bytes in order. The store's `BlobWriter` implements it."""
 
     @property
     def offset(self) -> int:
-        """How many bytes it has, also from an earlier attempt."""
+        """The number of bytes received, including those of earlier attempts."""
         ...
 
     def write(self, chunk: bytes, /) -> None: ...
@@ -32,10 +32,10 @@ def fetch_blob(
     cancel: Cancellation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Bring `sink` from its offset to the whole blob. The sink checks the digest at the end.
+    """Fetch the rest of a blob into `sink`, which verifies the digest at the end.
 
-    `progress` is called with the bytes that are there so far. Raises as `RegistryClient.blob`
-    does, and what the sink raises.
+    `progress` is called with the total bytes so far. Raises as `RegistryClient.blob` does, and the
+    errors of the sink.
     """
     if progress is not None:
         progress(sink.offset)

@@ -1,4 +1,4 @@
-"""Writing to registries (OCI distribution spec v1.1, "Push")."""
+"""Writes to registries (OCI distribution spec v1.1, "Push")."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def push_blob(
     cancel: Cancellation,
     mount_from: str = "",
 ) -> bool:
-    """Have the blob in the repository; returns whether its bytes had to be sent.
+    """Make sure that the repository has the blob. Returns whether its bytes were sent.
 
     Args:
         mount_from: the path of a repository on the same registry that may have it.
 
-    Raises NotFound, PermissionDenied, Unavailable, Cancelled, and what `content` raises.
+    Raises NotFound, PermissionDenied, Unavailable, Cancelled, and the errors of `content`.
     """
     if has_blob(client, reference, descriptor, cancel):
         return False
@@ -45,7 +45,7 @@ def push_manifest(
     data: bytes,
     cancel: Cancellation,
 ) -> None:
-    """Put a manifest under the reference's tag, or its digest if it has none.
+    """Push a manifest under the reference's tag, or its digest if it has none.
 
     Raises as `push_blob` does.
     """
@@ -67,7 +67,7 @@ def push_manifest(
                 response.read_all(1 << 16)
                 return
             error = refusal(response, reference.familiar)
-        # Two uploads of one blob at the same time: for a moment some registries have neither.
+        # With two concurrent uploads of a blob, some registries have neither for a moment.
         unsettled = any(words in error.reason for words in _UNSETTLED)
         if not unsettled or attempt == retry_policy.attempts:
             raise error

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Request(NamedTuple):
     """One request.
 
-    `body` gives its bytes, `length` in all, again for each attempt. A request with `once` is not
-    retried.
+    `body` returns its bytes, `length` in total, again for each attempt. A request with `once` is
+    not retried.
     """
 
     method: str

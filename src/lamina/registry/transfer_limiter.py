@@ -1,4 +1,4 @@
-"""A limit on how many blobs are transferred to and from one registry at a time."""
+"""A limit on concurrent blob transfers per registry."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class TransferLimiter:
-    """At most `count` transfers per registry. Threads share it.
+    """At most `count` transfers per registry. Thread-safe.
 
-    A thread that already holds a slot needs no second one: a blob that is sent on while it is
+    A thread that holds a slot does not need a second one: a blob that is sent on while it is
     received would wait for itself.
     """
 
@@ -29,7 +29,7 @@ class TransferLimiter:
 
     @contextmanager
     def slot(self, domain: str, cancel: Cancellation) -> Iterator[None]:
-        """Hold a slot for the length of the block. Raises Cancelled."""
+        """Hold a slot for the block. Raises Cancelled."""
         thread = threading.get_ident()
         with self._lock:
             nested = thread in self._holders

@@ -1,7 +1,7 @@
-"""HTTP/1.1 requests over kept connections, tried again when that may help.
+"""HTTP/1.1 requests over persistent connections, with retries.
 
-On `http.client`: a pull is a few requests with large bodies, so what a larger library would
-add (50 ms of import) does not pay. One `Transport` serves any number of threads.
+It uses `http.client`: a pull is a few requests with large bodies, so a larger library would not be
+worth its 50 ms of import. A `Transport` is thread-safe.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _IDLE_PER_HOST = 8
 
 
 class RetryPolicy(NamedTuple):
-    """Seconds to wait for a connection and for the next bytes; how often to try at all; the
-    first pause between tries (doubling, up to `longest`); the longest Retry-After obeyed."""
+    """How to retry: the time-outs (seconds) for connecting and for reading, the number of attempts,
+    the first pause (which doubles, up to `longest`), and the longest Retry-After that is obeyed."""
 
     connect: float = 15.0
     read: float = 60.0
@@ -62,9 +62,9 @@ class Response:
         return self._raw.headers.get_all(name) or []
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; empty only at the end that the sender announced.
+        """Read up to `size` bytes; empty only at the end that the sender announced.
 
-        Raises Unavailable when the connection breaks before it, Cancelled.
+        Raises Unavailable if the connection breaks earlier, Cancelled.
         """
         if self._release is None:
             return b""
@@ -85,7 +85,7 @@ class Response:
         return data
 
     def read_all(self, limit: int) -> bytes:
-        """The whole body, at most `limit` bytes. Raises Corrupt beyond that."""
+        """Read the whole body. Raises Corrupt if it has more than `limit` bytes."""
         parts = []
         total = 0
         while data := self.read(1 << 16):
@@ -97,7 +97,7 @@ class Response:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Give the connection up, or back if the body was read or is empty."""
+        """Close the connection, or keep it for reuse if the body was read or is empty."""
         self._end(self._raw.isclosed() or self._raw.length == 0)
 
     def _end(self, reusable: bool) -> None:
@@ -114,7 +114,7 @@ class Response:
 
 
 class Transport:
-    """Keeps idle connections by origin and TLS options; a context manager."""
+    """Keeps idle connections by origin and TLS settings; a context manager."""
 
     def __init__(self, retry_policy: RetryPolicy = RetryPolicy()) -> None:  # noqa: B008 -- immutable
         self.retry_policy = retry_policy
@@ -137,16 +137,17 @@ class Transport:
                 connection.close()
 
     def send(self, request: Request, cancel: Cancellation) -> Response:
-        """Send, and again with growing pauses while the answer is 429 or 5xx or none.
+        """Send a request. Retries with growing pauses after 429, 5xx and connection errors.
 
-        Returns the last response whatever its status. Raises Unavailable, Cancelled.
+        Returns the last response, whatever its status. Raises Unavailable, Cancelled.
         """
         attempt = 0
         while True:
             attempt += 1
             last = request.once or attempt >= self.retry_policy.attempts
             pause = min(self.retry_policy.longest, self.retry_policy.pause * 2.0 ** (attempt - 1))
-            pause *= 0.75 + os.urandom(1)[0] / 512  # not all at once
+            # random, so that clients do not retry simultaneously
+            pause *= 0.75 + os.urandom(1)[0] / 512
             try:
                 response = self._once(request, cancel)
             except Unavailable as error:
@@ -190,7 +191,7 @@ class Transport:
                     raise
                 cancel.check()
                 if reused and not request.once and isinstance(error, (OSError, _http_error())):
-                    continue  # it had gone stale while idle
+                    continue  # the server had closed the idle connection
                 raise translate(error, request.url) from error
             break
         held = connection
@@ -229,7 +230,8 @@ class Transport:
 
 
 def worth_retrying(cause: BaseException | None, attempt: int) -> bool:
-    """A host that is not there gets one more try only: without a network, say so soon."""
+    """Whether to retry. For an unknown host only once, so that errors without a network are
+    fast."""
     import socket
     import ssl
 
@@ -241,7 +243,7 @@ def worth_retrying(cause: BaseException | None, attempt: int) -> bool:
 
 
 def translate(error: Exception, url: Url) -> LaminaError:
-    """What went wrong on the way to `url`, in the error tree. `error` becomes the cause."""
+    """Convert an error of a request to `url` to a LaminaError, with `error` as its cause."""
     import socket
     import ssl
 
@@ -283,7 +285,7 @@ def _http_error() -> type[Exception]:
 
 
 def retry_seconds(response: Response) -> float | None:
-    """What Retry-After says, in either of its forms (RFC 9110, 10.2.3); None without it."""
+    """The seconds in Retry-After, in either of its forms (RFC 9110, 10.2.3); None without it."""
     text = response.header("Retry-After")
     if not text:
         return None

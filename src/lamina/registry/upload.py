@@ -1,7 +1,7 @@
-"""A manifest or an index with everything it refers to, to a registry.
+"""Pushes a manifest or an index, with everything it refers to.
 
-Blobs go first, in parallel, then manifests from the inside out: who reads the tag finds
-all that it leads to.
+Blobs are sent first, concurrently, then manifests from the inside out. So a reader of the tag finds
+everything that it refers to.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _DOCUMENTS = (*INDEX_TYPES, *MANIFEST_TYPES)
 SIDE_BY_SIDE = 4
-"""How many blobs are on their way to one registry at a time."""
+"""The number of concurrent blob transfers to one registry."""
 
 
 class Content(Protocol):
-    """Where what is pushed comes from: the store, or another registry."""
+    """The source of a push: the store, or another registry."""
 
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
-        """All of a manifest, checked. Raises NotFound, Corrupt."""
+        """A manifest, verified. Raises NotFound, Corrupt."""
         ...
 
     def chunks(
@@ -43,12 +43,12 @@ class Content(Protocol):
         ...
 
     def repositories(self, descriptor: Descriptor) -> Sequence[Reference]:
-        """Repositories that probably have the blob, the most probable first."""
+        """Repositories that probably have the blob, the most probable one first."""
         ...
 
 
 class Transferred(Protocol):
-    """Called with how much of a blob has been sent so far: all of it if the registry had it."""
+    """Called with the bytes of a blob sent so far: its size if the registry had it."""
 
     def __call__(self, descriptor: Descriptor, sent: int, /) -> None: ...
 
@@ -59,7 +59,7 @@ class _Document(NamedTuple):
 
 
 class Upload:
-    """One manifest or index on its way to one name.
+    """The push of one manifest or index to one name.
 
     Args:
         reference: with a tag, or with neither tag nor digest to push by digest.
@@ -90,12 +90,12 @@ class Upload:
         self._sent: dict[Digest, int] = {}
 
     def run(self, cancel: Cancellation, progress: Transferred | None = None) -> None:
-        """Both halves."""
+        """Push blobs and manifests."""
         self.blobs(cancel, progress)
         self.manifests(cancel)
 
     def blobs(self, cancel: Cancellation, progress: Transferred | None = None) -> None:
-        """The first half: have every blob in the repository."""
+        """Step 1: push every blob to the repository."""
         blobs: dict[Digest, Descriptor] = {}
         for _, data in self._documents(cancel):
             document = parse_manifest(data)
@@ -109,8 +109,8 @@ class Upload:
     def send(
         self, blobs: Iterable[Descriptor], cancel: Cancellation, progress: Transferred | None = None
     ) -> None:
-        """Have these blobs in the repository."""
-        # The largest first, so that none is left to go alone at the end.
+        """Push these blobs to the repository."""
+        # The largest first, so that none of them is sent alone at the end.
         ordered = sorted(blobs, key=lambda blob: -blob.size)
 
         def send(blob: Descriptor, cancel: Cancellation) -> None:
@@ -133,7 +133,7 @@ class Upload:
         in_parallel(ordered, send, SIDE_BY_SIDE, cancel)
 
     def manifests(self, cancel: Cancellation) -> None:
-        """The second half: the manifests, the one that the name gets last."""
+        """Step 2: push the manifests, the target of the name last."""
         by_digest = self._reference._replace(tag="", digest=None)
         for descriptor, data in self._documents(cancel):
             last = descriptor.digest == self._target.digest
@@ -154,7 +154,7 @@ class Upload:
         document = parse_manifest(data, descriptor.media_type)
         if isinstance(document, Index):
             for entry in document.manifests:
-                # A cache's index lists layers, which are blobs like any other.
+                # A cache's index lists layers, which are pushed as blobs.
                 if entry.media_type in _DOCUMENTS:
                     yield from self._below(entry, cancel, seen)
         yield _Document(descriptor, data)

@@ -1,4 +1,4 @@
-"""Just enough of URLs for requests: where to connect, and what to ask there."""
+"""Parses the URLs of requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Url(NamedTuple):
-    """`host` without brackets; `target` is path and query, never empty."""
+    """A URL. `host` has no brackets; `target` is path and query, never empty."""
 
     scheme: str
     host: str
@@ -21,7 +21,7 @@ class Url(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """`host[:port]` as a Host header has it."""
+        """`host[:port]`, as in a Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -42,9 +42,9 @@ def make_url(scheme: str, host: str, target: str) -> Url:
 
 
 def parse_url(text: str, base: Url | None = None) -> Url:
-    """Read a URL, relative to `base` if there is one. Raises InvalidInput.
+    """Parse a URL, relative to `base` if given. Raises InvalidInput.
 
-    A user and password in it are refused: they would be sent to the named host.
+    User names and passwords in it are refused: they would be sent to the host of the URL.
     """
     from urllib.parse import urljoin, urlsplit
 

@@ -1,1 +1,1 @@
-"""What a client provides to a build: files, secrets, SSH agents, credentials."""
+"""Sessions: the files, secrets, SSH agents and credentials that clients provide to builds."""

@@ -1,4 +1,4 @@
-"""Stand-ins for a session that a build does not have, or whose client never connected."""
+"""Sessions of builds that have none, or whose client never connected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NoChannel:
-    """A channel on which nothing is served."""
+    """A channel without services."""
 
     closed = False
 
@@ -29,7 +29,7 @@ class NoChannel:
 
 
 class AbsentSession(RemoteSession):
-    """A session that is not open: only a build that needs it fails, by `why`."""
+    """A session that is not open. A build fails with `why` when it needs the session."""
 
     def __init__(self, session_id: str, why: NotFound, mirrors: Mirrors, scratch: str) -> None:
         super().__init__(Identity(session_id), _AbsentChannel(why), mirrors, scratch)

@@ -1,4 +1,4 @@
-"""A socket here whose connections go to an SSH agent of the client's."""
+"""A local socket whose connections are forwarded to an SSH agent of the client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CONNECTIONS = 32
 
 
 class AgentSocket:
-    """Listens from the beginning, in a folder of its own below `scratch`. Close it."""
+    """Listens on a socket in a new directory below `scratch`. Close it."""
 
     def __init__(self, channel: Channel, agent_id: str, scratch: str) -> None:
         """Raises OSError."""
@@ -49,7 +49,7 @@ class AgentSocket:
         self._acceptor.start()
 
     def close(self) -> None:
-        """End every connection; returns when all threads have ended."""
+        """Close all connections. Returns when all threads have ended."""
         with self._lock:
             self._closed = True
             connections = list(self._connections.items())
@@ -91,10 +91,10 @@ class AgentSocket:
 
 
 def forward(call: Call, connection: socket.socket, finish: Callable[[], None]) -> None:
-    """Carry bytes both ways between a call and a connection, until both ways have ended.
+    """Forward bytes in both directions between a call and a connection, until both have ended.
 
     Args:
-        finish: says at the call that nothing more will be sent.
+        finish: ends the sending direction of the call.
     """
 
     def outwards() -> None:

@@ -1,4 +1,4 @@
-"""Outputs that are files, sent to the client who asked for them, each by its number."""
+"""Sends file outputs to the client that requested them, by their numbers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def send_folder(
     progress: Callable[[int], None],
     cancel: Cancellation,
 ) -> None:
-    """Send a tree into the folder of output `number`; `progress` gets the bytes sent so far.
+    """Send a tree into the directory of output `number`. `progress` gets the bytes sent so far.
 
-    Raises NotFound (the client expects no such output), Unavailable, Cancelled, and what reading
-    the files raises.
+    Raises NotFound (the client expects no such output), Unavailable, Cancelled, and the errors of
+    reading files.
     """
     metadata = (
         (filesync.KEY_EXPORTER_ID, str(number)),
@@ -48,13 +48,13 @@ def send_folder(
 
 
 class FileOutput:
-    """Takes the bytes of an output that is one file."""
+    """Receives the bytes of an output that is one file."""
 
     def __init__(self, call: ClientCall) -> None:
         self._call = call
 
     def write(self, chunk: bytes, /) -> None:
-        """Raises Unavailable and what else the client complains of."""
+        """Send bytes. Raises Unavailable, and the client's errors."""
         with asking("send the output"):
             for at in range(0, len(chunk), _PIECE):
                 self._call.send(encode_bytes(chunk[at : at + _PIECE]))
@@ -64,7 +64,7 @@ class FileOutput:
 def open_file_output(
     channel: Channel, number: int, metadata: Iterable[tuple[str, str]], cancel: Cancellation
 ) -> Iterator[FileOutput]:
-    """Open the file of output `number`; it is whole when the block ends without an error.
+    """Open the file of output `number`. It is complete when the block ends without an error.
 
     Args:
         metadata: sent to the client as `exporter-md-<name>` (such as `containerimage.digest`).
@@ -83,7 +83,7 @@ def open_file_output(
 
 
 def _await_end(call: ClientCall) -> None:
-    """The client has everything only when it says so, by ending the call."""
+    """Wait until the client ends the call, which confirms that it has received everything."""
     call.finish_sending()
     while call.receive() is not None:
         continue

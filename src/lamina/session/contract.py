@@ -1,4 +1,4 @@
-"""The port through which the engine reaches what a client provides."""
+"""The port of sessions: what clients provide to the engine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 UPLOAD_HOST = "buildkit-session"
-"""The host of URLs that stand for streams of the client's."""
+"""The host of URLs that identify streams of the client."""
 
 
 class FolderRequest(NamedTuple):
-    """What of a folder is wanted: patterns and paths as in the `local.*` attributes of LLB.
+    """A request for a client's directory: patterns and paths of LLB's `local.*` attributes.
 
-    `shared_key` tells this use of a folder from others, so that a copy that fits it is kept;
-    `differ` of `none` has everything sent each time, also what seems unchanged. `session` is
-    whose folder it is, "" for the build's own. `listing`, if not None, are patterns of the only
-    files that are wanted; with a list of all (`session.listing`).
+    `shared_key` distinguishes uses of a directory, so that a matching copy is kept. `differ` of
+    `none` requests all files each time, even unchanged ones. `session` is the directory's session,
+    "" for the build's own. `listing`, if not None, are patterns of the only files whose content is
+    requested; a list of all files (`session.listing`) is added.
     """
 
     include_patterns: tuple[str, ...] = ()
@@ -38,10 +38,10 @@ class FolderRequest(NamedTuple):
 class ProvidedFolder(NamedTuple):
     """A directory of the client, readable as long as the session lasts.
 
-    `filtered`: it has only the requested files. Otherwise it is the client's own directory, and
-    its reader applies the patterns. `owner` is the owner of all files, None for the owners in the
-    file system. `made_at` is the time of its files, in seconds since 1970, if a repository, a
-    server or an archive has one.
+    With `filtered` it contains only the requested files. Otherwise it is the client's own
+    directory, and its reader applies the patterns. `owner` is the owner of all files, None for the
+    owners in the file system. `made_at` is the time of its files, in seconds since 1970, if a
+    repository, a server or an archive has one.
     """
 
     path: str
@@ -51,22 +51,22 @@ class ProvidedFolder(NamedTuple):
 
 
 class ContentStore(Protocol):
-    """Blobs by digest. Who reads them checks them."""
+    """Blobs by digest. The reader must verify them."""
 
     def size(self, digest: Digest, cancel: Cancellation) -> int:
-        """In bytes. Raises NotFound, Unavailable, Cancelled."""
+        """The size of a blob in bytes. Raises NotFound, Unavailable, Cancelled."""
         ...
 
     def read(
         self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
     ) -> Iterator[bytes]:
-        """Bytes from `offset` on, `size` of them or (0) all. Raises as `size` does."""
+        """The bytes from `offset` on, `size` of them or (0) all. Raises as `size` does."""
         ...
 
     def write(
         self, digest: Digest, size: int, pieces: Iterable[bytes], cancel: Cancellation
     ) -> bool:
-        """Keep a blob; whether that was needed.
+        """Store a blob. Returns False if it existed.
 
         Raises PermissionDenied, Exhausted, Unavailable, Corrupt, Cancelled.
         """
@@ -74,16 +74,16 @@ class ContentStore(Protocol):
 
 
 class Session(Protocol):
-    """Lives as long as the build does. Methods are called from any thread."""
+    """The session of a build, open as long as the build runs. Thread-safe."""
 
     @property
     def in_process(self) -> bool:
-        """Whether the client is this process: its folders are then read in place."""
+        """Whether the client is this process, so that its directories are read in place."""
         ...
 
     @property
     def id(self) -> str:
-        """What a definition calls it (`local.session`), "" in the client's own process."""
+        """The ID in definitions (`local.session`), "" in the client's own process."""
         ...
 
     def folder(
@@ -93,7 +93,7 @@ class Session(Protocol):
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
     ) -> ProvidedFolder:
-        """The folder provided under a name (`context`, `dockerfile`, …).
+        """The directory that is provided under a name (`context`, `dockerfile`, …).
 
         `progress` gets the number of bytes sent so far.
 
@@ -102,26 +102,26 @@ class Session(Protocol):
         ...
 
     def secret(self, secret_id: str, cancel: Cancellation) -> bytes | None:
-        """A secret's value, or None if the client has none of that id.
+        """A secret's value; None if the client has none with this ID.
 
-        Raises PermissionDenied if it has one that cannot be read, Cancelled.
+        Raises PermissionDenied if the client cannot read it, Cancelled.
         """
         ...
 
     def ssh_socket(self, agent_id: str, cancel: Cancellation) -> str | None:
-        """The path of an SSH agent's socket, or None if the client provides none of that id.
+        """The path of an SSH agent's socket; None if the client provides none with this ID.
 
         Raises NotFound, InvalidInput (the agent's keys), Unavailable, Cancelled.
         """
         ...
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
-        """The stream that `http://<host><path>` stands for, if `host` is `UPLOAD_HOST`.
+        """The stream of `http://<host><path>`, if `host` is `UPLOAD_HOST`.
 
         Raises NotFound, Unavailable, Cancelled.
         """
         ...
 
     def content(self, store: str) -> ContentStore:
-        """Blobs of a layout that is provided under a name."""
+        """The content store of a layout that is provided under a name."""
         ...

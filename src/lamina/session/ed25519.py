@@ -1,8 +1,8 @@
-"""Signatures of Ed25519 (RFC 8032, section 5.1): keys and signing, no more.
+"""Ed25519 (RFC 8032, section 5.1): public keys and signatures.
 
-Some lines of whole numbers instead of a dependency of 5 MB (docs/decisions/0002). They take a
-time that depends on the key, so this is for keys like those of `tokens` alone: each is made for
-one daemon, which may have anything signed with it anyhow, and is of no worth to anybody else.
+Integer arithmetic instead of a dependency of 5 MB (docs/decisions/0002). The time depends on the
+key, so this is only suitable for keys like those of `tokens`: each is made for one daemon, which
+can request signatures of anything anyway, and no other service accepts it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _D = -121665 * pow(121666, -1, _P) % _P
 
 
 class _Point(NamedTuple):
-    """On the curve -x² + y² = 1 + dx²y², as (x/z, y/z); t = xy/z."""
+    """A point on the curve -x² + y² = 1 + dx²y², as (x/z, y/z); t = xy/z."""
 
     x: int
     y: int
@@ -32,7 +32,7 @@ _BASE = _Point(_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
 
 
 def public_key(seed: bytes) -> bytes:
-    """The key (32 bytes) by which signatures of `seed` (32 bytes) are known."""
+    """The public key (32 bytes) for a seed (32 bytes)."""
     scalar, _ = _expand(seed)
     return _encode(_times(scalar, _BASE))
 

@@ -1,4 +1,4 @@
-"""How calls through a session fail, in the words of the error tree."""
+"""Converts errors of calls through a session to LaminaErrors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _GONE = frozenset((Code.CANCELLED, Code.UNKNOWN))
-"""What a client that goes, and Go's errors without a code, look like."""
+"""The codes of a disconnected client, and of Go's errors without a code."""
 
 ABSENT = frozenset((Code.NOT_FOUND, Code.UNIMPLEMENTED))
-"""The codes by which a client says that it does not provide a thing."""
+"""The codes for a service or an item that a client does not provide."""
 
 
 @contextmanager
 def asking(doing: str, cancel: Cancellation | None = None) -> Iterator[None]:
-    """Translate what a call to the client raises; `doing` is a phrase like "read the secret"."""
+    """Convert errors of a call to the client. `doing` is a phrase like "read the secret"."""
     try:
         yield
     except StatusError as error:
@@ -34,6 +34,6 @@ def asking(doing: str, cancel: Cancellation | None = None) -> Iterator[None]:
 
 
 def from_status(error: StatusError, doing: str) -> LaminaError:
-    """The error of the tree for how a call ended."""
+    """Convert the status of a call to a LaminaError."""
     kind = Unavailable if error.code in _GONE else kind_of(error.code)
     return kind(f"{doing}: {error.message or error.code.name.lower()}")

@@ -1,4 +1,4 @@
-"""How received files are put below a root: compared, made, replaced, given their metadata."""
+"""Writes received files below a root: compares, creates and replaces them, and sets metadata."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 class FileWriter:
     """Writes files below a directory. Every method may raise OSError.
 
-    The caller checks paths (`receiver._Order`): they are clean, and their directories were
-    received before. No other process may change names below the root meanwhile. Even if one
-    does, no link leads out of the root.
+    The caller checks paths (`folder_receiver._Order`): they are clean, and their directories were
+    received before. No other process may change names below the root meanwhile. Even if one does,
+    no link leads out of the root.
 
     Args:
         plain: nothing below the root has extended attributes yet. Reading those of each file is
@@ -53,8 +53,7 @@ class FileWriter:
         self._beneath.remove(path)
 
     def is_current(self, stat: Stat, existing: os.stat_result) -> bool:
-        """Whether a regular file is there already, by its metadata. Its extended attributes are
-        put right."""
+        """Whether a regular file exists with this metadata. Corrects its extended attributes."""
         if (
             existing.st_size != stat.size
             or existing.st_mtime_ns != stat.mod_time
@@ -66,7 +65,7 @@ class FileWriter:
         folder, name = self._place(stat.path)
         place = f"/proc/self/fd/{folder}/{name}"
         if existing.st_nlink > 1:
-            # Files of their own at the other side must not be one here.
+            # Separate files of the sender must not be hard links here.
             inode = (existing.st_dev, existing.st_ino)
             if self._shared.setdefault(inode, stat.path) != stat.path:
                 return False
@@ -78,7 +77,7 @@ class FileWriter:
         return True
 
     def folder(self, stat: Stat, existing: os.stat_result | None) -> None:
-        """Make a directory, or make the one that is there like it."""
+        """Create a directory, or adapt the metadata of an existing one."""
         folder, name = self._place(stat.path)
         if existing is not None and not unix.S_ISDIR(existing.st_mode):
             os.unlink(name, dir_fd=folder)
@@ -96,7 +95,7 @@ class FileWriter:
         self._give_metadata(folder, name, usable, existing=existing is not None)
 
     def stamp(self, stat: Stat) -> None:
-        """Give a directory its mode and time, now that nothing in it changes any more."""
+        """Set the mode and time of a directory, when nothing in it changes any more."""
         folder, name = self._place(stat.path)
         status = os.lstat(name, dir_fd=folder)
         if status.st_mode != filemode.to_unix(stat.mode):
@@ -105,7 +104,7 @@ class FileWriter:
             _set_time(folder, name, stat)
 
     def special(self, stat: Stat, existing: os.stat_result | None) -> None:
-        """Make a symbolic link, device or pipe, unless it is there already."""
+        """Create a symbolic link, device or pipe, unless it already exists."""
         folder, name = self._place(stat.path)
         mode = filemode.to_unix(stat.mode)
         is_link = unix.S_ISLNK(mode)
@@ -124,17 +123,17 @@ class FileWriter:
             raise
 
     def begin(self, stat: Stat) -> tuple[int, str]:
-        """Open a new file to be written. Its descriptor, and the name it has meanwhile."""
+        """Create a new file for writing. Returns its descriptor and temporary name."""
         folder, name = self._place(stat.path)
         try:
-            # In its place at once if that is free: it only looks current when it has its time.
+            # At its final path if that is free: it only looks current when its time is set.
             return os.open(name, _CREATE, 0o600, dir_fd=folder), name
         except FileExistsError:
             fresh = self._fresh_name()
             return os.open(fresh, _CREATE, 0o600, dir_fd=folder), fresh
 
     def write(self, stat: Stat, content: bytes) -> None:
-        """Put a whole file in its place."""
+        """Write a file atomically."""
         fd, name = self.begin(stat)
         try:
             write_all(fd, content)
@@ -146,12 +145,12 @@ class FileWriter:
             os.close(fd)
 
     def reopen(self, stat: Stat, name: str) -> int:
-        """Go on with a file that `begin` made."""
+        """Reopen a file that `begin` created."""
         folder, _ = self._place(stat.path)
         return os.open(name, _APPEND, dir_fd=folder)
 
     def settle(self, stat: Stat, name: str, fd: int) -> None:
-        """A file has its content: give it its metadata, and its place."""
+        """Complete a file: set its metadata, and rename it to its path."""
         if self._owned:
             os.fchown(fd, stat.uid, stat.gid)
         os.fchmod(fd, filemode.permissions(stat.mode))
@@ -163,7 +162,7 @@ class FileWriter:
             self._replace(folder, name, stat.path, os.lstat(place, dir_fd=folder))
 
     def discard(self, stat: Stat, name: str) -> None:
-        """Take away a file that will not be finished."""
+        """Remove an incomplete file."""
         try:
             folder, _ = self._place(stat.path)
             _unlink(folder, name)
@@ -171,9 +170,9 @@ class FileWriter:
             return
 
     def link(self, stat: Stat) -> None:
-        """Make a path another name of `stat.linkname`, unless it is already."""
+        """Make a path a hard link to `stat.linkname`, unless it is one already."""
         parent, _, base = stat.linkname.rpartition("/")
-        # The first descriptor must outlive the second's opening.
+        # The first descriptor must stay open while the second is opened.
         source = os.dup(self._beneath.directory(parent))
         try:
             target = os.lstat(base, dir_fd=source)
@@ -221,7 +220,7 @@ class FileWriter:
         return () if self._plain else read_xattrs(place)
 
     def _give_metadata(self, folder: int, name: str, stat: Stat, *, existing: bool = False) -> None:
-        """Of what cannot be opened, or is a directory."""
+        """Set the metadata of a directory, or of a file that cannot be opened."""
         if self._owned:
             os.chown(name, stat.uid, stat.gid, dir_fd=folder, follow_symlinks=False)
         if not stat.mode & filemode.SYMLINK:
@@ -242,9 +241,9 @@ def _set_time(folder: int, name: str, stat: Stat) -> None:
 
 
 def _set_xattrs(place: int | str, stat: Stat, *, existing: bool) -> None:
-    """Of a descriptor, or of what is at a path (never of where a link leads).
+    """Set extended attributes of a descriptor, or of a path (not of the target of a link).
 
-    What the file system or the system's rules refuse is left out, as fsutil does.
+    Those that the file system or the kernel refuses are left out (fsutil).
     """
     follow = isinstance(place, int)
     wanted = dict(stat.xattrs)

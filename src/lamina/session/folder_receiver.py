@@ -1,10 +1,10 @@
-"""The receiving side of fsutil's transfer: a folder is made equal to the one that is sent.
+"""The receiver of fsutil's file transfer: updates a directory to be equal to the sender's.
 
-`folder_sender.py` describes the protocol. Senders are not trusted: paths must be clean, in
-order, below folders that were sent, and are only ever opened beneath the root.
+`folder_sender.py` describes the protocol. Senders are not trusted: paths must be clean, in order,
+below directories that were sent, and are only opened beneath the root.
 
-A file is written whole before it gets its modification time, and replaces an older one by
-`rename`; so whatever ends a transfer, no file looks current that is not.
+A file is complete before it gets its modification time, and replaces an older one by `rename`. So
+even after an interrupted transfer, no outdated file looks current.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Call
 
 _OUTSTANDING = 512
-"""How many files are asked for at a time: few enough that asking never waits, and the sender
-never has to read a flood; enough for a slow line."""
+"""The maximum number of requested files: few enough that requests never block and the sender's
+queue stays short; enough for a slow connection."""
 _HELD = 64 << 10
 _SECOND = 1_000_000_000
 _NONE: MappingProxyType[str, str] = MappingProxyType({})
@@ -49,13 +49,13 @@ _OPEN_FILES = 64
 
 
 class Policy(NamedTuple):
-    """How a folder is treated.
+    """How to update a directory.
 
     Args:
-        delete: remove what the sender does not send.
-        trust_metadata: a file whose size, time, mode and owner agree is not asked for again.
-        owner: (uid, gid) to give every file, whatever the sender says.
-        plain: nothing that is there has extended attributes.
+        delete: remove files that the sender does not have.
+        trust_metadata: do not request files whose size, time, mode and owner are equal.
+        owner: the (uid, gid) of every file, overriding the sender's.
+        plain: no existing file has extended attributes.
     """
 
     delete: bool = True
@@ -65,12 +65,12 @@ class Policy(NamedTuple):
 
 
 MIRROR = Policy()
-"""Make it equal, fetching what seems to have changed."""
+"""Make the directory equal, fetching files that seem to have changed."""
 
 
 class Received(NamedTuple):
-    """The result of a transfer: stats received, files fetched, bytes fetched, bytes in all files;
-    whether no file has extended attributes; the validators of what is there now."""
+    """The result of a transfer: the number of received stats, of fetched files, of fetched bytes,
+    and of bytes in all files; whether no file has extended attributes; the current validators."""
 
     files: int
     fetched: int
@@ -89,15 +89,15 @@ def receive(
     known: Mapping[str, str] = _NONE,
     progress: Callable[[int], None] | None = None,
 ) -> Received:
-    """Make the folder `root`, which exists, equal to the one of the sender.
+    """Make the existing directory `root` equal to that of the sender.
 
     Args:
-        listing: says which files are wanted, and becomes one itself.
-        known: the validators of what is there, by path.
-        progress: called with the bytes received so far, of stats too.
+        listing: selects the files, and is filled with the list of all.
+        known: the validators of existing files, by path.
+        progress: called with the bytes received so far, including stats.
 
-    Raises StatusError if the call ends before, Corrupt for what breaks the protocol, Unavailable
-    with what the sender complained of, and what the file system refuses.
+    Raises StatusError if the call ends early, Corrupt for protocol errors, Unavailable with an
+    error of the sender, and errors of the file system.
     """
     try:
         with (
@@ -117,8 +117,10 @@ def receive(
 
 
 class _Receiving:
-    """One transfer. This thread reads, compares, makes folders and writes large files; the
-    the pool writes the small ones: what takes the time is making a file."""
+    """One transfer. This thread reads, compares, creates directories and writes large files.
+
+    The pool writes the small ones, because creating files takes most of the time.
+    """
 
     def __init__(
         self,
@@ -192,7 +194,7 @@ class _Receiving:
                 number = self._announced
                 self._announced += 1
                 wanted = [packet.stat] if self._listing is None else self._listing.take(packet.stat)
-                for stat in wanted:  # folders that lead to a file, and the file
+                for stat in wanted:  # the parents of a file, and the file
                     self._take_stat(number, stat)
         elif kind == PacketType.ERR:
             text = packet.data.decode("utf-8", "replace")
@@ -235,10 +237,10 @@ class _Receiving:
                 self._ask()
 
     def _is_same(self, stat: Stat) -> bool:
-        """Whether the content that is there can be that of a file, by what the sender sends.
+        """Whether the existing content can be that of a file, by the metadata that the sender sent.
 
-        Without a validator, a time of whole seconds has been set by a tool (an archive's, a
-        checkout's), to the same for any content, and proves nothing.
+        Without a validator, a time in whole seconds was set by a tool (an archiver, a checkout),
+        for example to the same value for any content, and proves nothing.
         """
         if stat.validator:
             return self._known.get(stat.path) == stat.validator
@@ -253,7 +255,7 @@ class _Receiving:
     def _take_data(self, number: int, data: bytes) -> None:
         incoming = self._coming.get(number)
         if incoming is None:
-            raise Corrupt(f"received content for file number {number}, which was not asked for")
+            raise Corrupt(f"received content for file number {number}, which was not requested")
         if data:
             incoming.write(data)
             if incoming.is_open:
@@ -271,7 +273,7 @@ class _Receiving:
         self._ask()
 
     def _limit_open(self, incoming: _Incoming) -> None:
-        """Senders take turns among a few files; one that does among many gets them reopened."""
+        """Close some descriptors: senders interleave a few files. A file of more is reopened."""
         self._open.pop(incoming, None)
         self._open[incoming] = None
         if len(self._open) > _OPEN_FILES:
@@ -280,7 +282,7 @@ class _Receiving:
             eldest.suspend()
 
     def _finish(self) -> None:
-        """Do what has to wait until every file has its content."""
+        """Do what must wait until every file is complete."""
         self._pool.wait()
         for stat in self._links:
             self._writer.link(stat)
@@ -291,7 +293,7 @@ class _Receiving:
 
 
 class _Incoming:
-    """A file whose content is on its way. A small one is held until it is whole."""
+    """A file that is being received. A small one is kept in memory until it is complete."""
 
     __slots__ = ("_fd", "_hashed", "_name", "_writer", "held", "stat")
 
@@ -305,7 +307,7 @@ class _Incoming:
 
     @property
     def is_begun(self) -> bool:
-        """Whether some of it is on disk already."""
+        """Whether a part of it has been written to disk."""
         return bool(self._name)
 
     @property
@@ -338,7 +340,7 @@ class _Incoming:
         self._fd = -1
 
     def commit(self) -> None:
-        """The content is whole: the file takes its place."""
+        """The content is complete: rename the file to its path."""
         if self._fd < 0:
             self._fd = self._writer.reopen(self.stat, self._name)
         try:
@@ -362,10 +364,10 @@ class _Incoming:
 
 
 class _Order:
-    """Holds a sender to the order: folders before what is in them, names ascending, none twice.
+    """Checks the sender's order: parents before children, names ascending, no duplicates.
 
-    Knows on the way what is in each open folder of the root, so that what is not sent can
-    be removed when the folder is left.
+    It also tracks the existing files of each open directory, so that those that are not sent can be
+    removed when the directory is left.
     """
 
     def __init__(self, writer: FileWriter, *, delete: bool) -> None:
@@ -375,15 +377,15 @@ class _Order:
         self.descend("", new=False)
 
     def enter(self, stat: Stat) -> os.stat_result | None:
-        """Check that a path may come now. What is there in its place, if anything."""
+        """Check that a path is allowed next. Returns the existing file there, if any."""
         path = stat.path
         parent, _, name = path.rpartition("/")
         if name in ("", ".", "..") or "\0" in path or len(path) >= _PATH_MAX:
-            raise Corrupt(f"a file has an impossible path: {path!r}")
+            raise Corrupt(f"a file has an invalid path: {path!r}")
         while self._frames and self._frames[-1].path != parent:
             self._leave()
         if not self._frames:
-            raise Corrupt(f"{path} arrived out of order, or before its folder")
+            raise Corrupt(f"{path} arrived out of order, or before its directory")
         frame = self._frames[-1]
         encoded = name.encode("utf-8", "surrogateescape")
         if encoded <= frame.last:
@@ -421,7 +423,7 @@ class _Frame:
 
 
 def _complain(call: Call, text: str) -> None:
-    """Tell the sender why; it may have gone."""
+    """Send the error to the sender, if it is still connected."""
     try:
         call.send(encode_error(text))
     except StatusError:

@@ -1,9 +1,9 @@
-"""The sending side of fsutil's transfer of a folder.
+"""The sender of fsutil's file transfer.
 
-Stats of everything go out in order, a last one without content after them. Meanwhile the
-receiver asks for the files it wants by the number of their stat (REQ), and gets their content
-in chunks (DATA), an empty one at the end. FIN from the receiver, and back, ends it; either side
-may say ERR instead.
+The sender sends the stats of all files in order, and at the end an empty one. Meanwhile the
+receiver requests files by the numbers of their stats (REQ), and gets their content in chunks
+(DATA), with an empty one at the end. A FIN of the receiver, which the sender returns, ends the
+transfer. Either side may send ERR instead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Opener(Protocol):
 
 
 def opener_of(root: str) -> Opener:
-    """Opens files of one folder."""
+    """Opens files of one directory."""
 
     def open_file(path: str) -> int:
         return os.open(f"{root}/{path}", _OPEN)
@@ -60,11 +60,11 @@ def send(
     open_file: Opener,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Send the files of `stats`, until the receiver says that it has all it wants. `progress`
-    gets the bytes of stats and of content that were sent so far.
+    """Send the files of `stats`, until the receiver has all that it needs.
 
-    Raises StatusError if the call ends before, LaminaError if a file cannot be read (the
-    receiver was notified), Unavailable with the error of the receiver.
+    `progress` gets the bytes of stats and of content that were sent so far. Raises StatusError if
+    the call ends early, LaminaError if a file cannot be read (the receiver was notified),
+    Unavailable with the error of the receiver.
     """
     sending = _Sending(call, open_file, progress)
     threads = [
@@ -79,7 +79,7 @@ def send(
     try:
         sending.obey()
     except BaseException:
-        call.hang_up()  # so that no thread waits in it
+        call.hang_up()  # so that no thread waits for an item
         raise
     finally:
         sending.stop()
@@ -89,7 +89,7 @@ def send(
 
 
 class _Sending:
-    """What the threads of one transfer share."""
+    """The state that the threads of one transfer share."""
 
     def __init__(self, call: Call, open_file: Opener, progress: Callable[[int], None]) -> None:
         self._call = call
@@ -116,7 +116,7 @@ class _Sending:
             self._fail(error)
 
     def deliver(self) -> None:
-        """Send the content of files that were asked for."""
+        """Send the content of requested files."""
         while (wanted := self._wanted.get()) is not None:
             if self._stopped:
                 continue
@@ -126,12 +126,12 @@ class _Sending:
                 self._fail(error)
 
     def obey(self) -> None:
-        """Take the receiver's packets until its FIN."""
+        """Process the receiver's packets until its FIN."""
         while True:
             try:
                 message = self._call.receive()
             except StatusError:
-                self.check()  # the receiver may only have ended because of it
+                self.check()  # its error may be a consequence of the one here
                 raise
             if message is None:
                 self.check()
@@ -153,7 +153,7 @@ class _Sending:
             self._wanted.put(None)
 
     def check(self) -> None:
-        """Raise what went wrong on this side, if something did."""
+        """Raise the local error, if there is one."""
         if self._failure is not None:
             raise self._failure
 
@@ -169,7 +169,7 @@ class _Sending:
         try:
             fd = self._open_file(path)
         except FileNotFoundError:
-            self._send(encode_data(number, b""))  # what vanishes is empty, as for fsutil
+            self._send(encode_data(number, b""))  # files that disappear are empty (fsutil)
             return
         except OSError as error:
             if error.errno == errno.ENXIO:  # a socket
@@ -192,14 +192,15 @@ class _Sending:
             self._call.send(message)
 
     def _send_counted(self, message: bytes) -> None:
-        """Send what is part of the files: what only ends things is not counted, as in fsutil."""
+        """Send a packet of a file and count it. Packets that only end something are not counted
+        (fsutil)."""
         with self._lock:
             self._call.send(message)
             self._sent += len(message)
             self._progress(self._sent)
 
     def _fail(self, error: BaseException) -> None:
-        """Remember the first failure, notify the receiver, and let `obey` end."""
+        """Record the first failure, notify the receiver, and let `obey` end."""
         if self._failure is not None or self._stopped:
             return
         self._failure = error

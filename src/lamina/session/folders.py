@@ -1,4 +1,4 @@
-"""Folders of a client's, fetched into mirrors."""
+"""Fetches directories of a client into mirrors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def filters_of(wanted: FolderRequest) -> str:
-    """Distinguishes the files that requests select of one folder."""
+    """A key that distinguishes the selections of files from one directory."""
     parts = [wanted.include_patterns, wanted.exclude_patterns, wanted.follow_paths]
     if wanted.listing is not None:
         parts.append(wanted.listing)
@@ -43,15 +43,15 @@ def fetch_folder(
     owner: tuple[int, int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Mirror, ProvidedFolder]:
-    """Bring a mirror up to date and claim it, for the caller to release.
+    """Update a mirror and claim it; the caller releases it.
 
     Args:
         client: identifies the client, if it sends an identity. The request's own key is added.
         owner: the owner of all files, None for the owners that the client sends.
 
-    Raises NotFound (the client provides no such folder), Unavailable, Corrupt, Cancelled.
+    Raises NotFound (the client provides no such directory), Unavailable, Corrupt, Cancelled.
     """
-    # Clients that say no key of their own may say at least the name of their folder.
+    # Clients without a shared key may send the name of their directory.
     whose = client.shared_key or f"name={client.name}"
     key = MirrorKey(f"{whose}:{wanted.shared_key}", name, filters_of(wanted))
     mirror = mirrors.claim(key)
@@ -81,7 +81,7 @@ def fetch_folder(
     except BaseException:
         mirror.release()
         raise
-    # Where everything is given to one who is not root, it is root's all the same.
+    # If the daemon is not root and all files get one owner, they count as root's.
     shown = None if owner is None else (0, 0)
     return mirror, ProvidedFolder(mirror.tree, filtered=True, owner=shown)
 
@@ -99,7 +99,7 @@ def _metadata(name: str, wanted: FolderRequest) -> Metadata:
 
 
 def encoded_values(key: str, values: Iterable[str]) -> list[tuple[str, str | bytes]]:
-    """Metadata of some texts: escaped, and marked so, if one would not pass as it is."""
+    """Metadata values. They are escaped, and marked as such, if one cannot be sent unchanged."""
     texts = list(values)
     if all(text.isascii() and text.isprintable() and text == text.strip() for text in texts):
         return [(key, text) for text in texts]

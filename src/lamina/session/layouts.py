@@ -1,7 +1,7 @@
-"""Folders of blobs (OCI layouts, local caches) as the stores that a client offers.
+"""A client's content stores on directories of blobs (OCI layouts, local caches).
 
-<folder>/blobs/<algorithm>/<hex>    whole blobs
-<folder>/ingest/<hash of a name>    what is being written under that name
+<directory>/blobs/<algorithm>/<hex> whole blobs <directory>/ingest/<hash of a name> what is being
+written under that name
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PIECE = 256 << 10
 
 
 def content_service(stores: Mapping[str, str]) -> dict[str, Handler]:
-    """The service for blobs in folders, by store id."""
+    """The content service for directories, by store ID."""
     offered = _Stores(stores)
     return {
         api.INFO: offered.info,
@@ -84,7 +84,7 @@ class _Stores:
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            raise StatusError(Code.NOT_FOUND, f"nothing is written as {request.ref}") from None
+            raise StatusError(Code.NOT_FOUND, f"no write of {request.ref} is open") from None
         time = at_nanoseconds(status.st_mtime_ns)
         found = api.Status(time, time, request.ref, status.st_size)
         call.send(encode(api.StatusResponse(found), api.SCHEMA))
@@ -120,7 +120,7 @@ class _Stores:
 
 
 class _Writing:
-    """One blob that is being written: requests of one call, each answered."""
+    """One blob that is being written. Requests of one call, each with a response."""
 
     def __init__(self, call: ServerCall, store: str, path: str) -> None:
         self._call = call

@@ -27,19 +27,19 @@ class Listing:
     """Collects the stats that are received, and selects those to create.
 
     Args:
-        wanted: patterns of the files whose content is wanted. Raises InvalidInput for a
+        wanted: patterns of the files whose content is requested. Raises InvalidInput for a
             malformed one.
     """
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self._wanted = PatternMatcher(wanted)
-        self._parents: list[Stat] = []  # not made yet
+        self._parents: list[Stat] = []  # not created yet
         self._lines: list[bytes] = []
 
     def take(self, stat: Stat) -> list[Stat]:
-        """What is to be made now: nothing, or a file and the folders that it needs first."""
+        """The files to create now: none, or a file after its missing parents."""
         if stat.path == LISTING:
-            return []  # the client's own would be taken for this one
+            return []  # a file of the client with this name would be mistaken for the list
         line = stat_bytes(stat)
         self._lines.append(len(line).to_bytes(4, "little") + line)
         while self._parents and not stat.path.startswith(f"{self._parents[-1].path}/"):
@@ -52,7 +52,7 @@ class Listing:
         return []
 
     def write(self, folder: int) -> None:
-        """Make the file, in an open folder that has none by that name. Raises OSError."""
+        """Write the list into an open directory without a file of this name. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(LISTING, flags, _MODE, dir_fd=folder), "wb") as file:
             file.writelines(self._lines)

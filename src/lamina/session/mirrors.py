@@ -1,13 +1,13 @@
-"""Copies of clients' folders that are kept, so that next time only changes have to come.
+"""Copies of clients' directories, kept so that later builds only transfer changes.
 
     <root>/<id>/tree/   the copy
-    <root>/<id>/info    what it is a copy of, and how it was used, as JSON
-    <root>/<id>/validators   what the client said of each file that is as it was sent, as `marshal`
-                             has it: nobody else can write there; missing while files are changed
+    <root>/<id>/info    its key and usage, as JSON
+    <root>/<id>/validators   the client's validators of unchanged files, in Python's `marshal`
+                             format: only root can write there; missing while files are changed
     <root>/<id>/lock    locked by its user
 
-A mirror has one user at a time, which may be another process. One from before the machine's last
-start is emptied: nobody knows how much of it had reached the disk.
+A mirror has one user at a time, possibly another process. One of an earlier boot is emptied,
+because it is unknown how much of it reached the disk.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _ABANDONED = 3600.0  # seconds
-_MODE = 0o755  # of the root of a folder, which no client sends
+_MODE = 0o755  # of the root of a directory, which no client sends
 _VALIDATORS = "validators"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 class MirrorKey(NamedTuple):
-    """What a mirror is a copy of: a client's folder by the client's shared key, and its name.
+    """The key of a mirror: a client's directory by the client's shared key, and its name.
 
-    `filters` selects its files; a mirror with other filters is better than none.
+    `filters` selects its files. A mirror with other filters is better than none.
     """
 
     shared_key: str
@@ -46,7 +46,7 @@ class MirrorKey(NamedTuple):
 
 
 class MirrorUsage(NamedTuple):
-    """One mirror for `du` and `prune`: bytes; seconds since 1970."""
+    """A mirror in the output of `du` and `prune`: bytes; seconds since 1970."""
 
     id: str
     name: str
@@ -58,7 +58,7 @@ class MirrorUsage(NamedTuple):
 
 
 class Mirror:
-    """A claimed mirror; nobody else touches it until `release`."""
+    """A claimed mirror. No other build uses it until `release`."""
 
     def __init__(self, folder: str, lock: int, info: dict[str, Any]) -> None:
         self.id = os.path.basename(folder)
@@ -69,7 +69,7 @@ class Mirror:
 
     @property
     def tree(self) -> str:
-        """The copy's path."""
+        """The path of the copy."""
         return os.path.join(self._folder, "tree")
 
     @property
@@ -78,9 +78,9 @@ class Mirror:
         return bool(self._info.get("plain", False))
 
     def change(self) -> None:
-        """Its files are about to be changed; until `record`, nothing is known of them.
+        """Begin to change the files. Until `record`, their state is unknown.
 
-        `validators` are those of before.
+        `validators` are the previous ones.
         """
         self.validators = _take_validators(self._folder)
         if self.plain:
@@ -88,7 +88,7 @@ class Mirror:
             _write_info(self._folder, self._info)
 
     def record(self, size: int, validators: Mapping[str, str], *, plain: bool) -> None:
-        """It has been brought up to date, and holds `size` bytes; `plain` as above."""
+        """Record that the copy is up to date and has `size` bytes. `plain` is as above."""
         _write_validators(self._folder, validators)
         self._info["size"] = size
         self._info["plain"] = plain
@@ -103,13 +103,13 @@ class Mirror:
 
 
 class Mirrors:
-    """All mirrors below one folder. Threads and processes share it."""
+    """All mirrors below one directory. Safe for threads and processes."""
 
     def __init__(self, root: str) -> None:
         self._root = root
 
     def claim(self, key: MirrorKey) -> Mirror:
-        """A free mirror of what `key` says, else the one longest unused, else a new one.
+        """A free mirror for `key`, else the least recently used one, else a new one.
 
         Raises PermissionDenied, Exhausted.
         """
@@ -147,13 +147,13 @@ class Mirrors:
         return found
 
     def remove(self, mirror_id: str) -> bool:
-        """Remove a mirror. Whether it could be: not if it is in use, or is not there."""
+        """Remove a mirror. Returns False if it is in use or does not exist."""
         folder = os.path.join(self._root, mirror_id)
         lock = _lock(folder)
         if lock is None:
             return False
         try:
-            # Out of sight first: what is half removed must not be taken for a mirror.
+            # Renamed first: a partly removed mirror must not be used.
             gone = os.path.join(self._root, f".gone-{secrets.token_hex(8)}")
             os.rename(folder, gone)
             discard_tree(gone)
@@ -206,7 +206,7 @@ class Mirrors:
         }
         _write_info(hidden, info)
         lock = _lock(hidden)
-        assert lock is not None, "nobody else knows of it"
+        assert lock is not None, "no other process knows it"
         os.rename(hidden, folder)
         return Mirror(folder, lock, info)
 
@@ -219,10 +219,10 @@ class Mirrors:
         mirror._info.update(info)
 
     def _sweep(self, folder: str) -> None:
-        """Remove what was being made or removed when a process died."""
+        """Remove files of processes that died while they created or removed mirrors."""
         try:
             if os.lstat(folder).st_mtime > time.time() - _ABANDONED:
-                return  # it may be just before its lock is taken
+                return  # it may be new and not locked yet
         except FileNotFoundError:
             return
         lock = _lock(folder)
@@ -232,7 +232,7 @@ class Mirrors:
 
 
 def _lock(folder: str) -> int | None:
-    """Lock a mirror; None if somebody has it, or it has gone."""
+    """Lock a mirror. None if it is in use or does not exist any more."""
     path = os.path.join(folder, "lock")
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -250,7 +250,7 @@ def _lock(folder: str) -> int | None:
 
 def _make_tree(path: str) -> None:
     os.mkdir(path)
-    os.chmod(path, _MODE)  # whatever this process's umask is: steps see it
+    os.chmod(path, _MODE)  # independent of this process's umask: steps see it
 
 
 def _write_info(folder: str, info: dict[str, Any]) -> None:
@@ -265,7 +265,7 @@ def _write_info(folder: str, info: dict[str, Any]) -> None:
 
 
 def _take_validators(folder: str) -> dict[str, str]:
-    """Read them, and take them away."""
+    """Read and remove the validators."""
     path = os.path.join(folder, _VALIDATORS)
     try:
         with open(path, "rb") as file:

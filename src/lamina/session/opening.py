@@ -1,4 +1,4 @@
-"""How a client opens its session at a daemon."""
+"""Opens the session of a client at a daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def new_session_id() -> str:
-    """An id that nobody else has."""
+    """A new unique ID."""
     return os.urandom(16).hex()
 
 
@@ -32,10 +32,10 @@ def open_session(
     name: str = "lamina",
     shared_key: str = "",
 ) -> Iterator[GrpcServer]:
-    """Serve `handlers` to the daemon at the other end of `channel` for the length of the block.
+    """Serve `handlers` to the daemon at the other end of `channel` for the block.
 
     Args:
-        shared_key: identifies the copies of folders that the daemon may update: the same for
+        shared_key: identifies the copies of directories that the daemon may update: the same for
             builds of one context on one machine, and for nothing else.
 
     Raises StatusError.

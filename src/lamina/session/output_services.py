@@ -1,4 +1,4 @@
-"""Outputs that are files, taken by the client: into folders, or as the bytes of one file."""
+"""Receives file outputs at the client: into directories, or as the bytes of one file."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 class FolderTarget(NamedTuple):
-    """A folder that files are put into; with `delete` it will hold nothing else."""
+    """A destination directory. With `delete`, all other files are removed from it."""
 
     path: str
     delete: bool = False
 
 
 class ByteSink(Protocol):
-    """Takes all the bytes it is given."""
+    """Receives all bytes of a file."""
 
     def write(self, chunk: bytes, /) -> object: ...
 
 
 class FileTarget(NamedTuple):
-    """`open` is called with what the daemon says of the output (`containerimage.digest`, …).
+    """`open` is called with the daemon's metadata of the output (`containerimage.digest`, …).
 
-    The sink's bytes are whole when the block ends without an error.
+    The sink's bytes are complete when the block ends without an error.
     """
 
     open: Callable[[Mapping[str, str]], AbstractContextManager[ByteSink]]
@@ -47,7 +47,7 @@ Target = FolderTarget | FileTarget
 
 
 def take_outputs(targets: Mapping[int, Target]) -> dict[str, Handler]:
-    """The service that receives outputs, by their numbers in the request for the build."""
+    """The service that receives outputs, by their numbers in the build request."""
 
     def diff_copy(call: ServerCall) -> None:
         number = first(call.metadata, filesync.KEY_EXPORTER_ID) or "0"
@@ -67,7 +67,7 @@ def take_outputs(targets: Mapping[int, Target]) -> dict[str, Handler]:
 def _take_folder(call: ServerCall, target: FolderTarget) -> None:
     several = first(call.metadata, filesync.KEY_EXPORTER_MULTI_PLATFORM) == "1"
     if target.delete and not several:
-        # Each platform would come by itself, and delete those before it.
+        # Each platform would be sent separately, and delete the previous ones.
         raise StatusError(
             Code.FAILED_PRECONDITION,
             "mode=delete requires a daemon that sends all platforms in one transfer",
@@ -76,7 +76,7 @@ def _take_folder(call: ServerCall, target: FolderTarget) -> None:
         os.makedirs(target.path, mode=0o755, exist_ok=True)
     except OSError as error:
         raise from_os_error(error, "make the output's folder") from error
-    # Everything belongs to the user who asked; nothing here is known to be of the same content.
+    # All files belong to the current user. No existing file is assumed to have the same content.
     owner = (os.geteuid(), os.getegid())
     receive(call, target.path, Policy(delete=target.delete, trust_metadata=False, owner=owner))
     while call.receive() is not None:  # the sender's end

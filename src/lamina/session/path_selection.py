@@ -1,8 +1,7 @@
-"""Which files of a folder are wanted: patterns to include, to exclude, and paths to follow.
+"""Selects files of a directory by patterns to include, patterns to exclude, and paths to follow.
 
-The rules are fsutil's: a path is taken if an include pattern matches it or a folder above it
-(no patterns: everything), and no exclude pattern does. Folders that lead to what is taken are
-taken with it.
+The rules are fsutil's: a path is selected if an include pattern matches it or a parent (no
+patterns: all paths), and no exclude pattern does. The parents of selected files are selected too.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ _MAX_LINKS = 255
 
 
 class Selection:
-    """Judges paths. Raises InvalidInput for a malformed pattern.
+    """Selects paths. Raises InvalidInput for a malformed pattern.
 
     Args:
-        follow: paths whose symbolic links are followed in `root`, wildcards allowed; they, and
-            where they lead, count as include patterns.
+        follow: paths whose symbolic links are followed in `root`; wildcards are allowed. The paths
+            and their targets count as include patterns.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Selection:
         return self._include is None and self._exclude is None
 
     def classify(self, path: str, is_directory: bool) -> tuple[bool, bool]:
-        """Whether a path is taken; and if not, whether something below it may be."""
+        """Whether a path is selected, and if not, whether a path below it may be."""
         taken = below = True
         if self._include is not None and not self._include.matches(path):
             taken = False
@@ -60,9 +59,9 @@ class Selection:
 
 
 def follow_links(root: str, paths: Iterable[str]) -> list[str] | None:
-    """The paths, with every link on the way and what it leads to, as if `root` were `/`.
+    """The paths, with every link on them and its target, as if `root` were `/`.
 
-    None if that is the whole folder. A path that does not exist is kept. Raises InvalidInput.
+    None if that is the whole directory. A path that does not exist is kept. Raises InvalidInput.
     """
     found: set[str] = set()
     seen: set[str] = set()
@@ -90,7 +89,7 @@ def follow_links(root: str, paths: Iterable[str]) -> list[str] | None:
 
 
 def _targets(root: str, path: str) -> list[str]:
-    """Where the link at a path leads; or, by a wildcard as its last part, the links there."""
+    """The target of the link at a path; with a wildcard as its last part, those of all matches."""
     parent, _, name = path.rpartition("/")
     names = [name]
     if _has_wildcard(name):
@@ -130,7 +129,8 @@ def _without_nested(paths: list[str]) -> list[str]:
 
 
 def _fixed_roots(matcher: PatternMatcher | None, *, negated: bool) -> list[str] | None:
-    """Where matches can be, if the patterns (the exceptions, if `negated`) say it by name.
+    """The directories of possible matches, if the patterns (the exceptions, if `negated`) name
+    them.
 
     None if one of them has wildcards before its end, so that it may match anywhere.
     """
@@ -148,5 +148,5 @@ def _fixed_roots(matcher: PatternMatcher | None, *, negated: bool) -> list[str] 
 
 
 def _may_hold(path: str, roots: list[str] | None) -> bool:
-    """Whether below a folder may be what the roots are about."""
+    """Whether a directory may contain a path at or below the roots."""
     return roots is None or any(root.startswith(path + "/") for root in roots)

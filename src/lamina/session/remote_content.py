@@ -1,7 +1,7 @@
-"""A store of blobs at the client's: OCI layouts to read from and to write into, local caches.
+"""A client's content stores: OCI layouts to read and to write, local caches.
 
-Stores are named in the session: `oci:<id>` for the layout of an `oci-layout://` source,
-`export` for an output `type=oci,tar=false`, `local:<n>` for caches.
+Stores are named in the session: `oci:<id>` for the layout of an `oci-layout://` source, `export`
+for an output `type=oci,tar=false`, `local:<n>` for caches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PIECE = 256 << 10
 
 
 class RemoteContent:
-    """One store. What is read must be checked against its digest by the reader."""
+    """One content store. The reader must verify blobs against their digests."""
 
     def __init__(self, channel: Channel, store_id: str) -> None:
         self._channel = channel
@@ -51,7 +51,8 @@ class RemoteContent:
     def read(
         self, digest: Digest, cancel: Cancellation, *, offset: int = 0, size: int = 0
     ) -> Iterator[bytes]:
-        """A blob's bytes from `offset`, `size` of them or (0) all. Raises as `size` does."""
+        """The bytes of a blob from `offset` on, `size` of them or (0) all. Raises as `size`
+        does."""
         request = api.ReadContentRequest(str(digest), offset, size)
         with (
             asking(f"read {digest}", cancel),
@@ -75,10 +76,10 @@ class RemoteContent:
         *,
         labels: tuple[tuple[str, str], ...] = (),
     ) -> bool:
-        """Put a blob there. Whether it was needed: not if the store has it already.
+        """Write a blob. Returns False if the store has it already.
 
-        Raises PermissionDenied, Exhausted, Unavailable, Corrupt (not what the client got),
-        Cancelled.
+        Raises PermissionDenied, Exhausted, Unavailable, Corrupt (the client received something
+        else), Cancelled.
         """
         try:
             with asking(f"write {digest}", cancel):
@@ -105,7 +106,7 @@ class RemoteContent:
                     raise Corrupt(f"the client stopped writing {digest} early")
                 return response
 
-            done = ask(head).offset  # what an earlier try has brought
+            done = ask(head).offset  # received in an earlier attempt
             at = 0
             for piece in pieces:
                 fresh = piece[max(0, done - at) :]

@@ -1,4 +1,4 @@
-"""A client's session as the daemon sees it: each method is a call to the client."""
+"""A client's session in the daemon: each method is a call to the client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ _NOT_OFFERED = frozenset((Code.UNAVAILABLE, Code.UNIMPLEMENTED))
 
 
 class Identity(NamedTuple):
-    """How a client introduces its session; `methods` (`/package.Service/Method`) it serves."""
+    """The identity in the headers of a session. `methods` (`/package.Service/Method`) are
+    supported."""
 
     id: str
     name: str = ""
@@ -45,7 +46,8 @@ class Identity(NamedTuple):
 
 
 class Login(NamedTuple):
-    """What a client knows of a registry; without a `username`, `secret` is an identity token."""
+    """The credentials of a client for a registry. Without a `username`, `secret` is an identity
+    token."""
 
     username: str
     secret: str
@@ -55,7 +57,7 @@ class Login(NamedTuple):
 
 
 class Token(NamedTuple):
-    """A bearer token; `life` in seconds."""
+    """A bearer token. `life` is in seconds."""
 
     value: str
     life: float
@@ -96,7 +98,7 @@ class RemoteSession:
         self._folders: dict[tuple[str, str, str], ProvidedFolder] = {}
         self._agents: dict[str, AgentSocket] = {}
         self._kept = ExitStack()
-        self._holders = 1  # the connection is one
+        self._holders = 1  # the connection is one user
 
     @property
     def in_process(self) -> bool:
@@ -112,7 +114,7 @@ class RemoteSession:
         return self._channel.closed
 
     def supports(self, method: str) -> bool:
-        """Whether the client says that it serves a method; in any case of letters."""
+        """Whether the client declares that it supports a method. Case-insensitive."""
         return method.lower() in self._methods
 
     def folder(
@@ -122,9 +124,9 @@ class RemoteSession:
         cancel: Cancellation,
         progress: Callable[[int], None] | None = None,
     ) -> ProvidedFolder:
-        """A folder of the client's, fetched into a mirror; what is asked for twice, once."""
+        """A directory of the client, fetched into a mirror, once for equal requests."""
         if not self.supports(filesync.DIFF_COPY):
-            raise NotFound(f'the client provides no folders, so not "{name}"')
+            raise NotFound(f'the client provides no directories, so not "{name}"')
         key = (name, filters_of(wanted), wanted.shared_key)
         return self._fetching.run(key, lambda: self._fetch(key, wanted, cancel, progress), cancel)
 
@@ -170,9 +172,9 @@ class RemoteSession:
             return self._agents[agent_id].path
 
     def login(self, host: str) -> Login | None:
-        """What the client has for a registry, by host (`registry-1.docker.io` for Docker Hub).
+        """The client's credentials for a registry, by host (`registry-1.docker.io` for Docker Hub).
 
-        None: nothing. Raises PermissionDenied, Unavailable.
+        None: it has none. Raises PermissionDenied, Unavailable.
         """
         with asking(f"ask the client for its credentials for {host}"):
             try:
@@ -190,11 +192,11 @@ class RemoteSession:
         return Login(response.username, response.secret) if response.secret else None
 
     def token(self, request: auth.FetchTokenRequest, cancel: Cancellation) -> Token | None:
-        """A token that the client fetches itself; None if it does not do such things.
+        """A token that the client fetches; None if it does not support that.
 
         Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
-        with asking(f"have the client fetch a token for {request.host}", cancel):
+        with asking(f"request a token for {request.host} from the client", cancel):
             try:
                 response = unary(
                     self._channel,
@@ -208,15 +210,15 @@ class RemoteSession:
                 if error.code is Code.UNIMPLEMENTED:
                     return None
                 raise
-        # It goes into a header.
+        # It becomes part of a header.
         if not response.token or not response.token.isascii() or not response.token.isprintable():
             raise Corrupt(f"the client returned an invalid token for {request.host}")
         return Token(response.token, float(response.expires_in or 60))
 
     def token_authority(self, host: str, salt: bytes) -> bytes | None:
-        """The key (32 bytes, Ed25519) by which the client proves that tokens are its own.
+        """The key (32 bytes, Ed25519) with which the client proves that tokens are its own.
 
-        None if it has none for this host, in which case `login` is to be asked.
+        None if it has none for this host; then use `login`.
         """
         with asking(f"ask the client for its key for {host}"):
             try:
@@ -236,20 +238,20 @@ class RemoteSession:
         return response.public_key if len(response.public_key) == 32 else None
 
     def upload(self, host: str, path: str, cancel: Cancellation) -> Iterator[bytes]:
-        """The stream that `http://<host><path>` stands for (a context on standard input).
+        """The stream of `http://<host><path>` (a context on standard input).
 
         Raises NotFound, Unavailable, Cancelled.
         """
         metadata = ((upload.KEY_PATH, path), (upload.KEY_HOST, host))
         with (
-            asking("read what the client uploads", cancel),
+            asking("read the upload of the client", cancel),
             self._channel.open(upload.PULL, metadata, cancel) as call,
         ):
             call.finish_sending()
             yield from chunks(call)
 
     def content(self, store_id: str) -> RemoteContent:
-        """One of the client's stores of blobs; whether there is such a one, its use shows."""
+        """A content store of the client. Whether it exists shows when it is used."""
         from lamina.session.remote_content import RemoteContent
 
         return RemoteContent(self._channel, store_id)
@@ -262,7 +264,7 @@ class RemoteSession:
         progress: Callable[[int], None],
         cancel: Cancellation,
     ) -> None:
-        """Send a tree to where the client wants output `number`. See `artifacts`."""
+        """Send a tree to the destination of output `number`. See `artifacts`."""
         from lamina.session.artifacts import send_folder
 
         self._check_takes_files()
@@ -271,7 +273,7 @@ class RemoteSession:
     def open_file(
         self, number: int, metadata: Iterable[tuple[str, str]], cancel: Cancellation
     ) -> AbstractContextManager[FileOutput]:
-        """Open the file that the client wants output `number` in. See `artifacts`."""
+        """Open the destination file of output `number`. See `artifacts`."""
         from lamina.session.artifacts import open_file_output
 
         self._check_takes_files()
@@ -280,7 +282,7 @@ class RemoteSession:
     def find_exporters(
         self, request: exporter.FindExportersRequest, cancel: Cancellation
     ) -> tuple[exporter.ExporterRequest, ...]:
-        """The outputs that the client selects of the result, which may be none."""
+        """The outputs that the client chooses for the result, possibly none."""
         with asking("ask the client for outputs", cancel):
             try:
                 return unary(
@@ -297,7 +299,7 @@ class RemoteSession:
                 raise
 
     def finalize_export(self, response: tuple[tuple[str, str], ...], cancel: Cancellation) -> None:
-        """Tell the client that its outputs are made, if it wants to know."""
+        """Report to the client that its outputs are complete, if it supports that."""
         with asking("report the outputs to the client", cancel):
             try:
                 unary(
@@ -315,7 +317,7 @@ class RemoteSession:
     def check_policy(
         self, request: policysession.CheckPolicyRequest, /
     ) -> policysession.CheckPolicyResponse:
-        """What the client says of a source that a build wants."""
+        """The client's decision about a source of a build."""
         with asking("ask the client to check a source"):
             return unary(
                 self._channel,
@@ -327,7 +329,7 @@ class RemoteSession:
 
     @contextmanager
     def held(self) -> Iterator[RemoteSession]:
-        """Keep folders and sockets for the length of the block. Raises Unavailable."""
+        """Keep directories and sockets for the block. Raises Unavailable."""
         with self._lock:
             self._check_held()
             self._holders += 1
@@ -337,7 +339,10 @@ class RemoteSession:
             self._let_go()
 
     def close(self) -> None:
-        """The client has gone, or is sent away. Called once, by the caller that accepted it."""
+        """Close the session after the client has disconnected, or to disconnect it.
+
+        Called once, by the caller that accepted it.
+        """
         self._channel.close()
         self._let_go()
 
@@ -395,7 +400,7 @@ class RemoteSession:
             except StatusError as error:
                 if error.code in _GONE:
                     raise
-                return False  # clients say it with whatever code they like
+                return False  # clients use various codes for it
         return True
 
     def _check_takes_files(self) -> None:

@@ -1,4 +1,4 @@
-"""What a client provides, as services that a daemon calls through the session."""
+"""The services of a client, which a daemon calls through the session."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class CredentialsProvider(Protocol):
-    """The credentials for a registry, by host; None: the client has none."""
+    """The credentials for a registry, by host. None: the client has none."""
 
     def __call__(self, host: str, /) -> Login | None: ...
 
 
 def session_services(session: Session) -> dict[str, Handler]:
-    """The services for folders, secrets and SSH agents, from what `session` has here."""
+    """The services for directories, secrets and SSH agents of `session`."""
     served = _SessionServices(session)
     return {
         filesync.DIFF_COPY: served.diff_copy,
@@ -48,8 +48,8 @@ def session_services(session: Session) -> dict[str, Handler]:
 
 
 def credentials_service(logins: CredentialsProvider) -> dict[str, Handler]:
-    """The service for registry credentials. Daemons that know of tokens (`tokens.token_service`)
-    prefer those."""
+    """The service for registry credentials. Daemons that support tokens prefer
+    `tokens.token_service`."""
 
     def credentials(call: ServerCall) -> None:
         request = request_of(call, auth.CredentialsRequest, auth.SCHEMA)
@@ -61,7 +61,7 @@ def credentials_service(logins: CredentialsProvider) -> dict[str, Handler]:
 
 
 def upload_service(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]:
-    """The service for streams, by the path of the URL `http://buildkit-session/…`; each is there
+    """The service for streams, by the path of the URL `http://buildkit-session/…`. Each can be read
     once."""
     left = dict(uploads)
     lock = threading.Lock()
@@ -71,7 +71,7 @@ def upload_service(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]
         with lock:
             pieces = left.pop(path, None)
         if pieces is None:
-            raise StatusError(Code.NOT_FOUND, f"nothing is uploaded as {path}")
+            raise StatusError(Code.NOT_FOUND, f"there is no upload at {path}")
         for piece in pieces:
             for at in range(0, len(piece), CHUNK):
                 call.send(encode_bytes(piece[at : at + CHUNK]))
@@ -80,7 +80,7 @@ def upload_service(uploads: Mapping[str, Iterable[bytes]]) -> dict[str, Handler]
 
 
 def health_service() -> dict[str, Handler]:
-    """The service by which the daemon finds out whether the client still lives."""
+    """The health service, by which the daemon checks whether the client is alive."""
 
     def check(call: ServerCall) -> None:
         request_of(call, health.HealthCheckRequest, health.SCHEMA)
@@ -133,7 +133,8 @@ class _SessionServices:
                 raise StatusError(Code.UNAVAILABLE, f"the SSH agent: {error}") from error
 
             def finish() -> None:
-                """The agent has ended; so does the call, when its other way has."""
+                """End the call: the agent has ended, so the call ends when its other direction
+                has."""
                 call.hang_up()
 
             def drop() -> None:

@@ -1,4 +1,4 @@
-"""The sessions that are open, by id: from the call that a client opens one with, to builds."""
+"""The open sessions, by ID."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from lamina.wire.contract import Metadata, ServerCall
 
 _WAIT = 5.0
-"""How long a build waits for its session: the client opens both at the same time (s)."""
+"""How long (s) a build waits for its session: the client opens both concurrently."""
 _SHORTEST = 1.0
 
 
 class HealthCheckPolicy(NamedTuple):
-    """A client is asked every `every` seconds whether it lives; it counts as gone when it
-    has not answered within `timeout` seconds so many times (`failures`) in a row."""
+    """How to check whether a client is alive: every `every` seconds. It counts as disconnected
+    after `failures` consecutive checks without an answer within `timeout` seconds."""
 
     every: float = 5.0
     timeout: float = 15.0
@@ -47,11 +47,11 @@ class HealthCheckPolicy(NamedTuple):
 
 
 class SessionTable:
-    """Sessions of clients that are connected. Threads share it.
+    """The sessions of connected clients. Thread-safe.
 
     Args:
-        mirrors: where folders are kept.
-        scratch: a folder for sockets.
+        mirrors: the mirrors of directories.
+        scratch: a directory for sockets.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class SessionTable:
         self._sessions: dict[str, RemoteSession] = {}
 
     def serve(self, call: ServerCall) -> None:
-        """Handle `Control.Session`: the call is the tunnel; it lasts as long as the session."""
+        """Handle `Control.Session`. The call is the tunnel, and lasts as long as the session."""
         identity = identity_of(call.metadata)
         with call.cancel.calling(call.hang_up):
             channel = GrpcChannel(TunnelTransport(call))
@@ -83,7 +83,7 @@ class SessionTable:
                 self._remove(session)
 
     def get(self, session_id: str, cancel: Cancellation, wait: float = _WAIT) -> RemoteSession:
-        """The session of an id (also `prefix:id`), waiting so many seconds for it to open.
+        """The session with an ID (also `prefix:id`). Waits a limited time for it to open.
 
         Raises NotFound, Cancelled.
         """
@@ -110,9 +110,9 @@ class SessionTable:
 
     @contextmanager
     def joined(self, session_id: str, cancel: Cancellation) -> Iterator[RemoteSession]:
-        """A session for the length of a build; with "" one that provides nothing.
+        """A session for the duration of a build; with "" one that provides nothing.
 
-        One that does not open fails the build as soon as it is needed, and not before.
+        If it does not open, the build fails when it first needs it.
 
         Raises Unavailable, Cancelled.
         """
@@ -128,7 +128,7 @@ class SessionTable:
             yield session
 
     def ids(self) -> list[str]:
-        """The ids of those that are open."""
+        """The IDs of the open sessions."""
         with self._changed:
             return list(self._sessions)
 
@@ -146,7 +146,7 @@ class SessionTable:
 
 
 def identity_of(metadata: Metadata) -> Identity:
-    """Read the headers that a session is opened with. Raises StatusError."""
+    """Read the headers of a new session. Raises StatusError."""
     session_id = first(metadata, KEY_ID)
     if not session_id:
         raise StatusError(Code.INVALID_ARGUMENT, "a session needs an id")
@@ -159,7 +159,7 @@ def identity_of(metadata: Metadata) -> Identity:
 
 
 def health_check_policy(metadata: Metadata) -> HealthCheckPolicy:
-    """What a session's headers ask for; what makes no sense there is not heeded."""
+    """The policy in a session's headers. Invalid values are ignored."""
     text = first(metadata, KEY_HEALTH_TIMEOUT)
     if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
         return HealthCheckPolicy()
@@ -168,7 +168,7 @@ def health_check_policy(metadata: Metadata) -> HealthCheckPolicy:
 
 
 def _watch(channel: GrpcChannel, policy: HealthCheckPolicy) -> None:
-    """Wait until the connection ends, or the client answers no more."""
+    """Wait until the connection ends, or the client does not answer any more."""
     failures = 0
     while not channel.wait(policy.every):
         cancel = Cancellation()
@@ -186,7 +186,7 @@ def _watch(channel: GrpcChannel, policy: HealthCheckPolicy) -> None:
             )
             failures = 0
         except StatusError as error:
-            # A client without the service answers too.
+            # A client without the service answers too (UNIMPLEMENTED).
             failures = 0 if error.code is Code.UNIMPLEMENTED else failures + 1
         finally:
             timer.cancel()

@@ -1,8 +1,8 @@
-"""Tokens for registries that a client fetches, so that its passwords stay with it.
+"""Registry tokens that a client fetches, so that its passwords stay with it.
 
-The client shows the daemon a key (Ed25519) for each registry that it knows a login for; a daemon
-that is shown the same key again, and has it proved, may use tokens of before. Keys come of the
-daemon's salt and of what nobody but the client knows, so no two daemons are shown the same.
+The client shows the daemon a key (Ed25519) for each registry for which it has credentials. A client
+that proves the same key again may use earlier tokens. Keys are derived from the daemon's salt and a
+secret of the client, so different daemons get different keys.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ class TokenProvider(Protocol):
     """Fetches tokens with the credentials of the client."""
 
     def seed(self, host: str, /) -> bytes | None:
-        """What nobody else knows and only changes with the login; None if it fetches none."""
+        """A secret that changes only with the credentials; None if the provider fetches no
+        tokens."""
 
     def fetch(self, request: auth.FetchTokenRequest, cancel: Cancellation, /) -> Token:
         """Raises PermissionDenied, Unavailable, InvalidInput, Corrupt, Cancelled."""
 
 
 def token_service(tokens: TokenProvider) -> dict[str, Handler]:
-    """The service for tokens, beside that for credentials (`services.credentials_service`)."""
+    """The service for tokens, in addition to `services.credentials_service`."""
     service = _TokenService(tokens)
     return {
         auth.GET_TOKEN_AUTHORITY: service.authority,
@@ -42,7 +43,7 @@ def token_service(tokens: TokenProvider) -> dict[str, Handler]:
 
 
 def is_anonymous_key(key: bytes, salt: bytes) -> bool:
-    """Whether a key is the one that all clients without a login show (so do buildx, buildctl)."""
+    """Whether a key is the one of all clients without credentials (also of buildx and buildctl)."""
     from lamina.session.ed25519 import public_key
 
     return key == public_key(_key(salt, b""))
@@ -74,9 +75,9 @@ class _TokenService:
         except LaminaError as error:
             if not error.hint:
                 raise
-            # Only the reason is sent, and only the client's user can do something about it.
+            # Only the reason is sent, because only the client's user can act on it.
             raise error.with_context(reason=f"{error.reason} ({error.hint})") from error
-        # Made just now, by whichever clock.
+        # Issued now, independent of clock differences.
         response = auth.FetchTokenResponse(token.value, max(1, int(token.life)))
         call.send(encode(response, auth.SCHEMA))
 

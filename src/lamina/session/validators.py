@@ -1,8 +1,8 @@
-"""Texts that show whether a file is the one that was sent before.
+"""Validators: texts that show whether a file is the one that was sent before.
 
-Size and time are not enough: two files, or one before and after an edit, can be alike in both
-(BuildKit issue 4950). A client says of each file which inode it is, and the ctime, which changes
-with each change; where the ctime cannot be trusted, it says the digest of the content.
+Size and time are not enough: two files, or two versions of one, can be equal in both (BuildKit
+issue 4950). A client sends the inode of each file, and its ctime, which changes with each change.
+Where the ctime is not reliable, it sends the digest of the content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIGEST = "sha256:"
 
 
 class Validators:
-    """Makes the validators of the files of one folder, when their stats are sent."""
+    """Makes the validators of the files of one directory, when their stats are sent."""
 
     def __init__(self, root: str) -> None:
         self._began = time.time_ns()
@@ -29,7 +29,7 @@ class Validators:
         self._place = sha256(f"{_machine()} {device}".encode()).hexdigest()[:16]
 
     def of(self, real: str, status: os.stat_result) -> str:
-        """That of a file at `real`; "" of what is no regular file. Raises OSError."""
+        """The validator of the file at `real`; "" if it is not a regular file. Raises OSError."""
         if not stat.S_ISREG(status.st_mode):
             return ""
         if status.st_dev == self._device and at_rest(status, self._began):
@@ -43,7 +43,7 @@ class Validators:
 
 
 def _machine() -> str:
-    """Distinguishes this machine from others whose inodes have the same numbers."""
+    """An identifier of this machine: another machine's inodes can have the same numbers."""
     try:
         with open("/etc/machine-id", encoding="ascii") as file:
             return file.read().strip()

@@ -1,5 +1,4 @@
-"""A folder as fsutil's stats, in the order its receivers insist on: each folder before what is
-in it, names by their bytes."""
+"""Walks a directory in the order of fsutil's protocol: parents first, names by their bytes."""
 
 from __future__ import annotations
 
@@ -27,21 +26,21 @@ def walk(
     owner: Owner | None = None,
     validators: Validators | None = None,
 ) -> Iterator[Stat]:
-    """The stats of what is below `root` and selected, with folders that lead there.
+    """The stats of the selected files below `root`, with their parents.
 
-    Of several hard links, all but the first name the first in `linkname`. What vanishes on the
-    way is left out.
+    All but the first of several hard links have the first one's path in `linkname`. Files that
+    disappear meanwhile are left out.
 
     Args:
-        owner: (uid, gid) to send for every file, None for the real ones.
-        validators: makes them for regular files; None: they have none.
+        owner: the (uid, gid) to send for every file, None for the real ones.
+        validators: makes them for regular files; None: there are none.
 
-    Raises LaminaError where something that is wanted cannot be read.
+    Raises LaminaError if a selected file cannot be read.
     """
     if selection is not None and selection.everything:
         selection = None
     links: dict[tuple[int, int], str] = {}
-    leading: list[tuple[str, Stat]] = []  # folders not sent yet, with a slash
+    leading: list[tuple[str, Stat]] = []  # parents that are not sent yet, with a slash
     open_folders = [_entries(root, "")]
     while open_folders:
         entry, path = next(open_folders[-1], (None, ""))
@@ -105,7 +104,7 @@ def stat_of(real: str, path: str, status: os.stat_result, owner: Owner | None = 
 
 
 def read_xattrs(real: str) -> tuple[tuple[str, bytes], ...]:
-    """Extended attributes of a file (not of where a link leads), sorted; none if not known."""
+    """The extended attributes of a file (not of a link's target), sorted; none if unsupported."""
     try:
         names = os.listxattr(real, follow_symlinks=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""Threads that put small files in their places, while another one receives."""
+"""Threads that write small files while another thread receives."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _QUEUED = 64
 
 
 class WriterPool:
-    """Each thread has its own descriptors of the root; no two files may be the same.
+    """Each thread has its own descriptors of the root, so a file may be written only once.
 
-    Use as a context manager. At its end what is queued is dropped, unless `wait` was called.
+    Use it as a context manager. At its end, queued files are dropped unless `wait` was called.
     """
 
     def __init__(self, root: str, owner: tuple[int, int] | None) -> None:
@@ -34,7 +34,7 @@ class WriterPool:
         self._dropped = False
 
     def write(self, stat: Stat, content: bytes) -> None:
-        """Have a file written; waits while many are queued. Raises what an earlier one met."""
+        """Queue a file; waits while many are queued. Raises the error of an earlier one."""
         self._room.acquire()
         if self._failure is not None:
             self._room.release()
@@ -42,7 +42,7 @@ class WriterPool:
         self._pool.submit(partial(self._write, stat, content))
 
     def wait(self) -> None:
-        """Wait until all are written. Raises what one of them met."""
+        """Wait until all are written. Raises the first error."""
         for _ in range(_QUEUED):
             self._room.acquire()
         for _ in range(_QUEUED):

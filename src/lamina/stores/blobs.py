@@ -36,7 +36,7 @@ class BlobStore:
     """The blobs below `root`. Threads and processes can share it.
 
     Args:
-        root: the folder of the store; created by the first write.
+        root: the directory of the store; created by the first write.
         durable: sync each blob before it appears, so that it survives a power cut. Else it only
             survives the death of the process, and the caller has to sync.
     """
@@ -147,7 +147,7 @@ class BlobStore:
             return
 
     def digests(self) -> Iterator[Digest]:
-        """All complete blobs, in no order. Files that others left beside them do not count."""
+        """All complete blobs, in no order. Other files beside them are ignored."""
         base = os.path.join(self._root, "blobs")
         for algorithm in _names(base):
             for name in _names(os.path.join(base, algorithm)):

@@ -1,11 +1,11 @@
-"""Cache mounts: folders that outlive builds and are never part of an image.
+"""Cache mounts: directories that outlive builds and are never part of an image.
 
-An id has one folder; it gets another one when `sharing=private` finds the first in use. The user of
-a folder locks `mounts/<folder>.lock`: shared for `sharing=shared`, exclusive for the others. So the
-modes hold between processes too.
+An id has one directory; it gets another one when `sharing=private` finds the first in use. The user
+of a directory locks `mounts/<folder>.lock`: shared for `sharing=shared`, exclusive for the others.
+So the modes hold between processes too.
 
-A folder that is removed while it is in use gets a negative slot, and is deleted when its last user
-leaves it. So whether a folder still belongs to the id is checked after it is locked.
+A directory that is removed while it is in use gets a negative slot, and is deleted when its last
+user leaves it. So whether a directory still belongs to the id is checked after it is locked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MountOrigin(NamedTuple):
 
 
 class Seed(Protocol):
-    """Fills a new, empty folder, which no other step uses yet."""
+    """Fills a new, empty directory, which no other step uses yet."""
 
     def __call__(self, folder: str, /) -> MountOrigin | None:
         """Returns the imported cache that was used, if any."""
@@ -63,11 +63,11 @@ class CacheMountStore:
 
     @contextmanager
     def shared(self, mount_id: str, seed: Seed) -> Iterator[str]:
-        """Use the folder of a mount, which others can use at the same time."""
+        """Use the directory of a mount, which others can use at the same time."""
         while True:
             folder = self._folder(mount_id, 0)
             with self._locked(folder, fcntl.LOCK_SH):
-                # Others may use a folder that exists; only creating it needs an exclusive lock.
+                # Others may use a directory that exists; only creating it needs an exclusive lock.
                 if os.path.isdir(folder) and self._ensure(mount_id, 0, folder, seed):
                     yield folder
                     return
@@ -79,7 +79,7 @@ class CacheMountStore:
 
     @contextmanager
     def locked(self, mount_id: str, seed: Seed, cancel: Cancellation) -> Iterator[str]:
-        """Use the folder of a mount alone; waits until it is free."""
+        """Use the directory of a mount alone; waits until it is free."""
         while True:
             folder = self._folder(mount_id, 0)
             with self._waited(folder, cancel):
@@ -89,7 +89,7 @@ class CacheMountStore:
 
     @contextmanager
     def private(self, mount_id: str, seed: Seed) -> Iterator[str]:
-        """Use a folder alone: one of the mount's that is free, or a new one."""
+        """Use a directory alone: one of the mount's that is free, or a new one."""
         slot = 0
         while True:
             folder = self._folder(mount_id, slot)
@@ -112,7 +112,7 @@ class CacheMountStore:
 
     @contextmanager
     def reading(self, mount_id: str, cancel: Cancellation) -> Iterator[str | None]:
-        """The folder of a mount, None if there is none. Waits while a step has it alone."""
+        """The directory of a mount, None if there is none. Waits while a step has it alone."""
         while True:
             folder = self._folder(mount_id, 0)
             if not os.path.isdir(folder):
@@ -172,9 +172,9 @@ class CacheMountStore:
         ]
 
     def replace(self, mount_id: str, seed: Seed, cancel: Cancellation) -> bool:
-        """Replace the folder of a mount by a new one, unless `seed` has nothing to fill it with.
+        """Replace the directory of a mount by a new one, unless `seed` has nothing to fill it with.
 
-        The old folder stays until the new one is complete and no step uses the old one.
+        The old directory stays until the new one is complete and no step uses the old one.
         """
         fresh = os.path.join(self._store.scratch, os.urandom(4).hex())
         make_directory(fresh)
@@ -195,7 +195,7 @@ class CacheMountStore:
             _clear(fresh)
 
     def remove(self, mount_id: str, cancel: Cancellation) -> bool:
-        """Remove all folders of a mount when they are free. Returns whether there were any."""
+        """Remove all directories of a mount when they are free. Returns whether there were any."""
         directories = self._directories(mount_id)
         for directory in directories:
             with self._waited(self._store.path("mounts", directory), cancel):
@@ -204,7 +204,7 @@ class CacheMountStore:
         return bool(directories)
 
     def detach(self, mount_id: str) -> None:
-        """Detach the folders from a mount: it starts empty. Steps that use them keep them."""
+        """Detach the directories from a mount: it starts empty. Steps that use them keep them."""
         for directory in self._directories(mount_id):
             with self._store.database.write() as connection:
                 connection.execute(
@@ -225,7 +225,7 @@ class CacheMountStore:
         return [row[0] for row in self._store.database.rows(query, mount_id)]
 
     def _take_away(self, directory: str) -> str:
-        """Rename a locked folder before it is removed, because a partly removed one is no cache.
+        """Rename a locked directory before it is removed, because a partly removed one is no cache.
 
         Returns the new path.
         """
@@ -242,21 +242,22 @@ class CacheMountStore:
         return doomed
 
     def _folder(self, mount_id: str, slot: int) -> str:
-        """The folder of a slot, or the name of a new one."""
+        """The directory of a slot, or the name of a new one."""
         database = self._store.database
         row = database.row(
             "SELECT directory FROM cache_mounts WHERE id = ? AND slot = ?", mount_id, slot
         )
         if row is not None:
             return self._store.path("mounts", row[0])
-        # The name can belong to a detached folder that is in use.
+        # The name can belong to a detached directory that is in use.
         taken = self._directories(mount_id)
         first = f"{sha256(mount_id.encode()).hexdigest()[:24]}-{slot}"
         names = chain((first,), (f"{first}.{number}" for number in count(1)))
         return self._store.path("mounts", next(name for name in names if name not in taken))
 
     def _ensure(self, mount_id: str, slot: int, folder: str, seed: Seed) -> bool:
-        """Create a locked folder if it is missing, and count its use. False if it was detached."""
+        """Create a locked directory if it is missing, and count its use. False if it was
+        detached."""
         if self._folder(mount_id, slot) != folder:
             return False
         now = time.time()
@@ -306,7 +307,7 @@ class CacheMountStore:
                 self._leave(folder, fd)
 
     def _leave(self, folder: str, fd: int) -> None:
-        """Remove a detached folder if no other step uses it."""
+        """Remove a detached directory if no other step uses it."""
         directory = os.path.basename(folder)
         query = "SELECT 1 FROM cache_mounts WHERE directory = ? AND slot < 0"
         if self._store.database.row(query, directory) is None:

@@ -1,7 +1,7 @@
 """Manifests of the content that steps read: which files, with digests, modes and owners.
 
-A manifest is a tree of nodes, one for each folder, which are shared by all manifests. So the
-manifests of two versions of a folder take little more space than one of them, and comparing them
+A manifest is a tree of nodes, one for each directory, which are shared by all manifests. So the
+manifests of two versions of a directory take little more space than one of them, and comparing them
 only reads what differs.
 """
 
@@ -25,11 +25,11 @@ _NODE_LIMIT = 256 << 20  # bytes of a node, unpacked
 
 
 class ContentEntry(NamedTuple):
-    """One file, folder, link or device. `name` is its path for callers, its last part in a node.
+    """One file, directory, link or device. `name` is its path for callers, its last part in a node.
 
-    `kind` is the first character that `ls -l` shows. `mode` are the permission bits. `digest`
-    is of the metadata and the content, as in cache keys; "" for a folder that the step only
-    passed through. `link` is the target of a symbolic link. `below` is the node of a folder.
+    `kind` is the first character that `ls -l` shows. `mode` are the permission bits. `digest` is of
+    the metadata and the content, as in cache keys; "" for a directory that the step only passed
+    through. `link` is the target of a symbolic link. `below` is the node of a directory.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ContentTable:
         return "" if row is None else str(row[0])
 
     def save(self, content: str, entries: Iterable[ContentEntry]) -> None:
-        """Keep a manifest of entries with full paths, in any order. Raises Exhausted."""
+        """Store a manifest of entries with full paths, in any order. Raises Exhausted."""
         nodes: dict[str, bytes] = {}
         root = _build(entries, nodes)
         with self._database.write() as connection:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lamina.stores.database import Database
 
 NAMELESS = "<none>@"
-"""What the names of images begin with that have none; their digest follows."""
+"""The prefix of the names of images without a name; their digest follows."""
 
 
 class StoredImage(NamedTuple):
@@ -70,7 +70,7 @@ class ImageTable:
             )
 
     def remove(self, name: str) -> None:
-        """Raises NotFound."""
+        """Remove a name. Raises NotFound."""
         with self._database.write() as connection:
             if not connection.execute("DELETE FROM images WHERE name = ?", (name,)).rowcount:
                 raise NotFound(f"no image named {name}", hint="`lamina images` lists them")

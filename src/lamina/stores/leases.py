@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Leases:
-    """The leases of one process. `process` is the name of its folder in tmp/. Thread-safe."""
+    """The leases of one process. `process` is the name of its directory in tmp/. Thread-safe."""
 
     def __init__(self, database: Database, process: str) -> None:
         self._database = database

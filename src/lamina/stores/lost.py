@@ -1,6 +1,6 @@
-"""Snapshots whose files or layers were removed by somebody else.
+"""Snapshots whose files or layers were removed by other programs.
 
-A snapshot that still has one of the two is made again from it. The results that are other ones are
+A snapshot that still has one of the two is created again from it. The results of others are
 removed, so that their steps run again.
 """
 

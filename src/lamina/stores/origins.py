@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class OriginKind(Enum):
-    """The kind of place that has the blob. The values are stored in the database."""
+    """The kind of an origin. The values are stored in the database."""
 
     IMAGE = "image"
     """An image in a registry; the location is its reference."""
     CACHE = "cache"
     """A build cache in a registry; the location is its reference."""
     LAYOUT = "layout"
-    """An OCI layout on this machine; the location is its folder."""
+    """An OCI layout on this machine; the location is its directory."""
     CLIENT = "client"
     """A content store that a client serves in its session; the location is the store's name."""
 
@@ -50,7 +50,7 @@ class Origin(NamedTuple):
         return self.location if self.kind in (OriginKind.IMAGE, OriginKind.CACHE) else ""
 
     def __str__(self) -> str:
-        """The location for display: a reference without its digest, or a folder."""
+        """The location for display: a reference without its digest, or a directory."""
         return self.location.partition("@")[0] if self.reference else self.location
 
 

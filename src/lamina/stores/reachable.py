@@ -1,4 +1,4 @@
-"""The blobs that manifests and indexes lead to."""
+"""The blobs that manifests and indexes refer to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _LAYERS = ("image.layer.", "image.rootfs.")
 
 
 def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
-    """The blobs that a manifest or index leads to, itself too; none if it is not there."""
+    """The blobs that a manifest or index refers to, including itself; none if it is not in the
+    store."""
     found: set[str] = set()
     for name, manifest in _below(blobs, digest):
         found.add(name)
@@ -27,8 +28,8 @@ def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
 
 
 def documents(blobs: BlobStore, digest: Digest) -> set[str]:
-    """Those of `reachable` that are here and are no layers of files: manifests, configurations,
-    attestations."""
+    """Those of `reachable` that are in the store and are no layers of files: manifests,
+    configurations, attestations."""
     found: set[str] = set()
     for name, manifest in _below(blobs, digest):
         found.add(name)

@@ -25,7 +25,8 @@ _STACKS = 4096  # the most stacks that are cached
 
 
 class Snapshot(NamedTuple):
-    """A row. `directory` is a name under snapshots/, "" if there is none. `chain`: OCI chain id."""
+    """A row of the table. `directory` is a name under snapshots/, "" if there is none. `chain` is
+    the OCI chain ID."""
 
     id: int
     parent: int | None
@@ -60,7 +61,7 @@ class SnapshotStore:
         self._stacks: dict[int, tuple[Snapshot, ...]] = {}
 
     def get(self, snapshot_id: int) -> Snapshot:
-        """Raises NotFound."""
+        """The row of a snapshot. Raises NotFound."""
         return self.stack(snapshot_id)[-1]
 
     def stack(self, snapshot_id: int | None) -> tuple[Snapshot, ...]:
@@ -160,7 +161,7 @@ class SnapshotStore:
         return float(row[0])
 
     def description(self, snapshot_id: int) -> str:
-        """What made a snapshot, for display. Raises NotFound."""
+        """The description of a snapshot, for display. Raises NotFound."""
         row = self._database.row("SELECT description FROM snapshots WHERE id = ?", snapshot_id)
         if row is None:
             raise NotFound(f"snapshot {snapshot_id} is not in the store")
@@ -179,7 +180,7 @@ class SnapshotStore:
             return self.add(parent, directory=self._publish(staged), description=description)
 
     def attach(self, snapshot_id: int, staged: Staged) -> None:
-        """Make a staged directory that of a snapshot, unless it has got one meanwhile."""
+        """Make a staged directory that of a snapshot, unless it has one meanwhile."""
         with self._database.write() as connection:
             row = connection.execute(
                 "SELECT directory FROM snapshots WHERE id = ?", (snapshot_id,)
@@ -193,7 +194,7 @@ class SnapshotStore:
         self._stacks.clear()
 
     def files(self, snapshot: Snapshot) -> str:
-        """The `fs` folder of a snapshot that has a directory."""
+        """The `fs` directory of a snapshot that has a directory."""
         return self._store.path("snapshots", snapshot.directory, "fs")
 
     def partial(self, snapshot: Snapshot) -> bool:

@@ -9,8 +9,8 @@
     lock                locked shared by builds, exclusively while blobs are removed
     reserve             space that is freed so that a full disk can be pruned
 
-A process that dies leaves only its folder in tmp/. The next process removes it, because its lock is
-free.
+A process that dies leaves only its directory in tmp/. The next process removes it, because its lock
+is free.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _FOLDERS = ("blobs/sha256", "snapshots", "mounts", "tmp")
 
 
 class Store:
-    """An open store: its database, its blobs, and the folder of this process. Use `open_store`.
+    """An open store: its database, its blobs, and the directory of this process. Use `open_store`.
 
-    `root` is absolute; `scratch` is the folder of this process in tmp/.
+    `root` is absolute; `scratch` is the directory of this process in tmp/.
     """
 
     def __init__(self, root: str, database: Database, scratch: str) -> None:
@@ -206,7 +206,8 @@ def _sync_file_system(path: str) -> None:
 
 
 def _claim(tmp: str) -> tuple[str, int]:
-    """Create and lock the folder of this process, and remove the folders of dead processes."""
+    """Create and lock the directory of this process, and remove the directories of dead
+    processes."""
     for name in os.listdir(tmp):
         if name.endswith(".lock"):
             _reap(tmp, name)
@@ -257,7 +258,7 @@ def _reap(tmp: str, lock_name: str) -> None:
 
 
 def _remove(folder: str) -> None:
-    """Remove the folder of a process, as far as possible. Most are empty."""
+    """Remove the directory of a process, as far as possible. Most are empty."""
     try:
         os.rmdir(folder)
     except OSError:
