@@ -70,7 +70,7 @@ class ContentTable:
             )
 
     def node(self, digest: str) -> list[ContentEntry]:
-        """The entries of a folder, sorted by name; none of "". Raises Corrupt."""
+        """The entries of a directory, sorted by name; none of "". Raises Corrupt."""
         return unpack_node(digest, self.packed(digest)) if digest else []
 
     def packed(self, digest: str) -> bytes:
@@ -119,7 +119,7 @@ class ContentTable:
 
 
 def unpack_node(digest: str, packed: bytes) -> list[ContentEntry]:
-    """The entries of a folder, sorted by name. Raises Corrupt."""
+    """The entries of a directory, sorted by name. Raises Corrupt."""
     import zlib
 
     try:
