@@ -38,7 +38,7 @@ def test_a_result_that_is_gone_is_not_left_out_silently(
     must = f"{to},ignore-error=false"
     done = builder("build", "--progress=plain", "-o", "type=cacheonly", must, str(folder))
     assert done.code == 1
-    assert "no longer where they came from" in done.err
+    assert "no longer available at their origin" in done.err
     assert not (second / "index.json").exists()
     log = builder.build(folder, "-o", "type=cacheonly", to)
     assert "the cache was exported without 1 result" in log

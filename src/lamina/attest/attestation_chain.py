@@ -1,7 +1,7 @@
-"""What leads from an image to what is attested of it, and to who signed that.
+"""The documents that connect an image with its attestations and their signatures.
 
-An image's index holds, beside the manifests of its platforms, manifests of attestations
-(BuildKit's `docs/attestations/attestation-storage.md`); signatures refer to those.
+An image's index contains, beside the manifests of its platforms, manifests of attestations
+(BuildKit's `docs/attestations/attestation-storage.md`). Signatures refer to those.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _SIGNATURES = (
     "application/vnd.dev.sigstore.bundle.v0.3+json",
     "application/vnd.dev.cosign.artifact.sig.v1+json",
 )
-"""Artifact types, the better first."""
+"""Artifact types, in order of preference."""
 _LIMIT = 8 << 20
-"""Of all documents together, in bytes: they go into one message."""
+"""The maximum size of all documents in bytes: they are sent in one message."""
 
 
 def attestation_chain(
@@ -42,12 +42,11 @@ def attestation_chain(
     predicates: Collection[str],
     cancel: Cancellation,
 ) -> AttestationChain | None:
-    """The chain of one platform's image, with the attestations of those predicate types.
+    """The chain of one platform's image, with the attestations of these predicate types.
 
-    None for an image without an index, which nothing can be attested in.
+    None for an image without an index, which has no attestations.
 
-    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Unsupported (too large),
-    Cancelled.
+    Raises NotFound, PermissionDenied, Unavailable, Corrupt, Unsupported (too large), Cancelled.
     """
     data = resolver.document(image.digest, reference, cancel)
     index = parse_manifest(data)
@@ -86,7 +85,7 @@ class _Chain:
         if one.digest not in self.blobs:
             self._left -= max(one.size, 0)
         if self._left < 0:
-            raise Unsupported(f"{name}: what is attested of it is larger than {_LIMIT} bytes")
+            raise Unsupported(f"{name}: its attestations are larger than {_LIMIT} bytes")
         described = None if is_manifest else one
         data = self._resolver.document(one.digest, self._reference, self._cancel, described)
         if len(data) != one.size:
@@ -96,7 +95,7 @@ class _Chain:
         return data
 
     def layers(self, manifest: Descriptor) -> tuple[Descriptor, ...]:
-        """Adds a manifest; what is in it."""
+        """Add a manifest. Returns its layers."""
         document = parse_manifest(self.add(manifest, is_manifest=True), manifest.media_type)
         return document.layers if isinstance(document, Manifest) else ()
 

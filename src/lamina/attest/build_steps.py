@@ -1,4 +1,4 @@
-"""A definition as provenance shows it: its steps, and the texts they come from."""
+"""The steps of a definition in provenance, and their source files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = ("exec", "source", "file", "build", "merge", "diff", "passthrough")
 
 
 def build_steps(definition: Definition | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The steps, inputs before users, and the place of each by its digest."""
+    """The steps, inputs before users, and the index of each by its digest."""
     if definition is None or not definition.ops:
         return [], {}
     ops = {str(digest_of(data)): decode_op(data) for data in definition.ops}
@@ -46,7 +46,7 @@ def digest_mapping(numbers: dict[str, int]) -> dict[str, str]:
 
 
 def source_texts(definition: Definition, numbers: dict[str, int]) -> dict[str, Any] | None:
-    """The texts, and where in them each step is; None if the definition has none."""
+    """The source files, and the position of each step in them; None if the definition has none."""
     source = definition.source
     if source is None or not source.infos:
         return None

@@ -1,4 +1,4 @@
-"""What is attested of a result, and the frontend calls that provenance records."""
+"""Attestations of a result, and the frontend calls that provenance records."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class FrontendCall(NamedTuple):
-    """What a frontend was asked, for provenance: its attributes as they came.
+    """A call of a frontend, for provenance, with its attributes as they were sent.
 
-    `origins` are the calls that made its inputs, by name, where that is known. `root` is the
-    client's own call, if it led to this one.
+    `origins` are the calls that made its inputs, by name, as far as known. `root` is the client's
+    own call, if this one results from it.
     """
 
     frontend: str
@@ -28,33 +28,33 @@ class FrontendCall(NamedTuple):
 
     @property
     def first(self) -> FrontendCall | None:
-        """What calls that this one makes are led to by."""
+        """The root of the calls that this one makes."""
         if self.root is not None:
             return self.root
         return self if self.frontend or self.attrs or self.origins else None
 
 
 class AttestationFiles(Protocol):
-    """The files that an attestation lies in; made when they are needed."""
+    """The files that contain an attestation; solved when they are needed."""
 
     def ref(self) -> Ref:
-        """Raises what stopped it."""
+        """The ref. Raises the error that stopped the build."""
         ...
 
 
 class AttestationKind(Enum):
-    """IN_TOTO: one predicate. BUNDLE: a folder of whole statements."""
+    """IN_TOTO: one predicate. BUNDLE: a directory of complete statements."""
 
     IN_TOTO = 0
     BUNDLE = 1
 
 
 class Attestation(NamedTuple):
-    """What is stated of a platform's part (`gateway.proto`, `Attestation`).
+    """An attestation of one platform's result (`gateway.proto`, `Attestation`).
 
-    The predicate is the JSON that `predicate` returns, asked when all else is done, or what is
-    at `path` in `files`; a bundle's are in the folder there. `metadata` tells of its purpose:
-    `inline-only` (`true`: for images alone), `reason`, `sbom-core`.
+    The predicate is the JSON that `predicate` returns, which is called last, or the file at `path`
+    in `files`; a bundle's statements are in the directory there. `metadata` describes its purpose:
+    `inline-only` (`true`: only for images), `reason`, `sbom-core`.
     """
 
     path: str

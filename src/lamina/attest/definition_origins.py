@@ -1,7 +1,7 @@
-"""The frontend calls that made definitions which other calls take as inputs.
+"""The frontend calls that made definitions which other calls have as inputs.
 
-A client may solve with one frontend and give the result to another: provenance then records both
-calls. A definition does not name its frontend, so calls are kept while their builds last.
+A client may solve with one frontend and pass the result to another one: provenance then records
+both calls. A definition does not name its frontend, so calls are recorded while their builds run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class DefinitionOrigins:
-    """Those of all builds that run. Usable from any thread."""
+    """The calls of all running builds. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: dict[str, list[FrontendCall]] = {}
 
     def add(self, definition: Definition | None, call: FrontendCall) -> str:
-        """Remember what a definition came of, until it is dropped by the key that this returns;
-        that is "" if there is nothing to remember."""
+        """Record the call that made a definition. Returns the key for `drop`, "" if nothing was
+        recorded."""
         key = _result_of(definition)
         if key:
             with self._lock:
@@ -36,7 +36,7 @@ class DefinitionOrigins:
         return key
 
     def drop(self, added: Iterable[tuple[str, FrontendCall]]) -> None:
-        """Forget what was added."""
+        """Remove a recorded call."""
         with self._lock:
             for key, call in added:
                 calls = self._calls[key]
@@ -45,7 +45,7 @@ class DefinitionOrigins:
                     del self._calls[key]
 
     def of(self, inputs: Mapping[str, Definition]) -> dict[str, FrontendCall]:
-        """The calls that inputs came of, by name: of those that are known, and came of one."""
+        """The calls that made the inputs, by name, as far as known and unambiguous."""
         found = {}
         for name, definition in inputs.items():
             with self._lock:
@@ -66,7 +66,7 @@ def _same(one: FrontendCall, other: FrontendCall) -> bool:
 
 
 def _result_of(definition: Definition | None) -> str:
-    """The step whose output a definition is: clients may write the last op anew."""
+    """The step of a definition's result: clients may encode the last op differently."""
     if definition is None or not definition.ops:
         return ""
     last = decode_op(definition.ops[-1])

@@ -1,4 +1,4 @@
-"""A frontend's call as provenance records it: the request, and where the definition came from."""
+"""A frontend's call in provenance: the request, and the source of the definition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VCS = "vcs:"
 
 
 class ConfigSource(NamedTuple):
-    """Where the build's definition came from: a remote context, and the file's name in it."""
+    """The source of the build's definition: a remote context, and the file's name in it."""
 
     uri: str = ""
     digest: Mapping[str, str] = {}
@@ -33,8 +33,8 @@ class ConfigSource(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A call as it is recorded. `inputs` are the calls that made its inputs, `root` the call that
-    led to it, if that says more."""
+    """A recorded call. `inputs` are the calls that made its inputs, `root` the call that it results
+    from, if that contains more."""
 
     source: ConfigSource = ConfigSource()
     frontend: str = ""
@@ -48,12 +48,12 @@ class Request(NamedTuple):
 
     @property
     def private(self) -> bool:
-        """Whether `scrubbed` leaves something out."""
+        """Whether `scrubbed` removes something."""
         nested = (*self.inputs.values(), *((self.root,) if self.root is not None else ()))
         return any(map(_private, self.args)) or any(request.private for request in nested)
 
     def scrubbed(self) -> Request:
-        """Without arguments and labels."""
+        """The request without arguments and labels."""
         return self._replace(
             args={name: self.args[name] for name in self.args if not _private(name)},
             inputs={name: request.scrubbed() for name, request in self.inputs.items()},
@@ -61,7 +61,8 @@ class Request(NamedTuple):
         )
 
     def without_vcs(self) -> tuple[Request, dict[str, str]]:
-        """The facts of version control apart, under names without `vcs:`."""
+        """The request without the version control attributes, and these without the prefix
+        `vcs:`."""
         said = {
             name.removeprefix(_VCS): self.args[name]
             for name in sorted(self.args)
@@ -76,7 +77,7 @@ class Request(NamedTuple):
         return {key: value for key, value in fields.items() if value}
 
     def around(self) -> dict[str, Any]:
-        """The calls before it, as JSON."""
+        """The previous calls, as JSON."""
         found: dict[str, Any] = {}
         if self.inputs:
             found["inputs"] = {name: self.inputs[name].to_json() for name in sorted(self.inputs)}
@@ -92,7 +93,7 @@ class Request(NamedTuple):
 
 
 def request_of(call: FrontendCall | None, materials: Materials) -> Request:
-    """A call, as provenance records it: nothing that only this machine knows, no passwords."""
+    """A call for provenance, without passwords and attributes that only apply to this machine."""
     if call is None:
         return Request()
     args = recorded(call.attrs)
@@ -118,7 +119,7 @@ def request_of(call: FrontendCall | None, materials: Materials) -> Request:
 
 
 def recorded(attrs: Mapping[str, str]) -> dict[str, str]:
-    """A frontend's attributes, but for those that depend on this machine alone; no passwords."""
+    """A frontend's attributes, without passwords and those that only apply to this machine."""
     return {
         name: redacted(value)
         for name, value in attrs.items()
@@ -134,7 +135,7 @@ def _config_source(context: str, materials: Materials) -> ConfigSource:
     if is_git_url(context):
         try:
             url = parse_git_url(context)
-        except InvalidInput:  # of a call whose frontend looked at no such thing
+        except InvalidInput:  # for a call whose frontend read no such source
             return ConfigSource(redacted(context))
         ref = f"#{url.ref}" if url.ref else ""
         folder = f"{ref or '#'}:{url.folder}" if url.folder else ref
@@ -149,5 +150,5 @@ def _config_source(context: str, materials: Materials) -> ConfigSource:
 
 
 def commit_digest(name: str) -> dict[str, str]:
-    """A commit's name, under the hash that it is of."""
+    """The digest of a commit, with its hash algorithm."""
     return {"sha256" if len(name) == 64 else "sha1": name}

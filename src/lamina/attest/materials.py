@@ -1,4 +1,4 @@
-"""What a build was made of: sources by digest, secrets, SSH agents and network access."""
+"""The materials of a build: sources by digest, secrets, SSH agents and network access."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 class Materials(NamedTuple):
-    """Sorted, each once. `secrets` and `agents` are (id, whether the steps can do without).
+    """The materials, sorted and without duplicates.
 
-    `complete` is False if a step may have read what nobody recorded.
+    `secrets` and `agents` are (ID, whether it is optional). `complete` is False if a step may have
+    read something that is not recorded.
     """
 
     images: tuple[ImageMaterial, ...] = ()
@@ -43,11 +44,11 @@ class Materials(NamedTuple):
 
 
 def materials_of(vertices: Iterable[bytes], sources: Iterable[Material]) -> Materials:
-    """Those of a build's vertices, whether they ran or were cached.
+    """The materials of a build's vertices, whether they ran or were cached.
 
     Args:
         vertices: the encoded ops.
-        sources: what the sources among them resolved to, and what frontends looked at.
+        sources: the resolved sources among them, and those that frontends read.
     """
     found = list(sources)
     secrets: dict[str, bool] = {}
@@ -82,7 +83,8 @@ def materials_of(vertices: Iterable[bytes], sources: Iterable[Material]) -> Mate
 def of_platform(
     noted: Iterable[Material], platform: Platform, every: Iterable[Platform]
 ) -> list[Material]:
-    """What was looked at for one platform: no image that was looked at for each of them apart."""
+    """The sources that were read for one platform, without images that were read for each of them
+    separately."""
     noted, every = list(noted), list(every)
     platforms: dict[str, set[Platform | None]] = {}
     for material in noted:
@@ -110,7 +112,7 @@ def _add_session_use(op: ExecOp, secrets: dict[str, bool], agents: dict[str, boo
 def _add_access(
     attrs: Mapping[str, str], secrets: dict[str, bool], agents: dict[str, bool]
 ) -> None:
-    """What a git repository is opened with, if it asks for anything."""
+    """Add the credentials of a git repository, if it needs some."""
     for key in ("git.authtokensecret", "git.authheadersecret"):
         if name := attrs.get(key):
             _add(secrets, name, optional=True)
@@ -127,7 +129,7 @@ def _redact_git(material: GitMaterial) -> GitMaterial:
 
 
 def _without_duplicates(images: Mapping[ImageMaterial, None]) -> list[ImageMaterial]:
-    """Leaves out an image by digest if it is there by the tag that it was found under."""
+    """Remove an image by digest if the tag that it was resolved from is present."""
     tagged = set()
     for image in images:
         reference = parse_reference(image.name)

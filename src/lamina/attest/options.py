@@ -1,4 +1,4 @@
-"""What a request wants attested, from the attributes that ask for it.
+"""The requested attestations, from frontend attributes or flags.
 
 `attest:provenance=mode=max,…` and `build-arg:BUILDKIT_ATTEST_PROVENANCE=…` among a frontend's
 attributes (BuildKit's `frontend/attestations`); `--attest type=provenance,…` on command lines.
@@ -23,10 +23,10 @@ _MODES = {"min": "min", "max": "max", "full": "max"}
 class ProvenanceOptions(NamedTuple):
     """Options of the provenance.
 
-    `version` is SLSA's: `v1` or `v0.2`. `mode` is `min`, or `max` with every step and the
-    texts they come from. `inline_only` is for images alone. `filename` names it in folders.
-    `reproducible` is the user's word. `complete_materials` fails a build of which not all
-    materials are known.
+    `version` is SLSA's: `v1` or `v0.2`. `mode` is `min`, or `max` with every step and the texts
+    they come from. `inline_only` limits it to images. `filename` is its name in directories.
+    `reproducible` is stated by the user. `complete_materials` makes a build fail if a material is
+    not known.
     """
 
     version: str = "v1"
@@ -39,9 +39,9 @@ class ProvenanceOptions(NamedTuple):
 
 
 def wanted_attestations(attrs: Mapping[str, str]) -> ProvenanceOptions | None:
-    """What a frontend's attributes ask for; None if for no provenance.
+    """The attestations that a frontend's attributes request; None for no provenance.
 
-    Raises InvalidInput, and Unsupported for what lamina does not make (SBOMs).
+    Raises InvalidInput, and Unsupported for unsupported ones (SBOMs).
     """
     wanted: dict[str, str] = {}
     for key, value in attrs.items():
@@ -63,7 +63,7 @@ def sbom_unsupported() -> Unsupported:
 
 
 def parse_provenance(text: str) -> ProvenanceOptions:
-    """Read `mode=max,version=v1,…`; what nobody knows is ignored, as BuildKit does.
+    """Parse `mode=max,version=v1,…`. Unknown options are ignored (BuildKit).
 
     Raises InvalidInput.
     """
@@ -94,7 +94,7 @@ def _boolean(pairs: Mapping[str, str], key: str) -> bool:
 
 
 def _fields(text: str) -> list[str]:
-    """One line of CSV."""
+    """The fields of one line of CSV."""
     if '"' not in text:
         return [field for field in text.split(",") if field]
     import csv

@@ -1,4 +1,4 @@
-"""SLSA's provenance predicates, v1 and v0.2, with what BuildKit adds to them.
+"""SLSA's provenance predicates, v1 and v0.2, with BuildKit's extensions.
 
 BuildKit's `docs/attestations/slsa-definitions.md` describes the fields.
 """
@@ -30,15 +30,15 @@ PREDICATE_TYPES = {
 _BUILD_TYPE_1 = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
 _BUILD_TYPE_02 = "https://mobyproject.org/buildkit@v1"
 _COMPATIBILITY = 30
-"""The version of BuildKit's results that these are."""
+"""The version of BuildKit with equal results."""
 _DOCKERFILE = "dockerfile.v0"
 
 
 class ProvenanceFacts(NamedTuple):
-    """All that a predicate records, before it takes the form of a version of SLSA.
+    """The facts of a predicate, independent of the version of SLSA.
 
-    `steps` and `texts` come of `build_steps`, `layers` are descriptors by step and output;
-    times are in seconds. `environment` is what the builder's owner has added.
+    `steps` and `texts` are results of `build_steps`, `layers` are descriptors by step and output;
+    times are in seconds. `environment` are fields that the administrator adds.
     """
 
     call: FrontendCall | None
@@ -55,8 +55,8 @@ class ProvenanceFacts(NamedTuple):
 class _Content(NamedTuple):
     """The parts that both versions have.
 
-    `source` and `request` are the frontend call. `whole_request` says that none of its attributes
-    is left out. `metadata` is what BuildKit adds. Times are in RFC 3339.
+    `source` and `request` are the frontend call. `whole_request` says that it contains all
+    attributes. `metadata` are BuildKit's extensions. Times are in RFC 3339.
     """
 
     source: ConfigSource
@@ -72,7 +72,7 @@ class _Content(NamedTuple):
 
 
 def predicate(facts: ProvenanceFacts, options: ProvenanceOptions) -> dict[str, Any]:
-    """The document, for the wanted version."""
+    """The document, for the requested version."""
     content = _content(facts, full=options.mode != "min")
     return (_v02 if options.version == "v0.2" else _v1)(facts, options, content)
 
@@ -183,7 +183,7 @@ def _dependencies(materials: Materials) -> list[dict[str, Any]]:
     for git in materials.git:
         found.append({"uri": git.url, "digest": commit_digest(git.commit)})
         if git.bundle is not None:
-            # BuildKit gives it by name alone.
+            # BuildKit records only the name.
             bundle = git.bundle._replace(name=git.bundle.name.rpartition("@")[0])
             found.append(_blob(bundle, ("ref_type", "bundle"), ("vcs_url", git.url)))
     found += [
@@ -199,7 +199,7 @@ def _blob(blob: BlobMaterial, *qualifiers: tuple[str, str]) -> dict[str, Any]:
 
 
 def _sorted(value: Any) -> Any:
-    """With all keys in order, which is how Go writes what it has read into a map."""
+    """Sort all keys, like Go's maps."""
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The provenance of a build, as an attestation of each part of its result."""
+"""The provenance of a build, as an attestation of each platform's result."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ VertexKey = tuple["Digest", bool]
 
 
 class BuiltVertex(NamedTuple):
-    """A vertex of the build. `material` is what it resolved to, if it is a source. `layers` are the
-    layers of each output that is packed, by the number of the output."""
+    """A vertex of the build. `material` is the resolved source, if it is one. `layers` are the
+    packed layers of each output, by the number of the output."""
 
     key: VertexKey
     data: bytes
@@ -46,10 +46,10 @@ class BuiltVertex(NamedTuple):
 
 
 class BuildFacts(NamedTuple):
-    """What a build knows of itself. The functions are called when provenance is written.
+    """The facts about a build. The functions are called when provenance is written.
 
-    `started` is in seconds since 1970; `environment` is what the builder's owner adds; `noted` is
-    what frontends looked at.
+    `started` is in seconds since 1970; `environment` are fields that the administrator adds;
+    `noted` are the materials that frontends read.
     """
 
     started: float
@@ -59,7 +59,7 @@ class BuildFacts(NamedTuple):
 
 
 class ProvenancePart(NamedTuple):
-    """One platform's part of a result: the call and the definition that made it."""
+    """One platform's result: the call and the definition that made it."""
 
     platform: Platform
     call: FrontendCall | None
@@ -68,10 +68,10 @@ class ProvenancePart(NamedTuple):
 
 
 class BuildProvenance:
-    """Writes the provenance of a build's parts.
+    """Writes the provenance of the results.
 
     Args:
-        several: whether the parts are those of several platforms, in an index.
+        several: whether there are several platforms, in an index.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class BuildProvenance:
     ) -> None:
         self._parts = parts
         self._options = options
-        finished = cache(time.time)  # one moment for all parts
+        finished = cache(time.time)  # the same time for all platforms
         invocation = "".join(_ALPHABET[byte % 36] for byte in os.urandom(25))
         self._builders = [
             _ProvenanceBuilder(facts, parts, number, options, invocation, finished, several=several)
@@ -92,8 +92,8 @@ class BuildProvenance:
         ]
 
     def attestations(self) -> list[Attestation]:
-        """One for each part. It is written when the first output asks for it, and is then the same
-        for all."""
+        """One attestation per platform, written when the first output needs it, and the same for
+        all."""
         options = self._options
         inline = b"true" if options.inline_only else b"false"
         return [
@@ -107,8 +107,10 @@ class BuildProvenance:
         ]
 
     def check_materials(self) -> None:
-        """Raise IncompleteMaterials if all are wanted and not all are known, whether or not an
-        output asks for provenance. All of the result must be made."""
+        """Raise IncompleteMaterials if all materials are required and one is not known.
+
+        This applies even if no output has provenance. The whole result must be solved before.
+        """
         if self._options.complete_materials:
             for builder in self._builders:
                 builder.materials()
@@ -137,7 +139,8 @@ class _ProvenanceBuilder:
         self._written = b""
 
     def predicate(self) -> bytes:
-        """Raises IncompleteMaterials if all are wanted and not all are known."""
+        """The predicate. Raises IncompleteMaterials if all materials are required and one is not
+        known."""
         with self._lock:
             if not self._written:
                 self._written = encode(self._document())
@@ -168,7 +171,7 @@ class _ProvenanceBuilder:
         return materials
 
     def _vertices(self) -> list[BuiltVertex]:
-        """Those of the part, and those that are in no part: what frontends looked at."""
+        """The vertices of the platform, and those of no platform: sources that frontends read."""
         others = frozenset[VertexKey]().union(*(part.vertices for part in self._parts))
         others -= self._part.vertices
         return [vertex for vertex in self._facts.vertices() if vertex.key not in others]
@@ -183,7 +186,7 @@ class _ProvenanceBuilder:
         return facts._replace(build_config=config, texts=texts, layers=self._layers(numbers))
 
     def _layers(self, numbers: dict[str, int]) -> dict[str, Any]:
-        """The layers of results that are packed, by step and output."""
+        """The packed layers of results, by step and output."""
         found: dict[str, Any] = {}
         for vertex in self._facts.vertices():
             place = numbers.get(str(vertex.key[0]))

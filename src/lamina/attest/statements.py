@@ -1,4 +1,4 @@
-"""Attestations of a result, read and checked: what exporters write is statements."""
+"""Reads and checks the attestations of a result, and converts them to statements."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ REASON = "reason"
 _CORE = "sbom-core"
 _PROVENANCE = "https://slsa.dev/provenance/"
 _LIMIT = 40 << 20
-"""Of one attestation's JSON, in bytes."""
+"""The maximum size of one attestation's JSON, in bytes."""
 
 
 class Attested:
-    """What is attested of one platform's part.
+    """The attestations of one platform's result.
 
     Args:
-        view: shows the files that an attestation lies in.
+        view: gives access to the files of an attestation.
     """
 
     def __init__(
@@ -41,14 +41,13 @@ class Attested:
         self._view = view
 
     def wanted(self, *, inline: bool) -> bool:
-        """Whether there is any, `inline` counting those that are for images alone."""
+        """Whether there is any. With `inline`, those that are only for images count."""
         return any(inline or not _inline_only(one) for one in self._attestations)
 
     def statements(self, *, inline: bool = True) -> list[Statement]:
-        """All statements, bundles taken apart, a scan's main document first.
+        """All statements, with bundles expanded, the main document of a scan first.
 
-        Raises InvalidInput (what they say cannot be used, or is provenance that a frontend made
-        up) and NotFound.
+        Raises InvalidInput (invalid content, or provenance from a frontend) and NotFound.
         """
         statements: list[tuple[bool, Statement]] = []
         for one in self._attestations:
@@ -102,7 +101,7 @@ def _is_core(one: Attestation, path: str) -> bool:
 
 
 def _refuse_provenance(predicate_type: str, verb: str) -> None:
-    """What built an image says only the builder."""
+    """Only the builder may state how an image was built."""
     if predicate_type.startswith(_PROVENANCE):
         raise InvalidInput(f"frontend may not {verb} provenance attestations")
 

@@ -1,1 +1,1 @@
-"""Cache import and export: build results as BuildKit's cache chains, cache mounts as packs."""
+"""Cache import and export: build results as BuildKit's cache chains, and cache mounts as packs."""

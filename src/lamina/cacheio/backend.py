@@ -1,8 +1,8 @@
-"""The port of a cache backend, and two implementations: registries and folders.
+"""The port of cache backends, and two implementations: registries and directories.
 
-A backend keeps manifests by name, each with the blobs that it names: what registries do, what
-OCI layouts do, and what object stores can do. `part` tells apart what one cache consists of:
-"" is its results, anything else one of its cache mounts.
+A backend stores manifests by name, with the blobs that they refer to, like registries, OCI layouts
+and object stores. `part` identifies a part of a cache: "" is its results, any other value one of
+its cache mounts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _INDEX_LIMIT = 16 << 20
 
 
 class Backend(Protocol):
-    """Methods raise NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled."""
+    """A cache backend. Methods raise NotFound, PermissionDenied, Unavailable, Corrupt,
+    Cancelled."""
 
     @property
     def label(self) -> str:
@@ -51,15 +52,15 @@ class Backend(Protocol):
         """This backend as an origin of layers."""
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
-        """What the name of a part stands for."""
+        """The descriptor that the name of a part points to."""
         ...
 
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
-        """A manifest that another one names."""
+        """A manifest that another one refers to."""
         ...
 
     def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        """A blob's bytes; the receiver checks their digest."""
+        """A blob's bytes. The receiver must verify their digest."""
         ...
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool: ...
@@ -72,19 +73,19 @@ class Backend(Protocol):
         cancel: Cancellation,
         progress: Transferred | None = None,
     ) -> None:
-        """Keep the blobs that a manifest is about to name."""
+        """Store the blobs of a manifest before the manifest."""
         ...
 
     def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
-        """Keep a manifest whose blobs are there, and have the part's name stand for it.
+        """Store a manifest whose blobs exist, and point the part's name to it.
 
-        Raises NotFound or Unavailable if they are not.
+        Raises NotFound or Unavailable if a blob does not exist.
         """
         ...
 
 
 class RegistryBackend:
-    """Parts are tags: the cache's own, and others that begin with it."""
+    """A cache in a registry. Parts are tags: the cache's own, and others that begin with it."""
 
     def __init__(self, client: RegistryClient, reference: Reference) -> None:
         self._client = client
@@ -135,7 +136,7 @@ class RegistryBackend:
 
 
 class FolderBackend:
-    """An OCI layout; parts are tags in its index."""
+    """A cache in an OCI layout. Parts are tags in its index."""
 
     def __init__(self, location: FolderLocation) -> None:
         self._location = location
@@ -197,7 +198,7 @@ class FolderBackend:
             raise from_os_error(error, "write the cache") from error
 
     def keep_only_named(self) -> None:
-        """Remove the blobs that nothing in the index leads to.
+        """Remove the blobs that the index does not refer to, directly or indirectly.
 
         Raises NotFound, Corrupt, PermissionDenied.
         """
@@ -226,7 +227,7 @@ class FolderBackend:
         return None
 
     def point(self, target: Descriptor) -> None:
-        """Let the tag point to a manifest that is there, with everything that it names.
+        """Point the tag to a manifest that exists, with everything that it refers to.
 
         Raises NotFound, Corrupt, PermissionDenied, Exhausted.
         """
@@ -239,7 +240,7 @@ class FolderBackend:
     def _check_parts(self, manifest: bytes) -> None:
         for blob in _parts(manifest):
             if not self._holds(blob):
-                raise NotFound(f"{self._location.path} lacks the blob {blob.digest}")
+                raise NotFound(f"{self._location.path} does not contain the blob {blob.digest}")
 
     def _holds(self, descriptor: Descriptor) -> bool:
         try:
@@ -292,7 +293,7 @@ class FolderBackend:
 
         root = self._location.path
         _write(os.path.join(root, "oci-layout"), (b'{"imageLayoutVersion":"1.0.0"}',))
-        # Builds that end at the same time must not lose one another's entries.
+        # Concurrent builds must not lose each other's entries.
         with open(os.path.join(root, "index.json.lock"), "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
@@ -306,7 +307,7 @@ class FolderBackend:
 
 
 def _parts(manifest: bytes) -> Sequence[Descriptor]:
-    """What a manifest or an index names."""
+    """The descriptors in a manifest or an index."""
     document = parse_manifest(manifest)
     if isinstance(document, Index):
         return document.manifests

@@ -1,11 +1,11 @@
 """BuildKit's cache format as values: `application/vnd.buildkit.cacheconfig.v0`.
 
-    layers   blobs, each on top of a parent (-1: on nothing)
-    records  a digest; for each input the records that may stand there; and the results, each
+    layers   blobs, each with a parent (-1: none)
+    records  a digest; for each input the records that are its alternatives; and the results, each
              the index of its uppermost layer, or (`chains`) the indexes of all its layers
 
-A manifest names the blobs and the config: an image manifest whose config it is, or an index in
-whose list both stand. An image may carry the records alone, base64, in its own config.
+The manifest is an image manifest with this config, or an index that lists the blobs and the config.
+An inline cache consists of the records, in base64, in the config of an image.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ MEDIA_TYPE = "application/vnd.buildkit.cacheconfig.v0"
 UNCOMPRESSED = "containerd.io/uncompressed"
 CREATED_AT = "buildkit/createdat"
 DESCRIPTION = "buildkit/description"
-_DEEPEST = 4096  # layers on one another: more than any snapshotter stacks
+_DEEPEST = 4096  # maximum number of stacked layers: more than any snapshotter supports
 
 
 class Link(NamedTuple):
-    """A record that may stand for an input."""
+    """A record that is an alternative for an input."""
 
     record: int
     selector: str = ""
 
 
 class Result(NamedTuple):
-    """Layers by index, lowest first, and when they were made (RFC 3339)."""
+    """Layers by index, lowest first, and their creation time (RFC 3339)."""
 
     layers: tuple[int, ...]
     created: str
 
 
 class Record(NamedTuple):
-    """One output of a step, as a key sees it."""
+    """The cache record of one output of a step."""
 
     digest: Digest
     inputs: tuple[tuple[Link, ...], ...] = ()
@@ -60,10 +60,10 @@ class Record(NamedTuple):
 
 
 def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
-    """The same records, without loops, in the one order that does not depend on how a build
-    came by them: an image that carries them has the same digest when it is built again.
+    """The same records, without loops, in a canonical order.
 
-    By their digests first, as in BuildKit.
+    The order does not depend on how a build found the records, so an image with an inline cache has
+    the same digest when it is built again. They are sorted by digest first (BuildKit).
     """
     names: dict[int, str] = {}
 
@@ -75,7 +75,7 @@ def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
         return names[number]
 
     for number in sorted(range(len(records)), key=lambda number: bool(records[number].inputs)):
-        name(number)  # sources come before their users, but for contents: nothing recurses deep
+        name(number)  # sources come before their users, except contents: no deep recursion
     order = sorted(
         range(len(records)),
         key=lambda number: (records[number].digest, name(number), records[number].results),
@@ -93,9 +93,9 @@ def in_order(records: Sequence[Record]) -> tuple[Record, ...]:
 
 
 class CacheConfig(NamedTuple):
-    """`layers` are described by the manifest's annotations: diff id, time of making.
+    """A cache config. The manifest's annotations describe `layers`: diff ID, creation time.
 
-    `parents` says below which other layer each one was recorded, -1 for none.
+    `parents` is the index of each layer's parent, -1 for none.
     """
 
     layers: tuple[Descriptor, ...]
@@ -107,7 +107,7 @@ def encode(config: CacheConfig) -> bytes:
     """The config blob."""
     document = {
         "layers": [
-            # As Go leaves out what is zero: no parent at all means the first layer.
+            # Go leaves out zero values: a missing parent is the first layer.
             {"blob": str(layer.digest), **({"parent": parent} if parent else {})}
             for layer, parent in zip(config.layers, config.parents, strict=True)
         ],
@@ -117,7 +117,7 @@ def encode(config: CacheConfig) -> bytes:
 
 
 def encode_records(config: CacheConfig) -> list[dict[str, Any]]:
-    """The records alone, as images carry them too."""
+    """The records only, for inline caches."""
     return [_record_to_json(record, config.parents) for record in config.records]
 
 
@@ -153,7 +153,7 @@ def _is_stack(layers: tuple[int, ...], parents: Sequence[int]) -> bool:
 def make_manifest(
     config: CacheConfig, blob: bytes, *, image_manifest: bool, docker_types: bool
 ) -> tuple[Descriptor, bytes]:
-    """The manifest over a config blob and its layers, and its descriptor."""
+    """The manifest of a config blob and its layers, and its descriptor."""
     described = Descriptor(MEDIA_TYPE, digest_of(blob), len(blob))
     seen: dict[Digest, Descriptor] = {}
     for layer in config.layers:
@@ -170,7 +170,7 @@ def make_manifest(
 
 
 def find_config(data: bytes) -> tuple[Descriptor | None, tuple[Descriptor, ...]]:
-    """A manifest's cache config, if it is a cache's, and its layers. Raises Corrupt."""
+    """The cache config of a manifest, if it is a cache's, and its layers. Raises Corrupt."""
     document = oci.parse_manifest(data)
     if isinstance(document, oci.Index):
         config = next((d for d in document.manifests if d.media_type == MEDIA_TYPE), None)
@@ -180,7 +180,7 @@ def find_config(data: bytes) -> tuple[Descriptor | None, tuple[Descriptor, ...]]
 
 
 def decode(blob: bytes, layers: Sequence[Descriptor]) -> CacheConfig:
-    """Read a config blob. `layers` are the manifest's. Raises Corrupt."""
+    """Decode a config blob. `layers` are those of the manifest. Raises Corrupt."""
     known = {layer.digest: layer for layer in layers}
     document = load_json_object(blob, "cache config")
     try:
@@ -196,7 +196,7 @@ def decode(blob: bytes, layers: Sequence[Descriptor]) -> CacheConfig:
 def decode_inline(
     config: dict[str, Any], layers: Sequence[Descriptor], diff_ids: Sequence[Digest]
 ) -> CacheConfig | None:
-    """The cache that an image's own config carries, if it does. Raises Corrupt."""
+    """The inline cache in an image's config, if there is one. Raises Corrupt."""
     from base64 import b64decode
 
     if INLINE_KEY not in config or len(diff_ids) != len(layers):
@@ -227,7 +227,7 @@ def _decode(entries: list[tuple[Descriptor | None, int]], records: list[Any]) ->
         found: list[int] = []
         while top != -1:
             if not 0 <= top < len(layers) or len(found) >= _DEEPEST:
-                raise ValueError(f"layer {top} is no layer, or on too many others")
+                raise ValueError(f"layer {top} does not exist, or has too many parents")
             found.append(top)
             top = parents[top]
         return tuple(reversed(found))

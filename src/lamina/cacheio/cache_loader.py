@@ -1,4 +1,4 @@
-"""Reading the caches that `--cache-from` names, when the first key is missing here."""
+"""Loads the caches of `--cache-from` when the first key is not found locally."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LIMIT = 64 << 20
 
 
 class CacheLoader:
-    """The imported caches of one build, each read once, by the first caller.
+    """The imported caches of one build. Each is loaded once, by the first caller.
 
-    A cache that cannot be read is a warning.
+    A cache that cannot be loaded is a warning.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class CacheLoader:
         self._read: dict[CacheImport, list[ImportedCache]] = {}
 
     def caches(self, imports: Sequence[CacheImport]) -> list[ImportedCache]:
-        """The caches of `imports`; each is read once."""
+        """The caches of `imports`. Each is loaded once."""
         found: list[ImportedCache] = []
         with self._lock:
             for each in imports:
@@ -67,7 +67,7 @@ class CacheLoader:
 
 
 def load_caches(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:
-    """A cache by its manifest, or those that an image, or every image of an index, carries.
+    """A cache by its manifest, or the inline caches of an image, or of all images of an index.
 
     Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
@@ -86,7 +86,7 @@ def load_caches(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:
 
 
 def read_blob(backend: Backend, descriptor: Descriptor, cancel: Cancellation) -> bytes:
-    """A whole blob, checked."""
+    """Read a whole blob and verify it."""
     parts = []
     size = 0
     for chunk in backend.blob(descriptor, cancel):

@@ -1,9 +1,9 @@
-"""Content-defined chunks: an edit in a large file moves few of its boundaries.
+"""Content-defined chunking: an edit in a large file changes few chunk boundaries.
 
-A boundary follows a byte of a small set if a CRC of the bytes before it has its low bits zero.
-The set is found by the regular expression engine and the CRC by zlib, both in C: a rolling hash
-that looks at every byte would be a hundred times slower in Python. The set has bytes that are
-common in text, in machine code and in what is compressed, so that each has candidates enough.
+A boundary follows a byte of a small set if the low bits of a CRC of the bytes before it are zero.
+The regular expression engine finds the set and zlib computes the CRC, both in C: a rolling hash
+over every byte would be a hundred times slower in Python. The set has bytes that are common in
+text, in machine code and in compressed data, so that each has enough candidates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SMALL = 512 << 10
-"""Files up to this size are one chunk: finer pieces would not pay for being listed."""
+"""Files up to this size are one chunk: listing smaller chunks would cost more than it saves."""
 _LEAST = 64 << 10
 _MOST = 1 << 20
 _WINDOW = 48
@@ -25,7 +25,7 @@ _CANDIDATE = re.compile(rb"[\n\x8b\xc3e]")
 
 
 def chunks(data: bytes | memoryview) -> Iterator[memoryview]:
-    """Cut bytes into pieces, most of 64 KiB to 1 MiB; together they are the bytes."""
+    """Split bytes into chunks, most of 64 KiB to 1 MiB."""
     view = memoryview(data)
     size = len(view)
     start = 0

@@ -1,7 +1,7 @@
-"""Caches in a store of blobs that a client provides: `type=local` of a client of the daemon.
+"""Caches in a content store of a client: `type=local` of a client of the daemon.
 
-The client keeps the list of names (an OCI layout's `index.json`) by itself: it says which digest
-to read, and learns which one was written. So there are results here, but no cache mounts.
+The client manages the list of names (an OCI layout's `index.json`): it sends the digest to read,
+and gets the one that was written. So only results are supported here, no cache mounts.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ClientBackend:
         progress: Transferred | None = None,
     ) -> None:
         if part:
-            raise Unsupported("cache mounts cannot be kept in a client's folder")
+            raise Unsupported("cache mounts cannot be kept in a client's directory")
         for blob in blobs:
             if not self.has(blob, cancel):
                 self._content.write(blob.digest, blob.size, content.chunks(blob, cancel), cancel)

@@ -1,4 +1,4 @@
-"""What this floor needs of those above: showing people what goes on."""
+"""The port of this layer for showing progress."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 
 class Shown(Protocol):
-    """A step that people see."""
+    """A step in the progress."""
 
     def status(self, text: str, current: int = 0, total: int = 0) -> None:
-        """Something that has been done."""
+        """Show something that has been done."""
         ...
 
     def doing(self, text: str) -> AbstractContextManager[None]:
-        """Something that takes as long as the block."""
+        """Show something that takes as long as the block."""
         ...
 
     def warn(self, text: str) -> None:
-        """Something that went wrong without stopping the build."""
+        """Report a problem that does not stop the build."""
         ...
 
     def meter(self, verb: str) -> Transferred:
-        """Shows how far blobs have come."""
+        """A display of blob transfers."""
         ...
 
 
 class Steps(Protocol):
     def __call__(self, name: str) -> AbstractContextManager[Shown]:
-        """Show a step during the block; an error inside is shown as the step's."""
+        """Show a step for the block. An error inside is shown as the step's error."""
         ...

@@ -1,4 +1,4 @@
-"""`--cache-to`: the chain of a build's keys, with results, to a cache backend."""
+"""`--cache-to`: exports the chain of a build's keys, with results, to a cache backend."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class MadeContent:
-    """Content with additional documents in memory, which were just made."""
+    """Content with additional new documents in memory."""
 
     def __init__(self, content: Content, made: Mapping[Digest, bytes]) -> None:
         self._content = content
@@ -71,10 +71,10 @@ def export_cache(
     shown: Shown,
     cancel: Cancellation,
 ) -> Descriptor | None:
-    """Write the cache; what its manifest is, None if there was nothing to write.
+    """Export the cache. Returns its descriptor, None if there was nothing to export.
 
-    A result whose layers cannot be had is an error if the cache must be written, and else a
-    warning: the cache is without it then.
+    If the layers of a result are missing, that is an error if the cache is required. Otherwise it
+    is a warning, and the cache does not contain the result.
 
     Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
@@ -113,9 +113,9 @@ def make_config(
     left_out: list[LaminaError],
     cancel: Cancellation,
 ) -> CacheConfig:
-    """The chain with the layers of its results; packs what is not packed yet.
+    """The chain with the layers of its results. Packs them if necessary.
 
-    `left_out` gets why results are not among them that should be.
+    `left_out` gets the errors of missing results.
     """
     wanted = {state.id for target in graph.targets for state in refs.snapshots.stack(target)}
     layers: list[Descriptor] = []
@@ -130,8 +130,8 @@ def make_config(
         try:
             if not graph.is_available(snapshot):
                 raise NotFound(
-                    f"the layers of {refs.snapshots.description(snapshot)!r} are no longer where"
-                    " they came from",
+                    f"the layers of {refs.snapshots.description(snapshot)!r} are no longer"
+                    " available at their origin",
                     hint="build with --no-cache to rebuild them",
                 )
             packed = refs.packer.packed(
@@ -141,7 +141,7 @@ def make_config(
             raise
         except LaminaError as error:
             left_out.append(error)
-            return None  # its key still leads on to those of its users
+            return None  # its key still leads to those of its users
         stack: list[int] = []
         created = ""
         for state, layer in packed:
@@ -160,9 +160,9 @@ def make_config(
 
 
 def inline_records(graph: SolvedGraph, states: Sequence[int], refs: RefManager) -> bytes | None:
-    """The records that an image carries whose layers are these states, lowest first.
+    """The records for the inline cache of an image with these snapshots, lowest first.
 
-    None if no result lies in it whole.
+    None if no result is completely part of it.
     """
     import json
 

@@ -1,4 +1,4 @@
-"""Caches of other machines, matched against the keys of this build."""
+"""Caches of other machines, matched with the keys of this build."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class ImportedLayer(NamedTuple):
-    """A blob that lies elsewhere; `made` in RFC 3339, `description` says by what: "" if nobody
-    wrote it down."""
+    """A blob at an origin. `made` is in RFC 3339. `description` is that of the step, "" if
+    unknown."""
 
     descriptor: Descriptor
     diff_id: Digest
@@ -28,7 +28,7 @@ class ImportedLayer(NamedTuple):
 
 
 class ImportedCache:
-    """One cache config, and where its blobs are."""
+    """One cache config, and the origin of its blobs."""
 
     def __init__(self, config: CacheConfig, origin: Origin) -> None:
         self._config = config
@@ -40,7 +40,7 @@ class ImportedCache:
     def find(
         self, key: CacheKey, output: int, known: KeyStructures
     ) -> tuple[ImportedLayer, ...] | None:
-        """The layers of a result that was made under an equal key, lowest first."""
+        """The layers of a result with an equal key, lowest first."""
         matcher = _Matcher(self._config, self._by_digest, known)
         for number in sorted(matcher.form(key, output)):
             for result in self._config.records[number].results:
@@ -50,13 +50,13 @@ class ImportedCache:
         return None
 
     def has_seen(self, key: CacheKey, output: int, known: KeyStructures) -> bool:
-        """Whether a record stands for a key, with results or without."""
+        """Whether a record exists for a key, with or without results."""
         return bool(_Matcher(self._config, self._by_digest, known).form(key, output))
 
     def contents(self, key: CacheKey, output: int, known: KeyStructures) -> dict[int, set[Digest]]:
-        """By input: the records of content digests that may stand there, under an equal key.
+        """By input: the records of content digests that are recorded for it, under an equal key.
 
-        The contents themselves nobody here has seen, as the steps that read them never ran.
+        The contents themselves are not known here, because the steps that read them have not run.
         """
         matcher = _Matcher(self._config, self._by_digest, known)
         found: dict[int, set[Digest]] = {}
@@ -82,7 +82,7 @@ class ImportedCache:
 
 
 class _Matcher:
-    """One look-up: which records may stand for which keys."""
+    """One lookup: which records match which keys."""
 
     def __init__(
         self, config: CacheConfig, by_digest: dict[Digest, list[int]], known: KeyStructures
@@ -114,7 +114,7 @@ class _Matcher:
     def _matches(self, key_id: Digest, output: int) -> frozenset[int]:
         place = (key_id, output)
         if place not in self._memo:
-            self._memo[place] = frozenset()  # keys have no loops, but a broken store may
+            self._memo[place] = frozenset()  # keys have no loops, but those of a damaged store may
             found: set[int] = set()
             for form in self._known.structures(key_id):
                 found |= self.form(form, output)

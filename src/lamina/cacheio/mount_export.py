@@ -1,4 +1,4 @@
-"""Cache mounts to a backend: only chunks that the last export does not have are sent."""
+"""Exports cache mounts to a backend: only chunks that the last export does not contain."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """What an export came to: files, their bytes, the bytes of packs that were new, and the paths
-    that the folder and the backend's copy have in common now."""
+    """The outcome of an export: the number of files, of their bytes, and of the bytes of new packs,
+    and the paths that the directory and the backend's copy now have in common."""
 
     files: int
     size: int
@@ -40,16 +40,16 @@ def export_mount(
     shown: Shown,
     cancel: Cancellation,
 ) -> Sent:
-    """Bring a backend's copy of a mount up to date with the folder.
+    """Update a backend's copy of a mount.
 
-    Of what only the copy has, that which is in `common` was removed here, and goes; all else
-    others brought, and stays. Raises NotFound, PermissionDenied, Unavailable, Corrupt, Exhausted,
-    Cancelled.
+    Files that only the copy has and that are in `common` were removed here, so they are removed
+    there. All others were added by other machines, and are kept. Raises NotFound, PermissionDenied,
+    Unavailable, Corrupt, Exhausted, Cancelled.
     """
     try:
         there = load_mount(backend, name, cancel)
     except Corrupt:
-        there = None  # what cannot be read is replaced
+        there = None  # an unreadable copy is replaced
     last = there.mount if there else None
     scanned = list(scan(folder, cancel))
     ours = {item.entry.path for item in scanned}
@@ -76,7 +76,7 @@ def export_mount(
 
 
 def _others(last: MountIndex | None, ours: set[str], common: Container[str]) -> list[Scanned]:
-    """What only the backend's copy has, and others brought there."""
+    """The files that only the backend's copy has, and that other machines added."""
     if last is None:
         return []
     return [

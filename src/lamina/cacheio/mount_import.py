@@ -1,4 +1,4 @@
-"""Cache mounts from a backend, when a step asks for one that is not here."""
+"""Imports cache mounts from a backend, when a step needs one that does not exist here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class _Piece(NamedTuple):
-    """Where a chunk goes."""
+    """The destination of a chunk."""
 
     chunk: Chunk
     path: str
@@ -41,13 +41,13 @@ class _Piece(NamedTuple):
 def restore_mount(
     index: MountIndex, folder: str, backend: Backend, shown: Shown, cancel: Cancellation
 ) -> None:
-    """Fill an empty folder with a mount: files with mode, owner and times as they were.
+    """Fill an empty directory with a mount: files with their modes, owners and times.
 
-    Everything is made by descriptors of directories beneath the folder, and links are made last.
-    Every chunk is checked. Raises PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled,
+    Everything is created by descriptors of directories beneath it, and links are created last.
+    Every chunk is verified. Raises PermissionDenied, Unavailable, Corrupt, Exhausted, Cancelled,
     OSError.
     """
-    # Its files may name one chunk any number of times.
+    # Its files may refer to one chunk any number of times.
     SizeLimit(UNPACKED, f"the cache mount {index.name}").add(index.size)
     folders = [entry for entry in index.entries if stat.S_ISDIR(entry.mode)]
     folders.sort(key=lambda entry: entry.path.count("/") if entry.path else -1)
@@ -82,7 +82,7 @@ def restore_mount(
 
 
 def _place(beneath: Beneath, entry: MountEntry) -> tuple[int, str]:
-    """The directory that an entry lies in, and its name there."""
+    """The directory of an entry, and its name there."""
     parent, _, name = entry.path.rpartition("/")
     return beneath.directory(parent), name
 
@@ -108,7 +108,7 @@ def _write_pieces(
     checked: set[Chunk] = set()
     with Beneath(folder) as beneath:
         for chunk, path, offset in pieces:
-            cancel.check()  # an index may name one chunk very often
+            cancel.check()  # an index may refer to one chunk very often
             content = data[chunk.offset : chunk.offset + chunk.size]
             if chunk not in checked:
                 if len(content) != chunk.size or sha256(content).hexdigest() != chunk.digest:
@@ -136,7 +136,7 @@ def _make_link(above: int, name: str, entry: MountEntry) -> None:
 
 
 def _dress(fd: int, entry: MountEntry) -> None:
-    """Give an open file or folder the entry's owner, mode and time, and close it."""
+    """Set the owner, mode and time of an open file or directory, and close it."""
     try:
         os.fchown(fd, entry.uid, entry.gid)
         os.fchmod(fd, stat.S_IMODE(entry.mode))

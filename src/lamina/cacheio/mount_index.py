@@ -1,8 +1,8 @@
 """The format of an exported cache mount: an index of its files, and packs of their chunks.
 
-The manifest's config is the index (JSON, zstd). Its layers are the packs: each the zstd of some
-4 MiB of chunks, one after the other. A later export names the packs of the one before it again,
-and adds packs of what is new.
+The manifest's config is the index (JSON, zstd). Its layers are the packs: each is the zstd of about
+4 MiB of chunks. A later export refers to the packs of the previous one again, and adds packs for
+new chunks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 INDEX_TYPE = "application/vnd.lamina.cachemount.v1+json.zstd"
 PACK_TYPE = "application/vnd.lamina.cachepack.v1+zstd"
 CLAIMS_IN_IT = "io.lamina.cachemount.claims"
-"""A manifest's annotation: digests of claims (`mount_publish`) that its index has taken in."""
+"""The annotation of a manifest with the digests of the claims (`mount_publish`) that its index
+includes."""
 PACK_LIMIT = 64 << 20
-"""Bytes that a pack may inflate to; lamina makes them of some 4 MiB."""
+"""The maximum decompressed size of a pack in bytes; lamina makes them of about 4 MiB."""
 _LIMIT = 64 << 20
-"""Bytes of an index, enough for 300,000 files."""
+"""The maximum size of an index in bytes, enough for 300,000 files."""
 _DENSEST = ((b"[", 12), (b"{", 12), (b'"', 6), (b'":', 1 << 20))
-"""What has to be at least so many bytes apart on average, as it is in an index of lamina's.
-Otherwise 64 MiB could make gigabytes of objects."""
+"""The minimum average distance of values in bytes, as in lamina's indexes. Otherwise 64 MiB could
+expand to gigabytes of objects."""
 _FEW = 1 << 16
 _HEX = re.compile("[0-9a-f]{64}")
 _HIGHEST_ID = (1 << 32) - 2
@@ -44,7 +45,8 @@ _PATH_MAX = 4095
 
 
 class Chunk(NamedTuple):
-    """Where bytes of a digest (hex) are: which pack, and where in it once it is inflated."""
+    """The location of a chunk with a digest (hex): its pack, and the position in the decompressed
+    pack."""
 
     digest: str
     pack: int
@@ -53,7 +55,8 @@ class Chunk(NamedTuple):
 
 
 class MountEntry(NamedTuple):
-    """A file, folder or link. `path` is relative, "" the mount itself; `chunks` are indexes."""
+    """A file, directory or link. `path` is relative, "" for the mount itself; `chunks` are
+    indexes."""
 
     path: str
     mode: int
@@ -65,7 +68,7 @@ class MountEntry(NamedTuple):
 
 
 class MountIndex(NamedTuple):
-    """All of a mount; `packs` are in the order of the manifest's layers."""
+    """The index of a mount; `packs` are in the order of the manifest's layers."""
 
     name: str
     packs: tuple[Descriptor, ...]
@@ -74,24 +77,24 @@ class MountIndex(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of files."""
+        """The size of all files in bytes."""
         return sum(self.chunks[index].size for entry in self.entries for index in entry.chunks)
 
 
 def export_name(mount_id: str) -> str:
-    """What people call a mount: its id in the Dockerfile, or its path."""
+    """The name of a mount in messages: its ID in the Dockerfile, or its path."""
     return mount_id.lstrip("/")
 
 
 def part_of(name: str) -> str:
-    """The part of a cache that a mount is."""
+    """The part of a cache for a mount."""
     return "mount-" + sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
     """The index as a blob: its descriptor and its bytes. The same index gives the same bytes.
 
-    Raises Exhausted if there is more in it than `decode_index` takes.
+    Raises Exhausted if it is larger than `decode_index` accepts.
     """
     import zstandard
 
@@ -105,7 +108,7 @@ def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
         raise Exhausted(
             f"the cache mount {index.name} has too many files to be exported:"
             f" its index would have {len(data)} bytes",
-            hint="remove what is not needed from the mount, or divide it into several",
+            hint="remove unneeded files from the mount, or split it into several mounts",
         )
     blob = zstandard.ZstdCompressor(level=6).compress(data)
     return Descriptor(INDEX_TYPE, digest_of(blob), len(blob)), blob
@@ -114,7 +117,7 @@ def encode_index(index: MountIndex) -> tuple[Descriptor, bytes]:
 def make_manifest(
     index: MountIndex, config: Descriptor, claims: Iterable[Digest]
 ) -> tuple[Descriptor, bytes]:
-    """The manifest over an index blob, and its descriptor; `claims` are those that are in it."""
+    """The manifest of an index blob, and its descriptor. The index includes `claims`."""
     notes = ((CLAIMS_IN_IT, " ".join(sorted(claims))),) if claims else ()
     manifest = oci.Manifest(oci.OCI_MANIFEST, config, index.packs, notes)
     data = json.dumps(manifest.to_json(), separators=(",", ":")).encode()
@@ -122,10 +125,10 @@ def make_manifest(
 
 
 def decode_index(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> MountIndex:
-    """Read an index blob. `packs` are its manifest's layers. Raises Corrupt.
+    """Decode an index blob. `packs` are the layers of its manifest. Raises Corrupt.
 
-    Whatever it says can be done below a folder: entries have clean relative paths, each in a
-    folder of the index, and owners, modes and times that the system knows.
+    A valid index is safe to restore below a directory: entries have clean relative paths, each in a
+    directory of the index, and owners, modes and times that the system supports.
     """
     document = _parse(expand_zstd(blob, _LIMIT))
     try:
@@ -139,7 +142,7 @@ def decode_index(blob: bytes, name: str, packs: tuple[Descriptor, ...]) -> Mount
 
 
 def expand_zstd(blob: bytes, limit: int) -> bytes:
-    """What a zstd blob inflates to. Raises Corrupt if it is none, or is more than `limit` bytes."""
+    """Decompress a zstd blob. Raises Corrupt if it is malformed, or larger than `limit` bytes."""
     from io import BytesIO
 
     from lamina.layers.decompression import decompressed
@@ -157,7 +160,7 @@ def _parse(data: bytes) -> object:
     if _too_dense(data):
         raise Corrupt("the index of a cache mount is malformed: too many values for its size")
     try:
-        return json.loads(data)  # names that are no UTF-8 have lone surrogates
+        return json.loads(data)  # names that are not UTF-8 have lone surrogates
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"the index of a cache mount is malformed: {error}") from error
 
@@ -169,7 +172,7 @@ def _too_dense(data: bytes) -> bool:
 def _chunk(fields: list[object], packs: int) -> Chunk:
     digest, pack, offset, size = _exactly(4, fields)
     if not _HEX.fullmatch(text(digest)):
-        raise ValueError(f"{digest!r} is no digest of a chunk")
+        raise ValueError(f"{digest!r} is not the digest of a chunk")
     return Chunk(
         text(digest),
         whole_number(pack, 0, packs - 1),
@@ -191,28 +194,28 @@ def _entry(fields: list[object], chunks: tuple[Chunk, ...]) -> MountEntry:
     )
     kind = stat.S_IFMT(entry.mode)
     if kind not in (stat.S_IFDIR, stat.S_IFREG, stat.S_IFLNK):
-        raise ValueError(f"{entry.path!r} is neither file, folder nor link")
+        raise ValueError(f"{entry.path!r} is neither a file, a directory nor a link")
     if (kind != stat.S_IFREG and entry.chunks) or (kind == stat.S_IFLNK) != bool(entry.link):
-        raise ValueError(f"{entry.path!r} is not whole")
+        raise ValueError(f"{entry.path!r} is incomplete")
     return entry
 
 
 def _exactly(count: int, fields: list[object]) -> list[object]:
     if len(fields) != count:
-        raise ValueError(f"{len(fields)} fields where {count} are to be")
+        raise ValueError(f"{len(fields)} fields instead of {count}")
     return fields
 
 
 def _name(value: object) -> str:
-    """A path, or where a link leads: bytes that the system takes."""
+    """A path, or the target of a link: bytes that are valid in a path."""
     name = text(value)
     if "\0" in name or len(name.encode("utf-8", "surrogateescape")) > _PATH_MAX:
-        raise ValueError(f"{name[:80]!r} is no path")
+        raise ValueError(f"{name[:80]!r} is not a path")
     return name
 
 
 def _check_tree(entries: tuple[MountEntry, ...]) -> None:
-    """Every entry lies in a folder of the index, so nothing is written through a link."""
+    """Every entry is in a directory of the index, so nothing is written through a link."""
     folders = {entry.path for entry in entries if stat.S_ISDIR(entry.mode)} | {""}
     seen: set[str] = set()
     for entry in entries:
@@ -221,7 +224,7 @@ def _check_tree(entries: tuple[MountEntry, ...]) -> None:
         seen.add(entry.path)
         if not entry.path:
             if not stat.S_ISDIR(entry.mode):
-                raise ValueError("the mount itself is no folder")
+                raise ValueError("the mount itself is not a directory")
             continue
         parent, _, _ = entry.path.rpartition("/")
         parts = entry.path.split("/")

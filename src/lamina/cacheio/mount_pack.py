@@ -1,4 +1,4 @@
-"""The packs of a mount's export: what the last one has is named again, what is new is packed."""
+"""The packs of a mount's export: those of the last export are reused, and new chunks are packed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _SIDE_BY_SIDE = 2
 
 
 class Packer:
-    """Turns what was scanned into an index, packing what the last one does not have."""
+    """Converts scanned entries to an index, and packs chunks that the last export does not
+    contain."""
 
     def __init__(self, folder: str, blobs: BlobStore, cancel: Cancellation) -> None:
         self._folder = folder
@@ -39,7 +40,7 @@ class Packer:
     def pack(
         self, name: str, scanned: list[Scanned], theirs: list[Scanned], last: MountIndex | None
     ) -> MountIndex:
-        """The index of what was scanned, and of `theirs`, which only packs of `last` have."""
+        """The index of the scanned entries, and of `theirs`, which only packs of `last` contain."""
         wanted = {digest for item in (*scanned, *theirs) for digest, _ in item.digests}
         packs, positions = _kept(
             last, wanted, {digest for item in theirs for digest, _ in item.digests}
@@ -71,7 +72,7 @@ class Packer:
                             positions[digest] = (len(packs) + flushed, len(batch), len(piece))
                             batch += piece
                 whole = all(digest in positions for digest, _ in item.digests)
-                entries.append((item, whole))  # else it changed since it was scanned
+                entries.append((item, whole))  # otherwise it changed since it was scanned
             flush()
         if self._failures:
             raise self._failures[0]
@@ -104,8 +105,8 @@ class Packer:
 def _kept(
     last: MountIndex | None, wanted: set[str], pinned: set[str]
 ) -> tuple[list[Descriptor], dict[str, tuple[int, int, int]]]:
-    """The old packs that are worth keeping, more than half of each still being needed, and those
-    of chunks that cannot be had elsewhere."""
+    """The old packs to keep: those of which more than half is still needed, and those with chunks
+    that are not available elsewhere."""
     if last is None:
         return [], {}
     live: dict[int, int] = {}
@@ -132,7 +133,7 @@ def make_index(
     positions: dict[str, tuple[int, int, int]],
     packs: list[Descriptor],
 ) -> MountIndex:
-    """The same entries give the same index, whatever their order."""
+    """Make an index. The same entries give the same index, whatever their order."""
     numbers: dict[str, int] = {}
     listed: list[Chunk] = []
     entries = []

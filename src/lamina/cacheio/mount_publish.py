@@ -1,17 +1,17 @@
-"""A mount's name in a backend, when several write to it at the same time.
+"""Updates a mount's name in a backend, when several writers do so concurrently.
 
-No registry can compare and swap, so no writer can know that it overwrites nobody. Each therefore
-leaves a *claim* first, under one of a few names beside the mount's own, and only then reads what
-is there, joins it with its own, and puts the mount's name:
+Registries have no compare-and-swap, so a writer cannot know whether it overwrites another one's
+work. So each writer first writes a *claim*, under one of a few names beside the mount's own. Only
+then it reads the existing indexes, merges them with its own, and writes the mount's name:
 
-    <mount>        the index, with the digests of the claims that are in it (an annotation)
+    <mount>        the index, with the digests of the claims that it includes (an annotation)
     <mount>.0 … 3  claims: indexes of single writers
 
-Who reads joins the index with the claims that are not in it. Of two writers, the one whose claim
-comes second finds the other's work: its claim, or if it took the same name, in what the other has
-put or puts again when it looks after it a moment later. That holds however long either is
-stalled in between; to lose anything takes three writers, two of them stalled at the wrong moments
-and on the same claim. An old claim that is in the index is free to be written over.
+A reader merges the index with the claims that it does not include. Of two writers, the one with the
+later claim finds the other's work: its claim, or if both use the same claim name, the index that
+the other one writes, or writes again when it checks the result a moment later. This holds for any
+delay in between. Work can only be lost with three writers, two of them delayed at the wrong moments
+and with the same claim name. An old claim that the index includes may be overwritten.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ if TYPE_CHECKING:
 
 CLAIMS = 4
 _MOST_ENTRIES = 1 << 20
-"""Of a mount and all claims to it together, including those of other machines."""
+"""Of a mount and all its claims together, including those of other machines."""
 _ROUNDS = 24
 _PAUSE = 0.25
 
 
 class Published(NamedTuple):
-    """A mount as a backend has it: all that is there, joined.
+    """A mount in a backend, with all claims merged.
 
-    `claims` are the digests of the claims that are there, by number; `loose` says whether one of
-    them is not in the named index.
+    `claims` are the digests of the claims that exist, by number; `loose` says whether the index
+    does not include one of them.
     """
 
     mount: MountIndex
@@ -67,7 +67,7 @@ class Published(NamedTuple):
 
 
 def load_mount(backend: Backend, name: str, cancel: Cancellation) -> Published | None:
-    """Read a mount; None if the backend has none. A claim that cannot be read does not count.
+    """Read a mount; None if the backend has none. An unreadable claim is ignored.
 
     Raises PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
@@ -115,11 +115,11 @@ def _read(
 
 
 class Publication:
-    """One export's work on its way to a mount's name.
+    """The update of a mount's name by one export.
 
     Args:
-        made: the export; `base` what was there when it began, None for nothing.
-        gone: paths that were removed from the mount, if only others' copies have them.
+        made: the export; `base` the mount in the backend before it, None for none.
+        gone: paths that were removed from the mount, if only other machines' copies have them.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Publication:
         self._there = set(base.packs) if base else set()
 
     def run(self, cancel: Cancellation) -> None:
-        """Put it, and see that it stays.
+        """Write the index, and check that it stays.
 
         Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
         """
@@ -154,7 +154,7 @@ class Publication:
                 whole = join(whole, seen.mount, self._gone)
             absorbed = {claim, *(seen.claims.values() if seen else ())}
             self._put(self._part, whole, absorbed, cancel)
-            # Not all at once: who comes last this time finds the others' work done.
+            # At different times: the last writer then finds the others' work done.
             if cancel.wait(_PAUSE * (1 + os.urandom(1)[0] / 256 * min(round_, 8))):
                 cancel.check()
             seen = load_mount(self._backend, self._made.name, cancel)
@@ -175,11 +175,11 @@ class Publication:
     def _put(
         self, part: str, index: MountIndex, claims: Iterable[Digest], cancel: Cancellation
     ) -> Digest:
-        """Have a name stand for an index; the digest of its manifest."""
+        """Point a name to an index. Returns the digest of its manifest."""
         config, blob = encode_index(index)
         target, data = make_manifest(index, config, claims)
         content = _PackContent(self._blobs, {target.digest: data, config.digest: blob})
-        # What a manifest there names is there: no need to ask for every pack.
+        # The packs of an existing manifest exist: there is no need to check each.
         new = [pack for pack in index.packs if pack not in self._there]
         progress = self._shown.meter("writing pack")
         self._backend.stage(part, [*new, config], content, cancel, progress)
@@ -189,7 +189,7 @@ class Publication:
 
 
 def claim_number() -> int:
-    """Which claim to take: any."""
+    """The number of the claim to use: a random one."""
     return os.urandom(1)[0] % CLAIMS
 
 
@@ -198,7 +198,8 @@ def _holds(there: MountIndex, made: MountIndex) -> bool:
 
 
 def join(ours: MountIndex, theirs: MountIndex, gone: Container[str]) -> MountIndex:
-    """Ours, and what only they have and is not `gone`. Of two files of one name, ours."""
+    """Merge both, without entries that only they have and that are `gone`. For equal names, ours
+    counts."""
     known = {entry.path for entry in ours.entries}
     added = [e for e in theirs.entries if e.path not in known and e.path not in gone]
     if not added:
@@ -221,7 +222,7 @@ def join(ours: MountIndex, theirs: MountIndex, gone: Container[str]) -> MountInd
 
 
 class _PackContent:
-    """Packs of this store and of the backend itself, and documents made just now."""
+    """Packs of this store and of the backend, and new documents."""
 
     def __init__(self, blobs: BlobStore, made: dict[Digest, bytes]) -> None:
         self._blobs = blobs

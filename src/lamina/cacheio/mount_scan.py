@@ -1,4 +1,4 @@
-"""What lies in a cache mount, and the digests of its chunks."""
+"""Scans a cache mount, and computes the digests of its chunks."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _PATH_MAX = 4095
 
 
 class Scanned(NamedTuple):
-    """An entry whose chunks have no place yet: their digests (hex) and sizes."""
+    """An entry whose chunks have no location yet: their digests (hex) and sizes."""
 
     entry: MountEntry
     digests: tuple[tuple[str, int], ...]
 
 
 def described(entry: MountEntry, index: MountIndex) -> Scanned:
-    """An entry of an index, its chunks by digest."""
+    """An entry of an index, with its chunks by digest."""
     chunks = (index.chunks[number] for number in entry.chunks)
     return Scanned(entry._replace(chunks=()), tuple((c.digest, c.size) for c in chunks))
 
 
 def scan(folder: str, cancel: Cancellation) -> Iterator[Scanned]:
-    """Everything in a mount, folders before what is in them, with digests of the contents.
+    """All entries of a mount, parents first, with digests of the contents.
 
-    What lies deeper than a path can name is left out. Others may be at work in a shared mount:
-    what vanishes meanwhile is left out too. Raises OSError.
+    Paths that are too long are left out, and so are files that disappear meanwhile, as other steps
+    may use a shared mount. Raises OSError.
     """
     yield Scanned(_entry("", os.lstat(folder)), ())
     for visit in walk_tree(folder, max_depth=_PATH_MAX // 2):
@@ -71,7 +71,7 @@ def _entry(path: str, status: os.stat_result, link: str = "") -> MountEntry:
 
 
 def pieces(path: str, *, dir_fd: int | None = None) -> Iterator[memoryview | bytes]:
-    """A file's chunks. Raises FileNotFoundError also if it is none any more."""
+    """A file's chunks. Raises FileNotFoundError also if it is not a regular file any more."""
     try:
         fd = open_regular(path, dir_fd=dir_fd)
     except InvalidInput:
@@ -83,5 +83,5 @@ def pieces(path: str, *, dir_fd: int | None = None) -> Iterator[memoryview | byt
             if data:
                 yield data
             return
-        # Read, not mapped: a file that is cut short while it is mapped would kill the process.
+        # Read, not mapped: if a mapped file is truncated, the kernel kills the process.
         yield from chunks(file.readall())

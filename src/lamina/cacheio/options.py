@@ -1,4 +1,4 @@
-"""`--cache-to` and `--cache-from`, read into typed values (BuildKit's and buildx's grammar)."""
+"""`--cache-to` and `--cache-from` as typed values (BuildKit's and buildx's grammar)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Mounts(NamedTuple):
-    """Which cache mounts are included: none, `every` one of the build, or those of `ids`."""
+    """The included cache mounts: none, `every` one of the build, or those in `ids`."""
 
     every: bool = False
     ids: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Mounts(NamedTuple):
 
 
 class RegistryLocation(NamedTuple):
-    """A name in a registry, which `insecure` allows to be plain HTTP or of unknown certificate."""
+    """A name in a registry. `insecure` allows plain HTTP and unknown certificates."""
 
     reference: Reference
     insecure: bool = False
@@ -46,7 +46,7 @@ class FolderLocation(NamedTuple):
 
 
 class ClientLocation(NamedTuple):
-    """A store of blobs that a client provides under a name; `digest` is what to read of it."""
+    """A content store that a client provides under a name; `digest` is the manifest to import."""
 
     store: str
     digest: Digest | None = None
@@ -60,7 +60,8 @@ CacheLocation = RegistryLocation | FolderLocation | ClientLocation | InlineLocat
 
 
 class CacheExport(NamedTuple):
-    """One `--cache-to`. `every_step` is mode=max. `reset` drops what else a folder holds."""
+    """One `--cache-to`. `every_step` is mode=max. `reset` removes all other content of a
+    directory."""
 
     location: CacheLocation
     every_step: bool = False
@@ -74,7 +75,7 @@ class CacheExport(NamedTuple):
 
     @property
     def inline(self) -> bool:
-        """Whether the image itself carries it."""
+        """Whether the image contains the cache (inline)."""
         return isinstance(self.location, InlineLocation)
 
 
@@ -86,7 +87,7 @@ class CacheImport(NamedTuple):
 
 
 class RefusedImport(NamedTuple):
-    """A cache that was wanted and cannot even be looked for; `reason` is why not."""
+    """A requested cache that cannot be imported, and the `reason`."""
 
     name: str
     reason: str
@@ -95,18 +96,18 @@ class RefusedImport(NamedTuple):
 IMPORT_KEYS = frozenset(
     ("type", "mounts", "ref", "registry.insecure", "src", "digest", "tag"),
 )
-"""What a `--cache-from` can say, of whatever type."""
+"""The attributes of `--cache-from`, of all types."""
 
 
 def make_export(pairs: Mapping[str, str]) -> CacheExport:
-    """Read one `--cache-to`. Raises InvalidInput, Unsupported."""
+    """Parse one `--cache-to`. Raises InvalidInput, Unsupported."""
     left = _Pairs("--cache-to", pairs)
     kind = left.take("type")
     mode = left.take("mode") or "min"
     if mode not in ("min", "max"):
         raise InvalidInput(f'--cache-to: mode must be min or max, not "{mode}"')
     mounts = left.mounts()
-    # Unlike BuildKit's, a cache that cannot be written fails no build unless asked to.
+    # Unlike in BuildKit, a failed export does not fail the build, unless requested.
     must_succeed = not left.flag("ignore-error", True)
     if kind == "inline":
         left.finish(kind)
@@ -139,7 +140,7 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
 
 
 def make_import(pairs: Mapping[str, str]) -> CacheImport:
-    """Read one `--cache-from`. Raises InvalidInput, Unsupported."""
+    """Parse one `--cache-from`. Raises InvalidInput, Unsupported."""
     left = _Pairs("--cache-from", pairs)
     kind = left.take("type")
     mounts = left.mounts()
@@ -151,7 +152,7 @@ def make_import(pairs: Mapping[str, str]) -> CacheImport:
 def make_location(
     flag: str, folder_key: str, pairs: Mapping[str, str]
 ) -> RegistryLocation | FolderLocation:
-    """Read where a cache lies, and nothing else. Raises InvalidInput, Unsupported."""
+    """Parse only the location of a cache. Raises InvalidInput, Unsupported."""
     left = _Pairs(flag, pairs)
     kind = left.take("type")
     location = left.location(kind, folder_key)

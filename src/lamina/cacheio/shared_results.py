@@ -1,4 +1,4 @@
-"""Results of this store and of imported caches, as one store to the solver."""
+"""Combines the results of this store and of imported caches into one store for the solver."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _PROBES = 8
 
 
 class SharedResults(RefResults):
-    """What is not remembered here may be in a cache that was imported.
+    """Looks up results in this store, then in the imported caches.
 
-    A match becomes rows of this store at once: states whose layers stay where they are until
-    something runs on top of them.
+    A match is recorded in this store at once, as snapshots whose layers are fetched when something
+    runs on top of them.
 
     Args:
         caches: the caches that are imported by now.
@@ -88,7 +88,7 @@ class SharedResults(RefResults):
         return found is None or found.snapshot is None or self.is_available(found.snapshot)
 
     def _import(self, key: CacheKey, output: int) -> bool:
-        """Record what the first imported cache that knows the result has of it."""
+        """Record the result in the first imported cache that has it."""
         for cache in self._caches():
             layers = cache.find(key, output, self)
             if layers is not None:
@@ -122,7 +122,7 @@ class SharedResults(RefResults):
         return None if snapshot is None or self._refs.lost(snapshot) else snapshot
 
     def contents(self, key: CacheKey, output: int) -> dict[int, set[Digest]]:
-        """What imported caches know of the contents of a result's inputs, as records' digests."""
+        """The contents of a result's inputs in the imported caches, as digests of records."""
         found: dict[int, set[Digest]] = {}
         for cache in self._caches():
             for index, digests in cache.contents(key, output, self).items():
@@ -130,7 +130,7 @@ class SharedResults(RefResults):
         return found
 
     def _missing(self, packed: Iterable[Sequence[Layer]]) -> list[Descriptor]:
-        """The layers of states that are not here, and that no image of this build promises."""
+        """The layers of snapshots that are not here, and that no image of this build refers to."""
         blobs, origins = self._refs.blobs, self._refs.origins
         found = []
         for layers in packed:

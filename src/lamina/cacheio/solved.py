@@ -44,7 +44,7 @@ class SolvedGraph:
         return self._results.is_available(snapshot)
 
     def contents(self, record: ChainRecord) -> dict[int, set[Digest]]:
-        """Contents that other machines found to stand for the record's inputs."""
+        """The contents that other machines recorded for the record's inputs."""
         if record.key is None:
             return {}
         return self._results.contents(record.key, record.output)

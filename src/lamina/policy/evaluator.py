@@ -1,4 +1,4 @@
-"""Whether a build may use a source: by its policies, and by a client that is asked about each."""
+"""Decides whether a build may use a source: by its policies, and by asking the client."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Verifier(Protocol):
     """A client that decides about sources."""
 
     def check_policy(self, request: CheckPolicyRequest, /) -> CheckPolicyResponse:
-        """Raises Unavailable, and what the client says."""
+        """Check a source. Raises Unavailable, and the client's errors."""
         ...
 
 
 class SourceLookup(Protocol):
-    """Finds out what a source is at present. Raises InvalidInput, NotFound, Unavailable."""
+    """Resolves a source. Raises InvalidInput, NotFound, Unavailable."""
 
     def __call__(self, request: ResolveSourceMetaRequest, /) -> ResolveSourceMetaResponse: ...
 
@@ -50,8 +50,8 @@ class PolicyEvaluator:
 
     Args:
         policies: applied in this order.
-        verifier: the client that decides, after the policies; None: they alone decide.
-        look_up: what a source is at present, for the verifier.
+        verifier: the client that decides after the policies; None: only the policies decide.
+        look_up: resolves a source, for the verifier.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class PolicyEvaluator:
         self._cancel = cancel
 
     def evaluate(self, op: Op) -> Op:
-        """What an op becomes. Raises PermissionDenied, InvalidInput, Unavailable."""
+        """The op after evaluation, possibly converted. Raises PermissionDenied, InvalidInput,
+        Unavailable."""
         if op.source is None:
             return op
         try:
@@ -87,8 +88,8 @@ class PolicyEvaluator:
         return found
 
     def evaluate_image(self, reference: Reference, platform: Platform) -> Reference | None:
-        """What an image's name becomes for a frontend that is about to look at it; None if it is
-        no image any more."""
+        """The image that an image's name is converted to, for a frontend that reads it; None if it
+        is converted to another kind of source."""
         source = SourceOp(f"{_IMAGE}{reference}")
         allowed = self.evaluate(Op(source=source, platform=llb_platform(platform))).source
         assert allowed is not None
@@ -133,7 +134,7 @@ class PolicyEvaluator:
     def _look_up(
         self, source: SourceOp, request: ResolveSourceMetaRequest
     ) -> ResolveSourceMetaResponse:
-        """What the client wants to know of a source before it decides."""
+        """The metadata of a source that the client requests before it decides."""
         asked = request.source
         if asked is None or asked.identifier != source.identifier:
             other = "" if asked is None else asked.identifier
@@ -146,7 +147,7 @@ class PolicyEvaluator:
 
 
 def _normalised(source: SourceOp) -> SourceOp:
-    """With an image's name whole and a repository's folder clean: rules are for those."""
+    """The source with a full image name and a clean repository directory, which rules match."""
     scheme, _, place = source.identifier.partition("://")
     if scheme == "docker-image":
         return source._replace(identifier=f"{_IMAGE}{parse_reference(place)}")

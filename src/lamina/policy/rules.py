@@ -1,6 +1,6 @@
-"""Rules by which sources are allowed, denied, or become others (BuildKit's `sourcepolicy`).
+"""Rules that allow, deny or convert sources (BuildKit's `sourcepolicy`).
 
-Patterns of clients are matched by RE2, as in BuildKit: they cannot keep a daemon busy.
+Patterns of clients are matched by RE2, as in BuildKit, so that they cannot keep a daemon busy.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import AttrConstraint, Policy, Rule, Selector
 
 _MOST_CHANGES = 20
-_LONGEST = 4096  # of a source's name: each rule may make it longer
+_LONGEST = 4096  # the maximum length of a source's name: each rule may make it longer
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 
 
 class SourcePolicies:
-    """Policies, which a source goes through in order. Raises InvalidInput for malformed ones."""
+    """Policies, which are applied to a source in order. Raises InvalidInput for malformed ones."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         for policy in policies:
@@ -38,9 +38,9 @@ class SourcePolicies:
         ]
 
     def evaluate(self, source: SourceOp) -> SourceOp:
-        """What a source becomes; mostly itself.
+        """Apply the policies to a source. Returns it, or its replacement.
 
-        Raises PermissionDenied (a rule denies it), InvalidInput (a rule makes no sense).
+        Raises PermissionDenied (a rule denies it), InvalidInput (a rule is invalid).
         """
         for _ in range(_MOST_CHANGES + 1):
             changed = self._once(source)
@@ -49,11 +49,11 @@ class SourcePolicies:
             source = changed
         raise InvalidInput(
             f"too many mutations on a single source: {source.identifier}",
-            hint="rules that convert sources go round in a circle",
+            hint="the rules that convert sources form a cycle",
         )
 
     def _once(self, source: SourceOp) -> SourceOp | None:
-        """What the first rule to change a source makes of it."""
+        """Apply the first rule that changes a source."""
         for rules in self._policies:
             denied = False
             for rule in rules:
@@ -103,7 +103,7 @@ class _Rule:
 
     @cached_property
     def _pattern(self) -> Any:
-        """What the selector stands for, None if it stands for its own text alone."""
+        """The pattern of the selector, None if it only matches its own text."""
         text = self._selector.identifier
         match self._selector.match_type:
             case MatchType.EXACT:
@@ -147,12 +147,12 @@ def _holds(constraint: AttrConstraint, attrs: Mapping[str, str]) -> bool:
 
 def _check_length(name: str) -> str:
     if len(name) > _LONGEST:
-        raise InvalidInput(f"a policy makes a source's name longer than {_LONGEST} characters")
+        raise InvalidInput(f"a policy converts a source's name to more than {_LONGEST} characters")
     return name
 
 
 def _expanded(template: str, match: Any) -> str:
-    """Go's `Regexp.Expand`: `$1`, `${name}`, `$$`; a group that is not there is empty."""
+    """Go's `Regexp.Expand`: `$1`, `${name}`, `$$`. A missing group is empty."""
 
     def group(reference: re.Match[str]) -> str:
         name = reference[1] or reference[2]

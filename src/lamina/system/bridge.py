@@ -14,7 +14,7 @@ _REQUEST = struct.Struct("16sH14x")  # ifreq: a name, flags
 
 
 def has_device(name: str) -> bool:
-    """Whether this network namespace has a device of that name. (`/sys` may show another's.)"""
+    """Whether this network namespace has a device with that name. (`/sys` may show another's.)"""
     try:
         socket.if_nametoindex(name)
     except OSError:
@@ -23,7 +23,7 @@ def has_device(name: str) -> bool:
 
 
 def remove_bridge(name: str) -> None:
-    """Raises OSError."""
+    """Remove a bridge. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
         request = _REQUEST.pack(name.encode(), 0)
         _, flags = _REQUEST.unpack(fcntl.ioctl(control, _SIOCGIFFLAGS, request))

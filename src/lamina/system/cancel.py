@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _POLL = 0.1
-"""How often cancelling is looked for while another thread holds a lock, in seconds."""
+"""How often cancellation is checked while another thread holds a lock, in seconds."""
 
 
 class Cancellation:
@@ -28,7 +28,7 @@ class Cancellation:
     def __init__(self, parent: Cancellation | None = None) -> None:
         self._event = threading.Event()
         self._listeners: list[Callable[[], None]] = []
-        self._children: WeakSet[Cancellation] | None = None  # made for the first child
+        self._children: WeakSet[Cancellation] | None = None  # created for the first child
         self._lock = threading.Lock()
         self._reason = ""
         self._parent = parent

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 
 # tmpfs keeps the ctime of files that are written through a shared mapping. Over a network (nfs,
-# cifs, 9p, virtiofs), through fuse and in an overlay, times come from elsewhere, late or never.
+# cifs, 9p, virtiofs), through fuse and in an overlay, times come from another file system, late or
+# never.
 _TELLING = frozenset((b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs"))
 _GRAIN = 50_000_000  # ns; ext4 and xfs stamp with the timer tick, at most 10 ms
 _COARSE_GRAIN = 2_100_000_000  # for file systems that keep whole seconds
 
 
 def tells_of_changes(path: str) -> bool:
-    """Whether the file system of a folder updates the ctime with each change."""
+    """Whether the file system of a directory updates the ctime with each change."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:

@@ -108,10 +108,10 @@ class Visit(NamedTuple):
 
 
 def walk_tree(root: str, *, max_depth: int | None = None) -> Iterator[Visit]:
-    """All entries below a directory, folders before their content, by the bytes of names.
+    """All entries below a directory, directories before their content, by the bytes of names.
 
-    Entries that are removed meanwhile are skipped. With `max_depth`, folders that many levels below
-    the root are returned without their content. Raises OSError.
+    Entries that are removed meanwhile are skipped. With `max_depth`, directories that many levels
+    below the root are returned without their content. Raises OSError.
     """
     parents: list[str] = []
     with Descent(root, follow=True) as descent:

@@ -1,4 +1,4 @@
-"""How the C library keeps memory that this process has freed, and its return to the kernel."""
+"""Returns freed memory from the C library to the kernel."""
 
 from __future__ import annotations
 

@@ -69,13 +69,13 @@ def unmount(target: str) -> None:
 
 
 class ShortNames:
-    """Short links to folders: with 500 layers, the paths in mount options must be short.
+    """Short links to directories: with 500 layers, the paths in mount options must be short.
 
-    Each is created once; creating them for each mount would take quadratic time over the steps of
-    a build. Thread-safe.
+    Each is created once; creating them for each mount would take quadratic time over the steps of a
+    build. Thread-safe.
 
     Args:
-        folder: the folder of the links, created when first needed. The caller removes it.
+        folder: the directory of the links, created when first needed. The caller removes it.
     """
 
     def __init__(self, folder: str) -> None:
@@ -87,7 +87,7 @@ class ShortNames:
 
     @contextmanager
     def naming(self, paths: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """A folder, and the names of the paths in it, during the block."""
+        """A directory, and the names of the paths in it, during the block."""
         with self._lock:
             if not self._links or len(self._names) > _MAX_NAMES:
                 self._begin()

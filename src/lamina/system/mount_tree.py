@@ -1,8 +1,7 @@
 """Mounts by descriptor, so that a path that was checked cannot be replaced by a link.
 
-`open_in_root` resolves a path once, with a folder as its root (openat2(2)). `mounted` mounts what
-it found at a place of our own (open_tree(2), move_mount(2)), which is then given to the OCI
-runtime.
+`open_in_root` resolves a path once, with a directory as its root (openat2(2)). `mounted` mounts the
+result at a private path (open_tree(2), move_mount(2)), which is then passed to the OCI runtime.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from lamina.system.process import Child
 
-# The same on all architectures that lamina runs on.
+# The numbers are equal on all architectures that lamina runs on.
 _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
@@ -51,7 +50,8 @@ def open_in_root(root: str, path: str) -> int:
 
 
 def make_folder_in_root(root: str, path: str) -> int:
-    """As `open_in_root`, for a folder, which is created with its parents (mode 755) if missing."""
+    """As `open_in_root`, for a directory, which is created with its parents (mode 755) if
+    missing."""
     top = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _make_folder(top, [part for part in path.split("/") if part not in ("", ".")])
@@ -61,7 +61,7 @@ def make_folder_in_root(root: str, path: str) -> int:
 
 @contextmanager
 def mounted(fd: int, folder: str, *, owner: tuple[int, int] | None = None) -> Iterator[str]:
-    """Mount what a descriptor stands for in `folder`, during the block. Yields its path there.
+    """Mount the file of a descriptor in `folder`, during the block. Yields its path there.
 
     Mounts below it are not included, nor later ones.
 
@@ -90,7 +90,7 @@ def mounted(fd: int, folder: str, *, owner: tuple[int, int] | None = None) -> It
 
 
 def mounts_below(path: str) -> bool:
-    """Whether there are mounts below a folder."""
+    """Whether there are mounts below a directory."""
     prefix = os.path.realpath(path).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         points = (line.split(" ", 5)[4] for line in file)
@@ -227,7 +227,7 @@ def _user_namespace(owner: tuple[int, int]) -> int:
 
 def _mapped_namespace(child: Child, ready: int, owner: tuple[int, int]) -> int:
     if not os.read(ready, 1):
-        raise Unsupported("this machine makes no user namespaces")
+        raise Unsupported("this machine does not allow user namespaces")
     try:
         for kind, number in zip(("uid", "gid"), owner, strict=True):
             with open(f"/proc/{child.pid}/{kind}_map", "w", encoding="ascii") as file:

@@ -36,7 +36,7 @@ class SocketGuard:
         """Raises ConnectionAbortedError after `abort`."""
         with self._lock:
             if self._aborted:
-                raise ConnectionAbortedError("the connection was given up")
+                raise ConnectionAbortedError("the connection was aborted")
             self._copies.append(os.dup(sock.fileno()))
 
     def abort(self) -> None:
@@ -102,7 +102,7 @@ def connect(
 
 
 def _look_up(host: str, port: int, cancel: Cancellation) -> _Addresses:
-    """`getaddrinfo`, which cannot be interrupted: on cancellation its thread goes on alone."""
+    """`getaddrinfo`, which cannot be interrupted: on cancellation its thread continues alone."""
     found: _Addresses = []
     failure: list[BaseException] = []
     woken = threading.Event()

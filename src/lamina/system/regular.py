@@ -42,7 +42,7 @@ def read_regular(
 
 
 def open_regular_beneath(root: str, path: str) -> int:
-    """As `open_regular`, for a relative path below a folder, without following links."""
+    """As `open_regular`, for a relative path below a directory, without following links."""
     folder, _, name = path.rpartition("/")
     with Beneath(root) as beneath:
         try:

@@ -45,7 +45,7 @@ def discard_tree(path: str) -> None:
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[str]:
-    """A temporary folder of this user only, removed after the block."""
+    """A temporary directory of this user only, removed after the block."""
     import tempfile
 
     folder = tempfile.mkdtemp(prefix=prefix)

@@ -25,7 +25,7 @@ def connect_unix(caller: socket.socket, path: str) -> None:
 
 @contextmanager
 def _short(path: str) -> Iterator[str]:
-    """Another name of the same place, by a descriptor of its folder."""
+    """A short path of the same file, by a descriptor of its directory."""
     folder, name = os.path.split(path)
     fd = os.open(folder or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

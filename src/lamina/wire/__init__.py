@@ -1,1 +1,1 @@
-"""Communication between processes: protobuf, HTTP/2, gRPC. Knows no service."""
+"""Communication between processes: protobuf, HTTP/2, gRPC. Independent of services."""

@@ -1,6 +1,6 @@
-"""One connection that a listener has accepted: when it is ended without having done wrong.
+"""One accepted connection of a listener: handshake and keepalive time-outs.
 
-The times are those of grpc-go's servers, which BuildKit does not change.
+The times are the defaults of grpc-go's servers, which BuildKit does not change.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from lamina.wire.server import GrpcServer
 
 HANDSHAKE = 120.0
-"""Seconds in which a peer has to finish TLS and send HTTP/2's preface and SETTINGS."""
+"""Seconds that a peer has to finish TLS and to send HTTP/2's preface and SETTINGS."""
 
 KEEPALIVE_TIME = 7200.0
-"""Seconds without a byte of the peer after which it is asked whether it is still there."""
+"""Seconds without data from the peer after which a ping is sent."""
 
 KEEPALIVE_TIMEOUT = 20.0
-"""Seconds in which it has to answer."""
+"""Seconds that the peer has to answer the ping."""
 
 
 class Accepted:
-    """A connected socket, and its server once the peer may be served (`server` is None before)."""
+    """A connected socket, and its server when the peer may be served (`server` is None before)."""
 
     def __init__(self, connected: socket.socket) -> None:
         self.server: GrpcServer | None = None
         self.ended = False
         self._socket = connected
         self._accepted = time.monotonic()
-        self._asked = 0.0  # when the peer was asked whether it is there, 0 if it need not answer
+        self._asked = 0.0  # when the ping was sent, 0 if none is outstanding
 
     @property
     def ready(self) -> bool:
@@ -40,13 +40,13 @@ class Accepted:
 
     @property
     def idle_since(self) -> float:
-        """Since when (`time.monotonic`) no call has been open; infinity if one is."""
+        """The time (`time.monotonic`) since when no call has been open; infinity if one is."""
         if self.server is None or not self.server.ready:
             return self._accepted
         return self.server.idle_since
 
     def check(self, now: float) -> None:
-        """End the connection if its handshake takes too long, or the peer seems to be gone."""
+        """Close the connection if its handshake takes too long, or the peer seems to be gone."""
         if not self.ready:
             if now - self._accepted >= HANDSHAKE:
                 self.end("the handshake took too long")
@@ -61,7 +61,8 @@ class Accepted:
             self.server.ping()
 
     def end(self, reason: str) -> None:
-        """Send a farewell, if that needs no waiting, and cut the connection. Never blocks."""
+        """Send a GOAWAY if that is possible without waiting, and close the connection. Never
+        blocks."""
         self.ended = True
         if self.server is not None:
             self.server.leave(reason)

@@ -1,4 +1,4 @@
-"""Addresses, as BuildKit writes them, and connecting to them: `unix://path`, `tcp://host:port`."""
+"""Addresses in BuildKit's syntax, `unix://path` and `tcp://host:port`, and connecting to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """(scheme, rest). Raises InvalidInput."""
+    """Split an address into (scheme, rest). Raises InvalidInput."""
     scheme, mark, rest = address.partition("://")
     if not mark or scheme not in ("unix", "tcp", "fd"):
         raise InvalidInput(
@@ -27,7 +27,7 @@ def split_address(address: str) -> tuple[str, str]:
 
 
 def split_host(rest: str) -> tuple[str, int]:
-    """Host and port of `host:port`, `[v6]:port`. Raises InvalidInput."""
+    """The host and port of `host:port` or `[v6]:port`. Raises InvalidInput."""
     host, mark, port = rest.rpartition(":")
     if not mark or not port.isdecimal() or int(port) > 65535:
         raise InvalidInput(f"the address {rest!r} is not host:port")
@@ -43,9 +43,9 @@ def dial(
 ) -> GrpcChannel:
     """Connect to a server; the caller closes the channel.
 
-    `server_name` is whom its certificate must name, if not the address's host. Raises
-    InvalidInput, NotFound (no such socket), PermissionDenied (the socket's mode, or a
-    certificate that is not trusted), Unavailable.
+    `server_name` is the name that the certificate must have, if not the address's host. Raises
+    InvalidInput, NotFound (no such socket), PermissionDenied (the socket's mode, or a certificate
+    that is not trusted), Unavailable.
     """
     from lamina.wire.client import GrpcChannel
     from lamina.wire.transport import SocketTransport
@@ -56,7 +56,7 @@ def dial(
     try:
         connected = _connect(scheme, rest, seconds)
     except OSError as error:
-        if error.errno is None or error.errno < 0:  # too late; a name that does not resolve
+        if error.errno is None or error.errno < 0:  # too late; a name that cannot be resolved
             raise Unavailable(f"connect to {address}: {error.strerror or error}") from error
         raise from_os_error(error, f"connect to {address}") from error
     if tls is None:
@@ -97,11 +97,12 @@ def _connect(scheme: str, rest: str, seconds: float) -> socket.socket:
 
 
 def tune(connected: socket.socket) -> None:
-    """Set up a TCP connection: nothing waits to be sent; a peer that vanished is noticed."""
+    """Set up a TCP connection: send without delay (TCP_NODELAY), and detect a vanished peer
+    (keepalive)."""
     import socket
 
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)  # seconds of silence
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)  # seconds without data
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)

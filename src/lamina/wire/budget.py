@@ -1,7 +1,7 @@
-"""How much memory peers may take with what they have sent and no handler has taken as a message.
+"""Limits the memory for received data that no handler has taken as a message yet.
 
-Flow control bounds what waits unread, for each stream. It does not bound half messages, which have
-to be taken out of a window for their rest to come, nor the number of streams and connections.
+Flow control limits unread data per stream. It does not limit incomplete messages, which must be
+read so that the rest can arrive, nor the number of streams and connections.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from lamina.wire.stream import Stream
 
 MAX_CONNECTION = 64 << 20
-"""Bytes that the calls of one connection may hold: four messages of the largest size."""
+"""The maximum number of bytes for the calls of one connection: four messages of the largest
+size."""
 
 MAX_PROCESS = 256 << 20
-"""Bytes that the calls of all connections of a process may hold."""
+"""The maximum number of bytes for the calls of all connections of a process."""
 
 SMALL = 64 << 10
-"""Bytes that a call may hold at any time: none is ended for so few."""
+"""The number of bytes that any call may hold. No call is ended for fewer."""
 
 
 class ReceiveBudget:
-    """Counts what connections hold, and finds the call to end when that is too much.
+    """Counts the bytes that connections hold, and chooses the call to end when there are too many.
 
-    That is the call with the most byte-seconds: of calls that hold as much, the one that has made
-    no progress for the longest. So a client that sends its messages whole is served while others
-    leave theirs unfinished.
+    It chooses the call with the most byte-seconds: of calls that hold equally much, the one without
+    progress for the longest time. So clients that send complete messages are served while others
+    leave theirs incomplete.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class ReceiveBudget:
 
     @property
     def held(self) -> int:
-        """Bytes, of all connections together."""
+        """The number of bytes of all connections."""
         return self._total
 
     def update(self, exchange: Exchange, held: int) -> Stream | None:
-        """Note how many bytes a connection holds now. Returns the call to end, if one must."""
+        """Set the number of bytes of a connection. Returns the call to end, if one must."""
         with self._lock:
             before = self._held.pop(exchange, 0)
             self._total += held - before
@@ -72,4 +73,4 @@ class ReceiveBudget:
 
 
 RECEIVED = ReceiveBudget()
-"""What the connections of this process share."""
+"""The budget that the connections of this process share."""

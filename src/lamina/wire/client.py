@@ -1,4 +1,4 @@
-"""gRPC's calls over one HTTP/2 connection, as their caller."""
+"""The client side of gRPC over one HTTP/2 connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class GrpcChannel:
-    """`contract.Channel` over a transport, which it closes. It does not connect again."""
+    """Implements `contract.Channel` over a transport, which it closes. Does not reconnect."""
 
     def __init__(
         self, transport: Transport, *, authority: str = "localhost", scheme: str = "http"
@@ -75,12 +75,12 @@ class GrpcChannel:
 
 
 class OpenCall:
-    """`contract.ClientCall`."""
+    """Implements `contract.ClientCall`."""
 
     def __init__(self, stream: Stream, cancel: Cancellation | None) -> None:
         self._stream = stream
         self._reader = MessageReader(stream)
-        self._answered = False  # the response's headers have been looked at
+        self._answered = False  # the response's headers have been read
         self._listening: AbstractContextManager[None] | None = None
         if cancel is not None:
             self._listening = cancel.calling(self.cancel)
@@ -129,7 +129,7 @@ class OpenCall:
         self.cancel()
 
     def _answer(self) -> Fields | None:
-        """The response's headers; None if it is nothing but the status OK. Raises StatusError."""
+        """The response's headers; None if it consists only of the status OK. Raises StatusError."""
         try:
             fields = self._stream.fields()
         except StreamEnded as ended:
@@ -146,12 +146,12 @@ class OpenCall:
         return fields
 
     def _end_status(self) -> StatusError | None:
-        """The status that the peer has sent; None if it was OK, or there is none yet."""
+        """The status that the peer has sent; None if it is OK, or has not arrived."""
         fields = self._stream.last_fields()
         return read_status(fields) if fields is not None else None
 
     def _reason(self, ended: StreamEnded) -> StatusError:
-        """Why the stream cannot be used: the peer's status, if it has sent one."""
+        """The reason why the stream is unusable: the peer's status, if it has sent one."""
         if ended.remote:
             if (status := self._end_status()) is not None:
                 return status

@@ -1,7 +1,7 @@
-"""One HTTP/2 connection over a transport, in either role, as gRPC uses it.
+"""One HTTP/2 connection over a transport, in either role, for gRPC.
 
-Two threads: one reads, and does what the peer's frames say (`incoming`); one sends what has
-gathered (`outbox`). The streams and their state are the `exchange`.
+It has two threads: one reads and processes the peer's frames (`incoming`), and one sends queued
+frames (`outbox`). The streams and their state are in `exchange`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from lamina.wire.stream import Stream
 
 _READ = 256 << 10
-_GOODBYE = 1.0  # seconds that a closing connection gives its last words
+_GOODBYE = 1.0  # seconds that a closing connection has to send its last frames
 
 
 class Connection:
     """Streams over one transport, which it closes.
 
-    `accept` makes it the server: it is called for each stream that the peer opens, in the thread
-    that reads, so it must not block. Call `start` once, and `close` in the end.
+    With `accept` it is the server: `accept` is called for each stream that the peer opens, in the
+    reading thread, so it must not block. Call `start` once, and `close` at the end.
     """
 
     def __init__(
@@ -57,37 +57,37 @@ class Connection:
 
     @property
     def ready(self) -> bool:
-        """Whether the peer's settings have come."""
+        """Whether the peer's settings have arrived."""
         return self._exchange.introduced
 
     @property
     def idle_since(self) -> float:
-        """Since when (`time.monotonic`) no stream has been open; infinity if one is."""
+        """The time (`time.monotonic`) since when no stream has been open; infinity if one is."""
         return math.inf if self._exchange.streams else self._exchange.idle_since
 
     def ping(self) -> None:
-        """Have the peer send something."""
+        """Send a ping, which the peer must answer."""
         with self._exchange.lock:
             self._exchange.outbox.put(h2.ping_frame(KEEPALIVE_PING))
 
     def leave(self, reason: str) -> None:
-        """End every stream, and send a farewell at once or never."""
+        """End every stream, and send a GOAWAY if that is possible without waiting."""
         self._exchange.end(ErrorCode.NO_ERROR, reason)
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end. Returns whether it came."""
+        """Wait for the end of the connection. Returns whether it has ended."""
         return self._ended.wait(seconds)
 
     def fits(self, fields: Fields) -> bool:
-        """Whether the peer takes a header block of that size."""
+        """Whether the peer accepts a header block of that size."""
         return self._exchange.fits(fields)
 
     def open(self, fields: Fields, cancel: Cancellation | None = None) -> Stream:
-        """Open a stream, when the peer has room for one more. Raises StreamEnded, Cancelled."""
+        """Open a stream, when the peer accepts a further one. Raises StreamEnded, Cancelled."""
         return self._exchange.open(fields, cancel)
 
     def drain(self, seconds: float) -> bool:
-        """As a server: take no more streams, wait for those that are open, close.
+        """As a server: accept no more streams, wait for the open ones, and close.
 
         Returns whether they ended in time.
         """
@@ -95,7 +95,7 @@ class Connection:
         deadline = time.monotonic() + seconds
         with exchange.lock:
             if not exchange.closed:
-                # Calls on their way are still served, until the ping is answered.
+                # Calls that the client has just sent are still served, until the ping is answered.
                 exchange.draining = True
                 exchange.outbox.put(h2.goaway_frame(h2.MAX_WINDOW, ErrorCode.NO_ERROR))
                 exchange.outbox.put(h2.ping_frame(DRAIN_PING))
@@ -111,7 +111,7 @@ class Connection:
         return drained
 
     def close(self) -> None:
-        """End every stream and both threads. May be called twice, and from any thread."""
+        """End every stream and both threads. Idempotent and thread-safe."""
         self._exchange.end(ErrorCode.NO_ERROR, "the connection was closed")
         self._exchange.outbox.join(_GOODBYE)
         self._transport.close()

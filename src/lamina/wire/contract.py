@@ -1,8 +1,8 @@
-"""The ports of remote calls: gRPC's shapes, whatever carries them.
+"""The ports of remote calls, with gRPC's semantics, independent of the transport.
 
-A call is a stream of messages each way (opaque bytes: encoded protobuf), with metadata before
-and a status after. Everything blocks; one thread may send while another receives. Metadata
-names are lower-case; values of names that end in `-bin` are bytes, all others text.
+A call is a stream of messages in each direction (opaque bytes: encoded protobuf), with metadata
+before and a status after them. All methods block; one thread may send while another receives.
+Metadata names are lower-case. Values of names that end in `-bin` are bytes, all others are text.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class Code(IntEnum):
 
 
 class Detail(NamedTuple):
-    """One `google.protobuf.Any` of a status: the type's URL, and its encoded bytes."""
+    """One `google.protobuf.Any` of a status: the type URL, and the encoded bytes."""
 
     type_url: str
     value: bytes
 
 
 class StatusError(Exception):
-    """A call ended with another status than OK, at the peer or on the way (UNAVAILABLE).
+    """A call ended with another status than OK, from the peer or the connection (UNAVAILABLE).
 
     `details` are sent in `grpc-status-details-bin`. A handler raises it to end its call.
     """
@@ -65,73 +65,75 @@ class StatusError(Exception):
 
 
 class Answered(StatusError):
-    """The peer has answered a call without taking all that is sent; `receive` has the answer.
+    """The peer has answered a call without reading everything; `receive` returns the answer.
 
-    It is what gRPC's libraries call EOF of sending, and no failure of the call.
+    gRPC's libraries call it EOF of sending. It is not a failure of the call.
     """
 
     def __init__(self) -> None:
-        super().__init__(Code.CANCELLED, "the peer has answered, and takes no more")
+        super().__init__(Code.CANCELLED, "the peer has answered, and reads no more")
 
 
 class Transport(Protocol):
-    """Bytes both ways: a socket, TLS, a pair of pipes, a tunnel through another call."""
+    """A bidirectional byte stream: a socket, TLS, a pair of pipes, or a tunnel in another call."""
 
     def receive(self, limit: int) -> bytes:
-        """Wait for up to `limit` bytes; b"" at the end. Raises OSError if it breaks."""
+        """Wait for up to `limit` bytes; b"" at the end. Raises OSError if the transport breaks."""
         ...
 
     def send(self, data: bytes) -> None:
-        """Send all. Raises OSError if it breaks."""
+        """Send all bytes. Raises OSError if the transport breaks."""
         ...
 
     def send_some(self, data: bytes) -> int:
-        """Send as much as goes out without waiting; how much that was, 0 if it is broken.
+        """Send as much as possible without waiting. Returns the number of bytes, 0 if it is broken.
 
-        Never while another thread is in `send`.
+        Do not call it while another thread is in `send`.
         """
         ...
 
     def close(self) -> None:
-        """End both ways; waiting threads are woken. May be called twice."""
+        """End both directions, and wake waiting threads. Idempotent."""
         ...
 
 
 class Peer(NamedTuple):
-    """Who calls: an address for logs, and the subject of its certificate, "" without one."""
+    """The caller: an address for logs, and the subject of its certificate, "" without one."""
 
     address: str
     subject: str = ""
 
 
 class Call(Protocol):
-    """What both sides of a call do."""
+    """The part of a call that both sides have."""
 
     def receive(self) -> bytes | None:
         """The next message, None when the other side has finished sending.
 
-        Raises StatusError: as a caller when the call failed; as a server CANCELLED when the
-        caller has gone.
+        Raises StatusError: at the client when the call failed; at the server CANCELLED when the
+        client is gone.
         """
         ...
 
     def send(self, message: bytes) -> None:
-        """Send a message; waits for flow control.
+        """Send a message. Waits for flow control.
 
-        Raises StatusError if the call is over; as a caller Answered if it ended in order.
+        Raises StatusError if the call is over; at the client Answered if it ended regularly.
         """
         ...
 
     def hang_up(self) -> None:
-        """Want no more messages of either way: `receive` returns None to threads that wait in it,
-        `send` raises. The status still comes as ever: from the handler's return, or at the
-        caller by leaving its `with` block. Never blocks.
+        """Stop messages in both directions: `receive` returns None to waiting threads, `send`
+        raises.
+
+        The status follows as usual: from the handler's return, or at the client when it leaves its
+        `with` block. Never blocks.
         """
         ...
 
 
 class ServerCall(Call, Protocol):
-    """A call as its handler sees it."""
+    """A call, as its handler sees it."""
 
     @property
     def method(self) -> str:
@@ -146,25 +148,25 @@ class ServerCall(Call, Protocol):
 
     @property
     def cancel(self) -> Cancellation:
-        """Flipped when the caller has gone, cancelled, or let its deadline (`grpc-timeout`) pass.
+        """Flipped when the client is gone, has cancelled, or its deadline (`grpc-timeout`) has
+        passed.
 
-        Not flipped when the handler returns. Flipping it ends the call: the caller sees
-        CANCELLED.
+        Not flipped when the handler returns. Flipping it ends the call: the client gets CANCELLED.
         """
         ...
 
     def start(self, metadata: Metadata = ()) -> None:
-        """Send the response's headers now, ahead of any message."""
+        """Send the response's headers now, before any message."""
         ...
 
 
 class ClientCall(Call, Protocol):
-    """A call as its caller sees it. Leaving its `with` block cancels it if it is not over."""
+    """A call, as its client sees it. Leaving its `with` block cancels it if it is not over."""
 
     def finish_sending(self) -> None: ...
 
     def header(self) -> Metadata:
-        """The response's headers; waits for them. Raises StatusError."""
+        """The response's headers. Waits for them. Raises StatusError."""
         ...
 
     def cancel(self) -> None: ...
@@ -175,18 +177,18 @@ class ClientCall(Call, Protocol):
 
 
 class Handler(Protocol):
-    """Serves one call; returning ends it with OK, raising StatusError with that status."""
+    """Serves one call. Returning ends it with OK, raising StatusError with that status."""
 
     def __call__(self, call: ServerCall, /) -> None: ...
 
 
 class Channel(Protocol):
-    """A way to call services of one peer. Usable from many threads at once."""
+    """Opens calls to one peer. Thread-safe."""
 
     def open(
         self, method: str, metadata: Metadata = (), cancel: Cancellation | None = None
     ) -> ClientCall:
-        """Start a call; cancelling `cancel` cancels it. Raises StatusError(UNAVAILABLE)."""
+        """Open a call. Cancelling `cancel` cancels the call. Raises StatusError(UNAVAILABLE)."""
         ...
 
     @property
@@ -196,9 +198,9 @@ class Channel(Protocol):
 
 
 def send_request(call: ClientCall, request: bytes) -> None:
-    """Send the one message of a call, and finish sending. Raises StatusError.
+    """Send the only message of a call, and finish sending. Raises StatusError.
 
-    The peer may have answered by then; `receive` returns the answer.
+    The peer may already have answered; `receive` returns the answer.
     """
     with suppress(Answered):
         call.send(request)
@@ -213,7 +215,7 @@ def call_unary(
     metadata: Metadata = (),
     cancel: Cancellation | None = None,
 ) -> bytes:
-    """One request, one response. Raises StatusError."""
+    """A call with one request and one response. Raises StatusError."""
     with channel.open(method, metadata, cancel) as call:
         send_request(call, request)
         response = call.receive()

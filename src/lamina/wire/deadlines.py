@@ -1,4 +1,4 @@
-"""Actions at a time, unless they are taken back: one thread for all, started with the first."""
+"""Timers: one thread runs actions at their times. It starts with the first one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """Actions run in the thread, one after another: they must not block."""
+    """Actions run in one thread, one after another, so they must not block."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -21,7 +21,7 @@ class Deadlines:
         self._closed = False
 
     def set(self, seconds: float, action: Callable[[], None]) -> object:
-        """Run `action` in so many seconds. Returns what `drop` takes."""
+        """Run `action` in so many seconds. Returns the timer for `drop`."""
         key = object()
         when = time.monotonic() + seconds
         with self._changed:
@@ -36,7 +36,7 @@ class Deadlines:
         return key
 
     def drop(self, key: object) -> None:
-        """Do not run it, if that is not too late."""
+        """Cancel a timer, if its action has not started."""
         with self._changed:
             self._actions.pop(key, None)
 

@@ -1,7 +1,8 @@
-"""The streams of a connection, and what they send under its flow control (RFC 9113, section 5).
+"""The streams of a connection, and its flow control for sending (RFC 9113, section 5).
 
-One lock guards all state of a connection, that of its streams included; nobody waits for the
-peer while holding it. Methods that begin with an underscore, and those marked so, want it held.
+One lock guards the whole state of a connection, including its streams; no thread waits for the peer
+while it holds the lock. Methods that begin with an underscore, and those that are marked, must be
+called with the lock held.
 """
 
 from __future__ import annotations
@@ -23,42 +24,43 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Transport
 
-STREAM_WINDOW = 2 << 20  # bytes that a stream may send ahead of its reader
+STREAM_WINDOW = 2 << 20  # bytes that a stream may receive before its reader reads
 CONNECTION_WINDOW = 64 << 20  # and all streams of a connection together
 MAX_STREAMS = 512
 MAX_FRAME = 256 << 10
 MAX_HEADERS = 1 << 20  # headers contain the filters of a context and the details of an error
 _HELD_STEP = 256 << 10  # the change of the held bytes after which the budget is updated
-_UNTOLD_STREAMS = 100  # how many a peer is taken to serve until its settings come
+_UNTOLD_STREAMS = 100  # the assumed limit of streams until the peer's settings arrive
 
 
 class Exchange:
-    """State, and the way out. (`incoming` is the way in.) `server` is the role of this end."""
+    """The state of a connection, and its sending side. (`incoming` is the receiving side.) `server`
+    is the role of this end."""
 
     def __init__(
         self, transport: Transport, *, server: bool, budget: ReceiveBudget = RECEIVED
     ) -> None:
         self.server = server
         self.lock = threading.Lock()
-        self.changed = threading.Condition(self.lock)  # windows, room to send, streams, the end
+        self.changed = threading.Condition(self.lock)  # windows, space to send, streams, the end
         self.outbox = Outbox(transport, self.lock, self.changed)
         self.streams: dict[int, Stream] = {}
-        self.last_stream = 0  # the highest number that the client has used
-        self.last_served = h2.MAX_WINDOW  # the highest that the server answers, when it drains
+        self.last_stream = 0  # the highest stream number that the client has used
+        self.last_served = h2.MAX_WINDOW  # the highest one that the server serves when it drains
         self.send_window = h2.INITIAL_WINDOW
         self.receive_window = CONNECTION_WINDOW
         self.peer_window = h2.INITIAL_WINDOW
         self.peer_frame = h2.MIN_FRAME_SIZE
         self.peer_streams = _UNTOLD_STREAMS
         self.peer_headers = MAX_HEADERS
-        self.introduced = False  # the peer's settings have come
+        self.introduced = False  # the peer's settings have arrived
         self.idle_since = time.monotonic()  # when the last stream ended
         self.draining = False
-        self.why_ended = ""  # said once it has
-        self._owed = 0  # bytes taken for which the peer has no new credit yet
+        self.why_ended = ""  # the reason, once it has ended
+        self._owed = 0  # bytes read for which the peer has no new credit yet
         self._budget = budget
         self._held = 0  # by all streams
-        self._reported = 0  # of that to the budget
+        self._reported = 0  # the part that the budget counts
 
     @property
     def closed(self) -> bool:
@@ -69,7 +71,7 @@ class Exchange:
         return list(self.streams.values())
 
     def introduce(self) -> None:
-        """Queue this end's first words."""
+        """Queue the first frames of this end."""
         settings = [
             (h2.Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW),
             (h2.Setting.MAX_FRAME_SIZE, MAX_FRAME),
@@ -87,7 +89,7 @@ class Exchange:
             )
 
     def open(self, fields: Fields, cancel: Cancellation | None) -> Stream:
-        """Open a stream, when the peer has room for one more. Raises StreamEnded, Cancelled."""
+        """Open a stream, when the peer accepts a further one. Raises StreamEnded, Cancelled."""
         block = encode_block(fields)
         if cancel is None:
             return self._open(block, None)
@@ -121,7 +123,7 @@ class Exchange:
                 self.settle(stream)
 
     def fits(self, fields: Fields) -> bool:
-        """Whether the peer takes a header block of that size."""
+        """Whether the peer accepts a header block of that size."""
         return list_size(fields) <= self.peer_headers
 
     def end_stream(self, stream: Stream) -> None:
@@ -148,7 +150,7 @@ class Exchange:
             self.drop_unread(stream)
 
     def end(self, code: ErrorCode, reason: str) -> None:
-        """Fail what is open and send no more than a farewell. Only the first call counts."""
+        """End all open streams; only a GOAWAY is still sent. Only the first call has an effect."""
         with self.lock:
             if self.why_ended:
                 return
@@ -164,10 +166,10 @@ class Exchange:
             if watcher is not None:
                 watcher()
 
-    # With the lock held
+    # To be called with the lock held
 
     def grant(self, stream: Stream, size: int) -> None:
-        """Let the peer send again what has been taken."""
+        """Return credit to the peer for bytes that were read."""
         self.refund(size)
         stream._owed += size
         if stream._owed >= STREAM_WINDOW // 4 and not stream._remote_ended:
@@ -176,7 +178,7 @@ class Exchange:
             stream._owed = 0
 
     def refund(self, size: int) -> None:
-        """The same for the connection alone: the stream is over, or nobody reads it."""
+        """Return credit only for the connection: the stream has ended, or has no reader."""
         self._owed += size
         if self._owed >= CONNECTION_WINDOW // 8:
             self.outbox.put(h2.window_frame(0, self._owed))
@@ -184,15 +186,15 @@ class Exchange:
             self._owed = 0
 
     def hold(self, stream: Stream, size: int) -> None:
-        """Count bytes that have come for a stream."""
+        """Count received bytes of a stream."""
         if not stream.held:
             stream.held_since = time.monotonic()
         stream.held += size
         self._held += size
 
     def release(self, stream: Stream, size: int) -> None:
-        """A handler has taken so many bytes of a stream, or they were thrown away."""
-        if size > 0:  # less when it has been thrown away meanwhile
+        """Subtract bytes of a stream that a handler has read or that were discarded."""
+        if size > 0:  # fewer if some were discarded meanwhile
             stream.held -= size
             stream.held_since = time.monotonic()
             self._held -= size
@@ -200,7 +202,7 @@ class Exchange:
                 self._report(self._held)
 
     def too_much(self) -> Stream | None:
-        """The stream, of any connection, that must be reset for what peers have sent by now."""
+        """The stream, of any connection, to reset because peers have sent too much."""
         if self.why_ended or self._held - self._reported < _HELD_STEP:
             return None
         return self._report(self._held)
@@ -218,7 +220,7 @@ class Exchange:
         stream._unread = 0
 
     def fail(self, stream: Stream, fault: StreamEnded) -> Callable[[], None] | None:
-        """End a stream with a fault; returns what to call when the lock is free."""
+        """End a stream with an error. Returns functions to call after the lock is released."""
         stream._fault = fault
         self._forget(stream)
         stream._readable.notify_all()
@@ -230,7 +232,7 @@ class Exchange:
         return lambda: watcher(fault)
 
     def settle(self, stream: Stream) -> None:
-        """One side has ended: forget the stream when both have."""
+        """One direction has ended: forget the stream when both have."""
         if stream._local_ended and stream._remote_ended:
             self._forget(stream)
             stream._on_fault = None
@@ -243,7 +245,7 @@ class Exchange:
             self.idle_since = time.monotonic()
 
     def _finish_if_drained(self) -> None:
-        """A client that its server has sent away leaves after its last call."""
+        """End a client's connection after its last call, if the server has sent a GOAWAY."""
         if self.draining and not self.server and not self.streams:
             self.outbox.finish()
 
@@ -262,7 +264,7 @@ class Exchange:
         frames = h2.header_frames(stream.number, block, end=end, max_frame=self.peer_frame)
         self.outbox.put(frames)
 
-    # Without
+    # To be called without the lock
 
     def _wake(self) -> None:
         with self.lock:
@@ -272,7 +274,9 @@ class Exchange:
         with self.lock:
             while True:
                 if self.closed or self.last_stream >= h2.MAX_WINDOW - 2:
-                    raise StreamEnded(None, self.why_ended or "the peer leaves", remote=True)
+                    raise StreamEnded(
+                        None, self.why_ended or "the peer closes the connection", remote=True
+                    )
                 if cancel is not None:
                     cancel.check()
                 if len(self.streams) < self.peer_streams:

@@ -1,4 +1,4 @@
-"""Short ways to write the fields of a message's table."""
+"""Constructors for the fields of a message's table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def integer(number: int, attribute: str, enum: Any = None) -> Field:
 
 
 def optional_integer(number: int, attribute: str) -> Field:
-    """None when absent, which differs from 0."""
+    """None if absent, which differs from 0."""
     return Field(number, attribute, Kind.INT, Label.OPTIONAL)
 
 

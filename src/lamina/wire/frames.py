@@ -1,4 +1,4 @@
-"""HTTP/2's frames, without I/O: bytes to frames and back (RFC 9113, sections 4 and 6)."""
+"""HTTP/2 frames, without I/O: encoding and decoding (RFC 9113, sections 4 and 6)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ END_HEADERS = 0x4
 _PADDED = 0x8
 _PRIORITY_FLAG = 0x20
 
-MIN_FRAME_SIZE = 16384  # what every peer must accept, and may be sent before it says more
+MIN_FRAME_SIZE = 16384  # every peer accepts this size, also before its settings arrive
 MAX_FRAME_SIZE = (1 << 24) - 1
 MAX_WINDOW = (1 << 31) - 1
 INITIAL_WINDOW = 65535
@@ -31,11 +31,11 @@ _SETTING = Struct(">HL")
 _NUMBER = Struct(">L")
 _PAIR = Struct(">LL")
 _HEAD_SIZE = 9
-_UNMERGED = 1 << 16  # stream 0 frames carry no more than this
+_UNMERGED = 1 << 16  # maximum payload of frames on stream 0
 
 
 class ErrorCode(IntEnum):
-    """Why a stream or a connection ended (RFC 9113, section 7)."""
+    """The reason for the end of a stream or a connection (RFC 9113, section 7)."""
 
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
@@ -63,7 +63,7 @@ class Setting(IntEnum):
 
 
 class ConnectionFault(Exception):
-    """The peer broke the protocol, or is abusing it: the connection must end with `code`."""
+    """The peer violated or abused the protocol: the connection must end with `code`."""
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
         super().__init__(f"{code.name}: {reason}")
@@ -72,9 +72,9 @@ class ConnectionFault(Exception):
 
 
 class Frame(NamedTuple):
-    """A frame as received: unpadded, a header block joined from all its frames.
+    """A received frame: without padding, a header block joined from all its frames.
 
-    `size` is what counts against flow control: the payload's length with its padding.
+    `size` counts for flow control: the payload's length with padding.
     """
 
     type: int
@@ -85,24 +85,24 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """Cuts a stream of bytes, in pieces of any length, into frames.
+    """Splits a stream of bytes, which arrives in pieces of any length, into frames.
 
-    Unknown frames and PRIORITY are dropped. A frame may carry `max_frame` bytes, a header block
-    `max_block`.
+    Unknown frames and PRIORITY are dropped. A frame may have up to `max_frame` bytes, a header
+    block up to `max_block`.
     """
 
     def __init__(self, max_frame: int, max_block: int) -> None:
         self._max_frame = max_frame
         self._max_block = max_block
-        self._rest: list[bytes] = []  # of a frame that is not whole yet
+        self._rest: list[bytes] = []  # of an incomplete frame
         self._size = 0
-        self._wanted = _HEAD_SIZE  # bytes that it needs at least
+        self._wanted = _HEAD_SIZE  # the minimum number of bytes that it needs
         self._block: list[bytes] = []
         self._block_size = 0
         self._block_head = (0, 0)  # flags and stream of the HEADERS frame; no stream: no block
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes; return the frames they complete. Raises ConnectionFault."""
+        """Add bytes. Returns the frames that they complete. Raises ConnectionFault."""
         frames: list[Frame] = []
         self._rest.append(data)
         self._size += len(data)
@@ -173,7 +173,7 @@ class FrameReader:
         return None
 
     def _continue(self, flags: int, payload: bytes) -> Frame | None:
-        # An empty one counts too: a block of endless frames would never reach a size.
+        # An empty one counts too: otherwise a block of endless frames would never reach the limit.
         self._block_size += len(payload) + _HEAD_SIZE
         if self._block_size > self._max_block:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too large")
@@ -199,12 +199,12 @@ def _unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def head(length: int, kind: int, flags: int, stream: int) -> bytes:
-    """A frame's first nine bytes."""
+    """The first nine bytes of a frame."""
     return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
 
 
 def header_frames(stream: int, block: bytes, *, end: bool, max_frame: int) -> bytes:
-    """HEADERS, and CONTINUATIONs where the block is larger than a frame."""
+    """HEADERS, and CONTINUATIONs if the block is larger than a frame."""
     flags = END_STREAM if end else 0
     if len(block) <= max_frame:
         return head(len(block), HEADERS, flags | END_HEADERS, stream) + block
@@ -231,7 +231,7 @@ SETTINGS_ACK = head(0, SETTINGS, ACK, 0)
 
 
 def read_settings(payload: bytes) -> dict[int, int]:
-    """What a SETTINGS frame says, unknown names included; checked (section 6.5.2)."""
+    """The settings in a SETTINGS frame, including unknown ones; validated (section 6.5.2)."""
     settings = dict(_SETTING.iter_unpack(payload))
     if settings.get(Setting.INITIAL_WINDOW_SIZE, 0) > MAX_WINDOW:
         raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "an initial window beyond 2^31-1")
@@ -253,7 +253,7 @@ def goaway_frame(last_stream: int, code: ErrorCode, reason: str = "") -> bytes:
 
 
 def read_goaway(payload: bytes) -> tuple[int, int, str]:
-    """(last stream that the peer will serve, code, what it says about it)"""
+    """The last stream that the peer will serve, the error code, and the debug data."""
     last, code = _PAIR.unpack_from(payload)
     return last & MAX_WINDOW, code, payload[8:].decode("utf-8", "replace")
 
@@ -263,6 +263,6 @@ def window_frame(stream: int, credit: int) -> bytes:
 
 
 def read_number(payload: bytes) -> int:
-    """The 31 bits of a WINDOW_UPDATE; of an RST_STREAM its code (32 bits, all small)."""
+    """The 31 bits of a WINDOW_UPDATE, or the code of an RST_STREAM (32 bits, all small)."""
     number: int = _NUMBER.unpack(payload)[0]
     return number & MAX_WINDOW

@@ -1,8 +1,8 @@
-"""Header blocks: fields to bytes and back (RFC 7541).
+"""Header blocks: encoding and decoding of fields (RFC 7541).
 
-Encoding uses literals that are never indexed: no state to keep in step with the order of
-sending, and no secret in a compression table. What is written so is read here; whatever else a
-peer may send is for the hpack library, which takes longer to import than a call takes.
+The encoder uses literals that are never indexed, so it has no state that depends on the order of
+sending, and no secrets are in a compression table. Such blocks are decoded here; all others by the
+hpack library, whose import takes longer than a call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Fields = list[tuple[bytes, bytes]]
 
-# The static table's whole fields (RFC 7541, appendix A), those that gRPC sends.
+# The complete fields of the static table (RFC 7541, appendix A) that gRPC sends.
 _INDEXED = {
     (b":method", b"POST"): b"\x83",
     (b":path", b"/"): b"\x84",
@@ -27,10 +27,10 @@ _INDEXED = {
     (b":status", b"200"): b"\x88",
 }
 _BY_INDEX = {code[0]: field for field, code in _INDEXED.items()}
-_LITERALS = (0x00, 0x10)  # with a name of its own, not to be indexed (now, or ever)
-_LONG = 127  # a string's first byte, if the rest of its length follows
+_LITERALS = (0x00, 0x10)  # a literal with a literal name, not indexed (now, or ever)
+_LONG = 127  # the first byte of a string, if its length continues
 _LENGTH_BYTES = 3
-_FIELD_OVERHEAD = 32  # what a field costs besides its bytes (RFC 7541, section 4.1)
+_FIELD_OVERHEAD = 32  # the overhead of a field (RFC 7541, section 4.1)
 
 
 def encode_block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -49,7 +49,7 @@ def encode_block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def list_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
-    """What the peer's MAX_HEADER_LIST_SIZE limits."""
+    """The size that the peer's MAX_HEADER_LIST_SIZE limits."""
     return sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in fields)
 
 
@@ -75,8 +75,8 @@ class BlockDecoder:
         self._decoder: Decoder | None = None
 
     def decode(self, block: bytes) -> Fields:
-        """Decode a block. Raises ConnectionFault: the state is lost with one bad block."""
-        fields = _plain_fields(block)  # they neither need the table nor change it
+        """Decode a block. Raises ConnectionFault: one bad block makes the state invalid."""
+        fields = _plain_fields(block)  # such blocks do not use the table
         if fields is not None and list_size(fields) <= self._max_list_size:
             return fields
         from hpack import Decoder, HPACKError, OversizedHeaderListError
@@ -93,7 +93,7 @@ class BlockDecoder:
 
 
 def _plain_fields(block: bytes) -> Fields | None:
-    """The fields of a block in which there is nothing but what `encode_block` writes, else None."""
+    """The fields of a block in `encode_block`'s format, None for other blocks."""
     fields: Fields = []
     at, end = 0, len(block)
     while at < end:
@@ -115,9 +115,9 @@ def _plain_fields(block: bytes) -> Fields | None:
 
 
 def _string_span(block: bytes, at: int) -> tuple[int, int]:
-    """Where a string's bytes begin and end; the end is past the block's if it is not plain."""
+    """The start and end of a string's bytes. The end is beyond the block if it is not plain."""
     nowhere = len(block) + 1
-    if at >= len(block) or block[at] > _LONG:  # past the end, or in Huffman's code
+    if at >= len(block) or block[at] > _LONG:  # beyond the end, or Huffman-coded
         return nowhere, nowhere
     length = block[at]
     at += 1
@@ -141,8 +141,8 @@ _FORBIDDEN = frozenset(
 def check_fields(fields: Fields, pseudo: frozenset[bytes]) -> None:
     """Raise ValueError if a block is malformed (RFC 9113, section 8.2).
 
-    `pseudo` are the pseudo-fields that must come, once and ahead of the others; a request may
-    have an authority too.
+    `pseudo` are the required pseudo-fields, each once and before the others. A request may also
+    have an authority.
     """
     seen: set[bytes] = set()
     regular = False

@@ -1,7 +1,7 @@
-"""What each frame of the peer means (RFC 9113, sections 5 and 6).
+"""Processes received frames (RFC 9113, sections 5 and 6).
 
-What a peer can make us keep is bounded: bytes by the windows and the `budget`, header blocks by
-their size, calls by the number of streams, answers by the outbox, and streams opened only to be
+The memory for a peer is limited: bytes by the windows and the `budget`, header blocks by their
+size, calls by the number of streams, answers by the outbox, and streams that are opened only to be
 reset by a count.
 """
 
@@ -30,28 +30,30 @@ if TYPE_CHECKING:
 
     from lamina.wire.exchange import Exchange
 
-DRAIN_PING = b"\x01lamina\x01"  # its answer says that no call is on its way any more
-KEEPALIVE_PING = b"\x02lamina\x02"  # any answer says that the peer is there
+DRAIN_PING = b"\x01lamina\x01"  # its answer confirms that no further call is coming
+KEEPALIVE_PING = b"\x02lamina\x02"  # any answer confirms that the peer is alive
 _HELD = "unfinished messages of this and other calls take too much memory"
-_MISDEEDS = 1000  # resets and refused streams at once; and for ever this many a second:
+_MISDEEDS = 1000  # the burst of resets and refused streams, and their rate per second:
 _MISDEEDS_A_SECOND = 50.0
 
 
 class Incoming:
-    """Takes the peer's bytes. `accept` is called, without the lock, for each stream it opens."""
+    """Processes the peer's bytes. `accept` is called, without the lock, for each stream that it
+    opens."""
 
     def __init__(self, exchange: Exchange, accept: Callable[[Stream, Fields], None] | None) -> None:
         self._exchange = exchange
         self._accept = accept
         self._frames = FrameReader(MAX_FRAME, MAX_HEADERS)
         self._decoder = BlockDecoder(MAX_HEADERS)
-        self._preface = h2.PREFACE if accept is not None else b""  # what is still to come of it
-        self._later: list[Callable[[], None]] = []  # once the lock is free
+        # bytes of it that are still missing
+        self._preface = h2.PREFACE if accept is not None else b""
+        self._later: list[Callable[[], None]] = []  # to call when the lock is released
         self._misdeeds = 0.0
         self._misdeeds_at = 0.0
 
     def feed(self, data: bytes) -> None:
-        """Do what the bytes say. Raises ConnectionFault."""
+        """Process received bytes. Raises ConnectionFault."""
         if self._preface:
             size = len(self._preface)
             if not (data.startswith(self._preface) or self._preface.startswith(data)):
@@ -62,7 +64,7 @@ class Incoming:
         try:
             with self._exchange.lock:
                 if self._exchange.why_ended:
-                    return  # nobody would end what began now
+                    return  # no thread would end what began now
                 for frame in frames:
                     if frame.type == h2.DATA:
                         stream = self._on_data(frame)
@@ -70,7 +72,7 @@ class Incoming:
                             touched.add(stream)
                     else:
                         self._on_control(frame)
-                for stream in touched:  # once for all the frames that came together
+                for stream in touched:  # once for all frames that arrived together
                     stream._readable.notify()
                 excess = self._exchange.too_much()
                 if excess is not None:
@@ -81,7 +83,7 @@ class Incoming:
                 action()
 
     def _on_data(self, frame: Frame) -> Stream | None:
-        """Keep what is sent; returns the stream that may be read now."""
+        """Store received data. Returns the stream that can be read now."""
         exchange = self._exchange
         exchange.receive_window -= frame.size
         if exchange.receive_window < 0:
@@ -125,7 +127,7 @@ class Incoming:
                 self._on_window(frame)
 
     def _on_headers(self, frame: Frame) -> None:
-        fields = self._decoder.decode(frame.payload)  # always: the table depends on it
+        fields = self._decoder.decode(frame.payload)  # always, because the table depends on it
         stream = self._exchange.streams.get(frame.stream)
         if stream is None:
             if self._accept is not None and frame.stream > self._exchange.last_stream:
@@ -147,7 +149,7 @@ class Incoming:
         stream._readable.notify_all()
 
     def _take_fields(self, stream: Stream, fields: Fields, *, ends: bool) -> None:
-        """A response's headers, or anybody's trailers."""
+        """Process a response's headers, or trailers of either side."""
         if stream._fields is not None:
             check_fields(fields, TRAILERS)
             if not ends:
@@ -169,7 +171,7 @@ class Incoming:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's stream of even number")
         exchange.last_stream = frame.stream
         if frame.stream > exchange.last_served:
-            return  # the peer knows
+            return  # the peer knows that
         refused: ErrorCode | None = None
         if len(exchange.streams) >= MAX_STREAMS:
             refused = ErrorCode.REFUSED_STREAM
@@ -229,7 +231,11 @@ class Incoming:
         exchange = self._exchange
         last, code, reason = h2.read_goaway(frame.payload)
         exchange.draining = True
-        why = f"the peer is going away (error {code}): {reason}" if code else "the peer leaves"
+        why = (
+            f"the peer is going away (error {code}): {reason}"
+            if code
+            else "the peer closes the connection"
+        )
         for stream in [stream for number, stream in exchange.streams.items() if number > last]:
             self._fail(stream, ErrorCode.REFUSED_STREAM, why)
         exchange.changed.notify_all()
@@ -257,7 +263,7 @@ class Incoming:
         stream._remote_ended = True
         self._exchange.settle(stream)
         if not self._exchange.server:
-            self._exchange.changed.notify_all()  # who still sends to it has no reader
+            self._exchange.changed.notify_all()  # the peer sends to a stream without a reader
 
     def _fail(self, stream: Stream, code: int, reason: str) -> None:
         watcher = self._exchange.fail(stream, StreamEnded(code, reason, remote=True))
@@ -265,7 +271,8 @@ class Incoming:
             self._later.append(watcher)
 
     def _check_known(self, frame: Frame) -> None:
-        """A frame on a stream that is not open: closed is fine (it crossed), idle is not."""
+        """Check a frame for a stream that is not open: a closed one is valid, an idle one is
+        not."""
         if frame.stream > self._exchange.last_stream or frame.stream % 2 == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame on a stream never opened")
 

@@ -1,4 +1,4 @@
-"""Listening: addresses to sockets, connections to servers, all ended by one owner."""
+"""Listeners: create sockets for addresses, and serve connections."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512
 _BACKLOG = 128
 _CLOSERS = 32
-_PERIOD = 5.0  # seconds between looks at the connections
-_END = 10.0  # seconds in which `close` is over, whatever handlers do
+_PERIOD = 5.0  # seconds between checks of the connections
+_END = 10.0  # the maximum seconds for `close`, whatever handlers do
 
 
 class Listener:
-    """Serves `handlers` to all who connect to `address`.
+    """Serves `handlers` to all peers that connect to `address`.
 
-    `unix://path` (of mode 0660 and `group` if there is one, else of 0600), `tcp://host:port`
-    (port 0: any; see `address`), `fd://` (a socket passed by systemd). Raises LaminaError if
-    it cannot listen.
+    `unix://path` (of mode 0660 and `group` if there is one, else of 0600), `tcp://host:port` (port
+    0: any; see `address`), `fd://` (a socket passed by systemd). Raises LaminaError if it cannot
+    listen.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Listener:
         self._thread.start()
 
     def drain(self, seconds: float) -> bool:
-        """Take no more connections and calls, and let those that run finish; then close.
+        """Accept no more connections and calls, let the running ones finish, and close.
 
-        Returns whether all did so in time.
+        Returns whether all finished in time.
         """
         self._stop()
         ended: list[bool] = []
@@ -80,7 +80,7 @@ class Listener:
         return all(ended)
 
     def close(self) -> None:
-        """End every connection, within bounded time. May be called twice."""
+        """End every connection, within bounded time. Idempotent."""
         self._stop()
         with WorkerPool(_CLOSERS, "wire-closing") as pool:
             for server in self._open_servers():
@@ -94,7 +94,7 @@ class Listener:
         self.close()
 
     def _open_servers(self) -> list[GrpcServer]:
-        """What is served; connections that still shake hands are cut."""
+        """The servers of established connections. Connections in their handshake are closed."""
         with self._lock:
             for accepted in self._connected.values():
                 if accepted.server is None:
@@ -144,7 +144,7 @@ class Listener:
                 connected, address = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 continue
-            except OSError:  # out of file descriptors: later there may be some
+            except OSError:  # out of file descriptors: retry later
                 if select.select([self._wake_read], [], [], 0.1)[0]:
                     return
                 continue
@@ -154,8 +154,8 @@ class Listener:
                 connected.close()
 
     def _admit(self, connected: socket.socket) -> bool:
-        """Note a connection, if there may be one more. Else the one that has had no call for the
-        longest has to go; its thread is free for the new one a moment later."""
+        """Register a connection. If there are too many, the one without a call for the longest time
+        is closed; its thread is soon free for the new one."""
         with self._lock:
             staying = [accepted for accepted in self._connected.values() if not accepted.ended]
             if len(staying) >= MAX_CONNECTIONS:
@@ -167,7 +167,7 @@ class Listener:
             return True
 
     def _check_all(self) -> float | None:
-        """Look after the connections. Returns the milliseconds until that is due again."""
+        """Check the connections. Returns the milliseconds until the next check."""
         with self._lock:
             all_accepted = list(self._connected.values())
         now = time.monotonic()
@@ -176,7 +176,7 @@ class Listener:
         return _PERIOD * 1000 if all_accepted else None
 
     def _serve(self, connected: socket.socket, address: object) -> None:
-        """In a thread of the pool: one connection, from its handshake to its end."""
+        """Serve one connection in a thread of the pool, from its handshake to its end."""
         try:
             transport, peer = self._prepare(connected, address)
             with GrpcServer(transport, self._handlers, peer) as server:
@@ -186,7 +186,7 @@ class Listener:
                 if not stopped:
                     server.wait()
         except OSError:
-            connected.close()  # it does not speak TLS, or is not trusted: its trouble
+            connected.close()  # the peer does not speak TLS, or is not trusted
         finally:
             with self._lock:
                 del self._connected[connected]

@@ -14,7 +14,7 @@ from lamina.wire.contract import Code, StatusError
 if TYPE_CHECKING:
     from lamina.wire.stream import Stream
 
-MAX_MESSAGE = 16 << 20  # bytes of a message received, as BuildKit has it
+MAX_MESSAGE = 16 << 20  # the maximum size of a received message in bytes (BuildKit)
 _PREFIX = Struct(">BL")  # compressed or not, length
 _PREFIX_SIZE = 5
 _COPIED = 64 << 10  # shorter messages are joined with their prefix
@@ -31,13 +31,13 @@ def send_message(stream: Stream, message: bytes) -> None:
 
 
 class MessageReader:
-    """The messages of a stream, one after another. For one thread at a time."""
+    """Reads the messages of a stream, one after another. Not thread-safe."""
 
     def __init__(self, stream: Stream) -> None:
         self.encoding = "identity"
         self._stream = stream
-        self._ready: deque[tuple[int, bytes]] = deque()  # whole messages, with their flags
-        self._parts: list[bytes] = []  # of messages that are not whole yet
+        self._ready: deque[tuple[int, bytes]] = deque()  # complete messages, with their flags
+        self._parts: list[bytes] = []  # of incomplete messages
         self._size = 0
         self._wanted = _PREFIX_SIZE
 

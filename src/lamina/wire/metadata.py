@@ -1,4 +1,5 @@
-"""Metadata as header fields, and back (grpc `PROTOCOL-HTTP2.md`): `-bin` values are base64."""
+"""Converts metadata to header fields and back (grpc `PROTOCOL-HTTP2.md`): `-bin` values are
+base64."""
 
 from __future__ import annotations
 
@@ -35,14 +36,14 @@ def metadata_fields(metadata: Metadata) -> Fields:
 
 
 def read_metadata(fields: Fields) -> Metadata:
-    """What of a header block is metadata. Raises StatusError(INTERNAL) for bad base64."""
+    """The metadata in a header block. Raises StatusError(INTERNAL) for invalid base64."""
     metadata: list[tuple[str, str | bytes]] = []
     for key, value in fields:
         if key[:1] == b":" or key in _OURS or key.startswith(b"grpc-"):
             continue
         name = key.decode("utf-8", "replace")
         if name.endswith("-bin"):
-            # Fields of one name may have been joined by commas on the way.
+            # A proxy may have joined fields of one name by commas.
             metadata += ((name, decode_binary(part.strip())) for part in value.split(b","))
         else:
             metadata.append((name, value.decode("utf-8", "surrogateescape")))

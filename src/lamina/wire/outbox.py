@@ -1,9 +1,9 @@
-"""Frames that a connection has yet to send, and the thread that sends them.
+"""The send queue of a connection, and the thread that sends it.
 
-Callers add frames under the connection's lock. Short ones are sent at once if the socket takes
-them without blocking, as waking a thread takes longer. All others are queued, and the thread
-sends them together. So many small messages share one system call, and the thread that reads
-never waits for a peer that does not read.
+Callers add frames under the connection's lock. Short ones are sent at once if the socket takes them
+without blocking, as waking a thread takes longer. All others are queued, and the thread sends them
+together. So many small messages share one system call, and the thread that reads never waits for a
+peer that does not read.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lamina.wire.contract import Transport
 
-_FULL = 1 << 20  # bytes waiting; senders of messages wait for room above it
-_SHORT = 16 << 10  # bytes sent by the thread that has them
-_FLOODED = 4 * _FULL  # answers to a peer that asks and does not read
+_FULL = 1 << 20  # bytes in the queue above which senders of messages wait
+_SHORT = 16 << 10  # bytes that the thread is sending
+_FLOODED = 4 * _FULL  # answers to a peer that does not read them
 
 
 class Outbox:
-    """Frames in their order, and the thread. `put` and `finish` want `lock` held.
+    """The queue of frames, and the thread. Call `put` and `finish` with `lock` held.
 
-    `changed` is notified when there is room again. The transport is closed when the thread ends,
+    `changed` is notified when there is space again. The transport is closed when the thread ends,
     which wakes its readers.
     """
 
@@ -47,7 +47,7 @@ class Outbox:
         return self._size >= _FULL
 
     def put(self, *parts: bytes | memoryview) -> None:
-        """Send bytes after those already here."""
+        """Queue bytes."""
         if self._closing:
             return
         if self._size > _FLOODED:
@@ -67,12 +67,12 @@ class Outbox:
             self._filled.notify()
 
     def finish(self) -> None:
-        """Send what is here and no more, then close the transport."""
+        """Send the queue and nothing more, then close the transport."""
         self._closing = True
         self._filled.notify()
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread's end, which `finish` or a broken transport brings."""
+        """Wait for the end of the thread, after `finish` or when the transport breaks."""
         if threading.current_thread() is not self._thread:
             self._thread.join(seconds)
 
@@ -87,7 +87,7 @@ class Outbox:
             self._transport.close()
 
     def _next(self) -> list[bytes | memoryview]:
-        """All that waits; nothing when it is over."""
+        """Everything in the queue; empty at the end."""
         with self._lock:
             while not self._pending:
                 if self._closing:

@@ -1,11 +1,11 @@
-"""Protobuf's wire format, driven by tables: just what LLB and BuildKit's API need.
+"""Protobuf's wire format, driven by tables: the subset that LLB and BuildKit's API need.
 
-A library would cost a third of a cached build's whole start-up (`docs/decisions`), and an op's
-identity is the hash of its exact bytes, so the encoding must be canonical: fields by number,
-zero values left out, map entries sorted by key, as Go's deterministic marshalling does.
+A library would take a third of the start-up time of a cached build (`docs/decisions`). An op is
+identified by the hash of its bytes, so the encoding is canonical (Go's deterministic marshalling):
+fields by number, zero values left out, map entries sorted by key.
 
-A message's table is turned into functions when it is first used: a list of what puts each
-field, a map from each tag to what takes its value.
+A message's table is compiled to functions on first use: a list of field encoders, and a map from
+tags to field decoders.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Encode = Callable[[Any], bytes]
-    Put = Callable[[bytearray, Any], None]  # onto a message's bytes: a field's value
-    Decode = Callable[[bytes, int], Any]  # a message's bytes, and how deep it is nested
-    Take = Callable[[list[Any], Any, int], None]  # into a message's values: a field's raw value
-    Value = Callable[[Any, int], Any]  # a raw value (bytes or a number) to that of the field
+    Put = Callable[[bytearray, Any], None]  # appends a field's value to a message's bytes
+    Decode = Callable[[bytes, int], Any]  # a message's bytes, and its nesting depth
+    Take = Callable[[list[Any], Any, int], None]  # sets a field of a message from its raw value
+    # converts a raw value (bytes or a number) to that of the field
+    Value = Callable[[Any, int], Any]
 
 
 class Kind(Enum):
@@ -32,17 +33,17 @@ class Kind(Enum):
 
     STRING = auto()
     BYTES = auto()
-    INT = auto()  # int32, int64, uint32, uint64 and enums share the varint
+    INT = auto()  # int32, int64, uint32, uint64 and enums are all varints
     BOOL = auto()
     MESSAGE = auto()
 
 
 class Label(Enum):
-    """How often a field occurs, and what its absence means."""
+    """The cardinality of a field, and the meaning of its absence."""
 
     PLAIN = auto()  # zero value when absent
     OPTIONAL = auto()  # None when absent (messages, `optional` numbers)
-    CHOICE = auto()  # one of a oneof: None when absent, and Go writes it after all other fields
+    CHOICE = auto()  # member of a oneof: None when absent, and Go writes it after all other fields
     REPEATED = auto()
     MAP = auto()  # string keys; `kind` is the value's
 
@@ -58,7 +59,7 @@ class Field(NamedTuple):
 
 
 Schema = dict[type, tuple[Field, ...]]
-"""Every attribute of its NamedTuples has a default: what its absence means."""
+"""Every attribute of the NamedTuples has a default, for absent fields."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MASK64 = (1 << 64) - 1
@@ -68,15 +69,15 @@ _SMALL = tuple(bytes((value,)) for value in range(0x80))
 
 
 def encode(message: Any, schema: Schema) -> bytes:
-    """Encode a message value canonically: as Go's protobuf does with its option `Deterministic`.
+    """Encode a message canonically, like Go's protobuf with the option `Deterministic`.
 
-    Digests are over these bytes, so vertices have the same ones as BuildKit's.
+    Digests are computed over these bytes, so vertices have the same ones as in BuildKit.
     """
     return _codecs(schema).encoder(type(message))(message)
 
 
 def decode(data: bytes, message_type: Any, schema: Schema) -> Any:
-    """Decode bytes into a value of `message_type`; unknown fields are skipped. Raises Corrupt."""
+    """Decode bytes to a value of `message_type`. Unknown fields are skipped. Raises Corrupt."""
     return _codecs(schema).decoder(message_type)(data, 0)
 
 
@@ -95,9 +96,9 @@ def _place(field: Field) -> tuple[bool, int]:
 
 
 class _Codecs:
-    """The functions of a schema's messages, made as they are needed.
+    """The functions of a schema's messages, created on first use.
 
-    Two threads may make the same one at the same time: they are alike.
+    If two threads create the same one at the same time, both are equivalent.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -149,7 +150,8 @@ class _Codecs:
         return put
 
     def _make_put_message(self, tag: bytes, message_type: type) -> Put:
-        encoder: Encode | None = None  # made at the first: types may refer to each other
+        # created for the first message: types may refer to each other
+        encoder: Encode | None = None
 
         def put(out: bytearray, value: Any) -> None:
             nonlocal encoder
@@ -190,7 +192,7 @@ class _Codecs:
                 wire_type = tag & 7
                 raw: Any
                 if wire_type in (_BYTES, _VARINT):
-                    if at < end and data[at] < 0x80:  # most are so small
+                    if at < end and data[at] < 0x80:  # most values are this small
                         raw = data[at]
                         at += 1
                     else:
@@ -233,7 +235,7 @@ class _Codecs:
             takes[number | _BYTES] = partial(_take_packed, index, value)
 
     def _make_value(self, field: Field) -> Value:
-        """What turns the raw value of a field into its own."""
+        """The function that converts the raw value of a field."""
         match field.kind:
             case Kind.STRING:
                 return _to_text
@@ -248,7 +250,7 @@ class _Codecs:
                 return lambda raw, depth: self.decoder(message_type)(raw, depth + 1)
 
     def _make_map_entry(self, field: Field) -> Value:
-        """A map's entry is a message of a key, 1, and a value, 2."""
+        """A map entry is a message with a key, 1, and a value, 2."""
         item = Field(2, "value", field.kind, Label.OPTIONAL, field.type)
         decoder = self._make_decode(_Entry, (Field(1, "key", Kind.STRING), item))
         zero = _ZERO.get(field.kind)
@@ -363,7 +365,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _fixed_size(wire_type: int) -> int:
-    """Of values that no table has, and that are skipped."""
+    """The size of values that no table has and that are skipped."""
     if wire_type == _FIXED32:
         return 4
     if wire_type == _FIXED64:
@@ -375,7 +377,7 @@ _CODECS: dict[int, _Codecs] = {}
 
 
 def _codecs(schema: Schema) -> _Codecs:
-    """Those of a schema. They keep it alive, so that its id stays its own."""
+    """The functions of a schema. They keep it alive, so that its id stays unique."""
     codecs = _CODECS.get(id(schema))
     if codecs is None:
         codecs = _CODECS.setdefault(id(schema), _Codecs(schema))

@@ -1,4 +1,4 @@
-"""gRPC's calls over one HTTP/2 connection, as their server."""
+"""The server side of gRPC over one HTTP/2 connection."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _START: Fields = [
     (b"grpc-accept-encoding", b"gzip"),
 ]
 _GRPC = re.compile(rb"application/grpc(\+|;|$)")
-_SHORT = 1024  # characters of a message whose status was too large for the peer
-_GRACE = 5.0  # seconds in which handlers of a connection that is gone should have returned
+_SHORT = 1024  # characters of the message when the status was too large for the peer
+_GRACE = 5.0  # seconds that handlers have to return after their connection is gone
 
 
 class GrpcServer:
     """Serves one transport, which it closes, with `handlers`: by method path, `/a.B/C`.
 
-    Each call runs in a thread, of which there are as many as calls that run. The server ends by
-    itself when the peer goes; `close` frees what it holds.
+    Each call runs in its own thread. The server ends when the peer disconnects; `close` frees its
+    resources.
     """
 
     def __init__(self, transport: Transport, handlers: Mapping[str, Handler], peer: Peer) -> None:
@@ -66,30 +66,31 @@ class GrpcServer:
 
     @property
     def last_received(self) -> float:
-        """When (`time.monotonic`) the last bytes of the peer came."""
+        """The time (`time.monotonic`) when the last bytes of the peer arrived."""
         return self._connection.last_received
 
     @property
     def idle_since(self) -> float:
-        """Since when (`time.monotonic`) no call has been open; infinity if one is."""
+        """The time (`time.monotonic`) since when no call has been open; infinity if one is."""
         return self._connection.idle_since
 
     def ping(self) -> None:
-        """Have the peer send something."""
+        """Send a ping, which the peer must answer."""
         self._connection.ping()
 
     def leave(self, reason: str) -> None:
-        """End every call and say goodbye, without waiting for anything. `close` is still due."""
+        """End every call and send a GOAWAY, without waiting. `close` must still be called."""
         self._connection.leave(reason)
 
     def drain(self, seconds: float) -> bool:
-        """Take no more calls, wait for those that run, then close. Returns whether they ended."""
+        """Accept no more calls, wait for the running ones, and close. Returns whether they
+        ended."""
         ended = self._connection.drain(seconds)
         self.close()
         return ended
 
     def close(self) -> None:
-        """End every call and the connection. May be called twice."""
+        """End every call and the connection. Idempotent."""
         self._connection.close()
         self._pool.close(_GRACE)
         self._deadlines.close()
@@ -101,7 +102,7 @@ class GrpcServer:
         self.close()
 
     def _accept(self, stream: Stream, fields: Fields) -> None:
-        """In the connection's thread: check the request, and have it handled."""
+        """Check a request in the connection's thread, and pass it to a handler."""
         call = ServedCall(stream, self._peer)
         try:
             timeout = call.begin(fields)
@@ -109,7 +110,7 @@ class GrpcServer:
             call.finish(error)
             return
         with self._lock:
-            # A caller may reset its call and open the next while the handler still runs.
+            # A client may reset its call and open another one while the handler still runs.
             busy = self._running >= MAX_STREAMS
             self._running += not busy
         if busy:
@@ -122,7 +123,7 @@ class GrpcServer:
             stream.reset(ErrorCode.REFUSED_STREAM, "the server is closing")
 
     def _serve(self, call: ServedCall, deadline: object | None) -> None:
-        """In a thread of the pool: run the handler, and send how it ended."""
+        """Run the handler in a thread of the pool, and send the status."""
         status: StatusError | None = None
         try:
             with call.cancel.calling(call.drop):
@@ -131,13 +132,13 @@ class GrpcServer:
                     raise StatusError(Code.UNIMPLEMENTED, f"unknown method {call.method}")
                 handler(call)
         except StatusError as error:
-            # A copy: its traceback would refer to this frame, which refers to the status; and
-            # all that the call has received would wait for the garbage collector.
+            # A copy, because its traceback would refer to this frame, which refers to the status.
+            # Such a cycle would keep all received data until the garbage collector runs.
             status = StatusError(error.code, error.message, error.details)
         except LaminaError as error:
             status = from_error(error)
         except BaseException as error:
-            # What is wrong with our code is for our log, not for the peer.
+            # Internal errors are logged, and not sent to the peer.
             status = StatusError(Code.INTERNAL, "the server failed to handle the call")
             thread = threading.current_thread()
             threading.excepthook(
@@ -151,7 +152,7 @@ class GrpcServer:
 
 
 class ServedCall:
-    """`contract.ServerCall`."""
+    """Implements `contract.ServerCall`."""
 
     def __init__(self, stream: Stream, peer: Peer) -> None:
         self.method = ""
@@ -160,11 +161,11 @@ class ServedCall:
         self.cancel = Cancellation()
         self._stream = stream
         self._reader = MessageReader(stream)
-        self._lock = threading.Lock()  # of the response's headers and end
+        self._lock = threading.Lock()  # for the response's headers and end
         self._started = False
 
     def begin(self, fields: Fields) -> float | None:
-        """Read the request's headers. Returns the seconds it has. Raises StatusError."""
+        """Read the request's headers. Returns the time-out in seconds. Raises StatusError."""
         values = dict(fields)
         self.method = values[b":path"].decode("utf-8", "replace")
         kind = values.get(b"content-type", b"")
@@ -217,12 +218,12 @@ class ServedCall:
         self._stream.reset()
 
     def expire(self) -> None:
-        """Its time is over."""
+        """End the call, because its deadline has passed."""
         self.finish(StatusError(Code.DEADLINE_EXCEEDED, "the deadline has passed"))
         self.cancel.cancel("the deadline has passed")
 
     def finish(self, error: StatusError | None) -> None:
-        """Send the status (None is OK), if it is not over already."""
+        """Send the status (None is OK), if the call is not over."""
         fields = status_fields(Code.OK)
         if error is not None:
             fields = status_fields(error.code, error.message, error.details)
@@ -234,7 +235,7 @@ class ServedCall:
             self._started = True
             with suppress(StreamEnded):
                 self._stream.send_fields(fields, end=True)
-        # A caller that is still sending should stop.
+        # A client that is still sending should stop.
         self._stream.reset(ErrorCode.NO_ERROR, "the call is over")
 
 

@@ -1,4 +1,4 @@
-"""Sockets to listen on: a path that is ours alone, and what systemd passes."""
+"""Sockets to listen on: exclusive paths, and sockets that systemd passes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _FIRST_PASSED = 3  # sd_listen_fds(3)
 class UnixPath:
     """A listening socket at a path, guarded by a lock file beside it (`PATH.lock`).
 
-    What is left there by a process that died is replaced; a socket that somebody serves, and
-    what is no socket, is not. Raises AlreadyExists, OSError.
+    A socket of a dead process is replaced. A socket that is served, or another kind of file, is
+    not. Raises AlreadyExists, OSError.
     """
 
     def __init__(self, path: str, group: int | None) -> None:
@@ -36,7 +36,7 @@ class UnixPath:
             raise
 
     def remove(self) -> None:
-        """Close the socket, and remove its path if that is still ours."""
+        """Close the socket, and remove its path if it still belongs to this one."""
         with suppress(FileNotFoundError):
             if os.lstat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
@@ -46,7 +46,7 @@ class UnixPath:
     def _bind(self, group: int | None) -> socket.socket:
         self._check_stale()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        # Under another name until its mode is right, and it listens: then in one step.
+        # Bound under another name until its mode is set and it listens, then renamed.
         new = f"{self._path}.new"
         try:
             with suppress(FileNotFoundError):
@@ -70,15 +70,15 @@ class UnixPath:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(mode):
-            raise AlreadyExists(f"{self._path} is there, and is not a socket")
+            raise AlreadyExists(f"{self._path} exists, and is not a socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
             probe.settimeout(1)
             try:
                 probe.connect(self._path)
             except (ConnectionRefusedError, FileNotFoundError):
-                return  # nobody listens
+                return  # no process listens
             except OSError:
-                pass  # busy is alive too
+                pass  # a busy process is alive too
         raise _taken(self._path)
 
 
@@ -89,7 +89,7 @@ def _taken(path: str) -> AlreadyExists:
 
 
 def passed_socket(name: str) -> socket.socket:
-    """The socket that systemd passes: the first, or the one of that name (or number).
+    """The socket that systemd passes: the first one, or the one with that name or number.
 
     Raises InvalidInput if there is none.
     """

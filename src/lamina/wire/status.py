@@ -1,4 +1,5 @@
-"""How a call ended, as header fields and back (grpc `PROTOCOL-HTTP2.md`, `statuscodes.md`)."""
+"""Converts statuses of calls to header fields and back (grpc `PROTOCOL-HTTP2.md`,
+`statuscodes.md`)."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ _SCHEMA: Schema = {
     _Any: (Field(1, "type_url", Kind.STRING), Field(2, "value", Kind.BYTES)),
 }
 
-# What an HTTP status without a grpc-status means (grpc `http-grpc-status-mapping.md`).
+# The code for an HTTP status without a grpc-status (grpc `http-grpc-status-mapping.md`).
 _FROM_HTTP = {
     b"400": Code.INTERNAL,
     b"401": Code.UNAUTHENTICATED,
@@ -92,12 +93,12 @@ _KINDS: dict[Code, type[LaminaError]] = {
 
 
 def kind_of(code: Code) -> type[LaminaError]:
-    """The error of the tree that a status stands for; LaminaError itself if it says nothing."""
+    """The class of errors for a code; LaminaError if there is no specific one."""
     return _KINDS.get(code, LaminaError)
 
 
 def code_of(kind: type[LaminaError]) -> Code:
-    """The status of an error of the tree; UNKNOWN if gRPC has none for it."""
+    """The code for an error; UNKNOWN if gRPC has none for it."""
     return next((_CODES[one] for one in kind.__mro__ if one in _CODES), Code.UNKNOWN)
 
 
@@ -137,12 +138,12 @@ def _read_details(value: bytes | None) -> tuple[Detail, ...]:
     try:
         status: _Status = decode(decode_binary(value), _Status, _SCHEMA)
     except (Corrupt, StatusError):
-        return ()  # the status counts, even where what explains it is broken
+        return ()  # the status counts, even if its details are malformed
     return tuple(Detail(*item) for item in status.details)
 
 
 def from_fault(fault: StreamEnded) -> StatusError:
-    """The status of a call whose stream ended without one, as its caller sees it."""
+    """The client's status of a call whose stream ended without one."""
     if fault.code is None:
         return StatusError(Code.UNAVAILABLE, fault.reason)
     if not fault.remote or fault.code == ErrorCode.NO_ERROR:
@@ -155,7 +156,7 @@ def from_fault(fault: StreamEnded) -> StatusError:
 
 
 def from_error(error: LaminaError) -> StatusError:
-    """The status of a handler that failed with an error of the tree."""
+    """The status of a handler that raised a LaminaError."""
     return StatusError(code_of(type(error)), error.reason)
 
 
@@ -167,7 +168,7 @@ def _escape(message: str) -> bytes:
 
 
 def _unescape(value: bytes) -> str:
-    """Undo percent-encoding; what is not valid stays as it is."""
+    """Undo percent-encoding. Invalid escapes stay as they are."""
     first, *parts = value.split(b"%")
     out = bytearray(first)
     for part in parts:

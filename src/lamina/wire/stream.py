@@ -1,4 +1,5 @@
-"""One stream of an HTTP/2 connection: bytes each way under flow control (RFC 9113, section 5)."""
+"""One stream of an HTTP/2 connection: bytes in both directions with flow control (RFC 9113, section
+5)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from lamina.wire.exchange import Exchange
     from lamina.wire.headers import Fields
 
-_MANY = 1 << 14  # pieces; more are joined, so that a peer's single bytes cost no objects
+_MANY = 1 << 14  # pieces; more are joined, so that many single bytes need few objects
 
 
 class StreamEnded(Exception):
@@ -28,16 +29,16 @@ class StreamEnded(Exception):
         self.remote = remote
 
     def again(self) -> StreamEnded:
-        """A copy to be raised: with a traceback, what the stream keeps would keep the stream."""
+        """A copy to raise: with a traceback, the stored error would keep the stream alive."""
         return StreamEnded(self.code, self.reason, remote=self.remote)
 
 
 class Stream:
-    """A stream as its user sees it; one thread may send while another receives.
+    """A stream. One thread may send while another receives.
 
-    Fields and methods with an underscore belong to the exchange, whose lock guards them. `held`
-    are the bytes of the peer that no handler has taken as whole messages, and `held_since` when
-    (`time.monotonic`) it took the last, or the first of them came.
+    Fields and methods with an underscore belong to the exchange, whose lock guards them. `held` is
+    the number of the peer's bytes that no handler has taken as complete messages. `held_since` is
+    the time (`time.monotonic`) when it took the last message, or when the first bytes arrived.
     """
 
     __slots__ = (
@@ -71,7 +72,7 @@ class Stream:
         self._trailers: Fields | None = None
         self._inbox: deque[bytes] = deque()
         self._unread = 0  # bytes in the inbox
-        self._owed = 0  # bytes taken for which the peer has no new credit yet
+        self._owed = 0  # bytes read for which the peer has no new credit yet
         self._send_window = send_window
         self._receive_window = receive_window
         self._local_ended = False
@@ -82,7 +83,7 @@ class Stream:
         self._on_fault: Callable[[StreamEnded], None] | None = None
 
     def fields(self) -> Fields:
-        """The first header block; waits for it. Raises StreamEnded."""
+        """The first header block. Waits for it. Raises StreamEnded."""
         with self.exchange.lock:
             while self._fields is None:
                 if self._fault is not None:
@@ -91,9 +92,9 @@ class Stream:
             return self._fields
 
     def last_fields(self) -> Fields | None:
-        """The header block that ended the stream, once `take` has returned None.
+        """The header block that ended the stream, after `take` has returned None.
 
-        It is the first where that is the only one. None if the end came without.
+        It is the first block if that is the only one. None if the end had no headers.
         """
         with self.exchange.lock:
             if self._trailers is not None or not self._remote_ended:
@@ -101,10 +102,10 @@ class Stream:
             return self._fields
 
     def take(self, kept: int = 0) -> deque[bytes] | None:
-        """All bytes that have arrived, waiting for the first; None at the end.
+        """All bytes that have arrived. Waits for the first ones; None at the end.
 
-        Taking them is what lets the peer send more. `kept` of what was taken before are part of a
-        message that is not whole yet. Raises StreamEnded.
+        Reading allows the peer to send more. `kept` earlier bytes are part of an incomplete
+        message. Raises StreamEnded.
         """
         with self.exchange.lock:
             self.exchange.release(self, self.held - self._unread - kept)
@@ -120,13 +121,13 @@ class Stream:
             return chunks
 
     def keep(self, size: int) -> None:
-        """Note that only so many of the bytes taken are still part of an unfinished message."""
-        if self.held > SMALL:  # else the next `take` is soon enough
+        """Set the number of read bytes that are part of an incomplete message."""
+        if self.held > SMALL:  # otherwise the next `take` does it
             with self.exchange.lock:
                 self.exchange.release(self, self.held - self._unread - size)
 
     def send(self, data: bytes) -> None:
-        """Send bytes; waits for the peer's flow control. Raises StreamEnded."""
+        """Send bytes. Waits for the peer's flow control. Raises StreamEnded."""
         self.exchange.send_data(self, data)
 
     def send_fields(self, fields: Fields, *, end: bool = False) -> None:
@@ -134,25 +135,25 @@ class Stream:
         self.exchange.send_fields(self, fields, end=end)
 
     def fits(self, fields: Fields) -> bool:
-        """Whether the peer takes a header block of that size."""
+        """Whether the peer accepts a header block of that size."""
         return self.exchange.fits(fields)
 
     def end(self) -> None:
-        """Say that no more will be sent. Does nothing if that is said already."""
+        """Finish sending. Idempotent."""
         self.exchange.end_stream(self)
 
     def hang_up(self) -> None:
-        """Take no more, send no more bytes: `take` returns None to threads that wait in it."""
+        """Stop bytes in both directions: `take` returns None to waiting threads."""
         self.exchange.hang_up(self)
 
     def reset(self, code: ErrorCode = ErrorCode.CANCEL, reason: str = "cancelled") -> None:
-        """End both ways at once; waiting threads are woken. Never blocks or raises."""
+        """End both directions at once, and wake waiting threads. Never blocks or raises."""
         self.exchange.reset_stream(self, code, reason)
 
     def watch(self, on_fault: Callable[[StreamEnded], None]) -> None:
-        """Have `on_fault` called when the stream ends before both sides were done.
+        """Call `on_fault` when the stream ends before both sides have finished.
 
-        It is called at once if that has happened, and otherwise in the connection's thread: it
+        It is called at once if that has happened, and otherwise in the connection's thread, so it
         must not block.
         """
         with self.exchange.lock:
@@ -164,12 +165,12 @@ class Stream:
 
     @property
     def answered(self) -> bool:
-        """Whether the peer has ended its side in order."""
+        """Whether the peer has ended its side regularly."""
         return self._remote_ended
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come or go."""
+        """Whether both directions have ended."""
         return self._fault is not None or (self._local_ended and self._remote_ended)
 
     def _put(self, chunk: bytes) -> None:

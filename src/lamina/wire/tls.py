@@ -1,9 +1,9 @@
-"""TLS as a transport, with certificates both ways.
+"""TLS as a transport, with certificates of both sides.
 
-OpenSSL's objects must not be used by two threads at once, and a connection receives while it
-sends. So the TLS engine works on memory under a lock, and the socket is read and written outside
-of it. What the engine has to say by itself (the answer to a key update) goes out with the next
-data, as TLS 1.3 allows: the thread that reads never sends.
+OpenSSL's objects must not be used by two threads at the same time, but a connection receives while
+it sends. So the TLS engine works on memory under a lock, and the socket is read and written outside
+of it. The engine's own messages (the answer to a key update) are sent with the next data, which TLS
+1.3 allows: the reading thread never sends.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _READ = 256 << 10
 
 
 class TlsTransport:
-    """TLS over a connected socket, which it closes; HTTP/2 is agreed on by ALPN.
+    """TLS over a connected socket, which it closes. HTTP/2 is negotiated by ALPN.
 
-    The constructor shakes hands, within `seconds`. Raises OSError if that fails.
+    The constructor performs the handshake within `seconds`. Raises OSError if that fails.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class TlsTransport:
         server_name: str | None = None,
         seconds: float = 10.0,
     ) -> None:
-        """Be the server, unless there is a `server_name` to connect to."""
+        """A server, or with `server_name` a client."""
         import ssl
 
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -57,7 +57,7 @@ class TlsTransport:
 
     @property
     def subject(self) -> str:
-        """The peer's certificate's subject, `CN=name,O=...`; "" if it has shown none."""
+        """The subject of the peer's certificate, `CN=name,O=...`; "" if it has sent none."""
         certificate: dict[str, Any] = self._engine.getpeercert() or {}
         parts = [pair for relative in certificate.get("subject", ()) for pair in relative]
         return ",".join(f"{_SHORT.get(name, name)}={value}" for name, value in parts)
@@ -77,7 +77,7 @@ class TlsTransport:
             with self._lock:
                 if not data:
                     self._incoming.write_eof()
-                    raise ConnectionResetError("the peer ended TLS without a goodbye")
+                    raise ConnectionResetError("the peer closed the connection without ending TLS")
                 self._incoming.write(data)
 
     def send(self, data: bytes) -> None:
@@ -91,7 +91,7 @@ class TlsTransport:
                 self._socket.send(encrypted)
 
     def send_some(self, data: bytes) -> int:
-        return 0  # what is encrypted must go out whole
+        return 0  # encrypted data must be sent completely
 
     def close(self) -> None:
         self._socket.close()
@@ -109,7 +109,7 @@ class TlsTransport:
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:
-                connected.sendall(self._outgoing.read())  # the alert that tells the peer why
+                connected.sendall(self._outgoing.read())  # the alert that tells the peer the reason
                 raise
             connected.settimeout(max(0.01, deadline - time.monotonic()))
             if said := self._outgoing.read():
@@ -135,7 +135,7 @@ _SHORT = {
 
 
 def server_context(certificate: str, key: str, client_ca: str = "") -> ssl.SSLContext:
-    """How a server shows itself; with `client_ca`, clients must show what that has signed.
+    """The TLS settings of a server. With `client_ca`, clients need a certificate signed by it.
 
     All are paths of PEM files. Raises InvalidInput.
     """
@@ -149,7 +149,7 @@ def server_context(certificate: str, key: str, client_ca: str = "") -> ssl.SSLCo
 
 
 def client_context(ca: str = "", certificate: str = "", key: str = "") -> ssl.SSLContext:
-    """Whom a client trusts (without `ca`, whom the system does), and how it shows itself.
+    """The TLS settings of a client: the trusted CA (by default the system's), and its certificate.
 
     All are paths of PEM files. Raises InvalidInput.
     """

@@ -1,7 +1,7 @@
-"""What carries a connection's bytes: a socket, two pipes, the messages of another call.
+"""Transports: a socket, two pipes, or the messages of another call. (TLS is in `tls`.)
 
-(TLS is in `tls`.) `close` of each may come from any thread, and wakes those that wait in
-`receive` and `send`; file descriptors are closed by the last of them to leave, never under them.
+`close` may be called from any thread, and wakes threads in `receive` and `send`. The last of them
+closes the file descriptors, so that none is closed while it is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lamina.wire.contract import Call
 
-_MSG_DONTWAIT = 0x40  # `socket` has it too, and takes long to import
+_MSG_DONTWAIT = 0x40  # `socket` has it too, but its import is slow
 _PIECE = 256 << 10  # bytes of a tunnel's message
 
 
@@ -52,13 +52,14 @@ class SocketTransport:
         import socket
 
         if self._use.end():
-            with suppress(OSError):  # the peer was faster
+            with suppress(OSError):  # the peer closed first
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._use.leave()
 
 
 class PipeTransport:
-    """Two file descriptors, one to read and one to write (which may be one socket), both closed."""
+    """Two file descriptors, one to read and one to write (or one socket for both), which it
+    closes."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self._read_fd = read_fd
@@ -104,7 +105,7 @@ class PipeTransport:
             self._use.leave()
 
     def _ready(self, fd: int, event: int) -> bool:
-        """Wait until it can be read or written, or is broken. Returns False on `close`."""
+        """Wait until a descriptor is ready or broken. Returns False after `close`."""
         import select
 
         poll = select.poll()
@@ -118,7 +119,7 @@ class PipeTransport:
 
 
 class _Use:
-    """Counts who is using a resource, and frees it when it has ended and the last one leaves."""
+    """Counts the users of a resource, and frees it when it has ended and the last user leaves."""
 
     def __init__(self, free: Callable[[], None]) -> None:
         self._free = free
@@ -140,7 +141,8 @@ class _Use:
         self._free()
 
     def end(self) -> bool:
-        """Let nobody in any more. Returns whether this is the first call; it owes a `leave`."""
+        """Admit no more users. Returns whether this is the first call, which must be followed by
+        `leave`."""
         with self._lock:
             first, self._ended = not self._ended, True
             return first
@@ -150,7 +152,7 @@ class _Use:
 
 
 class TunnelTransport:
-    """The messages of a call, each some bytes in `BytesMessage.data`. It hangs the call up."""
+    """A tunnel: the messages of a call, `BytesMessage.data`. Closing it hangs up the call."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -176,7 +178,7 @@ class TunnelTransport:
             raise ConnectionAbortedError(f"the tunnel ended: {error}") from error
 
     def send_some(self, data: bytes) -> int:
-        return 0  # the call might have to wait for room
+        return 0  # the call might have to wait for space
 
     def close(self) -> None:
         self._call.hang_up()
@@ -199,5 +201,5 @@ def _unwrap(message: bytes) -> bytes:
     try:
         decoded: _BytesMessage = decode(message, _BytesMessage, _SCHEMA)
     except Corrupt as error:
-        raise ConnectionAbortedError(f"the tunnel carries something else: {error}") from error
+        raise ConnectionAbortedError(f"the tunnel received an invalid message: {error}") from error
     return decoded.data
