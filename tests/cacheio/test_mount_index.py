@@ -225,7 +225,7 @@ def test_memory_for_a_hostile_index_is_limited() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     reason, peak = done.stdout.splitlines()
-    assert "999 is no array" in reason
+    assert "999 is not an array" in reason
     assert int(peak) < 1024
 
 

@@ -199,10 +199,10 @@ REFUSED: dict[str, tuple[op.Definition, str]] = {
     ),
     "an owner by a name in no input": (
         definition(owned(op.UserOpt(op.NamedUser("bob", 3)))),
-        '"bob" is of input 3',
+        '"bob" refers to input 3',
     ),
-    "an owner below nobody": (definition(owned(op.UserOpt(by_id=-5))), "-5 is no user's id"),
-    "an owner above all": (definition(owned(op.UserOpt(by_id=1 << 32))), f"{1 << 32} is no user"),
+    "an owner below nobody": (definition(owned(op.UserOpt(by_id=-5))), "-5 is not a user ID"),
+    "an owner above all": (definition(owned(op.UserOpt(by_id=1 << 32))), f"{1 << 32} is not a user"),
     "a merge of nothing": (definition(op.Op(merge=op.MergeOp())), "a merge of nothing"),
     "a merge of no input": (
         definition(A, op.Op(merge=op.MergeOp((op.MergeInput(0), op.MergeInput(5))))),
@@ -211,7 +211,7 @@ REFUSED: dict[str, tuple[op.Definition, str]] = {
     "half a diff": (definition(op.Op(diff=op.DiffOp(op.DiffInput(-1)))), "without upper"),
     "a diff of no input": (
         definition(op.Op(diff=op.DiffOp(op.DiffInput(-1), op.DiffInput(6)))),
-        "upper is of input 6",
+        "upper refers to input 6",
     ),
     "a build of no input": (
         definition(op.Op(build=op.BuildOp(-1, (("buildkit.llb.definition", op.BuildInput(9)),)))),

@@ -194,7 +194,7 @@ def test_archives_of_podman(
     compared(versions, f"{several}:localhost/app:1", f"{several}:localhost/app:2", differ=True)
     done = versions("diff", "app:1", several)
     assert done.code == 2
-    assert f"ERROR: {several} holds 2 images; name one: {several}:NAME" in done.err
+    assert f"ERROR: {several} contains 2 images; name one: {several}:NAME" in done.err
     assert "hint: it has: localhost/app:1, localhost/app:2" in done.err
     done = versions("diff", "app:1", f"{several}:app:3")
     assert (done.code, done.out) == (2, "")
@@ -296,7 +296,7 @@ def test_errors_have_status_2(versions: Lamina, tmp_path: Path, registry: str) -
     cases = {
         f"{tmp_path}/missing.tar": "missing.tar: No such file",
         f"{tmp_path}/text.tar": "text.tar: malformed tar",
-        f"{tmp_path}/other.tar": "holds no image: it has neither manifest.json nor index.json",
+        f"{tmp_path}/other.tar": "contains no image: it has neither manifest.json nor index.json",
         f"{tmp_path}/folder": "is not an OCI layout: it has no index.json",
         f"oci:{tmp_path}/nowhere:1": "is not an OCI layout",
         f"docker://{registry}/none:1": "none:1",

@@ -91,10 +91,10 @@ def test_links_between_layers_are_followed(tmp_path: Path) -> None:
     ("manifest", "files", "reason"),
     [
         (b"{", {}, "malformed manifest.json"),
-        ({"Config": "config.json"}, {}, "is no array"),
-        ([], {}, "holds no image"),
+        ({"Config": "config.json"}, {}, "is not an array"),
+        ([], {}, "contains no image"),
         ([None], {}, "is incomplete: it has no file"),
-        ([{**ENTRY, "Layers": [5]}], {}, "is no string"),
+        ([{**ENTRY, "Layers": [5]}], {}, "is not a string"),
         ([{**ENTRY, "Layers": ["1.tar"]}], {}, "it has no file 1.tar"),
         ([{**ENTRY, "Config": "../../etc/passwd"}], {}, "points outside"),
         ([{**ENTRY, "Layers": ["loop"]}], {}, "it has no file loop"),
@@ -128,7 +128,7 @@ def test_a_layer_must_have_its_diff_id(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
     path = archive(tmp_path, [ENTRY, {**ENTRY, "RepoTags": ["app:2"]}])
-    with pytest.raises(InvalidInput, match="holds 2 images") as several:
+    with pytest.raises(InvalidInput, match="contains 2 images") as several:
         opened(path)
     assert several.value.hint == "it has: app:1, app:2"
     with pytest.raises(NotFound, match="has no image app:3"):

@@ -173,7 +173,7 @@ ENDLESS = (
         (RPM, rpm_database(b"\xff" * 64), "truncated header"),
         ("var/lib/rpm/Packages", b"\0" * 100, "only rpm databases in SQLite's format"),
         ("node_modules/a/package.json", b"{", "malformed package.json"),
-        ("node_modules/a/package.json", b'{"name": 1, "version": 2}', "is no string"),
+        ("node_modules/a/package.json", b'{"name": 1, "version": 2}', "is not a string"),
         ("node_modules/a/package.json", b" " * (1 << 21), "more than 1048576 bytes"),
     ],
 )

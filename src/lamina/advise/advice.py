@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What an item of advice is about; the values are those of `--kind`."""
+    """The topic of an item of advice; the values are those of `--kind`."""
 
     CACHE_MOUNT = "cache-mount"
     COPY_ORDER = "copy-order"
@@ -98,7 +98,7 @@ def _overlap(one: Edit, other: Edit) -> bool:
     if one == other and one.start < one.end:
         return False  # both remove the same
     if one.start == one.end or other.start == other.end:
-        # What is inserted next to a change may belong to what the change replaces.
+        # Text that is inserted directly after a change may belong to the replaced text.
         return one.start <= other.end and other.start <= one.end
     return one.start < other.end and other.start < one.end
 

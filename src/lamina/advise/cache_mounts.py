@@ -27,7 +27,7 @@ _SHADOWING = ("cache", "bind", "tmpfs")
 
 
 class _Wanted:
-    """What one RUN should have: mounts by path, and the rows of the table that are for it."""
+    """The mounts that one RUN should have, by path, and the rows of the table that they are for."""
 
     def __init__(self) -> None:
         self.mounts: dict[str, CacheMount] = {}
@@ -35,7 +35,7 @@ class _Wanted:
 
 
 class CacheMounts:
-    """Finds the mounts of all steps, with what stages hand on to those that are built on them."""
+    """Finds the mounts of all steps, and what stages pass on to those that are based on them."""
 
     def __init__(self, plan: Plan, files: ContextFiles, times: StepTimes) -> None:
         self._plan = plan
@@ -66,8 +66,11 @@ class CacheMounts:
         return [mount.flag for mount in wanted.mounts.values()]
 
     def _unusable(self) -> set[tuple[int, str]]:
-        """Stages and package managers whose configuration must stay: with the command that they
-        need first, a step that can have no mount would leave packages in its layer."""
+        """Stages and package managers whose configuration must stay.
+
+        With the command that they need first, a step that can have no mount would leave packages in
+        its layer.
+        """
         found = set()
         for stage in self._plan.stages:
             for step in stage.steps:
@@ -276,9 +279,9 @@ def _reason(
         needs = " and ".join(dict.fromkeys(mount.ecosystem for mount in extra))
         sentences.append(f"The step may need what {needs} downloaded into a cache mount before.")
     elif missing:
-        sentences.append("With a cache mount, that is still there when the step runs again.")
+        sentences.append("With a cache mount, that is available when the step runs again.")
     if removed:
-        sentences.append("What empties the cache or turns it off is removed.")
+        sentences.append("Commands and flags that empty the cache or turn it off are removed.")
     if any(row.first for row, _ in wanted.rows):
         sentences.append("docker-clean is the configuration that makes apt delete packages.")
     return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""Where a step's package managers keep their caches, and where a mount would be wrong."""
+"""Finds the caches of a step's package managers, and where a mount would be wrong."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def matches(ecosystem: Ecosystem, found: Invocation) -> tuple[CacheTarget, ...]:
     """The cache directories that a command uses, if it is one of this ecosystem."""
     if found.program not in ecosystem.programs:
         return ()
-    # Wrappers download what they wrap, even for this.
+    # Wrappers download their program, even for this.
     if found.has_flag("--version") and found.program not in ("gradlew", "mvnw"):
         return ()
     subcommand = found.subcommand(ecosystem.valued)
@@ -110,7 +110,7 @@ class Targets:
         *,
         sudo: bool = False,
     ) -> CacheMount | None:
-        """The mount for a directory; None if it would be wrong or its place is not known."""
+        """The mount for a directory; None if it would be wrong or its path is not known."""
         user = Account("/root") if sudo else account(self._plan, stage, step)
         if user is None:
             return None
@@ -161,7 +161,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _reads(step: Step) -> Iterator[tuple[str, str]]:
-    """(stage, absolute path) of what a step takes of other stages."""
+    """The (stage, absolute path) of the files that a step takes from other stages."""
     one = step.instruction
     if isinstance(one, ast.Copy) and one.origin:
         for path in one.sources:

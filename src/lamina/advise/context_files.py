@@ -1,4 +1,4 @@
-"""The files of a build context, as far as advice looks at them."""
+"""The files of a build context, for advice."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ContextFiles:
         return self._texts[path]
 
     def below(self, folder: str) -> list[str]:
-        """The paths below a folder of the context; all for ""."""
+        """The paths below a directory of the context; all for ""."""
         return [path for path in self.sizes if not folder or path.startswith(f"{folder}/")]
 
     def with_ignore_text(self, text: str) -> ContextFiles:
@@ -63,8 +63,8 @@ class ContextFiles:
 
 
 def read_context(folder: str, ignore_data: bytes, ignore_name: str) -> ContextFiles:
-    """List the files of a folder. Folders that cannot be read are skipped. Raises InvalidInput for
-    a malformed pattern."""
+    """List the files of a directory. Directories that cannot be read are skipped. Raises
+    InvalidInput for a malformed pattern."""
     matcher = PatternMatcher(read_patterns(ignore_data))
     sizes: dict[str, int] = {}
     for path, names, files in os.walk(folder):

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from lamina.advise.stages import Plan, Step
 
 _LARGE = 1 << 20
-"""Bytes from which files that nothing reads are worth a line."""
+"""The size in bytes from which unread files are worth a line."""
 
 
 class Generated(NamedTuple):
-    """A folder, or a file, that tools make.
+    """A directory, or a file, that tools make.
 
     `programs` are those that make it in a build: without one of them, the build may need that of
-    the context. `beside` is a file that is in the same folder. `unless` are programs that read it.
+    the context. `beside` is a file that is in the same directory. `unless` are programs that read
+    it.
     """
 
     name: str
@@ -89,7 +90,8 @@ def context_size(plan: Plan, files: ContextFiles) -> Iterator[Advice]:
 
 
 class ReadPaths:
-    """What steps read of the context: `paths` are cleaned, "" for all of it; patterns stay.
+    """The files of the context that steps read: `paths` are cleaned, "" for all of it; patterns
+    stay.
 
     `stages` are the numbers of the stages that count; all if it is not given.
     """
@@ -112,7 +114,7 @@ class ReadPaths:
         )
 
     def includes(self, path: str) -> bool:
-        """Whether a folder that is read contains a path; named alone it does not count."""
+        """Whether a directory that is read contains a path; named alone it does not count."""
         return any(not read or path.startswith(f"{read}/") for read in self.paths)
 
     def names(self, path: str) -> bool:
@@ -151,7 +153,8 @@ def _clean(path: str) -> str:
 
 
 def _generated(row: Generated, files: ContextFiles, read: ReadPaths) -> tuple[str, int]:
-    """The line for the folders of a name, and their size; "" if there are none that are read."""
+    """The line for the directories of a name, and their size; "" if there are none that are
+    read."""
     roots: dict[str, int] = {}
     for path, size in files.sizes.items():
         parts = path.split("/")

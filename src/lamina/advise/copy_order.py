@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _EVERYTHING = (".", "./")
 _INSTALLED = ("node_modules", "vendor", ".venv", "venv")
-"""Folders that installations make: a later COPY would replace them with those of the context."""
+"""Directories that installations make: a later COPY would replace them with those of the
+context."""
 _WITHOUT_FILES = (
     ast.Env,
     ast.Arg,
@@ -38,7 +39,7 @@ _WITHOUT_FILES = (
 
 
 class _Split(NamedTuple):
-    """What can be done with a RUN behind the COPY.
+    """How to split a RUN after the COPY.
 
     `files` are needed before it. `moves` if all of it can run before the COPY. Else `line` is an
     instruction that can, and `cut` removes it from the RUN.
@@ -118,7 +119,7 @@ def _advise(
 
 
 def _stays_the_same(copy: ast.Copy, between: ast.Instruction) -> bool:
-    """Whether the COPY means the same behind an instruction."""
+    """Whether the COPY has the same effect after an instruction."""
     if isinstance(between, ast.Workdir):
         return copy.destination.startswith("/")
     if isinstance(between, ast.Env | ast.Arg):
@@ -127,7 +128,7 @@ def _stays_the_same(copy: ast.Copy, between: ast.Instruction) -> bool:
 
 
 def _split(plan: Plan, stage: Stage, step: Step, to: str, files: ContextFiles) -> _Split | None:
-    """What of a RUN can come before the COPY to a directory; None if nothing can."""
+    """The part of a RUN that can run before the COPY to a directory; None if there is none."""
     if not isinstance(step.instruction, ast.Run) or step.script is None or not step.invocations:
         return None
     needed: dict[str, None] = {}
@@ -169,7 +170,7 @@ def _split(plan: Plan, stage: Stage, step: Step, to: str, files: ContextFiles) -
 
 
 def _preparation(plan: Plan, stage: Stage, step: Step, read: Install) -> str:
-    """The command that prepares for one, unless something did before."""
+    """The preparation for a command, unless an earlier command did it."""
     for below in plan.chain(stage):
         for other in below.steps:
             if below is stage and other.line >= step.line:
@@ -180,7 +181,7 @@ def _preparation(plan: Plan, stage: Stage, step: Step, read: Install) -> str:
 
 
 def _copy_lines(copy: ast.Copy, names: list[str]) -> list[str]:
-    """Instructions that copy some files to where they are after the COPY of everything."""
+    """Instructions that copy some files to their paths after the COPY of everything."""
     flags = "".join(f"{f} " for f in copy.node.flags if not f.startswith("--exclude"))
     word = copy.node.written if copy.node.keyword == "COPY" else "COPY"
     to = copy.destination.rstrip("/")

@@ -24,7 +24,7 @@ _READING = frozenset(
         *("sh", "bash", "cat", "cp", "python", "python3", "java", "mysql", "psql", "install"),
     )
 )
-"""Programs that leave the files among their arguments as they are."""
+"""Programs that do not change the files among their arguments."""
 _DOWNLOADING = frozenset(("curl", "wget", "git", "aria2c"))
 _KEPT_BY_SHELL = frozenset(
     ("pushd", "exit", "exec", "trap", "set", "export", "unset", "umask", "source", ".", "cd")
@@ -39,7 +39,7 @@ _PACKAGES = {
 
 
 def deleted_files(plan: Plan) -> Iterator[Advice]:
-    """One item for each RUN of the image's own layers that deletes what an earlier one has."""
+    """One item for each RUN in the image's own layers that deletes files of an earlier one."""
     for stage in plan.chain(plan.stages[plan.target]):
         for number, step in enumerate(stage.steps):
             if isinstance(step.instruction, ast.Run) and step.script is not None:
@@ -49,7 +49,7 @@ def deleted_files(plan: Plan) -> Iterator[Advice]:
 
 
 def _made(plan: Plan, stage: Stage, number: int) -> Advice | None:
-    """Merge a RUN with those directly before it, if it deletes what the first of them made."""
+    """Merge a RUN with those directly before it, if it deletes files of the first of them."""
     last = stage.steps[number]
     for first in range(number - 1, max(-1, number - _MOST_STEPS), -1):
         if not isinstance(stage.steps[first].instruction, ast.Run):
@@ -70,7 +70,7 @@ def _made(plan: Plan, stage: Stage, number: int) -> Advice | None:
 
 
 def _deletes(first: Step, last: Step) -> str:
-    """What a RUN deletes of the files or packages that another one made; "" for nothing."""
+    """The files or packages of another RUN that a RUN deletes; "" for none."""
     for found in last.invocations or ():
         for _, path in rm_paths(found, last):
             if _makes(first, path):
@@ -112,7 +112,7 @@ def _makes(step: Step, path: str) -> bool:
 
 
 def _named(found: Invocation, word: Word, directory: Situation) -> str | None:
-    """The path that a word may stand for; None if it is none."""
+    """The path that a word may refer to; None if it is none."""
     value = directory.expand(word.value)
     if found.program in _DOWNLOADING:
         if "://" in value:

@@ -1,4 +1,4 @@
-"""The table of package managers and compilers: what they cache, where, and what defeats it."""
+"""The table of package managers and compilers: their caches, and settings that disable them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from lamina.base.named_tuple import NamedTuple
 
 
 class CacheTarget(NamedTuple):
-    """A directory to mount a cache at, and what the program `keeps` there.
+    """A directory to mount a cache at; `keeps` describes its content.
 
-    `path` may begin with `~/`. `variables` are (name, suffix): a variable that moves the directory,
-    and what follows its value. `bases` are (regular expression for the base image, path): images
-    that have it elsewhere. A `store` is read by later steps, not only by the package manager.
+    `path` may begin with `~/`. `variables` are (name, suffix): a variable that sets the directory,
+    and a suffix to its value. `bases` are (regular expression for the base image, path): images
+    with another path. A `store` is read by later steps, not only by the package manager.
     """
 
     path: str
@@ -43,7 +43,7 @@ class Ecosystem(NamedTuple):
         assignments: variables that are needed for that, before the program's name.
         clearing: subcommands that empty the cache, as words.
         first: a command that is needed once, before the first use.
-        first_mark: what shows that it is there.
+        first_mark: a text that shows that the command is present.
         bases: a regular expression for the base images that it is for.
         file, containing: a file of the context that is needed, and a text in it.
         without_file: a file of the context that must not be there.

@@ -54,7 +54,7 @@ def _copies_before(stage: Stage, number: int) -> list[Step]:
 
 
 def _leaves_system(step: Step) -> bool:
-    """Whether a COPY writes to no directory that package managers read or write."""
+    """Whether a COPY writes to no directory that package managers use."""
     one = step.instruction
     assert isinstance(one, ast.Copy)
     to = step.before.path(step.before.expand(one.destination)) + "/"

@@ -168,7 +168,7 @@ MANIFESTS = (
         ("rust-toolchain", "rust-toolchain.toml"),
         (("Cargo.toml", r"\[workspace|\bpath\s*=|\[\[|\[lib\]|\bbuild\s*="),),
         prepared=_words("build b install test t"),
-        # cargo wants a target to be there.
+        # cargo requires a target.
         preparation="mkdir src && echo 'fn main() {{}}' > src/main.rs"
         " && {program} fetch --locked && rm -r src",
         elsewhere=_words("--manifest-path -C --offline"),
@@ -220,7 +220,7 @@ def _from_table(row: Manifest, found: Invocation, files: ContextFiles) -> Instal
 
 
 def _installs_another(found: Invocation) -> bool:
-    """Whether it is another project: `go install PATH@VERSION`, `cargo install NAME`."""
+    """Whether it installs another project: `go install PATH@VERSION`, `cargo install NAME`."""
     if found.program == "go":
         return any("@" in word.value for word in found.arguments)
     return (
@@ -239,7 +239,7 @@ def _moves(row: Manifest, found: Invocation, subcommand: str) -> bool:
         return False
     if row.programs & _RESOLVED or (rest[:1] == [subcommand] and subcommand in _RESOLVED):
         return set(rest) <= _RESOLVED
-    # Values of flags cannot be told from packages, but packages are rare here.
+    # Values of flags look like packages, but packages are rare here.
     return len(rest) <= 1 or all(_is_value(found, value) for value in rest[1:])
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def names(one: ast.Instruction) -> list[str]:
-    """What an ARG or ENV defines, in order; nothing for other instructions."""
+    """The names that an ARG or ENV defines, in order; nothing for other instructions."""
     match one:
         case ast.Arg():
             return [name for name, _ in one.args]

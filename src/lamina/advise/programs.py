@@ -1,4 +1,4 @@
-"""Which program a shell command runs, behind `sudo`, `env` and assignments."""
+"""Finds the program of a shell command, after `sudo`, `env` and assignments."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Invocation(NamedTuple):
 
 
 def invocation(command: ShellCommand) -> Invocation | None:
-    """What a command runs; None if it only assigns variables."""
+    """The program of a command; None if it only assigns variables."""
     words = list(command.words)
     sudo = False
     assigned = []
@@ -81,7 +81,7 @@ def invocation(command: ShellCommand) -> Invocation | None:
 
 
 def exec_invocation(words: tuple[str, ...]) -> Invocation | None:
-    """What the exec form of an instruction runs. Positions are not known (all 0)."""
+    """The program in the exec form of an instruction. Positions are not known (all 0)."""
     from lamina.advise.shell import ShellCommand, Word
 
     found = tuple(Word(0, 0, word, word) for word in words)

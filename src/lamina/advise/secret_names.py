@@ -95,7 +95,7 @@ def _is_secret(step: Step, value: str) -> bool:
 
 
 def _values(one: ast.Instruction) -> dict[str, str]:
-    """What an ARG or ENV defines, as written."""
+    """The values that an ARG or ENV defines, as written."""
     match one:
         case ast.Env():
             return {pair.key: pair.value for pair in one.pairs}

@@ -104,7 +104,7 @@ class SourceText:
         return Fragment(content, tuple(range(start, start + len(content) + 1)))
 
     def rest(self, node: Node) -> Fragment | None:
-        """What follows the flags of an instruction."""
+        """The text after the flags of an instruction."""
         header = self.header(node)
         if header is None or not node.rest:
             return None

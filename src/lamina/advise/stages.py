@@ -1,5 +1,5 @@
-"""The stages of a Dockerfile step by step: the variables, user and directory of each, and what each
-RUN runs."""
+"""The stages of a Dockerfile step by step: the variables, user and directory of each, and the
+programs of each RUN."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WINDOWS = ("windows", "nanoserver", "servercore")
 
 
 class Situation(NamedTuple):
-    """What holds before a step.
+    """The state before a step.
 
     `variables` are those of ENV, `arguments` those of ARG as well. A `directory` or `user` of the
     base image is not known: then they are "/" and "". `shell` says that RUN lines are POSIX shell.
@@ -52,7 +52,7 @@ class Situation(NamedTuple):
             return text
 
     def path(self, text: str) -> str:
-        """An absolute path; of the home directory, only root's is known."""
+        """An absolute path. For `~`, only root's home directory is known."""
         if text == "~" or text.startswith("~/"):
             text = self.variables.get("HOME", "/root") + text[1:]
         path = posixpath.normpath(posixpath.join(self.directory, text))

@@ -1,1 +1,1 @@
-"""BuildKit's API as values: the messages and names of its services."""
+"""The messages and names of BuildKit's API services, as values."""

@@ -1,4 +1,4 @@
-"""`moby.filesync.v1.Auth`: a client's credentials for registries, or tokens it fetches itself."""
+"""`moby.filesync.v1.Auth`: a client's registry credentials, or tokens that it fetches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERIFY_TOKEN_AUTHORITY = f"/{SERVICE}/VerifyTokenAuthority"
 
 
 class CredentialsRequest(NamedTuple):
-    """`host` as the client's Docker configuration would have it."""
+    """A request for credentials. `host` is the key in Docker's configuration."""
 
     host: str = ""
 
@@ -64,7 +64,7 @@ class VerifyTokenAuthorityRequest(NamedTuple):
 
 
 class VerifyTokenAuthorityResponse(NamedTuple):
-    """NaCl's `sign`: the signature's 64 bytes, then the payload."""
+    """NaCl's `sign` format: the signature's 64 bytes, then the payload."""
 
     signed: bytes = b""
 

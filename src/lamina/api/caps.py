@@ -1,4 +1,4 @@
-"""What a side can do (BuildKit's `util/apicaps/pb/caps.proto`)."""
+"""API capabilities of a peer (BuildKit's `util/apicaps/pb/caps.proto`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class APICap(NamedTuple):
-    """One capability, by name (`exec.mount.bind`); why and what instead when not `enabled`."""
+    """One capability, by name (`exec.mount.bind`). If it is not `enabled`, the reason and an
+    alternative."""
 
     id: str = ""
     enabled: bool = False

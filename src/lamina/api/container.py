@@ -1,4 +1,4 @@
-"""The part of the frontend gateway about containers that a frontend runs itself."""
+"""The gateway's messages about containers that a frontend runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class NewContainerRequest(NamedTuple):
-    """`mounts` say by `result_id` which refs they show."""
+    """A request for a container. The `result_id` of `mounts` are the IDs of refs."""
 
     container_id: str = ""
     mounts: tuple[Mount, ...] = ()
@@ -49,7 +49,7 @@ class ReleaseContainerResponse(NamedTuple):
 
 
 class InitMessage(NamedTuple):
-    """Start a process; `fds` are those that will be sent and received."""
+    """Start a process. `fds` are the descriptors that will be transferred."""
 
     container_id: str = ""
     meta: ExecMeta | None = None
@@ -69,7 +69,7 @@ class StartedMessage(NamedTuple):
 
 
 class DoneMessage(NamedTuple):
-    """The last of a process; output may still come after its exit, not after this."""
+    """The last message of a process. Output may follow its exit, but not this message."""
 
 
 class FdMessage(NamedTuple):
@@ -84,13 +84,13 @@ class ResizeMessage(NamedTuple):
 
 
 class SignalMessage(NamedTuple):
-    """By name, without `SIG`: `INT`."""
+    """Send a signal, by name without `SIG`: `INT`."""
 
     name: str = ""
 
 
 class ExecMessage(NamedTuple):
-    """One thing about one process: exactly one of the members after its id is set."""
+    """A message about one process: exactly one of the members after its ID is set."""
 
     process_id: str = ""
     init: InitMessage | None = None

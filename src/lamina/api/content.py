@@ -1,6 +1,6 @@
-"""`containerd.services.content.v1.Content`: a store of blobs at the other side.
+"""`containerd.services.content.v1.Content`: a peer's content store.
 
-In a session the metadata `KEY_STORE` says which of the client's stores is meant.
+In a session the metadata `KEY_STORE` selects one of the client's stores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEY_STORE = "buildkit-attachable-store-id"
 
 
 class Info(NamedTuple):
-    """A whole blob; `size` in bytes."""
+    """A complete blob; `size` in bytes."""
 
     digest: str = ""
     size: int = 0
@@ -48,7 +48,7 @@ class InfoResponse(NamedTuple):
 
 
 class FieldMask(NamedTuple):
-    """`google.protobuf.FieldMask`: which members of a message count."""
+    """`google.protobuf.FieldMask`: the members of a message to update."""
 
     paths: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ class ReadContentResponse(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A blob that is being written under the name `ref`: `offset` bytes of it are there."""
+    """A blob that is being written under the name `ref`, with `offset` bytes so far."""
 
     started_at: Timestamp | None = None
     updated_at: Timestamp | None = None

@@ -37,7 +37,7 @@ INFO = f"/{SERVICE}/Info"
 
 
 class PruneRequest(NamedTuple):
-    """Durations in nanoseconds, spaces in bytes."""
+    """A request to prune. Durations are in nanoseconds, sizes in bytes."""
 
     filter: tuple[str, ...] = ()
     all: bool = False
@@ -53,7 +53,7 @@ class DiskUsageRequest(NamedTuple):
 
 
 class UsageRecord(NamedTuple):
-    """One piece of the cache; `size` in bytes. `record_type` is `regular`, `source.local`, …"""
+    """One cache record; `size` in bytes. `record_type` is `regular`, `source.local`, …"""
 
     id: str = ""
     mutable: bool = False
@@ -82,7 +82,7 @@ class CacheOptions(NamedTuple):
 
 
 class SolveRequest(NamedTuple):
-    """A build: of a `definition`, or of what `frontend` makes of attributes and inputs."""
+    """A build of a `definition`, or of the result of `frontend` with attributes and inputs."""
 
     ref: str = ""
     definition: Definition | None = None

@@ -1,4 +1,4 @@
-"""A blob's description within messages (`Descriptor` of control and gateway, of one shape)."""
+"""Descriptors of blobs in messages (`Descriptor` of control and gateway, which are equal)."""
 
 from __future__ import annotations
 

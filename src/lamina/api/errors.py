@@ -30,7 +30,7 @@ class Vertex(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The place in a text that led to the failure.
+    """The location in a text that caused the failure.
 
     Only the ops of `info.definition`, from which the text was read, are sent.
     """
@@ -40,29 +40,30 @@ class Source(NamedTuple):
 
 
 class Frontend(NamedTuple):
-    """The frontend in which it failed; `source` is its image, if it has one."""
+    """The frontend that failed; `source` is its image, if it has one."""
 
     name: str = ""
     source: str = ""
 
 
 class FrontendCap(NamedTuple):
-    """A capability that a frontend was asked for and does not have."""
+    """A required capability that a frontend does not have."""
 
     name: str = ""
 
 
 class Subrequest(NamedTuple):
-    """A request (`frontend.outline`, …) that a frontend does not answer."""
+    """A request (`frontend.outline`, …) that a frontend does not implement."""
 
     name: str = ""
 
 
 class Solve(NamedTuple):
-    """What a client may look at after a failure: ids of refs (for `gateway` containers).
+    """The refs that a client may inspect after a failure (in `gateway` containers), by ID.
 
-    `op` is what failed; it is written, but not read back. `file_action` or `content_cache` tells
-    which action of a file op, or which input's content, was the cause.
+    `op` is the failed op; it is encoded, but not decoded. `file_action` or `content_cache` is the
+    index of the action of a file op, or of the input whose content was digested, that was the
+    cause.
     """
 
     input_ids: tuple[str, ...] = ()
@@ -74,13 +75,14 @@ class Solve(NamedTuple):
 
 
 class ProvenanceMaterialsIncomplete(NamedTuple):
-    """Materials without a digest in the provenance: each by name, and why (`local_source`)."""
+    """Materials without a digest in the provenance: the name and the reason of each
+    (`local_source`)."""
 
     incomplete: tuple[tuple[str, str], ...] = ()
 
 
 class SourceDecision(NamedTuple):
-    """What a client that judges sources said when it denied one."""
+    """The messages of a client whose source policy denied a source."""
 
     messages: tuple[str, ...] = ()
 
@@ -98,7 +100,7 @@ class Frame(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """Where a program was when it failed; clients show it when asked to debug."""
+    """The stack trace of a failure; clients show it in debug mode."""
 
     frames: tuple[Frame, ...] = ()
     cmdline: tuple[str, ...] = ()
@@ -136,13 +138,13 @@ _TYPES = {url: kind for kind, url in _URLS.items()}
 
 
 def detail_of(error: TypedError) -> Detail:
-    """A typed error as a status' detail."""
+    """A typed error as a detail of a status."""
     text = json.dumps(_to_json(error), separators=(",", ":"), ensure_ascii=False)
     return Detail(_URLS[type(error)], text.encode("utf-8", "replace"))
 
 
 def typed_errors(error: StatusError) -> list[TypedError]:
-    """The details that are known here, in order; others, and malformed ones, are left out."""
+    """The known details, in order. Unknown and malformed ones are left out."""
     found = []
     for detail in error.details:
         kind = _TYPES.get(detail.type_url)
@@ -245,7 +247,7 @@ def _from_json(kind: type, value: dict[str, Any]) -> TypedError:
 
 
 def _present(**members: Any) -> dict[str, Any]:
-    """Without zero values, as `omitempty` has it."""
+    """Without zero values (Go's `omitempty`)."""
     return {name: value for name, value in members.items() if value}
 
 
@@ -280,7 +282,7 @@ def _definition_from_json(value: dict[str, Any] | None) -> Definition | None:
 
 
 def _range_to_json(item: Range) -> dict[str, Any]:
-    # Both ends are always there: Go's clients look into them without asking.
+    # Both ends are always present: Go's clients read them without a check.
     start, end = item.start or Position(), item.end or Position()
     return {"start": _position_to_json(start), "end": _position_to_json(end)}
 
@@ -298,7 +300,7 @@ def _range_from_json(value: dict[str, Any]) -> Range:
 
 
 def _op_to_json(op: Op) -> dict[str, Any]:
-    """As protobuf's JSON mapping has it, which takes the fields' own names, and enums' numbers."""
+    """Protobuf's JSON mapping, with the fields' original names and the numbers of enums."""
     inputs = [_present(digest=str(entry.digest), index=entry.output) for entry in op.inputs]
     bodies = {kind: getattr(op, kind) for kind in _BODIES}
     found = {kind: message(body) for kind, body in bodies.items() if body is not None}
@@ -311,7 +313,7 @@ def _op_to_json(op: Op) -> dict[str, Any]:
 
 
 def _without_wrappers(value: Any) -> Any:
-    """Go writes which of a choice it is into a member of its own, protobuf's mapping does not."""
+    """Go encodes a oneof in a separate member; protobuf's mapping does not."""
     if isinstance(value, list):
         return [_without_wrappers(item) for item in value]
     if not isinstance(value, dict):

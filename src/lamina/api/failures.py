@@ -1,9 +1,9 @@
-"""The error tree as call statuses, and back.
+"""Converts LaminaErrors to statuses of calls and back.
 
-What BuildKit's clients show is the message, after the code's name unless that is UNKNOWN; so,
-as buildkitd does, most failures are UNKNOWN, and say what they are in typed details: the place
-in the text, the step, the command's exit status. The kind and the hint, for lamina's own
-client, are one more detail, which others leave alone.
+BuildKit's clients show the message, after the code's name unless that is UNKNOWN. So most failures
+are UNKNOWN, as in buildkitd, and typed details describe them: the location in the text, the step,
+the command's exit status. The kind and the hint are a further detail for lamina's client, which
+other clients ignore.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _CODES: dict[type[LaminaError], Code] = {
 }
 _BY_KIND: dict[str, type[LaminaError]] = {kind.kind: kind for kind in map(kind_of, Code)}
 _OP_LIMIT = 64 << 10
-"""Bytes of an op that is sent whole: details are headers, whose size peers limit."""
+"""The maximum size of an op in bytes: details are headers, whose size peers limit."""
 
 
 def to_status(error: LaminaError) -> StatusError:
-    """How a call ends that failed so."""
+    """The status of a call that failed with an error."""
     message = error.message
     details = [typed.detail_of(item) for item in _details(error)]
     own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
@@ -69,7 +69,7 @@ def from_status(error: StatusError) -> LaminaError:
 
 
 def _details(error: LaminaError) -> Iterator[typed.TypedError]:
-    """What happened first comes first, as clients wrap each in the next."""
+    """The innermost error is first, as clients wrap each one in the next."""
     if error.__traceback__ is not None:
         yield stack_of(error.__traceback__)
     match error:
@@ -92,7 +92,7 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
         op = redacted_values(decode_op(step.data)) if known else None
         yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
     if error.location is not None:
-        # The last of several comes first, as from BuildKit.
+        # Of several, the last one is first (BuildKit).
         for place in reversed((error.location, *error.location.others)):
             yield _source(place)
     for name, source in error.frontends:
@@ -109,7 +109,8 @@ def _source(place: Location) -> typed.Source:
 
 
 def stack_of(trace: TracebackType) -> typed.Stack:
-    """Where in lamina an error came from, innermost first; files by their modules' names."""
+    """The position in lamina's code that raised an error, innermost first; files by their modules'
+    names."""
     frames = []
     place: TracebackType | None = trace
     while place is not None:
@@ -123,7 +124,7 @@ def stack_of(trace: TracebackType) -> typed.Stack:
 
 
 def location_of(info: SourceInfo, ranges: tuple[Range, ...]) -> Location | None:
-    """The location that ranges of a text describe, None without ranges."""
+    """The location for ranges of a text, None without ranges."""
     begun = [item.start for item in ranges if item.start is not None]
     starts = [position.line for position in begun]
     ends = [item.end.line for item in ranges if item.end is not None]

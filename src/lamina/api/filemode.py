@@ -1,4 +1,4 @@
-"""File modes as Go has them (`io/fs.FileMode`), for that is what BuildKit puts on the wire."""
+"""Go's file modes (`io/fs.FileMode`), which BuildKit's messages contain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHAR_DEVICE = 1 << 21
 STICKY = 1 << 20
 IRREGULAR = 1 << 19
 TYPE = DIRECTORY | SYMLINK | NAMED_PIPE | SOCKET | DEVICE | CHAR_DEVICE | IRREGULAR
-"""No bit of these is set for a regular file."""
+"""The bits that are all zero for a regular file."""
 
 _TYPES = {
     stat.S_IFREG: 0,
@@ -55,7 +55,7 @@ def permissions(mode: int) -> int:
 
 
 def to_unix(mode: int) -> int:
-    """The `st_mode` of Go's mode; what has no counterpart counts as a regular file."""
+    """The `st_mode` of Go's mode; an unknown type counts as a regular file."""
     if mode & DIRECTORY:
         kind = stat.S_IFDIR
     elif mode & SYMLINK:

@@ -1,8 +1,8 @@
-"""`moby.filesync.v1` and fsutil's messages: folders that are provided, and files that are sent.
+"""`moby.filesync.v1` and fsutil's messages, for transfers of files.
 
-`FileSync.DiffCopy` and `FileSend.DiffCopy` are streams of `Packet`; for one file `FileSend`
-carries bytes instead (`stream.py`). A context has tens of thousands of stats, so these two
-messages are written and read by hand; `SCHEMA` says the same for messages that embed a `Stat`.
+`FileSync.DiffCopy` and `FileSend.DiffCopy` are streams of `Packet`; for one file `FileSend` carries
+bytes instead (`stream.py`). A context has tens of thousands of stats, so these two messages have
+hand-written codecs. `SCHEMA` describes the same messages, for messages that embed a `Stat`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Stat(NamedTuple):
     `mode` is Go's (`filemode.py`); `mod_time` in nanoseconds since 1970; `linkname` a symbolic
     link's target, or for another file the path of the earlier file it is a hard link to.
 
-    `validator` is lamina's own, sent to those that ask for it (`KEY_VALIDATORS`): a text that is
-    another one whenever the content of a regular file is. If it begins with `sha256:`, it is the
-    digest of the content.
+    `validator` is lamina's extension, sent to peers that request it (`KEY_VALIDATORS`): a text that
+    changes with the content of a regular file. If it begins with `sha256:`, it is the digest of the
+    content.
     """
 
     path: str = ""
@@ -63,8 +63,8 @@ class PacketType(IntEnum):
 
 
 class Packet(NamedTuple):
-    """STAT: `stat`, or None after the last. REQ: `id`, a stat's number. DATA: `id` and `data`,
-    empty at the file's end. ERR: `data` is a text. `type` may be a number nobody knows."""
+    """A packet. STAT: `stat`, or None after the last one. REQ: `id`, a stat's number. DATA: `id`
+    and `data`, empty at the end of the file. ERR: `data` is a text. `type` may be unknown."""
 
     type: int = PacketType.STAT
     stat: Stat | None = None
@@ -100,12 +100,12 @@ def encode_stat(stat: Stat) -> bytes:
 
 
 def encode_last_stat() -> bytes:
-    """The STAT packet after all others: a message in which everything is left out."""
+    """The STAT packet after all others: an empty message."""
     return b""
 
 
 def encode_request(number: int) -> bytes:
-    """A REQ packet for the file whose stat came as number `number`, counted from 0."""
+    """A REQ packet for the file with a stat's number, counted from 0."""
     return b"\x08\x01" if not number else b"\x08\x01\x18" + _varint(number)
 
 
@@ -125,7 +125,7 @@ def encode_error(text: str) -> bytes:
 
 
 def decode_packet(message: bytes) -> Packet:
-    """Raises Corrupt."""
+    """Decode a packet. Raises Corrupt."""
     kind = number = at = 0
     stat = None
     content = b""
@@ -159,7 +159,7 @@ def decode_packet(message: bytes) -> Packet:
 
 
 def stat_bytes(stat: Stat) -> bytes:
-    """The message alone, not in a packet."""
+    """The encoded `Stat`, without a packet."""
     path, mode, uid, gid, size, mod_time, linkname, devmajor, devminor, xattrs, validator = stat
     out = bytearray()
     if path:
@@ -240,7 +240,7 @@ def _decode_stat(message: bytes, start: int, end: int) -> Stat:
                 size = value - (1 << 64) if value >> 63 else value
             else:
                 mod_time = value - (1 << 64) if value >> 63 else value
-        else:  # devices, extended attributes, fields of tomorrow
+        else:  # devices, extended attributes, unknown fields
             slow: Stat = decode(message[start:end], Stat, SCHEMA)
             return slow
     if at != end:

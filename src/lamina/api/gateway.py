@@ -1,7 +1,7 @@
-"""`moby.buildkit.v1.frontend.LLBBridge`: what a frontend may ask of the build it is part of.
+"""`moby.buildkit.v1.frontend.LLBBridge`: the requests of a frontend to its build.
 
 Facts from BuildKit's `frontend/gateway/pb/gateway.proto`. The messages about sources are in
-`sourcemeta.py`, those about containers in `container.py`; `SCHEMA` here has all.
+`sourcemeta.py`, those about containers in `container.py`; `SCHEMA` here contains all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ WARN = f"/{SERVICE}/Warn"
 
 
 class Ref(NamedTuple):
-    """A result by the id that the bridge gave it, and the definition it came from."""
+    """A result by the ID from the bridge, and its definition."""
 
     id: str = ""
     definition: Definition | None = None
@@ -95,9 +95,9 @@ class Attestations(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a frontend made: one ref, or several by platform; at most one of the four is set.
+    """The result of a frontend: one ref, or several by platform; at most one of the four is set.
 
-    A `ref` with an empty id stands for an empty file system.
+    A `ref` with an empty ID is an empty file system.
     """
 
     ref_deprecated: str | None = None
@@ -152,7 +152,8 @@ class FileRange(NamedTuple):
 
 
 class ReadFileRequest(NamedTuple):
-    """In a container `ref` is its id and `mount_index` says which mount."""
+    """A request to read a file. In a container `ref` is its ID and `mount_index` the index of the
+    mount."""
 
     ref: str = ""
     file_path: str = ""

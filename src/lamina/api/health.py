@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health`, as sessions and daemons are asked whether they live."""
+"""`grpc.health.v1.Health`: health checks of sessions and daemons."""
 
 from __future__ import annotations
 

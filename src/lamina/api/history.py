@@ -1,4 +1,4 @@
-"""The part of `moby.buildkit.v1.Control` about builds of the past."""
+"""The part of `moby.buildkit.v1.Control` about the build history."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BuildHistoryEventType(IntEnum):
 
 
 class BuildHistoryRequest(NamedTuple):
-    """`early_exit` ends the stream when what is there now has been sent."""
+    """A request for build records. `early_exit` ends the stream after the current records."""
 
     active_only: bool = False
     ref: str = ""
@@ -35,7 +35,7 @@ class BuildHistoryRequest(NamedTuple):
 
 
 class IndexedDescriptor(NamedTuple):
-    """An entry of a map from numbers: on the wire a map is just its entries."""
+    """An entry of a map with numbers as keys: a map is encoded as its entries."""
 
     number: int = 0
     descriptor: Descriptor | None = None
@@ -48,7 +48,8 @@ class BuildResultInfo(NamedTuple):
 
 
 class BuildHistoryRecord(NamedTuple):
-    """A build. The fields from `cache_imports` on are lamina's own (numbers from 1000 on).
+    """The record of a build. The fields from `cache_imports` on are lamina's extensions (numbers
+    from 1000 on).
 
     `context_path` and `dockerfile_path` are of the client's machine, "" if they are not local.
     """

@@ -1,4 +1,4 @@
-"""Calls in terms of messages: what a caller and a handler say most often."""
+"""Calls with messages: functions for callers and handlers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unary(
     metadata: Metadata = (),
     cancel: Cancellation | None = None,
 ) -> M:
-    """Send one message, get one of type `response`. Raises StatusError, Corrupt."""
+    """Send one message, and receive one of type `response`. Raises StatusError, Corrupt."""
     encoded = encode(request, schema)
     answer = call_unary(channel, method, encoded, metadata=metadata, cancel=cancel)
     decoded: M = decode(answer, response, schema)
@@ -42,7 +42,7 @@ def receive(call: Call, message: type[M], schema: Schema) -> M | None:
 
 
 def request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
-    """The one request of a call. Raises StatusError if there is none."""
+    """The only request of a call. Raises StatusError if there is none."""
     request = receive(call, message, schema)
     if request is None:
         raise StatusError(Code.INVALID_ARGUMENT, f"{call.method} was called without a request")
@@ -50,7 +50,7 @@ def request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
 
 
 def text_request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
-    """The one request of a call whose texts go into records, and so must be UTF-8.
+    """The only request of a call whose texts are recorded, and so must be UTF-8.
 
     Raises StatusError.
     """
@@ -63,7 +63,7 @@ def text_request_of(call: ServerCall, message: type[M], schema: Schema) -> M:
 def _is_text(value: object) -> bool:
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-    # Files' names are any bytes, and definitions have some.
+    # File names are arbitrary bytes, and definitions may contain some.
     return not isinstance(value, tuple) or type(value) is Definition or all(map(_is_text, value))
 
 

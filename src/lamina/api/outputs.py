@@ -1,4 +1,4 @@
-"""What a request says of its outputs and caches, for `moby.buildkit.v1.Control`."""
+"""The outputs and caches of a request, for `moby.buildkit.v1.Control`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class CacheOptionsEntry(NamedTuple):
-    """`type` is `registry`, `local`, `inline`, …"""
+    """A cache import or export. `type` is `registry`, `local`, `inline`, …"""
 
     type: str = ""
     attrs: tuple[tuple[str, str], ...] = ()
 
 
 class Exporter(NamedTuple):
-    """One output; a session's files know it by its place in the request, as a number."""
+    """One output. In a session, a file output is identified by its index in the request."""
 
     type: str = ""
     attrs: tuple[tuple[str, str], ...] = ()

@@ -1,4 +1,5 @@
-"""`moby.buildkit.v1.sourcepolicy.policysession.PolicyVerifier`: a client that judges sources."""
+"""`moby.buildkit.v1.sourcepolicy.policysession.PolicyVerifier`: a client that decides about
+sources."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ class DecisionResponse(NamedTuple):
 
 
 class CheckPolicyResponse(NamedTuple):
-    """A decision, or a wish to know more first; one of the two."""
+    """A decision, or a request for more metadata; one of the two."""
 
     decision: DecisionResponse | None = None
     request: ResolveSourceMetaRequest | None = None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Vertex(NamedTuple):
-    """A step as progress shows it. Sent again whenever something of it changes."""
+    """A step in the progress. Sent again whenever it changes."""
 
     digest: str = ""
     inputs: tuple[str, ...] = ()

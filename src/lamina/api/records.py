@@ -1,4 +1,4 @@
-"""`lamina.v1.Records`: what lamina's daemon says of build records beyond BuildKit's API.
+"""`lamina.v1.Records`: lamina's extension of BuildKit's API for build records.
 
 Clients explain and export the builds of a daemon with it. A buildkitd answers UNIMPLEMENTED.
 """
@@ -51,7 +51,7 @@ class ContentRequest(NamedTuple):
 
 
 class ContentResponse(NamedTuple):
-    """The top node of a content's manifest."""
+    """The root node of a content's manifest."""
 
     known: bool = False
     root: str = ""

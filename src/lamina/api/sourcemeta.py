@@ -1,4 +1,4 @@
-"""The part of the frontend gateway about sources: what an image, repository or URL is right now."""
+"""The gateway's messages about sources: metadata of images, repositories and URLs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lamina.wire.protobuf import Kind, Schema
 
 
 class ResolveImageConfigRequest(NamedTuple):
-    """`resolver_type` 0: a registry; 1: an OCI layout, `store_id` of session `session_id`."""
+    """A request for an image configuration. `resolver_type` 0 is a registry; 1 an OCI layout,
+    `store_id` of session `session_id`."""
 
     ref: str = ""
     platform: LLBPlatform | None = None
@@ -40,7 +41,7 @@ class Blob(NamedTuple):
 
 
 class AttestationChain(NamedTuple):
-    """Digests of the blobs that lead to an image's attestations; `blobs` by digest."""
+    """The digests of the blobs that connect an image with its attestations; `blobs` by digest."""
 
     root: str = ""
     image_manifest: str = ""
@@ -66,7 +67,8 @@ class ResolveSourceGitRequest(NamedTuple):
 
 
 class ResolveSourceGitResponse(NamedTuple):
-    """`checksum` is what the ref names: a tag's own object where it has one."""
+    """A resolved git source. `checksum` is the object of the ref: for an annotated tag, the tag
+    object."""
 
     checksum: str = ""
     ref: str = ""
@@ -82,7 +84,7 @@ class ChecksumAlgorithm(IntEnum):
 
 
 class ChecksumRequest(NamedTuple):
-    """The digest of a download with `suffix` appended is wanted."""
+    """A request for the digest of a download with `suffix` appended."""
 
     algorithm: ChecksumAlgorithm = ChecksumAlgorithm.SHA256
     suffix: bytes = b""

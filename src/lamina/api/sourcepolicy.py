@@ -1,6 +1,6 @@
 """Rules about sources (BuildKit's `sourcepolicy/pb/policy.proto`).
 
-Enums are read as numbers: what is unknown is an error of the policy, not of the message.
+Enums are read as numbers: an unknown one is an error of the policy, not of the message.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Selector(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What a source that CONVERT matches becomes; attributes are added to its own."""
+    """The replacement of a source that CONVERT matches; attributes are added to those of the
+    source."""
 
     identifier: str = ""
     attrs: tuple[tuple[str, str], ...] = ()
@@ -59,7 +60,7 @@ class Rule(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """`version` is 1. Rules are gone through in order."""
+    """A policy. `version` is 1. Rules are applied in order."""
 
     version: int = 0
     rules: tuple[Rule, ...] = ()

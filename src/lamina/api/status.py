@@ -1,4 +1,4 @@
-"""`google.rpc.Status`: how a call ended, as a message within other messages."""
+"""`google.rpc.Status`: the status of a call, as a message in other messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Any(NamedTuple):
 
 
 class Status(NamedTuple):
-    """`code` is a number of `lamina.wire.contract.Code`, or one that nobody has named yet."""
+    """A status. `code` is a number of `lamina.wire.contract.Code`, or an unknown one."""
 
     code: int = 0
     message: str = ""
@@ -34,7 +34,7 @@ SCHEMA: Schema = {
 
 
 def status_of(error: StatusError) -> Status:
-    """What a call ended with, as a message."""
+    """The status of a call, as a message."""
     details = tuple(Any(detail.type_url, detail.value) for detail in error.details)
     return Status(int(error.code), error.message, details)
 

@@ -1,7 +1,7 @@
-"""`BytesMessage`: the message of every stream that only carries bytes.
+"""`BytesMessage`: the message of all streams of bytes.
 
-BuildKit has one of this shape in each of `moby.buildkit.v1`, `moby.filesync.v1`,
-`moby.sshforward.v1` and `moby.upload.v1`. Written out, as tunnels live by it.
+BuildKit has equal messages in `moby.buildkit.v1`, `moby.filesync.v1`, `moby.sshforward.v1` and
+`moby.upload.v1`. The codec is hand-written, because all data of tunnels passes through it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TAG = b"\x0a"  # field 1, length-delimited
 CHUNK = 32 << 10
-"""How much one message carries at most when we cut."""
+"""The maximum size of the bytes in a sent message."""
 
 
 def encode_bytes(data: bytes) -> bytes:
@@ -33,7 +33,7 @@ def encode_bytes(data: bytes) -> bytes:
 
 
 def decode_bytes(message: bytes) -> bytes:
-    """Raises Corrupt."""
+    """Decode a message. Raises Corrupt."""
     if not message:
         return b""
     if message[0] == _TAG[0]:
@@ -65,6 +65,6 @@ def _decode_slowly(message: bytes) -> bytes:
 
 
 def chunks(call: Call) -> Iterator[bytes]:
-    """What a call brings, message by message. Raises StatusError, Corrupt."""
+    """The bytes of a call, message by message. Raises StatusError, Corrupt."""
     while (message := call.receive()) is not None:
         yield decode_bytes(message)

@@ -14,7 +14,7 @@ _SECOND = 1_000_000_000
 
 
 class Timestamp(NamedTuple):
-    """A moment: `seconds` since 1970 in UTC, and `nanos` after them (0 to 999,999,999)."""
+    """A time: `seconds` since 1970 in UTC, and `nanos` after them (0 to 999,999,999)."""
 
     seconds: int = 0
     nanos: int = 0
@@ -29,10 +29,10 @@ SCHEMA: Schema = {Timestamp: (integer(1, "seconds"), integer(2, "nanos"))}
 
 
 def at_nanoseconds(moment: int) -> Timestamp:
-    """The timestamp of so many nanoseconds since 1970; negative before that."""
+    """The timestamp for nanoseconds since 1970; negative before that."""
     return Timestamp(*divmod(moment, _SECOND))
 
 
 def at_seconds(moment: float) -> Timestamp:
-    """The timestamp of a time as `time.time()` gives it."""
+    """The timestamp for a result of `time.time()`."""
     return at_nanoseconds(round(moment * _SECOND))

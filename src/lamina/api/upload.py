@@ -1,6 +1,6 @@
 """`moby.upload.v1.Upload`: a client's stream as a build context.
 
-`Pull` is a stream of bytes (`stream.py`); its metadata holds the host and path of the URL
+`Pull` is a stream of bytes (`stream.py`); its metadata contains the host and path of the URL
 (`http://buildkit-session/<id>`) that names the upload.
 """
 

@@ -1,4 +1,4 @@
-"""What executes builds (BuildKit's `api/types/worker.proto`)."""
+"""Workers (BuildKit's `api/types/worker.proto`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BuildkitVersion(NamedTuple):
-    """Who answers: the program's package path, its version, the revision it was made from."""
+    """The version of a builder: the program's package path, its version, and its revision."""
 
     package: str = ""
     version: str = ""
@@ -23,9 +23,9 @@ class BuildkitVersion(NamedTuple):
 
 
 class GCPolicy(NamedTuple):
-    """One rule of garbage collection: seconds for `keep_duration`, bytes for the spaces.
+    """One rule of garbage collection: `keep_duration` in seconds, sizes in bytes.
 
-    `filters` choose what the rule is about; `all` takes in what is normally spared.
+    `filters` select records; `all` includes records that are normally kept.
     """
 
     all: bool = False

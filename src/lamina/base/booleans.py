@@ -1,4 +1,4 @@
-"""Booleans as Go's `strconv.ParseBool` reads them, which all of Docker's tools use."""
+"""Parses booleans like Go's `strconv.ParseBool`, which Docker's tools use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 
 
 def parse_bool(text: str) -> bool | None:
-    """None if the text is neither."""
+    """Parse a boolean. None if the text is not one."""
     if text in _TRUE:
         return True
     return False if text in _FALSE else None

@@ -25,7 +25,7 @@ class Digest(str):
 
     @property
     def short(self) -> str:
-        """The first twelve hex digits: enough for people."""
+        """The first twelve hex digits, for display."""
         return self.hex[:12]
 
 

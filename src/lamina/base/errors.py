@@ -132,7 +132,7 @@ class InvalidInput(LaminaError):
 
 
 class IncompleteMaterials(InvalidInput):
-    """Complete materials were requested. `folders` are the names of the client's folders."""
+    """Complete materials were requested. `folders` are the names of the client's directories."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
         named = f": folders of the client's: {', '.join(folders)}" if folders else ""

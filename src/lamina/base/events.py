@@ -76,14 +76,14 @@ class WarningEvent(NamedTuple):
 
 
 class ReasonEvent(NamedTuple):
-    """Why a vertex missed the cache, in one line. lamina's own: BuildKit has no such event."""
+    """Why a vertex missed the cache, in one line. BuildKit has no such event."""
 
     vertex: Digest
     text: str
 
 
 class ResourceEvent(NamedTuple):
-    """What the command of a vertex used, sent when it has ended. lamina's own, too."""
+    """What the command of a vertex used, sent when it has ended. BuildKit has no such event."""
 
     vertex: Digest
     usage: ResourceUsage

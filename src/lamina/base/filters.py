@@ -1,7 +1,7 @@
 r"""containerd's filter language (its package `filters`), which BuildKit's API takes.
 
     filter   = selector *( "," selector )          all must hold
-    selector = path [ operator value ]             without a value: the field is there
+    selector = path [ operator value ]             without a value: the field exists
     path     = field *( "." field )
     field    = letters, digits and "_", or quoted
     operator = "==" | "!=" | "~="                  ~= searches a regular expression
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     Fields = Callable[[tuple[str, ...]], str | None]
-    """Looks up a path: its value, or None if there is no such field (or it is false)."""
+    """Looks up a path: its value, or None if the field does not exist (or is false)."""
 
 _FIELD = re.compile(r"[A-Za-z0-9_]+")
 _OPERATOR = re.compile(r"[=!~]+")
@@ -35,7 +35,7 @@ _DIGITS = {"x": (2, 16), "u": (4, 16), "U": (8, 16)}
 
 
 class Selector(NamedTuple):
-    """One condition. `operator` "" asks whether the field is there."""
+    """One condition. `operator` "" checks whether the field exists."""
 
     path: tuple[str, ...]
     operator: str = ""
@@ -58,7 +58,7 @@ class Selector(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Alternatives of conditions that must all hold; no alternatives: everything matches."""
+    """Alternatives of conditions that must all match. Without alternatives everything matches."""
 
     alternatives: tuple[tuple[Selector, ...], ...] = ()
 
@@ -69,7 +69,7 @@ class Filter(NamedTuple):
 
 
 def parse_filters(texts: Iterable[str]) -> Filter:
-    """Read filters. Raises InvalidInput."""
+    """Parse filters. Raises InvalidInput."""
     return Filter(tuple(_Parser(text).selectors() for text in texts))
 
 
@@ -145,7 +145,7 @@ class _Parser:
         if letter in ("\\", quote):
             return letter
         if quote != '"':
-            return f"\\{letter}"  # the expression's own
+            return f"\\{letter}"  # the regular expression's own escape
         count, base = _DIGITS.get(letter, (3, 8))
         if base == 8:
             self._at -= 1

@@ -40,7 +40,7 @@ class GitUrl(NamedTuple):
 
 
 def is_git_url(text: str) -> bool:
-    """Whether an address names a git repository rather than a file or a page."""
+    """Whether a URL is that of a git repository rather than a file or a page."""
     if text.startswith(("git://", "ssh://")) or _HOSTED.match(text):
         return True
     if not text.startswith(("http://", "https://")):
@@ -64,7 +64,7 @@ def is_commit(ref: str) -> bool:
 
 
 def parse_git_url(text: str) -> GitUrl:
-    """Raises InvalidInput."""
+    """Parse a git URL. Raises InvalidInput."""
     if text.startswith(_SHORT):
         text = f"https://{text}"
     address, _, fragment = text.partition("#")
@@ -129,7 +129,7 @@ def _with_option(shown: str, url: GitUrl, key: str, value: str) -> GitUrl:
 
 
 def _alone(shown: str, key: str, known: str, value: str) -> str:
-    """What is said twice has to be the same."""
+    """The single value of parameters that may be repeated only with equal values."""
     if known and known != value:
         raise InvalidInput(f'{shown}: {key} conflicts: "{known}" vs "{value}"')
     return value

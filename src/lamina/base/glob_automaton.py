@@ -1,4 +1,4 @@
-"""Matches the pieces of a glob with a set of positions, stored as the bits of a number."""
+"""Matches the pieces of a glob with a set of positions, stored as the bits of an integer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 class GlobAutomaton:
-    """Bit n of a set says that all pieces before the one of that number have matched.
+    """An automaton. Bit n of a set says that all pieces before piece n have matched.
 
-    A repetition may match nothing, so a set with its bit has the next one too; but one of folders
-    that has begun goes on to the next bit by a slash only (`_begun`, a set of its own).
+    A repetition may match nothing, so a set with its bit also has the next one. But a repetition of
+    directories that has begun continues to the next bit only at a slash (`_begun` is a separate
+    set).
     """
 
     def __init__(self, pieces: Sequence[str], *, below: bool) -> None:
@@ -28,7 +29,7 @@ class GlobAutomaton:
             re.compile(piece, re.DOTALL): _bits(pieces, piece)
             for piece in set(pieces) - REPETITIONS
         }
-        self._taking: dict[str, int] = {}  # by character: the pieces that take it
+        self._taking: dict[str, int] = {}  # by character: the pieces that match it
 
     def matches(self, text: str) -> bool:
         at = self._closed(1)
@@ -49,7 +50,7 @@ class GlobAutomaton:
         return bool(at & self._end)
 
     def _closed(self, at: int) -> int:
-        """With what follows repetitions that match nothing (more)."""
+        """The set with the pieces after repetitions that match nothing (more)."""
         repetitions = self._names | self._anything | self._folders
         while more := ((at & repetitions) << 1) & ~at:
             at |= more

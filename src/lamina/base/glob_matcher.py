@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NAME = "[^/]*"
-"""Any characters of a name, also none."""
+"""Any characters of a name, possibly none."""
 
 ANYTHING = ".*"
 
 FOLDERS = "(?:.*/)?"
-"""Any number of whole folders."""
+"""Any number of complete directories."""
 
 REPETITIONS = frozenset((NAME, ANYTHING, FOLDERS))
 
@@ -67,7 +67,7 @@ class GlobMatcher:
 
 
 def _merged(pieces: Sequence[str]) -> list[str]:
-    """The pieces without repetitions of the same kind in a row."""
+    """The pieces, with consecutive repetitions of the same kind merged."""
     return [
         piece
         for number, piece in enumerate(pieces)
@@ -76,7 +76,7 @@ def _merged(pieces: Sequence[str]) -> list[str]:
 
 
 def _longest(pieces: Sequence[str]) -> int | None:
-    """The longest text that `re` matches; None for any length.
+    """The longest text for which `re` is used; None for any length.
 
     With FOLDERS at the beginning of a name, names are matched one by one, and a NAME within them
     can only divide its own: all but the last are possessive. Only pieces that may be a slash or
@@ -84,7 +84,7 @@ def _longest(pieces: Sequence[str]) -> int | None:
     """
     free = [number for number, piece in enumerate(pieces) if piece in REPETITIONS]
     if free and free[-1] == len(pieces) - 1 and pieces[-1] == ANYTHING:
-        free.pop()  # it takes all that is left, at the first attempt
+        free.pop()  # it takes the rest at the first attempt
     if len(free) <= 1:
         return None
     wide = [number for number in free if pieces[number] != NAME]
@@ -95,9 +95,11 @@ def _longest(pieces: Sequence[str]) -> int | None:
 
 
 def _possessive(pieces: Sequence[str]) -> str:
-    """Join, so that a NAME which another NAME of the same name follows is tried in one place only.
+    """Join the pieces. A NAME that is followed by another NAME of the same name is tried at one
+    position only.
 
-    What lies between two may as well match where it first can, for the later one takes the rest.
+    The pieces between two of them may match at the first possible position, because the later one
+    takes the rest.
     """
     out = ""
     at = 0
@@ -118,12 +120,12 @@ def _possessive(pieces: Sequence[str]) -> str:
 
 
 def _is_one_of_a_name(piece: str) -> bool:
-    """Whether a piece takes exactly one character, and never a slash."""
+    """Whether a piece matches exactly one character, and never a slash."""
     return piece not in REPETITIONS and piece != "/" and not _may_be_slash(piece)
 
 
 def _may_be_slash(piece: str) -> bool:
-    """Whether a class has the slash among others."""
+    """Whether a class contains the slash."""
     return (
         piece[0] == "["
         and piece != "[^/]"

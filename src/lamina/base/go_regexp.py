@@ -1,4 +1,4 @@
-"""Clients' regular expressions: the language of Go's `regexp`, in linear time (RE2)."""
+"""Regular expressions of clients, in the syntax of Go's `regexp`, in linear time (RE2)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lamina.base.errors import InvalidInput
 
 
 def compile_regexp(pattern: str) -> Any:
-    """An `re2` pattern. What it searches must have gone through `searchable`.
+    """Compile an `re2` pattern. Texts to search must be converted by `searchable`.
 
     Raises InvalidInput.
     """
-    import re2  # takes long, and few builds need it
+    import re2  # its import is slow, and few builds need it
 
     options = re2.Options()
     options.log_errors = False
@@ -24,5 +24,5 @@ def compile_regexp(pattern: str) -> Any:
 
 
 def searchable(text: str) -> str:
-    """Without bytes that are no text, which no pattern can name."""
+    """Remove bytes that are not valid text, which no pattern can match."""
     return text.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""JSON as Go's `encoding/json` writes it: digests depend on its bytes."""
+"""JSON in the format of Go's `encoding/json`: digests are computed over its bytes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _ESCAPES = tuple((character, f"\\u{ord(character):04x}") for character in "<>&\u
 
 
 def encode(document: object) -> bytes:
-    """Compact. Keys keep their order."""
+    """Encode without white space. Keys keep their order."""
     return _escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
 
 
 def encode_indented(document: object) -> bytes:
-    """As `MarshalIndent` does, by two spaces. Keys are strings and keep their order."""
+    """Encode like Go's `MarshalIndent`, with two spaces. Keys are strings and keep their order."""
     parts: list[str] = []
     _indent(document, "\n", parts.append)
     return _escaped("".join(parts))
 
 
 def _indent(value: object, line: str, write: Callable[[str], None]) -> None:
-    """The same as `json.dumps` with `indent`, but five times as fast: that is not in C.
+    """Like `json.dumps` with `indent`, which is not in C, but five times as fast.
 
     Args:
         line: the start of a line at this depth.
@@ -53,12 +53,12 @@ def _indent(value: object, line: str, write: Callable[[str], None]) -> None:
 
 
 def _escaped(text: str) -> bytes:
-    # Outside strings these never occur, so it is right for the whole text.
+    # They only occur in strings, so the replacement in the whole text is correct.
     for character, escape in _ESCAPES:
         text = text.replace(character, escape)
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Bytes that are no UTF-8 are surrogates here, and each a replacement character in Go.
+        # Bytes that are not UTF-8 are surrogates here, and in Go each is a replacement character.
         replaced = ("\\ufffd" if "\ud800" <= c < "\ue000" else c for c in text)
         return "".join(replaced).encode()

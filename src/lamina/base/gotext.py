@@ -1,4 +1,4 @@
-"""Values as Go's `fmt` prints them, because programs compare what BuildKit writes."""
+"""Formats values like Go's `fmt`, because programs compare BuildKit's output."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _character(char: str) -> str:
     if char.isprintable():
         return char
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x20 or code == 0x7F:
         return f"\\x{code:02x}"

@@ -34,48 +34,48 @@ def load_json_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def whole_number(value: object, lowest: int = 0, highest: int = (1 << 63) - 1) -> int:
-    """Raises ValueError unless it is a whole number from `lowest` to `highest`."""
+    """Check that a value is an integer from `lowest` to `highest`. Raises ValueError."""
     if value is None:
         value = 0
     if type(value) is not int or not lowest <= value <= highest:
-        raise ValueError(f"{_shown(value)} is no whole number from {lowest} to {highest}")
+        raise ValueError(f"{_shown(value)} is not an integer from {lowest} to {highest}")
     return value
 
 
 def text(value: object) -> str:
-    """Raises ValueError unless it is a string."""
+    """Check that a value is a string. Raises ValueError."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)} is no string")
+        raise ValueError(f"{_shown(value)} is not a string")
     return value
 
 
 def items(value: object) -> list[Any]:
-    """Raises ValueError unless it is an array."""
+    """Check that a value is an array. Raises ValueError."""
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ValueError(f"{_shown(value)} is no array")
+        raise ValueError(f"{_shown(value)} is not an array")
     return value
 
 
 def members(value: object) -> dict[str, Any]:
-    """Raises ValueError unless it is an object."""
+    """Check that a value is an object. Raises ValueError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError(f"{_shown(value)} is no object")
+        raise ValueError(f"{_shown(value)} is not an object")
     return value
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Raises ValueError unless it is an array of strings."""
+    """Check that a value is an array of strings. Raises ValueError."""
     return tuple(map(text, items(value)))
 
 
 def text_pairs(value: object) -> tuple[tuple[str, str], ...]:
-    """Raises ValueError unless it is an object with nothing but strings."""
+    """Check that a value is an object with only strings. Raises ValueError."""
     return tuple((key, text(member)) for key, member in members(value).items())
 
 

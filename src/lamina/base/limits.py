@@ -11,13 +11,14 @@ from lamina.base.errors import Exhausted, InvalidInput
 from lamina.base.units import size_of
 
 UNPACKED = "LAMINA_MAX_UNPACKED"
-"""Bytes that one compressed layer, archive or cache mount may inflate to."""
+"""The maximum decompressed size in bytes of one layer, archive or cache mount."""
 DOWNLOAD = "LAMINA_MAX_DOWNLOAD"
-"""Bytes of one file that is downloaded (`ADD` of a URL, a context's archive)."""
+"""The maximum size in bytes of a downloaded file (`ADD` of a URL, a context's archive)."""
 
 
 class SizeLimit:
-    """Counts bytes against a limit of the environment. Raises InvalidInput if that is no size."""
+    """Counts bytes against a limit in the environment. Raises InvalidInput if that is not a
+    size."""
 
     def __init__(self, variable: str, what: str) -> None:
         value = os.environ.get(variable, "")
@@ -32,7 +33,7 @@ class SizeLimit:
         self._size = 0
 
     def add(self, size: int) -> None:
-        """Raises Exhausted once there are too many bytes."""
+        """Count bytes. Raises Exhausted if there are too many."""
         self._size += size
         if self._most and self._size > self._most:
             raise Exhausted(

@@ -32,7 +32,7 @@ else:
         return function
 
     class _Value(tuple):
-        """What all classes share: the methods of `collections.namedtuple`."""
+        """The common base of all classes: the methods of `collections.namedtuple`."""
 
         __slots__ = ()
 

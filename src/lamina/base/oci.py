@@ -46,11 +46,11 @@ ANNOTATION_CREATED = "org.opencontainers.image.created"
 IMAGE_CONFIG_KEY = "containerimage.config"
 """A result's metadata, and an exporter's attribute: the image configuration (BuildKit)."""
 INLINE_KEY = "moby.buildkit.cache.v0"
-"""The member of a configuration in which BuildKit keeps an image's own cache."""
+"""The member of a configuration with BuildKit's inline cache."""
 
 
 class Descriptor(NamedTuple):
-    """Names a blob: what it is, which bytes, how many (OCI image spec, `descriptor.md`)."""
+    """Describes a blob: media type, digest and size (OCI image spec, `descriptor.md`)."""
 
     media_type: str
     digest: Digest
@@ -127,7 +127,7 @@ def platform_to_json(platform: Platform) -> dict[str, Any]:
 
 
 def platform_from_json(document: dict[str, Any]) -> Platform:
-    """Raises Corrupt where a member has the wrong type."""
+    """Read a platform. Raises Corrupt if a member has the wrong type."""
     try:
         return Platform(
             os=text(document.get("os")),

@@ -1,7 +1,8 @@
-"""Patterns as moby matches them (`moby/patternmatcher`): `.dockerignore`, `--exclude`, sessions.
+"""Patterns with the rules of `moby/patternmatcher`: `.dockerignore`, `--exclude`, sessions.
 
-The rules differ from git's: a pattern is anchored at the root, `**` matches across folders, a match
-of a folder includes everything below it, and the last pattern that matches wins (`!` negates it).
+The rules differ from git's: a pattern is anchored at the root, `**` matches across directories, a
+match of a directory includes everything below it, and the last pattern that matches wins (`!`
+negates it).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Pattern:
         return self._matcher
 
     def matches(self, path: str) -> bool:
-        """Whether a relative path, or a folder above it, is matched; `!` does not count here."""
+        """Whether a relative path, or a parent of it, matches. `!` is ignored here."""
         return self.matcher(path)
 
 
@@ -65,11 +66,11 @@ class PatternMatcher:
         self._others: list[Pattern] = []
 
     def matches(self, path: str) -> bool:
-        """Whether the patterns take a relative path, itself or by a folder above it."""
+        """Whether the patterns select a relative path, itself or by a parent."""
         if self.has_exceptions:
             matched = False
             for pattern in self.patterns:
-                # A pattern that would only say again what holds already is not looked at.
+                # Skip patterns that would not change the result.
                 if pattern.negated == matched and pattern.matches(path):
                     matched = not pattern.negated
             return matched
@@ -86,20 +87,20 @@ class PatternMatcher:
 
 
 def clean(path: str) -> str:
-    """The shortest spelling of a path, by its text alone (Go's `path.Clean`)."""
+    """The shortest spelling of a path, without access to the file system (Go's `path.Clean`)."""
     path = posixpath.normpath(path)
-    # POSIX lets two leading slashes mean something of their own; here they do not.
+    # In POSIX two leading slashes may have another meaning; not here.
     return path[1:] if path.startswith("//") else path
 
 
 def _pieces(pattern: str) -> list[str]:
     """A pattern as the pieces of a `GlobMatcher`.
 
-    `**` at the start without a slash takes any beginning of a name, at the end any rest, and
-    elsewhere any folders or none, whether or not a slash follows it.
+    `**` at the start without a slash matches any beginning of a name, at the end any rest, and
+    elsewhere any number of directories, whether or not a slash follows it.
     """
     if pattern.startswith("**") and not _special(pattern[2:]):
-        # `**/x` is x anywhere; `**x` whatever ends with x.
+        # `**/x` is x in any directory; `**x` any name that ends with x.
         if pattern[2:3] == "/":
             return [FOLDERS, *map(re.escape, pattern[3:])]
         return [ANYTHING, *map(re.escape, pattern[2:])]
@@ -177,7 +178,7 @@ def _special(text: str) -> bool:
 
 
 def _check(pattern: str) -> None:
-    """Refuse what Go's `filepath.Match` refuses."""
+    """Raise InvalidInput for patterns that Go's `filepath.Match` rejects."""
     at = 0
     while at < len(pattern):
         char = pattern[at]
@@ -191,7 +192,7 @@ def _check(pattern: str) -> None:
 
 
 def _class_end(pattern: str, at: int) -> int:
-    """Where the class that was opened before `at` ends, behind its `]`. Raises InvalidInput."""
+    """The position after the `]` of the class that was opened before `at`. Raises InvalidInput."""
     if pattern.startswith("^", at):
         at += 1
     ranges = 0
@@ -217,7 +218,7 @@ def _class_member(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _class(body: str) -> str:
-    """A class as a regular expression. One that is negated takes slashes too, as moby's does."""
+    """A class as a regular expression. A negated one matches slashes too (moby)."""
     negated = body.startswith("^")
     out = ""
     at = int(negated)

@@ -1,4 +1,4 @@
-"""Platforms: `os/arch[/variant]` as in the OCI image index, normalised as containerd does."""
+"""Platforms: `os/arch[/variant]` of the OCI image index, normalised by containerd's rules."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _KNOWN_OS = frozenset(
     ("linux", "darwin", "windows", "freebsd", "netbsd", "openbsd", "solaris", "android", "wasi")
 )
 SYSTEMS = _KNOWN_OS | {"aix", "dragonfly", "illumos", "ios", "js", "plan9", "wasip1"}
-"""Those that images are made for (Go's GOOS)."""
+"""The operating systems of images (Go's GOOS)."""
 ARCHITECTURES = frozenset(
     (
         *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
         *("ppc64", "ppc64le", "riscv64", "s390x", "sparc64", "wasm"),
     )
 )
-"""Those that images are made for (Go's GOARCH)."""
+"""The architectures of images (Go's GOARCH)."""
 _OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _HINT = "a platform looks like linux/amd64 or linux/arm/v7"
 _LONG_TERM = (20348, 26100)
-"""Builds of the Windows Servers (2022, 2025) that run what was made for the one before."""
+"""Builds of the Windows Servers (2022, 2025) that run images of the previous one."""
 
 
 class Platform(NamedTuple):
@@ -103,8 +103,7 @@ def normalise(platform: Platform) -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """Read `os[(version[+feature…])]/arch[/variant]`, or one part alone, the rest being this
-    machine's.
+    """Parse `os[(version[+feature…])]/arch[/variant]`, or one part, with the rest of this machine.
 
     Raises InvalidInput.
     """
@@ -154,8 +153,10 @@ def _decoded(text: str, option: str) -> str:
 
 
 def _runs_windows(host: str, image: str) -> bool:
-    """Whether a Windows runs images of another: of its own build, and since Windows Server 2022
-    also of builds back to the long-term release before it. Unknown versions go with all.
+    """Whether a version of Windows runs images of another one.
+
+    Images of the same build run, and since Windows Server 2022 also images of builds back to the
+    previous long-term release. Unknown versions match all.
     """
     mine, theirs = _windows_build(host), _windows_build(image)
     if mine is None or not image:

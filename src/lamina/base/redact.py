@@ -1,4 +1,4 @@
-"""Addresses without the credentials in them, for display."""
+"""Removes credentials from URLs, for display."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 _URL = (
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,31})://"
     r"(?:"
-    # What precedes the last @ of the authority.
+    # The part before the last @ of the authority.
     r"(?P<user>[^/?#\s:\"'<>`]{0,512})(?P<password>:[^/?#\s\"'<>`]{0,512})?(?=@)"
     r"|"
-    # A password with characters that are not valid there: what follows the host is not a port.
+    # A password with invalid characters: the part after the host is not a port.
     r"(?P<name>[^/?#\s:@\[\"'<>`]{0,512})(?P<rest>:(?!\d*(?:[/?#\s]|\Z))[^\s\"'<>`]{0,512})(?=@)"
     r")"
 )
-# An image's tag is not a password.
+# The tag of an image is not a password.
 _OTHERS = ("docker-image", "oci-layout", "docker-image+blob", "oci-layout+blob")
 
 
 def redacted(text: str) -> str:
     """A text without the users and passwords in its URLs.
 
-    `https://user:password@host/x` becomes `https://xxxxx:xxxxx@host/x`, as BuildKit shows it.
+    `https://user:password@host/x` becomes `https://xxxxx:xxxxx@host/x`, BuildKit's format.
     """
     return re.sub(_URL, _hidden, text) if "@" in text and "://" in text else text
 

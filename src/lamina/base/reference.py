@@ -48,7 +48,7 @@ class Reference(NamedTuple):
 
 
 def parse_reference(text: str) -> Reference:
-    """Read an image name as Docker does: `alpine` is `docker.io/library/alpine:latest`.
+    """Parse an image name by Docker's rules: `alpine` is `docker.io/library/alpine:latest`.
 
     Raises InvalidInput.
     """
@@ -82,7 +82,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def full_name(text: str) -> str:
-    """A name with its registry, and no tag but the one that was written. Raises InvalidInput."""
+    """A name with its registry, and with a tag only if one was written. Raises InvalidInput."""
     reference = parse_reference(text)
     written = ":" in text.partition("@")[0].rpartition("/")[2]
     return str(reference if written else reference._replace(tag=""))

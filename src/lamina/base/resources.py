@@ -1,4 +1,4 @@
-"""What a step used of the machine."""
+"""The resource usage of a step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ResourceUsage(NamedTuple):
 def total_usage(usages: Iterable[ResourceUsage]) -> ResourceUsage:
     """The usage of several steps: the sums, and the largest of the memory peaks.
 
-    What is not known of one of them is not known of all.
+    A value that one of them does not have is None.
     """
     totals: dict[str, int] = {}
     for name, column in zip(ResourceUsage._fields, zip(*usages, strict=True), strict=False):

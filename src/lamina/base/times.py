@@ -1,4 +1,4 @@
-"""RFC 3339 times as text, as in image configurations."""
+"""RFC 3339 times in image configurations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _RFC3339 = r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)
 
 
 def format_time(seconds: float) -> str:
-    """UTC, with the fraction without trailing zeros, as Go prints it.
+    """Format a time in UTC, with the fraction without trailing zeros, as Go prints it.
 
-    Microseconds are what a float of today's date can hold.
+    A float can represent current times to the microsecond.
     """
     whole, rest = divmod(round(seconds * 1_000_000), 1_000_000)
     fraction = f".{rest:06d}".rstrip("0") if rest else ""
@@ -36,7 +36,7 @@ def is_after(text: str, epoch: int) -> bool:
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds since the epoch, or None for what is no time."""
+    """Seconds since the epoch, or None for an invalid time."""
     from datetime import datetime
 
     try:

@@ -1,4 +1,4 @@
-"""A TOML table read key by key, with errors that say where, and what was expected."""
+"""Reads a TOML table key by key. Errors contain the key and the expected value."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def read_toml(path: str, kind: str, *, name: str = "") -> dict[str, Any]:
 
 
 class TomlTable:
-    """One table of a file. Names match whatever their case, as Go's decoder has it.
+    """One table of a file. Names are case-insensitive (Go's decoder).
 
-    Every method takes the key it names: `unknown` lists what was left. All raise InvalidInput.
+    Every method consumes its key: `unknown` lists the remaining ones. All raise InvalidInput.
 
     Args:
         path: where the table is, in TOML's own notation; "" for the whole file.
@@ -59,7 +59,7 @@ class TomlTable:
         return value
 
     def required(self, key: str) -> str:
-        """A string that has to be there."""
+        """A required string."""
         value = self.take(key)
         if not isinstance(value, str):
             raise self.wrong(key, "a string", value)
@@ -122,7 +122,7 @@ class TomlTable:
             raise self.wrong(key, "a number of seconds or a duration like 48h", value) from None
 
     def table(self, key: str) -> TomlTable:
-        """A table in this one; an empty one if it is not there."""
+        """A table in this one; an empty one if it is missing."""
         value = self.take(key)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(key, "a table", value)
@@ -138,39 +138,39 @@ class TomlTable:
         return [self._child(f"{self._name(key)}[{n}]", item) for n, item in enumerate(value)]
 
     def document(self, key: str) -> dict[str, Any]:
-        """A table whose keys are names that the user chose, as it is."""
+        """A table whose keys are names that the user chose, as a dictionary."""
         value = self.take(key)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(key, "a table", value)
         return value or {}
 
     def skip(self, *keys: str) -> None:
-        """Take keys that are ignored, whatever they hold."""
+        """Consume ignored keys, whatever their values."""
         for key in keys:
             self.take(key)
 
     def skip_rest(self) -> None:
-        """Take every key that is left."""
+        """Consume all remaining keys."""
         self._values.clear()
 
     def __bool__(self) -> bool:
-        """Whether any key is left."""
+        """Whether keys remain."""
         return bool(self._values)
 
     def unknown(self) -> Iterator[str]:
-        """The paths of the keys that are left, here and below."""
+        """The paths of the remaining keys, here and below."""
         for key in self._values:
             yield self._name(key)
         for child in self._children:
             yield from child.unknown()
 
     def refuse_unknown(self) -> None:
-        """Raise InvalidInput if a key is left."""
+        """Raise InvalidInput if a key remains."""
         for path in self.unknown():
             raise InvalidInput(f"{self._file}: unknown key {path}")
 
     def take(self, key: str) -> Any:
-        """The value of a key as it is, None without one."""
+        """The value of a key, None if it is missing."""
         if key in self._values:
             return self._values.pop(key)
         for name in self._values:
@@ -189,5 +189,5 @@ class TomlTable:
         return f"{self._path}.{shown}" if self._path else shown
 
     def wrong(self, key: str, expected: str, value: object) -> InvalidInput:
-        """The error that a value is not what was expected."""
+        """The error that a value is not the expected one."""
         return InvalidInput(f"{self._file}: {self._name(key)} must be {expected}, not {value!r}")

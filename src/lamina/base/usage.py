@@ -28,7 +28,7 @@ class CacheRecord(NamedTuple):
 
     @property
     def mutable(self) -> bool:
-        """Whether it is modified by builds, and not a result."""
+        """Whether builds modify it, so that it is not a result."""
         return self.type not in ("regular", "internal", "frontend", "image")
 
     def unused_for(self, seconds: float) -> bool:

@@ -70,7 +70,7 @@ def is_several(
 
 
 def read_attributes(attrs: Mapping[str, str]) -> DockerfileAttributes:
-    """Raises InvalidInput, Unsupported, MissingCapability."""
+    """Read the attributes. Raises InvalidInput, Unsupported, MissingCapability."""
     _check_capabilities(attrs.get("frontend.caps", ""))
     options = read_options(attrs)
     args = dict(options.build_args)

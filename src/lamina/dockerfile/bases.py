@@ -58,7 +58,8 @@ class Bases:
         self._named = {_plain_name(c.name): c for c in request.named_contexts}
         self._images: dict[tuple[Reference, Platform], ResolvedImage] = {}
         self._ignore = read_patterns(text.ignore) if text.ignore else ()
-        # Names the file at fault; a bad pattern would otherwise fail in the middle of a build.
+        # Names the file with the error; a bad pattern would otherwise fail in the middle of a
+        # build.
         self.ignored = PatternMatcher(self._ignore)
         self.context_paths: set[str] = set()
         self.build_context = self._build_context(request.context.definition)

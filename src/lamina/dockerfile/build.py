@@ -137,7 +137,7 @@ class DockerfileConverter:
         try:
             defaults = self._global_args({})
         except InvalidInput:
-            return  # with the arguments that are given it may be all right
+            return  # it may be valid with the given arguments
         check_defaults(self.parts.stages, defaults, self.escape, self._checker)
 
     def _global_args(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -178,8 +178,7 @@ class DockerfileConverter:
         return sorted(declared | self.global_args.keys())
 
     def _meant(self, expander: Expander) -> str:
-        """A hint for an unset variable whose name resembles that of a known one, "" if none
-        does."""
+        """A hint for an unset variable with a name similar to a known one, "" if there is none."""
         from lamina.dockerfile.suggest import nearest
 
         near = (nearest(name, self._known()) for name in sorted(expander.unset))

@@ -1,4 +1,4 @@
-"""Subrequests: questions about a Dockerfile that need no build.
+"""Subrequests: requests about a Dockerfile that need no build.
 
 They are those of BuildKit. A client gets JSON, and the same as text.
 """
@@ -22,7 +22,7 @@ _BOTH = ("result.json", "result.txt")
 
 
 class _Request(NamedTuple):
-    """A question, and how it is described to clients."""
+    """A subrequest, and its description for clients."""
 
     name: str
     about: str
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
 def answer(name: str, request: FrontendRequest, bridge: Bridge) -> Answer:
     """Answer `frontend.lint`, `…outline`, `…targets`, `…convertllb` or `…describe`.
 
-    Raises UnknownRequest for other names; an outline and a conversion raise what a build raises.
+    Raises UnknownRequest for other names; an outline and a conversion raise the errors of a build.
     """
     match name:
         case "frontend.convertllb":
@@ -143,5 +143,5 @@ def _json(document: Any) -> str:
     import json
 
     text = json.dumps(document, ensure_ascii=False, indent=2)
-    # Bytes that are no UTF-8 become what Go makes of them.
+    # Bytes that are not UTF-8 become replacement characters, as in Go.
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -90,10 +90,10 @@ class Bridge(Protocol):
 class NamedContext(NamedTuple):
     """`kind` is `local`, `docker-image`, `oci-layout` or `definition`.
 
-    `value` is the folder's name in the session, an image reference, a layout
-    (`/folder[:tag][@digest]`, or `store@digest` of a session). `ignore` is the `.dockerignore` of
-    a local one, None if it has none. A `definition` may come with the image configuration
-    `config`; without any it is an empty file system.
+    `value` is the directory's name in the session, an image reference, a layout
+    (`/folder[:tag][@digest]`, or `store@digest` of a session). `ignore` is the `.dockerignore` of a
+    local one, None if it has none. A `definition` may come with the image configuration `config`;
+    without any it is an empty file system.
     """
 
     name: str

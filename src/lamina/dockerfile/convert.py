@@ -136,7 +136,7 @@ class Conversion:
         """An instruction as its step's name: variables filled in, the keyword in capitals, URLs
         without passwords."""
         text = node.original.strip()
-        # What cannot be expanded is shown as it is.
+        # A text that cannot be expanded is shown unchanged.
         with suppress(InvalidInput):
             text = self.expander(state).word(text)
         return redacted(capital(text))

@@ -81,7 +81,7 @@ def convert_run(
     """Add the step of a RUN to a stage; `word` expands. Raises InvalidInput."""
     settings = conversion.settings
     options = settings.options
-    # A command may read anything of what its stage builds on.
+    # A command may read any file of its stage's base.
     state.needed.add("/")
     mounts = _Mounts([_Bound(Mount(dest="/"), state.tree)], [], [], [])
     args, shown = _command(state, run, mounts)
@@ -159,7 +159,7 @@ def _command(state: StageState, run: Run, mounts: _Mounts) -> tuple[tuple[str, .
         return config.shell_command((text,)), shown
     first = command.heredocs[0]
     if marker(text) is None:
-        # The shell itself knows what to do with heredocs in a longer command.
+        # The shell handles heredocs in a longer command itself.
         for heredoc in command.heredocs:
             text += f"\n{heredoc.content}{heredoc.name}"
         return config.shell_command((text,)), shown
@@ -170,7 +170,7 @@ def _command(state: StageState, run: Run, mounts: _Mounts) -> tuple[tuple[str, .
     name = posixpath.basename(first.name)
     pipe = Mount(selector="/", dest=_PIPES, output=NO_OUTPUT, readonly=True)
     mounts.trees.append(_Bound(pipe, inline_file(name, script, 0o755)))
-    # In shell form all the same: that is how BuildKit has it.
+    # In shell form, too (BuildKit).
     return config.shell_command((posixpath.join(_PIPES, name),)), shown
 
 
@@ -264,7 +264,7 @@ def _shown(state: StageState, text: str, mounts: _Mounts, conversion: Conversion
     masked = {**state.env, **{secret.name: "****" for secret in mounts.secret_env}}
     escape, limit = conversion.settings.escape, conversion.limit
     rules = Expander(masked, escape, raw_quotes=True, keep_unset=True, limit=limit)
-    # A shell knows more than this expansion does; what it cannot read is shown as it is.
+    # Shells have more syntax than this expansion: what it cannot parse is shown unchanged.
     with suppress(InvalidInput):
         text = rules.word(text)
     return capital(text)

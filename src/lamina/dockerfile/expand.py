@@ -20,11 +20,12 @@ _BLANK = frozenset("\t\r ")
 _MAX_DEPTH = 64
 
 MAX_TEXT = 16 << 20
-"""Characters that one text may expand to: no message of BuildKit's API is longer. (An environment
-variable of a command, by comparison, may have 128 KiB.)"""
+"""The maximum number of characters of an expanded text: no message of BuildKit's API is longer. (An
+environment variable of a command, by comparison, may have 128 KiB.)"""
 
 MAX_GROWTH = 64 << 20
-"""Characters by which all texts of a Dockerfile may grow: lines can double what others made."""
+"""The maximum number of characters by which all texts of a Dockerfile may grow: lines can double
+the values of others."""
 
 
 class ExpansionLimit:
@@ -34,7 +35,7 @@ class ExpansionLimit:
         self._left = MAX_GROWTH
 
     def count(self, before: str, after: str) -> None:
-        """Raises InvalidInput."""
+        """Count characters. Raises InvalidInput."""
         self._left -= max(0, len(after) - len(before))
         if self._left < 0:
             raise too_long("all texts with variables", MAX_GROWTH)
@@ -113,7 +114,7 @@ class Expander:
 class _Scanner:
     """One pass over a text. Errors are unlocated InvalidInput.
 
-    `split`: whether the words of the text are wanted, too.
+    `split`: whether to collect the words of the text, too.
     """
 
     def __init__(self, text: str, rules: Expander, *, split: bool) -> None:
@@ -226,7 +227,7 @@ class _Scanner:
                     out.append(char)
                 if self._at >= self._end:
                     break
-                # Only these can be escaped here; before others the character is itself.
+                # Only these can be escaped here; before other characters it is literal.
                 if self._text[self._at] in ('"', "$", escape):
                     char = self._text[self._at]
                     self._at += 1

@@ -14,7 +14,7 @@ def inline_path(name: str) -> str:
 
 
 def inline_file(name: str, content: str, mode: int) -> Step:
-    """A tree that holds one file written in the Dockerfile."""
+    """A tree that contains one inline file."""
     from lamina.llb.op import MkFileAction
 
     file = MkFileAction(

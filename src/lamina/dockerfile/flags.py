@@ -20,7 +20,7 @@ class Kind(Enum):
 
 
 class Flags:
-    """Raises InvalidInput for flags that are unknown, repeated or without a value."""
+    """The flags of an instruction. Raises InvalidInput for unknown, repeated or incomplete ones."""
 
     def __init__(self, node: Node, known: Mapping[str, Kind]) -> None:
         self._values: dict[str, list[str]] = {}
@@ -54,7 +54,7 @@ class Flags:
         return tuple(self._values.get(name, ()))
 
     def switch(self, name: str) -> bool | None:
-        """None if the flag is not set."""
+        """The value of a boolean flag. None if it is not set."""
         if name not in self._values:
             return None
         return self._values[name][0].lower() != "false"

@@ -48,7 +48,7 @@ def substitute(value: str, pattern: str, replacement: str, *, everywhere: bool) 
                 raise too_long("replacements", MAX_TEXT)
         if not everywhere:
             break
-        # A match of nothing must not be found again at the same place.
+        # An empty match must not be found again at the same position.
         at = end if end > first.start() else end + 1
     return "".join((*out, value[copied:]))
 

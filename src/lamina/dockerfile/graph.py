@@ -90,13 +90,13 @@ class Step:
 
     @classmethod
     def given(cls, edge: Edge) -> Step:
-        """A step that stands for an existing definition."""
+        """A step for an existing definition."""
         step = cls(lambda _: edge.vertex.op)
         step.edge = edge
         return step
 
     def encode(self) -> None:
-        """Make the vertex. All parents must have theirs."""
+        """Make the vertex. All parents must have been encoded."""
         inputs = Inputs([None if p is None else p.edge for p in self.parents])
         op = self._make(inputs)._replace(constraints=WorkerConstraints())
         place = self.location

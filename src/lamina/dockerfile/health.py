@@ -33,11 +33,11 @@ _UNITS = {
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _LIMIT = 1 << 63
 _WHOLE = len(str(_LIMIT))  # digits; more are beyond the limit
-_FRACTION = 20  # digits that count
+_FRACTION = 20  # significant digits
 
 
 def parse_health_check(node: Node) -> HealthCheck:
-    """Raises InvalidInput."""
+    """Parse HEALTHCHECK. Raises InvalidInput."""
     if not node.rest:
         raise InvalidInput(
             "HEALTHCHECK requires at least one argument", hint="write HEALTHCHECK CMD command"

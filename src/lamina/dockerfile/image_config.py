@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HISTORY_COMMENT = "buildkit.dockerfile.v0"
-# The order in which Docker's own documents have them.
+# The order in Docker's own documents.
 _SETTINGS = (
     "User",
     "ExposedPorts",
@@ -69,7 +69,7 @@ class ImageConfig:
         """The configuration of `FROM scratch`."""
         config = cls(platform)
         config.settings["WorkingDir"] = "/"
-        if platform.os != "windows":  # Windows knows its own
+        if platform.os != "windows":  # Windows has a default
             config.set_env("PATH", DEFAULT_PATH)
         return config
 
@@ -170,7 +170,7 @@ class ImageConfig:
         document["config"] = settings
         if self.history:
             document["history"] = self.history
-        # Bytes of the Dockerfile that are no UTF-8 become replacement characters, as in Go.
+        # Bytes of the Dockerfile that are not UTF-8 become replacement characters, as in Go.
         return encode(document)
 
 

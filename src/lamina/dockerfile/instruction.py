@@ -43,7 +43,7 @@ class Command(NamedTuple):
 
 
 class KeyValue(NamedTuple):
-    """`legacy` for the old `NAME value` form."""
+    """A pair of ENV or LABEL. `legacy` is set for the old `NAME value` form."""
 
     key: str
     value: str
@@ -51,7 +51,7 @@ class KeyValue(NamedTuple):
 
 
 class From(NamedTuple):
-    """`name` is in small letters, "" if the stage has none."""
+    """A FROM line. `name` is in lower case, "" if the stage has none."""
 
     node: Node
     image: str
@@ -60,7 +60,7 @@ class From(NamedTuple):
 
 
 class Arg(NamedTuple):
-    """(name, default) pairs; the default is None if there is none."""
+    """An ARG. (name, default) pairs; the default is None if there is none."""
 
     node: Node
     args: tuple[tuple[str, str | None], ...]
@@ -82,7 +82,7 @@ class Device(NamedTuple):
 
 
 class Run(NamedTuple):
-    """`mounts` are the texts of the options; `origins` are their `from` values."""
+    """A RUN. `mounts` are the texts of the options; `origins` are their `from` values."""
 
     node: Node
     command: Command

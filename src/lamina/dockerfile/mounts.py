@@ -105,7 +105,7 @@ def parse_mount(text: str, expand: Callable[[str], str]) -> RunMount:
             raise _unexpected(f"unexpected key '{written.lower()}' in '{field}'", written, KEYS)
         values[key] = expand(value) if equals else "true"
         if key in ("readonly", "readwrite"):
-            # They are one switch; what is written last holds.
+            # They are one switch; the last one counts.
             values.pop("readwrite" if key == "readonly" else "readonly", None)
     kind = values.get("type", "bind").lower()
     if kind not in TYPES:

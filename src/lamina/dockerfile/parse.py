@@ -165,7 +165,7 @@ def _run(node: Node, escape: str) -> ast.Run:
     if not command.args:
         if not command.shell:
             raise _needs(node, "a command")
-        # A shell can do nothing, too.
+        # An empty command is valid for a shell, too.
         command = command._replace(args=("",))
     network = flags.text("network") or "default"
     if network not in ("default", "none", "host"):
@@ -298,7 +298,7 @@ def _on_build(node: Node, escape: str) -> ast.OnBuild:
         raise InvalidInput("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if keyword in ("MAINTAINER", "FROM"):
         raise InvalidInput(f"{keyword} isn't allowed as an ONBUILD trigger")
-    # Whether there is such an instruction is asked when it is triggered.
+    # Whether the instruction exists is checked when it is triggered.
     trigger = _ONBUILD.sub("", node.original, count=1)
     for heredoc in node.heredocs:
         trigger += f"\n{heredoc.content}{heredoc.name}"

@@ -1,4 +1,4 @@
-"""Source ops as BuildKit's clients write them: folders, git repositories, URLs."""
+"""Source ops in the form of BuildKit's clients: directories, git repositories, URLs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def url_source(url: str, checksum: str = "") -> Op:
 
 
 def name_of_url(url: str) -> str:
-    """Raises InvalidInput."""
+    """The file name of a URL. Raises InvalidInput."""
     from urllib.parse import unquote, urlsplit
 
     try:

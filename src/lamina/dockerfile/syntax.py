@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import DockerfileText
 
 OURSELVES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
-"""Images of the frontend that lamina's own is: what they do is done here."""
+"""The frontend images that lamina's own frontend replaces."""
 LANGUAGE_VERSION = "1.26.0"
-"""The version of BuildKit's Dockerfile frontend whose language is read here."""
+"""The version of BuildKit's Dockerfile frontend whose language is supported."""
 _LIMIT = 64 << 10
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S(?:.*\S)?|[^\S\n])\s*\Z")
 

@@ -125,7 +125,7 @@ def markers(line: str) -> list[Marker]:
     try:
         words = rules.words(line)
     except InvalidInput:
-        # A shell's own syntax may look unbalanced here; then nothing is announced.
+        # A shell's syntax may look unbalanced here; then there are no heredocs.
         return []
     return [found for found in map(marker, words) if found is not None]
 

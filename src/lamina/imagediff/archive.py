@@ -124,7 +124,7 @@ class Archive:
         return path in self._members
 
     def size(self, path: str) -> int:
-        """In bytes. Raises Corrupt if there is no such file."""
+        """The size of a file in bytes. Raises Corrupt if it does not exist."""
         return self._find(path).size
 
     def chunks(self, path: str, cancel: Cancellation) -> Iterator[bytes]:
@@ -212,7 +212,7 @@ def open_archive(path: str, wanted: str, platform: Platform | None, cancel: Canc
             raise
         raise error.with_context(reason=f"{path}: {error.reason}") from error
     raise Corrupt(
-        f"{path} holds no image: it has neither manifest.json nor index.json",
+        f"{path} contains no image: it has neither manifest.json nor index.json",
         hint="a Docker archive or an OCI layout in a tar archive is expected",
     )
 
@@ -271,14 +271,14 @@ def _open_docker(
 def _pick(archive: Archive, named: Sequence[tuple[Sequence[str], _T]], wanted: str) -> _T:
     """The only image, or the one with a name or tag."""
     if not named:
-        raise Corrupt(f"{archive.path} holds no image")
+        raise Corrupt(f"{archive.path} contains no image")
     if not wanted and len(named) == 1:
         return named[0][1]
     offered = ", ".join(sorted({name for names, _ in named for name in names}))
     hint = f"it has: {offered}" if offered else "its images have no names"
     if not wanted:
         raise InvalidInput(
-            f"{archive.path} holds {len(named)} images; name one: {archive.path}:NAME", hint=hint
+            f"{archive.path} contains {len(named)} images; name one: {archive.path}:NAME", hint=hint
         )
     full = _full(wanted)
     for names, image in named:
@@ -296,7 +296,7 @@ def _full(name: str) -> str:
 
 
 def _link_path(entry: Entry) -> str:
-    """The path in the archive that a link leads to."""
+    """The path in the archive that a link points to."""
     if entry.hard_link:
         return clean_path(entry.hard_link, "archive")
     if entry.kind != stat.S_IFLNK:

@@ -33,8 +33,8 @@ class ChunkReader:
         self._at = 0
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, none at the end. Raises Corrupt, Cancelled, and what the chunks
-        raise."""
+        """Read at most `size` bytes, none at the end. Raises Corrupt, Cancelled, and the errors of
+        the chunks."""
         while self._at >= len(self._buffer):
             self._cancel.check()
             chunk = next(self._chunks, b"")
@@ -67,7 +67,7 @@ class ChunkReader:
 
 
 def read_document(chunks: Iterator[bytes], descriptor: Descriptor, cancel: Cancellation) -> bytes:
-    """Read a small blob and check it. Raises Corrupt, Cancelled, and what the chunks raise."""
+    """Read a small blob and check it. Raises Corrupt, Cancelled, and the errors of the chunks."""
     if descriptor.size > _DOCUMENT_LIMIT:
         raise Corrupt(f"document {descriptor.digest} has more than {_DOCUMENT_LIMIT} bytes")
     reader = ChunkReader(chunks, descriptor.digest, descriptor.size, cancel)

@@ -1,4 +1,4 @@
-"""Finds out why a step gave another file when it ran again."""
+"""Finds out why a step produced a different file when it ran again."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ _NETWORK_COMMAND = re.compile(
 
 
 class Cause(NamedTuple):
-    """`kind` is `timestamp`, `ordering`, `randomness`, `network` or `unknown`; `evidence` says what
-    it is concluded from; `hint` what to do, if that is known."""
+    """A cause of a difference.
+
+    `kind` is `timestamp`, `ordering`, `randomness`, `network` or `unknown`; `evidence` is the
+    reason for this conclusion; `hint` what to do, if that is known.
+    """
 
     kind: str
     evidence: str
@@ -49,12 +52,12 @@ class Cause(NamedTuple):
 
 
 def time_cause(what: str) -> Cause:
-    """The cause where nothing but times differs."""
+    """The cause if only times differ."""
     return Cause("timestamp", f"only {what} differs", TIMES_HINT)
 
 
 def content_cause(before: bytes, after: bytes, step: str) -> Cause:
-    """Why the content of a file differs, from both contents and the step's command."""
+    """The cause of a difference in content, from both contents and the step's command."""
     if sorted(before.splitlines()) == sorted(after.splitlines()):
         return Cause("ordering", "it has the same lines in another order", "sort what is written")
     if sorted(before.split()) == sorted(after.split()):
@@ -69,7 +72,7 @@ def content_cause(before: bytes, after: bytes, step: str) -> Cause:
 
 
 def command_cause(step: str) -> Cause:
-    """What the step's command suggests."""
+    """The cause that the step's command suggests."""
     for kind, pattern, evidence, hint in (
         ("randomness", _RANDOM_COMMAND, "random data", "use a fixed seed or a fixed value"),
         ("timestamp", _TIME_COMMAND, "the current time", _CONTENT_HINT),
@@ -82,7 +85,7 @@ def command_cause(step: str) -> Cause:
 
 
 def metadata_cause(differs: tuple[str, ...], step: str) -> Cause:
-    """Why a file differs in something else than content and times."""
+    """The cause if other metadata than times differs."""
     cause = command_cause(step)
     if cause.kind == "unknown":
         return cause._replace(evidence=f"{', '.join(differs)} differs")
@@ -90,7 +93,8 @@ def metadata_cause(differs: tuple[str, ...], step: str) -> Cause:
 
 
 def presence_cause(path: str, others: Sequence[File | None], file: File, step: str) -> Cause:
-    """Why only one of the images has a file. `others` are the files that only the other one has."""
+    """The cause if only one of the images has a file. `others` are the files that only the other
+    one has."""
     if any(other is not None and _same_content(other, file) for other in others):
         name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
         if _MOMENT.search(name) or _TIME_COMMAND.search(step):
@@ -111,7 +115,7 @@ def _without_gzip_time(data: bytes) -> bytes:
 
 
 def _timeless(data: bytes) -> bytes:
-    """The text without times: a line with one loses all its numbers."""
+    """The text without times: all numbers are removed from a line with a time."""
     return b"\n".join(
         b" ".join(_NUMBER.sub(b"", _MOMENT.sub(b"", line)).split())
         if _MOMENT.search(line)

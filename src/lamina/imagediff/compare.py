@@ -123,7 +123,7 @@ def package_changes(before: Inodes, after: Inodes) -> tuple[PackageChange, ...]:
 
 
 def layer_entries(layer: LayerFiles) -> dict[str, File]:
-    """What a layer has at each path; of several entries with a path the last."""
+    """The last entry of a layer for each path."""
     return dict(layer.entries)
 
 
@@ -236,7 +236,7 @@ def _entry_changes(
 
 
 def _without_time(change: FileChange) -> FileChange | None:
-    """The change without what its times are; None if nothing else differs."""
+    """The change without differences in time; None if nothing else differs."""
     if "time" not in change.differs:
         return change
     differs = tuple(name for name in change.differs if name != "time")
@@ -244,7 +244,7 @@ def _without_time(change: FileChange) -> FileChange | None:
 
 
 def _links(inodes: Inodes, common: Iterable[str]) -> dict[str, str]:
-    """For each path of a file with several: which path stands for the file."""
+    """For each path of a file with several paths: the path that represents the file."""
     paths: dict[Inode, list[str]] = {}
     for path, inode in inodes.items():
         if inode.file.kind != stat.S_IFDIR:
@@ -256,7 +256,7 @@ def _links(inodes: Inodes, common: Iterable[str]) -> dict[str, str]:
             in_both = [name for name in names if name in shared]
             first = min(in_both or names)
             for name in names:
-                # A file whose other paths only one image has is no hard link for the other.
+                # A file whose other paths only one image has is not a hard link in the other.
                 if name not in shared or len(in_both) > 1:
                     found[name] = first
     return found

@@ -22,7 +22,7 @@ _EMPTY: tuple[object, ...] = (None, "", [], {}, False)
 _NOT_COMPARED = frozenset(
     (
         *("config", "rootfs", "history", "created"),
-        # What Docker's legacy builder wrote about itself.
+        # Fields in which Docker's legacy builder describes itself.
         *("container", "container_config", "docker_version", "id", "parent", "parent_id"),
     )
 )
@@ -31,7 +31,7 @@ _NOT_COMPARED = frozenset(
 def configuration_changes(
     before: Image, after: Image, options: Options
 ) -> tuple[ConfigurationChange, ...]:
-    """What differs, in the order of names."""
+    """The differences, in the order of names."""
     old, new = _members(before, options), _members(after, options)
     if None in (before.digest, after.digest):
         # An archive without a manifest has no annotations.
@@ -44,7 +44,7 @@ def configuration_changes(
 
 
 def _same(before: Any, after: Any) -> bool:
-    """As JSON: 1 is not true, and the order of members does not matter."""
+    """Compare as JSON: 1 is not true, and the order of members does not matter."""
     return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def read_content(image: Image, layer: ImageLayer, path: str, cancel: Cancellation) -> bytes:
-    """The content of a regular file, all of it in memory: that of the last entry with this path.
+    """The content of a regular file, in memory: that of the last entry with this path.
 
-    Raises NotFound, and what `read_layer` does.
+    Raises NotFound, and the errors of `read_layer`.
     """
     blob = ChunkReader(
         image.content.chunks(layer.descriptor, cancel),

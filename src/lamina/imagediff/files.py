@@ -7,7 +7,7 @@ import stat
 from lamina.base.named_tuple import NamedTuple
 
 WHITEOUT_KIND = 0
-"""The type bits of an entry of a layer that is no file but a whiteout."""
+"""The type bits of a whiteout among the entries of a layer."""
 
 _TYPES = {
     stat.S_IFREG: "file",
@@ -41,7 +41,7 @@ class File(NamedTuple):
     `mode` includes the type bits; `digest` is the SHA-256 of a regular file's content (32 bytes,
     empty for other types); `target` is that of a symbolic link; `mtime_ns` is None for a directory
     that no layer has an entry for. `hard_link`, in a layer only, is the path of the entry that this
-    one is a hard link to; its other fields then mean nothing.
+    one is a hard link to; its other fields are then meaningless.
     """
 
     mode: int
@@ -68,13 +68,13 @@ class File(NamedTuple):
 
 
 IMPLIED = File(stat.S_IFDIR | 0o755)
-"""A directory that no layer has an entry for, as lamina unpacks it."""
+"""A directory without an entry in any layer, with the metadata that lamina gives it."""
 WHITEOUT_FILE = File(WHITEOUT_KIND)
 
 
 def differences(before: File, after: File, *, times: bool) -> tuple[str, ...]:
-    """The names of what differs: `type`, `content`, `mode`, `owner`, `target`, `device`, `xattrs`,
-    `hard link` and, if wanted, `time`."""
+    """The names of the differences: `type`, `content`, `mode`, `owner`, `target`, `device`,
+    `xattrs`, `hard link` and, if requested, `time`."""
     if before.hard_link or after.hard_link:
         return () if before.hard_link == after.hard_link else ("hard link",)
     if before == after:
@@ -84,7 +84,7 @@ def differences(before: File, after: File, *, times: bool) -> tuple[str, ...]:
         found.append("type")
     elif (before.digest, before.size) != (after.digest, after.size):
         found.append("content")
-    link = stat.S_IFLNK in (before.kind, after.kind)  # links have no mode of their own
+    link = stat.S_IFLNK in (before.kind, after.kind)  # the mode of a symbolic link is meaningless
     if not link and stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode):
         found.append("mode")
     if (before.uid, before.gid) != (after.uid, after.gid):

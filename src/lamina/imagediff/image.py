@@ -23,7 +23,7 @@ _MAX_LAYERS = 10_000
 
 
 class ImageContent(Protocol):
-    """Where the blobs of an image are: the store, a registry, an OCI layout, an archive."""
+    """Access to the blobs of an image: in the store, a registry, an OCI layout, or an archive."""
 
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         """A manifest or an index. Raises NotFound, PermissionDenied, Unavailable, Corrupt."""
@@ -35,7 +35,7 @@ class ImageContent(Protocol):
 
 
 class ImageLayer(NamedTuple):
-    """A layer. `number` counts from 1; `step` is what made it, "" if the image does not say.
+    """A layer. `number` counts from 1; `step` is the command that made it, "" if it is unknown.
 
     `diff_id` is None if the configuration has none. `has_blob_digest` is whether the descriptor's
     digest is that of the blob: Docker's archives know only the diff ids.
@@ -83,7 +83,7 @@ def load_image(
         platform: None for that of this machine, or for the only one that the index has.
 
     Raises NotFound (no image for the platform), Unsupported (not a container image), Corrupt,
-    Cancelled, and what reading raises.
+    Cancelled, and errors of reading.
     """
     document = parse_manifest(content.document(target, cancel), target.media_type)
     if isinstance(document, Index):
@@ -142,7 +142,7 @@ def history_of(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _steps(config: dict[str, Any], count: int) -> list[str]:
-    """What made each layer, as far as the history fits to the number of layers."""
+    """The step of each layer, if the history matches the number of layers."""
     made = [entry for entry in history_of(config) if entry.get("empty_layer") is not True]
     if len(made) != count:
         return [""] * count
@@ -165,7 +165,7 @@ def _chosen(name: str, index: Index, platform: Platform | None) -> Descriptor:
 
 
 def check_platform(image: Image, wanted: Platform) -> None:
-    """Raises NotFound if an image is for another platform, Corrupt."""
+    """Raise NotFound if an image is for another platform, Corrupt."""
     try:
         config = image.config
         system, architecture = text(config.get("os")), text(config.get("architecture"))

@@ -42,7 +42,7 @@ def read_layer(image: Image, layer: ImageLayer, cancel: Cancellation) -> LayerFi
     """Read all of a layer. Nothing is written to disk, and no content is kept.
 
     Raises Corrupt if it is malformed or does not have its digests, Exhausted if it exceeds the
-    limits of `lamina.base.limits`, Cancelled, and what reading the blob raises.
+    limits of `lamina.base.limits`, Cancelled, and errors of reading the blob.
     """
     try:
         return _read(image, layer, cancel)

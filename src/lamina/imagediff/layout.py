@@ -1,4 +1,4 @@
-"""The blobs of an OCI layout in a folder, read in place."""
+"""The blobs of an OCI layout in a directory, read in place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 1 << 18
 
 
 class FolderContent:
-    """Implements `lamina.imagediff.image.ImageContent`. Links in the folder are not followed."""
+    """Implements `lamina.imagediff.image.ImageContent`. Links in the directory are not followed."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -41,5 +41,5 @@ class FolderContent:
 
 
 def is_layout(path: str) -> bool:
-    """Whether a path is a folder with the index of an OCI layout."""
+    """Whether a path is a directory with the index of an OCI layout."""
     return os.path.isfile(os.path.join(path, "index.json"))

@@ -43,7 +43,7 @@ class PackageReader(Protocol):
     def feed(self, chunk: bytes, /) -> None: ...
 
     def finish(self) -> PackageList | None:
-        """What it lists; None if it is no list of packages after all."""
+        """The packages of the file; None if it is not a list of packages after all."""
         ...
 
 

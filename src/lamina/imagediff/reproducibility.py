@@ -26,7 +26,7 @@ _LIMIT = 16 << 20
 
 
 class Finding(NamedTuple):
-    """What differs first in a layer, or in the configuration (`layer` is 0).
+    """The first difference in a layer, or in the configuration (`layer` is 0).
 
     `path` is as in the layer, "" for the configuration; `differs` as in `FileChange`, or `added` or
     `removed`; `more` is how many other files of the layer differ.
@@ -82,9 +82,9 @@ def _layer_finding(
         cause = Cause("unknown", f"only the {which} build has this layer")
         return Finding(layer.number, layer.step, "", (), cause)
     if not change.changes:
-        cause = Cause("ordering", "only the order or the form of the layer's entries differs")
+        cause = Cause("ordering", "only the order or the encoding of the layer's entries differs")
         return Finding(layer.number, layer.step, "", (), cause)
-    # A difference of content says more than the times that differ in every build.
+    # A difference in content is more informative than times, which differ in every build.
     first = min(change.changes, key=lambda file: _weight(file.differs))
     cause = _cause(before, after, change, first, cancel)
     what = ("added",) if first.before is None else ("removed",)
@@ -121,7 +121,7 @@ def _cause(
 
 
 def _document_finding(diff: ImageDiff) -> Finding:
-    """What differs if the layers do not."""
+    """The difference of the documents, if the layers are equal."""
     for change in diff.configuration:
         name = f"{change.field} {change.key}".rstrip()
         if "created" in f"{change.field} {change.key}":
@@ -132,5 +132,5 @@ def _document_finding(diff: ImageDiff) -> Finding:
             return Finding(0, "", "", (name,), cause)
     if diff.configuration:
         return Finding(0, "", "", ("history",), time_cause("the times in the history"))
-    cause = Cause("unknown", "only the form of the configuration or the manifest differs")
+    cause = Cause("unknown", "only the encoding of the configuration or the manifest differs")
     return Finding(0, "", "", (), cause)

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """What is compared besides content: `times` modification and creation times, `history` the
-    history; without `layers` only the final file systems are compared."""
+    """What to compare besides content.
+
+    `times` are modification and creation times, `history` the history. Without `layers` only the
+    final file systems are compared.
+    """
 
     times: bool = False
     history: bool = False
@@ -41,7 +44,7 @@ class FileChange(NamedTuple):
 
 class ConfigurationChange(NamedTuple):
     """A member of the configuration. `field` is its name in the OCI image specification; `key`
-    names a variable, label, port, volume or annotation. None: there is no such member."""
+    names a variable, label, port, volume or annotation. None: the member does not exist."""
 
     field: str
     key: str
@@ -115,7 +118,7 @@ class ImageDiff(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether nothing that was compared differs."""
+        """Whether no difference was found."""
         return not (
             self.configuration
             or self.packages

@@ -21,11 +21,11 @@ _STEPS = 200
 """How often SQLite may report that it has executed `_PERIOD` instructions."""
 _PERIOD = 100_000
 _JOURNAL = slice(18, 20)
-"""The bytes of a database that say whether it has a write-ahead log."""
+"""The bytes of a database that show whether it has a write-ahead log."""
 
 
 def rpm_packages(data: bytes) -> Iterator[Package]:
-    """Raises ValueError if it is no such database."""
+    """The packages of a database. Raises ValueError if it is malformed."""
     database = bytearray(data)
     if len(database) > _JOURNAL.stop:
         database[_JOURNAL] = b"\1\1"  # the log is another file

@@ -32,8 +32,8 @@ class Inode:
 
 class FileTree:
     """Layers applied on each other, with the rules of `lamina.layers.apply`: the parents of entries
-    are resolved with the tree as their root, and a whiteout hides what is in lower layers, wherever
-    it is in the order of its layer."""
+    are resolved with the tree as their root, and a whiteout hides files of lower layers, at any
+    position in its layer."""
 
     def __init__(self) -> None:
         self._root = Inode(IMPLIED, 0)
@@ -42,7 +42,7 @@ class FileTree:
         self._known: dict[str, Inode] = {}
 
     def apply(self, layer: LayerFiles, number: int, cancel: Cancellation) -> None:
-        """Raises Corrupt where unpacking would, Cancelled."""
+        """Apply a layer. Raises Corrupt for the same layers as unpacking, Cancelled."""
         self._number = number
         self._linked.clear()
         self._known.clear()
@@ -121,7 +121,7 @@ class FileTree:
             del children[hidden]
 
     def _hide_content(self, top: Inode) -> None:
-        """Remove what lower layers have in a directory."""
+        """Remove the files of lower layers from a directory."""
         folders = [top]
         for folder in folders:
             folders += [c for c in (folder.children or {}).values() if c.children is not None]

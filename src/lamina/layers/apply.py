@@ -46,9 +46,9 @@ class Applied(NamedTuple):
     """The result of unpacking a layer.
 
     `implied` are the parent directories that are neither in the layer nor below; they were created
-    as 0755 root, and the caller may set other metadata. `whole` is whether the directory has all
-    whiteouts of the layer. Those that hide nothing are left out (overlayfs would list them), so on
-    another parent the directory would hide less than the layer.
+    as 0755 root, and the caller may set other metadata. `whole` says whether the directory has all
+    whiteouts of the layer. Whiteouts that hide nothing are left out (overlayfs would list them), so
+    on another parent the directory would hide less than the layer.
     """
 
     implied: list[str]
@@ -222,7 +222,7 @@ class _Unpacking:
 
     def _make_hard_link(self, folder: int, path: str, name: str, entry: Entry) -> None:
         target_parent, _, target_name = clean_path(entry.hard_link, self._subject).rpartition("/")
-        here = os.dup(folder)  # looking the target up may close folders
+        here = os.dup(folder)  # the lookup of the target may close descriptors
         try:
             there, real_parent = self._folders.open(target_parent)
             target = f"{real_parent}/{target_name}" if real_parent else target_name
@@ -297,7 +297,7 @@ class _Unpacking:
         return False
 
     def _clear(self, folder: int, path: str, name: str) -> None:
-        """Remove what is at a name, whatever it is."""
+        """Remove the file at a name, whatever its kind."""
         try:
             os.unlink(name, dir_fd=folder)
         except FileNotFoundError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _INPUT = 1 << 18
 _OUTPUT = 1 << 20
-_XZ_MEMORY = 128 << 20  # `xz -9` takes half of it; a header may ask for 4 GiB
+_XZ_MEMORY = 128 << 20  # `xz -9` needs half of it; a header may request 4 GiB
 _AHEAD = 16
 
 
@@ -127,7 +127,7 @@ class _Inflating:
         self._at = 0
 
     def _more(self) -> bytes:
-        raise NotImplementedError  # each format's own
+        raise NotImplementedError  # the exception of each format
 
     def read(self, size: int, /) -> bytes:
         available = len(self._buffer) - self._at

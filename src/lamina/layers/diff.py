@@ -34,7 +34,7 @@ class FileContent:
         return None
 
     def check(self, hashed: _Hash | None) -> None:
-        """Nothing to check."""
+        """Do nothing: snapshots do not change."""
 
 
 def upper_members(upper: str, lowers: Sequence[str] = ()) -> Iterator[Member]:
@@ -62,7 +62,7 @@ def portable(upper: str, lowers: Sequence[str]) -> bool:
     """Whether an overlay directory on `lowers` is the same difference on top of other parents.
 
     It is not if it hides something, because overlayfs lists whiteouts that hide nothing, or if it
-    has folders from below without changes in them.
+    has directories from below without changes in them.
     """
     below = Stack(lowers)
     todo = [""]
@@ -85,8 +85,8 @@ def portable(upper: str, lowers: Sequence[str]) -> bool:
 
 
 def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
-    """Whether there is an equal folder below. Its time does not count: entries may have come and
-    gone."""
+    """Whether there is an equal directory below. Its time is ignored: entries may have been added
+    and removed again."""
     if found is None:
         return False
     lower, old = found
@@ -132,7 +132,7 @@ def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
 
 
 class _CopiedUp:
-    """A folder of an overlay directory that also is below. `empty`: nothing in it is kept."""
+    """A directory of an overlay directory that also is below. `empty`: nothing in it is kept."""
 
     def __init__(self, path: str, folder: str, below: Stack) -> None:
         self.path = path
@@ -145,7 +145,7 @@ class _CopiedUp:
 
 
 class _Level:
-    """A folder that is being walked. `replaces`: it hides the same folder below. `names` are
+    """A directory that is being walked. `replaces`: it hides the same directory below. `names` are
     its entries, `found` those below, and `gone` those that it removes."""
 
     __slots__ = ("found", "names", "path", "replaces", "status")
@@ -208,7 +208,7 @@ class _Walk:
         return _Level(path, status, found, gone, replaces=replaces)
 
     def emit(self, pending: list[_Level]) -> Iterator[Member]:
-        """The parent folders of a difference."""
+        """Emit the parent directories of a difference."""
         for level in pending:
             assert level.status is not None
             yield from self.member(level.path, level.status)
@@ -219,7 +219,7 @@ class _Walk:
         return _same_folder(self._real(path), status, self._below.find(path))
 
     def member(self, path: str, status: os.stat_result) -> Iterator[Member]:
-        """The member of an entry alone; none for a socket."""
+        """The member of a single entry; none for a socket."""
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFSOCK:
             return
@@ -258,7 +258,7 @@ class _Walk:
 
 
 def children(path: str) -> list[tuple[str, os.stat_result]]:
-    """The entries of a folder as (name, status), sorted by the bytes of names."""
+    """The entries of a directory as (name, status), sorted by the bytes of names."""
     with os.scandir(path) as entries:
         found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     found.sort(key=lambda item: os.fsencode(item[0]))
@@ -274,7 +274,7 @@ def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
         if name is None:
             levels.pop()
             if pending and pending[-1] is level:
-                pending.pop()  # nothing in it is different, nor is it
+                pending.pop()  # nothing in it differs, nor does it
             continue
         child = f"{level.path}/{name}" if level.path else name
         upper_place, lower_place = f"{walk.root}/{child}", f"{lower}/{child}"
@@ -301,7 +301,7 @@ def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
 def _compared(
     walk: _Walk, lower: str, path: str, status: os.stat_result | None
 ) -> tuple[_Level, dict[str, os.stat_result]]:
-    """A folder of two trees, and the entries of the lower one."""
+    """A directory of two trees, and the entries of the lower one."""
     lower_path = f"{lower}/{path}" if path else lower
     above = dict(children(f"{walk.root}/{path}" if path else walk.root))
     below = dict(children(lower_path)) if os.path.isdir(lower_path) else {}

@@ -7,9 +7,9 @@ import stat
 from lamina.base.named_tuple import NamedTuple
 
 WHITEOUT = ".wh."
-"""Prefix of the name of an entry that hides what is below (OCI image spec, `layer.md`)."""
+"""The prefix of the name of a whiteout (OCI image spec, `layer.md`)."""
 OPAQUE = ".wh..wh..opq"
-"""Name of an entry that hides everything below in its directory."""
+"""The name of an opaque whiteout, which hides everything below in its directory."""
 
 
 class Entry(NamedTuple):

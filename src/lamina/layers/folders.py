@@ -100,7 +100,7 @@ class Folders:
     def _resolve(self, path: str) -> str:
         """Follow the links in a path, with this tree as the root of absolute ones."""
         known = path
-        while known and known not in self._open:  # what is open was reached through no link
+        while known and known not in self._open:  # open directories were reached without links
             known = known.rpartition("/")[0]
         done = known.split("/") if known else []
         todo = path[len(known) :].split("/")
@@ -138,7 +138,7 @@ class Folders:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return None  # there, and no link
+            return None  # it exists and is not a link
 
     def _direct(self, path: str) -> int:
         """The descriptor of a directory, without following links."""
@@ -173,7 +173,7 @@ class Folders:
             raise Corrupt(
                 f"{self._malformed}: an entry lies below {path}, which is not a directory"
             )
-        # The layer hides what is below, then has a directory there again.
+        # The layer hides the directory below, and then has a directory there again.
         os.unlink(name, dir_fd=above)
         return self._make(above, path, name, opaque=True)
 
@@ -197,7 +197,7 @@ class Folders:
         return fd
 
     def _close_oldest(self) -> None:
-        """Close the half that was opened first; the newest may be in use."""
+        """Close the older half of the descriptors; the newest may be in use."""
         for path in list(self._open)[: _MAX_OPEN // 2]:
             os.close(self._open.pop(path))
 

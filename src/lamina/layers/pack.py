@@ -45,7 +45,7 @@ class Content(Protocol):
         ...
 
     def begin(self, status: os.stat_result) -> _Hash | None:
-        """A hash to update with the bytes that are read, if the content is to be checked."""
+        """A hash to update with the bytes that are read, or None if the content is not checked."""
         ...
 
     def check(self, hashed: _Hash | None) -> None:
@@ -222,7 +222,7 @@ class _Stage:
         self._queue.put(data)
 
     def end(self) -> None:
-        """Wait until everything is done or has failed."""
+        """Wait until everything is done, or an error occurs."""
         self._queue.put(None)
         self._thread.join()
 
@@ -233,4 +233,4 @@ class _Stage:
         except BaseException as error:
             self.failure = error
             while self._queue.get() is not None:
-                continue  # keep the feeder from blocking; it will see the failure
+                continue  # do not block the feeder; it will find the error

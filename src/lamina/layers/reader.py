@@ -90,7 +90,7 @@ class TarReader:
 
     @property
     def stored_size(self) -> int:
-        """The bytes of the current entry's content that are still to be read: without holes."""
+        """The number of stored bytes (without holes) of the current entry that are not read yet."""
         return self._left
 
     def extents(self) -> Iterator[tuple[int, bytes]]:

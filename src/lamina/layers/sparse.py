@@ -24,7 +24,8 @@ _MAX_PIECES = 1 << 20
 def old_gnu_map(
     header: bytes, read: Callable[[int], bytes], number: Callable[[bytes], int]
 ) -> tuple[Extents, int]:
-    """The map of a type `S` entry, in its header and in blocks behind it, and the real size."""
+    """The map of a type `S` entry, from its header and the following blocks, and the file's
+    size."""
     extents = _pairs(header[386 : 386 + 4 * _PAIR], number)
     more = header[482]
     while more:
@@ -42,16 +43,16 @@ def pax_map(text: bytes) -> Extents:
 
 
 def read_map(read: Callable[[int], bytes], available: int) -> tuple[Extents, int]:
-    """The map of sparse format 1.0, which stands before the content, and its length in bytes.
+    """The map of sparse format 1.0, which precedes the content, and its length in bytes.
 
-    One decimal number a line: how many pieces, then each one's offset and length; padded to a
-    whole block.
+    One decimal number a line: how many pieces, then each one's offset and length; padded to a whole
+    block.
     """
     text = bytearray()
     lines, wanted = 0, 1
     while lines < wanted:
         if len(text) + _BLOCK > available:
-            raise Corrupt("malformed tar: the map of a sparse file is not whole")
+            raise Corrupt("malformed tar: the map of a sparse file is incomplete")
         block = read(_BLOCK)
         text += block
         lines += block.count(b"\n")

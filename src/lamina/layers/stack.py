@@ -85,7 +85,7 @@ def is_whiteout(status: os.stat_result) -> bool:
 
 
 def is_opaque(folder: str) -> bool:
-    """Whether a folder of an overlay directory hides the content of those below."""
+    """Whether a directory of an overlay directory hides the content of those below."""
     try:
         return os.getxattr(folder, _OPAQUE_XATTR, follow_symlinks=False) == b"y"
     except OSError:

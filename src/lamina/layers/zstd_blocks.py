@@ -35,7 +35,7 @@ def zstd_blocks(stream: ByteReader) -> Iterator[bytes]:
         elif number == _FRAME:
             yield from _frame(magic, source)
         else:
-            raise Corrupt("damaged zstd stream: what follows a frame is none")
+            raise Corrupt("damaged zstd stream: a frame is followed by other data")
 
 
 def _frame(magic: bytes, source: _Source) -> Iterator[bytes]:
@@ -52,7 +52,7 @@ def _frame(magic: bytes, source: _Source) -> Iterator[bytes]:
         number = int.from_bytes(header, "little")
         last, kind = bool(number & 1), number >> 1 & 3
         if kind == _RESERVED:
-            raise Corrupt("damaged zstd stream: a block of no known type")
+            raise Corrupt("damaged zstd stream: a block of an unknown type")
         piece += (header, source.take(1 if kind == _RLE else number >> 3))
         blocks += 1
         if blocks == _AT_ONCE and not last:
@@ -73,7 +73,8 @@ class _Source:
         self._at = 0
 
     def take(self, size: int, *, at_end: bool = False) -> bytes:
-        """Raises Corrupt if there are fewer; with `at_end`, the end of the stream is allowed."""
+        """Read `size` bytes. Raises Corrupt if there are fewer; with `at_end`, the end of the
+        stream is allowed."""
         end = self._at + size
         while end > len(self._buffer):
             more = self._stream.read(_READ)

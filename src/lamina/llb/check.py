@@ -1,7 +1,7 @@
-"""What an op must be for anybody to look at it: indexes in range, parts present, paths that can be.
+"""Validates ops: indexes in range, required parts, valid paths.
 
-Definitions come from clients, so nothing of this is taken on trust. What only a file system or a
-registry can tell is left to those who ask them.
+Definitions come from clients, so all of this is checked. What only a file system or a registry
+knows is checked when it is accessed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
         UserOpt,
     )
 
-_MAX_NAME = 255  # bytes of one part of a path, and of a whole one: Linux's limits
+_MAX_NAME = 255  # the limits of Linux for a component of a path and for a path, in bytes
 _MAX_PATH = 4095
-_LIMITS = frozenset(  # what `setrlimit` knows
+_LIMITS = frozenset(  # the resources of `setrlimit`
     (
         *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile"),
         *("nproc", "rss", "rtprio", "rttime", "sigpending", "stack"),
@@ -40,7 +40,7 @@ _HIGHEST_ID = (1 << 32) - 1  # of a user or group
 
 
 def check_op(op: Op) -> None:
-    """Raises InvalidInput, which names what is wrong."""
+    """Raise InvalidInput, which names the problem."""
     count = len(op.inputs)
     for index, entry in enumerate(op.inputs):
         if entry.output < 0:
@@ -70,7 +70,7 @@ def check_op(op: Op) -> None:
 
 
 def action_order(op: FileOp, inputs: int) -> list[int]:
-    """The places of a file op's actions, each behind those whose results it uses.
+    """The indexes of a file op's actions, each after those whose results it uses.
 
     Raises InvalidInput on a loop.
     """
@@ -197,7 +197,7 @@ def _check_action(action: FileAction, count: int) -> None:
 
 def _check_passthrough(op: PassthroughOp, count: int) -> None:
     if not op.id or not op.outputs:
-        raise InvalidInput("a passthrough without an id or without outputs")
+        raise InvalidInput("a passthrough without an ID or without outputs")
     for index in op.outputs:
         _check_input("an output of a passthrough", index, count, none=False)
 
@@ -210,7 +210,7 @@ def _check_side(name: str, side: DiffInput | None, count: int) -> None:
 
 def _check_input(what: str, index: int, count: int, *, none: bool = True) -> None:
     if not (0 <= index < count or (none and index == NO_INPUT)):
-        raise InvalidInput(f"{what} is of input {index}, which there is not")
+        raise InvalidInput(f"{what} refers to input {index}, which does not exist")
 
 
 def _check_owner(owner: ChownOpt | None, count: int) -> None:
@@ -221,7 +221,7 @@ def _check_owner(owner: ChownOpt | None, count: int) -> None:
         if user.by_name is not None:
             _check_input(f'the owner "{user.by_name.name}"', user.by_name.input, count)
         elif user.by_id is not None and not 0 <= user.by_id <= _HIGHEST_ID:
-            raise InvalidInput(f"{user.by_id} is no user's id")
+            raise InvalidInput(f"{user.by_id} is not a user ID")
 
 
 def _check_path(path: str) -> None:

@@ -220,7 +220,7 @@ def encode_op(value: op.Op) -> bytes:
 
 
 def decode_op(encoded: bytes) -> op.Op:
-    """Raises Corrupt."""
+    """Decode an op. Raises Corrupt."""
     return _decode_op(encoded) if len(encoded) > _SMALL else _decode_again(encoded)
 
 
@@ -239,6 +239,6 @@ def encode_definition(value: op.Definition) -> bytes:
 
 
 def decode_definition(encoded: bytes) -> op.Definition:
-    """Raises Corrupt."""
+    """Decode a definition. Raises Corrupt."""
     decoded: op.Definition = decode(encoded, op.Definition, SCHEMA)
     return decoded

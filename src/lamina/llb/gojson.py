@@ -1,9 +1,8 @@
-"""Ops as the JSON that BuildKit's cache digests are over, and that provenance shows: Go's, of
-its protobuf structs.
+"""Ops in the JSON of Go's encoding of BuildKit's protobuf structs. BuildKit's cache digests are
+computed over it, and provenance contains it.
 
-Fields are in the order of `ops.proto` under the names of its generated structs; what is zero is
-left out, but a message that is there and empty is `{}`. Users and file actions have forms of
-their own.
+Fields are in the order of `ops.proto` with the names of the generated structs. Zero values are left
+out, but a message that is present and empty is `{}`. Users and file actions have special forms.
 """
 
 from __future__ import annotations

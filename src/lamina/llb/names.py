@@ -1,4 +1,4 @@
-"""What an op is called that nobody gave a name: as BuildKit calls it, since people read both."""
+"""Names of ops without a custom name, equal to BuildKit's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lamina.llb.op import DiffInput, FileAction, Op
 
 _LONGEST = 4096
-"""Characters: merges of merges would have names that grow without end."""
+"""The maximum number of characters: names of nested merges would grow without limit."""
 
 
 def op_name(op: Op, inputs: Sequence[str]) -> str:

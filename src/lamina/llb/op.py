@@ -60,7 +60,7 @@ class MountContentCache(IntEnum):
 
 
 class CacheSharing(IntEnum):
-    """What happens when two steps want one cache mount at the same time."""
+    """What happens when two steps use one cache mount at the same time."""
 
     SHARED = 0
     PRIVATE = 1
@@ -337,7 +337,7 @@ class LinuxResources(NamedTuple):
 
 
 class OpMetadata(NamedTuple):
-    """What accompanies an op without being part of its identity.
+    """Metadata of an op, which is not part of its identity.
 
     `description` holds `llb.customname` (the step's display name) among others.
     """
@@ -392,4 +392,4 @@ class Definition(NamedTuple):
 
 
 DESCRIPTION_NAME = "llb.customname"
-"""The `OpMetadata.description` key whose value people see as the step's name."""
+"""The `OpMetadata.description` key with the step's display name."""

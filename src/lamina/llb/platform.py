@@ -1,4 +1,4 @@
-"""Platforms as ops name them (`pb.Platform`), and as the rest of lamina does."""
+"""Converts platforms of ops (`pb.Platform`) to lamina's."""
 
 from __future__ import annotations
 

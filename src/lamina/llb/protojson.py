@@ -1,8 +1,8 @@
-"""Ops as protobuf's own JSON mapping: what people and tools read of a definition.
+"""Ops in protobuf's JSON mapping, for people and tools.
 
-Fields are called as in BuildKit's `ops.proto`, in camel case; zero values are left out; enums are
-their names, integers of 64 bits strings, bytes base64. (`gojson` is how Go's `encoding/json` sees
-the same values.)
+Field names are those of BuildKit's `ops.proto`, in camel case. Zero values are left out; enums are
+their names, integers of 64 bits strings, bytes base64. (`gojson` is the encoding of Go's
+`encoding/json`.)
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _one(name: str, field: Field, content: Any) -> Any:
         case Kind.BYTES:
             return b2a_base64(content, newline=False).decode()
         case Kind.INT if field.type is not None:
-            return getattr(content, "name", int(content))  # a number that has no name is itself
+            return getattr(content, "name", int(content))  # a number without a name stays a number
         case Kind.INT if name not in _SHORT:
             return str(content)
     return content
@@ -67,7 +67,7 @@ def _one(name: str, field: Field, content: Any) -> Any:
 
 @cache
 def _named_fields(message: type) -> tuple[tuple[str, ...], tuple[Field, ...]]:
-    """What a message's fields are called, and their kinds, in the order of its attributes."""
+    """The names and kinds of a message's fields, in the order of its attributes."""
     kinds = {field.attribute: field for field in SCHEMA[message]}
     attributes: tuple[str, ...] = message._fields  # type: ignore[attr-defined]  # a NamedTuple's
     return tuple(map(_camel, _NAMES[message])), tuple(kinds[name] for name in attributes)

@@ -59,7 +59,7 @@ class Vertex:
     def decoded(
         cls, data: bytes, op: Op, parents: tuple[Edge, ...], metadata: OpMetadata
     ) -> Vertex:
-        """A vertex that somebody else encoded, its bytes kept as they are."""
+        """A vertex from encoded bytes, which are kept unchanged."""
         vertex = cls.__new__(cls)
         vertex.parents = parents
         vertex.op = op
@@ -167,8 +167,10 @@ def _place_among(infos: list[SourceInfo], text: SourceInfo) -> int:
 
 
 def _alike(one: SourceInfo, other: SourceInfo) -> bool:
-    """Whether two are the same text, though one went through a client, which may have lost or
-    described anew what it was read from."""
+    """Whether two texts are the same.
+
+    A client may have lost or changed the description of a text's origin.
+    """
     if (one.filename, one.language, one.data) != (other.filename, other.language, other.data):
         return False
     origins = [text.definition.ops for text in (one, other) if text.definition is not None]

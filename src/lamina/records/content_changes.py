@@ -19,7 +19,7 @@ class PathChange(NamedTuple):
     """`change` is `added`, `removed`, `changed`, `mode`, `owner` or `type`.
 
     For a mode (octal), an owner (`uid:gid`), a type and the target of a link, `before` and `after`
-    have the values. A `path` with a slash at its end is a folder; what is below it was added or
+    have the values. A `path` with a slash at its end is a directory; what is below it was added or
     removed with it.
     """
 
@@ -30,7 +30,7 @@ class PathChange(NamedTuple):
 
 
 class ContentChanges(NamedTuple):
-    """The first `SHOWN` changes folder by folder, and how many there are (at most 10,000)."""
+    """The first `SHOWN` changes directory by directory, and how many there are (at most 10,000)."""
 
     first: tuple[PathChange, ...] = ()
     total: int = 0
@@ -46,7 +46,7 @@ class Manifests(Protocol):
         ...
 
     def node(self, digest: str) -> Sequence[ContentEntry]:
-        """The entries of a folder; none of "". Raises Corrupt."""
+        """The entries of a directory; none of "". Raises Corrupt."""
         ...
 
 
@@ -117,7 +117,7 @@ def _nodes_below(before: ContentEntry | None, after: ContentEntry | None) -> tup
         entry = before or after
         assert entry is not None
         if entry.digest or not entry.below:
-            return None  # the whole folder is named
+            return None  # the whole directory is named
         return ("", entry.below) if before is None else (entry.below, "")
     if before.below == after.below or before.kind != after.kind:
         return None

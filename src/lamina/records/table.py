@@ -106,7 +106,7 @@ class RecordTable:
         return list(map(RecordRow._make, rows))
 
     def contexts(self) -> dict[str, str]:
-        """The folder or the address of each build's context, by ref; "" if it is not known."""
+        """The directory or the address of each build's context, by ref; "" if it is not known."""
         rows = self._database.rows("SELECT ref, target FROM builds")
         return {ref: target.partition("\n")[2].partition("\n")[0] for ref, target in rows}
 
@@ -126,7 +126,7 @@ class RecordTable:
         return [row[0] for row in rows]
 
     def journal(self, ref: str) -> str:
-        """The file of a running build's log in the folder `records`; "" if it does not run."""
+        """The file of a running build's log in the directory `records`; "" if it does not run."""
         row = self._database.row("SELECT journal FROM builds WHERE ref = ?", ref)
         return "" if row is None else str(row[0])
 

@@ -49,8 +49,8 @@ def chain_records(
 ) -> list[ChainRecord]:
     """The records of targets (outputs of nodes) and of all nodes below, inputs before users.
 
-    Nodes that depend on an ephemeral key are left out: a folder of this client, unless its content
-    was digested. The job that holds the nodes must be open.
+    Nodes that depend on an ephemeral key are left out: a directory of this client, unless its
+    content was digested. The job that holds the nodes must be open.
     """
     chain = _Chain(store)
     for target, output in targets:

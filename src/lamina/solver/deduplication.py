@@ -1,6 +1,6 @@
 """Deduplication: of several nodes with the same cache key, one runs and the others follow it.
 
-Two builds rarely have the same vertices, because the folders of their clients are different
+Two builds rarely have the same vertices, because the directories of their clients are different
 sources. But two steps that read the same content have the same content-based key, and therefore the
 same result. The first node to run is the leader. A job whose node follows it also holds the leader
 and the leader's inputs (`Job.claims`), so that they live as long as any job waits for them.

@@ -1,8 +1,8 @@
 """Revised keys of a node whose input changed between digesting and reading it.
 
-A client's folder can change after its content was digested for the cache key. The results are then
-stored under the key of the content that was read. Users whose keys were made of the former key go
-through their phases again before they run (`Node.outdated`).
+A client's directory can change after its content was digested for the cache key. The results are
+then stored under the key of the content that was read. Users whose keys were made of the former key
+go through their phases again before they run (`Node.outdated`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Checks: what a Dockerfile may say but should not, by BuildKit's names."""
+"""Checks: warnings about a Dockerfile, with BuildKit's names."""

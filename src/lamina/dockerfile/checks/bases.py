@@ -55,8 +55,8 @@ def check_platform_flag(head: ast.From, value: str, expander: Expander, checker:
     try:
         platform = parse_platform(value)
     except InvalidInput:
-        return  # the conversion says so itself
-    # A stage that is named after its platform is meant to have it.
+        return  # the conversion reports it
+    # A stage that is named after its platform has it intentionally.
     if platform.os in head.name or platform.architecture in head.name:
         return
     checker.report(

@@ -65,7 +65,7 @@ class Checker:
         return self
 
     def finish(self) -> None:
-        """Raises InvalidInput if anything was found and `error=true` is set."""
+        """Raise InvalidInput if there were warnings and `error=true` is set."""
         if self._options.error and self._violated:
             raise InvalidInput(
                 f"lint violation found for rules: {', '.join(sorted(self._violated))}",

@@ -36,7 +36,7 @@ def parse_check_options(text: str) -> CheckOptions:
     """
     text = text.strip()
     options = CheckOptions()
-    # What follows a third part belongs to it, as in BuildKit.
+    # A third part is not separated from the second (BuildKit).
     for part in text.split(";", 2) if text else ():
         key, equals, value = part.partition("=")
         key, value = key.strip(), value.strip()

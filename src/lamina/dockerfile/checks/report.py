@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class CheckReport(NamedTuple):
-    """`error` is the error with which a build would fail before its first step."""
+    """The result of checks. `error` is the error with which a build would fail before its first
+    step."""
 
     finds: tuple[Warned, ...]
     text: DockerfileText

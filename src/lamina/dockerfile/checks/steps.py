@@ -75,7 +75,7 @@ class StepChecks:
         """CMD, ENTRYPOINT and HEALTHCHECK: only the last one of a stage has an effect."""
         node, seen = self._node, self._state.only_once
         if node.keyword in seen:
-            # The place is that of the one which has no effect.
+            # The location is that of the instruction without effect.
             self._checker.report(
                 rules.MULTIPLE_INSTRUCTIONS_DISALLOWED,
                 seen[node.keyword],
