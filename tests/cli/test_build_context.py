@@ -54,11 +54,11 @@ def test_paths_that_are_wrong(tmp_path: Path) -> None:
     file.write_text("FROM scratch")
     with pytest.raises(NotFound, match='did you mean "source"'):
         spec(str(tmp_path / "sourse"))
-    with pytest.raises(InvalidInput, match="not a folder"):
+    with pytest.raises(InvalidInput, match="not a directory"):
         spec(str(file))
     with pytest.raises(NotFound, match='did you mean "Dockerfile"'):
         spec(str(tmp_path), str(tmp_path / "Dockerfil"))
-    with pytest.raises(InvalidInput, match="is a folder"):
+    with pytest.raises(InvalidInput, match="is a directory"):
         spec(str(tmp_path), str(tmp_path / "source"))
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         spec("http://127.0.0.1:1/context.tar")

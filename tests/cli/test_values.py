@@ -64,7 +64,7 @@ def test_named_contexts(tmp_path: Path) -> None:
     assert values.parse_context(f"x=oci-layout://{folder}:tag") == NamedContext(
         "x", "oci-layout", f"{folder}:tag"
     )
-    with pytest.raises(NotFound, match="no such folder"):
+    with pytest.raises(NotFound, match="no such directory"):
         values.parse_context(f"src={folder}/missing")
     for bad in ("src", "=x", "src="):
         with pytest.raises(InvalidInput):

@@ -178,8 +178,8 @@ def test_a_dockerfile_with_its_own_ignore_file(lamina: Lamina, service: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["-"], "is not a folder on this machine"),
-        (["https://example.com/a.git"], "is not a folder on this machine"),
+        (["-"], "is not a directory on this machine"),
+        (["https://example.com/a.git"], "is not a directory on this machine"),
         (["--kind", "speed", "CONTEXT"], 'invalid argument "speed" for --kind'),
         (["--target", "nothing", "CONTEXT"], 'target stage "nothing" could not be found'),
         (["--apply", "-f", "-", "CONTEXT"], "--apply needs a Dockerfile that can be written"),

@@ -132,7 +132,7 @@ def test_missing_and_changed_refs(
 ) -> None:
     for source, said in (
         (f"{address}#nope", "does not contain ref nope"),
-        (f"{address}#main:nowhere", "no folder nowhere"),
+        (f"{address}#main:nowhere", "no directory nowhere"),
         (f"--checksum={'0' * 40} {address}", "expected checksum"),
         (f"{address}/absent", "git://"),
         (f"{address}?colour=red", "colour"),

@@ -212,7 +212,7 @@ def test_ssh_agents_and_keys(lamina: Lamina, context: Callable[..., Path], tmp_p
         (["--output", "type=nope"], "nope"),
         (["--build-context", "x=oci-layout:///nowhere"], "/nowhere"),
         (["-f", "absent"], "absent"),
-        (["-o", "type=oci,dest=/absent/x.tar"], "--output /absent/x.tar: no such folder:"),
+        (["-o", "type=oci,dest=/absent/x.tar"], "--output /absent/x.tar: no such directory:"),
         (["--secret", "id=x,src=/absent"], "/absent"),
         (["--ulimit", "nofile=x"], "ulimit"),
         (["--nope"], "--nope"),

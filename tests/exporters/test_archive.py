@@ -160,7 +160,7 @@ def test_cancelled(image: Artifact, packed: Packed) -> None:
 
 
 def test_sinks(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="folder"), open_sink(str(tmp_path)):
+    with pytest.raises(InvalidInput, match="directory"), open_sink(str(tmp_path)):
         pass
     with pytest.raises(NotFound), open_sink(str(tmp_path / "no/such/folder")):
         pass

@@ -83,4 +83,4 @@ def test_a_damaged_database_is_named_with_a_hint(tmp_path: Path, damage: str) ->
         open_store(str(root)) as store,
     ):
         store.database.rows("SELECT name FROM images")
-    assert "move the store's folder away" in caught.value.hint
+    assert "move the store's directory away" in caught.value.hint

@@ -135,7 +135,7 @@ class IncompleteMaterials(InvalidInput):
     """Complete materials were requested. `folders` are the names of the client's directories."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
-        named = f": folders of the client's: {', '.join(folders)}" if folders else ""
+        named = f": directories of the client: {', '.join(folders)}" if folders else ""
         super().__init__(
             f"provenance materials are incomplete{named}",
             hint="leave out complete-materials, or build from a repository or an archive by URL",

@@ -31,7 +31,7 @@ def run(parsed: Parsed) -> int:
     path = parsed.arguments[0] if parsed.arguments else "."
     if path == "-" or is_remote(path):
         raise InvalidInput(
-            f'"{path}" is not a folder on this machine', hint="give the folder of the context"
+            f'"{path}" is not a directory on this machine', hint="give the directory of the context"
         )
     with open_context(path, parsed.text("file"), (), sys.stdin.buffer) as context:
         files = read_files(context)

@@ -11,7 +11,7 @@ from lamina.cli.frontend_flags import FRONTEND_FLAGS
 from lamina.cli.history_flags import HISTORY_FLAGS
 from lamina.cli.run_flags import RUN_FLAGS
 
-ROOT = Flag("root", "Store folder (default: $LAMINA_ROOT)", value="DIR", complete="directory")
+ROOT = Flag("root", "Store directory (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
 
 _BUILDER = (
@@ -30,7 +30,7 @@ _BUILDER = (
     Flag("tlscert", "Client certificate", value="FILE", complete="file"),
     Flag(
         "tlsdir",
-        "Folder with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
+        "Directory with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
         value="DIR",
         complete="directory",
     ),
@@ -81,7 +81,7 @@ _BUILD = (
     ),
     Flag(
         "build-context",
-        "Add a named context: a folder, oci-layout://folder[:tag], docker-image://ref or a URL",
+        "Add a named context: a directory, oci-layout://DIR[:tag], docker-image://ref or a URL",
         value="NAME=CONTEXT",
         repeat=True,
     ),

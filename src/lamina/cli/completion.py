@@ -108,7 +108,7 @@ def _zsh() -> str:
         "_lamina() {",
         "  local context state state_descr line",
         "  typeset -A opt_args",
-        "  _arguments -C '--root[the store]:folder:_files -/' '1: :->command' '*:: :->rest'",
+        "  _arguments -C '--root[the store]:directory:_files -/' '1: :->command' '*:: :->rest'",
         "  case $state in",
         "    command)",
         "      local -a commands; commands=(",

@@ -49,7 +49,7 @@ def open_context(
     if path == "-" and file == "-":
         raise InvalidInput(
             "standard input cannot be both the context and the Dockerfile",
-            hint="give a folder as PATH, or a file with -f",
+            hint="give a directory as PATH, or a file with -f",
         )
     if is_remote(file):
         with (
@@ -135,7 +135,7 @@ def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
         raise NotFound(f'path "{path}" not found{_similar(folder)}')
     if not os.path.isdir(folder):
         raise InvalidInput(
-            f'path "{path}" is not a folder',
+            f'path "{path}" is not a directory',
             hint=f"the argument is the context; to name a Dockerfile use -f {path}",
         )
     if file == "-":
@@ -144,7 +144,7 @@ def _from_folder(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
         return ContextSpec(folder, _default_dockerfile(folder, path))
     dockerfile = os.path.abspath(file)
     if os.path.isdir(dockerfile):
-        raise InvalidInput(f"--file {file} is a folder", hint="name the Dockerfile in it")
+        raise InvalidInput(f"--file {file} is a directory", hint="name the Dockerfile in it")
     if not os.path.exists(dockerfile):
         raise NotFound(f"--file {file}: no such file{_similar(dockerfile)}")
     if not os.path.isfile(dockerfile):  # a pipe, for example a shell's `<(…)`

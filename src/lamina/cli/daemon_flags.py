@@ -26,7 +26,9 @@ DAEMON_FLAGS = (
         choices=("network.host", "security.insecure", "device"),
     ),
     Flag("cdi-disabled", "Disable CDI devices"),
-    Flag("cdi-spec-dir", "Folder with CDI specs", value="DIR", repeat=True, complete="directory"),
+    Flag(
+        "cdi-spec-dir", "Directory with CDI specs", value="DIR", repeat=True, complete="directory"
+    ),
     Flag(
         "config",
         "Configuration file (format of buildkitd.toml)",
@@ -48,7 +50,7 @@ DAEMON_FLAGS = (
         choices=("trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"),
         default="info",
     ),
-    Flag("oci-cni-binary-dir", "Folder with CNI plugins", value="DIR", complete="directory"),
+    Flag("oci-cni-binary-dir", "Directory with CNI plugins", value="DIR", complete="directory"),
     Flag("oci-cni-config-path", "CNI configuration file", value="FILE", complete="file"),
     Flag("oci-cni-pool-size", "Number of CNI networks to prepare in advance", value="NUMBER"),
     Flag("oci-max-parallelism", "Maximum number of steps that run in parallel", value="NUMBER"),

@@ -12,7 +12,7 @@ def check_folder(path: str, flag: str) -> None:
     """Raise NotFound early if a file could not be written later."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
-        raise NotFound(f"--{flag} {path}: no such folder: {folder}")
+        raise NotFound(f"--{flag} {path}: no such directory: {folder}")
 
 
 def remove_stale(path: str) -> None:

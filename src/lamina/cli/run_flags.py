@@ -20,6 +20,8 @@ RUN_FLAGS = (
     Flag("rm", "Remove the container when it exits (always)"),
     Flag("tty", "Allocate a terminal", short="t"),
     Flag("user", "User, and group, of the command", short="u", value="NAME|UID[:GROUP|GID]"),
-    Flag("volume", "Mount a host folder or file", short="v", value="HOST:TARGET[:ro]", repeat=True),
+    Flag(
+        "volume", "Mount a host directory or file", short="v", value="HOST:TARGET[:ro]", repeat=True
+    ),
     Flag("workdir", "Working directory", short="w", value="DIR"),
 )

@@ -136,7 +136,7 @@ def parse_context(text: str) -> NamedContext:
     if not name or not value:
         raise InvalidInput(
             f'invalid argument "{text}" for --build-context',
-            hint="use the form name=../folder or alpine=docker-image://alpine:3.20",
+            hint="use the form name=../directory or alpine=docker-image://alpine:3.20",
         )
     name = _context_name(name)
     scheme, separator, rest = value.partition("://")
@@ -150,11 +150,11 @@ def parse_context(text: str) -> NamedContext:
     if separator:
         raise Unsupported(
             f"--build-context {name}: {scheme}:// is not a supported kind of context",
-            hint="use a folder, oci-layout://, docker-image:// or a URL",
+            hint="use a directory, oci-layout://, docker-image:// or a URL",
         )
     path = os.path.abspath(value)
     if not os.path.isdir(path):
-        raise NotFound(f"--build-context {name}: no such folder: {value}")
+        raise NotFound(f"--build-context {name}: no such directory: {value}")
     return NamedContext(name, "local", path)
 
 
@@ -208,7 +208,7 @@ def _secret_file(secret_id: str, path: str, hint: str) -> str:
     if not os.path.exists(path):
         raise NotFound(f"--secret {secret_id}: no such file: {path}", hint=hint)
     if os.path.isdir(path):
-        raise InvalidInput(f"--secret {secret_id}: {path} is a folder", hint=hint)
+        raise InvalidInput(f"--secret {secret_id}: {path} is a directory", hint=hint)
     if not os.access(path, os.R_OK):
         raise PermissionDenied(f"--secret {secret_id}: no permission to read {path}")
     if os.path.getsize(path) > _SECRET_LIMIT:
@@ -252,7 +252,7 @@ def parse_output(text: str, *, stdout_is_terminal: bool) -> OutputSpec:
         )
     destination = attributes.get("dest", "")
     if not destination and kind == "local":
-        raise InvalidInput("--output type=local: dest is missing", hint="add dest=FOLDER")
+        raise InvalidInput("--output type=local: dest is missing", hint="add dest=DIRECTORY")
     if not destination and kind in ("oci", "tar"):
         attributes["dest"] = destination = "-"
     if destination == "-" and kind == "local":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 _TYPES = ("image", "registry", "oci", "docker", "local", "tar", "cacheonly")
-_HINT = "for example type=oci,dest=image.tar, or type=local,dest=out, or only a folder's name"
+_HINT = "for example type=oci,dest=image.tar, or type=local,dest=out, or only a directory's name"
 
 
 def parse_output(text: str) -> Output:
@@ -145,7 +145,7 @@ def _archive(kind: str, attributes: _Attributes) -> ArchiveOutput | LoadOutput:
         if not dest:
             return LoadOutput(_form(attributes), context)
     if not as_tar and dest == STDOUT:
-        raise InvalidInput("--output: tar=false needs a folder as dest, not stdout")
+        raise InvalidInput("--output: tar=false needs a directory as dest, not stdout")
     return ArchiveOutput(kind, dest or STDOUT, _form(attributes), as_tar)
 
 

@@ -45,7 +45,7 @@ def export_directory(
     Raises InvalidInput, PermissionDenied, Exhausted, Cancelled.
     """
     if os.path.lexists(dest) and not os.path.isdir(dest):
-        raise InvalidInput(f"the destination {dest} is not a folder")
+        raise InvalidInput(f"the destination {dest} is not a directory")
     copy = _Copy(cancel, epoch, delete, progress)
     try:
         os.makedirs(dest, mode=0o755, exist_ok=True)
@@ -59,7 +59,7 @@ def export_directory(
     except OSError as error:
         if isinstance(error.filename, int):
             error.filename = dest
-        raise from_os_error(error, "export to the folder") from error
+        raise from_os_error(error, "export to the directory") from error
     return copy.copied
 
 

@@ -87,7 +87,7 @@ def open_file(path: str, cancel: Cancellation | None = None) -> Iterator[ByteSin
     except OSError:
         mode = None
     if mode is not None and stat.S_ISDIR(mode):
-        raise InvalidInput(f"the destination {path} is a folder", hint="set dest to a file name")
+        raise InvalidInput(f"the destination {path} is a directory", hint="set dest to a file name")
     if mode is not None and not stat.S_ISREG(mode):
         with _opened(path, os.O_WRONLY | os.O_NONBLOCK, cancel=cancel) as fd:
             yield _FdSink(fd, path, cancel)

@@ -35,7 +35,7 @@ class FolderContent:
                 while chunk := file.read(_CHUNK):
                     yield chunk
         except FileNotFoundError as error:
-            raise NotFound(f"{self._folder} lacks the blob {digest}") from error
+            raise NotFound(f"{self._folder} does not contain the blob {digest}") from error
         except OSError as error:
             raise from_os_error(error, "read the layout") from error
 

@@ -108,7 +108,7 @@ class Copier:
         if not action.create_dest_path:
             above = destination.rpartition("/")[0]
             if above and plan.lookup(above) is None:
-                raise NotFound(f'"{action.dest}": the folder it should go to does not exist')
+                raise NotFound(f'"{action.dest}": its parent directory does not exist')
         if ends_in_slash and destination:
             plan.make_directories(destination, parents)
         existing = plan.lookup(destination) if destination else None

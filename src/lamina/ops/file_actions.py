@@ -173,7 +173,7 @@ class FileActions:
         parent = path.rpartition("/")[0]
         found = plan.lookup(parent) if parent else None
         if parent and (found is None or not found.is_directory):
-            raise NotFound(f'"/{parent}": the folder does not exist')
+            raise NotFound(f'"/{parent}": the directory does not exist')
 
     def _owner(
         self, chown: ChownOpt | None, inputs: Sequence[Ref], cancel: Cancellation

@@ -41,7 +41,7 @@ class Stacker:
     def merge(self, refs: Sequence[Ref], cancel: Cancellation) -> Ref:
         """Stack the differences of all refs, later ones on top of earlier ones."""
         if any(ref.local is not None for ref in refs):
-            raise Internal("a client's folder cannot be merged")
+            raise Internal("a client's directory cannot be merged")
         result = refs[0] if refs else Ref()
         for ref in refs[1:]:
             for snapshot in self._snapshots.stack(ref.snapshot):

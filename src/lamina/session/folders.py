@@ -63,7 +63,7 @@ def fetch_folder(
             metadata = (*metadata, (filesync.KEY_VALIDATORS, "1"))
         listing = None if wanted.listing is None else Listing(wanted.listing)
         with (
-            asking(f"transfer the folder {name}", cancel),
+            asking(f"transfer the directory {name}", cancel),
             channel.open(filesync.DIFF_COPY, metadata, cancel) as call,
         ):
             received = receive(

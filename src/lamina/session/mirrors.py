@@ -124,7 +124,7 @@ class Mirrors:
                 return mirror
             return self._make(key)
         except OSError as error:
-            raise from_os_error(error, "prepare a copy of the client's folder") from error
+            raise from_os_error(error, "prepare a copy of the client's directory") from error
 
     def usage(self) -> list[MirrorUsage]:
         """All mirrors, in no order."""
@@ -261,7 +261,7 @@ def _write_info(folder: str, info: dict[str, Any]) -> None:
             json.dump(info, file)
         os.rename(fresh, path)
     except OSError as error:
-        raise from_os_error(error, "record the copy of the client's folder") from error
+        raise from_os_error(error, "record the copy of the client's directory") from error
 
 
 def _take_validators(folder: str) -> dict[str, str]:
@@ -288,7 +288,7 @@ def _write_validators(folder: str, validators: Mapping[str, str]) -> None:
             marshal.dump(dict(validators), file)
         os.rename(f"{path}.new", path)
     except OSError as error:
-        raise from_os_error(error, "record the copy of the client's folder") from error
+        raise from_os_error(error, "record the copy of the client's directory") from error
 
 
 def _boot() -> str:

@@ -133,6 +133,6 @@ def _entries(
     except OSError as error:
         if not wanted and isinstance(error, PermissionError):
             return
-        raise from_os_error(error, "read the folder") from error
+        raise from_os_error(error, "read the directory") from error
     for entry in found:
         yield entry, prefix + entry.name

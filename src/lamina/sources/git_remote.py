@@ -354,7 +354,7 @@ class GitRemote:
         if os.path.realpath(chosen) != os.path.join(os.path.realpath(work), folder).rstrip("/"):
             raise InvalidInput(f"{self.shown}: invalid subdir {folder}: it leads through a link")
         if not os.path.isdir(chosen):
-            raise NotFound(f"{self.shown} has no folder {folder}")
+            raise NotFound(f"{self.shown} has no directory {folder}")
         return chosen
 
 

@@ -232,7 +232,7 @@ def parse_location(text: str) -> LayoutLocation:
     if before and _TAG.match(after):
         folder, tag = before, after
     if not folder:
-        raise InvalidInput(f'"{text}" is not a folder')
+        raise InvalidInput(f'"{text}" is not a directory')
     return LayoutLocation(folder, tag, digest)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 7
 _INDEX_SIZE = 32 << 10  # bytes: what SQLite maps for up to 4,096 frames of the log
-_DAMAGED = "move the store's folder away: lamina makes a new one, and builds fill it again"
+_DAMAGED = "move the store's directory away: lamina makes a new one, and builds fill it again"
 _MAX_IDLE = 16  # idle connections that are kept
 
 _SCHEMA = """

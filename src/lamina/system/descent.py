@@ -81,7 +81,7 @@ class Descent:
             fd = os.open("..", _DIRECTORY, dir_fd=self.fd)
             if _identity(fd) != level.identity:
                 os.close(fd)
-                raise OSError(errno.ESTALE, "the folder was moved while it was walked")
+                raise OSError(errno.ESTALE, "the directory was moved while it was walked")
             level.fd = fd
         self._above.pop()
         os.close(self.fd)

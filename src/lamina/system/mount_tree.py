@@ -116,7 +116,7 @@ def _open_in_root(top: int, path: str) -> int:
         number = ctypes.get_errno()
         if number == errno.ENOSYS:
             raise Unsupported(
-                "this kernel cannot open paths beneath a folder (openat2)",
+                "this kernel cannot open paths beneath a directory (openat2)",
                 hint="use Linux 5.6 or a later version",
             )
         # EAGAIN: something above was renamed while `..` was followed.
