@@ -202,7 +202,10 @@ REFUSED: dict[str, tuple[op.Definition, str]] = {
         '"bob" refers to input 3',
     ),
     "an owner below nobody": (definition(owned(op.UserOpt(by_id=-5))), "-5 is not a user ID"),
-    "an owner above all": (definition(owned(op.UserOpt(by_id=1 << 32))), f"{1 << 32} is not a user"),
+    "an owner above all": (
+        definition(owned(op.UserOpt(by_id=1 << 32))),
+        f"{1 << 32} is not a user",
+    ),
     "a merge of nothing": (definition(op.Op(merge=op.MergeOp())), "a merge of nothing"),
     "a merge of no input": (
         definition(A, op.Op(merge=op.MergeOp((op.MergeInput(0), op.MergeInput(5))))),

@@ -54,7 +54,9 @@ def test_tokens(connect: Connect, tmp_path: Path) -> None:
     request = auth.FetchTokenRequest("us", "a.example", "https://t", "s", ("x:y:pull", "z"))
     assert session.token(request, Cancellation()) == Token("token", 1.0)
     assert client.asked == [request]
-    with pytest.raises(PermissionDenied, match=r"closed.example from the client: not for you \(log in\)"):
+    with pytest.raises(
+        PermissionDenied, match=r"closed.example from the client: not for you \(log in\)"
+    ):
         session.token(auth.FetchTokenRequest(host="closed.example"), Cancellation())
     with pytest.raises(Corrupt, match="invalid token"):
         session.token(auth.FetchTokenRequest(host="bad.example"), Cancellation())

@@ -177,8 +177,10 @@ MANIFESTS = (
 
 
 def install(found: Invocation, files: ContextFiles) -> Install | None:
-    """What a command needs to install dependencies in the root of the context; None if it does not,
-    or needs more than manifests."""
+    """The files that a command needs to install dependencies in the root of the context.
+
+    None if it does not install any, or needs more than manifests.
+    """
     special = _SPECIAL.get(found.program)
     if special is not None:
         return special(found, files)

@@ -203,7 +203,7 @@ def _closing_quote(text: str, at: int) -> int:
 
 
 def _substitution(text: str, at: int) -> int:
-    """Where the `$(…)`, `${…}` or backquoted command that begins here ends, else the next
+    """The end of the `$(…)`, `${…}` or backquoted command that begins here, else the next
     character; -1 if it has no end."""
     if text[at] == "`":
         close = text.find("`", at + 1)

@@ -1,4 +1,4 @@
-"""How long steps took in earlier builds: the port through which advice reads records of builds."""
+"""Durations of steps in earlier builds: the port through which advice reads records of builds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class StepTimes(Protocol):
     """Durations of steps in earlier builds of the same Dockerfile."""
 
     def seconds(self, instruction: str) -> float | None:
-        """How long the step of an instruction took when it last ran; None if that is not known.
+        """The duration of an instruction's step when it last ran; None if it is not known.
 
         `instruction` is its text on one line, with flags and with the values of variables.
         """

@@ -91,7 +91,7 @@ class VertexReason(NamedTuple):
 
 
 class VertexResources(NamedTuple):
-    """What the command of a step used."""
+    """The resource usage of a step's command."""
 
     vertex: str = ""
     usage: ResourceUsage | None = None

@@ -41,7 +41,7 @@ class RemovedRequest(NamedTuple):
 
 
 class RemovedResponse(NamedTuple):
-    """When the key's result was removed, None if it was not."""
+    """The time when the key's result was removed, None if it was not."""
 
     at: Timestamp | None = None
 

@@ -83,7 +83,8 @@ class ReasonEvent(NamedTuple):
 
 
 class ResourceEvent(NamedTuple):
-    """What the command of a vertex used, sent when it has ended. BuildKit has no such event."""
+    """The resource usage of a vertex's command, sent when it has ended. BuildKit has no such
+    event."""
 
     vertex: Digest
     usage: ResourceUsage

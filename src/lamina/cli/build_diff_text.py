@@ -1,4 +1,4 @@
-"""The comparison of two builds as text: `+` marks what was added, `-` removed, `~` changed."""
+"""The comparison of two builds as text: `+` is added, `-` removed, `~` changed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ _NOTABLE = 0.5  # seconds by which an unchanged step's times differ
 
 
 def build_diff_lines(diff: BuildDiff, *, verbose: bool) -> Iterator[str]:
-    """Lines for people. Without `verbose`, unchanged steps are summed up and long lists are cut."""
+    """The lines of the comparison. Without `verbose`, unchanged steps are summarized and long lists
+    are truncated."""
     yield _build("before", diff.before)
     yield _build("after ", diff.after)
     if diff.inputs or diff.files.total:
@@ -192,7 +193,7 @@ def _size(output: BuildOutput) -> str:
 
 
 def _either(before: str, after: str) -> str:
-    """What is the same is shown once."""
+    """Both values; equal ones are shown once."""
     if not (before and after) or before == after:
         return before or after
     return f"{before} → {after}"

@@ -62,7 +62,7 @@ class RemoteContents:
             level = following
 
     def _root(self, content: str) -> str | None:
-        """None if there is no manifest of that name."""
+        """The root node of a manifest. None if it does not exist."""
         if content not in self._roots:
             request = api.ContentRequest(content)
             try:

@@ -1,4 +1,4 @@
-"""`lamina.v1.Records`: what records of builds refer to, and their import."""
+"""`lamina.v1.Records`: the references of build records, and their import."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RecordsService:
 
 
 class _Received(io.RawIOBase):
-    """What a client sends, as a file."""
+    """The data that a client sends, as a file."""
 
     def __init__(self, call: ServerCall) -> None:
         self._call = call

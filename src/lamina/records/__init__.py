@@ -1,1 +1,1 @@
-"""Records of builds: what was asked for, what each step's key was made of, and what came of it."""
+"""Records of builds: the request, the inputs of each step's cache key, and the outcome."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Change(Enum):
-    """SAME: the definition of a step and what it reads are. Whether it ran does not matter."""
+    """SAME: the definition and the inputs of a step are equal. Whether it ran does not matter."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -67,8 +67,10 @@ class ComparedBuild(NamedTuple):
 
 
 class BuildDiff(NamedTuple):
-    """`inputs` has those that differ, `files` what differs in the files of the context that steps
-    read. `steps` and `outputs` have also what is the same.
+    """The differences of two builds.
+
+    `inputs` has the inputs that differ, `files` the changes in the files of the context that steps
+    read. `steps` and `outputs` also contain equal ones.
     """
 
     before: ComparedBuild
@@ -80,7 +82,7 @@ class BuildDiff(NamedTuple):
 
     @property
     def equal(self) -> bool:
-        """Whether steps, inputs and outputs are the same. Times and cache hits do not count."""
+        """Whether steps, inputs and outputs are equal. Times and cache hits are ignored."""
         return not (
             self.inputs
             or self.files.total
@@ -92,7 +94,7 @@ class BuildDiff(NamedTuple):
 def compare_builds(
     before: ComparedBuild, after: ComparedBuild, source: RecordedBuilds
 ) -> BuildDiff:
-    """Compare two builds that have ended. Raises what `source` raises."""
+    """Compare two builds that have ended. Raises the errors of `source`."""
     steps = tuple(_steps(before.build, after.build, source))
     return BuildDiff(
         before,
@@ -105,7 +107,7 @@ def compare_builds(
 
 
 class _OneBuild:
-    """Implements `lamina.records.explanation.BuildHistory`: nothing but the build before."""
+    """Implements `lamina.records.explanation.BuildHistory` with one earlier build."""
 
     def __init__(self, build: RecordedBuild, source: RecordedBuilds) -> None:
         self._build = build

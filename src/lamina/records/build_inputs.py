@@ -1,4 +1,4 @@
-"""What a build was made from, as names and values that can be compared."""
+"""The inputs of a build, as names and values that can be compared."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _NAMES = {
     "filename": "Dockerfile",
 }
 _UNSAID = ("frontend.caps", "context", "dockerfilekey", "contextkey", "source", "cmdline")
-"""Attributes by which clients and builders find each other's files."""
+"""Attributes that only connect clients with builders, and are no inputs."""
 _ALL_STAGES = "all stages"
 
 
 def inputs_of(record: BuildHistoryRecord, build: RecordedBuild) -> dict[str, str]:
     """The values of a build's inputs by their names.
 
-    Sources have the digest that they were resolved to, or that of the key of what they had (git
+    Sources have the digest that they were resolved to, or that of the key of their content (git
     repositories and URLs).
     """
     attributes = dict(record.frontend_attrs)

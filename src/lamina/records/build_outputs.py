@@ -1,4 +1,4 @@
-"""What builds made, as their records and the manifests of their images say."""
+"""The outputs of builds, from their records and the manifests of their images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def outputs_of(record: BuildHistoryRecord, read: Callable[[str], bytes]) -> tupl
     """The outputs of a build in the order of the request.
 
     Args:
-        read: gets a blob by its digest; raises LaminaError if it is not there.
+        read: returns a blob by its digest; raises LaminaError if it does not exist.
     """
     made: dict[int, Descriptor] = {}
     for result in (record.result, *(result for _, result in record.results)):
@@ -57,7 +57,7 @@ def _size(image: Descriptor, read: Callable[[str], bytes]) -> int | None:
     try:
         blobs = dict(_blobs(image.digest, read))
     except (LaminaError, ValueError, TypeError, KeyError):
-        return None  # pruned, or no image
+        return None  # pruned, or not an image
     return sum(blobs.values())
 
 

@@ -1,8 +1,8 @@
 """Bundles of build records: an OCI layout in a compressed archive.
 
-The form is that of `docker buildx history export`. Each record is a manifest. Its configuration is
-the record as buildx writes it in JSON, and its layers are what the record refers to: the log, the
-trace, errors, attestations, documents of images. lamina adds layers of its own: the encoded
+The format is that of `docker buildx history export`. Each record is a manifest. Its configuration
+is the record as buildx writes it in JSON, and its layers are what the record refers to: the log,
+the trace, errors, attestations, documents of images. lamina adds further layers: the encoded
 record, the definitions, and the manifests of the contents that steps read. A bundle without them
 cannot be imported.
 """
@@ -47,7 +47,7 @@ _FOLDER = "blobs/sha256/"
 
 
 class _Bundle:
-    """A bundle in the making, or as read: blobs by digest."""
+    """A bundle that is being written or was read: blobs by digest."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
@@ -62,7 +62,7 @@ class _Bundle:
         return self.add(media_type, json.dumps(document, indent=2).encode())
 
     def blob(self, descriptor: Any, what: str) -> bytes:
-        """Raises Corrupt if it is not in the bundle."""
+        """A blob. Raises Corrupt if it is not in the bundle."""
         digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
         data = self.blobs.get(digest) if isinstance(digest, str) else None
         if data is None:
@@ -71,7 +71,7 @@ class _Bundle:
 
 
 class _Unpacked:
-    """The unpacked bytes of a bundle. Raises Corrupt when they become too many."""
+    """The unpacked bytes of a bundle. Raises Corrupt if there are too many."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._file = gzip.GzipFile(fileobj=source)
@@ -99,15 +99,14 @@ class _Record(NamedTuple):
 
 
 class ExportedBuilds(Protocol):
-    """Where the records of a bundle come from. Methods raise members of `lamina.base.errors`."""
+    """The source of the records for a bundle. Methods raise members of `lamina.base.errors`."""
 
     def record(self, ref: str) -> BuildHistoryRecord: ...
 
     def blob(self, digest: str) -> bytes: ...
 
     def references(self, record: BuildHistoryRecord) -> References:
-        """The blobs and the manifests that go with a record; manifests that are lost are not
-        among them."""
+        """The blobs and manifests that a record refers to, except lost manifests."""
         ...
 
     def content_entries(self, content: str) -> Iterable[ContentEntry]:
@@ -145,7 +144,7 @@ def export_bundle(source: ExportedBuilds, refs: Sequence[str], out: IO[bytes]) -
 def import_bundle(store: Store, table: RecordTable, source: IO[bytes]) -> list[str]:
     """Add the records of a bundle. Returns their refs; nothing is added if one is invalid.
 
-    Raises Corrupt, Unsupported (no bundle of lamina's), AlreadyExists.
+    Raises Corrupt, Unsupported (not a bundle of lamina), AlreadyExists.
     """
     records = _read_records(_read(source))
     for item in records:
@@ -273,7 +272,7 @@ def _read_record(bundle: _Bundle, manifest: dict[str, Any]) -> _Record:
 
 
 def _check(record: BuildHistoryRecord, present: frozenset[str]) -> None:
-    """What a record cannot do without must be in the bundle."""
+    """Check that the bundle contains the required blobs of a record."""
     needed = own_blobs(record)
     for result in (record.result, *(result for _, result in record.results)):
         if result is not None:

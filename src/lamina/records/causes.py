@@ -1,4 +1,4 @@
-"""Why a step missed the cache: the causes as values."""
+"""The causes of a step's cache miss, as values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NeverBuilt(NamedTuple):
 
 
 class CacheIgnored(NamedTuple):
-    """The step was to run without the cache (`--no-cache`, `--no-cache-filter`)."""
+    """The step ignored the cache (`--no-cache`, `--no-cache-filter`)."""
 
     reason: str = "--no-cache"
 
@@ -30,7 +30,7 @@ class ResultPruned(NamedTuple):
 
 
 class ResultMissing(NamedTuple):
-    """The key is the same, and its result is gone for a reason that nothing records."""
+    """The key is the same, and its result is gone for an unrecorded reason."""
 
     reason: str = "its result is not in the store any more"
 
@@ -69,7 +69,8 @@ class TextChanged(NamedTuple):
 
 
 class VariableChanged(NamedTuple):
-    """`origin` is `build argument`, `ENV` or `base image's ENV`. A value of None: it is not set."""
+    """`origin` is `build argument`, `ENV` or `base image's ENV`. A value of None: the variable is
+    not set."""
 
     origin: str
     name: str
@@ -78,7 +79,7 @@ class VariableChanged(NamedTuple):
 
 
 class OptionChanged(NamedTuple):
-    """Something else of the instruction. "" means that it was or is not given."""
+    """Another option of the instruction changed. "" means that it was or is not set."""
 
     option: str
     before: str
@@ -86,7 +87,7 @@ class OptionChanged(NamedTuple):
 
 
 class CredentialsChanged(NamedTuple):
-    """Those in a URL of the operation, which records do not have."""
+    """The credentials in a URL of the operation changed. Records do not contain them."""
 
     reason: str = "the credentials in a URL changed"
 
@@ -122,19 +123,19 @@ class FilesChanged(NamedTuple):
 
 
 class DependsOn(NamedTuple):
-    """The key or the content of an input changed, for causes of its own."""
+    """The key or the content of an input changed; the input has its own causes."""
 
     step: Step
 
 
 class StepRemoved(NamedTuple):
-    """The compared build ran this before the step."""
+    """The compared build ran this step before the step."""
 
     name: str
 
 
 class StepMoved(NamedTuple):
-    """This other step is at another place before the step."""
+    """This other step has another position before the step."""
 
     name: str
 
@@ -147,7 +148,7 @@ class InputReplaced(NamedTuple):
 
 
 class Unexplained(NamedTuple):
-    """The key changed, and the records do not say why: another version of lamina made it."""
+    """The key changed, and the records contain no cause: another version of lamina made it."""
 
     reason: str = "its key is computed in another way"
 
@@ -194,7 +195,7 @@ class RootCause(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """`causes` are the step's own ones, `roots` those that they come down to.
+    """`causes` are the step's own ones, `roots` the root causes.
 
     `compared` is the ref of the build that the step was compared with, "" for none.
     """

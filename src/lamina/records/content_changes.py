@@ -42,7 +42,7 @@ class Manifests(Protocol):
     def has(self, content: str) -> bool: ...
 
     def root(self, content: str) -> str:
-        """The top node of a manifest, "" if there is none."""
+        """The root node of a manifest, "" if there is none."""
         ...
 
     def node(self, digest: str) -> Sequence[ContentEntry]:
@@ -51,7 +51,7 @@ class Manifests(Protocol):
 
 
 def compare_contents(table: Manifests, before: str, after: str) -> ContentChanges | None:
-    """What changed between two contents; None if there is no manifest of one. Raises Corrupt."""
+    """The changes between two contents; None if one of them has no manifest. Raises Corrupt."""
     if not (table.has(before) and table.has(after)):
         return None
     first: list[PathChange] = []
@@ -89,7 +89,7 @@ def _compare(
     if before is None or after is None:
         entry = before or after
         assert entry is not None
-        if entry.digest:  # else it only leads to what was selected
+        if entry.digest:  # otherwise it is only a parent of selected files
             slash = "/" if entry.kind == "d" else ""
             yield PathChange(path + slash, "added" if before is None else "removed")
         return

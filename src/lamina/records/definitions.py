@@ -1,4 +1,4 @@
-"""What a record keeps of the definitions that a build solves: no credentials."""
+"""Removes credentials from the definitions that a build solves, for its record."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class RecordedDefinition(NamedTuple):
     """A definition without credentials in its URLs.
 
-    `renamed` are the digests of ops that had some, and of what is recorded in their place. The
-    inputs of other ops, and the locations, still have the former.
+    `renamed` maps the digests of ops with credentials to those of the recorded ops. The inputs of
+    other ops, and the locations, still have the original digests.
     """
 
     definition: Definition
@@ -25,7 +25,7 @@ class RecordedDefinition(NamedTuple):
 
 
 def recorded_definition(definition: Definition) -> RecordedDefinition:
-    """Remove credentials from a definition, and the definitions that texts are from."""
+    """Remove credentials from a definition, and from the definitions that texts are from."""
     ops = []
     renamed = []
     for data in definition.ops:

@@ -1,4 +1,4 @@
-"""Deletes the records that a store need not keep, after builds without a daemon."""
+"""Deletes records that need not be retained, after builds without a daemon."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lamina.records.table import RecordTable
     from lamina.stores.store import Store
 
-_EVERY = 3600.0  # seconds between two looks at all records
-_MARK = "records/expired"  # the file whose time says when that was
+_EVERY = 3600.0  # seconds between two checks of all records
+_MARK = "records/expired"  # the file whose time is that of the last check
 
 
 def expire_sometimes(store: Store, table: RecordTable) -> None:
     """Apply the configured retention after a build, at most once an hour.
 
-    Most builds only look at the time of one file. What cannot be deleted now (the disk is full,
-    the configuration is invalid) is left for the next time.
+    Most builds only read the time of one file. After an error (the disk is full, the configuration
+    is invalid), records are kept until the next time.
     """
     mark = store.path(_MARK)
     now = time.time()

@@ -1,8 +1,8 @@
 """Explains why steps of a build missed the cache, by comparing it with earlier builds.
 
 A step is compared with its counterpart in the latest earlier build that looked it up. If their keys
-are equal, the result is what is missing. Otherwise what the keys were made of differs: the
-operation, the content that it reads, or the key of an input, which has causes of its own.
+are equal, the result is missing. Otherwise an input of the keys differs: the operation, the content
+that it reads, or the key of another step, which has its own causes.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
 
 
 class BuildHistory(Protocol):
-    """What a build is compared with."""
+    """The builds to compare a build with."""
 
     def earlier(self, index: int) -> RecordedBuild | None:
         """An earlier build of the same target, 0 for the latest. None if there is none."""
         ...
 
     def removed_at(self, key: str) -> float | None:
-        """When the result of a key was removed (seconds since the epoch), if it was."""
+        """The time when the result of a key was removed (seconds since the epoch), if it was."""
         ...
 
     def compare(self, before: str, after: str) -> ContentChanges | None:
-        """What differs between two contents, by digest; None if one is not known."""
+        """The differences between two contents, by digest; None if one is not known."""
         ...
 
 
@@ -72,7 +72,7 @@ class _Known(NamedTuple):
 class Explainer:
     """Explains the steps of one build.
 
-    Raises what `history` raises.
+    Raises the errors of `history`.
     """
 
     def __init__(self, build: RecordedBuild, history: BuildHistory) -> None:
@@ -96,8 +96,11 @@ class Explainer:
         return self._matched(0)
 
     def differences(self, step: Step) -> tuple[Cause, ...]:
-        """What differs from the step's counterpart in the latest earlier build, whether or not the
-        step ran. Empty if nothing does, or if there is no counterpart."""
+        """The differences from the step's counterpart in the latest earlier build.
+
+        Whether the step ran does not matter. Empty if there are none, or if there is no
+        counterpart.
+        """
         partner = self._matched(0).get(step.digest)
         if partner is None:
             return ()
@@ -140,8 +143,10 @@ class Explainer:
                     yield RootCause(current, cause)
 
     def _own(self, step: Step, least: int) -> tuple[tuple[Cause, ...], int]:
-        """The causes of a step's miss, and the index of the build that it was compared with (-1
-        for none). Builds before `least` are not considered."""
+        """The causes of a step's miss, and the index of the compared build (-1 for none).
+
+        Builds before `least` are not considered.
+        """
         memory = (step.digest, least)
         found = self._causes.get(memory)
         if found is None:
@@ -172,7 +177,7 @@ class Explainer:
     def _unrecorded(self, step: Step) -> tuple[Cause, ...]:
         """The causes of a miss whose key the builder did not record.
 
-        Digests say nothing: those of steps that read the context differ in every build of a
+        Digests prove nothing: those of steps that read the context differ in every build of a
         buildkitd.
         """
         if self._history.earlier(0) is None:
@@ -191,7 +196,7 @@ class Explainer:
         return tuple(changed)
 
     def _is_edited(self, step: Step) -> bool:
-        """Whether the instruction or one before it is another one than in the earlier build."""
+        """Whether the instruction or one before it differs from the earlier build."""
         waiting, seen = [step], {step.digest}
         for current in waiting:
             partner = self._matched(0).get(current.digest)
@@ -274,7 +279,7 @@ class Explainer:
         before: Sequence[KeyPart],
         counterparts: Mapping[str, Step],
     ) -> tuple[list[tuple[KeyPart, KeyPart | None]], list[KeyPart]]:
-        """The parts of a key with those of an earlier one, and what is left of the latter."""
+        """The parts of a key, each with that of an earlier key, and the rest of the latter."""
         if len(parts) == len(before):
             return list(zip(parts, before, strict=True)), []
         left = list(before)
@@ -294,7 +299,7 @@ class Explainer:
     def _part(
         self, step: Step, part: KeyPart, before: KeyPart | None, known: _Known
     ) -> Iterator[Cause]:
-        """How one input changed the key."""
+        """The causes by which one input changed the key."""
         source = self._steps.get(part.vertex)
         if source is None or (before is not None and before == part):
             return
@@ -421,7 +426,7 @@ def explained_steps(build: RecordedBuild) -> tuple[Step, ...]:
 
 
 def _hidden_change(step: Step) -> Cause:
-    """What changed in an operation that the record shows as equal."""
+    """The causes for an operation that is equal in both records."""
     if "://xxxxx" in repr(step.op):
         return CredentialsChanged()
     return SourceMoved(source_name(step)) if source_name(step) else Unexplained()

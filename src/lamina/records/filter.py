@@ -30,7 +30,7 @@ _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operato
 
 
 def parse_history_filters(texts: Iterable[str]) -> Condition | None:
-    """Read filters; None if there are none. Raises InvalidInput."""
+    """Parse filters; None if there are none. Raises InvalidInput."""
     alternatives = [_one(text) for text in texts]
     if not alternatives:
         return None

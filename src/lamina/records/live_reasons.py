@@ -1,6 +1,6 @@
-"""Says during a build why its steps miss the cache, compared with earlier builds of the target.
+"""Explains cache misses during a build, by comparing it with earlier builds of the target.
 
-A thread does it, since records of earlier builds have to be read. It is started for the first step
+This runs in a thread, because it reads records of earlier builds. It is started for the first step
 that runs, so a fully cached build pays nothing.
 """
 
@@ -36,7 +36,7 @@ _MOST_STEPS = 2000
 
 
 class LiveReasons:
-    """Explains the steps of a running build. Close it: that drops what has not been said.
+    """Explains the steps of a running build. Close it: that discards pending explanations.
 
     Steps that start while others are explained are explained together. A build with very many steps
     is not explained, nor is one compared with a build whose log is very large.
@@ -74,7 +74,7 @@ class LiveReasons:
         self._thread.start()
 
     def explain(self, vertex: str) -> None:
-        """A step that missed the cache has started."""
+        """Queue a step that missed the cache and has started."""
         self._queue.put(vertex)
 
     def close(self) -> None:
@@ -86,16 +86,16 @@ class LiveReasons:
         try:
             while vertices := self._next():
                 if self._history.earlier(0) is None:
-                    return  # the first build of the target: everything is new
+                    return  # the first build of the target: all steps are new
                 build = self._build()
                 if len(build.steps) > _MOST_STEPS:
                     return
                 self._say(build, vertices)
         except LaminaError:
-            return  # the store cannot be read; the build will say so, if it matters
+            return  # the store cannot be read; the build will report it, if it matters
 
     def _next(self) -> set[str]:
-        """The steps that have started meanwhile; waits for one. None of them at the end."""
+        """The steps that have started meanwhile; waits for one. Empty at the end."""
         found: set[str] = set()
         while not found or not self._queue.empty():
             vertex = self._queue.get()

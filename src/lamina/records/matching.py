@@ -44,8 +44,8 @@ def label_of(name: str) -> StepLabel:
 def match_steps(before: Sequence[Step], after: Sequence[Step]) -> Mapping[str, Step]:
     """The counterparts in `before` of steps of `after`, by digest.
 
-    Equal digests first, then equal sources, then equal texts in the order of a stage; what is
-    left between those is paired by keyword and similarity.
+    Equal digests first, then equal sources, then equal texts in the order of a stage; the remaining
+    ones between those are paired by keyword and similarity.
     """
     before, after = operations(before), operations(after)
     known = {step.digest: step for step in before}
@@ -78,14 +78,14 @@ def operations(steps: Sequence[Step]) -> list[Step]:
 
 
 def source_name(step: Step) -> str:
-    """What a source step reads, without a digest; "" for other steps."""
+    """The source that a source step reads, without a digest; "" for other steps."""
     if step.op is None or step.op.source is None:
         return ""
     return _DIGEST.sub("", step.op.source.identifier)
 
 
 def is_local(step: Step) -> bool:
-    """Whether it is a directory of the client: each build reads it anew."""
+    """Whether it is a directory of the client, which each build reads again."""
     return source_name(step).startswith("local://")
 
 
@@ -150,7 +150,7 @@ def _match_stage(old: list[Step], new: list[Step], found: dict[str, Step]) -> No
                 if step.digest not in found and partner.digest not in taken:
                     found[step.digest] = partner
                     taken.add(partner.digest)
-    # What moved within the stage.
+    # Steps that moved within the stage.
     left = {_text(step): step for step in reversed(old) if step.digest not in taken}
     for step in new:
         if step.digest not in found and (same := left.pop(_text(step), None)) is not None:

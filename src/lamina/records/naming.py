@@ -1,4 +1,4 @@
-"""How people name a record of a build, and a step of it.
+"""Resolves names of records of builds, and of steps.
 
 A record is named by `^` (the latest), `^1` (the one before that), …, by its ID, or by the start of
 its ID if no other record has it. A step is named by its number or by a part of its text.
@@ -22,7 +22,7 @@ _HINT = "`lamina history ls` lists the builds"
 
 
 def find_record(rows: Sequence[RecordRow], name: str) -> RecordRow:
-    """The record that a name means; "" is the latest.
+    """The record with a name; "" is the latest.
 
     Args:
         rows: all records, the newest first.
@@ -57,7 +57,7 @@ def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def find_steps(steps: Sequence[Step], name: str) -> tuple[tuple[int, Step], ...]:
-    """The steps that a name means, with their numbers, which count from 1.
+    """The steps with a name, with their numbers, which count from 1.
 
     Args:
         steps: all steps in the order of their numbers (`in_order`).

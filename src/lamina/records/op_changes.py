@@ -1,4 +1,4 @@
-"""What differs between the operations of two steps, for the explanations of cache misses."""
+"""The differences between the operations of two steps, for the explanations of cache misses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SEPARATOR = "@sha256:"
 
 
 class Variables:
-    """Says where a variable comes from, by the instructions of a Dockerfile.
+    """Finds the origin of a variable in the instructions of a Dockerfile.
 
     Args:
         dockerfiles: the texts of the compared builds.
@@ -63,7 +63,7 @@ class Variables:
 
 
 def op_changes(before: Op, after: Op, variables: Variables) -> tuple[Cause, ...]:
-    """What differs, apart from the inputs."""
+    """The differences, except those of inputs."""
     found: list[Cause] = []
     if before.exec is not None and after.exec is not None:
         found += _exec(before.exec, after.exec, variables)
@@ -163,7 +163,8 @@ def _pairs(env: Sequence[str]) -> dict[str, str]:
 
 
 def _mount(mount: Mount | None) -> str:
-    """A mount as a flag's value; "" for none. What no key has (contents of secrets) is left out."""
+    """A mount as a flag's value; "" for none. Data that is in no key (contents of secrets) is left
+    out."""
     if mount is None:
         return ""
     parts = [f"type={mount.mount_type.name.lower()}", f"target={mount.dest}"]
@@ -254,7 +255,7 @@ def _source(before: SourceOp, after: SourceOp) -> Iterator[Cause]:
         yield SourceMoved(_shown_source(new), *digests)
     one, other = dict(before.attrs), dict(after.attrs)
     if old.startswith("local://"):
-        return  # its attributes only limit what is sent
+        return  # its attributes only limit the transfer
     named: Mapping[str, tuple[str, str]] = {
         name: (redacted(one.get(name, "")), redacted(other.get(name, "")))
         for name in {**one, **other}

@@ -1,4 +1,4 @@
-"""What a record keeps of a build's outputs."""
+"""The part of a record about a build's outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build would do: its steps, why they would run, and how long that took before."""
+"""The plan of a build: its steps, why they would run, and how long they took before."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ _IMAGE = "docker-image://"
 
 
 class PlannedStep(NamedTuple):
-    """`reason` says why a due step is not cached; `depends` are the names of the steps that have to
-    run before it is known whether this one does. `seconds` is how long it took when it ran last,
-    None if it is not known, or if the step is cached.
+    """A step of a plan.
+
+    `reason` is the cause of a due step's cache miss. `depends` are the names of the steps that must
+    run before it is known whether this one does. `seconds` is its duration when it last ran, None
+    if it is not known, or if the step is cached.
     """
 
     digest: str
@@ -36,9 +38,11 @@ class PlannedStep(NamedTuple):
 
 
 class BuildPlan(NamedTuple):
-    """`expected` is the time of the due steps along the critical path in seconds, from earlier
-    builds; `at_most` that with the steps that depend on others. Steps whose time is not known
-    count as 0: `unknown` is their number. `pulled` and `pushed` are names of images.
+    """The plan of a build.
+
+    `expected` is the time of the due steps along the critical path in seconds, from earlier builds;
+    `at_most` also includes steps that depend on others. Steps without a known time count as 0:
+    `unknown` is their number. `pulled` and `pushed` are names of images.
     """
 
     steps: tuple[PlannedStep, ...]

@@ -1,10 +1,10 @@
 """The progress log of a build, in a file that any number of readers can follow.
 
-The file has the form of a record's log in BuildKit's history
+The file has the format of a record's log in BuildKit's history
 (`application/vnd.buildkit.status.v0`): frames of a length (32 bits, little-endian) and so many
 bytes of a `StatusResponse`. lamina adds fields to that message (`lamina.api.progress`). Every
 reader starts at the beginning and reads at its own speed, so a late one misses nothing and a slow
-one delays nobody. A killed process leaves whole frames, at most the last one cut.
+one delays no other. A killed process leaves complete frames, except possibly the last one.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/vnd.buildkit.status.v0"
 _CHUNK = 256 << 10
-_BATCH = 1 << 20  # as in BuildKit: no message gets larger but for one piece of log
+_BATCH = 1 << 20  # BuildKit's limit: only a single piece of log makes a message larger
 _PIECE = 1 << 20
 _LENGTH = 4
-_GATHERING = 0.02  # seconds in which a message to a reader fills: one per event costs more
+# the interval in seconds in which a message to a reader collects events, because one per event
+# costs more
+_GATHERING = 0.02
 
 
 class Steps(NamedTuple):
@@ -66,7 +68,7 @@ class Steps(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A finished log: where it is, what it is known by, its size in bytes."""
+    """A finished log: its path, digest, and size in bytes."""
 
     path: str
     digest: Digest
@@ -76,10 +78,10 @@ class Written(NamedTuple):
 class ProgressLog:
     """Takes a build's events (it is an `EventSink`) until `finish`; `read` from any thread.
 
-    Close it; the file is removed then, unless somebody has moved it away.
+    Close it; the file is then removed, unless it was moved away.
 
     Args:
-        path: the file to make.
+        path: the file to create.
     """
 
     def __init__(self, path: str) -> None:
@@ -104,8 +106,8 @@ class ProgressLog:
         self._write([StatusResponse(lookups=(lookup,))])
 
     def define(self, definition: Digest, redacted: Iterable[tuple[str, str]] = ()) -> None:
-        """Record a definition that the build solves: the digest of its blob, and the digests of
-        operations as they are and as they are recorded, where these differ."""
+        """Record a definition that the build solves: the digest of its blob, and pairs of digests
+        of operations that are recorded with changes."""
         ops = tuple(RedactedOp(*digests) for digests in redacted)
         self._write([StatusResponse(definitions=(definition,), redacted=ops)])
 
@@ -133,12 +135,12 @@ class ProgressLog:
 
     @property
     def vertices(self) -> list[VertexEvent]:
-        """Every one from its first start to its last end, in the order that they appeared in."""
+        """All vertices from their first start to their last end, in order of appearance."""
         with self._changed:
             return list(self._vertices.values())
 
     def finish(self) -> Written:
-        """No more comes; readers end when they have read it all."""
+        """End the log; readers end when they have read everything."""
         with self._changed:
             self._ended = True
             self._wake_all()
@@ -157,7 +159,7 @@ class ProgressLog:
     def read(self, cancel: Cancellation) -> Iterator[bytes]:
         """Encoded `StatusResponse`s from the start to the end. Raises Cancelled.
 
-        To be iterated at once: until then the file stays.
+        Iterate over it at once: until then the file is kept.
         """
         with self._changed:
             if self._closed:
@@ -175,7 +177,8 @@ class ProgressLog:
                 self._free()
 
     def _append(self, framed: bytes) -> bool:
-        """Without room, what cannot be recorded is not shown; the build goes on all the same."""
+        """Append a message. Without disk space, messages are neither recorded nor shown, but the
+        build continues."""
         try:
             if os.pwrite(self._fd, framed, self._size) == len(framed):
                 return True
@@ -185,7 +188,7 @@ class ProgressLog:
         return False
 
     def _next(self, at: int, cancel: Cancellation) -> bytes:
-        """What is there from `at` on; waits for some. b"" at the end."""
+        """The bytes from `at` on; waits for some. b"" at the end."""
         with self._changed:
             while at >= self._size and not self._ended and not cancel.cancelled:
                 self._changed.wait()
@@ -228,7 +231,7 @@ def replay(path: str) -> Iterator[bytes]:
 
 
 def whole_frames(file: BinaryIO) -> Iterator[bytes]:
-    """The frames of a log, with their lengths, up to one that is cut."""
+    """The frames of a log, with their lengths, up to an incomplete one."""
     while True:
         head = file.read(_LENGTH)
         length = int.from_bytes(head, "little")
@@ -239,10 +242,10 @@ def whole_frames(file: BinaryIO) -> Iterator[bytes]:
 
 
 def join_frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Join frames into messages: all fields repeat, so messages in a row are one.
+    """Join frames into messages: all fields are repeated, so consecutive messages can be joined.
 
     Args:
-        read: gives bytes from a place on, b"" at the end.
+        read: returns bytes from a position on, b"" at the end.
     """
     at = 0
     rest = b""
@@ -271,7 +274,7 @@ def join_frames(read: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 def responses(event: Event) -> Iterator[StatusResponse]:
-    """An event as messages; a long piece of a command's output becomes several."""
+    """An event as messages. A long piece of a command's output becomes several."""
     match event:
         case VertexEvent():
             yield StatusResponse(vertexes=(_vertex(event),))

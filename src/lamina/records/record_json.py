@@ -1,4 +1,4 @@
-"""A record in JSON as Go prints BuildKit's message, for bundles in the form of buildx."""
+"""Records in the JSON of Go's encoding of BuildKit's message, for bundles in buildx's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def record_json(record: BuildHistoryRecord) -> dict[str, Any]:
-    """The document; what is empty is left out, as Go does."""
+    """The document; empty fields are left out, as in Go."""
     error = record.error
     found = {
         "Ref": record.ref,

@@ -1,4 +1,4 @@
-"""A recorded build as explanations compare it: its request, its Dockerfile and its steps."""
+"""A recorded build for explanations: its request, its Dockerfile and its steps."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ class RecordedBuild(NamedTuple):
 
 
 class RecordedBuilds(Protocol):
-    """Where builds are recorded: a store, or a daemon. Methods raise members of
-    `lamina.base.errors`."""
+    """Recorded builds, in a store or a daemon. Methods raise members of `lamina.base.errors`."""
 
     def latest(self, target: str, before: float) -> BuildHistoryRecord | None:
         """The newest ended build of a target (`lamina.records.table.target_of`) that started before
@@ -47,12 +46,13 @@ class RecordedBuilds(Protocol):
         ...
 
     def removed_at(self, key: str) -> float | None:
-        """When the result of a key was removed (seconds since the epoch), if that is known."""
+        """The time when the result of a key was removed (seconds since the epoch), if it is
+        known."""
         ...
 
     def compare(self, before: str, after: str) -> ContentChanges | None:
-        """What differs between two contents, by the names of their manifests; None if one of them
-        is not known."""
+        """The differences between two contents, by the names of their manifests; None if one of
+        them is not known."""
         ...
 
 
@@ -61,15 +61,14 @@ def read_build(
     log: Iterable[StatusResponse],
     definition_of: Callable[[str], Definition | None],
 ) -> RecordedBuild:
-    """The build of a record that has ended, and of its progress log. Raises what the latter two
-    raise."""
+    """The build of a record that has ended, with its progress log. Raises the errors of both."""
     facts = StepFacts()
     steps = collect_steps(log, facts, definition_of)
     return build_of(record, steps, facts.dockerfile)
 
 
 def build_of(record: BuildHistoryRecord, steps: tuple[Step, ...], dockerfile: str) -> RecordedBuild:
-    """A build from its record and what is known of its steps so far."""
+    """A build from its record and the steps that are known so far."""
     created = record.created_at
     return RecordedBuild(
         record.ref,

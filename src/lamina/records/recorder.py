@@ -51,9 +51,9 @@ class BuildRecorder:
     A record that cannot be written does not fail the build: `failed` is called instead.
 
     Args:
-        record: what is known at the start.
-        kept: whether it becomes part of the history. If not, only the progress log is written,
-            for those who watch the build.
+        record: the data that is known at the start.
+        kept: whether it becomes part of the history. If not, only the progress log is written, for
+            clients that watch the build.
         ended: called at the end with the complete record, or None if none was kept.
         failed: called with the reason why the record could not be kept.
         trace: makes the trace that BuildKit's clients read; None: there is none.
@@ -97,11 +97,11 @@ class BuildRecorder:
 
     @property
     def event_sink(self) -> EventSink:
-        """Takes the build's events, for its log and for those who watch it."""
+        """Receives the build's events, for its log and for clients that watch it."""
         return self.tee(None)
 
     def tee(self, events: EventSink | None) -> EventSink:
-        """A sink that records events and passes them on, and says why steps missed the cache."""
+        """A sink that records events and passes them on, and reports why steps missed the cache."""
         log = self.progress
         lookups = self._lookups
 
@@ -120,7 +120,7 @@ class BuildRecorder:
         return sink
 
     def _explain(self, vertex: str, sink: EventSink) -> None:
-        """Have the reason said of a step that starts to run."""
+        """Queue the explanation for a step that starts to run."""
         with self._lock:
             if vertex in self._explained or self._finished or not self.kept:
                 return
@@ -175,10 +175,10 @@ class BuildRecorder:
         """Complete the record: the build has ended.
 
         Args:
-            response: what the client got from the exporters.
+            response: the exporters' response to the client.
             result: the result of a build for one platform.
             platforms: or the results by platform, of several.
-            error: what stopped it, if something did.
+            error: the error that stopped it, if there was one.
         """
         with self._lock:
             if self._finished:

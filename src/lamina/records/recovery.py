@@ -29,7 +29,7 @@ KILLED = "the build was killed: its process ended without completing the record"
 def recover(store: Store, table: RecordTable) -> list[str]:
     """Complete the records of dead processes from their logs. Returns the refs.
 
-    Raises what stops the store's database. A log that cannot be read leaves a record without one.
+    Raises errors of the store's database. A log that cannot be read leaves a record without one.
     """
     recovered = []
     for ref, journal in table.claim_abandoned():

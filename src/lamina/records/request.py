@@ -1,4 +1,4 @@
-"""What a record keeps of a request: never secrets or credentials."""
+"""The part of a record about the request, without secrets and credentials."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Which records of builds are kept.
+"""The retention of build records.
 
-The table `[history]` of the configuration file says it, for daemons and for builds without one:
+The table `[history]` of the configuration file sets it, for daemons and for builds without one:
 
     [history]
     maxAge = "336h"
     maxEntries = 200
     maxSize = "1GB"
 
-Without the table the defaults of `Retention` hold. In a table, what is not there is 0, as in
+Without the table the defaults of `Retention` apply. In a table, missing values are 0, as in
 BuildKit.
 """
 
@@ -25,9 +25,9 @@ _DEFAULT_FILE = "/etc/lamina/lamina.toml"
 
 
 class Retention(NamedTuple):
-    """Which records are deleted: those older than `max_age` seconds that are not among the newest
-    `max_entries`; then the oldest ones while logs take more than `max_size` bytes (0: no limit).
-    Pinned records and running builds are kept."""
+    """The rules for deleting records: those older than `max_age` seconds that are not among the
+    newest `max_entries`; then the oldest ones while logs take more than `max_size` bytes (0: no
+    limit). Pinned records and running builds are kept."""
 
     max_age: float = 14 * 86_400.0
     max_entries: int = 200
@@ -43,7 +43,7 @@ def parse_retention(table: TomlTable) -> Retention:
 
 
 def configured_retention() -> Retention:
-    """What the file that `LAMINA_CONFIG` names says, or `/etc/lamina/lamina.toml` if it is there.
+    """The retention in the file `LAMINA_CONFIG`, or in `/etc/lamina/lamina.toml` if it exists.
 
     Raises InvalidInput, NotFound.
     """

@@ -55,7 +55,8 @@ def trace_id(ref: str) -> str:
 def spans_of(record: BuildHistoryRecord, steps: Sequence[Step]) -> tuple[Span, ...]:
     """The spans of a build, its own first; `steps` are in the order of their numbers.
 
-    What is still running, or was when the build was killed, ends with the last thing that did.
+    Spans of steps that are still running, or were when the build was killed, end with the last
+    event.
     """
     row = row_of(record)
     started = [step for step in steps if step.started is not None]

@@ -105,9 +105,9 @@ def read_steps(blobs: BlobStore, record: BuildHistoryRecord) -> tuple[Step, ...]
 
 
 class StepFacts:
-    """What a build's steps were made of, so far: definitions that it solves, and cache lookups.
+    """The data about a build's steps so far: definitions that it solves, and cache lookups.
 
-    `dockerfile` is the text that the definitions were made from, "" if none says it.
+    `dockerfile` is the text that the definitions were made from, "" if it is not known.
     """
 
     def __init__(self) -> None:
@@ -121,7 +121,8 @@ class StepFacts:
         self._lookups[lookup.vertex] = lookup
 
     def redact(self, renamed: Iterable[tuple[str, str]]) -> None:
-        """Add digests of operations as they are and as they are recorded: `RecordedDefinition`."""
+        """Add pairs of digests of operations that are recorded with changes:
+        `RecordedDefinition`."""
         self._redacted.update(renamed)
 
     def define(self, definition: Definition) -> None:
@@ -162,7 +163,7 @@ def read_definition(blobs: BlobStore, digest: str) -> Definition | None:
 def steps_of(
     messages: Iterable[StatusResponse], definition_of: Callable[[str], Definition | None]
 ) -> tuple[Step, ...]:
-    """Put the steps of a build together. `definition_of` loads a definition by its digest."""
+    """Make the steps of a build. `definition_of` loads a definition by its digest."""
     return collect_steps(messages, StepFacts(), definition_of)
 
 
@@ -171,7 +172,7 @@ def collect_steps(
     facts: StepFacts,
     definition_of: Callable[[str], Definition | None],
 ) -> tuple[Step, ...]:
-    """As `steps_of`; adds to `facts` what the messages say of the build."""
+    """Like `steps_of`; also adds data from the messages to `facts`."""
     found: dict[str, Step] = {}
     for message in messages:
         for vertex in message.vertexes:

@@ -37,10 +37,10 @@ _AT_A_TIME = 200
 
 
 class RecordRow(NamedTuple):
-    """What records are selected and listed by. Times are seconds since the epoch.
+    """The columns by which records are selected and listed. Times are seconds since the epoch.
 
-    `status` is `running`, `completed`, `error` or `canceled`; `repository` says where the source
-    is from, "" if nobody said so.
+    `status` is `running`, `completed`, `error` or `canceled`; `repository` is the repository of the
+    source, "" if it is not known.
     """
 
     ref: str
@@ -53,7 +53,7 @@ class RecordRow(NamedTuple):
 
 
 class StepCounts(NamedTuple):
-    """How many steps and warnings a build had. A part of its record, cheap to read."""
+    """The numbers of steps and warnings of a build: a part of its record that is cheap to read."""
 
     cached: int = 0
     total: int = 0
@@ -72,7 +72,7 @@ _COUNTS: Schema = {
 
 
 class References(NamedTuple):
-    """What a progress log refers to: digests of blobs, and of contents that steps read."""
+    """The references of a progress log: digests of blobs, and of contents that steps read."""
 
     blobs: frozenset[str] = frozenset()
     contents: frozenset[str] = frozenset()
@@ -106,7 +106,7 @@ class RecordTable:
         return list(map(RecordRow._make, rows))
 
     def contexts(self) -> dict[str, str]:
-        """The directory or the address of each build's context, by ref; "" if it is not known."""
+        """The directory or the URL of each build's context, by ref; "" if it is not known."""
         rows = self._database.rows("SELECT ref, target FROM builds")
         return {ref: target.partition("\n")[2].partition("\n")[0] for ref, target in rows}
 
@@ -131,7 +131,8 @@ class RecordTable:
         return "" if row is None else str(row[0])
 
     def target(self, ref: str) -> str:
-        """What the record of a build to compare with has too (`target_of`); "" if there is none."""
+        """The value that the records of comparable builds have in common (`target_of`); "" if there
+        is none."""
         row = self._database.row("SELECT target FROM builds WHERE ref = ?", ref)
         return "" if row is None else str(row[0])
 
@@ -166,7 +167,7 @@ class RecordTable:
             )
 
     def put(self, record: BuildHistoryRecord, references: References = _NO_REFERENCES) -> None:
-        """Keep the record of a build that has ended, and what it and its log refer to."""
+        """Store the record of a build that has ended, and the references of it and its log."""
         created, completed = _seconds(record.created_at), _seconds(record.completed_at)
         with self._database.write() as connection:
             connection.execute(
@@ -193,7 +194,7 @@ class RecordTable:
             )
 
     def pin(self, ref: str, pinned: bool) -> BuildHistoryRecord | None:
-        """Keep a record whatever its age, or no longer. Returns it, None if there is none."""
+        """Set whether a record is kept regardless of its age. Returns it, None if there is none."""
         record = self.get(ref)
         if record is None:
             return None
@@ -206,12 +207,12 @@ class RecordTable:
         return record
 
     def delete(self, ref: str) -> bool:
-        """Delete a record; whether there was one. Its blobs go with the next collection."""
+        """Delete a record. Returns whether there was one. The next collection removes its blobs."""
         with self._database.write() as connection:
             return bool(connection.execute("DELETE FROM builds WHERE ref = ?", (ref,)).rowcount)
 
     def drop_orphans(self) -> set[str]:
-        """Delete records whose blobs were lost, as a power cut may do; their refs."""
+        """Delete records whose blobs were lost, for example by a power cut. Returns their refs."""
         rows = self._database.rows("SELECT ref, digest FROM build_blobs")
         refs = {ref for ref, digest in rows if not self._blobs.has(Digest(digest))}
         for ref in refs:
@@ -219,7 +220,7 @@ class RecordTable:
         return refs
 
     def expire(self, retention: Retention) -> list[str]:
-        """Delete records that are not to be retained; their refs."""
+        """Delete records by the retention. Returns their refs."""
         doomed = self._database.rows(
             "SELECT ref FROM builds WHERE NOT pinned AND status != ? AND completed < ?"
             " AND ref NOT IN"
@@ -236,7 +237,7 @@ class RecordTable:
         return refs
 
     def has_abandoned(self) -> bool:
-        """Whether builds are not completed: they run, or their process died."""
+        """Whether there are uncompleted builds: they run, or their process died."""
         return self._database.row("SELECT 1 FROM builds WHERE process != '' LIMIT 1") is not None
 
     def claim_abandoned(self) -> list[tuple[str, str]]:
@@ -265,8 +266,8 @@ class RecordTable:
 
         Args:
             ref: only this one, "" for all.
-            matches: which of them, None for all.
-            limit: at most so many, 0 for any number.
+            matches: selects records, None for all.
+            limit: the maximum number, 0 for any.
         """
         ended = f"status != '{RUNNING}'"
         if ref:
@@ -322,7 +323,7 @@ class RecordTable:
 
             return documents(self._blobs, parse_digest(descriptor.digest))
         except LaminaError:
-            return set()  # not an image: it leads to no other blobs
+            return set()  # not an image: it refers to no other blobs
 
     def _refs(
         self,
@@ -352,7 +353,7 @@ def _column(text: str) -> str:
 
 
 def row_of(record: BuildHistoryRecord) -> RecordRow:
-    """What a record is selected and listed by; without passwords, which BuildKit records."""
+    """The columns for a record, without passwords, which BuildKit records."""
     created = _seconds(record.created_at)
     ended = record.completed_at is not None
     repository, name, _ = _texts(record)
@@ -383,15 +384,17 @@ def named_blobs(record: BuildHistoryRecord) -> list[Descriptor]:
 
 
 def status_of(record: BuildHistoryRecord) -> str:
-    """As clients call it: `completed`, `error` or `canceled`."""
+    """The status for clients: `completed`, `error` or `canceled`."""
     if record.error is None:
         return "completed"
     return "canceled" if "context canceled" in record.error.message else "error"
 
 
 def target_of(record: BuildHistoryRecord) -> str:
-    """Equal for builds of the same context, Dockerfile, target and platforms. "" for a definition
-    without a frontend: nothing says which builds it could be compared with."""
+    """A text that is equal for builds of the same context, Dockerfile, target and platforms.
+
+    "" for a definition without a frontend, which cannot be compared.
+    """
     if not record.frontend:
         return ""
     attributes = dict(record.frontend_attrs)
@@ -408,7 +411,7 @@ def target_of(record: BuildHistoryRecord) -> str:
 
 
 def name_of(record: BuildHistoryRecord) -> str:
-    """What lists show: the context's last part or repository, the Dockerfile if it has another
+    """The name in lists: the context's last part or repository, the Dockerfile if it has another
     name, and the target in parentheses."""
     attributes = dict(record.frontend_attrs)
     name = (
@@ -425,7 +428,8 @@ def name_of(record: BuildHistoryRecord) -> str:
 
 
 def repository_of(record: BuildHistoryRecord) -> str:
-    """Where the source is from: what the client says, or the context if that is a repository."""
+    """The repository of the source: that which the client sent, or the context if it is a
+    repository."""
     attributes = dict(record.frontend_attrs)
     if known := attributes.get("vcs:source"):
         return known

@@ -1,4 +1,4 @@
-"""Says in words why a step missed the cache."""
+"""Texts for the causes of a step's cache miss."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def short_text(explanation: Explanation) -> str:
 
 
 def _dependence(others: dict[str, tuple[Step, list[Cause]]], steps: list[Step]) -> str:
-    """The steps that the causes of a step come down to; `steps` if their causes are not known."""
+    """The steps of the root causes of a step; `steps` if they are not known."""
     if not others:
         return "depends on " + " and ".join(f"{_text_of(s)}, which changed" for s in steps)
     return "depends on " + " and on ".join(

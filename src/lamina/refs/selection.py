@@ -70,8 +70,8 @@ def digest_selection(tree: Tree, selectors: Sequence[Selector]) -> Digest:
 def selected(
     tree: Tree, selectors: Sequence[Selector]
 ) -> Iterator[tuple[str, str, os.stat_result]]:
-    """What the selectors select: (name as the selector spells it, path, status). Directories come
-    with everything below them. Raises NotFound."""
+    """The selected files: (name in the selector's spelling, path, status). Directories come with
+    everything below them. Raises NotFound."""
     for selector in selectors or (Selector("/"),):
         if selector.plain:
             path, status = tree.find(selector.path, follow=selector.follow_links)

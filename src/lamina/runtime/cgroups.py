@@ -114,7 +114,7 @@ def killed_for_memory(path: str, limit: int) -> bool:
 
 
 def read_group_file(path: str, name: str, controller: str = "") -> str | None:
-    """A file of a group, None if it is not there.
+    """A file of a group, None if it does not exist.
 
     Args:
         controller: the name of the hierarchy of version 1, "" for version 2.

@@ -1,8 +1,8 @@
-"""What a container used, from its control group and its network namespace.
+"""The resource usage of a container, from its control group and its network namespace.
 
-Version 2 of control groups accounts CPU time always, memory and I/O if their controllers are there
-(kernel documentation, `cgroup-v2.rst`). Version 1 loses the I/O of a group with the group that the
-runtime removes, so it is not known there.
+Version 2 of control groups always accounts CPU time, and memory and I/O if their controllers are
+enabled (kernel documentation, `cgroup-v2.rst`). Version 1 loses the I/O of a group with the group
+that the runtime removes, so it is not known there.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class ResourceMeter:
         self._cgroup = cgroup
         self._network = sandbox.network
         self._namespace = "" if sandbox.network is not Network.DEFAULT else sandbox.namespace
-        # Namespaces are used by one step after another.
+        # A namespace is reused by later steps.
         self._before = network_traffic(self._namespace) if self._namespace else None
 
     def usage(self) -> ResourceUsage:
-        """What was used so far. What cannot be read is not known."""
+        """The usage so far. Values that cannot be read are None."""
         read, written = _io(self._cgroup)
         sent, received = self._traffic()
         return ResourceUsage(
@@ -79,5 +79,5 @@ def _io(cgroup: str) -> tuple[int | None, int | None]:
 
 
 def _number(text: str | None) -> int | None:
-    """None for 0, too: no process needs nothing, so a group with 0 does not count."""
+    """None for 0, too: every process needs some, so a group with 0 does not account it."""
     return int(text) or None if text is not None and text.strip().isdecimal() else None

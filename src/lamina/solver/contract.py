@@ -36,7 +36,7 @@ class Dependency(NamedTuple):
 
 
 class CacheMap(NamedTuple):
-    """What the cache key of an op is made of: its own digest, and one dependency per input.
+    """The parts of an op's cache key: its own digest, and one dependency per input.
 
     `ephemeral`: the digest is only valid in this build. `aliases`: further digests of an op without
     inputs, which imported caches may have. `unexported`: another part of the key, which BuildKit's
@@ -51,7 +51,7 @@ class CacheMap(NamedTuple):
 
 
 class OpContext(Protocol):
-    """What an op may use during `cache_map` and `execute`."""
+    """The interface for an op in `cache_map` and `execute`."""
 
     @property
     def cancel(self) -> Cancellation: ...

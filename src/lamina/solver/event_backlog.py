@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lamina.base.events import Event
 
 _KEPT = 1 << 20
-"""How many bytes of output are kept of the beginning, and how many of the end."""
+"""The number of bytes of output that are kept from the beginning, and from the end."""
 
 
 class EventBacklog:

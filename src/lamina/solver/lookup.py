@@ -1,6 +1,7 @@
-"""How the cache key of a vertex was made and looked up.
+"""The parts and the lookup of a vertex's cache key.
 
-The solver reports it to jobs that want it (`Job.lookups`), for the explanations of build records.
+The solver reports it to jobs that request it (`Job.lookups`), for the explanations of build
+records.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class KeyPart(NamedTuple):
-    """What one input contributed to a key.
+    """The contribution of one input to a key.
 
-    `vertex` and `output` say what the input is. `digest` is that of the content that the op reads
-    of it if `by_content`, else the id of the input's own key.
+    `vertex` and `output` identify the input. `digest` is that of the content that the op reads of
+    it if `by_content`, else the id of the input's own key.
     """
 
     vertex: str = ""
@@ -39,8 +40,8 @@ class KeyPart(NamedTuple):
 
 
 def manifest_name(content: str, selector: str) -> str:
-    """What the manifest of a content digest is stored under. Equal content at other paths has
-    another manifest, which the selector tells apart."""
+    """The name of the manifest of a content digest. Equal content at other paths has another
+    manifest, which the selector distinguishes."""
     return f"{content} {selector}"
 
 

@@ -21,10 +21,10 @@ _MADE_HERE = "recipe != '' AND NOT EXISTS (SELECT 1 FROM layer_origins o WHERE o
 
 
 def forget_directory(store: Store, directory: str) -> set[int]:
-    """Record that a directory below `snapshots/` is not there.
+    """Record that a directory below `snapshots/` is missing.
 
-    Snapshots with a layer are unpacked again when they are needed. Returns the ids of those
-    without one, and of all on top of them: their results are removed.
+    Snapshots with a layer are unpacked again when they are needed. Returns the ids of those without
+    one, and of all on top of them: their results are removed.
     """
     with store.database.write() as connection:
         snapshots = _column(connection, "SELECT id FROM snapshots WHERE directory = ?", directory)
@@ -41,7 +41,7 @@ def forget_directory(store: Store, directory: str) -> set[int]:
 
 
 def forget_blob(store: Store, digest: Digest) -> set[int]:
-    """Record that the blob of a layer is not there.
+    """Record that the blob of a layer is missing.
 
     Snapshots with files are packed again when a layer is needed. Returns as `forget_directory`.
     """

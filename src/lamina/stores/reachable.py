@@ -28,7 +28,7 @@ def reachable(blobs: BlobStore, digest: Digest) -> set[str]:
 
 
 def documents(blobs: BlobStore, digest: Digest) -> set[str]:
-    """Those of `reachable` that are in the store and are no layers of files: manifests,
+    """The blobs of `reachable` that are in the store and are not layers of files: manifests,
     configurations, attestations."""
     found: set[str] = set()
     for name, manifest in _below(blobs, digest):

@@ -93,8 +93,10 @@ class ResultTable:
             self.add_aliases([key])
 
     def removed_at(self, key_id: str) -> float | None:
-        """When the result of a key was last removed (seconds since the epoch); None if it was not,
-        or too long ago."""
+        """The time when the result of a key was last removed (seconds since the epoch).
+
+        None if it was not, or too long ago.
+        """
         row = self._database.row("SELECT removed FROM pruned WHERE key = ?", key_id)
         return None if row is None else float(row[0])
 

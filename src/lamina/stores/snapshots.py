@@ -152,7 +152,7 @@ class SnapshotStore:
         return made_id
 
     def created(self, snapshot_id: int) -> float:
-        """When a snapshot was made, in seconds since the epoch. Raises NotFound."""
+        """The time when a snapshot was made, in seconds since the epoch. Raises NotFound."""
         row = self._database.row(
             "SELECT COALESCE(made, created) FROM snapshots WHERE id = ?", snapshot_id
         )

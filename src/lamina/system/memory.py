@@ -31,7 +31,7 @@ def trim(*, soon: bool = False) -> None:
 
 
 def limit_arenas(count: int) -> None:
-    """Let the C library take memory from `count` arenas (`mallopt(3)`, if it has it).
+    """Limit the C library to `count` arenas (`mallopt(3)`, if it has it).
 
     By default threads spread over 8 per processor, and each keeps the pages of its fragments. Call
     it before any thread is started.

@@ -283,7 +283,7 @@ def _step(number: int, step: Step) -> dict[str, Any]:
 
 
 def usage_document(usage: ResourceUsage) -> dict[str, int]:
-    """What is known of it: nanoseconds and bytes."""
+    """The known values, in nanoseconds and bytes."""
     values = zip(_USAGE, usage, strict=True)
     return {name: value for name, value in values if value is not None}
 

@@ -190,7 +190,7 @@ def _progress(document: dict[str, Any]) -> str:
 
 
 def _resources(used: dict[str, int]) -> str:
-    """What the commands of all steps used, and the most memory that one of them did."""
+    """The resource usage of all steps: sums, and the highest peak of memory."""
     parts = [f"{used['CPUTime'] / 1e9:.1f}s CPU"] if "CPUTime" in used else []
     if "PeakMemory" in used:
         parts.append(f"{show_size(used['PeakMemory'])} peak memory")
