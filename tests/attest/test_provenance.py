@@ -264,7 +264,7 @@ def test_build_steps() -> None:
 
 
 def files(root: Path) -> tuple[Solvable, Attested]:
-    def never(_: object) -> Any:
+    def never(*_: object) -> Any:
         raise AssertionError
 
     solvable = Solvable(None, None, never)

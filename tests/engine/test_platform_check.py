@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 
 from lamina.base.platform import host_platform, parse_platform
@@ -9,9 +11,14 @@ from lamina.engine.build_result import BuildResult, PlatformResult, Solvable
 from lamina.engine.frontends.platform_check import check_platforms, platform_warnings
 from lamina.solver.contract import Graph
 
-SOLVABLE = Solvable(None, Graph((), (0, 0)), lambda graph: pytest.fail("nothing is to be solved"))
 
-EMPTY = Solvable(None, None, lambda graph: pytest.fail("nothing is to be solved"))
+def unsolved(*_: object) -> NoReturn:
+    pytest.fail("nothing is to be solved")
+
+
+SOLVABLE = Solvable(None, Graph((), (0, 0)), unsolved)
+
+EMPTY = Solvable(None, None, unsolved)
 
 
 def result(*platforms: str, several: bool | None = None) -> BuildResult:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,10 @@ from lamina.runtime.users import Identity
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from lamina.runtime.contract import Container, Pipes, RunningProcess, Terminal
 
 DNS = Dns(("9.9.9.9",), ("edns0",), ("example.com", "b.c"))
 
@@ -57,8 +61,17 @@ class Recording:
     def attach(self, process: Process, sandbox: Sandbox, **_: object) -> ExitStatus:
         return self.run(process, sandbox)
 
+    def container(self, sandbox: Sandbox) -> AbstractContextManager[Container]:
+        self.sandboxes.append(sandbox)
+        return nullcontext(NoContainer())
+
     def hurry(self) -> None:
         return
+
+
+class NoContainer:
+    def start(self, process: Process, streams: Pipes | Terminal) -> RunningProcess:
+        raise NotImplementedError
 
 
 def drop(data: bytes) -> None:
@@ -84,10 +97,12 @@ def test_settings_of_steps() -> None:
     runtime.connect(
         Process(("x",)), Sandbox("/r"), stdin=0, stdout=1, stderr=drop, cancel=Cancellation()
     )
-    first, second, third = inner.sandboxes
+    with runtime.container(Sandbox("/r")):
+        pass
+    first, second, third, fourth = inner.sandboxes
     assert (first.dns, first.cgroup_parent, first.apparmor_profile) == (DNS, "/parent", "profile")
     assert (second.cgroup_parent, second.apparmor_profile) == ("/own", "")
-    assert third == first
+    assert third == fourth == first
 
 
 def test_how_many_steps_run_at_a_time() -> None:

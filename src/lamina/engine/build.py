@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from lamina.exporters.destination import Output
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
+    from lamina.ops.mounts import MountTable
     from lamina.policy.evaluator import PolicyEvaluator, Verifier
     from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
@@ -153,6 +154,20 @@ class Build:
     def resolver(self, mode: ResolveMode) -> ImageResolver:
         """Resolves image names."""
         return self._services.resolver(mode)
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The entitlements that the user granted."""
+        return self.options.allowed
+
+    def mount_table(self) -> MountTable:
+        """Makes the mounts of a frontend's containers."""
+        from lamina.ops.mounts import MountTable
+
+        services = self._services
+        return MountTable(
+            services.refs, services.cache_mounts, self.session, services.tmpfs, self.restore
+        )
 
     def runtime(self) -> Runtime:
         """The OCI runtime. Raises NotFound."""
@@ -399,8 +414,8 @@ class Build:
             self._services.definition_origins.drop(made)
             self._services.scheduler.close_job(self.job)
 
-    def _solve(self, graph: Graph) -> Ref:
-        return self._services.scheduler.solve(self.job, graph)
+    def _solve(self, graph: Graph, cancel: Cancellation | None = None) -> Ref:
+        return self._services.scheduler.solve(self.job, graph, cancel)
 
     def _attested(self, part: PlatformResult) -> Attested | None:
         if not part.attestations:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.llb.op import Definition
     from lamina.refs.ref import Ref
     from lamina.solver.contract import Graph
+    from lamina.system.cancel import Cancellation
 
 
 class Solvable:
@@ -25,7 +26,10 @@ class Solvable:
     """
 
     def __init__(
-        self, definition: Definition | None, graph: Graph | None, solve: Callable[[Graph], Ref]
+        self,
+        definition: Definition | None,
+        graph: Graph | None,
+        solve: Callable[[Graph, Cancellation | None], Ref],
     ) -> None:
         self.definition = definition
         self.graph = graph
@@ -34,13 +38,19 @@ class Solvable:
         self._lock = threading.Lock()
         self._ref: Ref | None = None
 
-    def ref(self) -> Ref:
-        """The result's ref. Raises the error that stopped the build."""
-        from lamina.refs.ref import Ref
+    def ref(self, cancel: Cancellation | None = None) -> Ref:
+        """The result's ref. Raises the error that stopped the build.
 
-        with self._lock:
+
+        Args:
+            cancel: of this caller alone: what no other caller needs ends with it.
+        """
+        from lamina.refs.ref import Ref
+        from lamina.system.cancel import locked
+
+        with self._lock if cancel is None else locked(self._lock, cancel):
             if self._ref is None:
-                self._ref = Ref() if self.graph is None else self._solve(self.graph)
+                self._ref = Ref() if self.graph is None else self._solve(self.graph, cancel)
             return self._ref
 
 

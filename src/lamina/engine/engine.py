@@ -139,6 +139,7 @@ class Engine:
             self.registry_of,
             self.runtime,
             self.devices,
+            tmpfs,
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
-from lamina.llb.op import NO_INPUT, NO_OUTPUT, MountType
+from lamina.llb.op import NO_INPUT, NO_OUTPUT, MountType, SecurityMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -112,6 +112,8 @@ def _check_exec(op: ExecOp, count: int) -> None:
     meta = op.meta
     if meta is None or not meta.args:
         raise InvalidInput("an exec without a command")
+    if op.security not in tuple(SecurityMode):
+        raise InvalidInput(f"invalid security mode {op.security}")
     _check_text("a command", (*meta.args, *meta.env, meta.cwd, meta.user, meta.hostname))
     for limit in meta.ulimit:
         if limit.name not in _LIMITS:

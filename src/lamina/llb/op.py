@@ -41,8 +41,18 @@ class NetMode(IntEnum):
 
 
 class SecurityMode(IntEnum):
+    """An open enum, as in protobuf: other numbers are decoded, and refused where they are used."""
+
     SANDBOX = 0
     INSECURE = 1
+
+    @classmethod
+    def _missing_(cls, value: object) -> SecurityMode | None:
+        if not isinstance(value, int):
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_, unknown._value_ = f"UNKNOWN_{value}", value
+        return unknown
 
 
 class MountType(IntEnum):

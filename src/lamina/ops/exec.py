@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import CommandFailed, NotFound, Unsupported
+from lamina.base.errors import CommandFailed, Unsupported
 from lamina.base.events import LogEvent, ResourceEvent
 from lamina.base.gojson import encode
 from lamina.base.gotext import quote
@@ -24,7 +24,8 @@ from lamina.llb.op import (
     NetMode,
     SecurityMode,
 )
-from lamina.ops.mounts import is_change, secret_hint
+from lamina.ops.mounts import is_change
+from lamina.ops.secret_env import secret_env
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, outermost
 from lamina.solver.contract import CacheMap, Dependency
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
-    from lamina.system.cancel import Cancellation
 
 _FULL = 1 << 20
 _ANY: dict[str, Any] = {
@@ -116,7 +116,8 @@ class ExecOperation:
         op = self._op
         meta = op.meta
         assert meta is not None
-        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *self._secret_env(context.cancel))
+        secrets = secret_env(op.secret_env, self._session, context.cancel)
+        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *secrets)
         folders = self._bound_folders(context, inputs)
         if folders is not None:
             inputs = folders.inputs
@@ -220,19 +221,6 @@ class ExecOperation:
         from lamina.ops.bound_folders import BoundFolders
 
         return BoundFolders(context, inputs, self._read)
-
-    def _secret_env(self, cancel: Cancellation) -> tuple[str, ...]:
-        entries = []
-        for secret in self._op.secret_env:
-            value = self._session.secret(secret.id, cancel)
-            if value is None and not secret.optional:
-                raise NotFound(
-                    f'secret "{secret.id}" is not known',
-                    hint=secret_hint(secret.id),
-                )
-            # As in BuildKit, a secret that is not provided is an empty variable.
-            entries.append(f"{secret.name}={(value or b'').decode('utf-8', 'surrogateescape')}")
-        return tuple(entries)
 
     def _accept(self, status: ExitStatus, rootfs: str) -> None:
         meta = self._op.meta

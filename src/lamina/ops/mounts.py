@@ -37,12 +37,17 @@ class Change(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The mounts of a step, during the block of `prepare`."""
+    """The mounts of a step, during the block of `prepare`.
+
+    `sources` are the paths on the host of the op's mounts, in its order: "" for a tmpfs, and for
+    a secret or an agent that nobody provides.
+    """
 
     rootfs: str
     readonly: bool
     mounts: tuple[BindMount | TmpfsMount, ...]
     changes: tuple[Change, ...]
+    sources: tuple[str, ...] = ()
 
 
 class Restore(Protocol):
@@ -85,6 +90,7 @@ class MountTable:
             mounts: list[BindMount | TmpfsMount] = []
             rootfs = ""
             readonly = False
+            sources = [""] * len(op.mounts)
             folders = self._cache_folders(op, inputs, stack, cancel)
             cwd = op.meta.cwd if op.meta is not None else ""
             placed = [mount._replace(dest=_target(mount, cwd)) for mount in op.mounts]
@@ -92,16 +98,17 @@ class MountTable:
                 enumerate(placed), key=lambda item: (item[1].dest.count("/"), item[0])
             ):
                 if mount.dest == "/":
-                    rootfs = self._bind(mount, inputs, stack, changes, cancel)
+                    rootfs = sources[index] = self._bind(mount, inputs, stack, changes, cancel)
                     readonly = mount.readonly
                     continue
+                bound: BindMount | None = None
                 match mount.mount_type:
                     case MountType.BIND:
                         source = self._bind(mount, inputs, stack, changes, cancel)
-                        mounts.append(BindMount(source, mount.dest, mount.readonly))
+                        bound = BindMount(source, mount.dest, mount.readonly)
                     case MountType.CACHE:
                         source = self._part(folders[index], mount.selector, stack, make=True)
-                        mounts.append(BindMount(source, mount.dest, mount.readonly))
+                        bound = BindMount(source, mount.dest, mount.readonly)
                     case MountType.TMPFS:
                         mounts.append(
                             TmpfsMount(
@@ -112,15 +119,14 @@ class MountTable:
                         )
                     case MountType.SECRET:
                         bound = self._secret(mount, stack, cancel)
-                        if bound is not None:
-                            mounts.append(bound)
                     case MountType.SSH:
                         bound = self._ssh(mount, stack, cancel)
-                        if bound is not None:
-                            mounts.append(bound)
+                if bound is not None:
+                    mounts.append(bound)
+                    sources[index] = bound.source
             if not rootfs:
                 raise InvalidInput("an exec without a root mount")
-            yield Prepared(rootfs, readonly, tuple(mounts), tuple(changes))
+            yield Prepared(rootfs, readonly, tuple(mounts), tuple(changes), tuple(sources))
 
     def _bind(
         self,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lamina.base.resources import ResourceUsage
-    from lamina.runtime.contract import Process, Sandbox
+    from lamina.runtime.contract import Process, Sandbox, TerminalSize
     from lamina.runtime.mount_points import Stub
 
 # Mount points that stay where a command has run, as with BuildKit.
@@ -50,7 +50,7 @@ class Bundle:
         process: Process,
         sandbox: Sandbox,
         annotations: dict[str, str],
-        terminal: bool,
+        terminal: TerminalSize | None,
     ) -> None:
         if not process.args:
             raise InvalidInput("there is no command to run")
@@ -72,7 +72,9 @@ class Bundle:
             self._remove_folder()
             raise
 
-    def _fill(self, sandbox: Sandbox, annotations: dict[str, str], terminal: bool) -> None:
+    def _fill(
+        self, sandbox: Sandbox, annotations: dict[str, str], terminal: TerminalSize | None
+    ) -> None:
         import json
 
         files = write_network_files(self._folder, sandbox)
@@ -92,10 +94,7 @@ class Bundle:
 
             apply_edits(spec, sandbox.devices)
             targets += mount_points_of(sandbox.devices)
-        config = os.path.join(self._folder, "config.json")
-        fd = os.open(config, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(json.dumps(spec))
+        self.write("config.json", json.dumps(spec))
         if sandbox.cgroup_parent:
             make_group(self._cgroup)
         make_folders(sandbox.rootfs, _OF_EVERY_IMAGE)
@@ -108,7 +107,7 @@ class Bundle:
     def __exit__(self, *exception: object) -> None:
         remove_stubs(self._rootfs, self._stubs)
         if exception[0] is not None:
-            discard_tree(os.path.join(self._state, self._id))
+            self.discard_state()
         remove_cgroup(self._cgroup)
         self._remove_folder()
 
@@ -126,17 +125,50 @@ class Bundle:
         finally:
             measured(meter.usage())
 
+    def discard_state(self) -> None:
+        """Remove what the runtime has left of a container that was killed."""
+        discard_tree(os.path.join(self._state, self._id))
+
     def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
-        command = [
+        command = self.run_command()
+        return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
+
+    def run_command(self, *options: str) -> list[str]:
+        """The guard's command: it runs the container with its first process."""
+        return [
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
             *("unshare", "--pid", "--fork", "--kill-child=KILL"),
             *("--mount-proc", "--propagation", "slave", "--"),
             self._binary,
             *("--root", self._state, "--log", self._log),
-            *("run", "--bundle", self._folder, self._id),
+            *("run", "--bundle", self._folder, *options, self._id),
         ]
-        return spawn(command, stdin=stdin, stdout=stdout, stderr=stderr, own_group=own_group)
+
+    def exec_command(self, runtime: int, log: str, *options: str) -> list[str]:
+        """The command that runs a further process.
+
+        Args:
+            runtime: the process that runs the container, in whose namespaces its state is valid.
+        """
+        return [
+            *("nsenter", "--target", str(runtime), "--pid", "--mount", "--"),
+            self._binary,
+            *("--root", self._state, "--log", log),
+            *("exec", *options, self._id),
+        ]
+
+    def path(self, name: str) -> str:
+        """The path of a file of the bundle."""
+        return os.path.join(self._folder, name)
+
+    def write(self, name: str, text: str) -> str:
+        """Write a new file, which may contain secrets. Returns its path."""
+        path = self.path(name)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        return path
 
     @property
     def _name(self) -> str:
@@ -148,20 +180,23 @@ class Bundle:
 
     def outcome(self, code: int) -> ExitStatus:
         """The step's exit status. Raises if the runtime failed before the step had one."""
+        return self.outcome_of(self._process, code, self._log)
+
+    def outcome_of(self, process: Process, code: int, log: str) -> ExitStatus:
+        """The exit status of a process; `log` is the path of the runtime's own messages."""
         if code == 0:
             return ExitStatus(0)
         try:
-            with open(self._log, encoding="utf-8", errors="replace") as file:
+            with open(log, encoding="utf-8", errors="replace") as file:
                 complaint = file.read(1 << 16).strip()
         except OSError:
             complaint = ""
         if not complaint:
             killed = code == 128 + signal.SIGKILL
             return ExitStatus(code, killed and killed_for_memory(self._cgroup, self._memory))
-        return self._explain(complaint, code)
+        return self._explain(complaint, code, process.args[0] if process.args else "")
 
-    def _explain(self, complaint: str, code: int) -> ExitStatus:
-        command = self._process.args[0] if self._process.args else ""
+    def _explain(self, complaint: str, code: int, command: str) -> ExitStatus:
         last = complaint.splitlines()[-1]
         if any(mark in last for mark in _NO_DEVICE_RULES):
             raise Unsupported(

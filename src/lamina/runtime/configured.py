@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lamina.base.resources import ResourceUsage
-    from lamina.runtime.contract import ExitStatus, Process, Runtime, Sandbox
+    from lamina.runtime.contract import Container, ExitStatus, Process, Runtime, Sandbox
     from lamina.system.cancel import Cancellation
 
 _STOP_TIMEOUT = "LAMINA_STOP_TIMEOUT"
@@ -37,8 +37,8 @@ def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
 
 
 class ConfiguredRuntime:
-    """Implements `Runtime` over another. Frontends (`connect`) do not count as steps, because the
-    steps that they wait for must be able to run."""
+    """Implements `Runtime` over another. Frontends (`connect`) and containers do not count as
+    steps, because the steps that they wait for must be able to run."""
 
     def __init__(self, inner: Runtime, settings: RuntimeSettings) -> None:
         self._inner = inner
@@ -81,6 +81,11 @@ class ConfiguredRuntime:
     ) -> ExitStatus:
         with self._within(sandbox) as inside:
             return self._inner.attach(process, inside, terminal=terminal, interactive=interactive)
+
+    @contextmanager
+    def container(self, sandbox: Sandbox) -> Iterator[Container]:
+        with self._within(sandbox) as inside, self._inner.container(inside) as container:
+            yield container
 
     def hurry(self) -> None:
         self._inner.hurry()

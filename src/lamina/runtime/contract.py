@@ -162,8 +162,64 @@ class ExitStatus(NamedTuple):
     out_of_memory: bool = False
 
 
+class TerminalSize(NamedTuple):
+    """In characters. 0 by 0 is unknown."""
+
+    columns: int = 0
+    rows: int = 0
+
+
+class Pipes(NamedTuple):
+    """The descriptors of a process: its standard streams, and `further` as 3, 4, …"""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    further: tuple[int, ...] = ()
+
+
+class Terminal(NamedTuple):
+    """The terminal of a process: `slave` is the slave side of a pseudo-terminal. The process gets
+    a terminal of its container, which the runtime connects with it; it begins with the same
+    size."""
+
+    slave: int
+
+
+class RunningProcess(Protocol):
+    """A process of a container. Methods are called from any thread."""
+
+    def send(self, number: int) -> None:
+        """Send a signal; nothing happens if the process has ended."""
+        ...
+
+    def resize(self, size: TerminalSize) -> None:
+        """Set the size of its terminal; nothing happens if it has none or has ended."""
+        ...
+
+    def wait(self) -> ExitStatus:
+        """Wait for its end. Raises NotFound (no such command or user; the container has stopped),
+        PermissionDenied and others if it was never started."""
+        ...
+
+
+class Container(Protocol):
+    """A sandbox for any number of processes. Methods are called from any thread.
+
+    The first process is the init process: when it ends, the kernel kills the others, and no
+    further process can be started.
+    """
+
+    def start(self, process: Process, streams: Pipes | Terminal) -> RunningProcess:
+        """Start a process. `streams` are duplicated: the caller can close its own at once.
+
+        Raises NotFound if the container is closed.
+        """
+        ...
+
+
 class Runtime(Protocol):
-    """Runs one process in one fresh container. Methods are called from many threads."""
+    """Runs processes in fresh containers. Methods are called from many threads."""
 
     def run(
         self,
@@ -206,6 +262,13 @@ class Runtime(Protocol):
         Without `interactive` standard input is empty, or with a `terminal` as the runtime sets it.
         Signals of this process are forwarded. Those of the terminal (Ctrl-C) reach the container
         directly.
+        """
+        ...
+
+    def container(self, sandbox: Sandbox) -> AbstractContextManager[Container]:
+        """A container for the length of the block, at whose end its processes are killed.
+
+        Leaves no process, mount or cgroup.
         """
         ...
 

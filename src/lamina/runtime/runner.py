@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from lamina.base.resources import ResourceUsage
-    from lamina.runtime.contract import ExitStatus, Process, Sandbox
+    from lamina.runtime.container import OciContainer
+    from lamina.runtime.contract import ExitStatus, Process, Sandbox, TerminalSize
     from lamina.system.cancel import Cancellation
     from lamina.system.process import Child
 
@@ -74,7 +75,7 @@ class OciRunner:
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         own = [null, out_write]
         try:
-            with self._bundle(process, sandbox, terminal=False) as bundle, bundle.metered(measured):
+            with self._bundle(process, sandbox, None) as bundle, bundle.metered(measured):
                 return self._run(bundle, null, out_write, own, {out_read: stdout}, stderr, cancel)
         finally:
             for fd in (*own, out_read):
@@ -90,7 +91,7 @@ class OciRunner:
         stderr: Callable[[bytes], None],
         cancel: Cancellation,
     ) -> ExitStatus:
-        with self._bundle(process, sandbox, terminal=False) as bundle:
+        with self._bundle(process, sandbox, None) as bundle:
             return self._run(bundle, stdin, stdout, [], {}, stderr, cancel)
 
     def _run(
@@ -129,15 +130,28 @@ class OciRunner:
     def attach(
         self, process: Process, sandbox: Sandbox, *, terminal: bool, interactive: bool
     ) -> ExitStatus:
+        from lamina.runtime.terminal import terminal_size
+
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with self._bundle(process, sandbox, terminal=terminal) as bundle:
+            size = terminal_size() if terminal else None
+            with self._bundle(process, sandbox, size) as bundle:
                 # The runtime sets up a terminal itself, through standard input.
                 guard = bundle.spawn(0 if interactive or terminal else null, 1, 2)
                 with _killed_at_the_end(guard), _forwarding(guard, terminal=terminal):
                     return bundle.outcome(guard.wait())
         finally:
             os.close(null)
+
+    @contextmanager
+    def container(self, sandbox: Sandbox) -> Iterator[OciContainer]:
+        from lamina.runtime.container import OciContainer
+
+        container = OciContainer(sandbox, self._bundle)
+        try:
+            yield container
+        finally:
+            container.close()
 
     def hurry(self) -> None:
         with self._lock:
@@ -166,7 +180,7 @@ class OciRunner:
         if not known:
             sweep_cgroups(parent)
 
-    def _bundle(self, process: Process, sandbox: Sandbox, *, terminal: bool) -> Bundle:
+    def _bundle(self, process: Process, sandbox: Sandbox, terminal: TerminalSize | None) -> Bundle:
         self._sweep(sandbox.cgroup_parent)
         annotations = {}
         if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
@@ -204,9 +218,10 @@ def _forwarding(guard: Child, *, terminal: bool) -> Iterator[None]:
         return
 
     def follow(number: int, _: FrameType | None) -> None:
-        from lamina.runtime.terminal import resize
+        from lamina.runtime.terminal import resize, terminal_size
 
-        resize(guard.pid)
+        if (size := terminal_size()) != (0, 0):
+            resize(guard.pid, size)
 
     previous = {number: signal.signal(number, forward) for number in _FORWARDED}
     if terminal:

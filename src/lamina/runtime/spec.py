@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from lamina.runtime.contract import BindMount, Network, TmpfsMount
+from lamina.runtime.contract import BindMount, Network, TerminalSize, TmpfsMount
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.users import beneath
 from lamina.system.mount_tree import supports_mount_setattr
@@ -130,29 +130,20 @@ def make_spec(
     *,
     files: tuple[BindMount, ...],
     cgroup: str,
-    terminal: bool = False,
+    terminal: TerminalSize | None = None,
 ) -> dict[str, Any]:
     """The spec as a JSON object.
 
     Args:
         files: resolv.conf and hosts, mounted read-only.
         cgroup: the container's cgroup path, beginning with `/`.
+        terminal: the size of the process's terminal, None for no terminal.
     """
-    capabilities = _held(_ALL_CAPABILITIES if sandbox.insecure else _CAPABILITIES)
-    # A user other than root starts without capabilities, but may regain what files grant.
-    effective = capabilities if identity.uid == 0 else []
     namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "cgroup")]
     if sandbox.network is Network.NONE:
         namespaces.append({"type": "network"})
     elif sandbox.network is Network.DEFAULT and sandbox.namespace:
         namespaces.append({"type": "network", "path": sandbox.namespace})
-    env = list(process.env)
-    if not any(entry.startswith("HOME=") for entry in env):
-        env.append(f"HOME={identity.home}")
-    if not any(entry.startswith("PATH=") for entry in env):
-        env.append(f"PATH={_PATH}")
-    if terminal and not any(entry.startswith("TERM=") for entry in env):
-        env.append("TERM=" + os.environ.get("TERM", "xterm"))
     linux: dict[str, Any] = {
         "cgroupsPath": cgroup,
         "namespaces": namespaces,
@@ -162,38 +153,11 @@ def make_spec(
         linux["maskedPaths"] = list(_MASKED)
         linux["readonlyPaths"] = list(_READONLY)
         linux["seccomp"] = default_profile(os.uname().machine)
-    apparmor = {"apparmorProfile": sandbox.apparmor_profile} if sandbox.apparmor_profile else {}
     return {
         "ociVersion": "1.0.2",
         "hostname": sandbox.hostname or "buildkitsandbox",
         "root": {"path": sandbox.rootfs, "readonly": sandbox.readonly},
-        "process": {
-            "terminal": terminal,
-            **(_console_size() if terminal else {}),
-            "user": {
-                "uid": identity.uid,
-                "gid": identity.gid,
-                "additionalGids": [identity.gid, *identity.additional],
-            },
-            "args": list(process.args),
-            "env": env,
-            "cwd": process.cwd,
-            "capabilities": {
-                "bounding": capabilities,
-                "effective": effective,
-                "permitted": effective,
-            },
-            "rlimits": [
-                {
-                    "type": f"RLIMIT_{limit.name.upper()}",
-                    "soft": limit.soft & (1 << 64) - 1,
-                    "hard": limit.hard & (1 << 64) - 1,
-                }
-                for limit in sandbox.rlimits
-            ],
-            "noNewPrivileges": False,
-            **apparmor,
-        },
+        "process": make_process(process, sandbox, identity, terminal),
         "mounts": [
             *_system_mounts(sandbox),
             *(_mount(mount, sandbox.rootfs) for mount in (*files, *sandbox.mounts)),
@@ -202,12 +166,55 @@ def make_spec(
     }
 
 
-def _console_size() -> dict[str, Any]:
-    """The size of our terminal. Without it crun sets 0 by 0; runc does not need it."""
-    from lamina.runtime.terminal import terminal_size
+def make_process(
+    process: Process, sandbox: Sandbox, identity: Identity, terminal: TerminalSize | None = None
+) -> dict[str, Any]:
+    """The `process` of a spec, which also describes a further process of a container."""
+    capabilities = _held(_ALL_CAPABILITIES if sandbox.insecure else _CAPABILITIES)
+    # A user other than root starts without capabilities, but may regain what files grant.
+    effective = capabilities if identity.uid == 0 else []
+    env = list(process.env)
+    if not any(entry.startswith("HOME=") for entry in env):
+        env.append(f"HOME={identity.home}")
+    if not any(entry.startswith("PATH=") for entry in env):
+        env.append(f"PATH={_PATH}")
+    if terminal is not None and not any(entry.startswith("TERM=") for entry in env):
+        env.append("TERM=" + os.environ.get("TERM", "xterm"))
+    apparmor = {"apparmorProfile": sandbox.apparmor_profile} if sandbox.apparmor_profile else {}
+    return {
+        "terminal": terminal is not None,
+        **_console_size(terminal),
+        "user": {
+            "uid": identity.uid,
+            "gid": identity.gid,
+            "additionalGids": [identity.gid, *identity.additional],
+        },
+        "args": list(process.args),
+        "env": env,
+        "cwd": process.cwd,
+        "capabilities": {
+            "bounding": capabilities,
+            "effective": effective,
+            "permitted": effective,
+        },
+        "rlimits": [
+            {
+                "type": f"RLIMIT_{limit.name.upper()}",
+                "soft": limit.soft & (1 << 64) - 1,
+                "hard": limit.hard & (1 << 64) - 1,
+            }
+            for limit in sandbox.rlimits
+        ],
+        "noNewPrivileges": False,
+        **apparmor,
+    }
 
-    size = terminal_size()
-    return {} if size is None else {"consoleSize": {"width": size[0], "height": size[1]}}
+
+def _console_size(terminal: TerminalSize | None) -> dict[str, Any]:
+    """Without it crun sets 0 by 0; runc does not need it."""
+    if terminal is None or terminal == TerminalSize():
+        return {}
+    return {"consoleSize": {"width": terminal.columns, "height": terminal.rows}}
 
 
 def _system_mounts(sandbox: Sandbox) -> list[dict[str, Any]]:

@@ -9,38 +9,47 @@ import struct
 import termios
 from contextlib import suppress
 
+from lamina.runtime.contract import TerminalSize
 from lamina.system.process import children_of
 
 _PIDFD_GETFD = 438
 _MULTIPLEXER = "/ptmx"
 
 
-def terminal_size() -> tuple[int, int] | None:
-    """(columns, lines) of this process's terminal, None if there is none."""
+def terminal_size() -> TerminalSize:
+    """The size of this process's terminal, unknown if there is none."""
     for fd in (0, 1, 2):
         with suppress(OSError):
-            size = os.get_terminal_size(fd)
-            return size.columns, size.lines
-    return None
+            return size_of(fd)
+    return TerminalSize()
 
 
-def resize(guard: int) -> None:
-    """Set the size of a container's terminal to that of this process's terminal, if possible.
+def size_of(fd: int) -> TerminalSize:
+    """The size of the terminal of a descriptor. Raises OSError."""
+    size = os.get_terminal_size(fd)
+    return TerminalSize(size.columns, size.lines)
+
+
+def set_size(fd: int, size: TerminalSize) -> None:
+    """Set the size of the terminal of a descriptor. Raises OSError."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
+
+
+def resize(guard: int, size: TerminalSize) -> bool:
+    """Set the size of a container's terminal. Returns whether there was one to set.
 
     Args:
         guard: the process whose child is the runtime, which has the master side of the terminal.
     """
-    size = terminal_size()
-    if size is None:
-        return
-    columns, lines = size
     for runtime in children_of(guard):
         with suppress(OSError):
             master = _duplicate_master(runtime)
             try:
-                fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+                set_size(master, size)
+                return True
             finally:
                 os.close(master)
+    return False
 
 
 def _duplicate_master(pid: int) -> int:

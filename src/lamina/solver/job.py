@@ -30,9 +30,10 @@ class Job(Generic[R]):
     `store` has the results that the job can use. `specs` are the vertices of the job's own
     definitions; a shared node has the spec of the job that created it. `nodes` and `specs` are
     replaced with the scheduler's lock held and never mutated, so they can be read without it.
+    `solving` are the nodes of the graphs that calls of `solve` wait for now.
     """
 
-    __slots__ = ("cancel", "claims", "lookups", "nodes", "sink", "specs", "store")
+    __slots__ = ("cancel", "claims", "lookups", "nodes", "sink", "solving", "specs", "store")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Job(Generic[R]):
         self.store = store
         self.nodes: Mapping[Identity, Node[R]] = {}
         self.specs: Mapping[Identity, VertexSpec] = {}
+        self.solving: list[list[Node[R]]] = []
         self.claims: list[Node[R]] = []  # leaders of its nodes, and their inputs
 
     def spec(self, digest: str) -> VertexSpec | None:

@@ -89,10 +89,81 @@ class Scheduler(Generic[R]):
 
         Cancel the job first if another thread may still be in `solve` for it.
         """
+        with self._lock:
+            held = [*job.nodes.values(), *job.claims]
+        self._release(job, held)
+        with self._lock:
+            job.nodes, job.specs = {}, {}
+            job.claims.clear()
+
+    def solve(self, job: Job[R], graph: Graph, cancel: Cancellation | None = None) -> R:
+        """Make the graph's target and return its result, which stays held until the job is closed.
+
+        Several threads may solve for one job. A vertex that failed for a job stays failed. Raises
+        the error of the failed vertex, with its location in the definition of this graph.
+
+        Args:
+            cancel: of this call alone. What no other call or job needs is cancelled and awaited.
+        """
+        try:
+            return self._solve(job, graph, cancel or job.cancel)
+        except Cancelled:
+            if cancel is not None and cancel.cancelled and not job.cancel.cancelled:
+                self._abandon(job, graph)
+            raise
+
+    def _solve(self, job: Job[R], graph: Graph, cancel: Cancellation) -> R:
+        with self._pool.waiting(), self._lock:
+            job.cancel.check()  # a cancelled job may be closed already: it must not join nodes
+            cancel.check()
+            nodes = self._join(job, graph)
+            index, output = graph.target
+            target = nodes[index]
+            target.wanted = True
+            target.want(output)
+            for node in nodes:
+                self._advance(node)
+            self._submit()
+            job.solving.append(nodes)
+            try:
+                with job.cancel.calling(self._wake), cancel.calling(self._wake):
+                    while not (
+                        target.settled
+                        or job.cancel.cancelled
+                        or cancel.cancelled
+                        or self._is_idle(job)
+                    ):
+                        self._lock.wait()
+            finally:
+                job.solving.remove(nodes)
+            job.cancel.check()
+            if not target.settled:
+                cancel.check()
+                raise self._not_settled(target)
+            if target.results is None:
+                assert target.error is not None
+                raise located(target.error, target, job, graph)
+            return target.result(output)
+
+    def _abandon(self, job: Job[R], graph: Graph) -> None:
+        """Release what a cancelled call of `solve` has not made, and no other call needs."""
+        with self._lock:
+            needed = {node for nodes in job.solving for node in nodes}
+            identities = {(spec.digest, spec.ignore_cache) for spec in graph.vertices}
+            unneeded = {
+                identity: node
+                for identity, node in job.nodes.items()
+                if identity in identities and not node.settled and node not in needed
+            }
+            job.nodes = {i: node for i, node in job.nodes.items() if i not in unneeded}
+        self._release(job, list(unneeded.values()))
+
+    def _release(self, job: Job[R], nodes: Sequence[Node[R]]) -> None:
+        """Remove a job from nodes. Those that no other job needs are cancelled and awaited."""
         abandoned: list[Node[R]] = []
         running: list[VertexEvent] = []
         with self._lock:
-            for node in (*job.nodes.values(), *job.claims):
+            for node in nodes:
                 if (event := running_event(job, node)) is not None:
                     running.append(event)
                 leave(job, node)
@@ -111,36 +182,7 @@ class Scheduler(Generic[R]):
                     if node in source.users:
                         source.users.remove(node)
                 node.results = None
-            job.nodes, job.specs = {}, {}
-            job.claims.clear()
         emit_cancelled(job, running)
-
-    def solve(self, job: Job[R], graph: Graph) -> R:
-        """Make the graph's target and return its result, which stays held until the job is closed.
-
-        Several threads may solve for one job. A vertex that failed for a job stays failed. Raises
-        the error of the failed vertex, with its location in the definition of this graph.
-        """
-        with self._pool.waiting(), self._lock:
-            job.cancel.check()  # a cancelled job may be closed already: it must not join nodes
-            nodes = self._join(job, graph)
-            index, output = graph.target
-            target = nodes[index]
-            target.wanted = True
-            target.want(output)
-            for node in nodes:
-                self._advance(node)
-            self._submit()
-            with job.cancel.calling(self._wake):
-                while not (target.settled or job.cancel.cancelled or self._is_idle(job)):
-                    self._lock.wait()
-            job.cancel.check()
-            if not target.settled:
-                raise self._not_settled(target)
-            if target.results is None:
-                assert target.error is not None
-                raise located(target.error, target, job, graph)
-            return target.result(output)
 
     def chain(
         self, job: Job[R], graphs: Sequence[Graph], store: KeyStructures

@@ -68,10 +68,12 @@ def spawn(
     stderr: int,
     env: Mapping[str, str] | None = None,
     own_group: bool = False,
+    further: Sequence[int] = (),
 ) -> Child:
     """Start a command, which is looked up on PATH, with these three descriptors and no others.
 
     Args:
+        further: descriptors that it gets as 3, 4, …
         env: its environment; by default that of this process.
         own_group: start it in a new process group, so that it does not get the terminal's Ctrl-C.
 
@@ -80,10 +82,11 @@ def spawn(
     actions = []
     opened = []
     try:
-        # Copies above 2, or one redirection would overwrite the source of the next. They close
-        # on exec; dup2 clears that for its result alone.
-        for number, fd in enumerate((stdin, stdout, stderr)):
-            opened.append(_above_standard(fd))
+        # Copies above these numbers, or one redirection would overwrite the source of the next.
+        # They close on exec; dup2 clears that for its result alone.
+        given = (stdin, stdout, stderr, *further)
+        for number, fd in enumerate(given):
+            opened.append(_copy_from(fd, len(given)))
             actions.append((os.POSIX_SPAWN_DUP2, opened[-1], number))
         group: dict[str, Any] = {"setpgroup": 0} if own_group else {}
         pid = os.posix_spawnp(
@@ -134,7 +137,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def _above_standard(fd: int) -> int:
+def _copy_from(fd: int, lowest: int) -> int:
     import fcntl
 
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)

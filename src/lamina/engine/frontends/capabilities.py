@@ -44,4 +44,6 @@ FRONTEND = (
     *("frontend.caps", "gateway.solve.evaluate", "gateway.evaluate", "gateway.warnings"),
     *("reference.attestations", "source.metaresolver"),
     *("source.metaresolver.image.attestations", "source.metaresolver.http.checksumrequest"),
+    *("gateway.exec", "gateway.exec.extrahosts", "gateway.exec.secretenv"),
+    *("gateway.exec.signals", "gateway.exec.filesystem"),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.engine.build_result import BuildResult, Solvable
     from lamina.engine.source_factory import EngineSources
     from lamina.llb.op import Definition
+    from lamina.ops.mounts import MountTable
     from lamina.policy.evaluator import PolicyEvaluator
     from lamina.refs.manager import RefManager
     from lamina.refs.tree import Tree
@@ -90,6 +91,15 @@ class FrontendBuild(SourceContext, Protocol):
 
     @property
     def refs(self) -> RefManager: ...
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """The entitlements that the user granted."""
+        ...
+
+    def mount_table(self) -> MountTable:
+        """Makes the mounts of containers."""
+        ...
 
     def runtime(self) -> Runtime:
         """The OCI runtime. Raises NotFound."""

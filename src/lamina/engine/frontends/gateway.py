@@ -153,6 +153,7 @@ class _Frontend:
                     raise failure[0]
                 return self._bridge.wait(self._build.cancel)
             finally:
+                self._bridge.release_containers()
                 _remove(folder)
 
     def _keep(self, data: bytes) -> None:

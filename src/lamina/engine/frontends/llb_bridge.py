@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lamina.api import filemode
 from lamina.api import gateway as api
 from lamina.api.caps import APICap
 from lamina.api.exporter import FindExportersRequest
 from lamina.api.failures import to_status
-from lamina.api.filesync import Stat
 from lamina.api.message import request_of
 from lamina.api.sourcemeta import (
     ResolveImageConfigRequest,
@@ -34,8 +32,10 @@ from lamina.base.reference import parse_reference
 from lamina.engine.build_result import BuildResult
 from lamina.engine.caching.build_caches import client_import
 from lamina.engine.frontends.capabilities import FRONTEND, LLB
+from lamina.engine.frontends.container_service import ContainerService
 from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
 from lamina.engine.frontends.wire_result import read_result, result_metadata
+from lamina.engine.frontends.wire_stat import wire_stat
 from lamina.engine.steps import step
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import Op
@@ -52,11 +52,13 @@ if TYPE_CHECKING:
     from lamina.attest.contract import FrontendCall
     from lamina.engine.build_result import Solvable
     from lamina.engine.frontends.contract import FrontendBuild
-    from lamina.engine.frontends.result_files import FileStatus
     from lamina.llb.op import Definition
+    from lamina.refs.ref import Ref
     from lamina.refs.tree import Tree
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Handler, ServerCall
+
+    Answer = Callable[[Any, Cancellation], Any]
 
 _OCI_LAYOUT = 1
 _DRAIN_SECONDS = 1.0  # seconds that requests have to end
@@ -88,32 +90,44 @@ class LlbBridge:
         self._returned = False
         self._answering = 0
         self._closed = False
+        self._containers = ContainerService(build, self._found)
 
     def handlers(self) -> dict[str, Handler]:
         """The methods of the service. Calls of others are UNIMPLEMENTED."""
-        served: dict[str, tuple[type, Callable[[Any], Any]]] = {
-            api.PING: (api.PingRequest, self.ping),
+        cancellable: dict[str, tuple[type, Answer]] = {
             api.SOLVE: (api.SolveRequest, self.solve),
-            api.RESOLVE_IMAGE_CONFIG: (ResolveImageConfigRequest, self.resolve_image_config),
-            api.RESOLVE_SOURCE_META: (ResolveSourceMetaRequest, self.resolve_source_meta),
             api.READ_FILE: (api.ReadFileRequest, self.read_file),
             api.READ_DIR: (api.ReadDirRequest, self.read_dir),
             api.STAT_FILE: (api.StatFileRequest, self.stat_file),
             api.EVALUATE: (api.EvaluateRequest, self.evaluate),
+        }
+        served: dict[str, tuple[type, Callable[[Any], Any]]] = {
+            api.PING: (api.PingRequest, self.ping),
+            api.RESOLVE_IMAGE_CONFIG: (ResolveImageConfigRequest, self.resolve_image_config),
+            api.RESOLVE_SOURCE_META: (ResolveSourceMetaRequest, self.resolve_source_meta),
             api.INPUTS: (api.InputsRequest, self.inputs),
             api.WARN: (api.WarnRequest, self.warn),
             api.RETURN: (api.ReturnRequest, self.returned),
         }
+        answers: dict[str, tuple[type, Answer]] = {
+            **{method: (kind, _without_cancel(made)) for method, (kind, made) in served.items()},
+            **cancellable,
+            **self._containers.served(),
+        }
         return {
-            method: partial(self._serve, request, answer)
-            for method, (request, answer) in served.items()
+            api.EXEC_PROCESS: self._exec_process,
+            **{m: partial(self._serve, kind, answer) for m, (kind, answer) in answers.items()},
         }
 
-    def _serve(self, request: type, answer: Callable[[Any], Any], call: ServerCall) -> None:
+    def _exec_process(self, call: ServerCall) -> None:
+        with self._answered():
+            self._containers.exec_process(call)
+
+    def _serve(self, request: type, answer: Answer, call: ServerCall) -> None:
         asked: Any = request_of(call, request, api.SCHEMA)
         try:
             with self._answered(), self._build.as_requester():
-                answered = answer(asked)
+                answered = answer(asked, call.cancel)
         except LaminaError as error:
             raise to_status(error) from error
         call.send(encode(answered, api.SCHEMA))
@@ -139,11 +153,17 @@ class LlbBridge:
         """
         with self._lock:
             self._closed = True
+        self.release_containers()
+        with self._lock:
             answering = self._answering > 0
         if answering:
             self._build.end()
         with self._lock:
             self._lock.wait_for(lambda: not self._answering, _DRAIN_SECONDS)
+
+    def release_containers(self) -> None:
+        """End what the frontend still runs in containers. It can make no more of them."""
+        self._containers.close(_DRAIN_SECONDS)
 
     def wait(self, cancel: Cancellation) -> BuildResult:
         """The frontend's result. Raises StatusError (the frontend's error), Cancelled."""
@@ -182,7 +202,7 @@ class LlbBridge:
             self._workers,
         )
 
-    def solve(self, request: api.SolveRequest) -> api.SolveResponse:
+    def solve(self, request: api.SolveRequest, cancel: Cancellation) -> api.SolveResponse:
         build = self._build
         build.import_caches(
             [client_import({"type": e.type, **dict(e.attrs)}) for e in request.cache_imports]
@@ -203,7 +223,7 @@ class LlbBridge:
             result = BuildResult(())
         if request.evaluate:
             for part in result.parts:
-                part.files.ref()
+                part.files.ref(cancel)
         return self._answer(request, result)
 
     def resolve_image_config(
@@ -241,20 +261,24 @@ class LlbBridge:
             request = request._replace(source=op.source)
         return resolve_source_meta(self._build, request)
 
-    def read_file(self, request: api.ReadFileRequest) -> api.ReadFileResponse:
+    def read_file(self, request: api.ReadFileRequest, cancel: Cancellation) -> api.ReadFileResponse:
         offset, length = request.range or (0, 0)
-        data = read_file(self._tree(request.ref), request.file_path, offset, length)
+        data = read_file(self._tree(request.ref, cancel), request.file_path, offset, length)
         return api.ReadFileResponse(data)
 
-    def read_dir(self, request: api.ReadDirRequest) -> api.ReadDirResponse:
-        found = read_folder(self._tree(request.ref), request.dir_path, request.include_pattern)
-        return api.ReadDirResponse(tuple(map(_stat, found)))
+    def read_dir(self, request: api.ReadDirRequest, cancel: Cancellation) -> api.ReadDirResponse:
+        found = read_folder(
+            self._tree(request.ref, cancel), request.dir_path, request.include_pattern
+        )
+        return api.ReadDirResponse(tuple(map(wire_stat, found)))
 
-    def stat_file(self, request: api.StatFileRequest) -> api.StatFileResponse:
-        return api.StatFileResponse(_stat(stat_file(self._tree(request.ref), request.path)))
+    def stat_file(self, request: api.StatFileRequest, cancel: Cancellation) -> api.StatFileResponse:
+        return api.StatFileResponse(
+            wire_stat(stat_file(self._tree(request.ref, cancel), request.path))
+        )
 
-    def evaluate(self, request: api.EvaluateRequest) -> api.EvaluateResponse:
-        self._solvable(request.ref).ref()
+    def evaluate(self, request: api.EvaluateRequest, cancel: Cancellation) -> api.EvaluateResponse:
+        self._solvable(request.ref).ref(cancel)
         return api.EvaluateResponse()
 
     def inputs(self, _: api.InputsRequest) -> api.InputsResponse:
@@ -383,24 +407,21 @@ class LlbBridge:
             raise NotFound(f"no such ref: {ref}")
         return found
 
-    def _tree(self, ref: str) -> Tree:
-        found = self._solvable(ref).ref()
+    def _found(self, ref: str, cancel: Cancellation) -> Ref:
+        """The result of an id. Raises NotFound, and what stopped it."""
+        with self._lock:
+            found = self._refs.get(ref)
+        if found is None:
+            raise NotFound(f"return reference {ref} not found")
+        return found.ref(cancel)
+
+    def _tree(self, ref: str, cancel: Cancellation) -> Tree:
+        found = self._solvable(ref).ref(cancel)
         return self._build.refs.tree(found, self._build.cancel)
 
 
-def _stat(entry: FileStatus) -> Stat:
-    status = entry.status
-    return Stat(
-        path=entry.name,
-        mode=filemode.from_unix(status.st_mode),
-        uid=entry.owner[0],
-        gid=entry.owner[1],
-        size=status.st_size,
-        mod_time=status.st_mtime_ns,
-        linkname=entry.link,
-        devmajor=os.major(status.st_rdev),
-        devminor=os.minor(status.st_rdev),
-    )
+def _without_cancel(answer: Callable[[Any], Any]) -> Answer:
+    return lambda request, _: answer(request)
 
 
 def gone(reason: str) -> StatusError:

@@ -12,6 +12,8 @@ from lamina.base.named_tuple import NamedTuple
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from lamina.refs.tree import Tree
 
 LIMIT = 16 << 20
@@ -35,17 +37,22 @@ def read_file(tree: Tree, path: str, offset: int = 0, length: int = 0) -> bytes:
     found = _find(tree, path)
     try:
         with open(open_regular(tree.real(found)), "rb", buffering=0) as file:
-            file.seek(offset)
-            limit = length if 0 < length <= LIMIT else LIMIT + 1
-            chunks = []
-            while limit and (chunk := file.read(limit)):
-                chunks.append(chunk)
-                limit -= len(chunk)
+            return read_open_file(file, path, offset, length)
     except InvalidInput:
         raise InvalidInput(f"read {path}: not a regular file") from None
     except OSError as error:
         error.filename = None
         raise from_os_error(error, f"open {path}") from error
+
+
+def read_open_file(file: FileIO, path: str, offset: int, length: int) -> bytes:
+    """As `read_file`, of a file that is open. Raises InvalidInput (too large), OSError."""
+    file.seek(offset)
+    limit = length if 0 < length <= LIMIT else LIMIT + 1
+    chunks = []
+    while limit and (chunk := file.read(limit)):
+        chunks.append(chunk)
+        limit -= len(chunk)
     data = b"".join(chunks)
     if len(data) > LIMIT:
         raise InvalidInput(f"read {path}: larger than {LIMIT >> 20} MiB")
