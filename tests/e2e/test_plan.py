@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import socket
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 from lamina.records.table import RecordTable
 from lamina.stores.store import open_store
+from tests.commands import RemoteLamina
+from tests.daemon_process import DaemonProcess
 from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
@@ -86,10 +92,17 @@ def test_what_is_pulled_and_pushed(
         here = machine("here")
         done = here("build", "--plan", "--push", "-t", f"{host}/c", str(user))
         assert done.code == 0, done.err
-        assert f"\npull {host}/b:1\n" in done.out
-        assert f"\npush {host}/c" in done.out
+        assert re.search(rf"^pull {host}/b:1 \([\d.]+MB\)$", done.out, re.MULTILINE)
+        assert f"\npush {host}/c\n" in done.out
         assert "2 to run, 0 cached" in done.out
         assert "2 steps have never run here" in done.out
+        here.build(user, "--push", "-t", f"{host}/c")
+        (user / "Dockerfile").write_text(f"FROM {host}/b:1\nRUN cat /file; true\n")
+        plan = plan_of(here, "--push", "-t", f"{host}/c", str(user))
+        assert plan["pull"] == []
+        [pushed] = plan["push"]
+        assert pushed["name"] == f"{host}/c"
+        assert pushed["size"] > 0
 
 
 def test_what_cannot_be_planned(lamina: Lamina, context: Callable[..., Path]) -> None:
@@ -99,3 +112,49 @@ def test_what_cannot_be_planned(lamina: Lamina, context: Callable[..., Path]) ->
     assert "missing" in done.err
     remote = lamina("plan", str(folder), env={"LAMINA_HOST": "unix:///nowhere"})
     assert remote.code == 1
+
+
+def test_a_daemon_plans(tmp_path: Path, context: Callable[..., Path]) -> None:
+    with DaemonProcess(tmp_path / "daemon") as daemon:
+        remote = RemoteLamina(tmp_path, daemon.address)
+        plan = plan_of(remote, str(context(_STAGES, {"a": "1x"})))
+        assert {step["reason"] for step in plan["steps"] if step["plan"] == "run"} == {
+            "never built here"
+        }
+        assert remote("history", "ls", "--format=json").out == ""
+        remote.build(context(_STAGES, {"a": "1x"}))
+        folder = context(_STAGES, {"a": "1yy"})
+        plan = plan_of(remote, str(folder))
+        steps = steps_of(plan)
+        run = "RUN cat /a | cut -c1 > /first; echo ran"
+        assert steps["COPY a /a"] == steps[run] == "run"
+        assert steps["RUN echo end"] == "depends"
+        by_name = {step["name"].partition("] ")[2]: step for step in plan["steps"]}
+        assert by_name["COPY a /a"]["reason"] == "a changed"
+        assert by_name[run]["lastSeconds"] > 0
+        text = remote("build", "--plan", str(folder))
+        assert text.code == 0
+        assert "2 to run, 2 cached, 2 not known before others have run" in text.out
+        missing = remote("plan", str(context("FROM base\nCOPY missing /\n")))
+        assert missing.code == 1
+        assert "missing" in missing.err
+
+
+def test_a_signal_ends_a_plan_with_its_own_status(
+    lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    folder = context("FROM base\nADD http://127.0.0.1:{port}/file /\n")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        text = (folder / "Dockerfile").read_text()
+        port = server.getsockname()[1]
+        (folder / "Dockerfile").write_text(text.replace("{port}", str(port)))
+        with subprocess.Popen(
+            lamina.command("plan", str(folder)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            server.settimeout(60)
+            connection, _ = server.accept()  # the plan waits for the answer
+            with connection:
+                process.send_signal(signal.SIGTERM)
+                _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err == b"ERROR: interrupted\n"

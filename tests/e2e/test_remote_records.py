@@ -169,6 +169,9 @@ def test_a_builder_without_laminas_api(
             refused = remote("history", "import", "-f", bundle)
             assert refused.code == 1
             assert "it is not a daemon of lamina" in refused.err
+            planned = remote("plan", str(folder))
+            assert planned.code == 1
+            assert "cannot plan a build: it is not a daemon of lamina" in planned.err
     imported = lamina("history", "import", "-f", bundle)
     assert imported.code == 0, imported.err
     row = json.loads(lamina("history", "ls", "--format=json").out)

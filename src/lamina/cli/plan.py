@@ -5,30 +5,23 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Unsupported
+from lamina.base.errors import Cancelled
 from lamina.cli import values
 from lamina.cli.context import open_context
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import builder_address, store_root
-from lamina.client.embedded import open_builder
+from lamina.cli.opening import builder_address, open_builder
+from lamina.cli.units import show_size
 from lamina.records.matching import label_of
 from lamina.solver.planning import Planned
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
     from lamina.client.contract import BuildRequest
-    from lamina.records.plan import BuildPlan, PlannedStep
+    from lamina.records.plan import BuildPlan, PlannedStep, Transfer
 
 
 def show_plan(parsed: Parsed, request: BuildRequest) -> int:
     """Print what a build would do, without running a step. The request has no context yet."""
-    address = builder_address(parsed)
-    if address:
-        raise Unsupported(
-            f"the daemon at {address} cannot plan a build",
-            hint="plan with a store on this machine: --root DIR, or unset LAMINA_HOST and"
-            " BUILDKIT_HOST",
-        )
     named = tuple(map(values.parse_context, parsed.all("build-context")))
     with (
         open_context(
@@ -37,12 +30,15 @@ def show_plan(parsed: Parsed, request: BuildRequest) -> int:
             named,
             sys.stdin.buffer,
             request.providers,
-            fetched=True,
+            fetched=not builder_address(parsed),
         ) as context,
-        open_builder(store_root(parsed)) as builder,
+        open_builder(parsed) as builder,
         interruptible(builder.hurry) as interruption,
     ):
-        plan = builder.plan(request._replace(context=context), interruption.cancel)
+        try:
+            plan = builder.plan(request._replace(context=context), interruption.cancel)
+        except Cancelled as error:
+            return interruption.exit_status(error)
     if parsed.text("format") == "json":
         import json
 
@@ -60,9 +56,13 @@ def _text(plan: BuildPlan) -> str:
         lines[-1] += f", {counts[Planned.DEPENDS]} not known before others have run"
     if counts[Planned.DUE]:
         lines.append(_expectation(plan))
-    lines += [f"pull {name}" for name in plan.pulled]
-    lines += [f"push {name}" for name in plan.pushed]
+    lines += [f"pull {_transfer(image, '')}" for image in plan.pulled]
+    lines += [f"push {_transfer(image, ' last time')}" for image in plan.pushed]
     return "\n".join(lines)
+
+
+def _transfer(image: Transfer, when: str) -> str:
+    return image.name if image.size is None else f"{image.name} ({show_size(image.size)}{when})"
 
 
 def _line(step: PlannedStep) -> str:
@@ -108,6 +108,6 @@ def _document(plan: BuildPlan) -> dict[str, object]:
         "expectedSeconds": plan.expected,
         "atMostSeconds": plan.at_most,
         "unknownDurations": plan.unknown,
-        "pull": list(plan.pulled),
-        "push": list(plan.pushed),
+        "pull": [image._asdict() for image in plan.pulled],
+        "push": [image._asdict() for image in plan.pushed],
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
+    from lamina.records.plan import BuildPlan
     from lamina.system.cancel import Cancellation
 
 
@@ -256,6 +257,13 @@ class Builder(Protocol):
         """Send a subrequest about the Dockerfile: `frontend.lint`, `….outline`, `….targets`.
 
         The request's outputs are ignored. Raises Unsupported for other names.
+        """
+        ...
+
+    def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
+        """What `build` would do. Runs no step and leaves no record.
+
+        Raises what stops a build before its first step, and Unsupported in a buildkitd.
         """
         ...
 

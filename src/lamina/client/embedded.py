@@ -131,7 +131,7 @@ class EmbeddedBuilder:
 
         Raises the errors that would stop a build before its first step.
         """
-        from lamina.client.planning import PlanRecorder
+        from lamina.records.plan_recorder import PlanRecorder
         from lamina.solver.planning import NotRun
 
         recorder = PlanRecorder()

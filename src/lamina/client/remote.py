@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.api import control as api
 from lamina.api.message import unary
-from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable
+from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable, Unsupported
 from lamina.client.contract import BuildOutcome
 from lamina.client.frontend_attributes import (
     FRONTEND,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         PruneRequest,
     )
     from lamina.client.served_files import ServedRequest
+    from lamina.records.plan import BuildPlan
     from lamina.system.cancel import Cancellation
     from lamina.wire.client import GrpcChannel
     from lamina.wire.contract import Channel, Metadata
@@ -117,6 +118,50 @@ class RemoteBuilder:
         caches.finish(metadata)
         own = metadata.get("containerimage.config.digest") or metadata.get("containerimage.digest")
         return BuildOutcome(str(own or ""), metadata)
+
+    def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
+        from lamina.api import planning
+        from lamina.records.plan_messages import plan_of
+
+        outputs = RemoteOutputs(request, cancel)
+        caches = RemoteCaches(request._replace(cache_to=()))
+        with (
+            self._translated(cancel, outputs),
+            serve_request(request, outputs, caches) as served,
+            self._session(served) as session,
+        ):
+            attributes = frontend_attributes(request, served) | caches.attributes()
+            check_text(attributes)
+            message = api.SolveRequest(
+                ref=new_session_id(),
+                session=session,
+                frontend=FRONTEND,
+                frontend_attrs=tuple(sorted(attributes.items())),
+                cache=caches.options(),
+                entitlements=entitlements(request),
+                exporters=tuple(outputs.exporters),
+                source_policy=request.policy,
+            )
+            schema = api.SCHEMA | planning.SCHEMA
+            try:
+                answer = unary(
+                    self._channel,
+                    planning.PLAN,
+                    message,
+                    planning.PlanResponse,
+                    schema,
+                    cancel=cancel,
+                )
+            except StatusError as error:
+                if error.code is Code.UNIMPLEMENTED and not error.details:
+                    raise Unsupported(
+                        f"the daemon at {self._address} cannot plan a build: it is not a daemon of"
+                        " lamina",
+                        hint="plan with a store on this machine: --root DIR, or unset LAMINA_HOST"
+                        " and BUILDKIT_HOST",
+                    ) from error
+                raise
+        return plan_of(answer)
 
     def call(
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation

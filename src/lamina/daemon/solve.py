@@ -14,20 +14,17 @@ from lamina.base.errors import (
     Exhausted,
     InvalidInput,
     LaminaError,
-    PermissionDenied,
     from_os_error,
 )
 from lamina.base.redact import redacted_values
 from lamina.daemon.history_result import HistoryResult, history_result
 from lamina.daemon.session_receiver import SessionReceiver
-from lamina.daemon.solve_options import cache_options_of, output_of, outputs_of, response_of
-from lamina.engine.build import BuildOptions
+from lamina.daemon.solve_options import build_options, output_of, outputs_of, response_of
 from lamina.engine.frontends.llb_bridge import LlbBridge
 from lamina.engine.frontends.platform_check import check_platforms
 from lamina.engine.frontends.wire_result import read_result
 from lamina.records.request import recorded_cache, recorded_output
 from lamina.records.trace_parent import METADATA
-from lamina.sources.image import ResolveMode
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 
@@ -115,16 +112,7 @@ class SolveService:
         events = recorder.event_sink
         outputs = outputs_of(request)
         provenance = wanted_attestations(dict(request.frontend_attrs))
-        verifier = None
-        if request.source_policy_session:
-            verifier = self._sessions.get(request.source_policy_session, cancel)
-        options = BuildOptions(
-            ResolveMode.REMOTE,
-            self._granted(request.entitlements),
-            cache_options_of(request.cache),
-            () if request.source_policy is None else (request.source_policy,),
-            verifier,
-        )
+        options = build_options(request, self._entitlements, self._sessions, cancel)
         with (
             self._sessions.joined(request.session, cancel) as session,
             self._engine.open_build(session, options, events, cancel, recorder) as build,
@@ -164,16 +152,6 @@ class SolveService:
         if request.definition is not None:
             return read_result(build.solvable(request.definition), None, {})
         return bridge.wait(build.cancel)
-
-    def _granted(self, wanted: tuple[str, ...]) -> frozenset[str]:
-        for name in wanted:
-            kind = name.partition("=")[0]
-            if kind not in self._entitlements:
-                raise PermissionDenied(
-                    f"granting entitlement {name} is not allowed by build daemon configuration",
-                    hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
-                )
-        return frozenset(wanted)
 
 
 def _found_outputs(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput, PermissionDenied, Unsupported
 from lamina.cacheio.options import ClientLocation, FolderLocation, make_export
 from lamina.dockerfile.args import parse_epoch
+from lamina.engine.build import BuildOptions
 from lamina.engine.caching.build_caches import BuildCacheOptions, client_import
 from lamina.exporters.attributes import wire_output
 from lamina.records.outputs import wire_metadata
+from lamina.sources.image import ResolveMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +19,35 @@ if TYPE_CHECKING:
     from lamina.api.control import CacheOptions, CacheOptionsEntry, Exporter, SolveRequest
     from lamina.cacheio.options import CacheExport
     from lamina.exporters.destination import Output
+    from lamina.session.table import SessionTable
+    from lamina.system.cancel import Cancellation
 
 _EPOCH = "source-date-epoch"
+
+
+def build_options(
+    request: SolveRequest,
+    entitlements: frozenset[str],
+    sessions: SessionTable,
+    cancel: Cancellation,
+) -> BuildOptions:
+    """The options of a request's build.
+
+    Args:
+        entitlements: what the daemon's configuration lets clients grant.
+
+    Raises InvalidInput, Unsupported, PermissionDenied, Cancelled.
+    """
+    verifier = None
+    if request.source_policy_session:
+        verifier = sessions.get(request.source_policy_session, cancel)
+    return BuildOptions(
+        ResolveMode.REMOTE,
+        _granted(request.entitlements, entitlements),
+        cache_options_of(request.cache),
+        () if request.source_policy is None else (request.source_policy,),
+        verifier,
+    )
 
 
 def outputs_of(request: SolveRequest) -> list[Output]:
@@ -96,3 +125,14 @@ def _refuse_duplicates(exports: Iterable[dict[str, str]]) -> None:
         if pairs in seen:
             raise InvalidInput(f"duplicate cache exports [{pairs['type']}]")
         seen.append(pairs)
+
+
+def _granted(wanted: tuple[str, ...], allowed: frozenset[str]) -> frozenset[str]:
+    for name in wanted:
+        kind = name.partition("=")[0]
+        if kind not in allowed:
+            raise PermissionDenied(
+                f"granting entitlement {name} is not allowed by build daemon configuration",
+                hint="allow it there: insecure-entitlements, --allow-insecure-entitlement",
+            )
+    return frozenset(wanted)

@@ -18,6 +18,7 @@ from lamina.daemon.history import History
 from lamina.daemon.history_service import HistoryService
 from lamina.daemon.info import InfoService
 from lamina.daemon.networks import step_network
+from lamina.daemon.planning import PlanService
 from lamina.daemon.provenance_env import load_provenance_env
 from lamina.daemon.records_service import RecordsService
 from lamina.daemon.solve import SolveService
@@ -104,6 +105,7 @@ def wired(
     handlers: dict[str, Handler] = {
         SESSION: sessions.serve,
         **solve.handlers(),
+        **PlanService(engine, store, sessions, allowed).handlers(),
         **gateway.handlers(),
         **InfoService(worker, ending).handlers(),
         **UsageService(store).handlers(),

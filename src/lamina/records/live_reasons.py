@@ -11,7 +11,6 @@ import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
-from lamina.base.errors import LaminaError
 from lamina.base.events import ReasonEvent
 from lamina.records.comparing import EarlierBuilds, StoredBuilds
 from lamina.records.explanation import Explainer, explained_steps
@@ -39,7 +38,8 @@ class LiveReasons:
     """Explains the steps of a running build. Close it: that discards pending explanations.
 
     Steps that start while others are explained are explained together. A build with very many steps
-    is not explained, nor is one compared with a build whose log is very large.
+    is not explained, nor is one compared with a build whose log is very large. No error gets out:
+    explanations never make a build fail.
 
     Args:
         record: of the build, as it began.
@@ -70,8 +70,13 @@ class LiveReasons:
         self._read = 0  # definitions
         self._closing = False
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="reasons", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._run, name="reasons", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None  # a limit of threads is reached
 
     def explain(self, vertex: str) -> None:
         """Queue a step that missed the cache and has started."""
@@ -80,7 +85,8 @@ class LiveReasons:
     def close(self) -> None:
         self._closing = True
         self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -91,8 +97,10 @@ class LiveReasons:
                 if len(build.steps) > _MOST_STEPS:
                     return
                 self._say(build, vertices)
-        except LaminaError:
-            return  # the store cannot be read; the build will report it, if it matters
+        except Exception:
+            # The store cannot be read, which the build will report if it matters, or something
+            # unforeseen: the build must go on, and show no traceback of this thread.
+            return
 
     def _next(self) -> set[str]:
         """The steps that have started meanwhile; waits for one. Empty at the end."""

@@ -11,8 +11,9 @@ from lamina.records.wording import short_text
 from lamina.solver.planning import Planned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from lamina.llb.op import Op
     from lamina.records.explanation import BuildHistory
     from lamina.records.recorded_build import RecordedBuild
     from lamina.records.steps import Step
@@ -37,33 +38,49 @@ class PlannedStep(NamedTuple):
     seconds: float | None = None
 
 
+class Transfer(NamedTuple):
+    """An image to pull or to push.
+
+    `size` is in bytes, None if it is not known: of layers that are not in the store, or of the
+    image that the latest build of the target made.
+    """
+
+    name: str
+    size: int | None = None
+
+
 class BuildPlan(NamedTuple):
     """The plan of a build.
 
     `expected` is the time of the due steps along the critical path in seconds, from earlier builds;
     `at_most` also includes steps that depend on others. Steps without a known time count as 0:
-    `unknown` is their number. `pulled` and `pushed` are names of images.
+    `unknown` is their number.
     """
 
     steps: tuple[PlannedStep, ...]
     expected: float = 0.0
     at_most: float = 0.0
     unknown: int = 0
-    pulled: tuple[str, ...] = ()
-    pushed: tuple[str, ...] = ()
+    pulled: tuple[Transfer, ...] = ()
+    pushed: tuple[Transfer, ...] = ()
 
 
 def make_plan(
     build: RecordedBuild,
     vertices: Sequence[PlannedVertex],
     history: BuildHistory,
-    pushed: tuple[str, ...],
+    pushed: tuple[Transfer, ...],
+    missing: Callable[[Op], int | None],
 ) -> BuildPlan:
-    """The plan of a build whose steps were looked up. Steps that nothing needs are left out."""
+    """The plan of a build whose steps were looked up. Steps that nothing needs are left out.
+
+    Args:
+        missing: how many bytes of an image's layers are not in the store, if that is known.
+    """
     explainer = Explainer(build, history)
     steps = {step.digest: step for step in build.steps}
     planned: list[PlannedStep] = []
-    pulled: list[str] = []
+    pulled: dict[str, Transfer] = {}
     for vertex in vertices:
         step = steps.get(vertex.digest)
         if step is None or vertex.planned in (Planned.UNNEEDED, Planned.READ):
@@ -81,8 +98,10 @@ def make_plan(
                 None if last is None else last.duration,
             )
         )
-        if due and source_name(step).startswith(_IMAGE):
-            pulled.append(source_name(step).removeprefix(_IMAGE))
+        if due and step.op is not None and source_name(step).startswith(_IMAGE):
+            name, size = source_name(step).removeprefix(_IMAGE), missing(step.op)
+            if size != 0:
+                pulled.setdefault(name, Transfer(name, size))
     due_only = {step.digest: step.seconds or 0.0 for step in planned if _is_due(step)}
     all_open = {step.digest: step.seconds or 0.0 for step in planned if step.seconds is not None}
     return BuildPlan(
@@ -90,7 +109,7 @@ def make_plan(
         _critical_path(build.steps, due_only),
         _critical_path(build.steps, all_open),
         sum(_is_due(step) and step.seconds is None for step in planned),
-        tuple(dict.fromkeys(pulled)),
+        tuple(pulled.values()),
         pushed,
     )
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api.timestamp import at_seconds
+from lamina.base.digest import Digest
 from lamina.base.events import VertexEvent
+from lamina.records.build_outputs import outputs_of
 from lamina.records.comparing import EarlierBuilds, StoredBuilds
 from lamina.records.definitions import recorded_definition
-from lamina.records.plan import make_plan
+from lamina.records.missing_layers import missing_size
+from lamina.records.plan import Transfer, make_plan
 from lamina.records.recorded_build import build_of
 from lamina.records.steps import Step, StepFacts
 from lamina.records.table import RecordTable, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.base.events import Event
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from lamina.records.plan import BuildPlan
     from lamina.solver.lookup import CacheLookup
     from lamina.solver.planning import PlannedVertex
+    from lamina.stores.blobs import BlobStore
     from lamina.stores.store import Store
 
 
@@ -57,16 +62,26 @@ class PlanRecorder:
         build = build_of(
             record._replace(created_at=at_seconds(time.time())), steps, self._facts.dockerfile
         )
-        history = EarlierBuilds(
-            StoredBuilds(store, RecordTable(store)), target_of(record), build.started
+        target, builds = target_of(record), StoredBuilds(store, RecordTable(store))
+        history = EarlierBuilds(builds, target, build.started)
+        before = builds.latest(target, build.started) if target else None
+        return make_plan(
+            build,
+            vertices,
+            history,
+            tuple(_pushed(record, before, store.blobs)),
+            partial(missing_size, store.blobs),
         )
-        pushed = [
-            name for output in record.exporters for name in _pushed(output.type, dict(output.attrs))
-        ]
-        return make_plan(build, vertices, history, tuple(pushed))
 
 
-def _pushed(kind: str, attributes: Mapping[str, str]) -> list[str]:
-    if kind != "registry" and attributes.get("push") != "true":
-        return []
-    return [name for name in attributes.get("name", "").split(",") if name]
+def _pushed(
+    record: BuildHistoryRecord, before: BuildHistoryRecord | None, blobs: BlobStore
+) -> Iterator[Transfer]:
+    """The images that a build pushes, with the sizes of those that the build before it made."""
+    made = () if before is None else outputs_of(before, lambda digest: blobs.read(Digest(digest)))
+    size = next((output.size for output in made if output.size is not None), None)
+    for output in record.exporters:
+        attributes = dict(output.attrs)
+        if output.type == "registry" or attributes.get("push") == "true":
+            for name in filter(None, attributes.get("name", "").split(",")):
+                yield Transfer(name, size)
