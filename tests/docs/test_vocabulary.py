@@ -31,6 +31,7 @@ CHECKED = (
     "advise",
     "api",
     "attest",
+    "bake",
     "base",
     "cacheio",
     "cli",

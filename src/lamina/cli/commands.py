@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lamina.cli.advise_flags import ADVISE_FLAGS
+from lamina.cli.bake_flags import BAKE_FLAGS
+from lamina.cli.builder_flags import BUILDER_FLAGS
 from lamina.cli.daemon_flags import DAEMON_FLAGS
 from lamina.cli.diff_flags import DIFF_FLAGS
 from lamina.cli.explain_flags import EXPLAIN_FLAGS, TEXT_FORMAT
@@ -13,30 +15,6 @@ from lamina.cli.run_flags import RUN_FLAGS
 
 ROOT = Flag("root", "Store directory (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
-
-_BUILDER = (
-    Flag(
-        "builder",
-        "lamina or BuildKit daemon to use: unix://PATH or tcp://HOST:PORT"
-        " (default: $LAMINA_HOST or $BUILDKIT_HOST; else build in this process)",
-        value="ADDR",
-    ),
-    Flag(
-        "tlscacert",
-        "CA certificate that signed the daemon's certificate",
-        value="FILE",
-        complete="file",
-    ),
-    Flag("tlscert", "Client certificate", value="FILE", complete="file"),
-    Flag(
-        "tlsdir",
-        "Directory with ca.pem, cert.pem and key.pem (default: $LAMINA_TLS_DIR)",
-        value="DIR",
-        complete="directory",
-    ),
-    Flag("tlskey", "Private key of the client certificate", value="FILE", complete="file"),
-    Flag("tlsservername", "Expected server name in the daemon's certificate", value="NAME"),
-)
 
 _FORMAT = Flag(
     "format", "Output format", value="FORMAT", choices=("table", "json"), default="table"
@@ -167,7 +145,7 @@ _COMMANDS = (
         "Build an image from a Dockerfile",
         "[OPTIONS] PATH | -",
         "build_command:run",
-        (*_BUILD, *_BUILDER, ROOT, DEBUG),
+        (*_BUILD, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
         most=1,
         complete="directory",
@@ -178,6 +156,15 @@ _COMMANDS = (
             "lamina build - < Dockerfile ; tar -c . | lamina build -",
             "lamina build --builder unix:///run/buildkit/buildkitd.sock -o out .",
         ),
+    ),
+    Command(
+        "bake",
+        "Build targets of a bake file",
+        "[OPTIONS] [TARGET…]",
+        "bake_command:run",
+        (*BAKE_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
+        most=None,
+        examples=("lamina bake", "lamina bake --set '*.platform=linux/arm64' --print app"),
     ),
     Command(
         "images",
@@ -237,7 +224,7 @@ _COMMANDS = (
         "Compare two images, or two builds",
         "[OPTIONS] IMAGE IMAGE | BUILD BUILD",
         "diff_command:run",
-        (*DIFF_FLAGS, _INSECURE, *_BUILDER, ROOT, DEBUG),
+        (*DIFF_FLAGS, _INSECURE, *BUILDER_FLAGS, ROOT, DEBUG),
         least=2,
         most=2,
         complete="image",
@@ -335,7 +322,7 @@ _COMMANDS = (
         "disk_usage:disk_usage",
         (
             *(_FILTER, _FORMAT, Flag("verbose", "Show all details of each record")),
-            *_BUILDER,
+            *BUILDER_FLAGS,
             ROOT,
             DEBUG,
         ),
@@ -345,7 +332,7 @@ _COMMANDS = (
         "Show and remove the records of builds",
         "ls | inspect | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
         "history.command:run",
-        (*HISTORY_FLAGS, *_BUILDER, ROOT, DEBUG),
+        (*HISTORY_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
         most=None,
         choices=("ls", "inspect", "logs", "trace", "export", "import", "rm"),
@@ -361,7 +348,7 @@ _COMMANDS = (
         "Remove build cache",
         "[OPTIONS]",
         "disk_usage:prune",
-        (*_PRUNE, *_BUILDER, ROOT, DEBUG),
+        (*_PRUNE, *BUILDER_FLAGS, ROOT, DEBUG),
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
     ),
     Command(
@@ -369,7 +356,7 @@ _COMMANDS = (
         "Say which steps a build would run, and why, without running it",
         "[OPTIONS] PATH | -",
         "build_command:plan",
-        (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *_BUILDER, ROOT, DEBUG),
+        (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
         most=1,
         complete="directory",
@@ -382,7 +369,7 @@ _COMMANDS = (
         "explain:run",
         (
             *EXPLAIN_FLAGS,
-            *_BUILDER,
+            *BUILDER_FLAGS,
             ROOT,
             DEBUG,
         ),
@@ -396,7 +383,7 @@ _COMMANDS = (
         "check:check",
         (
             Flag("repair", "Remove damaged data that can be rebuilt or fetched again"),
-            *_BUILDER,
+            *BUILDER_FLAGS,
             ROOT,
             DEBUG,
         ),

@@ -1,0 +1,1 @@
+"""Compose files: the build sections of services, as bake targets."""

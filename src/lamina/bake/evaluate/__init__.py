@@ -1,0 +1,1 @@
+"""Evaluates HCL expressions."""

@@ -1,0 +1,1 @@
+"""The syntax of HCL: https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md."""

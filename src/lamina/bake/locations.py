@@ -1,0 +1,49 @@
+"""Where the contexts and Dockerfiles of targets are."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import InvalidInput
+from lamina.base.git_url import is_git_context
+
+if TYPE_CHECKING:
+    from lamina.bake.target import Target
+
+WORKING_DIRECTORY = "cwd://"
+"""The prefix of a path in the directory where bake runs, for definitions from elsewhere."""
+
+
+def is_remote(context: str) -> bool:
+    """Whether a context is a repository or a URL."""
+    return context.startswith(("http://", "https://")) or is_git_context(context)
+
+
+def located(target: Target) -> Target:
+    """The target with the context as the build takes it. Raises InvalidInput."""
+    context = target.context or "."
+    if context == "-" or target.dockerfile == "-":
+        what = "context" if context == "-" else "Dockerfile"
+        raise InvalidInput(f'target "{target.name}": bake reads no {what} from standard input')
+    return target._replace(context=local_path(context))
+
+
+def local_path(context: str) -> str:
+    """A path without `cwd://` and superfluous parts; remote contexts stay as they are."""
+    if is_remote(context):
+        return context
+    return posixpath.normpath(context.removeprefix(WORKING_DIRECTORY) or ".")
+
+
+def dockerfile_path(target: Target) -> str:
+    """The Dockerfile of a target, as `--file` of a build takes it."""
+    name = target.dockerfile or "Dockerfile"
+    if name.startswith(WORKING_DIRECTORY):
+        return os.path.abspath(name.removeprefix(WORKING_DIRECTORY))
+    name = name if is_remote(name) else posixpath.normpath(name)
+    context = target.context or "."
+    if is_remote(context) or is_remote(name) or os.path.isabs(name):
+        return name
+    return posixpath.join(context, name)

@@ -1,0 +1,1 @@
+"""Values of HCL expressions, with the type system of HCL (go-cty)."""

@@ -1,0 +1,71 @@
+"""The definition and the targets that a command line of `lamina bake` means."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from lamina.bake.definition import Definition, environment_allowed, read_definition
+from lamina.bake.files import names_from_environment, parse_variables, read_files
+from lamina.bake.locations import WORKING_DIRECTORY, located
+from lamina.bake.options.entries import attest_flag
+from lamina.bake.overrides import parse_overrides
+from lamina.bake.selection import Selection, select
+from lamina.bake.target import sorted_pairs
+from lamina.base.platform import host_platform
+
+if TYPE_CHECKING:
+    from lamina.bake.target import Target
+    from lamina.cli.flags import Parsed
+
+_EPOCH = "SOURCE_DATE_EPOCH"
+
+
+def definition_of(parsed: Parsed) -> Definition:
+    """Read the bake files. Raises InvalidInput, NotFound, PermissionDenied."""
+    names = parsed.all("file") or names_from_environment(os.environ)
+    names = [name.removeprefix(WORKING_DIRECTORY) for name in names]
+    built_in = {
+        "BAKE_CMD_CONTEXT": WORKING_DIRECTORY,
+        "BAKE_LOCAL_PLATFORM": str(host_platform()),
+    }
+    return read_definition(
+        read_files(names, sys.stdin.buffer), built_in, parse_variables(parsed.all("var"))
+    )
+
+
+def selection_of(parsed: Parsed, definition: Definition, call: str) -> Selection:
+    """Resolve the requested targets; `call` is the method of `--call`, "" for a build.
+
+    Raises InvalidInput, NotFound.
+    """
+    environ = environment_allowed(os.environ)
+    overrides = parse_overrides(definition, _all_overrides(parsed, call), environ)
+    selection = select(definition, parsed.arguments or ["default"], overrides)
+    targets = {name: located(_dated(target)) for name, target in selection.targets.items()}
+    return selection._replace(targets=targets)
+
+
+def _all_overrides(parsed: Parsed, call: str) -> list[str]:
+    """`--set`, and what the other flags are short for."""
+    found = list(parsed.all("set"))
+    found += ["*.push=true"] if parsed.switch("push") else []
+    found += ["*.load=true"] if parsed.switch("load") else []
+    found += [f"*.call={call}"] if call else []
+    for name in ("no-cache", "pull"):
+        if parsed.given(name):
+            found.append(f"*.{name}={'true' if parsed.switch(name) else 'false'}")
+    for kind in ("sbom", "provenance"):
+        if text := parsed.text(kind):
+            found.append(f"*.attest={attest_flag(kind, text)}")
+    return found
+
+
+def _dated(target: Target) -> Target:
+    """With SOURCE_DATE_EPOCH of the environment as an argument, unless it has one."""
+    epoch = os.environ.get(_EPOCH, "")
+    arguments = dict(target.args or ())
+    if not epoch or _EPOCH in arguments:
+        return target
+    return target._replace(args=sorted_pairs({**arguments, _EPOCH: epoch}))

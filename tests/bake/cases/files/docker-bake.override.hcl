@@ -1,0 +1,2 @@
+target "app" { tags = ["override"] }
+group "default" { targets = ["app", "extra"] }
