@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lamina.bake.definition import read_definition
 from lamina.bake.hcl.syntax import Source
 from lamina.bake.overrides import parse_overrides
+from lamina.bake.reading import read_definition
 from lamina.bake.selection import select
 from lamina.base.errors import InvalidInput, LaminaError
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.bake.definition import read_definition
 from lamina.bake.evaluate.expression import evaluate
 from lamina.bake.evaluate.scope import Scope
 from lamina.bake.functions import standard_library
 from lamina.bake.functions.versions import satisfies
 from lamina.bake.hcl.parse import parse_body, parse_expression
 from lamina.bake.hcl.syntax import Source
+from lamina.bake.reading import read_definition
 from lamina.bake.target import Target
 from lamina.bake.values.json_values import from_json, to_json
 from lamina.bake.values.number import parse_number, rounded, shown

@@ -6,11 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lamina.bake.definition import Definition, environment_allowed, read_definition
+from lamina.bake.definition import Definition, environment_allowed
 from lamina.bake.files import names_from_environment, parse_variables, read_files
 from lamina.bake.locations import WORKING_DIRECTORY, located
 from lamina.bake.options.entries import attest_flag
 from lamina.bake.overrides import parse_overrides
+from lamina.bake.reading import read_definition
 from lamina.bake.selection import Selection, select
 from lamina.bake.target import sorted_pairs
 from lamina.base.platform import host_platform

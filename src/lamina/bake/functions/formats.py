@@ -135,23 +135,23 @@ def _float(verb: _Verb, number: Number) -> str:
     return _signed(verb, number.value < 0, digits, zeros=True)
 
 
-def _fixed(value: Fraction, places: int) -> str:
-    digits = str(round(value * 10**places)).rjust(places + 1, "0")
-    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+def _fixed(value: Fraction, decimals: int) -> str:
+    digits = str(round(value * 10**decimals)).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
 
 
-def _scientific(value: Fraction, places: int) -> str:
+def _scientific(value: Fraction, decimals: int) -> str:
     exponent = 0
     if value:
         exponent = shortest_digits(Number(value))[1] - 1
-        scaled = round(value * Fraction(10) ** (places - exponent))
-        if len(str(scaled)) > places + 1:
+        scaled = round(value * Fraction(10) ** (decimals - exponent))
+        if len(str(scaled)) > decimals + 1:
             exponent += 1
-            scaled = round(value * Fraction(10) ** (places - exponent))
+            scaled = round(value * Fraction(10) ** (decimals - exponent))
     else:
         scaled = 0
-    digits = str(scaled).ljust(places + 1, "0")
-    mantissa = f"{digits[0]}.{digits[1:]}" if places else digits
+    digits = str(scaled).ljust(decimals + 1, "0")
+    mantissa = f"{digits[0]}.{digits[1:]}" if decimals else digits
     return f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
