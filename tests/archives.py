@@ -1,4 +1,4 @@
-"""Reading tar archives that tests have made."""
+"""Reads tar archives that tests have made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command as users run it: on a store of its own, or with a daemon doing the work."""
+"""The command as users run it: on a separate store, or with a daemon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Done(NamedTuple):
 
 
 class Lamina:
-    """The command, run as a user would, on a store in a temporary folder."""
+    """The command on a store in a temporary directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,14 +44,14 @@ class Lamina:
         )
 
     def build(self, context: Path, *args: str, env: dict[str, str] | None = None) -> str:
-        """Build with plain progress; the log. Fails the test if the build does."""
+        """Build with plain progress. Returns the log. Fails the test if the build fails."""
         done = self("build", "--progress=plain", *args, str(context), env=env)
         assert done.code == 0, done.err
         return done.err
 
 
 class RemoteLamina(Lamina):
-    """The same command, with a daemon at an address doing the work."""
+    """The same command, with a daemon at an address."""
 
     def __init__(self, root: Path, address: str, **environment: str) -> None:
         super().__init__(root)

@@ -1,4 +1,4 @@
-"""What end-to-end tests share: the command, a store of their own, a base image."""
+"""Fixtures for end-to-end tests: the command, separate stores, a base image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# How fast an example is depends on what else the machine does, which no test is about.
+# The speed of an example depends on the load of the machine, which is not tested.
 settings.register_profile("lamina", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lamina")
 
@@ -35,7 +35,7 @@ def lamina(tmp_path: Path) -> Lamina:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[[str], Lamina]:
-    """Machines by name: each has a store of its own, empty at first."""
+    """Machines by name: each has a separate store, empty at first."""
     return lambda name: Lamina(tmp_path / name)
 
 

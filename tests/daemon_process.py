@@ -1,4 +1,4 @@
-"""A daemon as users run it: another process."""
+"""A daemon as a separate process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class DaemonProcess:
     """Starts at once and is ready when the constructor returns. Use it in a `with` block.
 
-    `log` is what it has written since.
+    `log` is its output so far.
 
     Args:
-        within: a command that becomes it, as `unshare` does.
+        within: a command that executes it, like `unshare`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class DaemonProcess:
         self.wait_for("READY=1")
 
     def wait_for(self, state: str) -> None:
-        """Wait until it tells its supervisor a state."""
+        """Wait until it notifies its supervisor of a state."""
         while True:
             try:
                 if self._notify.recv(100).decode() == state:

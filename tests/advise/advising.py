@@ -1,4 +1,4 @@
-"""Advice on texts, for the tests of its kinds."""
+"""Gives advice on texts, for the tests of each kind of advice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def items(
     *kinds: Kind,
     times: StepTimes | None = None,
 ) -> list[Advice]:
-    """The advice on a Dockerfile; `kinds` of it, or all."""
+    """The advice on a Dockerfile, of all `kinds` or some."""
     asked = request(files, *kinds)
     return advise(text, asked if times is None else asked._replace(times=times))
 

@@ -1,4 +1,4 @@
-"""Cache mounts: where, for whom, and what is removed for them."""
+"""Cache mounts: their paths and flags, and the commands that they make unnecessary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.advise.advising import items, mounts
 
 
 def flags(text: str, files: dict[str, str] | None = None) -> list[str]:
-    """The flags of the last instruction, without what they have in common."""
+    """The flags of the last instruction, without their common part."""
     node = parse_document(mounts(text, files), "Dockerfile").nodes[-1]
     return [flag.removeprefix("--mount=type=cache,") for flag in node.flags]
 
@@ -113,7 +113,7 @@ def test_apt_needs_a_setting_that_apt_get_has() -> None:
 
 
 def test_the_configuration_of_apt_stays_if_a_step_can_have_no_mount() -> None:
-    """It would keep packages in its layer."""
+    """Without a mount, the changed configuration would keep packages in its layer."""
     text = "FROM debian\nRUN apt-get install -y a\n"
     text += "RUN apt-get install -y b && rm -rf /var/lib/apt/lists/* || true\n"
     assert mounts(text) == text
@@ -248,7 +248,7 @@ def test_steps_that_may_need_what_was_downloaded_before() -> None:
         # A mount would hide files.
         "FROM maven\nCOPY --from=deps /root/.m2 /root/.m2\nRUN mvn package\n",
         "FROM gradle\nRUN echo a=b > ~/.gradle/gradle.properties\nRUN gradle build\n",
-        # What is deleted is more than the cache.
+        # The command deletes more than the cache.
         "FROM composer\nRUN composer install && rm -rf /tmp/*\n",
         # Not a POSIX shell.
         'FROM python\nSHELL ["pwsh"]\nRUN pip install x\n',
@@ -322,7 +322,7 @@ def test_yarn_of_the_project() -> None:
 
 
 class Records:
-    """One step is known."""
+    """Knows the duration of one step."""
 
     def seconds(self, instruction: str) -> float | None:
         return 12.5 if instruction == "RUN   go   build" else None

@@ -1,4 +1,4 @@
-"""COPY of everything: what is installed before it."""
+"""Installations after a COPY of everything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ordered(text: str, files: dict[str, str]) -> str:
 
 
 def body(lines: str, files: dict[str, str]) -> str:
-    """The lines behind `FROM x` and `WORKDIR /app`, with the advice applied."""
+    """The lines after `FROM x` and `WORKDIR /app`, with the advice applied."""
     head = "FROM x\nWORKDIR /app\n"
     return ordered(head + lines, files).removeprefix(head)
 

@@ -1,4 +1,4 @@
-"""What holds for all advice on any Dockerfile that can be parsed."""
+"""Properties of all advice, for any Dockerfile that can be parsed."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _content(node: Node) -> tuple[object, ...]:
 
 
 def _untouched(text: str, edits: Sequence[Edit]) -> list[tuple[object, ...]]:
-    """The instructions whose lines no edit is in."""
+    """The instructions whose lines contain no edit."""
     source = SourceText(text, "Dockerfile")
     found = []
     for node in source.document.nodes:

@@ -1,4 +1,4 @@
-"""The example of a Go service that is often given for cache mounts."""
+"""A common example of cache mounts: a Go service."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_first_dockerfile_becomes_the_second() -> None:
 
     after = improved(BEFORE, FILES)
     assert instructions(after) == instructions(AFTER)
-    # Everything else stays as it is, character by character.
+    # Everything else stays unchanged, character by character.
     assert [
         line for line in after.split("\n") if not line.lstrip().startswith(("RUN", "--", "go"))
     ] == [line for line in BEFORE.split("\n") if not line.startswith("RUN")]

@@ -1,4 +1,4 @@
-"""Command lines: which programs they run, and where the words are."""
+"""Command lines: their programs, and the positions of words."""
 
 from __future__ import annotations
 

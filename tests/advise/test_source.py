@@ -1,4 +1,4 @@
-"""Where instructions are in the text of a Dockerfile."""
+"""Positions of instructions in the text of a Dockerfile."""
 
 from __future__ import annotations
 

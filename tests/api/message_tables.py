@@ -138,11 +138,11 @@ _FIELDS = {
     ("pb.Mount", "ssh"): "SSHOpt",
     ("pb.Mount", "tmpfs"): "TmpfsOpt",
 }
-"""Fields whose names are not those of the definitions."""
+"""Fields with other names than in the definitions."""
 
 _OWN_FIELDS = {("fsutil.types.Stat", 15)}
 _OWN_NUMBERS = 1000
-"""Fields that only lamina has: those, and all from this number on."""
+"""Fields that only lamina has: these, and all from this number on."""
 
 _OWN_MESSAGES = {
     "lamina.api.progress.RedactedOp",
@@ -171,7 +171,7 @@ _KINDS = {
 
 
 class Comparison(NamedTuple):
-    """The messages and enums that were found in the descriptors, and what differs."""
+    """The messages and enums that were found in the descriptors, and the differences."""
 
     compared: frozenset[str]
     differences: tuple[str, ...]
@@ -209,8 +209,8 @@ def definition_names(kind: type) -> tuple[str, ...]:
 def lines() -> Iterator[str]:
     """`message_tables.txt`: `MESSAGE NUMBER ATTRIBUTE KIND LABEL`, or `ENUM NUMBER VALUE`.
 
-    Sorted, and independent of the modules that the messages are in. What only lamina has is left
-    out.
+    Sorted, and independent of the modules that the messages are in. Messages and fields that only
+    lamina has are left out.
     """
     found = set()
     for kind, fields in messages().items():
@@ -231,7 +231,7 @@ def _short_name(kind: type) -> str:
 
 
 def compare(files: Iterable[FileDescriptorProto]) -> Comparison:
-    """Compare the tables with those messages and enums that the descriptors have."""
+    """Compare the tables with the messages and enums in the descriptors."""
     defined: dict[str, DescriptorProto] = {}
     defined_enums: dict[str, EnumDescriptorProto] = {}
     for file in files:

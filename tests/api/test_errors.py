@@ -1,4 +1,4 @@
-"""Typed errors travel as JSON under BuildKit's type URLs."""
+"""Typed errors are JSON under BuildKit's type URLs."""
 
 import json
 

@@ -59,7 +59,7 @@ def test_a_failed_command() -> None:
     assert isinstance(source, Source)
     assert source.info is not None
     assert (source.info.filename, source.info.language) == ("Dockerfile", "Dockerfile")
-    # One range a line, as clients look for each of them.
+    # One range per line, as clients search for each of them.
     assert [(r.start, r.end) for r in source.ranges] == [((n, 0), (n, 0)) for n in (2, 3)]
     received = from_status(status)
     assert isinstance(received, CommandFailed)

@@ -1,4 +1,4 @@
-"""Packets, written by hand, against the table and against protobuf's own bytes."""
+"""The hand-written packet codec, compared with the table and with protobuf's encoding."""
 
 import stat as unix
 

@@ -1,4 +1,4 @@
-"""The small words of calls."""
+"""Functions for calls with messages."""
 
 import pytest
 from hypothesis import given

@@ -48,7 +48,7 @@ def test_messages_of_public_packages() -> None:
 
 
 def test_differences_are_found() -> None:
-    """Change one thing at a time in a definition that agrees."""
+    """Change one item at a time in a matching definition."""
 
     def differences(change: str) -> tuple[str, ...]:
         files = descriptors()

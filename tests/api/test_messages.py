@@ -1,4 +1,5 @@
-"""Every message comes back as it went; some bytes are pinned against protobuf's own encoder."""
+"""Every message is equal after encoding and decoding; some bytes are those of protobuf's
+encoder."""
 
 from inspect import signature
 from typing import Any, assert_never
@@ -104,10 +105,10 @@ def test_tables_and_values_name_the_same_members(service: Any) -> None:
         for field in fields:
             if field.kind is Kind.MESSAGE:
                 assert field.type in schema, (kind, field)
-        kind()  # everything has a zero value
+        kind()  # all fields have a zero value
 
 
-# What protobuf's own runtime makes of the same values, from BuildKit's definitions.
+# The encoding of the same values by protobuf's library, with BuildKit's definitions.
 PINNED: list[tuple[Any, Schema, str]] = [
     (
         control.SolveRequest(

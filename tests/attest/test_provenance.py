@@ -1,4 +1,4 @@
-"""What provenance says, from values; whole builds are in `tests/e2e/test_attestations.py`."""
+"""The content of provenance, from values. Whole builds are in `tests/e2e/test_attestations.py`."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ def test_files_of_frontends(tmp_path: Path) -> None:
     assert second.subjects == (Subject(SubjectKind.RAW, "x", (ONE,)),)
     (linked,) = statements(tmp_path, one._replace(path="link.json"))
     assert linked.predicate == b'{"a": 1}'
-    with pytest.raises(NotFound):  # what the link leads to is looked for beneath the root
+    with pytest.raises(NotFound):  # the target of the link is looked up beneath the root
         statements(tmp_path, one._replace(path="out.json"))
 
 

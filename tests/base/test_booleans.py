@@ -1,4 +1,4 @@
-"""The words for true and false."""
+"""Parsing booleans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors are values."""
+"""Errors are immutable values."""
 
 from __future__ import annotations
 

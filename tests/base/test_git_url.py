@@ -1,4 +1,4 @@
-"""Git URLs: both ways to say a ref, and what contradicts itself."""
+"""Git URLs: both syntaxes for a ref, and contradictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents of other people: each member of the type it should have, or a refusal."""
+"""Untrusted documents: each member has the expected type, or the document is rejected."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ WRONG: list[Any] = [
 
 
 def variants(document: Any) -> Iterator[Any]:
-    """A document with each part of it, in turn, something else, or not there."""
+    """A document in which each part, in turn, is replaced or missing."""
     yield from WRONG
     if isinstance(document, dict):
         for key, value in document.items():

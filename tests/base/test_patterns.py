@@ -68,7 +68,7 @@ from lamina.base.patterns import PatternMatcher
 )
 def test_matching(patterns: list[str], path: str, expected: bool) -> None:
     assert PatternMatcher(patterns).matches(path) is expected
-    # The same with an exception that touches nothing: the other way through the matcher.
+    # The same with an exception that matches nothing, which uses the other code path.
     assert PatternMatcher([*patterns, "!no-such-name"]).matches(path) is expected
 
 

@@ -59,7 +59,7 @@ def test_no_password_remains(rest: str, password: str) -> None:
 
 @pytest.mark.parametrize("part", ["a://", "://a:", "a://b:c", "a@", "http://u:p", "aaaaaaaaaa"])
 def test_long_texts(part: str) -> None:
-    """Of this size, a search that takes quadratic time would not end."""
+    """A search in quadratic time would not end for this size."""
     text = "@" + part * (100_000 // len(part)) + "://"
     assert redacted(text) == text
 

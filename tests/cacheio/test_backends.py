@@ -1,4 +1,4 @@
-"""What every place that keeps caches does: one suite, for registries and folders."""
+"""One suite for all cache backends: registries and directories."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CANCEL = Cancellation()
 
 
 class Kept:
-    """A manifest over blobs, with what a backend needs to keep it."""
+    """A manifest with blobs, and the arguments that a backend needs to store it."""
 
     def __init__(self, *blobs: bytes) -> None:
         self.blobs = [Descriptor("application/x", digest_of(blob), len(blob)) for blob in blobs]

@@ -1,4 +1,4 @@
-"""BuildKit's cache format: bytes as others have them, and whatever else they may send."""
+"""BuildKit's cache format: exact bytes, and invalid input."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_any_json_is_refused_or_read(layers: Any, records: Any) -> None:
 def test_records_have_one_order() -> None:
     ordered = in_order(CONFIG.records)
     assert {record.digest for record in ordered} == {digest(f"0{n}") for n in range(1, 5)}
-    # As another build may have come by them: last one first, links the other way round.
+    # The same records in another order, as another build may have found them.
     last = len(CONFIG.records) - 1
     turned = [
         record._replace(

@@ -1,4 +1,4 @@
-"""Chunks: together they are the bytes, and an edit moves few boundaries."""
+"""Chunks: joined they are the bytes, and an edit moves few boundaries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_edit_leaves_most_chunks_as_they_are(
     edited = data[:at] + put + data[at + cut :]
     before, after = set(pieces(data)), pieces(edited)
     changed = [piece for piece in after if piece not in before]
-    # The chunk of the edit, and as far as the boundaries need to meet again.
+    # The chunk of the edit, and some more until the boundaries are equal again.
     assert len(changed) <= 4
     assert sum(map(len, changed)) <= 4 << 20
 

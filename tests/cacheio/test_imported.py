@@ -1,4 +1,4 @@
-"""Imported caches against the keys of this build."""
+"""Matching imported caches with the keys of a build."""
 
 from __future__ import annotations
 

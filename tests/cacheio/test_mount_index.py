@@ -1,4 +1,4 @@
-"""The format of exported cache mounts, which registries already hold."""
+"""The format of exported cache mounts, which must not change: registries contain some."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_few_bytes_that_would_make_large_objects_are_refused(unit: bytes) -> Non
 
 
 def test_memory_for_a_hostile_index_is_limited() -> None:
-    """Peak in MiB of a process that reads the worst index that is not refused unread."""
+    """The peak in MiB of a process that reads the largest accepted index."""
     script = (
         "import zstandard\n"
         "from lamina.base.errors import Corrupt\n"
@@ -217,7 +217,7 @@ def test_memory_for_a_hostile_index_is_limited() -> None:
         "blob = zstandard.ZstdCompressor().compress(data)\n"
         "del data\n"
         "try:\n    decode_index(blob, 'x', ())\nexcept Corrupt as error:\n    print(error.reason)\n"
-        # Not `ru_maxrss`: that is at least the size of the process that started this one.
+        # Not `ru_maxrss`: that is at least the size of the parent process.
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"
         "print(int(peak.split()[1]) >> 10)\n"
     )

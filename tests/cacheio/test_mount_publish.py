@@ -1,4 +1,4 @@
-"""Several exports of one cache mount at the same time: nothing of any of them is lost."""
+"""Concurrent exports of one cache mount: none of their files are lost."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Stalling:
 def test_a_writer_that_is_stalled_for_as_long_as_you_like(
     before: int, numbers: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One stops anywhere, while the other does all of its own; whichever claims they take."""
+    """One writer stops at any point, while the other one completes, whichever claims they use."""
     monkeypatch.setattr(mount_publish, "_PAUSE", 0.001)
     backend = FolderBackend(FolderLocation(str(tmp_path / "cache")))
     base = export(write(tmp_path / "base", "old", "doomed"), tmp_path / "s0", backend)
@@ -232,7 +232,7 @@ def test_an_unchanged_mount_is_not_written_again(backend: Backend, tmp_path: Pat
     folder = write(tmp_path / "mount", "a")
     export(folder, tmp_path / "store", backend)
     before = load_mount(backend, "objects", CANCEL)
-    watched = Stalling(backend, 5, lambda: None)  # one look is five calls
+    watched = Stalling(backend, 5, lambda: None)  # one check is five calls
     export(folder, tmp_path / "store", watched)
     assert not watched.stalled
     assert load_mount(backend, "objects", CANCEL) == before

@@ -1,4 +1,4 @@
-"""Restoring cache mounts of people who wish us ill: nothing is written but what is theirs."""
+"""Restoring hostile cache mounts: nothing is written outside of the mount."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_chunk_with_another_digest_is_refused(tmp_path: Path, pack: bytes) -> 
 
 
 def test_a_restore_does_not_follow_links(tmp_path: Path) -> None:
-    """Even an index that nobody checked, and a folder in which links are."""
+    """Even with an unchecked index, and links in the directory."""
     outside = tmp_path / "outside"
     outside.mkdir()
     mount = tmp_path / "mount"

@@ -1,4 +1,4 @@
-"""Campaigns: builds by chance, for as long as anybody likes, held against what must be true.
+"""Campaigns: random builds, for any length of time, whose results are checked against invariants.
 
 `scripts/campaign NAME` runs one.
 """

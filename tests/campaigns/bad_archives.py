@@ -1,4 +1,5 @@
-"""Archives that want out of the folder that they are unpacked into, or more than there is."""
+"""Archives that try to write outside of the directory that they are unpacked into, or unpack to too
+much."""
 
 from __future__ import annotations
 
@@ -32,13 +33,13 @@ _NUMBERS = (0, 0, 0, 1, 1000, 65534, (1 << 32) - 1, 1 << 32, 1 << 40)
 
 
 def escapes(folder: Path) -> tuple[str, ...]:
-    """Names and targets that lead to a folder of the host's."""
+    """Names and link targets that lead to a directory of the host."""
     up = "../" * 20
     return (f"{folder}", f"{folder}/x", f"{up}{folder}/x", f"a/{up}{folder}", f"/{folder}/canary")
 
 
 def bad_archive(chance: random.Random, outside: Path) -> bytes:
-    """A tar archive, packed or not, whole or not."""
+    """A tar archive, possibly compressed, possibly truncated."""
     names = (*_NAMES, *escapes(outside))
     packed = io.BytesIO()
     form = chance.choice((tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))
@@ -57,7 +58,7 @@ def bad_archive(chance: random.Random, outside: Path) -> bytes:
 
 
 def bomb(chance: random.Random) -> bytes:
-    """Much of nothing in few bytes: 1 GB of an archive with one file."""
+    """A bomb: few bytes that unpack to 1 GB, in an archive with one file."""
     info = tarfile.TarInfo("large")
     info.size = 1 << 30
     head, zeros = info.tobuf(), bytes(1 << 24)
@@ -89,5 +90,5 @@ def _add(chance: random.Random, tar: tarfile.TarFile, name: str, target: str) ->
         info.pax_headers = {key: chance.choice(("-1", "9" * 30, "nan", "1e400", "", "../x", "0,9"))}
     try:
         tar.addfile(info, io.BytesIO(data))
-    except (ValueError, UnicodeError):  # what this format cannot say
+    except (ValueError, UnicodeError):  # not representable in this format
         tar.addfile(tarfile.TarInfo("a"))

@@ -1,4 +1,4 @@
-"""Clients of a daemon that send what no client should."""
+"""Clients that send invalid data to a daemon."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PATIENCE = 2.0  # seconds
 
 
 def half_sent(chance: random.Random, daemon: DaemonProcess) -> None:
-    """Many connections, each with a part of a large message; then all of them go."""
+    """Many connections, each with a part of a large message; then all of them disconnect."""
     with ExitStack() as open_ones:
         for _ in range(chance.randint(1, 30)):
             raw = _raw(daemon)
@@ -59,7 +59,7 @@ def half_sent(chance: random.Random, daemon: DaemonProcess) -> None:
 
 
 def garbage(chance: random.Random, daemon: DaemonProcess) -> None:
-    """Bytes that are no HTTP/2, or nearly."""
+    """Bytes that are not HTTP/2, or almost."""
     path = chance.choice(_METHODS).encode()
     good = HELLO + request(1, path) + data(1, b"\0\0\0\0\x02\x0a\x00", end=True)
     for _ in range(10):
@@ -85,7 +85,7 @@ def random_requests(chance: random.Random, daemon: DaemonProcess) -> None:
 
 
 def random_definitions(chance: random.Random, daemon: DaemonProcess) -> None:
-    """Graphs of operations that cannot be."""
+    """Invalid graphs of operations."""
     with daemon.dial() as channel:
 
         def ask(found: list[Any]) -> None:
@@ -97,7 +97,7 @@ def random_definitions(chance: random.Random, daemon: DaemonProcess) -> None:
 
 
 def random_bytes(chance: random.Random, daemon: DaemonProcess) -> None:
-    """Calls whose messages are nearly some message."""
+    """Calls whose messages are almost valid."""
     good = encode(control.SolveRequest("r", frontend="dockerfile.v0"), control.SCHEMA)
     with daemon.dial() as channel:
         for _ in range(_EXAMPLES):
@@ -119,7 +119,7 @@ def _raw(daemon: DaemonProcess) -> RawClient:
 
 
 def _ask(channel: GrpcChannel, method: str, message: bytes) -> None:
-    """A call that is refused, answered, or given up soon: some wait for what never comes."""
+    """Send a call, and wait for a limited time: some calls wait for events that never occur."""
     cancel = Cancellation()
     timer = threading.Timer(_PATIENCE, cancel.cancel)
     timer.start()
@@ -136,7 +136,7 @@ def _ask(channel: GrpcChannel, method: str, message: bytes) -> None:
 
 
 def _examples(chance: random.Random, strategy: Any, test: Callable[[Any], None]) -> None:
-    """Try values of a strategy, the same ones for the same chance."""
+    """Draw values of a strategy, reproducibly from `chance`."""
     no_checks = list(HealthCheck)
     plain = settings(
         max_examples=_EXAMPLES,

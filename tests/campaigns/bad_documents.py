@@ -1,4 +1,4 @@
-"""Documents of layouts and of caches with something else in them than belongs there."""
+"""Documents of layouts and of caches with invalid values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def changed(chance: random.Random, document: Any, extra: tuple[str, ...] = ()) -> Any:
-    """The same with one value somewhere inside another one, gone, or twice."""
+    """A document with one value replaced, missing, or duplicated."""
     if isinstance(document, dict) and document and chance.random() < 0.9:
         key = chance.choice(list(document))
         kept = dict(document)
@@ -41,7 +41,7 @@ def changed(chance: random.Random, document: Any, extra: tuple[str, ...] = ()) -
 
 
 class Layout:
-    """An OCI layout that is written to, in a folder of a round's."""
+    """A writable OCI layout, in a directory of a round."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         shutil.copytree(source, folder)
@@ -54,7 +54,7 @@ class Layout:
         return self.path(digest).read_bytes()
 
     def write(self, entry: dict[str, Any], data: bytes) -> None:
-        """Put a blob in, and let an entry name it."""
+        """Add a blob, and point an entry to it."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         self.path(digest).write_bytes(data)
         entry["digest"], entry["size"] = digest, len(data)
@@ -68,14 +68,14 @@ class Layout:
 
 
 def bad_layout(chance: random.Random, layout: Layout, outside: Path) -> None:
-    """Break a layout of images in one way."""
+    """Damage a layout of images in one way."""
     index = layout.index()
     for entry in index["manifests"]:
         manifest = json.loads(layout.read(entry["digest"]))
         layers, config = manifest["layers"], manifest["config"]
         match chance.randrange(7):
             case 0 | 1:
-                # Its content first: a manifest that names it is otherwise whole.
+                # First the content: the manifest that refers to it stays valid.
                 raw = bomb(chance) if chance.random() < 0.03 else bad_archive(chance, outside)
                 layout.write(layers[0], raw)
             case 2:
@@ -94,7 +94,7 @@ def bad_layout(chance: random.Random, layout: Layout, outside: Path) -> None:
 
 
 def bad_pack(chance: random.Random, layout: Layout, outside: Path) -> None:
-    """Break the packs of cache mounts in a local cache."""
+    """Damage the packs of cache mounts in a local cache."""
     index = layout.index()
     for entry in index["manifests"]:
         if ".mount-" not in str(entry.get("annotations")):
@@ -124,7 +124,7 @@ def _json(document: Any) -> bytes:
 
 
 def _replace(chance: random.Random, path: Path, outside: Path) -> None:
-    """Another kind of file, or other bytes, where a blob is."""
+    """Replace a blob by another kind of file, or by other bytes."""
     if path.exists() or path.is_symlink():
         path.unlink()
     match chance.randrange(5):

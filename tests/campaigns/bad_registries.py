@@ -1,4 +1,4 @@
-"""A registry that answers as none should: slow, wrong, endless, or not at all."""
+"""A registry with faulty responses: slow, wrong, endless, or none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MANY = 1 << 40
 
 
 def dribble(handler: Handler) -> None:
-    """A byte now and then of an answer that says that it is long."""
+    """Send single bytes, slowly, of a response that is announced as long."""
     handler.send_response(200)
     handler.send_header("Content-Length", "4000")
     handler.end_headers()
@@ -31,7 +31,7 @@ def dribble(handler: Handler) -> None:
 
 
 def endless(handler: Handler) -> None:
-    """As many bytes as the client takes."""
+    """Send bytes without end."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(_MANY))
     handler.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
@@ -46,7 +46,7 @@ def endless(handler: Handler) -> None:
 
 
 def faults(chance: random.Random) -> Callable[[Handler], bool]:
-    """What becomes of each request: it is mostly forwarded, at some rate answered badly."""
+    """The fault for each request: most are forwarded, some get a faulty response."""
     rate = chance.choice((0.1, 0.3, 1.0))
 
     def answer(handler: Handler) -> bool:
@@ -55,7 +55,8 @@ def faults(chance: random.Random) -> Callable[[Handler], bool]:
         action = chance.choice(_actions(chance))
         try:
             action(handler)
-        except (OSError, ValueError):  # the client has disconnected, or what no header can say
+        # the client has disconnected, or the value is invalid in a header
+        except (OSError, ValueError):
             handler.close_connection = True
         return True
 

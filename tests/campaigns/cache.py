@@ -1,7 +1,8 @@
-"""Campaign `cache`: what a store, a daemon or a cache remembers is what a build would make.
+"""Campaign `cache`: cached results are those that a build without a cache would make.
 
-A round has one random Dockerfile and one context, which is changed again and again, also while a
-build runs. After each change an empty store says what is right.
+This holds for stores, daemons and exported caches. A round has one random Dockerfile and one
+context, which is changed repeatedly, also while a build runs. After each change, a build in an
+empty store gives the expected result.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from tests.corpus.corpus_image import Tree
 
 STEPS = 4
-_PATIENCE = 60.0  # seconds until a step has come to the gate, or its build has failed
+_PATIENCE = 60.0  # seconds until a step has reached the gate, or its build has failed
 
 
 class _Bench:
-    """What all rounds share."""
+    """The resources that all rounds share."""
 
     def __init__(self, bases: Path, tree: Tree, daemon: RemoteLamina, registry: str, gate: Gate):
         self.bases = bases
@@ -45,7 +46,7 @@ class _Bench:
 
 
 class _Case:
-    """One Dockerfile, its context, and the stores that have seen it before."""
+    """A Dockerfile, its context, and the stores that have built it before."""
 
     def __init__(self, bench: _Bench, now: Round) -> None:
         self._bench = bench
@@ -69,7 +70,8 @@ class _Case:
         return [*allow, *base, "-f", str(self._file), str(self.context)]
 
     def check(self) -> None:
-        """Every door and cache agrees with an empty store about the context as it is."""
+        """Check that every builder and cache gives the result of an empty store for the current
+        context."""
         wanted = self._outcome(Lamina(self._fresh("clean")))
         doors = {"the warm store": self._warm, "the warm daemon": self._bench.daemon}
         for name, door in doors.items():
@@ -88,7 +90,7 @@ class _Case:
         """Something happens while a step runs. What is built is no matter: what is kept is."""
         door = self._now.chance.choice((self._warm, self._bench.daemon))
         self._bench.gate.hold()
-        # A step that is remembered does not come to the gate.
+        # A cached step does not reach the gate.
         again = f"--no-cache-filter={self.waiting}"
         command = door.command("build", "--progress=plain", again, *self.arguments())
         log = self._now.folder / "during.log"
@@ -192,5 +194,5 @@ def _open(folder: Path, _: int, *, steps: int) -> Iterator[Callable[[Round], Non
 
 
 def campaign(steps: int = STEPS) -> Campaign:
-    """`steps` is how many states of the context a round has."""
+    """Run rounds. `steps` is the number of versions of the context in a round."""
     return Campaign(partial(_open, steps=steps))

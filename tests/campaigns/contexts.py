@@ -1,4 +1,4 @@
-"""Random build contexts, and random ways to change them."""
+"""Random build contexts, and random changes to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MODES = (0o600, 0o644, 0o640, 0o755, 0o4755, 0o444)
 
 
 def make_context(chance: random.Random, folder: Path) -> None:
-    """Files, folders, links, an archive, sometimes a `.dockerignore`. No Dockerfile."""
+    """Files, directories, links, an archive, sometimes a `.dockerignore`. No Dockerfile."""
     folder.mkdir()
     for name in FOLDERS:
         (folder / name).mkdir()
@@ -37,7 +37,7 @@ def make_context(chance: random.Random, folder: Path) -> None:
 
 
 def change(chance: random.Random, folder: Path) -> str:
-    """Change something; what, in a word or two."""
+    """Make a change. Returns a description of it in a word or two."""
     ways = {
         "edit": _edit,
         "edit, same size and time": _edit_in_place,
@@ -56,7 +56,7 @@ def change(chance: random.Random, folder: Path) -> str:
         "ignore": _ignore,
     }
     name = chance.choice(list(ways))
-    # Nothing to change any more, or something else is there: another way will do.
+    # There is nothing to change any more, or the file has another kind: try another change.
     with suppress(FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError):
         ways[name](chance, folder)
     return name
@@ -67,7 +67,7 @@ def save(folder: Path, copy: Path) -> None:
 
 
 def restore(folder: Path, copy: Path) -> None:
-    """Make a context what it was, in place, with the times that it had."""
+    """Restore a context in place, including its times."""
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
@@ -77,7 +77,7 @@ def restore(folder: Path, copy: Path) -> None:
 
 
 def _content(chance: random.Random) -> bytes:
-    # Few lengths and few contents: what is equal in part is what caches confuse.
+    # Few lengths and few contents, because partly equal files are the hard case for caches.
     return chance.choice((b"", b"1", b"2", b"one\n", b"two\n", b"x" * 70_000, b"y" * 70_000))
 
 
@@ -150,7 +150,7 @@ def _retarget(chance: random.Random, folder: Path) -> None:
 
 
 def _swap_type(chance: random.Random, folder: Path) -> None:
-    """What was a file becomes a folder with a file, and the other way round."""
+    """Replace a file by a directory with a file, or the reverse."""
     path = folder / chance.choice((*NAMES[:3], "d/e", "s/d"))
     if path.is_dir():
         shutil.rmtree(path)

@@ -1,5 +1,7 @@
-"""Random Dockerfiles over the names of `contexts`, whose results depend on nothing but their
-inputs: no times that show, no chance, nothing of what an earlier build left in a cache mount.
+"""Random Dockerfiles for the contexts of `contexts`.
+
+Their results depend only on their inputs: on no times, no randomness, and no content of cache
+mounts.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _FLAGS = (
     ("--exclude=*.txt", "--exclude=d/e", "--exclude=**/x"),
     ("--parents",),
 )
-# Everything that a command can see of a tree, apart from times.
+# All that a command can see of a tree, except times.
 _SEE = (
     "find . | sort | while read -r f; do stat -c '%n %a %F %u:%g' \"$f\";"
     ' [ ! -f "$f" ] || sha256sum "$f"; readlink "$f" || true; done'
@@ -30,14 +32,16 @@ _SEE = (
 
 
 class Dockerfile(NamedTuple):
-    """`waiting` is the stage that has a step which waits at the gate, if any (see `gate`)."""
+    """A Dockerfile. `waiting` is the stage with a step that waits at the gate, if there is one (see
+    `gate`)."""
 
     text: str
     waiting: str
 
 
 def random_dockerfile(chance: random.Random, gate: str = "") -> Dockerfile:
-    """One to three stages. With a gate, `host:port`, a step asks there whether it may go on."""
+    """One to three stages. With a gate, `host:port`, a step waits there for permission to
+    continue."""
     stages = chance.randint(1, 3)
     lines = ["ARG WHAT=0"]
     held = chance.randrange(stages) if gate else -1
@@ -68,7 +72,8 @@ def _instruction(chance: random.Random, stage: int, number: int, *, runs: bool) 
         case "copy":
             kinds_of_flags = chance.sample(_FLAGS, chance.choice((0, 0, 1, 2)))
             flags = [chance.choice(kind) for kind in kinds_of_flags]
-            # A user's name is looked up in the image: with `scratch`, or by a link, in none.
+            # User names are looked up in the image: with `scratch` it has none, and through a link
+            # it has.
             flags = [flag for flag in flags if runs or flag != "--chown=app"]
             if "--link" in flags:
                 flags = [flag for flag in flags if flag != "--chown=app"]

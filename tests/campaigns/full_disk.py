@@ -1,5 +1,7 @@
-"""Campaign `full-disk`: the store's file system fills up at any moment. What fails says so, what
-does not fail is right, and all is well again when there is room.
+"""Campaign `full-disk`: the store's file system fills up at any moment.
+
+Failures are reported, successful commands have correct results, and everything works again when
+there is space.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ if TYPE_CHECKING:
 
 OPERATIONS = 6
 _SIZES = (48 << 20, 64 << 20, 96 << 20)
-_ENDING = 30.0  # seconds that a build may take to end
-_NEEDED = 24 << 20  # bytes that the right build wants
-# What is said when there is no room, by lamina, by a step's own tools, or by the database.
+_ENDING = 30.0  # the maximum duration of a build in seconds
+_NEEDED = 24 << 20  # the number of bytes that a complete build needs
+# The messages about missing space, from lamina, from the tools of a step, or from the database.
 _NO_ROOM = re.compile(r"[Nn]o space left|disk|full|prune|quota|exit code", re.IGNORECASE)
 _DOCKERFILE = """FROM base
 COPY in /in
@@ -50,14 +52,14 @@ class _Bench:
 
 
 class _Case:
-    """A disk, its store, and a door to it."""
+    """A disk, its store, and a builder on it."""
 
     def __init__(self, bench: _Bench, now: Round, disk: Path, door: Lamina) -> None:
         self._bench = bench
         self._now = now
         self._disk = disk
         self._door = door
-        self._out = disk / "out"  # what is exported takes room too
+        self._out = disk / "out"  # the export needs space too
         self._out.mkdir()
         self._built = 0
         self._variant = 0  # of the Dockerfile
@@ -66,7 +68,7 @@ class _Case:
         (self._context / "in").write_bytes(now.chance.randbytes(4 << 20))
 
     def operate(self) -> None:
-        """One command while there is little room, or while it runs out."""
+        """Run one command while there is little space, or while it runs out."""
         name = f"{self._bench.registry}/full/r{self._now.number}:{self._built}"
         kinds: dict[str, Callable[[], Done]] = {
             "build": lambda: self._door("build", *self._args()),
@@ -93,7 +95,8 @@ class _Case:
             assert _NO_ROOM.search(done.err), f"{kind} does not say why it fails: {done.err}"
 
     def check(self) -> None:
-        """With room, what is built is right: also from what was remembered when there was none."""
+        """Check that with free space, builds are correct, also with results that were cached
+        before."""
         self._make_room()
         damaged = damaged_blobs(self._disk)
         assert not damaged, f"blobs that are not what their names say: {damaged}"
@@ -106,7 +109,7 @@ class _Case:
     def _make_room(self) -> None:
         shutil.rmtree(self._out)
         self._out.mkdir()
-        # A build whose client failed may still be ending in the daemon, and keeps what it uses.
+        # A build whose client failed may still be ending in the daemon, and keeps its leases.
         deadline = time.monotonic() + _ENDING
         while True:
             done = sane(self._door("prune", "-af"))
@@ -170,5 +173,5 @@ def _open(folder: Path, _: int, *, operations: int) -> Iterator[Callable[[Round]
 
 
 def campaign(operations: int = OPERATIONS) -> Campaign:
-    """`operations` is how many commands a round gives while there is little room."""
+    """Run rounds. `operations` is the number of commands in a round while there is little space."""
     return Campaign(partial(_open, operations=operations))

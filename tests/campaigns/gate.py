@@ -1,4 +1,4 @@
-"""A place where a step of a build waits, so that something can happen while it runs."""
+"""A gate at which a step waits, so that the test can act while the build runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """Steps connect to `address` and go on when the connection ends. Open unless `hold`."""
+    """Steps connect to `address` and continue when the connection ends. Open unless `hold` is
+    called."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -24,7 +25,7 @@ class Gate:
         self.address = f"{host}:{port}"
 
     def hold(self) -> None:
-        """Let the next step wait."""
+        """Make the next step wait."""
         self._reached.clear()
         self._may_go.clear()
 
@@ -32,7 +33,7 @@ class Gate:
         self._may_go.set()
 
     def reached(self, seconds: float) -> bool:
-        """Whether a step has come within that time."""
+        """Whether a step has arrived within a time."""
         return self._reached.wait(seconds)
 
     def _serve(self) -> None:

@@ -1,8 +1,8 @@
-"""Campaign `growth`: a daemon that has built a thousand times holds no more than it did at first.
+"""Campaign `growth`: the resources of a daemon do not grow with the number of builds.
 
-A round is a number of builds, of kinds that are drawn; what the daemon holds after it is compared
-with what it held after the first round. Memory is compared from the fourth round on: until then
-what is kept of builds on purpose, history and caches of bounded size, fills up.
+A round is a number of builds of random kinds. The daemon's resources after it are compared with
+those after the first round. Memory is compared from the fourth round on: until then, history and
+caches of limited size fill up.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
     from tests.campaigns.runner import Round
 
-BUILDS = 50  # in a round
+BUILDS = 50  # per round
 ROUNDS = 20
-_DESCRIPTORS, _THREADS = 8, 12  # idle workers and connections come and go
-_MEMORY = 16 << 20  # in all, however many rounds
+_DESCRIPTORS, _THREADS = 8, 12  # the number of idle workers and connections varies
+_MEMORY = 16 << 20  # in total, for any number of rounds
 _WARM = 4  # rounds
 _VARIANTS = 20
-_SETTLING = 30  # seconds at most
+_SETTLING = 30  # the maximum in seconds
 
 
 class _Held(NamedTuple):
-    """What a daemon has at one moment; memory in bytes."""
+    """The resources of a daemon at one moment; memory in bytes."""
 
     descriptors: int
     threads: int
@@ -68,7 +68,7 @@ def held(daemon: DaemonProcess) -> _Held:
 
 
 class _Growth:
-    """One daemon, its client, and what it held after each round."""
+    """A daemon, its client, and the daemon's resources after each round."""
 
     def __init__(self, folder: Path, daemon: DaemonProcess, builds: int) -> None:
         self._folder = folder
@@ -89,7 +89,7 @@ class _Growth:
         assert not grown, f"{', '.join(grown)} grew: {self._after[0]}; now {after}"
 
     def _settled(self) -> _Held:
-        """What is held once no build runs and nothing ends any more."""
+        """The resources when no build runs and nothing is ending any more."""
         assert soon(lambda: left(self._daemon)[2] == []), "steps run though no build does"
         last = held(self._daemon)
         for _ in range(_SETTLING):
@@ -101,7 +101,7 @@ class _Growth:
         return last
 
     def _grown(self, now: _Held) -> list[str]:
-        """The names of what has grown."""
+        """The names of the resources that have grown."""
         first, warm = self._after[0], self._after[:_WARM]
         more = {
             "descriptors": now.descriptors > first.descriptors + _DESCRIPTORS,
@@ -113,7 +113,7 @@ class _Growth:
         return [name for name, is_more in more.items() if is_more]
 
     def _build(self, now: Round) -> None:
-        """A build that works or fails, is killed, has outputs or none, is cached or new."""
+        """Run a build that succeeds, fails or is killed, with outputs or none, cached or new."""
         number = now.chance.randrange(_VARIANTS) if now.likely(0.7) else now.chance.getrandbits(40)
         kind = now.chance.choice(("works", "works", "works", "fails", "vanishes", "output"))
         text = f"FROM base\nCOPY file /file\nRUN echo {number} > /n\n"
@@ -157,5 +157,5 @@ def _open(folder: Path, _: int, *, builds: int) -> Iterator[Callable[[Round], No
 
 
 def campaign(builds: int = BUILDS) -> Campaign:
-    """`builds` is how many a round has."""
+    """Run rounds. `builds` is the number of builds in a round."""
     return Campaign(partial(_open, builds=builds), ROUNDS)

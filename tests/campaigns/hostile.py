@@ -1,5 +1,6 @@
-"""Campaign `hostile`: whatever comes from outside, nothing is written elsewhere, nothing crashes,
-memory has a bound, and everything ends, at once when it is told to.
+"""Campaign `hostile`: untrusted input never causes writes elsewhere, crashes or unbounded memory.
+
+Every command ends, and at once when it is told to.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
     from tests.campaigns.runner import Round
 
-_MEMORY = 400 << 20  # bytes, of a command or a daemon
-_TIME = 60.0  # seconds that a command may take by itself
-_WAIT = 10.0  # seconds until one is told to end that may wait for ever
-_END = 10.0  # seconds, once it is told to end
+_MEMORY = 400 << 20  # the limit in bytes for a command or a daemon
+_TIME = 60.0  # the time in seconds that a command may take
+_WAIT = 10.0  # seconds until a command that may wait forever gets a signal
+_END = 10.0  # seconds to end after a signal
 _ADD = "FROM scratch\nADD x.tar /to/\nCOPY Dockerfile /\n"
 _ADD_AND_RUN = "FROM base\nADD x.tar /to/\nUSER app\nRUN true\n"
 _ON_TOP = 'FROM base\nCOPY --chown=app:app Dockerfile /to/\nUSER app\nRUN ["/bin/true"]\n'
@@ -44,7 +45,8 @@ _MOUNT = (
 
 
 class _Bench:
-    """What rounds share: a base, a registry with it, a cache with a mount, a daemon."""
+    """The resources that rounds share: a base image, a registry with it, a cache with a mount, a
+    daemon."""
 
     def __init__(self, folder: Path, registry: str, daemon: DaemonProcess) -> None:
         self.bases = folder / "bases"
@@ -67,7 +69,7 @@ class _Bench:
         Lamina(self._folder / "making").build(context, *base, *cache)
 
     def goes_on(self) -> None:
-        """The daemon builds for others, and has not grown out of hand."""
+        """Check that the daemon builds for other clients, and that its memory is limited."""
         assert self.daemon.process.poll() is None, f"the daemon died: {self.daemon.read_log()}"
         (self._folder / "context" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
         done = sane(self._client("build", str(self._folder / "context")))
@@ -78,7 +80,7 @@ class _Bench:
 
 
 class _Case:
-    """A folder beside which nothing may be written, and a store."""
+    """A directory beside which nothing may be written, and a store."""
 
     def __init__(self, bench: _Bench, now: Round) -> None:
         self._bench = bench
@@ -110,7 +112,7 @@ class _Case:
         self._build(_MOUNT, [*base, "--cache-from", read, "--build-arg", "N=2"], must_work=True)
 
     def registry(self) -> None:
-        """One that fails at some rate; some of what it does never ends by itself."""
+        """A registry with random faults, some of which never end by themselves."""
         with FaultProxy(self._bench.registry) as proxy:
             proxy.always = faults(self._now.chance)
             base = ["--build-context", f"base=docker-image://{proxy.host}/base"]
@@ -124,7 +126,7 @@ class _Case:
                     self._run(self._lamina.command("pull", f"{proxy.host}/base"), may_wait=True)
             proxy.always = None
             proxy.stop.set()
-            # Nothing of what was said sticks.
+            # None of the faulty responses is cached.
             self._build(_ON_TOP, base, must_work=True)
 
     def client(self) -> None:
@@ -134,7 +136,7 @@ class _Case:
         self._bench.goes_on()
 
     def nothing_outside(self) -> None:
-        """No file was made, removed or changed outside of the folders of the build."""
+        """Check that no file outside of the build's directories was created, removed or changed."""
         assert sorted(os.listdir(self._outside)) == ["canary"], os.listdir(self._outside)
         assert (self._outside / "canary").read_text() == "alive"
         assert (self._outside / "canary").stat().st_nlink == 1
@@ -161,7 +163,7 @@ class _Case:
         assert done.code == 0 or not must_work, done.err
 
     def _run(self, command: Sequence[str], *, whole: bool = False, may_wait: bool = False) -> Done:
-        """Run a command to its end, or until it is told to end."""
+        """Run a command to its end, or send it a signal."""
         log = self._now.folder / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=file)
@@ -187,7 +189,7 @@ class _Case:
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> tuple[int | None, int]:
-    """The exit status once it has ended, or None after that time, and its most memory."""
+    """The exit status, or None if it does not end in that time, and its peak memory."""
     found: list[tuple[int, int]] = []
 
     def ended() -> bool:
@@ -202,7 +204,7 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> tuple[int | None
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has."""
+    """The resident memory of a process in bytes."""
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,7 +1,8 @@
-"""Campaign `kill`: SIGKILL at any instant. Nothing that was recorded is lost or half, nothing is
-left behind, and the next build gives the right image.
+"""Campaign `kill`: SIGKILL at any moment.
 
-A round has one store (and one registry's repository) and kills several commands that use it.
+No recorded data is lost or incomplete, nothing is left behind, and the next build gives the correct
+image. A round has one store (and one repository in a registry) and kills several commands that use
+it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from tests.corpus.corpus_image import Tree
 
 KILLS = 6
-_SOON, _LATE = 0.03, 2.0  # seconds until a kill, of what takes some
-_SHORT = 0.4  # and of what does not
-# Its result is a function of @N@ alone, though the steps go through cache mounts and random files.
+_SOON, _LATE = 0.03, 2.0  # seconds until a kill, for commands that take long
+_SHORT = 0.4  # and for short ones
+# The result is a function of @N@ only, though the steps use cache mounts and random files.
 _DOCKERFILE = """FROM base AS one
 COPY in /in
 RUN --mount=type=cache,target=/c head -c 3000000 /dev/urandom > /c/x; mv /c/x /x; rm /x
@@ -57,7 +58,7 @@ class _Bench:
 
 
 class _Case:
-    """One store, and what is killed on it."""
+    """A store, and the commands on it that are killed."""
 
     def __init__(self, bench: _Bench, now: Round) -> None:
         self._bench = bench
@@ -70,7 +71,7 @@ class _Case:
         self._variant = 0  # of the Dockerfile
 
     def kill_one(self) -> None:
-        """Start something and kill it."""
+        """Start a command and kill it."""
         name = f"{self._bench.registry}/kill/r{self._now.number}:{self._built}"
         kinds: dict[str, Callable[[], None]] = {
             "builds": lambda: self._kill(self._build("-t", "it")),
@@ -91,7 +92,7 @@ class _Case:
         self._now.counts[f"kills of {kind}"] += 1
 
     def check(self) -> None:
-        """The store opens, is whole, and builds what is right."""
+        """Check that the store opens, is undamaged, and gives correct builds."""
         usage = sane(self._lamina("du"))
         assert usage.code == 0, usage.err
         self._nothing_is_left()
@@ -102,7 +103,7 @@ class _Case:
         self._builds_what_is_right()
 
     def _builds_what_is_right(self) -> None:
-        """With what is remembered, and as an empty store has it."""
+        """Compare a build with this store and one with an empty store."""
         number = self._built
         found = [
             outcome(lamina, self._bench.tree, self._now.folder / f"out{number}{at}", *self._args())
@@ -129,7 +130,8 @@ class _Case:
         return self._lamina.command("push", name)
 
     def _wait(self, late: float) -> None:
-        """Rather soon than late: what happens at first is of many kinds."""
+        """Wait for a random time, which is more often short: the start has most different
+        states."""
         time.sleep(_SOON * (late / _SOON) ** self._now.chance.random())
 
     def _kill(self, *commands: Sequence[str], late: float = _LATE) -> None:
@@ -147,7 +149,7 @@ class _Case:
             assert soon(removed, 10), cgroups_of(process.pid)
 
     def _next_step_removes_cgroups(self, pid: int) -> bool:
-        """A control group whose last process is still ending stays for the step after.
+        """A control group whose last process is still ending is removed after the next step.
 
         Only commands that run a step look for control groups of dead processes.
         """
@@ -168,7 +170,7 @@ class _Case:
             try:
                 self._wait(_LATE)
                 daemon.kill()
-                code = client.wait(30)  # it hears of it
+                code = client.wait(30)  # it gets the signal
             finally:
                 client.kill()
                 client.wait()
@@ -184,13 +186,13 @@ class _Case:
         assert soon(self._no_process), "processes are left"
         assert not mounts_below(self._now.folder), mounts_below(self._now.folder)
         tmp = self._lamina.root / "tmp"
-        # Downloads that broke off are gone on with.
+        # Interrupted downloads are resumed.
         left = [name for name in os.listdir(tmp) if name != "ingest"]
         assert not left, f"temporary folders are left: {left}"
 
 
 def damaged_blobs(root: Path) -> list[str]:
-    """The blobs of a store or layout whose content has another digest than their name."""
+    """The blobs of a store or layout whose content does not match their digest."""
     found = []
     for entry in os.scandir(root / "blobs" / "sha256"):
         if entry.is_file(follow_symlinks=False) and len(entry.name) == 64:
@@ -221,5 +223,5 @@ def _open(folder: Path, _: int, *, kills: int) -> Iterator[Callable[[Round], Non
 
 
 def campaign(kills: int = KILLS) -> Campaign:
-    """`kills` is how many a round has."""
+    """Run rounds. `kills` is the number of kills in a round."""
     return Campaign(partial(_open, kills=kills))

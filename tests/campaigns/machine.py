@@ -1,4 +1,4 @@
-"""What a campaign may leave on the machine: processes, mounts, control groups, files."""
+"""Resources that campaigns may leave on the machine: processes, mounts, control groups, files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["cgroups_of", "clear", "mounts_below", "processes_with", "soon"]
 
 
 def mounts_below(folder: Path) -> list[str]:
-    """Mount points at or below a folder, those on top first."""
+    """The mount points at or below a directory, the innermost first."""
     with open("/proc/self/mountinfo") as file:
         points = [line.split(" ")[4].replace("\\040", " ") for line in file]
     return [point for point in points[::-1] if f"{point}/".startswith(f"{folder}/")]
 
 
 def soon(holds: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether it holds within that time."""
+    """Whether a condition becomes true within a time."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -36,9 +36,9 @@ def soon(holds: Callable[[], bool], seconds: float = 20) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove a folder, whatever a campaign that was stopped has left in it or made of it.
+    """Remove a directory, whatever a stopped campaign has left in it.
 
-    Only processes whose command line names the folder are ended.
+    Only processes whose command line names the directory are ended.
     """
     for pid in processes_with(f"{folder}/"):
         with suppress(ProcessLookupError):

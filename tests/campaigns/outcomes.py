@@ -1,4 +1,4 @@
-"""What came of a build, in a form that can be compared."""
+"""The outcome of a build, in a form that can be compared."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Outcome(NamedTuple):
 
     @property
     def result(self) -> tuple[bool, tuple[str, ...]]:
-        """What two builds of the same must agree on."""
+        """The part of the outcome in which two equal builds must agree."""
         return self.code == 0, self.lines
 
 
 def sane(done: Done) -> Done:
-    """A refusal is fine, a crash is not. Raises AssertionError."""
+    """Raise AssertionError for a crash. Errors are allowed."""
     assert not _CRASHES.search(done.err), f"a crash: {done.err}"
     assert done.code >= 0, f"killed by signal {-done.code}: {done.err}"
     return done
@@ -48,7 +48,7 @@ def outcome(lamina: Lamina, base: Tree, layout: Path, *args: str) -> Outcome:
 
 
 def differences(one: Outcome, other: Outcome) -> str:
-    """What differs between two outcomes, with at most a few lines of each."""
+    """The differences between two outcomes, with at most a few lines of each."""
     if one.code or other.code:
         return f"exit status {one.code} and {other.code}:\n{one.said}\n{other.said}"
     less = [f"- {line}" for line in one.lines if line not in other.lines]

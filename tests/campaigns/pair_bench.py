@@ -1,4 +1,4 @@
-"""What the cases of `pairs` share: doors, bases, and places that contexts come from."""
+"""The resources that the cases of `pairs` share: builders, base images, and sources of contexts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Bench:
         self.git = ""
 
     def make_bases(self) -> None:
-        """The same base for two platforms, in a registry and in a layout; and one with a shell."""
+        """Make the same base image for two platforms, in a registry and in a layout, and one with a
+        shell."""
         make_bases(self.tools)
         self.served.mkdir()
         lamina = Lamina(self.folder / "making")
@@ -57,7 +58,7 @@ class Bench:
         return folder
 
     def base_flags(self, kind: str) -> list[str]:
-        """It is the same image, to the byte, wherever and whenever it is made."""
+        """The base image is always equal, to the byte."""
         output = {
             "layout": f"type=oci,dest={self.layout},tar=false,name=base:1",
             "push": f"type=image,name={self.registry}/pairs/base:1,push=true",
@@ -68,7 +69,7 @@ class Bench:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve what is in `served`, by HTTP and by git."""
+        """Serve the files in `served`, by HTTP and by git."""
         handler = partial(_Quiet, directory=str(self.served))
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
@@ -113,7 +114,7 @@ def committed(folder: Path, place: Path) -> None:
 
 @contextmanager
 def open_bench(folder: Path) -> Iterator[Bench]:
-    """Everything runs during the block; BuildKit too, where BUILDKITD and BUILDCTL name it."""
+    """Run all services during the block, including BuildKit if BUILDKITD and BUILDCTL name it."""
     with ExitStack() as stack:
         registry = stack.enter_context(running_registry(folder / "registry"))
         daemon = stack.enter_context(DaemonProcess(folder / "daemon"))
@@ -129,7 +130,7 @@ def open_bench(folder: Path) -> Iterator[Bench]:
 
 @contextmanager
 def _buildkitd(folder: Path) -> Iterator[RemoteLamina]:
-    """A buildkitd with a root of its own."""
+    """A buildkitd with a separate root."""
     address = f"unix://{folder}/buildkitd.sock"
     command = [os.environ["BUILDKITD"], "--root", str(folder / "buildkit"), "--addr", address]
     with open(folder / "buildkitd.log", "wb") as log:

@@ -1,4 +1,4 @@
-"""Reads what a case of `pairs` has written, with the tools of others, and says if it is right."""
+"""Reads the outputs of a case of `pairs` with third-party tools, and checks them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SUFFIXES = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "tar"}
 
 
 class Result(NamedTuple):
-    """What must come of a case."""
+    """The expected result of a case."""
 
-    based: bool  # on an image or stage with files of its own
+    based: bool  # on an image or stage that has files
     architectures: tuple[str, ...]
     attested: bool
-    compression: str  # as in the output's attribute; "" if any is right
+    compression: str  # as in the output's attribute; "" if any is valid
     epoch: int | None
     rewritten: bool
 
 
 def check_images(place: str, wanted: Result, folder: Path) -> None:
-    """Every image at a place of skopeo's. Raises AssertionError."""
+    """Check every image at a location of skopeo. Raises AssertionError."""
     top = json.loads(_skopeo("inspect", "--raw", *_plain(place), place))
     if "manifests" in top:
         platforms = [entry["platform"]["architecture"] for entry in top["manifests"]]
@@ -42,7 +42,8 @@ def check_images(place: str, wanted: Result, folder: Path) -> None:
         if not place.startswith("docker-archive:"):
             _check_layers(top["layers"], wanted)
     for architecture in wanted.architectures:
-        # One image of the place as a layout of its own, no layer packed: umoci reads nothing else.
+        # One image of the location as a separate layout, with unpacked layers, because umoci reads
+        # nothing else.
         flat = folder / f"flat-{os.urandom(3).hex()}"
         chosen = [f"--override-arch={architecture}", "--insecure-policy", "copy", "-q"]
         source = ["--src-tls-verify=false"] if place.startswith("docker://") else []
@@ -61,7 +62,7 @@ def check_images(place: str, wanted: Result, folder: Path) -> None:
 
 
 def check_files(out: Path, wanted: Result, folder: Path) -> None:
-    """A folder or an archive of files. Raises AssertionError."""
+    """Check a directory or an archive of files. Raises AssertionError."""
     owners = out.is_file()
     if owners:
         archive, out = out, folder / f"unpacked-{os.urandom(3).hex()}"

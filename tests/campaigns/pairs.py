@@ -1,7 +1,7 @@
-"""Campaign `pairs`: every two ways to build are tried together.
+"""Campaign `pairs`: every pair of options is built together once.
 
-A round is one case of a covering set. What comes of it is read with skopeo and umoci and must be
-the tree and the configuration that the Dockerfile says, whatever the way.
+A round is one case of a covering array. Its outputs are read with skopeo and umoci and must have
+the tree and the configuration of the Dockerfile.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ CMD ["x"]
 
 
 def parameters() -> dict[str, tuple[str, ...]]:
-    """With BuildKit among the doors, where it is there."""
+    """The parameters, with BuildKit among the builders if it is available."""
     buildkit = ("buildkitd",) if {"BUILDKITD", "BUILDCTL"} <= set(os.environ) else ()
     return {**PARAMETERS, "door": (*PARAMETERS["door"], *buildkit)}
 
 
 def allowed(case: Case) -> bool:
-    """Whether what a case has can go together, as BuildKit has it."""
+    """Whether the options of a case can be combined, by BuildKit's rules."""
     output = case.get("output", "oci")
     refused = (
         case.get("base") == "store" and case.get("door", "embedded") != "embedded",
@@ -76,7 +76,7 @@ def allowed(case: Case) -> bool:
 
 
 class _Running:
-    """One case under way."""
+    """One running case."""
 
     def __init__(self, bench: Bench, case: Case, now: Round) -> None:
         self._bench = bench
@@ -146,7 +146,7 @@ class _Running:
         (self._files / "Dockerfile").write_text(_WORK + base + _MADE.format(files=files))
 
     def _place(self) -> list[str]:
-        """Where the context is, in the words of the command line."""
+        """The argument of the command line for the context."""
         name = f"case{self._now.number}"
         match self._case["context"]:
             case "git":
@@ -198,7 +198,7 @@ class _Running:
         return ["--cache-to", self._cache() + more.get(self._case["cache"].split(" ")[-1], "")]
 
     def _check(self) -> None:
-        """What was written is what the Dockerfile says."""
+        """Check the outputs against the Dockerfile."""
         kind = self._case["output"]
         if kind == "image":
             root = self._bench.daemon_root if self._case["door"] == "daemon" else None
@@ -209,7 +209,7 @@ class _Running:
             based=self._case["base"] != "scratch",
             architectures=("amd64", "arm64") if self._two else ("amd64",),
             attested=bool(self._case["attest"]),
-            # Layers that are packed already stay as they are, unless it is forced.
+            # Layers that are already packed stay as they are, unless recompression is forced.
             compression=self._case["compression"] if self._sure_of_packing else "",
             epoch=EPOCH if self._case["epoch"] else None,
             rewritten=self._case["epoch"] == "rewrite",
@@ -227,7 +227,7 @@ class _Running:
             check_files(self._out, wanted, self._now.folder)
 
     def _check_cache(self, place: list[str]) -> None:
-        """A machine that knows nothing else finds the steps in the cache, and the same comes."""
+        """Check that an empty store finds the steps in the cache, with the same result."""
         source = self._cache().replace("dest=", "src=")
         if self._case["cache"] == "inline":
             if self._case["output"] not in ("push", "image"):
@@ -247,7 +247,7 @@ class _Running:
 
 @contextmanager
 def _open(folder: Path, seed: int) -> Iterator[Callable[[Round], None]]:
-    """Rounds go through one covering set after the other, each drawn anew."""
+    """Rounds use one covering array after the other, each drawn again."""
     sets: dict[int, list[Case]] = {}
 
     def case_of(number: int) -> Case:

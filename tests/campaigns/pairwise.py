@@ -1,7 +1,7 @@
-"""Covering arrays: few cases in which every pair of values of two parameters is together once.
+"""Covering arrays: few cases that contain every pair of values of two parameters.
 
-A plain greedy search (after AETG, Cohen et al. 1997): each case begins with a pair that no case
-has yet, and takes for each further parameter the value that adds most pairs.
+A plain greedy search (after AETG, Cohen et al. 1997): each case begins with an uncovered pair, and
+takes for each further parameter the value that covers most pairs.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _TRIES = 40
 def covering(
     parameters: Parameters, allowed: Callable[[Case], bool], chance: random.Random
 ) -> list[Case]:
-    """Cases that have every pair which some allowed case has.
+    """Cases that cover every pair of some allowed case.
 
-    `allowed` is asked about cases that have only some of the parameters, too: it says whether
-    what is there can go together.
+    `allowed` is also called with incomplete cases: it returns whether the present parameters can be
+    combined.
     """
     uncovered = _pairs_of(parameters, allowed)
     cases: list[Case] = []
     while uncovered:
-        # In an order of its own: that of a set differs from process to process.
+        # In a fixed order: that of a set differs from process to process.
         wanted = chance.choice(sorted(uncovered, key=sorted))
         found = [_case(parameters, allowed, chance, wanted, uncovered) for _ in range(_CANDIDATES)]
         complete = [case for case in found if case is not None]
         if not complete:
-            uncovered.discard(wanted)  # no case can have it
+            uncovered.discard(wanted)  # no case can contain it
             continue
         best = max(complete, key=lambda case: len(pairs(case) & uncovered))
         cases.append(best)
@@ -46,7 +46,7 @@ def covering(
 
 
 def pairs(case: Case) -> set[Pair]:
-    """Each two of a case's values, with their parameters' names."""
+    """All pairs of a case's values, with the names of their parameters."""
     return {frozenset(two) for two in combinations(case.items(), 2)}
 
 

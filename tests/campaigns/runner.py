@@ -1,7 +1,7 @@
-"""Runs a campaign: rounds of chance, each with a seed of its own, until the time is up.
+"""Runs a campaign: random rounds, each with its own seed, until the time is up.
 
-A round fails by raising. What it left in its folder is kept beside the reason, and its number
-and the campaign's seed are enough to run it again alone.
+A round fails by raising an error. Its directory is kept with the error, and its number and the
+campaign's seed are enough to run it again alone.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _REPORT_EVERY = 30.0  # seconds
 
 
 class Round:
-    """One round: what it may draw from, where it may write, and what it counts.
+    """One round: its random numbers, its directory, and its counters.
 
-    Everything that a round decides comes from `chance`; `folder` is empty at first.
+    All decisions of a round use `chance`; `folder` is empty at first.
     """
 
     def __init__(self, number: int, chance: random.Random, folder: Path) -> None:
@@ -46,9 +46,10 @@ class Round:
 
 
 class Campaign(NamedTuple):
-    """`open(folder, seed)` prepares what the rounds share and yields the function of a round.
+    """A campaign. `open(folder, seed)` prepares the shared resources and yields the function of a
+    round.
 
-    `rounds` is how many make it complete, if that is a question of number and not of time.
+    `rounds` is the number of rounds that make it complete, if it has one.
     """
 
     open: Callable[[Path, int], AbstractContextManager[Callable[[Round], None]]]
@@ -56,7 +57,7 @@ class Campaign(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """When to stop; None is no limit. `only` is the number of one round to run alone."""
+    """When to stop; None is no limit. `only` is the number of the only round to run."""
 
     seconds: float | None = None
     rounds: int | None = None
@@ -70,7 +71,7 @@ class Finding(NamedTuple):
 
 
 class State:
-    """How far a campaign has come, as a file of JSON."""
+    """The state of a campaign, as a JSON file."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -95,12 +96,12 @@ class State:
 
 
 class Stopped(BaseException):
-    """The time is up, or somebody has interrupted."""
+    """The time is up, or the user has interrupted."""
 
 
 @contextmanager
 def stopping_by_signals(seconds: float | None) -> Iterator[None]:
-    """SIGINT, SIGTERM and the end of the time raise Stopped, once, wherever the campaign is."""
+    """Raise Stopped once on SIGINT, SIGTERM and at the end of the time."""
     numbers = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, _: object) -> None:
@@ -120,14 +121,14 @@ def stopping_by_signals(seconds: float | None) -> Iterator[None]:
 
 
 def chance_of(name: str, seed: int, number: int) -> random.Random:
-    """What a round draws from. Equal in every process and version of Python."""
+    """The random numbers of a round. Equal in every process and version of Python."""
     return random.Random(f"{name} {seed} {number}")
 
 
 def run(name: str, campaign: Campaign, state: State, limits: Limits, kept: Path) -> int:
-    """Run rounds until a limit; the exit status: 1 if anything was found, now or before.
+    """Run rounds until a limit. Returns the exit status: 1 if there are findings, now or before.
 
-    `kept` is a folder: it gets `state.json`, and what each finding left in `findings/`.
+    `kept` is a directory: it gets `state.json`, and the files of each finding in `findings/`.
     """
     kept.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="lamina-campaign-"))
@@ -154,7 +155,8 @@ def run(name: str, campaign: Campaign, state: State, limits: Limits, kept: Path)
         ):
             try:
                 play_all(play)
-            except Stopped as stopped:  # what the rounds share still says how it ends
+            # errors at the end of the shared resources are still reported
+            except Stopped as stopped:
                 print(f"{name}: stopped by {stopped}")
     except Stopped as stopped:
         print(f"{name}: stopped by {stopped} before its first round")
@@ -178,7 +180,7 @@ def _play(
     folder: Path,
     kept: Path,
 ) -> None:
-    """One round, and what is to be kept of it."""
+    """Run one round, and keep its results."""
     now = Round(number, chance_of(name, state.seed, number), folder)
     try:
         play(now)
@@ -191,7 +193,7 @@ def _play(
 
 
 def _find(name: str, state: State, number: int, error: Exception, folder: Path, kept: Path) -> None:
-    """Note a finding, keep its folder, and tell of it."""
+    """Record a finding, keep its directory, and print it."""
     what = str(error).strip() or type(error).__name__
     if not isinstance(error, AssertionError):
         what = f"{type(error).__name__}: {what}"
@@ -205,7 +207,7 @@ def _find(name: str, state: State, number: int, error: Exception, folder: Path, 
 def _keep(folder: Path, evidence: Path, text: str) -> None:
     subprocess.run(["rm", "-rf", str(evidence)], check=True)
     evidence.parent.mkdir(parents=True, exist_ok=True)
-    # Not what special files and mounts hold: what is copied is what `cp -a` copies.
+    # Without special files and mounts: the rest is copied like `cp -a`.
     subprocess.run(["cp", "-ax", str(folder), str(evidence)], check=False, capture_output=True)
     evidence.mkdir(exist_ok=True)
     (evidence / "finding.txt").write_text(text)

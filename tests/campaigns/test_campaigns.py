@@ -1,4 +1,4 @@
-"""A little of each campaign, the same each time; `scripts/campaign` goes on for longer."""
+"""A short, reproducible run of each campaign; `scripts/campaign` runs longer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     reason=f"needs {', '.join(TOOLS)}",
 )
 
-# Few rounds, and smaller ones where a round is long.
+# Few rounds, and smaller ones if a round is long.
 SHORT = {
     "cache": (cache.campaign(steps=2), 3),
     "kill": (kill.campaign(kills=1), 2),

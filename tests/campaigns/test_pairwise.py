@@ -1,4 +1,4 @@
-"""Covering sets have every pair that can be, and few cases."""
+"""Covering arrays contain every possible pair, in few cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_every_pair_is_there_once_at_least() -> None:
     cases = covering(THREE, lambda _: True, random.Random(1))
     found = set().union(*map(pairs, cases))
     assert len(found) == 6 * 9
-    assert 9 <= len(cases) <= 13  # nine is the least there is
+    assert 9 <= len(cases) <= 13  # nine is the minimum
     assert all(list(case) == list(THREE) for case in cases)
 
 
@@ -36,7 +36,7 @@ def test_the_ways_to_build() -> None:
     cases = covering(PARAMETERS, allowed, random.Random(1))
     assert all(map(allowed, cases))
     found = set().union(*map(pairs, cases))
-    # Pairs that are allowed by themselves, less those that no whole case can have: none.
+    # No pair is allowed by itself but impossible in every complete case.
     values = [(name, value) for name, some in PARAMETERS.items() for value in some]
     for one in values:
         for other in values:

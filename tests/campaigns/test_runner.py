@@ -1,4 +1,4 @@
-"""How campaigns run: the same rounds again, going on, findings and what is kept of them."""
+"""Running campaigns: reproducible rounds, continuation, and findings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = str(Path(__file__).parents[2] / "scripts" / "campaign")
 
 
 class Noting:
-    """A campaign that notes the rounds and what each draws; one of them fails."""
+    """A campaign that records the rounds and their random numbers; one of them fails."""
 
     def __init__(self, failing: int = -1) -> None:
         self.rounds: list[tuple[int, float]] = []
@@ -63,7 +63,7 @@ def test_an_interrupted_campaign_resumes(tmp_path: Path) -> None:
     assert run("x", first.campaign(), State(5), Limits(rounds=2), tmp_path) == 1
     state = State.load(tmp_path / "state.json")
     assert (state.seed, state.next) == (5, 2)
-    # What was found stays found.
+    # Findings are kept.
     assert run("x", second.campaign(), state, Limits(rounds=2), tmp_path) == 1
     assert [number for number, _ in second.rounds] == [2, 3]
     kept = json.loads((tmp_path / "state.json").read_text())

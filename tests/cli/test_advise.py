@@ -1,4 +1,4 @@
-"""How advice is shown."""
+"""The output of advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--call` and `--check`: what is asked, what is printed, the exit status."""
+"""`--call` and `--check`: the subrequest, the output, the exit status."""
 
 from __future__ import annotations
 

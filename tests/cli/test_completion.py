@@ -1,4 +1,4 @@
-"""The scripts in the shells they are for."""
+"""The completion scripts in real shells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def bash(folder: Path, *words: str) -> list[str]:
-    """What bash offers for the last of the words."""
+    """The completions of bash for the last word."""
     quoted = " ".join(f"'{word}'" for word in words)
     code = (
         f"lamina() {{ echo demo:1; }}\n{script('bash')}\n"
@@ -91,7 +91,7 @@ def test_fish(folder: Path) -> None:
 @needs("zsh")
 def test_zsh(folder: Path) -> None:
     (folder / "script.zsh").write_text(script("zsh"))
-    # The line editor is the real one, in a pseudo-terminal; ^X dumps what it holds.
+    # The line editor is real, in a pseudo-terminal; ^X prints its buffer.
     (folder / "drive.zsh").write_text(
         "zmodload zsh/zpty\n"
         "zpty z 'zsh -f -i'\n"

@@ -78,7 +78,7 @@ def test_all_kinds_of_flags() -> None:
     assert (gc.reserved, gc.min_free, gc.max_used) == tuple(
         DiskSpace(n * 1_000_000) for n in (1, 2, 3)
     )
-    # What is accepted and does nothing.
+    # Accepted settings without effect.
     read("--containerd-worker=false", "--containerd-worker-gc", "--containerd-worker-addr", "/x")
     read("--otel-socket-path=/x", "--debugaddr=:6060", "--save-cache-debug", "--proxy-network")
 

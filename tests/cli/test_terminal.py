@@ -63,7 +63,7 @@ def test_sequences_may_be_cut_anywhere(parts: list[str], draw: st.DataObject) ->
 
 
 def on_a_terminal(command: list[str], environment: dict[str, str]) -> bytes:
-    """What a command writes, all its streams being one terminal."""
+    """The output of a command whose streams are all one terminal."""
     ours, its = os.openpty()
     process = subprocess.Popen(
         command, stdin=its, stdout=its, stderr=its, env={**environment, "TERM": "xterm"}
@@ -73,7 +73,7 @@ def on_a_terminal(command: list[str], environment: dict[str, str]) -> bytes:
     try:
         while piece := os.read(ours, 4096):
             got += piece
-    except OSError:  # the terminal's other end is closed
+    except OSError:  # the other end of the terminal is closed
         pass
     finally:
         os.close(ours)

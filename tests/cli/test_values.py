@@ -104,7 +104,7 @@ def test_secrets(tmp_path: Path) -> None:
 
 @pytest.fixture
 def ordinary_user() -> Iterator[None]:
-    """For the length of a test, files are opened as `nobody` would open them."""
+    """Open files as the user `nobody` would, during a test."""
     os.setresuid(65534, 65534, 0)
     yield
     os.setresuid(0, 0, 0)

@@ -1,7 +1,7 @@
-"""The Builders that the contract's tests are run with, one by one.
+"""The Builders for the tests of the contract.
 
-They go through the command, as the one who calls Builders: an embedded one takes a mount
-namespace, which is for a process of its own.
+They run the command, because an embedded builder creates a mount namespace, which needs a separate
+process.
 """
 
 from __future__ import annotations

@@ -238,7 +238,7 @@ def test_a_git_repository_as_context(builder: Lamina, tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        # Served as plain files: a repository's own folder is below `.git`.
+        # Served as plain files: the repository is in `.git`.
         os.symlink(folder / ".git", tmp_path / "plain.git")
         url = f"http://127.0.0.1:{server.server_port}/plain.git#main:sub"
         done = builder("build", "-q", "-o", str(tmp_path / "out"), url)
@@ -365,7 +365,7 @@ def test_an_interrupt_ends_the_build(builder: Lamina, context: Callable[..., Pat
         rest = process.stderr.read()
         assert process.wait(30) == 130
     assert rest.endswith("ERROR: interrupted\n")
-    # What it left is no obstacle.
+    # Its leftovers are no obstacle.
     builder.build(context("RUN echo over\n"))
 
 

@@ -1,4 +1,4 @@
-"""`--cache-to` with `ignore-error`: what was written is whole, or the command says so."""
+"""`--cache-to` with `ignore-error`: the written cache is complete, or a warning is printed."""
 
 from __future__ import annotations
 

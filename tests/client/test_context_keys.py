@@ -1,6 +1,6 @@
-"""Contexts that are no folder have the keys of their sources, embedded and in a daemon.
+"""Contexts that are not directories have the keys of their sources, embedded and in a daemon.
 
-Caches of the one serve the other, also for copies of the whole context.
+Caches of one serve the other, also for copies of the whole context.
 """
 
 from __future__ import annotations

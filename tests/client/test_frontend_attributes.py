@@ -1,4 +1,4 @@
-"""What the client writes as frontend attributes is what the Dockerfile frontend reads."""
+"""The Dockerfile frontend reads the frontend attributes that the client writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said beside an error, so that it can be mended."""
+"""The hints of errors."""
 
 from __future__ import annotations
 

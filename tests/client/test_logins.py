@@ -1,4 +1,4 @@
-"""Registry credentials lent by a client and borrowed by an engine, both translations in turn."""
+"""Registry credentials from a client to an engine, through both conversions."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_seeds_are_of_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(seed) > 16
     assert mine.seed("a.example") == seed
     assert mine.seed("b.example") is None
-    # The same one of another process, but not of another login.
+    # The same one in another process, but not with other credentials.
     assert (
         tokens(tmp_path, {"a.example": {"username": "me", "password": "p"}}).seed("a.example")
         == seed

@@ -1,4 +1,4 @@
-"""`--build-context`, of a build in this process and in a daemon."""
+"""`--build-context`, for a build in this process and in a daemon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def layout(builder: Lamina, tmp_path: Path) -> Path:
-    """A layout with one image, which has no tag and holds the file `layout`."""
+    """A layout with one image, which has no tag and contains the file `layout`."""
     (tmp_path / "base").mkdir()
     (tmp_path / "base/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /layout\n")
     folder = tmp_path / "host:5000 @x"
@@ -119,7 +119,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    """The URL of a server of the folder `web`."""
+    """The URL of a server for the directory `web`."""
     (tmp_path / "web").mkdir()
     handler = partial(QuietHandler, directory=str(tmp_path / "web"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

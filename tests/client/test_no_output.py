@@ -1,4 +1,4 @@
-"""Builds whose result goes nowhere, of which only the cache is wanted."""
+"""Builds without outputs, which only fill the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of folders and files that are no text, and locales whose encoding is not UTF-8."""
+"""Names of directories and files that are not text, and locales whose encoding is not UTF-8."""
 
 from __future__ import annotations
 

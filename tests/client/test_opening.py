@@ -1,4 +1,4 @@
-"""Which daemon a command talks to, and how it is trusted."""
+"""The choice of the daemon for a command, and TLS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_certificates_both_ways(tmp_path: Path, context: Callable[..., Path]) ->
         nobody = client("du", f"--tlscacert={files['ca']}")
         assert nobody.code == 1
         assert "Reclaimable" not in nobody.out
-        assert client("du").code == 1  # in the clear
+        assert client("du").code == 1  # without TLS
         other = tmp_path / "other"
         make_certificates(other)
         shutil.copy(other / "ca.pem", certificates / "ca.pem")
@@ -45,7 +45,7 @@ def test_certificates_both_ways(tmp_path: Path, context: Callable[..., Path]) ->
 def test_flags_count_before_the_environment(tmp_path: Path) -> None:
     nowhere = "unix:///nowhere/sock"
     local = Lamina(tmp_path / "store")
-    assert local("du", env={"LAMINA_HOST": nowhere}).code == 0  # --root means this store
+    assert local("du", env={"LAMINA_HOST": nowhere}).code == 0  # --root selects this store
     assert "cannot be combined" in local("du", f"--builder={nowhere}").err
     client = RemoteLamina(tmp_path, nowhere, LAMINA_ROOT=str(tmp_path / "store"))
     refused = client("du")

@@ -1,4 +1,4 @@
-"""Names and passwords in addresses log in, and are told nowhere."""
+"""Names and passwords in URLs are used, but shown nowhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCKERFILE = "FROM scratch\nADD {}/file /\n"
 
 @contextmanager
 def guarded(pages: dict[str, bytes]) -> Iterator[int]:
-    """A server that gives its pages to one user alone; its port."""
+    """A server whose pages only one user gets. Returns its port."""
     wanted = "Basic " + base64.b64encode(f"user:{PASSWORD}".encode()).decode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def guarded(pages: dict[str, bytes]) -> Iterator[int]:
 
 
 def leaks(folder: Path) -> list[str]:
-    """The files below a folder that tell the password, plainly or in base64."""
+    """The files below a directory that contain the password, plain or in base64."""
     encoded = {base64.b64encode(b" " * n + PASSWORD.encode())[n + 1 : 12] for n in range(3)}
     found = []
     for path in folder.rglob("*"):

@@ -1,4 +1,4 @@
-"""What is shown of a build: steps that are still to come, and those that were stopped."""
+"""The progress of a build: steps that have not started, and steps that were stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets of the client's: files, variables, and pipes, which can be read but once."""
+"""Secrets of the client: files, variables, and pipes, which can be read only once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def session(path: object) -> EmbeddedSession:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[str, int]]:
-    """A pipe as a shell's `<(…)` passes it: (its path, the end to write to)."""
+    """A pipe as a shell passes it for `<(…)`: (its path, the end to write to)."""
     reader, writer = os.pipe()
     yield f"/dev/fd/{reader}", writer
     os.close(reader)
@@ -86,7 +86,7 @@ def test_a_named_pipe_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_pipe_is_cancelled(tmp_path: Path) -> None:
-    """The one who reads it, and one who waits for that."""
+    """Both the thread that reads it, and one that waits for that thread."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     lent, cancel = session(path), Cancellation()

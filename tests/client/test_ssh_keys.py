@@ -1,4 +1,4 @@
-"""Keys for an SSH agent of our own that come from odd files."""
+"""Keys for an SSH agent from unusual files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_waiting_for_a_key_of_a_pipe_can_be_cancelled(tmp_path: Path) -> None:
     cancel = Cancellation()
     with ThreadPoolExecutor() as pool:
         waiting = [pool.submit(session.ssh_socket, "default", cancel) for _ in range(2)]
-        with pipe.open("wb"):  # returns once somebody reads
+        with pipe.open("wb"):  # returns when it is opened for reading
             cancel.cancel()
             for one in waiting:
                 with pytest.raises(Cancelled):

@@ -1,4 +1,4 @@
-"""Files that a build writes: links, pipes, devices, and descriptors that are closed."""
+"""Files that a build writes: links, pipes, devices, and closed descriptors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = "FROM scratch\nCOPY Dockerfile /file\n"
 
 
 def started(builder: Lamina, *args: str, shell: str) -> subprocess.CompletedProcess[bytes]:
-    """The command as `"$@"` of a shell's command line."""
+    """Run the command as `"$@"` of a shell's command line."""
     return subprocess.run(
         ["sh", "-c", shell, "sh", *builder.command("build", *args)],
         env=builder.environment(),

@@ -1,18 +1,18 @@
-"""Cases as text: a Dockerfile, its context, and what must come of it.
+"""Cases as text: a Dockerfile, its context, and the expected result.
 
-A file has a line or two on what it shows, then sections that begin with `=== name`:
+A file has a description of a line or two, then sections that begin with `=== name`:
 
     Dockerfile   the text itself
     context      files, one a line: `path [mode] "content"` (JSON), `path/ [mode]`,
                  `path -> link`, `path = hard link`, `archive.tar.gz < folder`
     options      flags of `lamina build`, one a line
-    tree         what is not as in the base image (see `corpus_image`)
-    config       the image's configuration, as far as it is not the base's
-    history      what was added to it; `-` before steps without a layer
-    checks       what the checks find
-    error        what the build fails with: a part of the message; `line N` is where
+    tree         differences from the base image (see `corpus_image`)
+    config       differences of the image's configuration from the base's
+    history      the added entries; `-` before steps without a layer
+    checks       the warnings of checks
+    error        a part of the error of the build; `line N` is its location
 
-`@HTTP@` stands for the address of a web server, `@SELF@` for the folder of the context.
+`@HTTP@` is replaced by the address of a web server, `@SELF@` by the directory of the context.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def read_case(text: str) -> Case:
 
 
 def lay_out(case: Case, folder: Path, web: str) -> None:
-    """Write the Dockerfile and the context. All files are of one time, in 2001."""
+    """Write the Dockerfile and the context. All files have the same time, in 2001."""
     folder.mkdir(parents=True)
     for line in case.lines("context"):
         _make(folder, line)
     if "Dockerfile" in case.sections:
         text = case.sections["Dockerfile"].replace("@HTTP@", web)
-        # What JSON can say, a Dockerfile in quotes may hold: other line ends, no last one.
+        # JSON can represent all contents of a Dockerfile: other line ends, no last one.
         data = json.loads(text) if text.startswith('"') else text + "\n"
         (folder / "Dockerfile").write_bytes(data.encode("utf-8", "surrogateescape"))
     for parent, folders, files in os.walk(folder, topdown=False):

@@ -1,9 +1,9 @@
-"""Images: the bases that cases build on, and what a build wrote, read back.
+"""Images: the bases of cases, and the outputs of builds.
 
-A line of a tree is `path type mode uid:gid` and then, for a file, its content (JSON) or, if that
-is long, size and digest; for a link `-> target`; `@time` if it is of an old time and no folder;
-and its extended attributes. A path that is gone is `path gone`. Only what differs from the base
-is listed.
+A line of a tree is `path type mode uid:gid` and then, for a file, its content (JSON) or, if that is
+long, size and digest; for a link `-> target`; `@time` if it has an old time and is not a directory;
+and its extended attributes. A removed path is `path gone`. Only differences from the base are
+listed.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ IMAGES: dict[str, dict[str, Any]] = {
 
 
 class Entry(NamedTuple):
-    """What a path is, as text."""
+    """The state of a path, as text."""
 
     text: str
     is_folder: bool
@@ -130,7 +130,7 @@ Tree = dict[str, Entry]
 
 
 def make_bases(folder: Path) -> Tree:
-    """An OCI layout with the images, each under its own tag. Returns what they hold."""
+    """An OCI layout with the images, each under its own tag. Returns their content."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         _fill(tar)
@@ -206,7 +206,7 @@ def _blob(blobs: Path, data: bytes, media_type: str) -> dict[str, Any]:
 
 
 class Built(NamedTuple):
-    """A result in the words of a case."""
+    """A result in the format of a case."""
 
     tree: list[str]
     config: str
@@ -214,11 +214,11 @@ class Built(NamedTuple):
 
 
 def read_built(layout: Path, base: Tree) -> Built:
-    """The one image of an OCI layout, as what it adds to the base (or to nothing)."""
+    """Read the only image of an OCI layout, as differences from the base (or from nothing)."""
     manifest = _document(layout, json.loads((layout / "index.json").read_bytes())["manifests"][0])
     config = _document(layout, manifest["config"])
     history = config.pop("history", None) or []
-    # Go writes a list of nothing as null.
+    # Go writes an empty list as null.
     layers = manifest["layers"] or []
     on_base = bool(history) and history[0]["created_by"] == "base"
     tree = dict(base) if on_base else {}
@@ -255,7 +255,7 @@ def _document(layout: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apply(tree: Tree, raw: bytes) -> None:
-    """Lay one layer over a tree."""
+    """Apply one layer to a tree."""
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         members = [(("/" + m.name.removeprefix("./").strip("/")), m) for m in tar]
         for path, _ in members:

@@ -1,4 +1,4 @@
-"""Builds a case with a command, and puts what came of it in the words of a case."""
+"""Builds a case with a command, and converts the result to the format of a case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ERROR = re.compile(r"^ERROR: (.*)$", re.MULTILINE)
 
 
 class Bench(NamedTuple):
-    """What all cases share: bases, what they hold, the web server's address."""
+    """The resources that all cases share: bases, their content, the web server's address."""
 
     folder: Path
     bases: Path
@@ -53,10 +53,10 @@ def open_bench(folder: Path) -> Bench:
 def run_case(
     case: Case, bench: Bench, build: Callable[[Sequence[str], Path, Path], int]
 ) -> dict[str, str]:
-    """The sections that tell what came of a case.
+    """The sections for the result of a case.
 
-    `build` takes the flags of `build` and its context, a folder to run in, and a file for what
-    it writes to standard error; it returns the exit status.
+    `build` is called with the flags and the context of `build`, a working directory, and a file for
+    standard error; it returns the exit status.
     """
     work = bench.folder / "case"
     shutil.rmtree(work, ignore_errors=True)
@@ -102,7 +102,7 @@ def _checks(log: str) -> list[str]:
 def forked_lamina(
     store: Path, command: str = "build"
 ) -> Callable[[Sequence[str], Path, Path], int]:
-    """The command in a fork of this process: all is imported, nothing is shared."""
+    """The command in a fork of this process: all modules are imported, nothing is shared."""
     import importlib
     import pkgutil
 
@@ -123,7 +123,7 @@ def forked_lamina(
                 with open(log, "wb", buffering=0) as file:
                     os.dup2(file.fileno(), 1)
                     os.dup2(file.fileno(), 2)
-                # What the test runner put in their place would keep it all for itself.
+                # The replacements of the test runner would capture the output.
                 sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False))
                 sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False))
                 os.chdir(folder)

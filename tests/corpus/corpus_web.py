@@ -1,4 +1,4 @@
-"""A web server for ADD, in a process of its own: prints its address, serves until killed."""
+"""A web server for ADD, as a process: prints its address, serves until it is killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 def archive() -> bytes:
-    """A tar with one file, the same bytes everywhere."""
+    """A tar with one file, always with the same bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         info = tarfile.TarInfo("inside")
@@ -18,7 +18,7 @@ def archive() -> bytes:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Every path but `/missing` is there; some have headers of their own."""
+    """Serves every path except `/missing`; some with special headers."""
 
     def do_GET(self) -> None:
         name = self.path.split("?")[0]
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The corpus: each case is built by the real command, and compared whole."""
+"""The corpus: each case is built by the real command, and compared completely."""
 
 from __future__ import annotations
 

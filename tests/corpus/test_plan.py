@@ -1,7 +1,7 @@
-"""`lamina plan` compared with what then happens, over Dockerfiles of the corpus.
+"""`lamina plan` compared with the following build, for Dockerfiles of the corpus.
 
-No step that it calls cached runs, and no step that it calls due is found in the cache. By default
-some of the cases are built; LAMINA_PLAN_CASES=all builds all of them.
+No step that the plan calls cached runs, and no step that it calls due is found in the cache. By
+default some of the cases are built; LAMINA_PLAN_CASES=all builds all of them.
 """
 
 from __future__ import annotations

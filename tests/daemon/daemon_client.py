@@ -1,4 +1,4 @@
-"""A client of a daemon, as buildctl is one: a session, `Solve`, and `Status` beside it."""
+"""A client of a daemon like buildctl: a session, `Solve`, and `Status` concurrently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def solve(channel: GrpcChannel, folder: Path, ref: str = "", **attributes: str) -> None:
-    """Build a Dockerfile and its folder. Raises StatusError."""
+    """Build a Dockerfile in its directory. Raises StatusError."""
     session = EmbeddedSession(
         {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
     )
@@ -54,7 +54,8 @@ def output(progress: StatusResponse) -> bytes:
 
 
 class SolvingThread:
-    """A build under way, on a connection of its own. `error` is what stopped it, after `join`."""
+    """A running build, on a separate connection. `error` is the error that stopped it, after
+    `join`."""
 
     def __init__(self, channel: GrpcChannel, folder: Path, ref: str, **attributes: str) -> None:
         self.error: BaseException | None = None

@@ -1,4 +1,4 @@
-"""Ops that nobody would write: any value in any field, by the codec's own tables."""
+"""Invalid ops: any value in any field, generated from the codec's tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = (
     *("", "/", "a", "/a", "/a/b", "..", "/../../../tmp/x", ".", "//", "a\0b", "\udcff\udc80"),
     *("*", "[", "{{.}}", "0", "-1", "root", "1000:1000", "x=y", "=", "a" * 300, "/b" * 3000, "é\n"),
 )
-# Nothing that would ask the network.
+# No sources that use the network.
 IDENTIFIERS = (
     *("", "x", "://", "local://", "local://context", "oci-layout://x@sha256:" + "0" * 64),
     *("docker-image://", "docker-image://Not A Name", "docker-image://x@sha256:zz", "gopher://x"),
@@ -31,7 +31,7 @@ IDENTIFIERS = (
 
 
 def definition(*ops: op.Op) -> op.Definition:
-    """Ops each of which has the one before it as its first input, and the last one as result."""
+    """Ops that each have the previous one as their first input, with the last one as the result."""
     encoded: list[bytes] = []
     for one in ops:
         if encoded:
@@ -53,7 +53,7 @@ def messages(message: type, schema: Schema = SCHEMA) -> SearchStrategy[Any]:
 
 
 def ops() -> SearchStrategy[op.Op]:
-    """Ops of one kind each, with some inputs that are there and some that are not."""
+    """Ops of one kind each, with some existing inputs and some missing ones."""
     kinds: dict[str, type] = {
         "exec": op.ExecOp,
         "source": op.SourceOp,
@@ -69,7 +69,7 @@ def ops() -> SearchStrategy[op.Op]:
 
 
 def mended(one: op.Op) -> op.Op:
-    """The same with what every op must have, so that what is odd about it is met later."""
+    """The op with all required fields, so that later checks are reached."""
     if one.exec is not None:
         meta = (one.exec.meta or op.ExecMeta())._replace(args=("/x", "a"), ulimit=())
         mounts = [

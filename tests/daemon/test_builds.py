@@ -1,4 +1,4 @@
-"""Builds of a daemon: what becomes of them when it ends, dies, or is asked about them."""
+"""Builds of a daemon when it shuts down, is killed, or gets requests about them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def no_sleeper_is_left() -> bool:
 
 
 def nothing_is_left(root: Path) -> bool:
-    """Of what was being made; `ingest` stays, as more blobs will come."""
+    """Check that no partial files are left; `ingest` stays, as more blobs will arrive."""
     left = [name for _, _, files in os.walk(root / "tmp") for name in files]
     return left == [] and set(os.listdir(root / "tmp")) <= {"ingest"}
 
@@ -127,7 +127,7 @@ def test_which_input_of_a_step_could_not_be_read(
     with daemon.dial() as channel, pytest.raises(StatusError) as failed:
         solve(channel, context("FROM base\nCOPY absent /\n"), "bad")
     (solve_error,) = [d for d in typed_errors(failed.value) if isinstance(d, Solve)]
-    assert solve_error.content_cache == 1  # the context; what it is copied onto comes first
+    assert solve_error.content_cache == 1  # the context; the base of the copy comes first
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_build_is_cancelled_if_its_client_disconnects(
             assert time.monotonic() < deadline
             time.sleep(0.05)
     assert [record.ref for record in done] == ["one"]
-    while not no_sleeper_is_left():  # it was killed; the kernel may take a moment
+    while not no_sleeper_is_left():  # it was killed, which may take a moment
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -241,7 +241,7 @@ def test_a_step_that_ignores_sigterm_does_not_delay_the_shutdown(
         build.wait_for_output("one", b"begun")
         if leaves:
             build.channel.close()
-            time.sleep(0.5)  # the step has got SIGTERM
+            time.sleep(0.5)  # the step has received SIGTERM
         daemon.process.send_signal(signal.SIGTERM)
         assert daemon.process.wait(60) == 0
         build.join()

@@ -1,4 +1,4 @@
-"""Caches that clients of the API want read: what is wrong with one does not stop a build."""
+"""Cache imports of API clients: a faulty cache does not stop a build."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_invalid_import_in_the_request_fails_no_build(daemon: DaemonProcess) 
     request = control.SolveRequest("r", frontend="dockerfile.v0", cache=cache)
     with daemon.dial() as channel, pytest.raises(StatusError) as failed:
         unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
-    assert "nonesuch" not in failed.value.message  # but that there is no Dockerfile
+    assert "nonesuch" not in failed.value.message  # only the Dockerfile is missing
 
 
 def test_unknown_attributes_of_a_cache_are_ignored(

@@ -1,4 +1,4 @@
-"""Frontends that run in clients, and what provenance tells of what they asked."""
+"""Frontends that run in clients, and their calls in provenance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 class Asking:
-    """A frontend in this process, of the build `ref`."""
+    """A frontend in this process, for the build `ref`."""
 
     def __init__(self, channel: GrpcChannel, ref: str) -> None:
         self._channel = channel
@@ -77,7 +77,7 @@ class Asking:
 
 @contextmanager
 def lent(channel: GrpcChannel, folder: Path) -> Iterator[str]:
-    """A session that lends a Dockerfile and its folder; its id."""
+    """A session that provides a Dockerfile and its directory. Returns its ID."""
     session = EmbeddedSession(
         {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
     )
@@ -88,7 +88,7 @@ def lent(channel: GrpcChannel, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def frontend(channel: GrpcChannel, session: str, ref: str, **attributes: str) -> Iterator[Asking]:
-    """A build whose frontend is the block, which must give a result."""
+    """A build whose frontend is the block, which must set a result."""
     request = control.SolveRequest(
         ref=ref, session=session, frontend_attrs=tuple(sorted(attributes.items()))
     )
@@ -109,7 +109,7 @@ def frontend(channel: GrpcChannel, session: str, ref: str, **attributes: str) ->
 
 
 def request_told(channel: GrpcChannel, store: Path, ref: str) -> Any:
-    """What the history's provenance says was asked."""
+    """The request in the provenance of the history."""
     wish = history.BuildHistoryRequest(early_exit=True, ref=ref)
     with channel.open(history.LISTEN_BUILD_HISTORY) as call:
         call.send(encode(wish, history.SCHEMA))

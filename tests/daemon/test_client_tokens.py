@@ -1,4 +1,5 @@
-"""Registries that want tokens: the client fetches them, and the daemon never hears its password."""
+"""Registries with token authentication: the client fetches tokens, and the daemon gets no
+password."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 class Client(RemoteLamina):
-    """The command with a login of its own."""
+    """The command with separate credentials."""
 
     def __init__(
         self, root: Path, daemon: DaemonProcess, host: str, password: str = "secret", **entry: str
@@ -134,7 +135,7 @@ def test_a_ready_token_is_a_login(
     folder = context("RUN echo > /file\n")
     client.build(folder, "-t", f"{host}/app", "--push")
     assert service.asked == []
-    # As buildx and buildctl have it: they show nobody's key, and give the token all the same.
+    # As in buildx and buildctl, the anonymous key is shown, but the token is returned.
     nobodys = tmp_path / "nobodys"
     nobodys.mkdir()
     (nobodys / "sitecustomize.py").write_text(

@@ -1,4 +1,4 @@
-"""Clients of one daemon beside each other: what they share, and what the others never notice."""
+"""Several clients of one daemon: what they share, and isolation."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Watched:
             self.log += line
 
     def end(self) -> int:
-        """Read to the end; the exit status."""
+        """Read to the end. Returns the exit status."""
         assert self.process.stderr is not None
         self.log += self.process.stderr.read()
         return self.process.wait(60)
@@ -80,7 +80,7 @@ class Watched:
 
 
 def running(word: str) -> bool:
-    """Whether a process runs that has a word on its command line."""
+    """Whether a process with a word on its command line is running."""
     listed = subprocess.run(["ps", "axo", "args"], capture_output=True, text=True, check=True)
     return any(word in line for line in listed.stdout.splitlines())
 
@@ -104,7 +104,7 @@ def test_a_step_of_two_builds_runs_once(
     folder = context(SLOW)
     one, two = ("-o", f"{tmp_path}/one"), ("-o", f"{tmp_path}/two")
     with Watched(client, folder, *one) as first, Watched(client, folder, *two) as second:
-        # Both are told what the one step says, whoever of them began it.
+        # Both get the output of the only step, whichever of them started it.
         first.until("begun")
         second.until("begun")
         assert (first.end(), second.end()) == (0, 0), first.log + second.log
@@ -130,7 +130,7 @@ def test_a_client_that_joins_late_gets_all_events_of_a_step(
 def test_a_step_runs_as_long_as_one_build_waits_for_it(
     client: RemoteLamina, context: Callable[..., Path], how: signal.Signals
 ) -> None:
-    length = f"1{os.getpid()}.{how:03}"  # tells this step's process from all others
+    length = f"1{os.getpid()}.{how:03}"  # distinguishes this step's process from all others
     folder = context(f"RUN echo begun; sleep {length}\n")
     with Watched(client, folder) as first, Watched(client, folder) as second:
         first.until("begun")
@@ -356,7 +356,7 @@ def test_a_frontend_that_hangs_ends_with_its_client(
 def _frontend(
     client: RemoteLamina, context: Callable[..., Path], tmp_path: Path, script: str
 ) -> list[str]:
-    """The command line of a build whose frontend is an image with a script in it."""
+    """The command line of a build whose frontend is an image with a script."""
     made = context(f'RUN true\nENTRYPOINT ["/bin/sh", "-c", "{script}"]\n')
     client.build(made, "-t", "local/frontend:1")
     using = tmp_path / "using"

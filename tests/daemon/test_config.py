@@ -16,7 +16,7 @@ from lamina.records.retention import Retention
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Every key that BuildKit's docs/buildkitd.toml.md and its config package know.
+# Every key in BuildKit's docs/buildkitd.toml.md and its config package.
 EVERYTHING = """
 root = "/data"
 debug = false

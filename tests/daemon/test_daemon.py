@@ -1,4 +1,4 @@
-"""The daemon as another process, asked through lamina's own client."""
+"""The daemon as another process, called through lamina's client."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ LISTEN = history.LISTEN_BUILD_HISTORY
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path / "store", "--drain-timeout=10m") as daemon:
         with daemon.dial() as channel, channel.open(control.STATUS) as call:
-            # A call that nobody finishes: its request never comes.
+            # A call that never ends: its request is not sent.
             call.send(b"")
             daemon.process.send_signal(signal.SIGTERM)
             daemon.wait_for("STOPPING=1")
@@ -243,7 +243,7 @@ def test_a_socket_from_systemd(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as passed:
         passed.bind(path)
         passed.listen()
-        # What systemd does: the socket as descriptor 3, and the process's own id.
+        # As systemd does it: the socket as descriptor 3, and the process's ID.
         script = (
             "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] ="
             " str(os.getpid()); os.execv(sys.executable, [sys.executable, '-m', 'lamina',"
@@ -402,7 +402,7 @@ def test_concurrent_requests_succeed(daemon: DaemonProcess) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`ca`, and `server` and `client` that it signed; `stranger` signed itself."""
+    """`ca`, and `server` and `client`, signed by it; `stranger` is self-signed."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*words: str) -> None:

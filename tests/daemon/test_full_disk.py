@@ -1,4 +1,4 @@
-"""A daemon whose disk is full: builds say so, room is made, and the next ones work."""
+"""A daemon with a full disk: builds report it, space is freed, and the next builds succeed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is left, by a file beside the daemon's."""
+    """Fill the disk with a file beside those of the daemon."""
     with (disk / "filler").open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 10, 1):
             try:
@@ -46,7 +46,7 @@ def fill(disk: Path) -> Path:
 
 
 def until_full(client: RemoteLamina, folder: Path) -> str:
-    """Build more and more; how the first one failed that had no room."""
+    """Build until there is no space. Returns the error of the first failed build."""
     for number in range(20):
         done = client("build", "--progress=plain", f"--build-arg=N={number}", str(folder))
         if done.code:
@@ -55,7 +55,7 @@ def until_full(client: RemoteLamina, folder: Path) -> str:
 
 
 def whole(client: RemoteLamina, folder: Path) -> None:
-    """What the daemon builds, and what it remembers of it, has its content."""
+    """Check that the daemon's builds and its cached results have the correct content."""
     out = folder.parent / "out"
     for _ in range(2):
         client.build(folder, "--build-arg=N=end", "-o", str(out))
@@ -76,7 +76,7 @@ def test_space_is_freed_after_a_build_fails_on_a_full_disk(
     folder = context(LARGE)
     with DaemonProcess(disk) as daemon:
         client = RemoteLamina(tmp_path, daemon.address)
-        time.sleep(1.2)  # the collection at the start, so that the next is a minute away
+        time.sleep(1.2)  # the collection at the start, so that the next one is a minute away
         for _ in range(2):
             log = until_full(client, folder)
             assert "RESOURCE_EXHAUSTED" in daemon.read_log()

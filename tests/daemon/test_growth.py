@@ -1,4 +1,4 @@
-"""A daemon that has built much holds no more than one that has built little."""
+"""The resources of a daemon do not grow with the number of builds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _WARM_UP = 20
 _BUILDS = 60
 _ARENA = 64 << 20
-_MORE_THREADS = 4  # pools start threads as they need them, up to a few a processor
+_MORE_THREADS = 4  # pools start threads on demand, up to a few per processor
 _MEMORY = 16 << 10  # KiB; with two database connections a build it grew by more than twice that
 
 
 class Held(NamedTuple):
-    """What a process holds: open files by what they are, threads."""
+    """The resources of a process: open files by kind, threads."""
 
     files: list[str]
     threads: int
@@ -42,7 +42,7 @@ def held(pid: int) -> Held:
 
 
 def settled(pid: int) -> Held:
-    """Once nothing has changed for a second: what ends with a build may take a moment."""
+    """The resources when nothing has changed for a second: builds may need a moment to end."""
     last = held(pid)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -62,7 +62,7 @@ def memory(pid: int) -> int:
 
 
 def arenas(pid: int) -> int:
-    """How many arenas of the C library there are besides the main one: 64 MiB each, reserved."""
+    """The number of arenas of the C library besides the main one: 64 MiB each, reserved."""
     with open(f"/proc/{pid}/maps") as maps:
         rows = [line.split() for line in maps]
     spans = [[int(end, 16) for end in row[0].split("-")] for row in rows]

@@ -311,7 +311,7 @@ def test_ten_thousand_records(store: Store, history: History) -> None:
 
 
 def test_documents_of_an_image_stay_with_its_record(store: Store, history: History) -> None:
-    """Clients export records: an image's documents are part of them, its layers are not."""
+    """Clients export records: an image's documents belong to the record, its layers do not."""
     config, layer, statement = (store.blobs.put(data) for data in (b"{}", b"layer", b"{ }"))
     entries = [
         {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": layer, "size": 5},

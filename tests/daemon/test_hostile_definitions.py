@@ -1,4 +1,4 @@
-"""Definitions that cannot be: each is refused by name, to its own client alone, and at once."""
+"""Invalid definitions: each is rejected with an error for its client only, at once."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refusal(channel: GrpcChannel, wanted: op.Definition) -> str:
 
 @pytest.fixture(autouse=True)
 def goes_on(channel: GrpcChannel) -> Iterator[None]:
-    """Whatever a test asks, the next build is made."""
+    """Check that the next build succeeds."""
     yield
     solve(channel, definition(folder(f"/{os.urandom(4).hex()}")))
 
@@ -249,7 +249,7 @@ def test_unknown_capabilities(channel: GrpcChannel) -> None:
     extra = op.OpMetadata(caps=(("no.such.cap", True),))
     asked = wanted._replace(metadata=((digest_of(A_DATA), extra),))
     assert "unknown API capability no.such.cap" in refusal(channel, asked)
-    # It is nobody's who does not need it.
+    # Builds that do not need it are not affected.
     extra = op.OpMetadata(caps=(("no.such.cap", False), ("file.base", True)))
     solve(channel, wanted._replace(metadata=((digest_of(A_DATA), extra),)))
 
@@ -270,7 +270,7 @@ def test_unusual_definitions_that_are_valid(channel: GrpcChannel) -> None:
     solve(channel, op.Definition())
     chained = definition(A, folder("/b", base=0), folder("/c", base=0))
     first, second, third, last = chained.ops
-    # In any order, several times, and beside what nobody needs, whatever that is.
+    # In any order, repeated, and beside unneeded ops, whatever they are.
     odd = encode_op(command(args=()))
     solve(channel, chained._replace(ops=(third, first, second, first, odd, third, last)))
     # Actions in any order.
@@ -365,7 +365,7 @@ def test_a_hundred_thousand_unused_ops(channel: GrpcChannel) -> None:
 
 
 def test_a_chain_of_twenty_thousand_ops(channel: GrpcChannel) -> None:
-    # Its first op fails, and all that stand on it with it.
+    # Its first op fails, and so do all that depend on it.
     chain = definition(folder("/none/a"), *(folder(f"/{n}", base=0) for n in range(20_000)))
     assert "/none" in refusal(channel, chain)
 

@@ -1,4 +1,4 @@
-"""Requests that mean nothing: an answer or a refusal, soon, and never more than that."""
+"""Meaningless requests: a prompt answer or error, without other effects."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def goes_on(channel: GrpcChannel) -> Iterator[None]:
 
 
 def answers(channel: GrpcChannel, method: str, request: Any) -> int:
-    """How many messages answer a request. Raises StatusError."""
+    """The number of messages in the answer to a request. Raises StatusError."""
     schema = control.SCHEMA if type(request) in control.SCHEMA else history.SCHEMA
     with channel.open(method) as call:
         call.send(encode(request, schema))
@@ -154,7 +154,7 @@ def test_a_session_that_is_no_http2(channel: GrpcChannel) -> None:
 def test_any_build(channel: GrpcChannel, request: control.SolveRequest) -> None:
     wish = request._replace(ref=os.urandom(8).hex(), session="", source_policy_session="")
     if wish.definition is None and not wish.frontend:
-        wish = wish._replace(frontend="wit")  # else it waits for a frontend in the client
+        wish = wish._replace(frontend="wit")  # otherwise it waits for a frontend in the client
     _answered(channel, control.SOLVE, wish)
 
 

@@ -1,4 +1,4 @@
-"""Layouts that a client lends, by the names that buildctl's `--oci-layout` gives them."""
+"""Layouts that a client provides, under the names of buildctl's `--oci-layout`."""
 
 from __future__ import annotations
 

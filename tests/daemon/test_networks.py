@@ -1,4 +1,4 @@
-"""Networks of steps: real plugins, in a network namespace of the daemon's own."""
+"""Networks of steps: real plugins, in a separate network namespace of the daemon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configured(folder: Path, text: str) -> tuple[str, ...]:
 
 
 def on_machine_of(daemon: DaemonProcess, *command: str) -> str:
-    """What a command says in the daemon's network."""
+    """The output of a command in the daemon's network."""
     done = subprocess.run(
         ["nsenter", "--net", "--target", str(daemon.process.pid), *command],
         capture_output=True,
@@ -37,7 +37,7 @@ def on_machine_of(daemon: DaemonProcess, *command: str) -> str:
 
 
 def resources(lamina: Lamina, text: str) -> list[dict[str, int]]:
-    """What the steps of the last build used whose names contain a text."""
+    """The resource usage of the last build's steps whose names contain a text."""
     done = lamina("history", "inspect", "--format=json")
     assert done.code == 0, done.err
     steps = json.loads(done.out)["Steps"]
@@ -76,7 +76,7 @@ def test_a_configured_bridge_network(tmp_path: Path, context: Callable[..., Path
         watching = subprocess.Popen(
             ["nsenter", "--net", "--target", str(daemon.process.pid), "sleep", "60"]
         )
-        try:  # it keeps the namespace when the daemon has gone
+        try:  # it keeps the namespace when the daemon has ended
             assert daemon.stop() == 0
             seen_by = ["nsenter", "--net", "--target", str(watching.pid)]
             links = subprocess.check_output([*seen_by, "ip", "link"], text=True)
@@ -97,7 +97,7 @@ def cni_list(tmp_path: Path, *plugins: dict[str, object]) -> tuple[str, ...]:
 
 
 def addresses(tmp_path: Path) -> dict[str, object]:
-    """Plugins that give every namespace an address of 10.97.0.0/24, and remember it here."""
+    """Plugins that give each namespace an address in 10.97.0.0/24, and record it here."""
     ipam = {
         "type": "host-local",
         "dataDir": str(tmp_path / "addresses"),
@@ -139,7 +139,7 @@ def test_networks_of_a_killed_daemon_are_released(tmp_path: Path) -> None:
 
 
 def at_once(context: Callable[..., Path], amount: int) -> Path:
-    """A build whose steps run at the same time, each telling its address in `/NUMBER`."""
+    """A build whose steps run concurrently, and write their addresses to `/NUMBER`."""
     look = "RUN ip address show eth0 > /own; sleep 1"
     stages = "".join(f"FROM base AS s{n}\n{look}; : {n}\n" for n in range(amount))
     copies = "".join(f"COPY --from=s{n} /own /{n}\n" for n in range(amount))
@@ -166,7 +166,7 @@ def test_no_network_at_all(tmp_path: Path, context: Callable[..., Path]) -> None
 
 
 def test_errors_of_a_plugin_are_shown(tmp_path: Path, context: Callable[..., Path]) -> None:
-    """A plugin that works once, at the start."""
+    """With a plugin that works only once, at the start."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("loopback", "ptp", "host-local"):

@@ -1,4 +1,4 @@
-"""Sources that a client's policies, or the client itself, judge."""
+"""Source policies of a client, and clients that decide about sources."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALLOW = CheckPolicyResponse(DecisionResponse(PolicyAction.ALLOW))
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A Dockerfile, and two folders that its context may be."""
+    """A Dockerfile, and two directories that may be its context."""
     for name in ("context", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text(name)
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def build(folder: Path, answer: Answer | None = None, *rules: Rule) -> str:
-    """What comes to be in `/a`. Raises StatusError."""
+    """The content of `/a`. Raises StatusError."""
     made = io.BytesIO()
 
     @contextmanager
@@ -120,7 +120,7 @@ def test_a_client_evaluates_every_source(folder: Path) -> None:
         assert request.source is not None
         assert request.source.source is not None
         asked.append(request.source.source.identifier)
-        if len(asked) == 1:  # it may want to know more first
+        if len(asked) == 1:  # it may request metadata first
             wish = ResolveSourceMetaRequest(request.source.source, request.platform)
             return CheckPolicyResponse(request=wish)
         return ALLOW

@@ -1,4 +1,4 @@
-"""Registries that want a login, and clients of one daemon who have one, or none."""
+"""Registries that require credentials, and clients of one daemon with and without them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 @pytest.fixture
 def alice(daemon: DaemonProcess, registry: str, tmp_path: Path) -> RemoteLamina:
-    """Somebody with a login."""
+    """A client with credentials."""
     config = tmp_path / "alice"
     config.mkdir()
     auth = b64encode(b"user:secret").decode()
@@ -50,7 +50,7 @@ def alice(daemon: DaemonProcess, registry: str, tmp_path: Path) -> RemoteLamina:
 
 @pytest.fixture
 def bob(daemon: DaemonProcess, tmp_path: Path) -> RemoteLamina:
-    """Somebody without one."""
+    """A client without credentials."""
     return RemoteLamina(tmp_path, daemon.address, DOCKER_CONFIG=str(tmp_path / "bob"))
 
 
@@ -77,11 +77,11 @@ def test_credentials_are_used_only_for_their_own_client(
     assert refused(bob("build", str(using)))
     alice.build(using, "-o", str(tmp_path / "out"))
     assert (tmp_path / "out/copy").read_text() == "secret\n"
-    # All of the image is here now, and its steps are cached: still bob may not have it.
+    # The whole image is in the store now, and its steps are cached; still bob may not have it.
     assert refused(bob("build", "-o", str(tmp_path / "bobs"), str(using)))
     assert not (tmp_path / "bobs").exists()
     assert refused(bob("build", "--call=outline", str(using)))
-    # Nor does what was refused to bob stand in the way of alice.
+    # The refusal for bob does not affect alice.
     assert "CACHED" in alice.build(using)
 
 
@@ -116,7 +116,7 @@ def test_caches_are_imported_with_the_credentials_of_their_client(
     folder = context("RUN echo 1 > /file\n")
     cache = f"type=registry,ref={registry}/cache:1"
     written = bob("build", "--progress=plain", "--cache-to", cache, str(folder))
-    assert written.code == 0  # a cache never fails a build
+    assert written.code == 0  # a cache never makes a build fail
     assert "the cache was not written" in written.err
     assert "was not written" not in alice.build(folder, "--cache-to", f"{cache},mode=max")
     assert alice("prune", "-af").code == 0
@@ -153,14 +153,14 @@ def test_layers_are_never_fetched_from_another_clients_repository(
             assert failed.code == 1
             assert f"pull {public}/same:1" in failed.err
             assert registry not in failed.err
-            # Who names the repository gets the layers from there.
+            # A build that names the repository gets the layers from there.
             (using / "Dockerfile").write_text(f"FROM {private}\nRUN cat /file\n")
             assert f"pull {private}" in alice.build(using)
 
 
 @pytest.fixture
 def mallory(daemon: DaemonProcess, registry: str, tmp_path: Path) -> RemoteLamina:
-    """Somebody with a wrong password."""
+    """A client with wrong credentials."""
     config = tmp_path / "mallory"
     config.mkdir()
     auth = b64encode(b"user:wrong").decode()
@@ -173,7 +173,7 @@ CLOSED = f"FROM base AS waits\nRUN {GATE} while [ ! -e /gate/open ]; do sleep 0.
 
 
 class Waiting:
-    """Alice's image, its manifest and not its layers in another daemon, and builds that need it.
+    """Alice's image in another daemon: its manifest without its layers, and builds that need it.
 
     They first wait until the gate is opened.
     """
@@ -197,7 +197,7 @@ class Waiting:
         raise AssertionError("the build ended before its step")
 
     def end(self, *builds: subprocess.Popen[str]) -> list[str]:
-        """Open the gate. What the builds wrote since; all have to succeed."""
+        """Open the gate. Returns the output of the builds since then; all must succeed."""
         self._lamina.build(self._context(f"RUN {GATE} touch /gate/open\n"))
         logs = [build.communicate(timeout=60)[1] for build in builds]
         assert [build.returncode for build in builds] == [0] * len(builds), "\n=====\n".join(logs)
@@ -216,7 +216,7 @@ def waiting(
     folder = context("RUN echo secret > /file\n")
     alice.build(folder, "-t", name, "--push", "--metadata-file", str(metadata))
     digest = json.loads(metadata.read_text())["containerimage.digest"]
-    # Garbage collection would take the manifest, which nothing in the store refers to.
+    # Garbage collection would remove the manifest, which nothing in the store refers to.
     options = ("--oci-worker-gc=false",)
     with DaemonProcess(tmp_path / "elsewhere", *options, socket_name="e.sock") as other:
         alice.address = mallory.address = other.address

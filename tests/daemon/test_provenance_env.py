@@ -1,4 +1,4 @@
-"""What a builder's owner adds to provenance."""
+"""Fields that the administrator adds to provenance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing things at bad moments: builds running, the process killed, the disk full."""
+"""Pruning at bad moments: while builds run, when the process is killed, on a full disk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ignore(event: Event) -> None:
 
 
 def built(address: str, folder: Path, number: int) -> str:
-    """What the number became in the end."""
+    """The final value of the number."""
     out = folder.parent / f"out{number}"
     request = BuildRequest(
         ContextSpec(str(folder), str(folder / "Dockerfile")),
@@ -46,7 +46,7 @@ def built(address: str, folder: Path, number: int) -> str:
 
 
 def pruned(daemon: DaemonProcess, until: int = 1 << 30) -> int:
-    """How many records went, of all that may; stops after some."""
+    """The number of removed records; stops after some."""
     with daemon.dial() as channel, channel.open(control.PRUNE) as call:
         call.send(encode(control.PruneRequest(all=True), control.SCHEMA))
         call.finish_sending()
@@ -57,7 +57,7 @@ def pruned(daemon: DaemonProcess, until: int = 1 << 30) -> int:
 
 
 def whole(root: Path) -> None:
-    """Every state has its files, and no files are left of states that are gone."""
+    """Every snapshot has its files, and removed snapshots have left none."""
     with open_store(str(root)) as store:
         known = {row[0] for row in store.database.rows("SELECT directory FROM snapshots") if row[0]}
     assert known <= {path.name for path in (root / "snapshots").iterdir()}
@@ -148,7 +148,7 @@ def test_dead_keys_go_while_a_build_runs(tmp_path: Path, context: Callable[..., 
         running = SolvingThread(daemon.dial(), other, "endless")
         running.wait_for_output("endless", b"begun")
         many = keys()
-        pruned(daemon)  # what the one that runs has not touched
+        pruned(daemon)  # those that the running build has not used
         assert keys() < many - 10
         running.channel.close()
         running.join()

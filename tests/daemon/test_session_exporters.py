@@ -1,4 +1,4 @@
-"""Outputs that a client chooses when it knows the result, and what is known of several."""
+"""Outputs that a client chooses when it knows the result, and results of several platforms."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 class Choosing:
-    """A client that looks at the result and then wants it as a tar archive."""
+    """A client that inspects the result and then requests a tar archive of it."""
 
     def __init__(self, channel: GrpcChannel, ref: str, *, refusal: Code | None = None) -> None:
         self.found: list[str] = []

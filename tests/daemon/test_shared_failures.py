@@ -1,4 +1,4 @@
-"""Work that clients of one daemon share fails: nobody is shown the Dockerfile of another."""
+"""Failures of work that clients of one daemon share: no client sees another one's Dockerfile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def digest(data: bytes) -> str:
 
 
 class MissingLayerRegistry(ThreadingHTTPServer):
-    """Has one image, whose layer is not found once `answer` is set."""
+    """Has one image, whose layer is missing once `answer` is set."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -120,7 +120,7 @@ def test_each_client_is_shown_its_own_dockerfile(
             assert registry.asked.wait(60)
             with Watched(client, folders["bob"]) as bob:
                 bob.until(f"] FROM {registry.name}")
-                time.sleep(0.5)  # for it to come to the layer, too
+                time.sleep(0.5)  # until it requests the layer, too
                 registry.answer.set()
                 assert bob.end() == 1
             assert alice.end() == 1

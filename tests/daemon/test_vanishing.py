@@ -1,4 +1,4 @@
-"""Clients that go, or say things twice, in the middle of what only they can end."""
+"""Clients that disconnect or repeat themselves in the middle of requests that only they can end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.wire.contract import ServerCall
 
 LARGE = "FROM scratch\nCOPY large /large\n"
-ROUNDS = 12  # one thread left behind by each shows among what pools keep
+ROUNDS = 12  # one leaked thread each exceeds the threads that pools keep
 OUTPUTS = {
     "local": ("local", ()),
     "tar": ("tar", ()),
@@ -46,7 +46,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 class Taking:
-    """A client that takes the beginning of an output, and no more."""
+    """A client that reads only the beginning of an output."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -63,7 +63,7 @@ class Taking:
 
 
 class Asked:
-    """A build that is asked for in a thread; `error` is what stopped it, after `join`."""
+    """A build that is requested in a thread; `error` is the error that stopped it, after `join`."""
 
     def __init__(self, channel: GrpcChannel, request: control.SolveRequest) -> None:
         self.error: BaseException | None = None
@@ -93,7 +93,7 @@ def soon(holds: Callable[[], bool]) -> None:
 
 
 def records(daemon: DaemonProcess) -> dict[str, history.BuildHistoryEvent]:
-    """All builds of the history, those that run too, by ref."""
+    """All builds of the history by ref, including running ones."""
     wish = history.BuildHistoryRequest(early_exit=True)
     found = {}
     with daemon.dial() as channel, channel.open(history.LISTEN_BUILD_HISTORY) as call:
@@ -111,19 +111,19 @@ def ended(daemon: DaemonProcess, ref: str) -> bool:
 
 
 def wait_for_end(daemon: DaemonProcess, ref: str) -> None:
-    """The build is in the history, and none of its steps runs."""
+    """Wait until the build is in the history, and none of its steps runs."""
     soon(lambda: ended(daemon, ref) and left(daemon)[2] == [])
 
 
 def left(daemon: DaemonProcess) -> tuple[list[str], list[str], list[str]]:
-    """Temporary files, mounts, and children: what must be as it was before."""
+    """Temporary files, mounts, and children, which must be as before."""
     (own,) = [path for path in (daemon.root / "tmp").glob("*-*") if path.is_dir()]
     pid = daemon.process.pid
     children = []
     for task in os.listdir(f"/proc/{pid}/task"):
         with suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/children") as file:
             children += file.read().split()
-    # What the host mounts elsewhere appears in the daemon's namespace too.
+    # Mounts of the host elsewhere appear in the daemon's namespace too.
     with open(f"/proc/{pid}/mounts") as file:
         mounts = [line for line in file if str(daemon.root) in line]
     return sorted(os.listdir(own)), mounts, children
@@ -137,7 +137,7 @@ def threads(daemon: DaemonProcess) -> int:
 def asked_for_output(
     daemon: DaemonProcess, folder: Path, kind: str, ref: str
 ) -> Iterator[tuple[GrpcChannel, GrpcChannel, Asked]]:
-    """A build that is sending its output: the connections of its session and of itself."""
+    """A build that is sending its output: the connections of its session and of the build."""
     taking = Taking()
     session = EmbeddedSession(
         {"context": str(folder), "dockerfile": str(folder)}, SessionProviders()
@@ -209,7 +209,7 @@ class Client:
 
 
 class Fronted:
-    """A build whose frontend the test is."""
+    """A build whose frontend is the test."""
 
     def __init__(self, daemon: DaemonProcess, channel: GrpcChannel, session: str, ref: str) -> None:
         self.ref = ref
@@ -220,12 +220,12 @@ class Fronted:
         self._daemon = daemon
 
     def begin_step(self) -> None:
-        """Have a step begin that does not end, asked for in a call of its own."""
+        """Start a step that does not end, in a separate call."""
         self._step.start()
         soon(lambda: left(self._daemon)[2] != [])
 
     def step_error(self) -> StatusError:
-        """How that call ended."""
+        """The error of that call."""
         self._step.join(30)
         assert not self._step.is_alive()
         (failure,) = self._failures
@@ -240,7 +240,7 @@ class Fronted:
 
 @pytest.fixture
 def session(daemon: DaemonProcess, context: Callable[..., Path]) -> Iterator[str]:
-    """One that lends a Dockerfile whose last step never ends."""
+    """A session that provides a Dockerfile whose last step never ends."""
     folder = context("FROM base AS made\nRUN echo made > /made\nFROM made\nRUN sleep 1000\n")
     lent = EmbeddedSession({"context": str(folder), "dockerfile": str(folder)}, SessionProviders())
     session_id = new_session_id()
@@ -299,7 +299,7 @@ def test_a_frontend_that_returns_twice(daemon: DaemonProcess, session: str) -> N
         assert failures.count(None) == 1
         for failure in filter(None, failures):
             assert isinstance(failure, StatusError)
-            # The build may be over before the last of them comes.
+            # The build may end before the last of them arrive.
             assert "returned already" in failure.message or "unknown job" in failure.message
         build.build.join()
         assert build.build.error is None

@@ -1,4 +1,4 @@
-"""What the daemon tells of itself: platforms, and the devices that builds may ask for."""
+"""The worker record: platforms, and the devices that builds may request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bridge over texts in memory, and what a conversion made, read back from its bytes."""
+"""A bridge with texts in memory, and conversions decoded from their bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def image_config(**settings: Any) -> bytes:
 
 
 class MemoryBridge:
-    """Knows `base`, and the images it is given."""
+    """Resolves `base`, and the given images."""
 
     def __init__(self, text: str, images: dict[str, bytes], ignore: bytes | None) -> None:
         self._text = text
@@ -68,7 +68,7 @@ class MemoryBridge:
         return ResolvedImage(digest_of(location.encode()), image_config())
 
     def made_at(self, source: Definition) -> int | None:
-        """A hundred for each letter of what the source is called."""
+        """The time is a hundred for each letter of the source's name."""
         op = decode_op(source.ops[0]).source
         assert op is not None
         return 100 * len(op.identifier)
@@ -78,7 +78,7 @@ class MemoryBridge:
 
 
 class Converted(NamedTuple):
-    """A result, decoded. Ops are in order, the last one (which only names the result) left out."""
+    """A decoded result. Ops are in order, without the last one (which only names the result)."""
 
     result: FrontendResult
     bridge: MemoryBridge

@@ -1,4 +1,4 @@
-"""Questions about a Dockerfile: the documents and what people see."""
+"""Subrequests about a Dockerfile: the documents and the texts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_outline_of_another_target_and_inherited_arguments() -> None:
     made = json.loads(ask("frontend.outline", _TEXT, "build").json)
     assert [arg["name"] for arg in made["args"]] == ["MODE", "EMPTY"]
     made = json.loads(ask("frontend.outline", _TEXT).json)
-    # What FULL needs is used too; the ARG of the stage only passes it on.
+    # Variables that FULL needs are used too; the ARG of the stage only passes it on.
     assert [
         (a["name"], a["value"], a["location"]["ranges"][0]["start"]["line"])
         for a in made["args"]
@@ -240,7 +240,7 @@ def test_conversion() -> None:
     assert file["actions"][0].keys() == {"secondaryInput", "copy"}
     assert file["actions"][0]["copy"]["mode"] == 0o600
     assert file["actions"][0]["copy"]["timestamp"] == "-1"
-    # A member of a oneof is shown though it is zero.
+    # A member of a oneof is included even if it is zero.
     assert file["actions"][0]["copy"]["owner"] == {"user": {"byID": 0}, "group": {"byID": 5}}
     digest = last["inputs"][0]["digest"]
     assert "COPY" in document["metadata"][digest]["description"]["llb.customname"]

@@ -1,4 +1,4 @@
-"""Every check: where it fires, where it does not, and how it is turned off."""
+"""Every check: when it warns, when it does not, and how it is disabled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.contract import Warned
     from tests.dockerfile.memory_bridge import Convert
 
-# (rule, Dockerfile, [(line, detail), …]); other rules' finds are not looked at.
+# (rule, Dockerfile, [(line, detail), …]); warnings of other rules are ignored.
 _CASES: list[tuple[str, str, list[tuple[int, str]]]] = [
     (
         "StageNameCasing",
@@ -202,7 +202,7 @@ _CASES: list[tuple[str, str, list[tuple[int, str]]]] = [
 
 
 def lint(text: str, **args: str) -> tuple[Warned, ...]:
-    """What is found in all stages."""
+    """The warnings for all stages."""
     report = check(
         FrontendRequest(FrontendOptions(build_args=tuple(args.items())), AMD64, AMD64),
         MemoryBridge(text, {}, None),
@@ -213,7 +213,7 @@ def lint(text: str, **args: str) -> tuple[Warned, ...]:
 
 @pytest.mark.parametrize(("rule", "text", "finds"), _CASES)
 def test_a_rule(rule: str, text: str, finds: list[tuple[int, str]]) -> None:
-    # Given the tag, so that what a FROM's default lacks does not end the conversion.
+    # Given the tag, so that a missing default of a FROM does not end the conversion.
     warnings = lint(text, TAG="latest")
     assert [
         (w.location.start, w.detail) for w in warnings if w.rule == rule and w.location
@@ -249,7 +249,7 @@ def test_ignored_files(convert: Convert) -> None:
     ]
     made = convert("FROM base\nCOPY . /\n", ignore=b"**\n")
     assert [w.rule for w in made.bridge.warnings] == ["CopyIgnoredFile"]
-    # What an exception brings back cannot be known.
+    # It is not known which files an exception includes.
     assert not convert(text, ignore=b"*.txt\n!a.txt\n").bridge.warnings
 
 

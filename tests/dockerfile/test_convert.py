@@ -1,4 +1,4 @@
-"""Stages, metadata instructions, arguments: what they become, read back from the bytes."""
+"""Stages, metadata instructions, arguments: the conversions, decoded from their bytes."""
 
 from __future__ import annotations
 
@@ -393,7 +393,8 @@ def test_errors_and_their_locations(
     convert: Convert, text: str, kind: type[LaminaError], part: str, hint: str, line: int
 ) -> None:
     if not part:
-        # A stage below, not needed otherwise: the mount names a stage that comes too late.
+        # A later stage, which is not needed otherwise: the mount refers to a stage that is not
+        # defined yet.
         with pytest.raises(InvalidInput, match="defined before"):
             convert(text, target="a")
         return

@@ -1,4 +1,4 @@
-"""SOURCE_DATE_EPOCH: numbers, what stands for one, and what cannot."""
+"""SOURCE_DATE_EPOCH: numbers, names of sources, and invalid values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.dockerfile.memory_bridge import Convert
 
 URL = "http://h.example/src.tar"
-TIME = 100 * len(URL)  # what the bridge in memory says of it
+TIME = 100 * len(URL)  # the time in the bridge in memory
 STAGE = f"FROM scratch AS Src\nADD {URL} /\n"
 DOWNLOAD = marshal(Vertex(http_source(URL, "context")).output())
 

@@ -154,7 +154,7 @@ def test_lines_have_a_limit_in_bytes() -> None:
     ],
 )
 def test_long_lines(text: str) -> None:
-    """In quadratic time, these would take minutes."""
+    """These would take minutes in quadratic time."""
     found = []
     with suppress(LaminaError):
         found = [parse_instruction(node, "\\") for node in parse_document(text, "Dockerfile").nodes]

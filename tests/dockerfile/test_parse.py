@@ -12,7 +12,7 @@ from lamina.dockerfile.parse import parse_instruction
 
 
 def read(text: str) -> tuple[object, ...]:
-    """The instruction's fields but for its node."""
+    """The instruction's fields except its node."""
     document = parse_document(text + "\n", "Dockerfile")
     return parse_instruction(document.nodes[0], document.escape)[1:]
 

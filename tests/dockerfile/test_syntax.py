@@ -1,4 +1,4 @@
-"""`# syntax=` in its places."""
+"""`# syntax=` in all valid positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The diagram of the packages shows the imports as they are."""
+"""The diagram of the packages matches the imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart of the benchmarks shows the figures of the table."""
+"""The chart of the benchmarks matches the table."""
 
 from __future__ import annotations
 

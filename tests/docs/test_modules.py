@@ -25,8 +25,8 @@ CYCLES = {
         ("wire.budget", "wire.exchange", "wire.stream"),
     )
 }
-"""Modules that import each other in functions or for type checkers only. Do not add to them without
-need: one concept in two files is a reason, a helper in the wrong file is not."""
+"""Modules that import each other in functions or for type checkers only. Add to them only if
+needed: one concept in two files is a reason, a helper in the wrong file is not."""
 
 
 def test_no_module_is_long() -> None:
@@ -54,7 +54,7 @@ def _name(path: Path) -> str:
 
 
 def _graph(*, loading: bool) -> dict[str, set[str]]:
-    """What each module imports; with `loading` only when it is loaded."""
+    """The imports of each module; with `loading` only those when it is loaded."""
     names = {_name(path): ast.parse(path.read_text()) for path in PATHS}
     found = {}
     for name, tree in names.items():

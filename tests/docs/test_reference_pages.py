@@ -1,4 +1,4 @@
-"""The reference has a place for everything that the language has, and its links lead somewhere."""
+"""The reference covers the whole language, and its links are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page on security names a test or a campaign that exists for each of its promises."""
+"""The page on security names an existing test or campaign for each of its promises."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def test_parts_of_names() -> None:
 
 
 def _names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """What a module defines or binds: (line, name), in the order of the text by depth."""
+    """The names that a module defines or binds: (line, name), by depth, then in the order of the
+    text."""
     for node in _walk(tree):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name):

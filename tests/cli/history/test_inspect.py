@@ -1,4 +1,4 @@
-"""What `inspect` shows of a record of BuildKit, which has none of lamina's own fields."""
+"""`inspect` of a record of BuildKit, which has none of lamina's extensions."""
 
 from __future__ import annotations
 

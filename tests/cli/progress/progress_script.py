@@ -1,4 +1,5 @@
-"""Scripted events for the renderers' tests: times are small numbers, digests from letters."""
+"""Scripted events for the tests of renderers: times are small numbers, digests are made from
+letters."""
 
 from __future__ import annotations
 

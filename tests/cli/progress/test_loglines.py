@@ -25,7 +25,7 @@ def test_all_bytes_are_kept_in_order(steps: list[tuple[bytes, bool, bool]]) -> N
 
 
 def _without_restarts(shown: list[bytes], whole: bytes) -> list[bytes]:
-    """A line that was interrupted is printed again from its start: the last time counts."""
+    """Remove the first printing of lines that were interrupted and printed again."""
     wanted = [line for line in whole.split(b"\n") if line]
     result: list[bytes] = []
     position = 0

@@ -35,7 +35,7 @@ def test_a_vertex_that_runs_twice_shows_the_sum() -> None:
     (only,) = trace.vertices
     assert only.completed is None
     assert only.seconds(7.0) == 3.0
-    trace.apply(vertex("a", "x"))  # announced again: changes nothing
+    trace.apply(vertex("a", "x"))  # announced again: no change
     trace.apply(vertex("a", "x", 5.0, 6.0))
     assert only.completed == 6.0
     assert trace.counts() == (1, 1)

@@ -16,7 +16,7 @@ NO_COLORS = Colors("", "", "", "", "")
 
 
 class Terminal:
-    """Just enough of a terminal: cursor up, carriage return, erasing, wrapping, no scrolling."""
+    """A minimal terminal: cursor up, carriage return, erasing, wrapping, no scrolling."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
