@@ -1,4 +1,4 @@
-"""Debian's docker-registry as a process of the tests': plain, with TLS, with htpasswd."""
+"""Debian's docker-registry as a process: plain, with TLS, with htpasswd."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 class RealRegistry:
-    """A registry that keeps its files in `folder`; it can be killed and started again."""
+    """A registry with its files in `folder`; it can be killed and started again."""
 
     def __init__(self, folder: Path, extra: str = "", tls: str = "") -> None:
         self._port = free_port()
@@ -70,7 +70,7 @@ class RealRegistry:
 
 @contextlib.contextmanager
 def running_registry(folder: Path, extra: str = "", tls: str = "") -> Iterator[str]:
-    """`host:port` of a registry that runs during the block."""
+    """The `host:port` of a registry that runs during the block."""
     registry = RealRegistry(folder, extra, tls)
     registry.start()
     try:

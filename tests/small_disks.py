@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def small_disk(kind: str, size: int, folder: Path) -> Iterator[Path]:
-    """A file system of so many bytes, `tmpfs` or `ext4`, mounted at `folder/disk`."""
+    """A file system with a number of bytes, `tmpfs` or `ext4`, mounted at `folder/disk`."""
     disk = folder / "disk"
     disk.mkdir()
     if kind == "tmpfs":
@@ -40,7 +40,7 @@ def free(disk: Path) -> int:
 
 
 class Filler:
-    """A file beside the store that takes room; use it in a `with` block, which gives it back."""
+    """A file beside the store that occupies space; the `with` block frees it at its end."""
 
     def __init__(self, disk: Path) -> None:
         self._disk = disk
@@ -49,13 +49,13 @@ class Filler:
         self._thread: threading.Thread | None = None
 
     def leave(self, room: int) -> None:
-        """Take all but so many bytes, or as much as there is."""
+        """Occupy all space but a number of bytes, as far as possible."""
         with suppress(OSError), self._path.open("ab", buffering=0) as file:
             while (more := free(self._disk) - room) > 0:
                 file.write(bytes(min(more, 1 << 20)))
 
     def leave_later(self, room: int, seconds: float) -> None:
-        """The same in a while, and again and again, beside what happens then."""
+        """The same after a while, repeatedly, concurrently with other work."""
 
         def fill() -> None:
             if not self._stop.wait(seconds):
@@ -77,7 +77,7 @@ class Filler:
 
 
 def wait_for_room(disk: Path, size: int, seconds: float = 30) -> bool:
-    """Whether so many bytes get free within a time, as when a daemon tidies up."""
+    """Whether a number of bytes becomes free within a time, for example when a daemon prunes."""
     deadline = time.monotonic() + seconds
     while free(disk) < size:
         if time.monotonic() > deadline:

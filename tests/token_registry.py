@@ -1,5 +1,7 @@
-"""A registry that takes nothing but tokens, and the service that gives them: to the user `user`
-with the password `secret` or the identity token `identity`, and to nobody else."""
+"""A registry that accepts only tokens, and its token service.
+
+Only the user `user` gets tokens, with the password `secret` or the identity token `identity`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """One request for a token; `port` is the asker's, `pids` the processes that had it open."""
+    """One request for a token; `port` is the client's, `pids` the processes with that socket."""
 
     who: str
     scopes: tuple[str, ...]
@@ -30,9 +32,9 @@ class Asked(NamedTuple):
 
 
 class TokenService:
-    """Serves at `realm` from `start` to `stop`. `asked` is what it was asked, also in vain.
+    """Serves at `realm` from `start` to `stop`. `asked` are the requests, including refused ones.
 
-    `life` (s) is what it says of its tokens, `valid` what is true.
+    `life` (s) is the announced lifetime of its tokens, `valid` the real one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +77,7 @@ class TokenService:
             self._server = None
 
     def token(self, scopes: tuple[str, ...]) -> str:
-        """A JSON Web Token as the distribution registry wants it."""
+        """A JSON Web Token in the format of the distribution registry."""
         now = int(time.time())
         access = [
             {"type": kind, "name": name, "actions": actions.split(",")}
@@ -126,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if known else 401)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        with contextlib.suppress(OSError):  # who asked may have gone
+        with contextlib.suppress(OSError):  # the client may be gone
             self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:
@@ -138,7 +140,7 @@ def _base64(data: bytes) -> bytes:
 
 
 def _pids(port: int) -> frozenset[int]:
-    """The processes with a socket of this local port."""
+    """The processes with a socket on this local port."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
     found = set()
@@ -151,7 +153,7 @@ def _pids(port: int) -> frozenset[int]:
 
 @contextlib.contextmanager
 def running_token_registry(folder: Path) -> Iterator[tuple[str, TokenService]]:
-    """`host:port` of the registry, and its service, during the block."""
+    """The `host:port` of the registry, and its service, during the block."""
     folder.mkdir()
     service = TokenService(folder)
     try:
@@ -164,7 +166,7 @@ def running_token_registry(folder: Path) -> Iterator[tuple[str, TokenService]]:
 
 
 def write_login(folder: Path, host: str, password: str = "secret", **entry: str) -> Path:
-    """A Docker configuration with one login; its folder."""
+    """A Docker configuration with credentials for one registry. Returns its directory."""
     folder.mkdir(exist_ok=True)
     auth = {"auth": b64encode(f"user:{password}".encode()).decode()}
     (folder / "config.json").write_text(json.dumps({"auths": {host: entry or auth}}))

@@ -1,4 +1,4 @@
-"""`lamina advise`: prints patches, writes them, and measures what they bring."""
+"""`lamina advise`: prints patches, writes them, and measures their effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.commands import Lamina
 
-# A compiler that says whether it found its cache.
+# A compiler that prints whether it found its cache.
 COMPILER = r"""COPY --chmod=755 <<"EOF" /bin/go
 #!/bin/sh
 cache=/root/.cache/go-build
@@ -128,7 +128,7 @@ def test_prove_builds_both_versions(lamina: Lamina, service: Path) -> None:
     for line, version in zip(lines[header + 1 :], ("unchanged", "with the advice"), strict=False):
         assert line.startswith(version)
         assert [float(cell.removesuffix("s")) > 0 for cell in line.split()[-2:]] == [True, True]
-    # The stores were others: nothing is in this one.
+    # The builds were in other stores: this one is empty.
     assert lamina("du").out.count("go build") == 0
 
 

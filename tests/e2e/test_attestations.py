@@ -1,4 +1,4 @@
-"""Attestations of real builds, as other tools read them."""
+"""Attestations of real builds, read by other tools."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_provenance_of_a_pushed_image(
         f"FROM {base}\nARG A\nRUN --network=none --mount=type=secret,id=s echo $A > /a\n"
     )
     there = machine("there")
-    for tag in ("1", "2"):  # the second time every step is remembered
+    for tag in ("1", "2"):  # the second time every step is cached
         there.build(
             *(folder, "--push", "-t", f"{name}:{tag}", "--build-arg=A=b"),
             *(
@@ -181,9 +181,7 @@ def test_archives(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
     inline = "--provenance=mode=min,inline-only=true"
     lamina.build(folder, inline, "-o", f"type=oci,dest={tmp_path}/a.tar,name=a:1")
     shown = skopeo("inspect", "--raw", f"oci-archive:{tmp_path}/a.tar:1")
-    assert "config" in json.loads(
-        shown
-    )  # an attestation for images alone is no reason for an index
+    assert "config" in json.loads(shown)  # an attestation for images only does not require an index
     forced = f"type=oci,dest={tmp_path}/b.tar,name=a:1,attestation-inline=true,oci-artifact=false"
     lamina.build(folder, inline, "-o", forced)
     index = json.loads(skopeo("inspect", "--raw", f"oci-archive:{tmp_path}/b.tar:1"))
@@ -197,7 +195,7 @@ def test_archives(lamina: Lamina, context: Callable[..., Path], tmp_path: Path) 
         folder, "--provenance=true", "-o", f"type=oci,dest={tmp_path}/layout,tar=false,name=a:1"
     )
     bundle = tmp_path / "bundle"
-    # umoci takes an index of any kind for ambiguous: of it, the image.
+    # umoci considers any index ambiguous, so it gets the image.
     image = f"oci:{tmp_path}/image:1"
     skopeo("--insecure-policy", "copy", "-q", f"oci:{tmp_path}/layout:1", image)
     subprocess.run(

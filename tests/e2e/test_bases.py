@@ -1,4 +1,4 @@
-"""Base images: from a registry, offline, a layout, and broken ones."""
+"""Base images: from a registry, offline, from a layout, and broken ones."""
 
 from __future__ import annotations
 

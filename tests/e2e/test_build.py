@@ -1,4 +1,4 @@
-"""Whole builds of real images, through the command, checked with other people's tools."""
+"""Builds of real images through the command, checked with third-party tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def steps(log: str) -> dict[str, str]:
-    """What became of each step: its name to DONE, CACHED or ERROR."""
+    """The outcome of each step: its name, and DONE, CACHED or ERROR."""
     names: dict[str, str] = {}
     found: dict[str, str] = {}
     for line in log.splitlines():
@@ -128,7 +128,7 @@ def test_cache_keys_depend_on_content_and_not_on_times(
     lamina.build(folder)
     os.utime(folder / "data")
     assert state_of(lamina.build(folder), "RUN cat") == "CACHED"
-    # Same size, same times: only the content (and ctime) differ.
+    # Same size, same times: only the content (and ctime) differs.
     (folder / "data").write_text("bbbb")
     os.utime(folder / "data", (old, old))
     log = lamina.build(folder)

@@ -1,4 +1,4 @@
-"""A cache that a real BuildKit has exported, and keys that are equal to its own.
+"""A cache that a real BuildKit has exported, and keys that are equal to BuildKit's.
 
 `data/buildkit-cache.tar.gz` was written by buildkitd, from what `make_context` makes:
 
@@ -67,7 +67,7 @@ RUN --mount=type=bind,target=/c ["/make"]
 
 
 def program() -> bytes:
-    """A static x86-64 program that makes the file /tmp-made ("hi"), if it may."""
+    """A static x86-64 program that creates the file /tmp-made ("hi"), if permitted."""
     code = bytes.fromhex(
         "b802000000"  # mov eax, 2 (open)
         "488d3d31000000"  # lea rdi, [rip+path]
@@ -97,7 +97,7 @@ def program() -> bytes:
 
 
 def make_context(folder: Path) -> Path:
-    """The same on every machine: contents, modes, links."""
+    """Make a context, equal on every machine: contents, modes, links."""
     for name in ("d/e", "p/q"):
         (folder / name).mkdir(parents=True)
     files = {
@@ -120,7 +120,8 @@ def make_context(folder: Path) -> Path:
 
 
 def make_base(folder: Path) -> str:
-    """An OCI layout with an image of one layer, which holds the program; its manifest's digest."""
+    """An OCI layout with an image of one layer, which contains the program. Returns its manifest's
+    digest."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         member = tarfile.TarInfo("make")
@@ -169,7 +170,7 @@ def records(folder: Path) -> list[Any]:
 
 
 def shape(found: list[Any]) -> set[str]:
-    """Records with what they are made of, whatever their order."""
+    """Records with their inputs, in any order."""
     return {
         json.dumps(
             [

@@ -1,4 +1,4 @@
-"""`lamina cache`: cache mounts by hand."""
+"""`lamina cache`: listing, exporting and importing cache mounts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_mounts_are_listed_sent_fetched_and_removed(
     assert "packages" in b("cache", "ls").out
     (folder / "input").write_text("two\n")
     assert "one\n" in b.build(folder).replace("\r", "")
-    # An import replaces what was here.
+    # An import replaces the local content.
     assert b("cache", "import", "/packages", "/root/.cache", "--from", source).code == 0
     (folder / "input").write_text("three\n")
     log = b.build(folder)
@@ -105,5 +105,5 @@ def test_errors(
         assert done.code != 0, words
         assert said in done.err, done.err
         assert "Traceback" not in done.err
-    # None of that has touched what is here.
+    # None of these commands has changed the local content.
     assert set(listed(a)) == {"packages", "root/.cache"}

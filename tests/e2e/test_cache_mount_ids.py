@@ -1,4 +1,4 @@
-"""A step's result is remembered with the ids of its cache mounts, in this store."""
+"""In this store, a step's cache key contains the IDs of its cache mounts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_steps_that_differ_in_the_id_of_their_cache_mount(
 def test_exported_keys_are_buildkit_s(
     machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """They leave the id out, as BuildKit's do."""
+    """BuildKit's keys do not contain the ID."""
     exported = []
     for name in ("one", "two"):
         cache = tmp_path / f"cache-{name}"

@@ -1,4 +1,4 @@
-"""Cache import and export: a registry, a folder, an image, and a machine with an empty store."""
+"""Cache import and export: a registry, a directory, an image, and a machine with an empty store."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_every_step_is_found_on_another_machine(
     second = machine("b").build(folder, "--cache-from", source)
     assert f"importing cache manifest from {tmp_path if kind == 'local' else registry}" in second
     assert set(states(second).values()) == {"CACHED"}
-    # Nothing ran on top of anything. But a folder may be gone tomorrow: what it has is taken.
+    # Nothing ran on top of it. But a directory may be removed later, so its blobs are copied.
     assert ("[internal] pull" in second) == (kind == "local")
     (folder / "input").write_text("two")
     third = machine("c").build(folder, "--cache-from", source)
-    # The changed stage is built again, and what it makes is what it was: the rest is found by
-    # its content.
+    # The changed stage is built again with the same output, so the other steps are found by
+    # content.
     assert states(third)["COPY input /input"] == "DONE"
     assert {"COPY --from=build /out /out", "RUN cat /out/file > /last"} <= cached(third)
 
@@ -139,7 +139,7 @@ def test_a_stage_missing_from_a_cache_is_not_built_if_its_copies_are_cached(
         ).stdout
         for reference in (name, f"{name}:again")
     )
-    assert first == again  # with what the images carry for the next build
+    assert first == again  # with the cache that the images contain for the next build
 
 
 def test_a_cache_that_was_imported_is_exported_again(

@@ -1,4 +1,5 @@
-"""Ctrl-C: the running step is asked to end, and is killed when its time is up or at the second."""
+"""Ctrl-C: the running step gets SIGTERM, and is killed after its grace period or at the second
+Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,8 +23,10 @@ STEP = "FROM base\nRUN trap '{}' TERM; echo ready; while :; do sleep 0.02; done\
 def interrupted(
     lamina: Lamina, folder: Path, *waits: float, timeout: str = ""
 ) -> tuple[int, str, float]:
-    """Interrupt a build when its step runs, and again after each wait: its status, what it
-    printed from then on, and how long it took from the last signal (seconds)."""
+    """Interrupt a build when its step runs, and again after each wait.
+
+    Returns its status, its output from then on, and the time since the last signal (seconds).
+    """
     environ = {**lamina.environment(), **({"LAMINA_STOP_TIMEOUT": timeout} if timeout else {})}
     child = subprocess.Popen(
         lamina.command("build", "--progress=plain", str(folder)),

@@ -1,4 +1,4 @@
-"""Checks and questions through the command, as a user sees them."""
+"""Checks and subrequests through the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A context that is changed while it is built: nothing is remembered as what it was not made of."""
+"""A context that changes during its build: no result is cached under a wrong key."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _source(context: Path) -> None:
 
 
 def _found(root: Path) -> dict[str, tuple[str, str]]:
-    """What is below a folder, without times: (mode, content or where a link leads)."""
+    """The files below a directory, without times: (mode, content or target of a link)."""
     found = {}
     for path in sorted(root.rglob("*")):
         mode = path.lstat().st_mode
@@ -142,7 +142,7 @@ def _results(out: Path) -> dict[str, tuple[str, str]]:
 def _build_during(
     lamina: Lamina, context: Path, out: Path, edit: Callable[[], object], *args: str
 ) -> dict[str, tuple[str, str]]:
-    """Build, and call `edit` when the step that waits says `now`."""
+    """Build, and call `edit` when the waiting step prints `now`."""
     shutil.rmtree(out, ignore_errors=True)
     command = lamina.command(
         *("build", "--builder=", "--progress=plain", "-o", str(out), *args, str(context))
@@ -179,7 +179,7 @@ def test_content_edited_during_a_build_is_not_cached_for_the_old_content(
             *(lamina, folder, tmp_path / "during", lambda edit=edit: edit(folder / "src")),
             *("--cache-to", f"type=local,dest={cache},mode=max"),
         )
-        # What the folder holds in the end is not what is remembered of the beginning, either.
+        # The final content of the directory is not stored under the earlier digest, either.
         now = _build(lamina, folder, tmp_path / "now")
         assert now == _build(machine(f"{name}-right"), folder, tmp_path / "now-right")
         if step in ("copy", "pattern", "used"):
@@ -233,7 +233,7 @@ def test_an_archive_that_is_replaced_during_a_build(
 
 
 def test_a_file_that_never_rests(lamina: Lamina, context: Write, tmp_path: Path) -> None:
-    """The build goes on with what it reads, says so, and remembers nothing of it."""
+    """The build continues with the content that it reads, warns, and caches nothing of it."""
     folder = context("FROM base\nCOPY src /src\n")
     _source(folder)
     (folder / "src" / "pad").write_bytes(bytes(32 << 20))

@@ -1,4 +1,4 @@
-"""What a step leaves behind, however deep it is, never stops the store."""
+"""Deep trees that a step leaves behind never stop the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lamina diff` of images in every place, made by lamina and by other tools."""
+"""`lamina diff` of images in all locations, made by lamina and by other tools."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_an_image_equals_its_copies_in_other_formats(
 
 @pytest.fixture
 def podman() -> Iterator[list[str]]:
-    """The command with a storage of its own. Its paths must be short."""
+    """The command with a separate storage. Its paths must be short."""
     with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
         options = [f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs"]
         yield ["podman", *options]
@@ -369,7 +369,7 @@ def test_a_hundred_thousand_files_and_a_large_one_need_little_memory(
         "import sys\n"
         "from lamina.cli.main import main\n"
         "status = main(['diff', '--verbose', *sys.argv[1:]])\n"
-        # Not `ru_maxrss`: that is at least the size of the process that started this one.
+        # Not `ru_maxrss`: that is at least the size of the parent process.
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"
         "print(peak.split()[1], file=sys.stderr)\n"
         "sys.exit(status)\n"

@@ -1,5 +1,5 @@
-"""After random edits, each step that ran has a cause, and undoing what `lamina explain` names makes
-it a hit again."""
+"""After random edits, each step that ran has a cause, and undoing the causes that `lamina explain`
+names makes it a cache hit again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = ("RUN echo first", "COPY one /one", "RUN echo $V", "COPY two /two", "RUN
 
 
 class Project(NamedTuple):
-    """`lines` are the instructions by their place, `files` the contents by path."""
+    """`lines` are the instructions by their position, `files` the contents by path."""
 
     lines: Mapping[float, str]
     files: Mapping[str, str]

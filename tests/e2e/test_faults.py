@@ -1,4 +1,4 @@
-"""Interrupts, full disks, missing permissions and runtimes, pruning; and what is left behind."""
+"""Interrupts, full disks, missing permissions and runtimes, pruning; and leftovers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--clear-groups", "--")
 
 
 def processes_with(marker: str) -> list[int]:
-    """Processes whose command line has a text, apart from this one and its own tools."""
+    """The processes whose command line contains a text, except this one and its tools."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -74,7 +74,7 @@ def test_an_interrupt_leaves_no_processes_or_mounts(
     assert not processes_with(marker.split()[1])
     assert not cgroups_of(process.pid)
     assert subprocess.check_output(["cat", "/proc/self/mounts"]) == mounts
-    assert os.listdir(lamina.root / "tmp") == ["ingest"]  # where broken downloads wait
+    assert os.listdir(lamina.root / "tmp") == ["ingest"]  # the directory of interrupted downloads
     assert os.listdir(lamina.root / "tmp/ingest") == []
 
 
@@ -156,7 +156,7 @@ def test_usage_and_pruning(lamina: Lamina, context: Callable[..., Path]) -> None
     assert lamina("run", "x", "cat", "/1").out == "1\n"
     pruned = lamina("prune", "--force", "--all")
     assert pruned.code == 0, pruned.err
-    # The image itself is no cache: it still runs, and the build still works.
+    # The image itself is not cache: it still runs, and the build still works.
     assert lamina("run", "x", "cat", "/1").out == "1\n"
     assert lamina("rmi", "x").code == 0
     assert lamina("prune", "--force", "--all").code == 0

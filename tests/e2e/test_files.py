@@ -1,4 +1,4 @@
-"""What survives a layer and what COPY and ADD do, on overlay and on whole trees."""
+"""Metadata in layers, and the rules of COPY and ADD, on overlay and on whole trees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["overlay", "native"])
 def store(request: pytest.FixtureRequest, lamina: Lamina, tmp_path: Path) -> Lamina:
-    """A store on either snapshotter; whole trees are what a store begins with if told so."""
+    """A store with either snapshotter. The native one is selected at the first use of a store."""
     if request.param == "native":
         kind = lamina.root / "snapshots" / ".kind"
         kind.parent.mkdir(parents=True)
@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, lamina: Lamina, tmp_path: Path) -> Lam
 
 
 def unpacked(store: Lamina, folder: Path, tmp_path: Path) -> Path:
-    """Build, and unpack the image with a tool that we did not write."""
+    """Build, and unpack the image with a third-party tool."""
     layout = tmp_path / "layout"
     store.build(folder, "-o", f"type=oci,dest={layout},tar=false,name=x:1")
     bundle = tmp_path / "bundle"
@@ -79,7 +79,7 @@ def test_a_step_that_changes_nothing_makes_an_empty_layer(
     blobs = layout / "blobs/sha256"
     manifest = json.loads((blobs / index["manifests"][0]["digest"][7:]).read_bytes())
     with tarfile.open(blobs / manifest["layers"][-1]["digest"][7:]) as archive:
-        # Although names and addresses were mounted over files in /etc while it ran.
+        # Although files in /etc were mounted over with names and addresses while it ran.
         assert archive.getnames() == []
 
 
@@ -183,7 +183,7 @@ def test_a_url_is_downloaded_again_only_if_it_changed(
         lamina.build(folder, "-t", "x")
         assert answers == [200, 304, 200]
         assert lamina("run", "x", "cat", "/copy").out == "two"
-        # What lies in the store is checked before it is believed.
+        # Content of the store is checked before it is used.
         for kept in (lamina.root / "http").glob("*-*"):
             kept.write_bytes(b"bad")
         lamina.build(folder, "--no-cache", "-t", "x")
@@ -195,7 +195,7 @@ def test_a_url_is_downloaded_again_only_if_it_changed(
         checked = context(f"FROM base\nADD --checksum=sha256:{sum_of} {url} /f\n")
         lamina.build(checked)
         server.shutdown()
-    lamina.build(checked, "--no-cache")  # nobody needs to be asked
+    lamina.build(checked, "--no-cache")  # no client needs to be asked
     failed = lamina("build", str(context(f"FROM base\nADD {url} /g\n")))
     assert failed.code == 1
     assert url in failed.err
@@ -254,7 +254,7 @@ def test_mount_combinations(store: Lamina, context: Callable[..., Path], tmp_pat
     assert (root / "got").read_text().splitlines() == [
         "seed", "changed", "64", "seed", "readonly",
     ]  # fmt: skip
-    # Mount points that were made for the mounts are gone with them.
+    # Mount points that were created for the mounts are removed.
     assert not {"b", "c", "t"} & set(os.listdir(root))
 
 

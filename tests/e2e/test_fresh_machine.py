@@ -1,4 +1,5 @@
-"""The story of docs/ci.md: a Go service built on one machine, edited and built on an empty one."""
+"""The scenario of docs/ci.md: a Go service is built on one machine, edited, and built on an empty
+one."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def go_base() -> Path:
-    """The context of the Go image: gathered once, kept between runs."""
+    """The context of the Go image: created once, kept between runs."""
     folder = Path(os.environ.get("LAMINA_DEMO") or "/var/tmp/lamina-demo") / "base"
     done = subprocess.run(
         [ROOT / "scripts/go-base", folder],
@@ -37,14 +38,14 @@ def go_base() -> Path:
 
 
 def compiled(log: str) -> set[str]:
-    """The packages that `go build -v` compiled: it names each."""
+    """The packages that `go build -v` compiled and printed."""
     (number,) = re.findall(r"^#(\d+) \[\S* ?\d+/\d+\] RUN .*go build", log, re.MULTILINE)[:1]
     lines = re.findall(rf"^#{number} [0-9.]+ ([\w./-]+)$", log, re.MULTILINE)
     return set(lines)
 
 
 def checkout(place: Path, said: str) -> Path:
-    """The service as one machine has it, with an edit."""
+    """The checkout of the service on one machine, with an edit."""
     shutil.copytree(ROOT / "examples/go-web", place, copy_function=shutil.copy)
     source = place / "foo/foo.go"
     source.write_text(source.read_text().replace("hello from foo", f"hello from foo, {said}"))
@@ -77,14 +78,14 @@ def test_an_empty_machine_compiles_only_edited_files(
         assert "importing cache mount root/.cache/go-build" in log
         assert {name.rpartition("/")[2] for name in compiled(log)} == {"go-web", "foo"}
 
-        # The results alone help as long as nothing was edited, and then not at all.
+        # Results alone only help until the first edit.
         log = build(c, checkout(tmp_path / "on c", "third"), "c", f"--cache-from={cache}")
         assert compiled(log) == cold
-        # What B has exported since is what the next empty machine finds.
+        # The next empty machine finds the export of B.
         d = machine("d")
         again = checkout(tmp_path / "on d", "second")
         log = build(d, again, "d", f"--cache-from={cache},mounts=true")
         assert not re.search(r"^#\d+ [0-9.]+ go-web", log, re.MULTILINE)
         assert re.search(r"RUN .*go build.*\n#\d+ CACHED", log)
         assert "importing cache mount" not in log
-        assert "[internal] pull" not in log  # nothing runs, so not even the base is fetched
+        assert "[internal] pull" not in log  # no step runs, so not even the base is fetched

@@ -85,7 +85,7 @@ def test_refs_folders_and_the_git_directory(
     assert os.listdir(out / "sub") == ["run"]
     assert (out / "sub/run").stat().st_mode & 0o777 == 0o755
     assert "head/.git" not in names
-    # Times are those of the image, so what git thinks of them does not matter here.
+    # Times are those of the image, so git's output about them is ignored.
     assert git(out / "kept", "rev-parse", "HEAD") == git(repository, "rev-parse", "main")
 
 

@@ -30,7 +30,7 @@ RUN seq 3000 && echo "version $VERSION" >&2
 
 @pytest.fixture(params=["local", "daemon"])
 def builder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lamina]:
-    """The command on a store of its own, or with a daemon."""
+    """The command on a separate store, or with a daemon."""
     if request.param == "local":
         yield Lamina(tmp_path / "store")
         return

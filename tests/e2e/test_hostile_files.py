@@ -1,4 +1,5 @@
-"""Things at the paths of files that are none, archives with odd links, and the builder's umask."""
+"""Special files where regular ones are expected, archives with unusual links, and the builder's
+umask."""
 
 from __future__ import annotations
 

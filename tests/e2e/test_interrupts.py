@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a build at once, whatever server it waits for, however slow that is."""
+"""SIGTERM and SIGINT end a build at once, whatever server it waits for, however slow."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_TIMEOUT = 20.0  # seconds; less than lamina waits for a server
-_STEP = 0.05  # seconds between two bytes of a server that dribbles
+_TIMEOUT = 20.0  # seconds; less than lamina's time-out for a server
+_STEP = 0.05  # seconds between two bytes of the slow server
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n"
     b"Content-Length: 100000\r\n\r\n"
@@ -29,10 +29,10 @@ _HEAD = (
 
 
 class SlowServer:
-    """Takes connections and answers in one of several ways that have no end.
+    """Accepts connections and answers in one of several ways that never end.
 
-    silent: not at all. head: the headers byte by byte. body: the content byte by byte.
-    unreachable: it does not even accept (as a host behind a firewall that drops packets).
+    silent: not at all. head: the headers byte by byte. body: the content byte by byte. unreachable:
+    it does not even accept (as a host behind a firewall that drops packets).
     """
 
     def __init__(self, manner: str) -> None:
@@ -45,7 +45,7 @@ class SlowServer:
         self.port = self._socket.getsockname()[1]
         self.filling: list[socket.socket] = []
         if manner == "unreachable":
-            for _ in range(3):  # the kernel takes no more then
+            for _ in range(3):  # then the kernel accepts no more connections
                 filler = socket.socket()
                 filler.setblocking(False)
                 with suppress(BlockingIOError):
@@ -57,8 +57,8 @@ class SlowServer:
             self._accepting.start()
 
     def close(self) -> None:
-        """A thread that stayed in `accept` would take connections of the next socket that gets
-        the number of this one, when a signal makes the kernel restart the call."""
+        """Close it. A thread that stayed in `accept` would accept connections of the next socket
+        with the same number, when a signal makes the kernel restart the call."""
         self._stopped.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -104,14 +104,14 @@ DOCKERFILES = {
 
 
 def interrupted(command: list[str], env: dict[str, str], server: SlowServer, number: int) -> int:
-    """The exit status of a command that gets a signal once it waits for the server."""
+    """The exit status of a command that gets a signal when it waits for the server."""
     process = subprocess.Popen(
         command, env=env, stderr=subprocess.DEVNULL, preexec_fn=_default_signals
     )
     try:
         assert server.asked.wait(20)
         wait_for_handler(process, number)
-        time.sleep(1.0 if server.filling else 0.3)  # for it to wait
+        time.sleep(1.0 if server.filling else 0.3)  # until it waits
         assert process.poll() is None
         process.send_signal(number)
         return process.wait(_TIMEOUT)
@@ -122,7 +122,7 @@ def interrupted(command: list[str], env: dict[str, str], server: SlowServer, num
 
 
 def wait_for_handler(process: subprocess.Popen[bytes], number: int) -> None:
-    """Wait until a process handles a signal: it does not when it starts."""
+    """Wait until a process handles a signal, which it does not when it starts."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -152,7 +152,7 @@ def test_an_embedded_build_ends(
 
 @pytest.mark.parametrize("what", ["image", "file", "repository"])
 def test_a_client_and_its_daemon_end(server: SlowServer, what: str, tmp_path: Path) -> None:
-    """The daemon goes on when the client ends, and ends itself while it builds."""
+    """The daemon continues when the client ends, and ends itself during a build."""
     folder = tmp_path / "context"
     folder.mkdir()
     (folder / "Dockerfile").write_text(DOCKERFILES[what].format(port=server.port))

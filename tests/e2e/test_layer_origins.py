@@ -1,4 +1,4 @@
-"""Layers that several images, layouts and caches share: any of them can deliver a layer."""
+"""Layers that several images, layouts and caches share: any of them can provide a layer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def using(tmp_path: Path, base: str, name: str = "using") -> Path:
 
 
 def copy(layout: Path, name: str) -> None:
-    """Push a layout's image with a tool that is not lamina's."""
+    """Push a layout's image with a tool other than lamina."""
     subprocess.run(
         ["skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{name}"],
         check=True,
@@ -96,7 +96,7 @@ def test_the_base_builds_if_its_first_repository_is_gone(
     gone.mkdir()
     with running_registry(gone) as first:
         copy(layout, f"{first}/base:1")
-        # The image is only resolved: its layers are known by that repository, but not here.
+        # The image is only resolved: its layers are known from that repository, but are not here.
         folder = tmp_path / "resolved"
         folder.mkdir()
         (folder / "Dockerfile").write_text(f"FROM {first}/base:1\nENV A=1\n")
@@ -118,7 +118,7 @@ def test_the_base_builds_if_its_first_cache_is_gone(
     cache = tmp_path / "cache"
     folder = using(tmp_path, f"{registry}/base:1")
     machine("elsewhere").build(folder, "--cache-to", f"type=local,dest={cache},mode=max")
-    # Imported, but nothing of it is needed as files.
+    # Imported, but none of its files are needed.
     lamina.build(folder, "--cache-from", f"type=local,src={cache}", "-o", "type=cacheonly")
     shutil.rmtree(cache)
     (folder / "Dockerfile").write_text(f"FROM {registry}/base:1\nRUN cp /base /another\n")
@@ -134,7 +134,7 @@ def test_another_origin_is_tried_when_the_one_just_resolved_lacks_a_layer(
     folder.mkdir()
     (folder / "Dockerfile").write_text(f"FROM {registry}/base:1\nENV A=1\n")
     lamina.build(folder, "-t", "resolved")
-    # A copy of the layout that has the manifest, and of the layers none.
+    # A copy of the layout with the manifest but without layers.
     for digest in layers(f"{registry}/base:1"):
         (layout / "blobs/sha256" / digest.partition(":")[2]).unlink()
     log = lamina.build(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Podman:
-    """A service with a store of its own, and its command."""
+    """A service with a separate storage, and its command."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "podman.sock"
@@ -55,7 +55,7 @@ class Podman:
         return done.stdout
 
     def file(self, image: str, path: str) -> str:
-        """What a file of an image holds; nothing is run."""
+        """The content of a file of an image; nothing is run."""
         container = self("create", image, "none").strip()
         folder = self("mount", container).strip()
         try:
@@ -85,7 +85,7 @@ def test_an_image_is_loaded_under_all_its_names_and_once(
     for name in ("docker.io/load/demo:1", "localhost/other:latest"):
         assert podman("inspect", "--format", "{{.Id}}", name).strip() == image
     assert podman.file("load/demo:1", "/file") == "one\n"
-    # As it is: nothing is sent. Under one more name: nothing but the name.
+    # Unchanged: nothing is sent. With one more name: only the name.
     for more in ([], ["-t", "load/third"]):
         log = lamina.build(folder, "-o", "type=docker", *names, *more, env=env)
         assert "layers sent: none" in log
@@ -106,7 +106,7 @@ def test_only_the_layers_that_it_lacks_are_sent(
     assert 0 < sent < whole / 10
     assert podman.file("load/grown", "/file") == "grown\n"
     assert podman.file("load/grown", "/more") == "more\n"
-    # Layers that it has in another form only are sent after all.
+    # Layers that it has only in another form are sent.
     options = "type=docker,compression=zstd,force-compression=true"
     with (folder / "Dockerfile").open("a") as file:
         file.write("RUN echo last > /last\n")
@@ -173,7 +173,7 @@ def test_errors_contain_hints(lamina: Lamina, context: Callable[..., Path], tmp_
 def test_a_host_that_refuses_or_dies(
     after: int, lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """It reads some of the archive, answers with an error, and hangs up."""
+    """It reads a part of the archive, answers with an error, and hangs up."""
     path = str(tmp_path / "stub.sock")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.commands import Lamina
 
-# What a compiler's cache looks like: a step that is slow unless its cache knows the input.
+# Like a compiler's cache: a step is slow unless its cache contains the input.
 COMPILE = """COPY input /input
 RUN --mount=type=cache,target=/cache,id=objects \\
     if [ -e /cache/made ]; then echo "cache: warm"; else echo "cache: cold"; fi; \\

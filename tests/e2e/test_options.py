@@ -1,4 +1,4 @@
-"""The options of `lamina build`, one behaviour each, on real builds."""
+"""The options of `lamina build`, one behaviour each, in real builds."""
 
 from __future__ import annotations
 
@@ -231,7 +231,8 @@ def test_invalid_options(
 def test_a_policy_denies_and_converts_sources(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """A name that no registry has becomes an image of the store; a folder is denied."""
+    """An image name that no registry has is converted to an image of the store; a directory is
+    denied."""
     lamina.build(context("FROM base\nRUN echo mine > /mark\n"), "-t", "mine:1")
     converts = {
         "action": "CONVERT",

@@ -1,4 +1,4 @@
-"""When layers are packed: while later steps run, and side by side."""
+"""Layers are packed while later steps run, and concurrently."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_no_layers_are_packed_without_an_image_output(
 def test_many_layers_side_by_side_are_the_same_as_one_by_one(
     machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Two machines, two folders, another umask and other times: the image is the same."""
+    """Two machines with different directories, umasks and times give the same image."""
     steps = "".join(
         f"RUN mkdir -p /d{n} && echo {n} > /d{n}/file && touch -d @17{n:08} /d{n}/file\n"
         for n in range(12)
@@ -131,7 +131,7 @@ def test_rewriting_times_to_the_same_values_keeps_the_layer(lamina: Lamina, tmp_
     for number in range(2):
         out = f"type=oci,dest={tmp_path / str(number)},tar=false,rewrite-timestamp=true"
         lamina.build(folder, "-o", out, **epoch)
-    # What was packed for that serves every other output.
+    # All other outputs use the layers that were packed for that one.
     log = lamina.build(folder, "-o", f"type=oci,dest={tmp_path / 'plain'},tar=false", **epoch)
     assert log.count("CACHED") == 2
     lamina.build(folder, "-o", str(tmp_path / "tree"), **epoch)

@@ -1,4 +1,4 @@
-"""Builds for several platforms, and what the local store and registries make of them."""
+"""Builds for several platforms, in the local store and in registries."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_command_of_another_machine(
     lamina: Lamina, context: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = context('FROM scratch\nCOPY program /program\nRUN ["/program"]\n')
-    # An ELF header of a machine that nothing here emulates (EM_S390), and no more.
+    # Only an ELF header for a machine that nothing here emulates (EM_S390).
     header = b"\x7fELF\x02\x02\x01" + bytes(9) + b"\0\2\0\x16\0\0\0\1" + bytes(40)
     (folder / "program").write_bytes(header)
     (folder / "program").chmod(0o755)

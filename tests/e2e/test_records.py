@@ -46,7 +46,7 @@ def step_named(steps: tuple[Step, ...], text: str) -> Step:
 
 
 def read_files(store: Store, step: Step) -> dict[str, int]:
-    """The regular files that a step's key was made of, with their sizes."""
+    """The regular files in a step's key, with their sizes."""
     assert step.lookup is not None
     table = ContentTable(store.database)
     return {

@@ -1,4 +1,4 @@
-"""Builds to and from a real registry, with skopeo as the other reader and writer."""
+"""Builds from and to a real registry, with skopeo as the other reader and writer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_pushed_image_is_readable_by_skopeo_and_other_machines(
     pulled = there("pull", f"{plain}/a/app:1")
     assert pulled.code == 0, pulled.err
     assert there("run", f"{plain}/a/app:1").out == "made\n"
-    # What is there already is not sent again, whoever sent it.
+    # Existing blobs are not sent again, whichever client sent them.
     again = there("push", "--progress=plain", f"{plain}/a/app:1")
     assert again.code == 0, again.err
     assert "pushing sha256:" not in again.err
@@ -75,7 +75,7 @@ def test_a_base_image_that_skopeo_pushed(
     skopeo("copy", "-q", "--dest-tls-verify=false", source, f"docker://{plain}/team/base:1")
     (folder / "Dockerfile").write_text(f"FROM {plain}/team/base:1\nENV A=b\n")
     log = there.build(folder, "--push", "-t", f"{plain}/other/app")
-    # Nothing ran on top of the base: its layers never came here, they were mounted over there.
+    # Nothing ran on top of the base: its layers were never fetched, but mounted in the registry.
     assert "[internal] pull" not in log
     layers = manifest(plain, "other/app:latest")["layers"]
     assert isinstance(layers, list)

@@ -1,6 +1,6 @@
-"""A registry that dies or fails half-way: pulls, pushes, exports and imports of caches.
+"""A registry that is killed or fails during pulls, pushes, exports and imports of caches.
 
-What is said is clear, nothing half is taken for whole, and the next try completes.
+Errors are clear, nothing incomplete is accepted as complete, and the next attempt succeeds.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def mortal(tmp_path: Path) -> Iterator[RealRegistry]:
 
 
 def every_manifest(host: str, name: str) -> int:
-    """skopeo reads every manifest that has a tag, and all blobs that they name are whole; how
-    many there are."""
+    """Read every tagged manifest with skopeo, and all their blobs. Returns the number of
+    manifests."""
     listed = subprocess.run(
         ["skopeo", "list-tags", "--tls-verify=false", f"docker://{host}/{name}"],
         capture_output=True,
@@ -59,7 +59,7 @@ def every_manifest(host: str, name: str) -> int:
 
 
 class Running:
-    """A lamina command under way, whose progress is watched."""
+    """A running lamina command whose progress is watched."""
 
     def __init__(self, lamina: Lamina, *args: str) -> None:
         self.process = subprocess.Popen(
@@ -116,7 +116,7 @@ def test_it_dies_while_a_cache_is_exported(
     machine: Callable[[str], Lamina],
     context: Callable[..., Path],
 ) -> None:
-    """A warning and a good build; what was published is whole; the next export completes."""
+    """A warning and a successful build; published content is complete; the next export succeeds."""
     here, there = machine("here"), machine("there")
     place = f"type=registry,ref={mortal.host}/app/cache,mounts=true"
     folder = context(
@@ -149,7 +149,7 @@ def test_it_dies_while_a_cache_is_exported(
 def test_it_dies_while_a_mount_is_imported(
     mortal: RealRegistry, machine: Callable[[str], Lamina], context: Callable[..., Path]
 ) -> None:
-    """The step runs without, and the mount is not half of what it was."""
+    """The step runs without the cache, and the mount is not half imported."""
     here, there = machine("here"), machine("there")
     place = f"type=registry,ref={mortal.host}/app/cache,mounts=true"
     folder = context(
@@ -189,14 +189,14 @@ def test_passing_faults_are_not_noticed(
     context: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    """Every third request goes wrong, in whatever a CI job does: nothing wrong comes of it."""
+    """Every third request of a CI job fails, without effect on the results."""
     with running_registry(tmp_path / "registry") as upstream, faults.FaultProxy(upstream) as proxy:
         chance = random.Random(3)
         lock = threading.Lock()
         last = [False]
 
         def sometimes(handler: faults.Handler) -> bool:
-            with lock:  # never twice in a row, or tries would run out by chance
+            with lock:  # never twice in a row, or the attempts could be used up
                 due = not last[0] and chance.random() < 0.33
                 last[0] = due
             if due and not (fault.__name__ == "<lambda>" and handler.command == "HEAD"):
@@ -230,7 +230,7 @@ def test_passing_faults_are_not_noticed(
 def test_a_slow_link(
     machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Answers trickle; as long as some come, nobody gives up."""
+    """Answers arrive slowly; as long as data arrives, there is no time-out."""
 
     def trickle(handler: faults.Handler) -> bool:
         if handler.command == "GET" and "/blobs/sha256" in handler.path:

@@ -81,7 +81,8 @@ def test_records_move_between_daemons_and_stores(
 
 
 class PlainDaemon:
-    """What a buildkitd has of a daemon's builds: records without keys, no service of lamina's."""
+    """The builds of a daemon as a buildkitd records them: without keys and without lamina's
+    service."""
 
     def __init__(self, daemon: DaemonProcess, address: str) -> None:
         self._upstream = daemon.dial()

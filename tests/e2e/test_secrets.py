@@ -1,4 +1,5 @@
-"""Secrets of a running step: out of other users' reach, on no disk, gone with a killed build."""
+"""Secrets of a running step: unreadable for other users, never on disk, removed when the build is
+killed."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def build(lamina: Lamina, context: Callable[..., Path]) -> Iterator[subprocess.P
 
 
 def files_with_the_value(*folders: object) -> list[str]:
-    """Files of this mount namespace, which is not the build's."""
+    """The files of this mount namespace, which is not the build's."""
     found = []
     for top in folders:
         for folder, _, names in os.walk(str(top)):

@@ -1,4 +1,4 @@
-"""A layer of a base image that never arrives: a build that waits for it ends when it is told to."""
+"""A layer of a base image that never arrives: a waiting build ends when it gets a signal."""
 
 from __future__ import annotations
 

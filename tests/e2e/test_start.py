@@ -1,4 +1,4 @@
-"""What a build that has nothing to do imports: each module costs every build of everybody."""
+"""The imports of a fully cached build: each module costs time in every build."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ UNUSED = frozenset(
         *("lamina.runtime.runner", "lamina.session.agent_socket", "lamina.solver.chain"),
     }
 )
-"""What neither a build whose steps are all in the cache needs, nor the client of one."""
+"""Modules that neither a fully cached build nor its client may import."""
 
 
 def imported(*words: str) -> set[str]:
-    """Run the command in a process of its own; the modules that it has at the end."""
+    """Run the command as a process. Returns the modules that are imported at its end."""
     code = (
         "import sys\n"
         "from lamina.cli.main import main\n"

@@ -1,4 +1,4 @@
-"""A store that lost something heals, and `lamina check` says what is damaged."""
+"""A store with missing files repairs itself, and `lamina check` reports damage."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def query(lamina: Lamina, sql: str) -> list[tuple[str, ...]]:
 
 
 def flip(path: Path) -> None:
-    """Change a byte and nothing else."""
+    """Change only one byte."""
     status = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

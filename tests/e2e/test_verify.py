@@ -94,7 +94,7 @@ def test_times_make_every_build_differ_unless_they_are_set(
 
 @pytest.fixture
 def counter() -> Iterator[str]:
-    """The address of a server whose answer is another one each time."""
+    """The address of a server that answers differently each time."""
     numbers = itertools.count(1)
 
     class Handler(BaseHTTPRequestHandler):

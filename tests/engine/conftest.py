@@ -1,4 +1,4 @@
-"""A whole engine on a store of its own: definitions in, trees of files out."""
+"""A complete engine on a separate store: definitions in, trees of files out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Bench(NamedTuple):
     events: list[Event]
 
     def tree(self, *definitions: Definition, folders: dict[str, str] | None = None) -> Any:
-        """What a build of the last of several definitions comes to, solved one by one."""
+        """The tree of the last of several definitions, which are solved one by one."""
         with self.build(folders) as build:
             for definition in definitions:
                 ref = build.solvable(definition).ref()
@@ -48,7 +48,7 @@ class Bench(NamedTuple):
 
 
 def files_of(root: str) -> dict[str, str]:
-    """Every path with what is there: a file's text, `-> target` of a link, `/` of a folder."""
+    """Every path with its content: a file's text, `-> target` of a link, `/` of a directory."""
     found = {}
     for folder, folders, names in os.walk(root):
         for name in (*folders, *names):
@@ -82,9 +82,9 @@ def _work(root: str, use: Callable[[Bench], Any], pipe: Any) -> None:
 
 @pytest.fixture
 def with_engine(tmp_path: Path) -> Callable[[Callable[[Bench], Any]], Any]:
-    """Runs a function with an engine, in a process with mounts of its own; what it returns.
+    """Runs a function with an engine, in a process with a mount namespace. Returns its result.
 
-    A failure is raised as a LaminaError with the other's reason (or traceback).
+    An error is raised as a LaminaError with the original reason (or traceback).
     """
     context = multiprocessing.get_context("fork")
 

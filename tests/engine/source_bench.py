@@ -1,4 +1,5 @@
-"""What sources are tried with: a registry's repository, a client that lends blobs."""
+"""The environment for tests of sources: a repository in a registry, and a client that provides
+blobs."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Repository(NamedTuple):
-    """A repository of a registry that runs."""
+    """A repository in a running registry."""
 
     host: str
     path: str = "some/thing"
@@ -55,7 +56,7 @@ class Repository(NamedTuple):
         return Descriptor(document["mediaType"], digest, len(self.fetched(digest)))
 
     def fetched(self, manifest: Digest) -> bytes:
-        """A manifest's bytes, by the registry itself."""
+        """The bytes of a manifest, read from the registry directly."""
         url = f"http://{self.host}/v2/{self.path}/manifests/{manifest}"
         accept = {"Accept": ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))}
         with urllib.request.urlopen(urllib.request.Request(url, headers=accept)) as answer:
@@ -84,7 +85,7 @@ def source(identifier: str, **attrs: str) -> Definition:
 
 
 class ServedRequest(EmbeddedSession):
-    """Lends one store of blobs, `shop`."""
+    """Provides one content store, `shop`."""
 
     def __init__(self, *blobs: bytes) -> None:
         super().__init__({}, SessionProviders())

@@ -1,4 +1,4 @@
-"""An agent's socket under another owner: connections go through, and end when they should."""
+"""An agent's socket with another owner: connections are forwarded, and end correctly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def echo(tmp_path: Path) -> Iterator[str]:
-    """A server that sends back what it gets, until it gets no more."""
+    """A server that sends received data back until the end of the connection."""
     path = str(tmp_path / "agent")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)

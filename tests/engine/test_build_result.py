@@ -1,4 +1,4 @@
-"""Results as frontends return them: metadata, annotations and attestations, exported."""
+"""Results of frontends: metadata, annotations and attestations, exported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def file(path: str, data: bytes) -> Definition:
 
 
 class Taker:
-    """A Receiver that keeps the one file that it gets."""
+    """A Receiver that keeps the only file that it gets."""
 
     def __init__(self) -> None:
         self.taken = io.BytesIO()
@@ -137,7 +137,7 @@ def test_a_configuration_from_the_client(with_engine: WithEngine) -> None:
     _, blobs = with_engine(lambda bench: export(bench, {}, attributes))
     digest = top(blobs)["config"]["digest"].partition(":")[2]
     assert json.loads(blobs[f"blobs/sha256/{digest}"])["architecture"] == "riscv64"
-    # Without one it is plain, for this machine.
+    # Without one it is a default, for this machine.
     _, blobs = with_engine(lambda bench: export(bench, {}, {}, kind="docker"))
     digest = top(blobs)["config"]["digest"].partition(":")[2]
     assert json.loads(blobs[f"blobs/sha256/{digest}"])["config"]["WorkingDir"] == "/"

@@ -1,4 +1,4 @@
-"""Definitions as the solver's graphs."""
+"""Converting definitions to the solver's graphs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def located(*places: SourceLocation) -> Location | None:
 
 def test_source_locations_of_steps() -> None:
     whole = SourceLocation(0, (Range(Position(3, 1), Position(4)),))
-    begun = SourceLocation(1, (Range(Position(7)),))  # clients may leave out the end
+    begun = SourceLocation(1, (Range(Position(7)),))  # clients may omit the last op
     first = Location("one", 3, 4, "1", language="", character=1)
     second = Location("two", 7, 7, "2", language="hcl")
     assert located(whole) == first

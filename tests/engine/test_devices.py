@@ -1,4 +1,4 @@
-"""Devices for steps: who may have which, under what name."""
+"""Devices for steps: which builds may use them, and their names."""
 
 from __future__ import annotations
 

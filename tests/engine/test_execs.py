@@ -1,4 +1,4 @@
-"""Execs as clients of the API make them: several outputs, cache mounts in several places."""
+"""Execs of API clients: several outputs, cache mounts at several paths."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tools() -> Edge:
 
 
 def run(script: str, *mounts: Mount, ignore_cache: bool = False) -> Vertex:
-    """A shell's script; output 0 is its root, where the mounts do not say otherwise."""
+    """A shell script; output 0 is its root, unless the mounts say otherwise."""
     op = ExecOp(
         ExecMeta(("/busybox", "sh", "-e", "-c", script), cwd="/"),
         (Mount(0, dest="/", output=0), *mounts),
@@ -91,7 +91,7 @@ def test_a_step_that_ignores_the_cache_begins_its_cache_mounts_anew(
 
 
 def test_the_second_output_alone_is_loaded_from_the_cache(with_engine: WithEngine) -> None:
-    """As imported caches have it: nobody exports a root that nobody asked for."""
+    """This occurs with imported caches: a root that no step needs is not exported."""
     vertex = run(
         "/busybox cat /proc/sys/kernel/random/uuid > /out/unique",
         Mount(NO_INPUT, dest="/out", output=1),
@@ -118,7 +118,7 @@ def test_the_second_output_alone_is_loaded_from_the_cache(with_engine: WithEngin
 def test_a_cache_holds_steps_whose_files_were_never_laid_out(
     with_engine: WithEngine, tmp_path: Path
 ) -> None:
-    """A copy that nobody ran anything on, of a build without outputs."""
+    """A copy without later steps, in a build without outputs."""
     vertex = run("/busybox touch /file")
     copy = CopyAction("/file", "/copy", mode=-1, timestamp=-1)
     action = FileAction(NO_INPUT, 0, 0, copy=copy)

@@ -1,4 +1,4 @@
-"""Git bundles: made of real repositories, kept as blobs, and read instead of the remote."""
+"""Git bundles: made from real repositories, stored as blobs, and read instead of the remote."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_repository(folder: Path, kind: str = "sha1") -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """A `git daemon` of what lies in `served`: one that can cut histories."""
+    """A `git daemon` for the files in `served`, which supports shallow clones."""
     port = free_port()
     (tmp_path / "served").mkdir()
     place = ["--listen=127.0.0.1", f"--port={port}", f"--base-path={tmp_path}/served"]
@@ -69,7 +69,7 @@ def served(tmp_path: Path) -> Iterator[str]:
             time.sleep(0.02)
         yield f"git://127.0.0.1:{port}"
     finally:
-        daemon.terminate()  # a killed wrapper leaves the daemon itself behind
+        daemon.terminate()  # if the wrapper is killed, the daemon still runs
         daemon.wait()
 
 
@@ -85,7 +85,7 @@ def bundle_of(bench: Bench, definition: Definition, session: ServedRequest | Non
 
 
 def listed(folder: Path, bundle: bytes, kind: str = "sha1") -> list[str]:
-    """The refs of a bundle, after a look at whether a repository takes them."""
+    """The refs of a bundle, after checking that a repository accepts it."""
     (folder / "bundle").write_bytes(bundle)
     git(folder, "init", "-q", "--bare", f"--object-format={kind}", "taken")
     git(folder / "taken", "fetch", "-q", str(folder / "bundle"), "+refs/*:refs/*")
@@ -195,7 +195,7 @@ def test_bundles_that_are_of_no_use(with_engine: WithEngine, tmp_path: Path) -> 
     git(repository, "branch", "old", "main~2")
     git(repository, "bundle", "create", "-q", str(tmp_path / "old"), "old")
     part, old = (tmp_path / "part").read_bytes(), (tmp_path / "old").read_bytes()
-    elsewhere = f"gitdir: {repository}/.git".encode()  # what git takes for a repository
+    elsewhere = f"gitdir: {repository}/.git".encode()  # minimum of a repository for git
     store = ServedRequest(part, old, elsewhere)
     own = f"oci-layout+blob://shop@{digest_of(old)}"
 

@@ -1,4 +1,4 @@
-"""What is remembered of a folder that is changed all the time has the digest that it says."""
+"""Cached results of a directory that changes all the time match their digests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ROUNDS = 60
 
 
 class Writer:
-    """Changes a folder at random, in a thread, during the block."""
+    """Changes a directory at random, in a thread, during the block."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder = folder
@@ -83,13 +83,13 @@ class Writer:
 
 
 def _local(number: int) -> Edge:
-    # Each build reads the folder anew: a source of another name is another vertex.
+    # Each build reads the directory again: a source with another name is another vertex.
     op = SourceOp("local://context", (("local.unique", str(number)),))
     return Vertex(Op(source=op)).output()
 
 
 def _solve(bench: Bench, edge: Edge, folder: Path) -> tuple[Any, Any]:
-    """The node that a definition's last op became, and a view of its result."""
+    """The node of a definition's last op, and a view of its result."""
     definition = marshal(edge)
     with bench.build({"context": str(folder)}) as build:
         ref = build.solvable(definition).ref()
@@ -122,7 +122,7 @@ def test_copies_of_a_changing_folder(tmp_path: Path, with_engine: WithEngine) ->
 def test_copies_of_a_folder_that_is_changed_are_those_of_its_digest(
     tmp_path: Path, with_engine: WithEngine
 ) -> None:
-    """Also where the result of the digest is there already."""
+    """Also if the result of the digest already exists."""
     src = tmp_path / "context" / "src"
     src.mkdir(parents=True)
 

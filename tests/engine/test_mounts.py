@@ -1,4 +1,4 @@
-"""What steps see of folders that are mounted: theirs alone, and a context as BuildKit's copy."""
+"""Directories that are mounted into steps: private ones, and a context equal to BuildKit's copy."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def cache(selector: str) -> Mount:
 def seen(
     with_engine: WithEngine, context: Path, script: str, selector: str = "", ignored: str = ""
 ) -> str:
-    """What a step prints into /out, with a context at /c."""
+    """The output of a step in /out, with a context at /c."""
     attrs = (("local.excludepatterns", f'["{ignored}"]'),) if ignored else ()
     edge = run(f"{{ {script}; }} > /out 2>&1; true", bind(selector), inputs=[local("ctx", *attrs)])
     folders = {"tools": "/bin", "ctx": str(context)}
@@ -162,7 +162,7 @@ def test_binding_a_missing_path_of_a_context_fails(with_engine: WithEngine, cont
 def test_a_host_s_sockets_and_pipes_are_out_of_reach(
     with_engine: WithEngine, context: Path
 ) -> None:
-    """A socket is an empty file, a pipe one of the step's own; so with BuildKit's client."""
+    """A socket is an empty file, and a pipe is private to the step; so with BuildKit's client."""
     os.mkfifo(context / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(context / "socket"))
@@ -229,7 +229,7 @@ def test_files_on_mounts_below_a_context_are_copied(
 
 
 def before_each_step(bench: Bench, act: Callable[[], None]) -> None:
-    """Have something done when the mounts of a step are made, and the runtime is not started."""
+    """Call a function when the mounts of a step are made, before the runtime is started."""
     runtime: Any = bench.engine.runtime()
     start = runtime.run
 
@@ -243,7 +243,7 @@ def before_each_step(bench: Bench, act: Callable[[], None]) -> None:
 def test_a_link_that_takes_the_place_of_a_mount_s_source_is_not_followed(
     with_engine: WithEngine, tmp_path: Path
 ) -> None:
-    """Another step with the same cache mount can do that at any moment (as in CVE-2024-23651)."""
+    """Another step with the same cache mount can do that at any moment (CVE-2024-23651)."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "host").touch()

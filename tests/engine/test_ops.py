@@ -1,4 +1,4 @@
-"""Ops that a Dockerfile does not make, as other clients of the API do."""
+"""Ops that API clients can send, but Dockerfiles never contain."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_diff_that_only_removes_has_no_files(with_engine: WithEngine) -> None:
     onto = file("/d/a", "still here", base)
 
     def use(bench: Bench) -> Any:
-        # Laid out on its own first, it must still remove afterwards.
+        # Even if it is laid out first, it must still remove the files afterwards.
         return bench.tree(marshal(change)), bench.tree(marshal(merge(onto, change)))
 
     assert with_engine(use) == ({"d": "/"}, {"d": "/", "d/b": "b"})
@@ -191,7 +191,7 @@ def test_an_exec_with_two_outputs_one_after_the_other(with_engine: WithEngine) -
             return [sorted(set(os.listdir(root)) & {"a", "b"}) for root in found]
 
     assert with_engine(use) == [["b"], ["a"]]
-    # The second time both come from the cache, the first one without the second at first.
+    # The second time both come from the cache, and at first the first one without the second.
     assert with_engine(use) == [["b"], ["a"]]
 
 

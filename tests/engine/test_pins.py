@@ -1,4 +1,4 @@
-"""What a frontend is told of a source is what the build then uses."""
+"""The build uses the resolution of a source that its frontend got."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Files(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """Of the folder `served`."""
+    """The URL of the directory `served`."""
     folder = tmp_path / "served"
     folder.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder))) as server:
@@ -58,14 +58,14 @@ def test_builds_use_the_resolution_that_frontends_saw(
             assert told is not None
             assert told.checksum == digest_of(b"before")
             file.write_text("and after")
-            os.utime(file, (2e9, 2e9))  # servers tell times in seconds
+            os.utime(file, (2e9, 2e9))  # servers send times in seconds
             for each in (build, another):
                 made = each.solvable(source(f"{url}/f")).ref()
                 with open(bench.engine.refs.tree(made, each.cancel).real("f")) as text:
                     found.append(text.read())
         return found
 
-    # Builds share a step while one of them has it; what the first was told holds for it.
+    # Builds share a step while one of them has it, with the resolution of the first.
     assert with_engine(use) == ["before", "before"]
     assert with_engine(lambda bench: bench.tree(source(f"{url}/f"))) == {"f": "and after"}
 

@@ -1,4 +1,4 @@
-"""Warnings of results that are for other platforms than were asked for."""
+"""Warnings about results for other platforms than the requested ones."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def everything_pruned(store: Store, rule: PruneRule = ALL) -> list[str]:
 
 @contextmanager
 def another(store: Store) -> Iterator[Store]:
-    """The same store, as another process has it."""
+    """Open the same store as another process."""
     with open_store(store.root) as other:
         yield other
 
@@ -91,8 +91,8 @@ def test_snapshots_of_finished_builds_are_released(store: Store) -> None:
     snapshots = SnapshotStore(store)
 
     def overlapping(first: ExitStack, second: ExitStack) -> tuple[int, int, int]:
-        """States that the first of two builds made, one of which the second holds too, and one
-        that the second made; the first is over."""
+        """Snapshots of the first of two builds, one of which the second also holds, and one of the
+        second. The first build has ended."""
         first.enter_context(store.shared())
         early, passed_on = add_state(store), add_state(store)
         second.enter_context(store.shared())
@@ -103,7 +103,7 @@ def test_snapshots_of_finished_builds_are_released(store: Store) -> None:
 
     with ExitStack() as first, ExitStack() as second, store.shared():
         early, passed_on, late = overlapping(first, second)
-        assert held_states(store) == {early, passed_on, late}  # one still runs from before
+        assert held_states(store) == {early, passed_on, late}  # an earlier build is still running
     with ExitStack() as first, ExitStack() as second:
         early, passed_on, late = overlapping(first, second)
         assert held_states(store) == {passed_on, late}
@@ -187,7 +187,7 @@ def test_limits(store: Store) -> None:
 
 
 def test_leased_snapshots_survive_concurrent_pruning(tmp_path: Path) -> None:
-    """Builds find states while another process prunes: nothing vanishes under them."""
+    """Builds look up snapshots while another process prunes: none of them disappears."""
     random.seed(1)
     root = str(tmp_path / "store")
     lost: list[int] = []
@@ -255,7 +255,7 @@ def test_pruning_removes_only_images_without_a_name(
     lamina.build(folder, "-t", "local/app:1")
     old = digests(lamina)
     (folder / "file").write_text("2")
-    lamina.build(folder, "-t", "local/app:1")  # takes the name of the one before
+    lamina.build(folder, "-t", "local/app:1")  # replaces the name of the previous one
     (folder / "file").write_text("3")
     lamina.build(folder)
     names = lamina("images").out
@@ -285,7 +285,7 @@ def test_pruning_removes_only_images_without_a_name(
 
 
 def digests(lamina: Lamina) -> set[str]:
-    """The images' configurations and manifests among the blobs: all that is JSON of an image."""
+    """The images' configurations and manifests among the blobs: all JSON documents of an image."""
     found = set()
     folder = lamina.root / "blobs/sha256"
     for blob in folder.iterdir():

@@ -1,4 +1,4 @@
-"""Sources that registries hold, asked of a real one."""
+"""Sources in a real registry."""
 
 from __future__ import annotations
 

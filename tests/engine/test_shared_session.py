@@ -1,4 +1,4 @@
-"""One step, several clients: whatever is the matter with one, another may have what is wanted."""
+"""One step of several clients: an error of one does not matter if another one has the value."""
 
 from __future__ import annotations
 

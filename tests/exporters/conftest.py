@@ -25,7 +25,7 @@ class Packed(NamedTuple):
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Packed:
-    """Two real layers in a store, and a config as a frontend makes it."""
+    """Two real layers in a store, and a config from a frontend."""
     blobs = BlobStore(str(tmp_path / "store"))
     layers = []
     for number in (1, 2):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tree with one of everything."""
+    """A tree with one file of each kind."""
     root = tmp_path / "tree"
     (root / "sub/deep").mkdir(parents=True)
     (root / "file").write_text("content")
@@ -76,9 +76,9 @@ def test_an_export_replaces_existing_files(tree: Path, tmp_path: Path) -> None:
     (outside / "file").write_text("kept")
     out.mkdir()
     (out / "mine").write_text("mine")
-    (out / "sub").symlink_to(outside)  # a link where a directory shall be
-    (out / "file").symlink_to(outside / "file")  # a link where a file shall be
-    (out / "tool").mkdir()  # a directory where a file shall be
+    (out / "sub").symlink_to(outside)  # a link instead of a directory
+    (out / "file").symlink_to(outside / "file")  # a link instead of a file
+    (out / "tool").mkdir()  # a directory instead of a file
     (out / "tool/inner").write_text("x")
     (out / "fifo").symlink_to(outside / "fresh")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Where Docker or Podman is looked for."""
+"""The search for Docker or Podman."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_order_in_which_it_is_looked_for(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "podman" / "podman.sock"))
         found = find_docker_host(runtime)
-        # Root's own sockets come first, if this machine has any.
+        # The sockets of root come first, if this machine has any.
         assert found.path.endswith((".sock",))
         named = {**runtime, "CONTAINER_HOST": "unix:///c", "DOCKER_HOST": "unix:///d"}
         assert find_docker_host(named) == DockerHost("/d")

@@ -1,7 +1,7 @@
-"""What is fed to lamina by people it has no reason to trust, each as a function of bytes.
+"""Parsers of untrusted input, each as a function of bytes.
 
-A target raises whatever is not a refusal: anything but a LaminaError is a bug, and so is a file
-outside of the folder that an archive is unpacked into, or a time that grows out of hand.
+A target raises all errors except LaminaErrors, which are valid answers. A file outside of the
+directory that an archive is unpacked into is a bug, too, and so is unlimited time.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Target(NamedTuple):
 
 
 def dockerfile(data: bytes) -> None:
-    """A Dockerfile and what is made of it."""
+    """A Dockerfile and its conversion."""
     with suppress(LaminaError):
         run_conversion(data.decode("utf-8", "surrogateescape"), build_args=(("A", "a"),))
 
 
 def advice(data: bytes) -> None:
-    """A Dockerfile and the advice on it: with all of it applied, it can still be read."""
+    """A Dockerfile and the advice on it, which gives a valid Dockerfile when it is applied."""
     request = Request("Dockerfile", ContextFiles(dict.fromkeys(_CONTEXT, 1 << 20)))
     try:
         improved = improve(data.decode("utf-8", "surrogateescape"), request)
@@ -75,7 +75,7 @@ def advice(data: bytes) -> None:
 
 
 def expansion(data: bytes) -> None:
-    """A word with variables in it."""
+    """A word with variables."""
     text = data.decode("utf-8", "surrogateescape")
     for escape in "\\`":
         with suppress(LaminaError):
@@ -93,7 +93,7 @@ def ignored(data: bytes) -> None:
 
 
 def archive(data: bytes) -> None:
-    """An archive that is unpacked: nothing of it may land outside."""
+    """An archive that is unpacked: no file may be written outside."""
     with tempfile.TemporaryDirectory(prefix="lamina-fuzz-") as outside:
         inside = os.path.join(outside, "in", "side")
         os.makedirs(inside)
@@ -122,7 +122,7 @@ def comparison(data: bytes) -> None:
 
 
 class _Bounded:
-    """No more than a little of what a compressed stream may become."""
+    """Limits the decompressed size of a stream."""
 
     def __init__(self, stream: object) -> None:
         self._read = stream.read  # type: ignore[attr-defined]  # as much of a stream as is read
@@ -135,7 +135,7 @@ class _Bounded:
 
 
 def graph(data: bytes) -> None:
-    """A definition of LLB, as a client sends it."""
+    """A definition of LLB from a client."""
     with suppress(LaminaError):
         definition = decode_definition(data)
         load_graph(definition, frozenset(), lambda _: None)

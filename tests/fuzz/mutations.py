@@ -1,4 +1,4 @@
-"""What is near some bytes."""
+"""Mutations of bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def mutated(chance: random.Random, data: bytes, words: tuple[bytes, ...]) -> bytes:
-    """Some bytes flipped, dropped, doubled, or put in between."""
+    """Flip, drop, duplicate or insert some bytes."""
     text = bytearray(data)
     for _ in range(chance.randint(1, 6)):
         at = chance.randrange(len(text) + 1)

@@ -1,4 +1,4 @@
-"""A short run of every fuzz target; `scripts/fuzz` runs them for as long as anybody likes."""
+"""A short run of every fuzz target; `scripts/fuzz` runs them for any length of time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in memory, made of entries."""
+"""Images in memory, made from entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives and layouts: odd ones, hostile ones, compressed ones."""
+"""Archives and layouts: unusual, hostile and compressed ones."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_compressed_archives_and_layers(tmp_path: Path, compress: Any) -> None:
 
 
 def test_links_between_layers_are_followed(tmp_path: Path) -> None:
-    """`docker save` of old, and podman, link layers that images share."""
+    """Old versions of `docker save`, and podman, link layers that images share."""
     entry = {**ENTRY, "Layers": ["a/b/layer.tar"]}
     assert is_equal(opened(archive(tmp_path, [entry], links={"a/b/layer.tar": "../../0.tar"})))
 

@@ -1,4 +1,4 @@
-"""Why two builds of the same inputs differ."""
+"""Causes of differences between two builds of the same inputs."""
 
 from __future__ import annotations
 

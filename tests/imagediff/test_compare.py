@@ -1,4 +1,4 @@
-"""What is found to differ between two images."""
+"""Differences between two images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compared(before: Image, after: Image, **options: bool) -> ImageDiff:
 
 
 def changes(diff: ImageDiff) -> Found:
-    """What differs by path: `+`, `-` or names."""
+    """The differences by path: `+`, `-` or names."""
     found: Found = {}
     for change in diff.files:
         if change.before is None:
@@ -171,7 +171,7 @@ def test_hard_links_are_compared_as_sets_of_paths() -> None:
     found = compared(before, apart)
     assert changes(found) == dict.fromkeys("abc", ("hard link",))
     assert [(c.before_link, c.after_link) for c in found.files] == [("a", "")] * 3
-    # The order of entries and a removed path are no differences of the others.
+    # The order of entries and a removed path do not make other entries differ.
     reordered = image([file("c", "1"), hard_link("b", "c")])
     assert changes(compared(before, reordered)) == {"a": ("-",)}
     more = image([file("a", "1"), hard_link("b", "a"), hard_link("c", "a"), hard_link("0", "c")])

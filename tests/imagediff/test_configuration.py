@@ -1,4 +1,4 @@
-"""What differs between the configurations of two images."""
+"""Differences between the configurations of two images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of packages, as their managers write them."""
+"""Lists of packages in the formats of their managers."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ RPM = "var/lib/rpm/rpmdb.sqlite"
 def test_rpm_in_sqlite() -> None:
     data = rpm_database(rpm_header("bash", "5.1", "9.el9"), rpm_header("vim", "9.0", "1", 2))
     logged = bytearray(data)
-    logged[18:20] = b"\2\2"  # as a database with a write-ahead log
+    logged[18:20] = b"\2\2"  # like a database with a write-ahead log
     for database in (data, bytes(logged)):
         found = read(RPM, database)
         assert found == PackageList(

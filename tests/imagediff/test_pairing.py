@@ -1,4 +1,4 @@
-"""Which layers are compared with each other."""
+"""Pairing the layers of two images."""
 
 from __future__ import annotations
 

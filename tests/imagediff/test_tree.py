@@ -1,5 +1,5 @@
-"""Random layers: the tree in memory is what unpacking gives, and the statements of a comparison
-turn one image's tree into the other's."""
+"""Random layers: the tree in memory equals the unpacked one, and the changes of a comparison
+convert one image's tree to the other's."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def tree(made: Image) -> Inodes:
 
 
 def unpacked(made: Layers, root: str) -> Files:
-    """What unpacking these layers gives: type, mode, owner and content by path."""
+    """The result of unpacking these layers: type, mode, owner and content by path."""
     folders: list[str] = []
     for number, layer in enumerate(made):
         place = os.path.join(root, str(number))
@@ -120,7 +120,7 @@ def seen(inodes: Inodes) -> Files:
 
 
 def without_owners(files: Files) -> Files:
-    """Files with nothing but the type of directories."""
+    """Files where directories only have a type."""
     return {
         path: (stat.S_IFDIR,) if stat.S_ISDIR(int(str(fields[0]))) else fields
         for path, fields in files.items()
@@ -128,8 +128,8 @@ def without_owners(files: Files) -> Files:
 
 
 def as_tools_pack(made: Layers) -> Layers:
-    """Layers with one entry for each path and each of its parents, whose hard links lead to entries
-    of their own.
+    """Layers with one entry for each path and each of its parents, whose hard links refer to
+    entries of the same layer.
 
     Unpacking on overlayfs copies a file of another layer before it links it.
     """
@@ -158,18 +158,19 @@ def test_the_tree_is_what_unpacking_gives(made: Layers) -> None:
         try:
             expected = unpacked(made, root)
         except LaminaError:
-            with suppress(Corrupt):  # some hard links are understood that overlayfs cannot have
+            with suppress(Corrupt):  # some hard links are supported that overlayfs cannot have
                 tree(image(*made))
         else:
             found = seen(tree(image(*made)))
             if any(member.entry.path.endswith(OPAQUE) for layer in made for member in layer):
-                # Unpacking gives a directory without an entry what it hides below.
+                # A directory without an entry is unpacked with the metadata of the one that it
+                # hides.
                 found, expected = without_owners(found), without_owners(expected)
             assert found == expected
 
 
 def applied(before: Inodes, made: Options, one: Image, other: Image) -> dict[str, tuple[File, str]]:
-    """The files of the first tree, changed as the comparison says: with the path that stands for
+    """The files of the first tree with the changes of the comparison, with the path that represents
     each set of hard links."""
     diff = compare_images(one, other, made, Cancellation())
     files = {path: inode.file for path, inode in before.items()}
@@ -222,7 +223,7 @@ def test_the_statements_turn_one_tree_into_the_other(one: Layers, other: Layers)
     assert result.keys() == expected.keys()
     for path, (found, _) in result.items():
         wanted = expected[path]
-        if None in (found.mtime_ns, wanted.mtime_ns):  # times that are not known do not differ
+        if None in (found.mtime_ns, wanted.mtime_ns):  # unknown times are not compared
             found, wanted = found._replace(mtime_ns=0), wanted._replace(mtime_ns=0)
         assert found._replace(packages=None) == wanted._replace(packages=None), path
     by_inode: dict[int, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Archives as they are handed over: what counts as one, and how old it is."""
+"""Recognising archives, and their age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_tar(*members: tuple[str, bytes, int]) -> bytes:
-    """Members of a name, a type and a time."""
+    """An archive of members with a name, a type and a time."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, kind, seconds in members:

@@ -1,4 +1,4 @@
-"""Reading compressed streams: all of them, no more, and in little memory."""
+"""Reading compressed streams: completely, not beyond the end, and in little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into a layer comes out of it, and other people's tar agrees."""
+"""Layers keep all metadata, and third-party tar reads the same."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_the_difference_of_two_trees_turns_one_into_the_other(tmp_path: Path) ->
 
 
 def overlaid(folder: Path) -> tuple[Path, Path]:
-    """A directory, and an overlay directory on it that takes things away."""
+    """A directory, and an overlay directory on it that removes files."""
     lower, upper = folder / "lower", folder / "upper"
     (lower / "again" / "sub").mkdir(parents=True)
     for name in ("again/lost", "again/sub/lost", "again/sub/kept", "removed"):
@@ -355,7 +355,7 @@ def test_truncated_compressed_layers_are_corrupt(tmp_path: Path) -> None:
 
 
 class _Full:
-    """A place with room for so many writes."""
+    """A sink with space for a number of writes."""
 
     def __init__(self, room: int) -> None:
         self._room = room

@@ -1,4 +1,4 @@
-"""The bytes of an op are its identity, so they are pinned."""
+"""The bytes of an op are its identity, so they are fixed."""
 
 import pytest
 from hypothesis import given

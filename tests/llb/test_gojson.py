@@ -1,4 +1,4 @@
-"""JSON as Go writes it: facts of `encoding/json` and of BuildKit's structs."""
+"""JSON in Go's format: facts of `encoding/json` and of BuildKit's structs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of ops that have none."""
+"""Names of ops without a custom name."""
 
 from __future__ import annotations
 

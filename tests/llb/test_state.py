@@ -1,4 +1,4 @@
-"""Graphs built by hand, and definitions that come and go."""
+"""Graphs built in Python, and encoded definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def vertex(name: str, text: SourceInfo, line: int, *parents: Vertex) -> Vertex:
 
 
 def texts(one: SourceInfo, other: SourceInfo) -> tuple[int, list[int]]:
-    """How many there are of one definition, and which of them each step names."""
+    """The number of texts of one definition, and the text of each step."""
     made = marshal(vertex("b", other, 2, vertex("a", one, 1)).output())
     assert made.source is not None
     indices = [entry.locations[0].source_index for _, entry in made.source.locations]

@@ -1,4 +1,4 @@
-"""Permission bits by letters. The expectations are those of a real BuildKit."""
+"""Symbolic permission bits. The expected results are those of a real BuildKit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def apply(text: str, mode: int, *, folder: bool = False) -> int:
         ("g=u,o=g", 0o751, 0o777),
         ("go=u-w", 0o640, 0o644),
         ("u=go", 0o751, 0o151),
-        # Letters around a copy: what `=` finds is replaced each time.
+        # Letters around a copy: each time, `=` replaces the bits.
         ("u=gr", 0o640, 0o440),
         ("u+rg", 0o240, 0o640),
-        ("g=o", 0o6751, 0o6711),  # copying leaves the set-id bits alone
+        ("g=o", 0o6751, 0o6711),  # copies do not change the set-id bits
         ("u=u-", 0o6751, 0o6751),
         ("a=g", 0o2775, 0o2777),
         ("u=rx", 0o6751, 0o2551),
         ("-x", 0o6751, 0o6640),
-        ("=", 0o7777, 0o1000),  # everything but the sticky bit
+        ("=", 0o7777, 0o1000),  # all bits except the sticky bit
         ("u+s,+t", 0o755, 0o5755),
         ("o+t", 0o644, 0o644),
         ("o+s", 0o644, 0o644),
-        ("=+Xs,o+wwX-x", 0o751, 0o6112),  # X asks what the file was at first
-        ("-rt", 0o1644, 0o644),  # t goes for nobody but the sticky bit
+        ("=+Xs,o+wwX-x", 0o751, 0o6112),  # X depends on the original bits
+        ("-rt", 0o1644, 0o644),  # t only sets the sticky bit
         ("=Xtw", 0o644, 0o1644),
     ],
 )

@@ -1,4 +1,4 @@
-"""Rules about sources: what they match, and what becomes of it."""
+"""Source policy rules: matches and actions."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_rules_that_make_no_sense(bad: Rule, reason: str) -> None:
 
 
 def test_patterns_cannot_keep_a_daemon_busy() -> None:
-    # Backtracking over this would not end before the machine does.
+    # A backtracking matcher would not end.
     evaluated(SourceOp("a" * 20_000), rule(PolicyAction.DENY, "(a*)*(a*)*(a|a)*b", MatchType.REGEX))
 
 

@@ -61,7 +61,7 @@ def archive_of(files: dict[str, bytes]) -> bytes:
 
 
 def refused(tmp_path: Path, data: bytes) -> LaminaError:
-    """The error that a bundle gives; the store stays without records."""
+    """The error of a bundle; the store stays without records."""
     with open_store(str(tmp_path / "other")) as store:
         table = RecordTable(store)
         with pytest.raises(LaminaError) as caught:
@@ -89,7 +89,7 @@ def test_on_another_store(tmp_path: Path, context: Callable[..., Path], lamina: 
         assert outputs[0] == outputs[1] != ""
     again = other("history", "import", "-f", str(path))
     assert again.code == 1 and "is recorded already" in again.err
-    assert other("prune", "-af").code == 0  # what the record refers to stays
+    assert other("prune", "-af").code == 0  # the blobs of the record are kept
     with open_store(str(lamina.root)) as here, open_store(str(other.root)) as there:
         stores = (here, there)
         tables = [RecordTable(store) for store in stores]
@@ -187,7 +187,7 @@ def test_sizes_are_bounded(tmp_path: Path, packed: bytes, monkeypatch: pytest.Mo
 def test_mutations_give_errors_or_records(
     tmp_path_factory: pytest.TempPathFactory, packed: bytes, data: st.DataObject
 ) -> None:
-    """Blobs whose digests are made to match again."""
+    """Digests of changed blobs are corrected."""
     files = members(packed)
     names = sorted(name for name in files if name.startswith("blobs/"))
     name = data.draw(st.sampled_from(names))

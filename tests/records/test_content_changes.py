@@ -1,4 +1,4 @@
-"""Comparing manifests: named paths, as many as differ, whatever the trees."""
+"""Comparing manifests: the reported paths and their number are correct for any trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = st.dictionaries(
 
 
 def entries(files: dict[str, int]) -> list[ContentEntry]:
-    """Files with contents by number; folders above them win over files of the same name."""
+    """Files with contents by number; a directory replaces a file of the same name."""
     folders = {path[:at] for path in files for at, char in enumerate(path) if char == "/"}
     found = [ContentEntry(path, "d", 0o755, digest="folder") for path in folders]
     return found + [

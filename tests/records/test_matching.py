@@ -11,7 +11,7 @@ from lamina.records.steps import Step
 
 
 def build(*names: str, mark: str = "") -> list[Step]:
-    """Steps with these names; a step's digest is its name with everything before it."""
+    """Steps with these names; a step's digest depends on its name and those before it."""
     steps: list[Step] = []
     for name in names:
         below = steps[-1].digest if steps else mark

@@ -1,4 +1,4 @@
-"""Records on a real store: written while a build runs, complete at its end, whole after a kill."""
+"""Records on a real store: written during a build, complete at its end and after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds as spans."""
+"""The spans of builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long values are kept that builds share."""
+"""How long shared values are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digest of what an op reads."""
+"""The digest of the files that an op reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_large_files_are_hashed_like_others(tmp_path: Path) -> None:
-    """Several at the same time: neither the result nor what is missing depends on it."""
+    """Several concurrently: neither the digest nor errors depend on it."""
     for name, size in (("a", 5 << 20), ("b", 9 << 20), ("c", 3)):
         (tmp_path / name).write_bytes(os.urandom(size))
     (tmp_path / "l").symlink_to("b")

@@ -1,4 +1,4 @@
-"""A real registry on a free port, and a proxy before it that fails on demand."""
+"""A real registry on a free port, and a proxy in front of it that injects faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Image(NamedTuple):
-    """What the registry was filled with."""
+    """The content of the registry."""
 
     path: str
     manifest: bytes
@@ -51,7 +51,7 @@ class Image(NamedTuple):
 
 
 def make_layout(folder: Path) -> tuple[bytes, bytes]:
-    """An OCI layout with one image tagged `latest`; returns its manifest and its layer."""
+    """An OCI layout with one image tagged `latest`. Returns its manifest and its layer."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
         info = tarfile.TarInfo("data")
@@ -117,8 +117,8 @@ class Seen(NamedTuple):
 class FaultProxy:
     """Forwards to `upstream` unless a fault is due.
 
-    `faults` holds (part of "METHOD path", action); the first that matches a request is used up.
-    An action is called with the handler and must answer or drop the connection.
+    `faults` are (part of "METHOD path", action); the first that matches a request is removed. An
+    action is called with the handler and must answer or drop the connection.
     """
 
     def __init__(self, upstream: str, bind: str = "127.0.0.1") -> None:
@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = serve
 
     def forward(self, limit: int | None = None) -> None:
-        """Relay; with a limit, break off after that many bytes of the body."""
+        """Relay the response; with a limit, disconnect after that many bytes of the body."""
         connection = http.client.HTTPConnection(self.owner.upstream, timeout=10)
         try:
             length = int(self.headers.get("Content-Length") or 0)

@@ -114,7 +114,7 @@ def test_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[int]:
-    """The port of a service for tokens at `localhost`, with a certificate of `ca.pem`'s."""
+    """The port of a token service at `localhost`, with a certificate signed by that of `ca.pem`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,5 @@
-"""Uploads in chunks: over a server that follows the spec, and to a real registry by a proxy."""
+"""Uploads in chunks: to a server that follows the specification, and through a proxy to a real
+registry."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def send(host: str, retry_policy: RetryPolicy, path: str = "a", data: bytes = DA
     blob = Descriptor(OCI_LAYER, digest_of(data), len(data))
 
     def content(offset: int) -> list[bytes]:
-        # In pieces that fit the chunks badly.
+        # In pieces of other sizes than the chunks.
         return [data[at : at + 10_007] for at in range(offset, len(data), 10_007)]
 
     with RegistryClient(credentials=Anonymous(), retry_policy=retry_policy) as client:
@@ -42,7 +43,7 @@ def send(host: str, retry_policy: RetryPolicy, path: str = "a", data: bytes = DA
 
 
 def cut(after: int) -> Callable[[UploadHandler], bool]:
-    """The server takes some of the body, then the connection breaks."""
+    """The server reads a part of the body, then the connection breaks."""
 
     def fault(handler: UploadHandler) -> bool:
         handler.take(after)

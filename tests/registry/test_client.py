@@ -121,7 +121,7 @@ def test_lasting_faults(
     proxy.fail("", registry_server.status(429, Retry_After="3600"), 20)
     with pytest.raises(Unavailable, match="limits the rate of requests for 3600 s"):
         client.resolve(reference)
-    assert len(proxy.seen) == 2 * 4 + 2  # nobody waits an hour
+    assert len(proxy.seen) == 2 * 4 + 2  # no wait of an hour
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -410,7 +410,7 @@ def test_how_large_a_blob_is(client: RegistryClient, registry: Any) -> None:
 def test_referrers(client: RegistryClient, proxy: FaultProxy, registry: Any) -> None:
     _, image = registry
     reference, digest = image.at(proxy.host), image.descriptor.digest
-    assert client.referrers(reference, digest) == ()  # a registry that does not know of them
+    assert client.referrers(reference, digest) == ()  # a registry without the API
     listed = Descriptor(OCI_MANIFEST, digest_of(b"s"), 1, (("a", "b"),), artifact_type="x/y")
     index = json.dumps(Index(OCI_INDEX, (listed,)).to_json()).encode()
     kind = {"Content-Type": OCI_INDEX}

@@ -1,4 +1,4 @@
-"""Tokens that somebody else fetches, at a registry that takes nothing else."""
+"""Tokens from a token source, for a registry that accepts only tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, To
 
 
 class Somebody:
-    """Implements `TokenSource`. Fetches as often as it is asked."""
+    """Implements `TokenSource`. Fetches a token for each request."""
 
     def __init__(self, service: TokenService, error: Exception | None = None) -> None:
         self.service = service
@@ -52,7 +52,7 @@ def test_a_token_that_is_over_early_is_fetched_anew(
     with RegistryClient(
         credentials=Anonymous(), retry_policy=retry_policy, tokens=somebody
     ) as client:
-        # The registry bears with clocks that are a minute off.
+        # The registry tolerates clocks that differ by a minute.
         monkeypatch.setattr(service, "valid", -57)
         for _ in range(2):
             with pytest.raises(NotFound):
@@ -66,7 +66,7 @@ def test_a_token_that_is_over_early_is_fetched_anew(
         with pytest.raises(NotFound):
             client.resolve(reference)
         assert len(somebody.asked) == 2
-        # The registry itself is nobody's to ask for tokens: somebody does.
+        # The client does not request tokens itself: the token source does.
         assert not service.asked
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder with a self-signed key pair for 127.0.0.1, and the certificate's path."""
+    """A directory with a self-signed key pair for 127.0.0.1, and the certificate's path."""
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         [

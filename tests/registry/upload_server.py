@@ -1,6 +1,6 @@
-"""A registry's uploads as the distribution spec has them: chunks resume in their middle.
+"""A server for uploads by the distribution specification: chunks can be resumed in their middle.
 
-Debian's registry forgets an upload whose chunk broke off, so that cannot be tried there.
+Debian's registry forgets an upload whose chunk was interrupted, so it cannot be used for that.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class UploadServer:
-    """Blobs by digest. `faults` are called once each, in order, with every PATCH or PUT that has
-    a body; one that returns True has dealt with the request.
+    """Blobs by digest. `faults` are called once each, in order, with every PATCH or PUT that has a
+    body; one that returns True has handled the request.
 
     Args:
-        chunks: whether PATCH is taken.
-        least: the OCI-Chunk-Min-Length to ask for.
+        chunks: whether PATCH is supported.
+        least: the OCI-Chunk-Min-Length to request.
 
-    `login` is the Authorization that POST asks for, `uploads_at` another server that it sends
-    uploads to; `watch` is shown every request.
+    `login` is the Authorization that POST requires, `uploads_at` another server for the uploads;
+    `watch` is called with every request.
     """
 
     def __init__(self, *, chunks: bool = True, least: int = 0) -> None:
@@ -82,7 +82,7 @@ class UploadHandler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def take(self, limit: int | None = None) -> bytearray:
-        """Add the body, or the start of it, to the upload."""
+        """Append the body, or the beginning of it, to the upload."""
         upload = self.owner.uploads[self.name]
         data = self.body(limit)
         self.owner.received += len(data)

@@ -1,6 +1,6 @@
 """Runs in a child of the tests, which owns the mount namespace: what containers must do.
 
-Arguments: the runtime, an existing folder, a root file system. Prints JSON.
+Arguments: the runtime, an existing directory, a root file system. Prints JSON.
 """
 
 from __future__ import annotations

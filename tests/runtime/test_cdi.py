@@ -1,4 +1,4 @@
-"""CDI files: what they describe, which counts, and what is none."""
+"""CDI files: their content, their precedence, and invalid ones."""
 
 from __future__ import annotations
 

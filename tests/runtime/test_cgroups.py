@@ -42,7 +42,7 @@ def test_null_bytes_in_a_parent() -> None:
 
 @pytest.fixture
 def place() -> Iterator[str]:
-    """A parent of groups that is not there yet."""
+    """A parent of groups that does not exist yet."""
     name = f"/lamina-test-{os.getpid()}"
     yield name
     for folder in glob.glob(f"/sys/fs/cgroup/**{name}/**/", recursive=True)[::-1]:
@@ -50,7 +50,7 @@ def place() -> Iterator[str]:
 
 
 def folders(place: str) -> set[str]:
-    """The paths below a parent, of whatever hierarchies have them."""
+    """The paths below a parent, in all hierarchies that have them."""
     found = glob.glob(f"/sys/fs/cgroup/*{place}/**/", recursive=True)
     return {folder.rstrip("/").partition(place)[2] for folder in found}
 
@@ -67,7 +67,8 @@ def test_the_last_group_takes_the_folders_above_it_away(place: str) -> None:
 
 
 def test_groups_are_removed_with_everything_below_them(place: str) -> None:
-    """A privileged step can nest groups deeper than Python recurses and a path is long."""
+    """A privileged step can nest groups deeper than Python's recursion limit and the maximum path
+    length."""
     path = group_below(place)
     make_group(path)
     (memory, *_) = glob.glob(f"/sys/fs/cgroup/memory{path}") or [f"/sys/fs/cgroup{path}"]
@@ -100,7 +101,7 @@ def test_old_empty_groups_of_other_pid_namespaces_are_removed(place: str) -> Non
     member = subprocess.Popen(["sleep", "60"])
     try:
         for folder in glob.glob(f"/sys/fs/cgroup/*{names['used']}/run/cgroup.procs"):
-            # Version 1's cpuset takes nobody before it is told of processors.
+            # In version 1, a cpuset accepts no processes until its processors are set.
             with suppress(OSError), open(folder, "w") as file:
                 file.write(str(member.pid))
         for kind in ("old", "used"):

@@ -32,13 +32,13 @@ DNS = Dns(("9.9.9.9",), ("edns0",), ("example.com", "b.c"))
 
 
 class Recording:
-    """A runtime that only notes what it was asked, and how many ran at a time."""
+    """A runtime that only records its calls, and how many ran concurrently."""
 
     def __init__(self) -> None:
         self.sandboxes: list[Sandbox] = []
         self.most = 0
         self.began = threading.Event()
-        self.gate = threading.Event()  # closed, it keeps those that run
+        self.gate = threading.Event()  # after close(), it keeps the running ones
         self.gate.set()
         self._now = 0
         self._lock = threading.Lock()

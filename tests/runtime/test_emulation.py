@@ -1,4 +1,4 @@
-"""Which machines' programs run here."""
+"""The platforms whose programs run here."""
 
 from __future__ import annotations
 

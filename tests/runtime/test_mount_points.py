@@ -1,4 +1,4 @@
-"""Places to mount on that a runtime makes leave nothing behind."""
+"""Mount points that a runtime creates are removed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_deep_places_are_made_and_removed_a_part_at_a_time(
 
     monkeypatch.setattr(os, "open", counted)
     make_folders(str(tmp_path), above(stubs))
-    assert len(list(os.walk(tmp_path))) == depth + 1  # the last ones are the runtime's to make
+    assert len(list(os.walk(tmp_path))) == depth + 1  # the runtime creates the last ones
     made = tmp_path / "/".join("m" * (depth - 1))
     (made / "m").mkdir()
     (tmp_path / "m/m/side/way").mkdir()
@@ -92,7 +92,7 @@ def test_no_link_that_a_step_made_is_followed(tmp_path: Path) -> None:
 def test_folders_that_were_copied_up_are_found_from_the_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An overlay may give a folder another inode when something in it changes."""
+    """An overlay may give a directory another inode when something in it changes."""
     numbers = iter(range(10_000))
     monkeypatch.setattr(mount_points, "_identity", lambda fd: (0, next(numbers)))
     stubs = find_stubs(str(tmp_path), ["/a/b/c", "/a/d/e"])

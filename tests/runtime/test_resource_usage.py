@@ -1,4 +1,4 @@
-"""What is read of control groups, from files as kernels of both versions write them."""
+"""Reading the files of control groups of both versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real containers, on both runtimes. Run in a child, which owns the mount namespace."""
+"""Real containers, with both runtimes, in a child process that has the mount namespace."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ LISTENS = "trap '{}' TERM; echo ready; while :; do sleep 0.02; done # MARK"
 
 
 def cancelled(run: Any, script: str, grace: float = 600.0, **options: Any) -> str:
-    """What a cancelled step printed. By default its grace period is longer than `run` waits."""
+    """The output of a cancelled step. By default its grace period is longer than `run` waits."""
     mark = str(10**9 + os.getpid())  # other tests may run at the same time
     script = script.replace("MARK", mark)
     answer = run("sh", "-c", script, cancel_after=0.5, grace=grace, **options)
@@ -354,7 +354,7 @@ def test_killing_lamina_kills_the_step(run: Any, after: float) -> None:
 
 
 def groups() -> set[str]:
-    """All groups of lamina's, whosever they are: other tests may run at the same time."""
+    """All groups of lamina processes: other tests may run at the same time."""
     found = glob.glob("/sys/fs/cgroup/**/lamina/*", recursive=True)
     return {name for name in found if name.count("-") == 3}
 
@@ -476,7 +476,7 @@ def test_a_device_that_the_machine_has_lost(run: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def loop(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A block device of the host, as (its content's file, its minor number)."""
+    """A block device of the host, as (the file of its content, its minor number)."""
     disk = tmp_path / "disk"
     disk.write_bytes(b"host".ljust(1 << 16, b"\0"))
     device = subprocess.check_output(["losetup", "--find", "--show", str(disk)], text=True).strip()
@@ -507,7 +507,7 @@ def test_a_step_opens_no_device_of_the_host(run: Any, loop: tuple[Path, int]) ->
 def test_device_rules_on_cgroup_version_2(run: Any, loop: tuple[Path, int]) -> None:
     (run.rootfs / "bin" / "mknod").symlink_to("busybox")
     answer = run("sh", "-c", TOUCH_DEVICE.format(loop[1]), hierarchy="v2")
-    if "error" in answer:  # crun wants CAP_SYS_RESOURCE, unless locked memory is unlimited
+    if "error" in answer:  # crun requires CAP_SYS_RESOURCE, unless locked memory is unlimited
         assert (answer["error"], answer["out"]) == ("unsupported", "")
         assert "cannot restrict the devices of a step" in answer["reason"]
     else:
@@ -546,7 +546,7 @@ def test_a_cdi_device_gives_access_to_no_other_device(
 
 
 def test_folders_above_a_group_go_with_it(run: Any) -> None:
-    """But for those that were there before."""
+    """Except those that existed before."""
     kept = f"lamina-test-{os.getpid()}"
     hierarchies = [os.path.dirname(name) for name in glob.glob("/sys/fs/cgroup/*/cgroup.procs")]
     assert hierarchies

@@ -1,4 +1,4 @@
-"""Names are looked up beneath the root file system, and nowhere else."""
+"""Names are only looked up beneath the root file system."""
 
 from __future__ import annotations
 

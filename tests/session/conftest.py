@@ -1,4 +1,4 @@
-"""Two ends of a session, as in life: the client's services behind a tunnel through a call."""
+"""The two ends of a session: the client's services behind a tunnel through a call."""
 
 from __future__ import annotations
 

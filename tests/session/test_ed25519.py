@@ -10,7 +10,7 @@ from lamina.session.ed25519 import public_key, sign
 if TYPE_CHECKING:
     from pathlib import Path
 
-# RFC 8410's wrapping of an Ed25519 key: what comes before its 32 bytes.
+# The prefix of RFC 8410 for the 32 bytes of an Ed25519 key.
 _SPKI = bytes.fromhex("302a300506032b6570032100")
 _PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 

@@ -1,4 +1,4 @@
-"""Outputs and stores of blobs at a client's, over a connection."""
+"""Outputs and content stores of a client, over a connection."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def session(connect: Connect, tmp_path: Path, targets: dict[int, Target]) -> Rem
 
 
 class Shown:
-    """What transfers told of their progress, by their names."""
+    """The progress of transfers, by their names."""
 
     def __init__(self) -> None:
         self.sizes: dict[str, list[int]] = {}
@@ -157,7 +157,7 @@ def test_a_file_is_whole_or_not_at_all(connect: Connect, tmp_path: Path) -> None
     assert len(done) == 2
 
 
-# Stores of blobs.
+# Content stores.
 
 
 @pytest.fixture

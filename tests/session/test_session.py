@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Implements `lamina.session.contract.Session` for what a test lends."""
+    """Implements `lamina.session.contract.Session` with the values of a test."""
 
     id = ""
     in_process = False
@@ -130,7 +130,7 @@ def test_folders_are_fetched_filtered_and_kept(daemon: Daemon, tmp_path: Path) -
         some = session.folder("context", FolderRequest(exclude_patterns=("**/*.md",)), cancel)
         assert names(some) == ["a", "d"]
         assert some.path != whole.path
-        # What a session has seen of a folder stays as it was.
+        # A session keeps its first copy of a directory.
         (client.folders["context"] / "new").write_text("new")
         assert session.folder("context", FolderRequest(), cancel) == whole
         with pytest.raises(NotFound):
@@ -228,7 +228,7 @@ def test_an_ssh_agent(daemon: Daemon, tmp_path: Path) -> None:
                     while data := caller.recv(65536):
                         got += data
                     assert got == b"A" * size
-            with socket.socket(socket.AF_UNIX) as caller:  # open as the session ends
+            with socket.socket(socket.AF_UNIX) as caller:  # open when the session ends
                 caller.connect(here)
                 caller.sendall(b"x")
                 assert caller.recv(1) == b"X"
@@ -321,7 +321,7 @@ def test_uploads_and_outputs_that_the_client_finds(daemon: Daemon) -> None:
         request = exporter.FindExportersRequest((("k", b"v"),), ("r",))
         assert session.find_exporters(request, cancel) == (exporter.ExporterRequest("image"),)
         assert response == [request]
-        session.finalize_export((), cancel)  # which the client does not want to know
+        session.finalize_export((), cancel)  # which the client does not request
         assert session.supports("/moby.exporter.v1.exporter/findexporters")
         with pytest.raises(NotFound), session.open_file(0, (), cancel):
             pass
@@ -416,7 +416,7 @@ def test_a_mirror_from_before_a_restart_is_not_trusted(
     with opened(daemon, client) as session:
         served = session.folder("context", FolderRequest(), Cancellation())
         digest = hashlib.sha256(b"a").hexdigest()
-    # Alike in all metadata, but of other content, as a crash of the machine may leave it.
+    # The metadata is equal, but the content is not, as a crash of the machine may leave it.
     status = os.stat(os.path.join(served.path, "a"))
     with open(os.path.join(served.path, "a"), "wb") as file:
         file.write(b"\0")
@@ -451,7 +451,7 @@ TIME = 1_716_541_677_582_709_305
 
 
 def _alike(path: Path, content: bytes) -> None:
-    """Change a file in place: its name, inode, size and time stay."""
+    """Change a file in place: its name, inode, size and time stay equal."""
     if path.exists():
         with open(path, "r+b") as file, mmap.mmap(file.fileno(), len(content)) as mapped:
             mapped[:] = content
@@ -462,7 +462,7 @@ def _alike(path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("place", ["", "/dev/shm"])
 def test_files_that_are_alike_in_every_status(daemon: Daemon, tmp_path: Path, place: str) -> None:
-    """Also where the file system does not tell of changes: a tmpfs."""
+    """Also if the file system does not show changes: a tmpfs."""
     with tempfile.TemporaryDirectory(dir=place or tmp_path) as root:
         for number, content in enumerate((b"one", b"two", b"one", b"two")):
             folder = Path(root) / "context"
@@ -479,7 +479,7 @@ def test_unchanged_files_are_not_sent_again(daemon: Daemon, tmp_path: Path, plac
         (Path(root) / "f").write_bytes(bytes(1 << 20))
         (Path(root) / "whole second").write_bytes(bytes(1 << 20))
         os.utime(Path(root) / "whole second", (5, 5))
-        time.sleep(0.06)  # what was changed just now could change again unnoticed
+        time.sleep(0.06)  # a file that has just changed could change again unnoticed
         sent = []
         for number in range(2):
             with opened(daemon, Client(context=Path(root)), str(number)) as session:
@@ -496,7 +496,7 @@ def test_mirrors_of_clients_without_validators_are_separate(daemon: Daemon, tmp_
         folder = tmp_path / name / "context"
         folder.mkdir(parents=True)
         _alike(folder / "f", name.encode())
-        # As clients of BuildKit do, which have no validators.
+        # As clients of BuildKit, which have no validators.
         handlers: dict[str, Handler] = {
             filesync.DIFF_COPY: lambda call, folder=folder: send(
                 call, walk(str(folder)), opener_of(str(folder))

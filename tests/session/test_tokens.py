@@ -1,4 +1,4 @@
-"""Tokens and the keys that vouch for them, asked of a client through a channel."""
+"""Tokens of a client and the keys that prove them, through a channel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Implements `Tokens`: of a host's name, turned around."""
+    """Implements `Tokens`; the token is the reversed host name."""
 
     def __init__(self) -> None:
         self.asked: list[auth.FetchTokenRequest] = []

@@ -1,4 +1,4 @@
-"""A folder sent and received: both ends against each other, and each against a hostile peer."""
+"""Transfers of directories: both ends against each other, and each against a hostile peer."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_mirror_follows_any_change_of_its_directory(
             source.mkdir()
             write(source, version)
             first = sync(connect, source, target, Policy(trust_metadata=trust))
-            if not trust:  # files alike in all metadata may be taken for the same otherwise
+            if not trust:  # otherwise files with equal metadata may be assumed to be equal
                 assert look(target) == look(source)
             assert first.files == len(look(source))
             again = sync(connect, source, target)
@@ -312,7 +312,7 @@ def test_a_file_that_cannot_be_read_ends_the_transfer_at_both_ends(
     assert isinstance(ended.get(timeout=5), PermissionDenied)
 
 
-# A sender that does what it likes.
+# A sender that violates the protocol.
 
 _FOLDER = filemode.DIRECTORY | 0o755
 _LINK = filemode.SYMLINK | 0o777
@@ -509,7 +509,7 @@ def test_garbage_never_hangs_a_receiver(connect: Connect, packets: list[bytes]) 
 
 
 def test_content_with_another_digest(connect: Connect, folders: tuple[Path, Path]) -> None:
-    """The file changed after it was told of: what came is not known by that digest."""
+    """The file changed after its stat was sent: the content is not recorded under that digest."""
     digests = [f"sha256:{hashlib.sha256(text).hexdigest()}" for text in (b"one", b"two")]
 
     def handler(call: ServerCall) -> None:

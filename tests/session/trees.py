@@ -1,4 +1,4 @@
-"""Random folders on disk, and what is in one."""
+"""Random directories on disk, and their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAMES = st.sampled_from(["a", "b", "ab", "a.b", "a-b", "A", "\u00e9", "\U0001f600", ".x", "a b"])
-# Not of whole seconds: such are not trusted, and what has them is fetched each time.
+# Times are not whole seconds: such files are not trusted, and are fetched each time.
 _TIMES = st.integers(0, 2_000_000_000).map(lambda second: second * 1_000_000_000 + 4_000_001)
 _PERMS = st.sampled_from([0o644, 0o600, 0o755, 0o444, 0o4755, 0o2755, 0o1777])
 _FILES = st.tuples(
@@ -34,13 +34,13 @@ def _folders(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def trees() -> st.SearchStrategy[dict[str, Any]]:
-    """What a folder holds, by name."""
+    """The content of a directory, by name."""
     leaves = _FILES | _LINKS | _OTHERS | _SAME
     return st.dictionaries(_NAMES, st.recursive(leaves, _folders, max_leaves=12), max_size=5)
 
 
 def write(root: Path, tree: dict[str, Any]) -> None:
-    """Put a tree into an empty folder."""
+    """Write a tree into an empty directory."""
     files: list[str] = []
     _write(str(root), tree, files)
 
@@ -73,7 +73,7 @@ def _write(folder: str, tree: dict[str, Any], files: list[str]) -> None:
 
 
 def look(root: Path) -> dict[str, tuple[Any, ...]]:
-    """Everything that is to be equal, by path; hard links by the first of their names."""
+    """All data that must be equal, by path; hard links by the first of their names."""
     found: dict[str, tuple[Any, ...]] = {}
     first: dict[tuple[int, int], str] = {}
     for folder, folders, files in os.walk(root):

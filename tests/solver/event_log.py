@@ -1,4 +1,4 @@
-"""The events that a build gets, with a way to wait for some of them."""
+"""The events of a build, with a way to wait for some of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIMIT = 20.0  # seconds
 
 
 class EventLog:
-    """Call it with each event. Threads share it."""
+    """Called with each event. Thread-safe."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -26,6 +26,6 @@ class EventLog:
             self._changed.notify_all()
 
     def wait_for(self, holds: Callable[[], bool]) -> None:
-        """Return once `holds`, which looks at the events, says so; fail if it never does."""
+        """Wait until the condition `holds` is true for the events; fail if it never is."""
         with self._changed:
             assert self._changed.wait_for(holds, _LIMIT)

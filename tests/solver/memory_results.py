@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 
 class MemoryResults(Generic[V]):
-    """Implements `lamina.solver.contract.ResultStore`: results by key, and no more."""
+    """Implements `lamina.solver.contract.ResultStore`: only results by key."""
 
     def __init__(self) -> None:
         self.kept: dict[Digest, tuple[V, ...]] = {}

@@ -32,12 +32,12 @@ class Value:
 
 
 class Memory(MemoryResults[Value]):
-    """Results by key; some are gone when they are to be held."""
+    """Results by key; some are lost before they can be held."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held: list[Value] = []
-        self.lost: list[bool] = []  # what becomes of the next to be held, last first
+        self.lost: list[bool] = []  # the outcomes of the next calls of hold, last first
 
     def hold(self, result: Value) -> bool:
         self.held.append(result)
@@ -49,7 +49,7 @@ class Memory(MemoryResults[Value]):
 
 
 class Step:
-    """An op that is known by `same`, whatever vertex it is, and waits at a gate."""
+    """An op whose key is `same`, whatever its vertex, and which waits at a gate."""
 
     def __init__(self, bench: Bench, same: str) -> None:
         self._bench = bench
@@ -127,13 +127,13 @@ class Building:
         self._bench.scheduler.close_job(self.job)
 
     def hears(self) -> bool:
-        """Whether it is told that its vertex runs."""
+        """Whether it gets the event that its vertex runs."""
         told = [event for event in self.log.events if isinstance(event, VertexEvent)]
         return any(event.started is not None and event.completed is None for event in told)
 
 
 def both(bench: Bench) -> tuple[Building, Building]:
-    """Two builds of which the first runs the step that both want."""
+    """Two builds with the same step, of which the first runs it."""
     first = Building(bench, "first")
     assert bench.running.acquire(timeout=20)
     second = Building(bench, "second")
@@ -298,7 +298,7 @@ class Forgetful(dict[Digest, tuple[Value, ...]]):
 
 def test_a_closed_job_gets_cancelled_events_of_its_steps(bench: Bench) -> None:
     first, second = both(bench)
-    for build in (second, first):  # the one that follows, and the one that runs it
+    for build in (second, first):  # the follower, and the leader
         build.cancel.cancel()
         build.close()
         last = [event for event in build.log.events if isinstance(event, VertexEvent)][-1]

@@ -1,4 +1,4 @@
-"""The events that a job gets which joins a running step."""
+"""The events for a job that joins a running step."""
 
 from __future__ import annotations
 

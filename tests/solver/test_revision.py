@@ -1,4 +1,4 @@
-"""Ops that read other content than their cache key was made of."""
+"""Ops that read other content than that of their cache key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Memory(MemoryResults[Value]):
 
 
 class Folder:
-    """A source whose content changes: it has no key of its own."""
+    """A source whose content changes: it has no cache key."""
 
     def cache_map(self, context: OpContext) -> CacheMap:
         return CacheMap(digest_of(b"folder"), ephemeral=True)
@@ -52,7 +52,7 @@ class Folder:
 
 
 class Copy:
-    """Copies what the bench's folder holds, keyed by that."""
+    """Copies the content of the bench's directory, which is its key."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -70,7 +70,7 @@ class Copy:
 
 
 class Command:
-    """Works on the copy, keyed by the copy's key."""
+    """Works on the copy, with a key from the copy's key."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -87,13 +87,14 @@ COPY, RUN = digest_of(b"copy"), digest_of(b"run")
 
 
 def keys_of(content: str) -> tuple[CacheKey, CacheKey]:
-    """The keys of the copy and of the command that belong to a content."""
+    """The keys of the copy and of the command for a content."""
     copy = make_key(COPY, [content_input(make_key(digest_of(content.encode())))])
     return copy, make_key(RUN, [content_input(copy)._replace(output=0)])
 
 
 class Bench:
-    """`read` is what each copy finds in the folder, and whether it can tell its digest."""
+    """`read` are the contents that the copies find in the directory, and whether their digests are
+    known."""
 
     def __init__(self) -> None:
         self.folder = "old"
@@ -117,7 +118,7 @@ class Bench:
         return Command(self)
 
     def build(self, name: str) -> tuple[str, list[ChainRecord]]:
-        """What a build of its own makes, and the chain that it exports."""
+        """The result of a separate build, and the chain that it exports."""
         specs = []
         for index, kind in enumerate(("folder", "copy", "run")):
             inputs = ((index - 1, 0),) if index else ()
@@ -149,7 +150,7 @@ def test_results_are_stored_under_the_keys_of_the_content_read(bench: Bench) -> 
     assert made == "made of new"
     copy, run = keys_of("new")
     assert bench.memory.kept == {copy.id: (Value("new"),), run.id: (Value("made of new"),)}
-    # So is what is exported: of the old content there is nothing.
+    # Likewise the exported chain: it contains nothing of the old content.
     assert {record.key for record in chain if record.key is not None} == {copy, run}
 
 

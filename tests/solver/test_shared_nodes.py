@@ -1,4 +1,4 @@
-"""What builds that share a vertex share: its result, and no errors, names or locations."""
+"""Builds that share a vertex share its result, but no errors, names or locations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Value:
 
 
 class Store(MemoryResults[Value]):
-    """Has every output once `cached` is set, and keeps none; `looked_up` is called at each look."""
+    """Has every output once `cached` is set, and keeps none; `looked_up` is called at each
+    lookup."""
 
     def __init__(self) -> None:
         super().__init__()

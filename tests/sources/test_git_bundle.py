@@ -1,4 +1,4 @@
-"""What is told of a bundle by its first lines."""
+"""The header of bundles."""
 
 from __future__ import annotations
 

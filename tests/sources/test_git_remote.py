@@ -1,4 +1,4 @@
-"""What git URLs name, asked of real repositories over plain HTTP files and `git http-backend`."""
+"""Resolving git URLs with real repositories, over plain HTTP files and `git http-backend`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Lends secrets and agents, and remembers which secrets were asked for."""
+    """Provides secrets and agents, and records which secrets were requested."""
 
     id = ""
 
@@ -81,7 +81,7 @@ class Files(SimpleHTTPRequestHandler):
 
 
 class Backend(BaseHTTPRequestHandler):
-    """`git http-backend` behind a password."""
+    """`git http-backend` with a password."""
 
     expected = b64encode(b"me:s%3acret").decode()
     root = ""
@@ -138,7 +138,7 @@ def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[int]:
 
 @pytest.fixture
 def dumb(tmp_path: Path) -> Iterator[str]:
-    """A server of files, for what lies in `served`: no history can be cut."""
+    """A file server for the repositories in `served`, without shallow clones."""
     (tmp_path / "served").mkdir()
     with serving(lambda *a: Files(*a, directory=str(tmp_path / "served"))) as port:
         yield f"http://127.0.0.1:{port}"
@@ -146,7 +146,7 @@ def dumb(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def smart(tmp_path: Path) -> Iterator[str]:
-    """A server that lets `me` with the password `s%3acret` in."""
+    """A server that accepts `me` with the password `s%3acret`."""
     handler = type("Backend", (Backend,), {"root": str(tmp_path / "served")})
     with serving(handler) as port:
         yield f"127.0.0.1:{port}"
@@ -165,7 +165,7 @@ class Opened:
     def remote(self, url: str | GitUrl, access: GitAccess | None = None) -> GitRemote:
         parsed = parse_git_url(url) if isinstance(url, str) else url
         kept, scratch = str(self.kept), str(self.scratch)
-        client: Any = self.client  # as much of a session as Git needs
+        client: Any = self.client  # the part of a session that git needs
         return GitRemote(parsed, kept, scratch, client, access or GitAccess(), self.pins)
 
     def check_out(self, url: str | GitUrl) -> Path:
@@ -290,7 +290,7 @@ def test_a_tag_that_moved_before_its_commit_was_fetched(
     remote.resolve(Cancellation())
     commit = git(repository, "rev-parse", "heavy-one^{}")
     git(repository, "tag", "-f", "heavy-one")
-    git(repository, "prune", "--expire=now")  # the tag's own object is gone
+    git(repository, "prune", "--expire=now")  # the tag object is gone
     git(repository, "update-server-info")
     with pytest.raises(LaminaError):
         remote.objects(Cancellation())

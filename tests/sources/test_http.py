@@ -1,4 +1,4 @@
-"""Downloads: what servers are asked and told, what files become, and where secrets go."""
+"""Downloads: requests, responses, files, and the use of secrets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Page(NamedTuple):
 
 
 class Server:
-    """Serves pages, and remembers what it was asked."""
+    """Serves pages, and records requests."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
@@ -102,7 +102,7 @@ class Client:
 
 
 class Pool:
-    """Takes plans instead of making them."""
+    """Receives plans instead of making them."""
 
     plan: FilePlan
 
@@ -182,7 +182,7 @@ def test_compressed_responses_are_decompressed(server: Server, downloads: Downlo
         ("GET", "gzip"),
         ("HEAD", "gzip"),
     ]
-    server.pages["/g"] = Page(body=packed)  # a file that is gzip by itself
+    server.pages["/g"] = Page(body=packed)  # a file that is in gzip format itself
     source = downloads.source(f"{server.url}/g")
     with open(source.data(source.bring(Cancellation())), "rb") as file:
         assert file.read() == packed

@@ -1,4 +1,4 @@
-"""A folder read where it lies, through the patterns of its source op."""
+"""A directory that is read in place, with the patterns of its source op."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Context(NamedTuple):
-    """As much of `lamina.solver.contract.OpContext` as a folder needs."""
+    """The part of `lamina.solver.contract.OpContext` that a directory needs."""
 
     cancel: Cancellation
 
@@ -71,7 +71,7 @@ class Client:
             ["a.md", "d", "d/c", "l"],
         ),
         ({"local.followpaths": ["a.md"]}, False, ["a.md", "d", "d/b.md", "d/c", "l"]),
-        # What comes filtered is taken as it comes.
+        # A filtered directory is used unchanged.
         ({"local.excludepatterns": ["a.md"]}, True, ["a.md", "d", "d/b.md", "d/c", "l"]),
     ],
 )
@@ -94,7 +94,7 @@ def test_the_patterns_of_an_op(
 
 
 def test_a_directory_with_only_ignored_files_is_absent(tmp_path: Path) -> None:
-    """An exception that nothing matches does not make its folder a part of the context."""
+    """An exception that matches nothing does not make its directory a part of the context."""
     for name in ("folder1/file1", "folder2/file", "empty/in/x"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()

@@ -215,7 +215,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     with store.ingest(describe(b"abcdef")) as writer:
         assert writer.offset == 3
         assert len(leftovers(store)) == 1
-        assert store.sweep(0) == 0  # locked: somebody is at it
+        assert store.sweep(0) == 0  # locked: another writer has it
     store.sweep(0)
     assert not leftovers(store)
 

@@ -109,7 +109,7 @@ def test_a_user_of_a_detached_mount_keeps_it_until_it_is_released(
         with use("locked") as new:
             assert new != old
             assert os.path.isdir(old)
-            # Given up again, and again in use: three folders of one name.
+            # Detached again, and in use again: three directories with one name.
             mounts.detach("go")
             with use("private") as newest:
                 assert len({old, new, newest}) == 3

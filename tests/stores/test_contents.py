@@ -27,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def entries_of(paths: dict[tuple[str, ...], str]) -> list[ContentEntry]:
-    """Files with the folders above them."""
+    """Files with their parent directories."""
     found: dict[str, ContentEntry] = {}
     for path, digest in paths.items():
         for depth in range(1, len(path)):
@@ -64,7 +64,7 @@ def test_versions_of_a_folder_share_what_is_equal(tmp_path: Path) -> None:
             paths["x", "file"] = version
             table.save(f"sha256:{version}", entries_of(paths))
         [(nodes,)] = store.database.rows("SELECT COUNT(*) FROM content_nodes")
-        assert nodes == 1 + 2 + 2  # the equal folders are one node, and two tops and two `x`
+        assert nodes == 1 + 2 + 2  # equal directories are one node; there are two roots and two `x`
         with store.database.write() as connection:
             connection.execute(
                 "INSERT INTO builds (ref, created, completed, status, record)"

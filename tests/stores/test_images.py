@@ -1,4 +1,4 @@
-"""Names of images, and whose digests are known."""
+"""Names of images, and known digests of repositories."""
 
 from __future__ import annotations
 

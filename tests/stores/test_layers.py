@@ -1,4 +1,4 @@
-"""Packed forms of snapshots."""
+"""The layers of snapshots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process uses, and when it stops using it."""
+"""The leases of a process, and when they end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_leases_whose_deletion_cannot_be_committed_are_deleted_later(
     def full(self: Database) -> Iterator[sqlite3.Connection]:
         with write(self) as connection:
             yield connection
-            raise Exhausted("database or disk is full")  # rolls back, as a failed commit does
+            raise Exhausted("database or disk is full")  # rolls back, like a failed commit
 
     with open_store(str(tmp_path / "store")) as store:
         with store.database.write() as connection:

@@ -1,4 +1,4 @@
-"""Where layers' blobs can be fetched from: order, failures, several processes, old databases."""
+"""Origins of layers' blobs: order, failures, several processes, old databases."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_origins_of_older_databases_get_types(tmp_path: Path) -> None:
         "host.example/team/base:1": IMAGE,
         "cache:host.example/cache:1": Origin(OriginKind.CACHE, "host.example/cache:1"),
         "folder:/srv/layout": LAYOUT,
-        "/srv/layout:1@sha256:" + "a" * 64: None,  # the mistake of versions before
+        "/srv/layout:1@sha256:" + "a" * 64: None,  # the error of earlier versions
         "lent:local:/home": None,
         "": None,
     }

@@ -1,4 +1,4 @@
-"""Keys of results, and which of them are forgotten."""
+"""Keys of results, and which of them are removed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_keys_that_lead_to_results_stay_with_all_that_they_are_made_of(store: St
     gone = snapshots.add(None, directory=directory)
     table.save([key("source")], [gone])
     table.save([key("lost", "source")], [gone])
-    # A copy: found by content, which an alias by its definition leads to.
+    # A copy: found by its content, to which an alias by its definition refers.
     noted = {"content": [key("content")]}
     table.save(
         [key("copy", "content"), key("fast", "source")], [state], lambda name: noted.get(name, [])

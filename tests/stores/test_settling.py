@@ -1,4 +1,4 @@
-"""What a power cut may have torn is forgotten; what was synced stays."""
+"""Rows that a power cut may have damaged are deleted; synced ones stay."""
 
 from __future__ import annotations
 

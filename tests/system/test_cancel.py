@@ -1,4 +1,4 @@
-"""Children are cancelled with their parent, which does not keep them."""
+"""Children are cancelled with their parent, which does not keep them alive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks on files end with who holds them, and waiting with who waits."""
+"""Locks on files end with their holders, and waiting ends with the waiters."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_waiting_ends_with_the_cancellation(tmp_path: Path) -> None:
         threading.Timer(0.1, cancel.cancel).start()
         with pytest.raises(Cancelled), held(path, cancel):
             pass
-    # Nobody who only waited has it.
+    # A thread that only waited does not hold it.
     with held(path, Cancellation()):
         pass
 

@@ -1,4 +1,4 @@
-"""Mounts, in a child that has a namespace of its own."""
+"""Mounts, in a child process with a mount namespace."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ print("kept" if base + "/host" in child.communicate("go")[0] else "unmounted")
 def test_unmounts_propagate_from_the_host_and_mounts_do_not_propagate_to_it(tmp_path: Path) -> None:
     for name in ("host", "own"):
         (tmp_path / name).mkdir()
-    # The host is played by a namespace whose mounts are shared, as systemd makes them.
+    # The namespace in the role of the host has shared mounts, as with systemd.
     command = ["unshare", "--mount", "--propagation", "shared", sys.executable, "-c", PROPAGATION]
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True)
     assert done.stdout == "nothing\nunmounted\n", done.stderr

@@ -1,4 +1,4 @@
-"""Paths followed beneath a folder, and what they lead to mounted."""
+"""Paths that are resolved beneath a directory, and mounting their targets."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_link_that_changes_concurrently_never_escapes_the_root(
 
     def swap() -> None:
         while not ended.is_set():
-            with suppress(OSError):  # `sub` may have been made meanwhile
+            with suppress(OSError):  # `sub` may have been created meanwhile
                 os.rename(root / "sub", root / "kept")
                 os.rename(root / "link", root / "sub")
                 os.rename(root / "sub", root / "link")

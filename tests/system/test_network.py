@@ -1,4 +1,4 @@
-"""Connecting that another thread can end."""
+"""Connecting, which another thread can abort."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_connecting_ends_with_its_cancellation() -> None:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
         address = server.getsockname()
-        for filler in (first, second):  # the kernel takes no more connections after these
+        for filler in (first, second):  # then the kernel accepts no more connections
             filler.setblocking(False)
             filler.connect_ex(address)
         guard, cancel = SocketGuard(), Cancellation()

@@ -22,7 +22,7 @@ def test_the_sum_of_all_devices_but_loopback() -> None:
 
 
 def test_a_namespace() -> None:
-    """One with two connected devices, over which they find each other by IPv6."""
+    """A namespace with two connected devices, which find each other by IPv6."""
     script = "ip link add a type veth peer name b; ip link set a up; ip link set b up; echo; cat"
     command = ["unshare", "--net", "sh", "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -1,4 +1,4 @@
-"""Where a regular file was expected and something else is found, no descriptor stays open."""
+"""If another kind of file is found where a regular one is expected, no descriptor stays open."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def scanned(folder: Path) -> None:
 
 
 def validated(folder: Path) -> None:
-    before = os.stat(__file__)  # it was a file when its directory was listed
+    before = os.stat(__file__)  # it was a regular file when its directory was listed
     Validators(str(folder)).of(str(folder / "etc/passwd"), before)
 
 

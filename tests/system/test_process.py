@@ -1,4 +1,4 @@
-"""Children are owned: their output is whole, and none is left."""
+"""Child processes: their output is complete, and none is left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_streams_and_status() -> None:
         pump({out_read: out.append, err_read: err.append})
         assert child.wait() == 3
         assert child.wait() == 3
-        child.kill()  # reaped already: nothing is sent to anybody
+        child.kill()  # already reaped: the signal is sent to no process
     os.close(out_read)
     os.close(err_read)
     assert b"".join(out) == b"".join(b"%d\n" % n for n in range(1, 50001))
@@ -47,7 +47,7 @@ def test_killing_from_another_thread_ends_the_wait() -> None:
 
 
 def test_low_descriptors_are_not_mixed_up() -> None:
-    """Standard streams handed over crosswise arrive as they were meant."""
+    """Standard streams that are passed in another order arrive correctly."""
     read, write = os.pipe()
     saved = [os.dup(fd) for fd in (0, 1)]
     try:

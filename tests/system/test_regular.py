@@ -1,4 +1,4 @@
-"""Files of others are opened without waiting, and only if they are files."""
+"""Untrusted files are opened without waiting, and only if they are regular files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walking and removing trees: of any depth, through no link, into no other file system."""
+"""Walking and removing trees: of any depth, without following links, within one file system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEPTH = 12_000  # three times as long a path as one that can be named
+DEPTH = 12_000  # three times the maximum path length
 
 
 def make_deep(top: Path, depth: int = DEPTH) -> None:
@@ -80,7 +80,7 @@ def test_links_are_removed_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(kept)
     remove_tree(str(tmp_path / "link"))
     assert os.listdir(kept) == ["file"]
-    remove_tree(str(tmp_path / "link"))  # not there any more
+    remove_tree(str(tmp_path / "link"))  # removed meanwhile
 
 
 def test_the_rest_is_removed_if_one_file_cannot_be(

@@ -1,4 +1,4 @@
-"""Slots are counted, and waiting for one ends when it is cancelled."""
+"""Slots are counted, and waiting for one can be cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callers of shared work get one value, and each its own copy of an error."""
+"""Callers of shared work get the same value, and each a separate copy of an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WAITERS = 4
 
 
 class Work:
-    """Runs when it is let; fails with each of `errors` in turn, then succeeds."""
+    """Runs when it is released; fails with each of `errors` in turn, then succeeds."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.runs = 0
@@ -50,7 +50,7 @@ def start(
     first = threads.submit(call)
     assert work.started.wait(20)
     waiting = [threads.submit(call) for _ in range(_WAITERS)]
-    time.sleep(0.05)  # they may come later: then they are no waiters, and the test shows less
+    time.sleep(0.05)  # they may come later: then they are not waiters, and the test covers less
     return first, waiting
 
 
@@ -67,7 +67,7 @@ def test_all_callers_get_the_value_of_one_run(threads: ThreadPoolExecutor) -> No
 def test_context_that_a_caller_adds_to_an_error_is_not_shared(
     threads: ThreadPoolExecutor, error: Exception
 ) -> None:
-    """The first caller is done with the error before the others look at theirs."""
+    """The first caller has changed its copy of the error before the others read theirs."""
     single_flight, work, text_of_error = SingleFlight[str](), Work(error), str(error)
     first_is_done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The pool of threads: all work is done, as much of it at once as may be."""
+"""The pool of threads: all work is done, with the permitted concurrency."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Certificates(NamedTuple):
-    """Paths of PEM files, all signed by `ca` but the stranger's."""
+    """Paths of PEM files, all signed by `ca` except the stranger's."""
 
     ca: str
     server: str
@@ -19,7 +19,7 @@ class Certificates(NamedTuple):
     stranger_key: str
 
     def client_bytes(self) -> tuple[bytes, bytes, bytes]:
-        """The authority's certificate, and the client's key and certificate, as grpcio wants."""
+        """The certificate of the CA, and the client's key and certificate, for grpcio."""
         ca, key, certificate = map(Path, (self.ca, self.client_key, self.client))
         return ca.read_bytes(), key.read_bytes(), certificate.read_bytes()
 

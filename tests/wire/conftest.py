@@ -1,4 +1,5 @@
-"""Two ends of each kind, a channel between them, and a watch on threads."""
+"""The two ends of each kind of transport, a channel between them, and a check for leaked
+threads."""
 
 from __future__ import annotations
 

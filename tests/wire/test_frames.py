@@ -1,4 +1,5 @@
-"""Framing: what is written is read, however the bytes are split; what is malformed is refused."""
+"""Framing: decoding is the inverse of encoding, for any split of the bytes; malformed frames are
+rejected."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def raw(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 @st.composite
 def written_frames(draw: st.DrawFn) -> tuple[bytes, list[Frame]]:
-    """A frame's bytes, padded or split or followed by noise, and what is to be read."""
+    """The bytes of a frame, padded or split or followed by other frames, and the expected
+    result."""
     stream = draw(streams)
     end = draw(st.booleans())
     payload = draw(st.binary(max_size=100))

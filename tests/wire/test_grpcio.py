@@ -32,7 +32,7 @@ SIZES = [0, 1, 16379, 65536, 8 << 20]
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Iterator[Any]:
-    """Their channel to our server."""
+    """A grpcio channel to our server."""
     with (
         Listener(f"unix://{tmp_path}/s", HANDLERS),
         grpc.insecure_channel(f"unix:{tmp_path}/s", options=LIMITS) as channel,
@@ -41,7 +41,7 @@ def theirs(tmp_path: Path) -> Iterator[Any]:
 
 
 class Service:
-    """What their server serves."""
+    """The service of the grpcio server."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
@@ -89,7 +89,7 @@ class Service:
 
 @contextmanager
 def their_server(service: Service, credentials: Any = None) -> Iterator[str]:
-    """Their server on a port of loopback; its address."""
+    """A grpcio server on a loopback port. Returns its address."""
     with ThreadPoolExecutor(32) as pool:
         server = grpc.server(pool, options=LIMITS)
         handlers = grpc.method_handlers_generic_handler("test.Service", service.handlers())
@@ -112,7 +112,7 @@ def service() -> Service:
 
 @pytest.fixture
 def ours(service: Service) -> Iterator[GrpcChannel]:
-    """Our channel to their server."""
+    """Our channel to the grpcio server."""
     with their_server(service) as address, dial(address) as channel:
         yield channel
 

@@ -1,4 +1,4 @@
-"""Header blocks, metadata and statuses, there and back."""
+"""Encoding and decoding of header blocks, metadata and statuses."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_plain_blocks_between_those_that_change_the_table() -> None:
 
 
 def strings(data: bytes) -> st.SearchStrategy[bytes]:
-    """A string as it may be written: its length right, too long, or with many bytes."""
+    """An encoded string: with a correct length, one that is too long, or one of many bytes."""
     long = bytes([127, *[128 | (len(data) - 127) & 127] * (len(data) >= 127), 0x80, 0x00])
     return st.sampled_from(
         [bytes([min(len(data), 126)]) + data, b"\x7e" + data, long + data, b"\x82" + data]

@@ -1,4 +1,4 @@
-"""Clients that break the protocol or abuse it: their connection dies, and nothing else."""
+"""Clients that violate or abuse the protocol: only their connection ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def message(payload: bytes, *, compressed: bool = False) -> bytes:
 
 
 class RawClient:
-    """A socket that sends any bytes, and understands what comes back."""
+    """A socket that sends any bytes, and decodes the answers."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
@@ -66,12 +66,12 @@ class RawClient:
         self._read: list[Frame] = []
 
     def send(self, *parts: bytes) -> None:
-        """Send, as far as the server still listens."""
+        """Send as long as the server reads."""
         with suppress(OSError):
             self.socket.sendall(b"".join(parts))
 
     def next(self, *types: int) -> Frame | None:
-        """The next frame of these types; None when the server has gone."""
+        """The next frame of these types; None when the server has closed the connection."""
         while True:
             while self._read:
                 frame = self._read.pop(0)
@@ -86,7 +86,7 @@ class RawClient:
             self._read = self._frames.feed(received)
 
     def goodbye(self) -> ErrorCode:
-        """Why the server ends the connection, which it must."""
+        """The reason why the server ends the connection, which it must."""
         frame = self.next(h2.GOAWAY)
         assert frame is not None, "the connection ended without a reason"
         code = ErrorCode(h2.read_goaway(frame.payload)[1])
@@ -104,7 +104,7 @@ class RawClient:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[RawClient]:
-    """A raw client of a server, which must serve others when it is done."""
+    """A raw client of a server, which must still serve other clients afterwards."""
     address = f"unix://{tmp_path}/s"
     with Listener(address, HANDLERS), dial(address) as bystander:
         raw = RawClient(tmp_path / "s")
@@ -214,7 +214,7 @@ def test_more_data_than_a_window(client: RawClient) -> None:
 
 
 def test_single_bytes_cost_no_more_than_others(client: RawClient) -> None:
-    """A window of one-byte frames is kept joined, and read whole."""
+    """A window of one-byte frames is stored joined, and read at once."""
     amount = 200_000
     client.send(HELLO, request(1, b"/test.Service/Total"))
     client.send(data(1, message(bytes(amount))[:5]))

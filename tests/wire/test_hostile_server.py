@@ -1,4 +1,4 @@
-"""Servers that answer oddly: the caller gets a status, and never hangs."""
+"""Servers with invalid answers: the client gets a status, and never hangs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def data(payload: bytes, *, end: bool = False) -> bytes:
 
 
 def answered(frames: bytes, then: Callable[[GrpcChannel], bytes]) -> bytes:
-    """What a caller makes of a server that sends these frames once it has been asked."""
+    """The outcome of a call to a server that answers with these frames."""
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -46,7 +46,7 @@ def answered(frames: bytes, then: Callable[[GrpcChannel], bytes]) -> bytes:
             while b"/a.B/C" not in received:
                 received += theirs.recv(65536)
             theirs.sendall(HELLO + frames)
-            while theirs.recv(65536):  # until the caller has gone
+            while theirs.recv(65536):  # until the client has disconnected
                 pass
 
     thread = threading.Thread(target=serve)
@@ -63,7 +63,7 @@ def ask(channel: GrpcChannel) -> bytes:
 
 
 def ask_late(channel: GrpcChannel) -> bytes:
-    """The same, with the whole answer there before anything is sent."""
+    """The same, with the complete answer sent before the request."""
     with channel.open("/a.B/C") as call:
         while not (call._stream.answered or call._stream._fault):
             time.sleep(0.001)
@@ -90,7 +90,7 @@ def test_good_answers(frames: bytes, asking: Callable[[GrpcChannel], bytes]) -> 
 
 
 def test_a_good_answer_of_a_server_that_leaves_at_once() -> None:
-    """The connection is gone by the time that the request is sent."""
+    """The connection is closed when the request is sent."""
     ours, theirs = socket.socketpair()
     with GrpcChannel(SocketTransport(ours)) as channel, channel.open("/a.B/C") as call:
         theirs.sendall(HELLO + block(GOOD) + data(ANSWER) + block(OK, end=True))
@@ -142,7 +142,7 @@ def test_odd_answers(frames: bytes, code: Code) -> None:
 
 
 def test_a_request_on_its_way_when_the_server_is_closed() -> None:
-    """Whatever the moment, the caller hears of it."""
+    """The client gets an error, whenever the server closes."""
     for _ in range(50):
         ours, theirs = socket.socketpair()
         server = GrpcServer(SocketTransport(theirs), HANDLERS, Peer(""))

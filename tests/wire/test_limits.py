@@ -1,4 +1,4 @@
-"""What peers can take of a server: memory and connections have bounds, and others are served."""
+"""Limits on the resources of a server that peers can use, while others are served."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def begin_message(channel: GrpcChannel, size: int, sent: int) -> OpenCall:
 
 
 def status_of(call: OpenCall) -> Code | None:
-    """The status that a call has been ended with; None if it is open."""
+    """The status of an ended call; None if it is open."""
     if call._stream._fault is None:
         return None
     with pytest.raises(StatusError) as caught:
@@ -71,7 +71,7 @@ def small_budget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_budget")
 def test_half_messages_of_one_connection_have_a_bound(address: str) -> None:
-    """The oldest are ended, with the status that says why; the connection goes on."""
+    """The oldest are ended, with a status that gives the reason; the connection continues."""
     with Listener(address, HANDLERS), dial(address) as channel:
         calls = [begin_message(channel, MAX_MESSAGE, 1 << 20) for _ in range(8)]
         assert eventually(lambda: sum(status_of(call) is not None for call in calls) >= 4)
@@ -86,14 +86,15 @@ def test_half_messages_of_one_connection_have_a_bound(address: str) -> None:
 
 @pytest.mark.usefixtures("small_budget")
 def test_half_messages_of_many_connections_have_a_bound_in_all(address: str) -> None:
-    """Whoever sends its message whole is served meanwhile, and all is free when they leave."""
+    """Clients that send complete messages are served meanwhile, and everything is freed when the
+    others disconnect."""
     with Listener(address, HANDLERS), contextlib.ExitStack() as stack:
         channels = [stack.enter_context(dial(address)) for _ in range(8)]
         for channel in channels:
             for _ in range(3):
                 begin_message(channel, MAX_MESSAGE, 1 << 20)
         assert RECEIVED.held <= (8 << 20) + (1 << 20)
-        time.sleep(1.0)  # of messages that are as young, the larger would be ended
+        time.sleep(1.0)  # of equally old messages, the larger one would be ended
         with dial(address) as other:
             for _ in range(3):
                 assert call_unary(other, ECHO, bytes(3 << 20)) == bytes(3 << 20)
@@ -101,7 +102,7 @@ def test_half_messages_of_many_connections_have_a_bound_in_all(address: str) -> 
 
 @pytest.mark.usefixtures("small_budget")
 def test_taken_messages_do_not_count_as_held(address: str) -> None:
-    """Long calls that have their message, and slow ones that go on, are none to be ended."""
+    """Long calls that have received their message, and slow ones with progress, are not ended."""
     with Listener(address, {"/a.B/Wait": lambda call: wait_long(call)}), dial(address) as channel:
         calls = []
         for _ in range(6):
@@ -147,7 +148,7 @@ def test_the_one_without_progress_is_chosen(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_small_compressed_messages_are_unpacked_one_at_a_time(tmp_path: Path) -> None:
-    """Two windows full of messages that become 16 MiB each, to a handler that takes none."""
+    """Two windows full of messages that expand to 16 MiB each, for a handler that reads none."""
     import gzip
     import tracemalloc
 
@@ -184,7 +185,7 @@ def few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few_connections")
 @pytest.mark.parametrize("hello", [b"", HELLO], ids=["silent", "introduced"])
 def test_idle_connections_do_not_block_others(address: str, tmp_path: Path, hello: bytes) -> None:
-    """They make room for others, the longest idle first; one with a call stays."""
+    """They are closed for others, the longest idle first; one with a call stays."""
     with Listener(address, HANDLERS), dial(address) as busy:
         waiting = busy.open(ECHO)
         waiting.send(b"1")
@@ -248,6 +249,6 @@ def test_a_peer_that_answers_no_ping_is_gone_and_one_that_does_may_be_silent(
         assert dead.next(h2.GOAWAY) is not None
         assert dead.next(h2.PING) is None
         dead.socket.close()
-        time.sleep(1.0)  # several times what it takes
+        time.sleep(1.0)  # several times the required time
         waiting.finish_sending()
         assert waiting.receive() == b"1"

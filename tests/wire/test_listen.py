@@ -1,4 +1,4 @@
-"""Listeners, and the addresses to reach them."""
+"""Listeners, and their addresses."""
 
 from __future__ import annotations
 

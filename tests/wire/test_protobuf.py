@@ -1,4 +1,4 @@
-"""The codec's own corners; the messages that use it are tested where they are."""
+"""Corner cases of the codec; the messages that use it are tested in their packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Colour(IntEnum):
 
 
 class Tree(NamedTuple):
-    """A bit of everything, itself included."""
+    """A message with fields of every kind, including itself."""
 
     name: str = ""
     numbers: tuple[int, ...] = ()
@@ -33,7 +33,7 @@ class Tree(NamedTuple):
 
 SCHEMA: Schema = {
     Tree: (
-        Field(300, "raw", Kind.BYTES),  # out of order: the bytes are in order all the same
+        Field(300, "raw", Kind.BYTES),  # in another order: the bytes are still in order
         Field(1, "name", Kind.STRING),
         Field(2, "numbers", Kind.INT, Label.REPEATED),
         Field(3, "colour", Kind.INT, type=Colour),
@@ -86,7 +86,7 @@ def test_garbage_is_refused_or_read(data: bytes) -> None:
         tree = decode(data, Tree, SCHEMA)
     except Corrupt:
         return
-    again = encode(tree, SCHEMA)  # canonical: written twice, it is the same
+    again = encode(tree, SCHEMA)  # canonical: encoding twice gives the same bytes
     assert encode(decode(again, Tree, SCHEMA), SCHEMA) == again
 
 
@@ -122,16 +122,16 @@ def test_entries_with_parts_missing() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x08\x01",  # a number where text should be
+        b"\x08\x01",  # a number instead of text
         b"\x0d1234",
-        b"\x1a\x00",  # text where a number should be
-        b"\x18\x63",  # a colour that there is none of
+        b"\x1a\x00",  # text instead of a number
+        b"\x18\x63",  # an unknown colour
         b"\x0b",  # a group
         b"\x0a\x05abc",
         b"\x0a",
         b"\x18" + b"\xff" * 10,
         b"\xfd\x07123",
-        b"\x30\x01",  # a map that is none
+        b"\x30\x01",  # an invalid map
     ],
 )
 def test_malformed_messages(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What transports of file descriptors send without waiting."""
+"""Non-blocking sends of transports on file descriptors."""
 
 from __future__ import annotations
 

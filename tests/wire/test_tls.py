@@ -1,4 +1,4 @@
-"""TLS one way and both ways, with certificates made by openssl."""
+"""TLS with certificates of the server and of both sides, made by openssl."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_both_show_certificates(certificates: Certificates) -> None:
             assert call_unary(channel, "/a.B/Subject", b"") == b"O=lamina,CN=client"
         strange = client_context(certificates.ca, certificates.stranger, certificates.stranger_key)
         for refused in (client_context(certificates.ca), strange):
-            # TLS 1.3 tells a client that it is refused only after its own handshake.
+            # In TLS 1.3, a client learns that it is refused only after its own handshake.
             with (
                 pytest.raises((Unavailable, StatusError)),
                 dial(listener.address, refused) as channel,
@@ -88,7 +88,7 @@ def test_plain_and_silent_clients_do_not_block_tls_clients(certificates: Certifi
     context = server_context(certificates.server, certificates.server_key)
     with Listener("tcp://127.0.0.1:0", TLS_HANDLERS, tls=context) as listener:
         host, _, port = listener.address.removeprefix("tcp://").rpartition(":")
-        with socket.create_connection((host, int(port))):  # and says nothing
+        with socket.create_connection((host, int(port))):  # and sends nothing
             with dial(listener.address) as plain, pytest.raises(StatusError):
                 call_unary(plain, "/test.Service/Echo", b"x")
             with dial(listener.address, client_context(certificates.ca)) as channel:

@@ -38,7 +38,7 @@ def test_a_tunnel_in_a_tunnel(ends: Ends) -> None:
 
 
 def test_the_caller_serves_inside(ends: Ends) -> None:
-    """As a session: who opened the call answers the calls inside it."""
+    """As in a session: the client of the call is the server inside it."""
     answers: list[bytes] = []
 
     def session(call: ServerCall) -> None:
@@ -52,7 +52,7 @@ def test_the_caller_serves_inside(ends: Ends) -> None:
     ):
         with GrpcServer(TunnelTransport(call), HANDLERS, Peer("")) as lender:
             assert lender.wait(10)
-        assert call.receive() is None  # the status is OK: the session was not broken off
+        assert call.receive() is None  # the status is OK: the session was not interrupted
     assert answers == [b"lend me this"]
 
 
@@ -101,6 +101,6 @@ def test_invalid_frames_end_the_inner_connection(ends: Ends) -> None:
     with GrpcServer(ends[1], NESTED, Peer("")), GrpcChannel(ends[0]) as outer:
         with outer.open("/test.Service/Tunnel") as call:
             call.send(b"\x0b\xff")
-            while call.receive() is not None:  # its settings, its farewell; then the end
+            while call.receive() is not None:  # its settings and GOAWAY, then the end
                 pass
         assert call_unary(outer, "/test.Service/Echo", b"on") == b"on"

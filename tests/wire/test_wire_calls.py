@@ -1,4 +1,4 @@
-"""Calls between our own two roles, over sockets and pipes."""
+"""Calls between our client and our server, over sockets and pipes."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_slow_reader_holds_the_sender_back(ends: Ends) -> None:
         while before != sent:
             before = sent
             go.wait(0.1)
-        assert sent < 100  # a window, what waits to be sent, and what the kernel holds
+        assert sent < 100  # a window, the send queue, and the kernel's buffers
         received = 0
         while call.receive() is not None:
             received += 1

@@ -1,4 +1,4 @@
-"""A service of every shape of call, and two ends to talk over."""
+"""A service with calls of all kinds, and two ends to connect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DETAIL = Detail("type.googleapis.com/test.Why", b"\x0a\x03abc\xff\x00")
 
 
 def echo(call: ServerCall) -> None:
-    """Each message back; metadata too."""
+    """Send each message back, including metadata."""
     call.start(tuple(item for item in call.metadata if item[0].startswith("x-")))
     while (message := call.receive()) is not None:
         call.send(message)
@@ -50,18 +50,18 @@ def fail_late(call: ServerCall) -> None:
 
 
 def wait(call: ServerCall) -> None:
-    """Until the caller goes."""
+    """Wait until the client disconnects."""
     call.start()
     call.cancel.wait(20)
 
 
 def silent(call: ServerCall) -> None:
-    """Nothing at all until the caller goes."""
+    """Send nothing until the client disconnects."""
     call.cancel.wait(20)
 
 
 def early(call: ServerCall) -> None:
-    """An answer without having read all."""
+    """Answer before reading everything."""
     call.receive()
     call.send(b"enough")
 
