@@ -1,4 +1,4 @@
-"""A fully cached build: what an edit that changes nothing costs."""
+"""A fully cached build: the time of a build after an edit that changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CMD ["/srv/service"]
 
 
 def write_cached(folder: Path) -> Path:
-    """The context of the build."""
+    """Write the context of the build."""
     context = write_context(folder, _DOCKERFILE)
     (context / "pkg").mkdir()
     for name in ("go.mod", "go.sum", "main.go", "pkg/a.go", "pkg/b.go"):
@@ -37,7 +37,7 @@ def write_cached(folder: Path) -> Path:
 
 
 def measure(work: Path) -> list[Row]:
-    """Twelve steps, all of them in the cache, the whole process each time."""
+    """Twelve steps, all of them in the cache; the time of the whole process."""
     context = write_cached(work / "context")
     lamina = Lamina(work / "store")
     lamina.build(context, "-t", "cached")

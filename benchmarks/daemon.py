@@ -1,6 +1,7 @@
-"""The daemon: its start, and builds of clients; with BUILDKITD and BUILDCTL set, theirs too.
+"""The daemon: its start, and builds of clients. With BUILDKITD and BUILDCTL set, also those of
+BuildKit.
 
-Those are paths of the two programs; they build the same folders on a root of their own.
+These are paths of the two programs; they build the same directories with a separate root.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _AT_ONCE = 50
 
 
 class Daemon:
-    """A daemon that runs at a socket. `seconds` is how long it took to answer there."""
+    """A daemon on a socket. `seconds` is the time until it answered."""
 
     def __init__(self, name: str, command: list[str], work: Path) -> None:
         self.name = name
@@ -53,17 +54,17 @@ class Daemon:
         self.seconds = time.monotonic() - began
 
     def resident(self) -> float:
-        """The most memory that it held, in MB."""
+        """Its peak memory, in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(x.split()[1]) / 1024 for x in status.splitlines() if "VmHWM" in x)
 
     def build(self, context: Path) -> Run:
-        """By the `lamina` command."""
+        """Build with the `lamina` command."""
         command = [sys.executable, "-m", "lamina", "build", "--progress=plain"]
         return timed([*command, "--builder", self.address, str(context)])
 
     def at_once(self, context: Path) -> Run:
-        """Many builds, each of its own step, by as many connections of this process."""
+        """Many builds, each with its own step, over as many connections of this process."""
 
         def one(number: int) -> None:
             options = FrontendOptions(build_args=(("N", str(number)),))
@@ -100,12 +101,12 @@ def buildctl(daemon: Daemon, context: Path) -> Run:
 def rebuilt(
     build: Callable[[Daemon, Path], Run], daemon: Daemon, folder: Path, times: int
 ) -> list[Run]:
-    """Builds of a folder that this daemon has built before."""
+    """Builds of a directory that this daemon has built before."""
     return repeat(times, lambda _: build(daemon, folder))
 
 
 def measure(work: Path) -> list[Row]:
-    """In turns where there are two daemons."""
+    """Measure alternately if there are two daemons."""
     commands = {"lamina": [sys.executable, "-m", "lamina", "daemon"]}
     if os.environ.get("BUILDKITD"):
         commands["buildkitd"] = [os.environ["BUILDKITD"], "--oci-worker-snapshotter=overlayfs"]

@@ -1,7 +1,8 @@
-"""How long a folder takes into a mirror, cold and again, over a socket between two processes.
+"""The time to transfer a directory into a mirror, cold and again, over a socket between two
+processes.
 
-`python benchmarks/folder_sync.py [FOLDER [TARGET]]`: by default 20,000 files of 232 MB, made and
-received below the temporary folder.
+`python benchmarks/folder_sync.py [DIRECTORY [TARGET]]`: by default 20,000 files of 232 MB, created
+and received below the temporary directory.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _METHOD = "/benchmark/DiffCopy"
 
 
 def make(folder: str) -> None:
-    """200 folders of 100 files, 100 bytes to 23 kB each."""
+    """Create 200 directories of 100 files, 100 bytes to 23 kB each."""
     numbers = random.Random(1)
     for directory in range(200):
         os.makedirs(f"{folder}/d{directory:03}")

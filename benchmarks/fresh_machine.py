@@ -1,5 +1,5 @@
-"""`go build` of the service in examples/go-web, one line of it edited: where the machine has built
-before, and where it is empty. The story of docs/ci.md."""
+"""`go build` of the service in examples/go-web after an edit of one line, on a machine that has
+built before, and on an empty one. The scenario of docs/ci.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUNS = 3
 
 
 def measure(work: Path) -> list[Row]:
-    """Seconds of the `go build` step alone; the rest of a build is the same for all."""
+    """The seconds of the `go build` step only; the rest of a build is equal for all."""
     base = Path(os.environ.get("LAMINA_DEMO") or "/var/tmp/lamina-demo") / "base"
     environment = {**os.environ, "LAMINA_PYTHON": sys.executable}
     subprocess.run([_ROOT / "scripts/go-base", base], check=True, env=environment)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: timed commands, a median, a base image, a registry, a table."""
+"""Shared by the benchmarks: timed commands, a median, a base image, a registry, a table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUN ["/bin/busybox", "--install", "-s", "/bin"]
 
 
 class Run(NamedTuple):
-    """One command: seconds on the clock, the most memory that it held, in MB, and what it said."""
+    """One command: the elapsed seconds, its peak memory in MB, and its output."""
 
     seconds: float
     resident: float
@@ -43,13 +43,13 @@ class Row(NamedTuple):
 
 
 class Lamina:
-    """The command, on a store of its own."""
+    """The command, on a separate store."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def __call__(self, *args: str) -> Run:
-        """Run and time it. Raises CalledProcessError, after showing what it said."""
+        """Run and time it. Raises CalledProcessError, after printing its output."""
         command = [sys.executable, "-m", "lamina", "--root", str(self.root), *args]
         return timed(command)
 
@@ -58,7 +58,7 @@ class Lamina:
 
 
 def timed(command: list[str]) -> Run:
-    """Run a command to its end. Raises CalledProcessError, after showing what it said."""
+    """Run a command to its end. Raises CalledProcessError, after printing its output."""
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     resident: list[float] = [0.0]
@@ -74,7 +74,8 @@ def timed(command: list[str]) -> Run:
 
 
 def _sample(process: subprocess.Popen[bytes], resident: list[float]) -> None:
-    """Watch a process's high-water mark. What wait(2) tells counts this process's own before it."""
+    """Sample a process's peak memory. That of wait(2) includes this process's own before the
+    exec."""
     while process.returncode is None:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -86,7 +87,7 @@ def _sample(process: subprocess.Popen[bytes], resident: list[float]) -> None:
 
 
 def step_seconds(run: Run, text: str) -> float:
-    """How long the step took whose line in a plain log has a text; 0 if it was cached."""
+    """The duration of the step whose line in a plain log contains a text; 0 if it was cached."""
     (number,) = re.findall(rf"^#(\d+) \[.*{re.escape(text)}", run.said, re.MULTILINE)[:1]
     found = re.search(rf"^#{number} DONE ([0-9.]+)s", run.said, re.MULTILINE)
     return float(found[1]) if found else 0.0
@@ -110,7 +111,7 @@ def row(work: str, runs: list[Run], limit: float) -> Row:
 
 
 def write_context(folder: Path, dockerfile: str) -> Path:
-    """A context with busybox in it, for a Dockerfile on top of `base`."""
+    """A context with busybox, for a Dockerfile on top of `base`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Dockerfile").write_text(BASE + dockerfile)
     shutil.copy("/bin/busybox", folder / "busybox")
@@ -119,7 +120,7 @@ def write_context(folder: Path, dockerfile: str) -> Path:
 
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
-    """A registry on loopback; its address."""
+    """A registry on loopback. Yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"

@@ -22,7 +22,7 @@ _COUNT = 10_000
 
 
 def write_records(root: Path, count: int) -> None:
-    """A store with so many records of builds that have ended."""
+    """A store with a number of records of builds that have ended."""
     now = time.time()
     with open_store(str(root)) as store, store.database.write() as connection:
         for number in range(count):
@@ -56,7 +56,8 @@ def _list_records(lamina: Lamina, _: int) -> Run:
 
 
 def measure(work: Path) -> list[Row]:
-    """The whole command, with 10,000 records and with one: Python takes most of the latter."""
+    """The time of the whole command, with 10,000 records and with one: most of the latter is
+    Python's."""
     rows = []
     for count in (1, _COUNT):
         lamina = Lamina(work / f"store-{count}")

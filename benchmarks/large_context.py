@@ -16,7 +16,7 @@ _SIZE = 11_600
 
 
 def write_large(folder: Path) -> Path:
-    """20,000 files of 11.6 kB, all different."""
+    """20,000 different files of 11.6 kB."""
     context = write_context(folder, "FROM base\nCOPY app /app\n")
     block = os.urandom(_SIZE // 2).hex().encode()
     for number in range(_FOLDERS):

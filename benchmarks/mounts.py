@@ -1,7 +1,8 @@
-"""A cache mount of about 500 MB to a registry and back: whole, and after a small edit.
+"""A cache mount of about 500 MB, exported to a registry and imported: complete, and after a small
+edit.
 
-It looks like a Go build cache: many files named by digests, in 256 folders, of a few kB to a
-few MB.
+It is like a Go build cache: many files named by digests, in 256 directories, of a few kB to a few
+MB.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _STEP = (
 
 
 def measure(work: Path) -> list[Row]:
-    """Medians of three; the last row is what the second export sent, in per cent."""
+    """Medians of three; the last row is the part that the second export sent, in per cent."""
     context = write_context(work / "context", _STEP)
     _fill(context / "made", _SIZE, 1)
     (context / "edit").mkdir()

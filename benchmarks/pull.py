@@ -1,4 +1,4 @@
-"""Pulling and unpacking one large layer, next to `tar -xz` of it."""
+"""Pulling and unpacking one large layer, compared with `tar -xz` of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDERS, _FILES = 290, 100
 
 
 def measure(work: Path) -> list[Row]:
-    """The whole build of `FROM image` + one step that reads the files, against tar alone."""
+    """The whole build of `FROM image` and one step that reads the files, and tar alone."""
     tree = work / "tree"
     _fill(tree)
     with registry(work) as address:
@@ -51,7 +51,7 @@ def measure(work: Path) -> list[Row]:
 
 
 def _fill(tree: Path) -> None:
-    """29,000 files, as compressible as programs are: a layer of about 150 MB."""
+    """Write 29,000 files, as compressible as programs are: a layer of about 150 MB."""
     source = random.Random(1)
     words = [source.randbytes(source.randint(3, 9)) for _ in range(4000)]
     (tree / "bin").mkdir(parents=True)
@@ -65,7 +65,7 @@ def _fill(tree: Path) -> None:
 
 
 def _push(layout: Path, tree: Path, image: str) -> Path:
-    """Push a one-layer image that tools of others made. Returns the layer."""
+    """Push a one-layer image made by other tools. Returns the layer."""
     layer = layout.parent / "layer.tar"
     subprocess.run(["tar", "-C", str(tree), "-cf", str(layer), "."], check=True)
     plain = _descriptor(layout, "", layer.read_bytes())

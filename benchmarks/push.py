@@ -16,7 +16,7 @@ _LIMITS = {"gzip": 1.5, "zstd": 1.5}
 
 
 def measure(work: Path) -> list[Row]:
-    """Everything from an empty store: the context is read, packed and sent."""
+    """A build from an empty store: the context is read, packed and sent."""
     context = work / "context"
     context.mkdir()
     source = random.Random(1)
@@ -29,7 +29,7 @@ def measure(work: Path) -> list[Row]:
     for kind, limit in _LIMITS.items():
 
         def once(number: int, kind: str = kind) -> Run:
-            # A registry of its own: nothing is there to be found or mounted.
+            # A separate registry, in which no blob can be found or mounted.
             folder = work / f"{kind}{number}"
             folder.mkdir()
             with registry(folder) as address:

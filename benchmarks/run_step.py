@@ -1,4 +1,4 @@
-"""One trivial RUN, and eight stages at once."""
+"""One trivial RUN, and eight concurrent stages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def measure(work: Path) -> list[Row]:
-    """The step's own time, from a plain log; and the whole process for the stages."""
+    """The time of the step, from a plain log, and of the whole process for the stages."""
     lamina = Lamina(work / "store")
     steps = "FROM base\nARG N\nRUN true first $N\nRUN true next $N\n"
     context = write_context(work / "context", steps)
@@ -40,7 +40,7 @@ def measure(work: Path) -> list[Row]:
 
 
 def _step_seconds(lamina: Lamina, context: Path, number: int) -> dict[str, float]:
-    """Between each step's start and its end, as `--progress=rawjson` tells them."""
+    """The time between each step's start and its end, from `--progress=rawjson`."""
     seconds = {}
     command = [sys.executable, "-m", "lamina", "--root", str(lamina.root), "build"]
     command += ["--progress=rawjson", "--build-arg", f"N={number}", str(context)]

@@ -1,7 +1,7 @@
-"""Messages a second through one connection over a unix socket, a process at each end.
+"""Messages per second through one connection over a unix socket, with a process at each end.
 
-`python benchmarks/wire.py [--grpcio]`: with it, grpcio is measured too, as client of our server
-and alone.
+`python benchmarks/wire.py [--grpcio]`: with it, grpcio is measured too, as client of our server and
+alone.
 """
 
 from __future__ import annotations
