@@ -122,7 +122,7 @@ def test_malformed_archives_are_refused(
 
 def test_a_layer_must_have_its_diff_id(tmp_path: Path) -> None:
     path = archive(tmp_path, [ENTRY], {"0.tar": packed([file("f", "y")])})
-    with pytest.raises(Corrupt, match=r"archive\.tar: layer 1 .* but its image says"):
+    with pytest.raises(Corrupt, match=r"archive\.tar: layer 1 .* but the image has"):
         is_equal(opened(path))
 
 

@@ -215,8 +215,8 @@ def test_a_layer_of_both_images_is_read_once() -> None:
         (gzip.compress(packed([file("a")]), mtime=0)[:-9], "gzip stream ends early"),
         (packed([file("../a")]), "points outside"),
         (packed([file("a"), file("a/b")]), "a is not a directory"),
-        (packed([hard_link("a", "b")]), "a hard link to b, which is not there"),
-        (packed([hard_link("a", "a")]), "a hard link to a, which is not there"),
+        (packed([hard_link("a", "b")]), "a hard link to b, which is missing"),
+        (packed([hard_link("a", "a")]), "a hard link to a, which is missing"),
         (packed([file("a"), hard_link("a", "a")]), "a hard link to itself"),
         (packed([folder("d"), hard_link("a", "d")]), "a hard link to no file"),
         (packed([link("a", "a"), file("a/b")]), "too many levels of symbolic links"),
@@ -245,7 +245,7 @@ def test_blobs_must_have_their_digests() -> None:
     with pytest.raises(NotFound, match=r"image: layer 1 .*no blob"):
         compared(image([file("c")])._replace(content=MemoryContent({})), good)
     wrong = image([file("a")], diff_ids=[digest_of(b"other")])
-    with pytest.raises(Corrupt, match="but its image says"):
+    with pytest.raises(Corrupt, match="but the image has"):
         compared(wrong, image([file("c")]))
 
 

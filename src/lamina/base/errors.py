@@ -91,7 +91,7 @@ class LaminaError(Exception):
     def __setattr__(self, name: str, value: object) -> None:
         if name in self.__dict__:
             raise AttributeError(
-                f"errors do not change: `with_context` makes one with another {name}"
+                f"errors are immutable: `with_context` returns one with another {name}"
             )
         super().__setattr__(name, value)
 

@@ -213,7 +213,7 @@ class FolderBackend:
                 if name not in needed:
                     os.unlink(os.path.join(folder, name))
         except OSError as error:
-            raise from_os_error(error, "remove what the cache does not need") from error
+            raise from_os_error(error, "remove unneeded blobs of the cache") from error
 
     def named(self) -> Digest | None:
         """The descriptor that the tag points to, None without one."""

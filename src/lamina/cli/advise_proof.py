@@ -52,7 +52,7 @@ def prove(
         bases = _export_local_bases(parsed, plan, folder)
         times = []
         for version, text, ignore in (
-            ("unchanged", files.text, files.ignore_text),
+            ("as it is", files.text, files.ignore_text),
             ("with the advice", improved.dockerfile, improved.ignore_file),
         ):
             place = os.path.join(folder, version.replace(" ", "-"))

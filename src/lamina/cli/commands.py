@@ -100,7 +100,7 @@ _BUILD = (
         repeat=True,
     ),
     _PROGRESS,
-    Flag("plan", "Say what would run, without running it (lamina plan)"),
+    Flag("plan", "Show what would run, without running it (lamina plan)"),
     Flag(
         "provenance",
         "Short for --attest=type=provenance: true, false, or attributes like mode=max",
@@ -302,7 +302,7 @@ _COMMANDS = (
                 "format", "inspect: Go template, for example {{json .Manifest}}", value="TEMPLATE"
             ),
             Flag("prefer-index", "create: create an index even for a single source"),
-            Flag("raw", "inspect: print the manifest as it is"),
+            Flag("raw", "inspect: print the raw manifest"),
             Flag("tag", "create: name of the index", short="t", value="NAME", repeat=True),
             _INSECURE,
             DEBUG,
@@ -353,7 +353,7 @@ _COMMANDS = (
     ),
     Command(
         "plan",
-        "Say which steps a build would run, and why, without running it",
+        "Show which steps a build would run, and why, without running it",
         "[OPTIONS] PATH | -",
         "build_command:plan",
         (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *BUILDER_FLAGS, ROOT, DEBUG),

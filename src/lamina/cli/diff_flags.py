@@ -17,7 +17,7 @@ DIFF_FLAGS = (
     Flag("times", "Compare times of files and of the image, too"),
     Flag(
         "type",
-        "What the names mean (default: builds if one begins with ^, else images)",
+        "What the names refer to (default: builds if one begins with ^, else images)",
         value="TYPE",
         choices=("image", "build"),
     ),

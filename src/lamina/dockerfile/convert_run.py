@@ -209,7 +209,7 @@ def _add_mount(
     if target.strip("/") in ("", "."):
         raise InvalidInput(
             f'invalid mount target "{target}"',
-            hint="say where to mount it: target=/path" if not mount.target else "",
+            hint="give a path to mount it at: target=/path" if not mount.target else "",
         )
     selector = posixpath.normpath("/" + mount.source.lstrip("/"))
     if selector == "/":

@@ -45,7 +45,7 @@ class HostSetup:
         self.overlay = kind == "overlay"
         if self._wanted not in ("auto", "overlayfs" if self.overlay else kind):
             raise InvalidInput(
-                f"the store {self._root} holds {kind} snapshots, not {self._wanted}",
+                f"the store {self._root} contains {kind} snapshots, not {self._wanted}",
                 hint="use another --root for another snapshotter",
             )
 

@@ -60,7 +60,7 @@ def find_docker_host(environ: Mapping[str, str], context: str = "") -> DockerHos
     raise NotFound(
         "no Docker or Podman to load the image into: no socket at " + ", ".join(sockets),
         hint="start one (`podman system service -t 0 &`), set DOCKER_HOST, or leave --load out:"
-        " without it the image goes to lamina's own store",
+        " without it the image is stored in lamina's store",
     )
 
 

@@ -59,9 +59,9 @@ def time_cause(what: str) -> Cause:
 def content_cause(before: bytes, after: bytes, step: str) -> Cause:
     """The cause of a difference in content, from both contents and the step's command."""
     if sorted(before.splitlines()) == sorted(after.splitlines()):
-        return Cause("ordering", "it has the same lines in another order", "sort what is written")
+        return Cause("ordering", "it has the same lines in another order", "sort the output")
     if sorted(before.split()) == sorted(after.split()):
-        return Cause("ordering", "it has the same words in another order", "sort what is written")
+        return Cause("ordering", "it has the same words in another order", "sort the output")
     if before[:2] == after[:2] == _GZIP and _without_gzip_time(before) == _without_gzip_time(after):
         return Cause(
             "timestamp", "only the time in the header of the gzip file differs", "use `gzip -n`"

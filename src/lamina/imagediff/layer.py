@@ -61,7 +61,7 @@ def _read(image: Image, layer: ImageLayer, cancel: Cancellation) -> LayerFiles:
     tar = HashingReader(decompressed(blob))
     entries: list[tuple[str, File]] = []
     total = 0
-    limit = SizeLimit(UNPACKED, "what the files of a layer hold")
+    limit = SizeLimit(UNPACKED, "the content of a layer's files")
     with ReadAhead(tar) as ahead:
         reader = TarReader(ahead)
         for entry in reader:
@@ -82,7 +82,7 @@ def _read(image: Image, layer: ImageLayer, cancel: Cancellation) -> LayerFiles:
     diff_id = tar.digest()
     if layer.diff_id is not None and diff_id != layer.diff_id:
         raise Corrupt(
-            f"it holds {diff_id}, but its image says {layer.diff_id}",
+            f"its diff ID is {diff_id}, but the image has {layer.diff_id}",
             hint="the image is broken; build or push it again",
         )
     return LayerFiles(tuple(entries), diff_id, total)

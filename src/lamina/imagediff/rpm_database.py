@@ -54,11 +54,11 @@ def rpm_packages(data: bytes) -> Iterator[Package]:
 
 def _package(blob: object) -> Package:
     if not isinstance(blob, bytes) or len(blob) < 8:
-        raise ValueError("rpmdb.sqlite holds a malformed header")
+        raise ValueError("rpmdb.sqlite contains a malformed header")
     count, length = struct.unpack_from(">II", blob)
     start = 8 + 16 * count
     if start + length > len(blob):
-        raise ValueError("rpmdb.sqlite holds a truncated header")
+        raise ValueError("rpmdb.sqlite contains a truncated header")
     data = blob[start : start + length]
     texts: dict[int, str] = {}
     epoch = 0

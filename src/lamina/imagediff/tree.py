@@ -99,7 +99,7 @@ class FileTree:
         folder = self._directory(parent)
         inode = (folder.children or {}).get(name)
         if inode is None:
-            raise Corrupt(f"malformed layer: {path} is a hard link to {target}, which is not there")
+            raise Corrupt(f"malformed layer: {path} is a hard link to {target}, which is missing")
         if inode.children is not None:
             raise Corrupt(f"malformed layer: {path} is a hard link to no file")
         return inode

@@ -234,7 +234,7 @@ class _Unpacking:
                 if not self._folders.copy_up(there, real_parent, target_name):
                     raise Corrupt(
                         f"{self._malformed}: {entry.path} is a hard link to {entry.hard_link}, "
-                        "which is not there"
+                        "which is missing"
                     ) from None
             else:
                 if stat.S_ISDIR(status.st_mode) or is_whiteout(status):

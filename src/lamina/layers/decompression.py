@@ -122,7 +122,7 @@ class _Inflating:
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
-        self._limit = SizeLimit(UNPACKED, "what a compressed layer or archive holds")
+        self._limit = SizeLimit(UNPACKED, "the content of a compressed layer or archive")
         self._buffer = b""
         self._at = 0
 

@@ -172,10 +172,10 @@ def _check_action(action: FileAction, count: int) -> None:
     done = [kind for kind in kinds if kind is not None]
     if len(done) != 1:
         raise InvalidInput("of no known kind" if not done else "of several kinds")
-    _check_input("what it changes", action.input, count)
+    _check_input("its base", action.input, count)
     if action.copy is not None:
         copy = action.copy
-        _check_input("what it copies", action.secondary_input, count)
+        _check_input("its source", action.secondary_input, count)
         _check_text("a copy", (*copy.include_patterns, *copy.exclude_patterns))
         _check_path(copy.src)
         _check_path(copy.dest)

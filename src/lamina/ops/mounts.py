@@ -269,10 +269,7 @@ class MountTable:
 
 def secret_hint(secret_id: str) -> str:
     """The hint about a missing secret."""
-    return (
-        f"pass it: --secret id={secret_id},src=FILE (or env=VAR); a pipe from which nothing comes"
-        " is no secret"
-    )
+    return f"pass it: --secret id={secret_id},src=FILE (or env=VAR); an empty pipe is not a secret"
 
 
 def is_change(mount: Mount) -> bool:

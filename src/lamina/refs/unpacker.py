@@ -59,7 +59,7 @@ class LayerUnpacker:
             staged.mark_partial()
         if tar.digest() != layer.diff_id:
             raise Corrupt(
-                f"layer {layer.descriptor.digest} holds {tar.digest()},"
-                f" but its image says {layer.diff_id}",
+                f"the diff ID of layer {layer.descriptor.digest} is {tar.digest()},"
+                f" but the image has {layer.diff_id}",
                 hint="the image is broken; build or push it again",
             )

@@ -189,8 +189,7 @@ def check_realm(realm: Url, registry: Url) -> None:
     if _downgrades(realm, registry):
         host = registry.authority
         raise PermissionDenied(
-            f"{host} asks for the credentials to be sent to {realm} without encryption;"
-            " they were not sent",
+            f"{host} requests the credentials at {realm} without encryption; they were not sent",
             hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
         )
 

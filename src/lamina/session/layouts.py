@@ -138,7 +138,7 @@ class _Writing:
                 offset = file.tell()
                 if self._expected and os.path.exists(self._place(self._expected)):
                     os.unlink(self._path)
-                    raise StatusError(Code.ALREADY_EXISTS, f"{self._expected} is there")
+                    raise StatusError(Code.ALREADY_EXISTS, f"{self._expected} exists already")
                 if request.data:
                     if request.offset != offset:
                         raise StatusError(
@@ -161,7 +161,7 @@ class _Writing:
     def _commit(self, offset: int) -> str:
         if self._total and offset != self._total:
             raise StatusError(
-                Code.FAILED_PRECONDITION, f"{offset} bytes came where {self._total} were to"
+                Code.FAILED_PRECONDITION, f"received {offset} bytes instead of {self._total}"
             )
         with open(self._path, "rb") as file:
             algorithm = self._expected.partition(":")[0] or "sha256"
@@ -169,7 +169,7 @@ class _Writing:
         if self._expected and digest != self._expected:
             os.unlink(self._path)
             raise StatusError(
-                Code.FAILED_PRECONDITION, f"{digest} came where {self._expected} was to"
+                Code.FAILED_PRECONDITION, f"received {digest} instead of {self._expected}"
             )
         place = self._place(digest)
         os.makedirs(os.path.dirname(place), exist_ok=True)

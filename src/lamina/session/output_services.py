@@ -75,7 +75,7 @@ def _take_folder(call: ServerCall, target: FolderTarget) -> None:
     try:
         os.makedirs(target.path, mode=0o755, exist_ok=True)
     except OSError as error:
-        raise from_os_error(error, "make the output's directory") from error
+        raise from_os_error(error, "create the output's directory") from error
     # All files belong to the current user. No existing file is assumed to have the same content.
     owner = (os.geteuid(), os.getegid())
     receive(call, target.path, Policy(delete=target.delete, trust_metadata=False, owner=owner))

@@ -166,7 +166,7 @@ class RemoteSession:
                 try:
                     agent = AgentSocket(self._channel, agent_id, self._scratch)
                 except OSError as error:
-                    raise from_os_error(error, "make a socket for the SSH agent") from error
+                    raise from_os_error(error, "create a socket for the SSH agent") from error
                 self._agents[agent_id] = agent
                 self._kept.callback(agent.close)
             return self._agents[agent_id].path
@@ -176,7 +176,7 @@ class RemoteSession:
 
         None: it has none. Raises PermissionDenied, Unavailable.
         """
-        with asking(f"ask the client for its credentials for {host}"):
+        with asking(f"request the credentials for {host} from the client"):
             try:
                 response = unary(
                     self._channel,
@@ -220,7 +220,7 @@ class RemoteSession:
 
         None if it has none for this host; then use `login`.
         """
-        with asking(f"ask the client for its key for {host}"):
+        with asking(f"request the key for {host} from the client"):
             try:
                 response = unary(
                     self._channel,
@@ -283,7 +283,7 @@ class RemoteSession:
         self, request: exporter.FindExportersRequest, cancel: Cancellation
     ) -> tuple[exporter.ExporterRequest, ...]:
         """The outputs that the client chooses for the result, possibly none."""
-        with asking("ask the client for outputs", cancel):
+        with asking("request outputs from the client", cancel):
             try:
                 return unary(
                     self._channel,
@@ -387,7 +387,7 @@ class RemoteSession:
         return folder
 
     def _has_agent(self, agent_id: str, cancel: Cancellation) -> bool:
-        with asking(f'ask the client for the SSH agent "{agent_id}"'):
+        with asking(f'request the SSH agent "{agent_id}" from the client'):
             try:
                 unary(
                     self._channel,

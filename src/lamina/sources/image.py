@@ -135,7 +135,7 @@ class ImageResolver:
                 )
                 raise Unsupported(
                     f"{reference.familiar} has no image for {platform}",
-                    hint=f"it is made for: {offered}" if offered else "",
+                    hint=f"it supports: {offered}" if offered else "",
                 )
             own = chosen.digest
             document = parse_manifest(self.document(own, reference, cancel))

@@ -203,7 +203,7 @@ class BlobStore:
             os.makedirs(self._ingest, mode=0o711, exist_ok=True)
             os.makedirs(os.path.join(self._root, "blobs", "sha256"), mode=0o711, exist_ok=True)
         except OSError as error:
-            raise from_os_error(error, "make the blob store") from error
+            raise from_os_error(error, "create the blob store") from error
         self._made = True
         self.sweep(partial_age=7 * 86400.0)
 

@@ -403,7 +403,7 @@ def _translate(error: sqlite3.Error) -> LaminaError:
         return Exhausted(f"write the store's database: {text}", hint=FREE_SOME)
     if "locked" in text or "busy" in text:
         return Unavailable(
-            f"the store's database is busy: {text}", hint="another lamina holds it; try again"
+            f"the store's database is busy: {text}", hint="another process uses it; try again"
         )
     if "readonly" in text or "unable to open" in text or "permission" in text:
         return PermissionDenied(f"open the store's database: {text}")

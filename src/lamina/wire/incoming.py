@@ -87,7 +87,9 @@ class Incoming:
         exchange = self._exchange
         exchange.receive_window -= frame.size
         if exchange.receive_window < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than was allowed")
+            raise ConnectionFault(
+                ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window"
+            )
         stream = exchange.streams.get(frame.stream)
         if stream is None:
             self._check_known(frame)
@@ -99,7 +101,9 @@ class Incoming:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "DATA ahead of HEADERS")
         stream._receive_window -= frame.size
         if stream._receive_window < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than a stream was allowed")
+            raise ConnectionFault(
+                ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window"
+            )
         if stream._hung_up:
             exchange.refund(frame.size)
         else:
