@@ -1,7 +1,7 @@
 """A client's content stores on directories of blobs (OCI layouts, local caches).
 
-    <directory>/blobs/<algorithm>/<hex>    complete blobs
-    <directory>/ingest/<hash of a name>    a blob that is being written under that name
+<directory>/blobs/<algorithm>/<hex>    complete blobs
+<directory>/ingest/<hash of a name>    a blob that is being written under that name
 """
 
 from __future__ import annotations
