@@ -24,7 +24,7 @@ from lamina.wire.contract import Code, Detail, StatusError
 from lamina.wire.status import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from lamina.base.errors import LaminaError
@@ -41,10 +41,14 @@ _OP_LIMIT = 64 << 10
 """The maximum size of an op in bytes: details are headers, whose size peers limit."""
 
 
-def to_status(error: LaminaError) -> StatusError:
-    """The status of a call that failed with an error."""
+def to_status(error: LaminaError, identify: Callable[[object], str] | None = None) -> StatusError:
+    """The status of a call that failed with an error.
+
+    Args:
+        identify: makes an id by which the client can use a result of the failed step.
+    """
     message = error.message
-    details = [typed.detail_of(item) for item in _details(error)]
+    details = [typed.detail_of(item) for item in _details(error, identify)]
     own = {"kind": error.kind, "reason": error.reason, "hint": error.hint}
     details.append(Detail(_URL, json.dumps(own).encode()))
     return StatusError(_CODES.get(type(error), Code.UNKNOWN), message, tuple(details))
@@ -68,7 +72,9 @@ def from_status(error: StatusError) -> LaminaError:
     return kind(reason, hint=hint, location=location)
 
 
-def _details(error: LaminaError) -> Iterator[typed.TypedError]:
+def _details(
+    error: LaminaError, identify: Callable[[object], str] | None
+) -> Iterator[typed.TypedError]:
     """The innermost error is first, as clients wrap each one in the next."""
     if error.__traceback__ is not None:
         yield stack_of(error.__traceback__)
@@ -90,7 +96,13 @@ def _details(error: LaminaError) -> Iterator[typed.TypedError]:
         yield typed.Vertex(step.digest)
         known = 0 < len(step.data) <= _OP_LIMIT
         op = redacted_values(decode_op(step.data)) if known else None
-        yield typed.Solve(file_action=step.action, content_cache=step.content, op=op)
+        inputs, mounts = (
+            tuple("" if result is None else identify(result) for result in results)
+            if identify is not None
+            else ()
+            for results in (step.inputs, step.mounts)
+        )
+        yield typed.Solve(inputs, mounts, step.action, step.content, op=op)
     if error.location is not None:
         # Of several, the last one is first (BuildKit).
         for place in reversed((error.location, *error.location.others)):

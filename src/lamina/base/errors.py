@@ -51,12 +51,19 @@ class FailedStep(NamedTuple):
 
     `data` is the encoded op; `action` the index of a file op's action, `content` that of the input
     whose content was digested for the cache key.
+
+    `inputs` and `mounts` are results that a client can look at, None where there is none. For an
+    exec op they are those of its mounts, before the command ran and after it failed. For a file op
+    `inputs` are those of the op, and `mounts` what its actions made until one failed. If content
+    could not be digested, `inputs` is that input.
     """
 
     digest: str
     data: bytes = b""
     action: int | None = None
     content: int | None = None
+    inputs: tuple[object, ...] = ()
+    mounts: tuple[object, ...] = ()
 
 
 class LaminaError(Exception):

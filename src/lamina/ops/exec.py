@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import CommandFailed, Unsupported
+from lamina.base.errors import Cancelled, CommandFailed, LaminaError, Unsupported
 from lamina.base.events import LogEvent, ResourceEvent
 from lamina.base.gojson import encode
 from lamina.base.gotext import quote
@@ -26,6 +26,7 @@ from lamina.llb.op import (
 )
 from lamina.ops.mounts import is_change
 from lamina.ops.secret_env import secret_env
+from lamina.refs.reading import SourceChanged
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, outermost
 from lamina.solver.contract import CacheMap, Dependency
@@ -119,9 +120,11 @@ class ExecOperation:
         secrets = secret_env(op.secret_env, self._session, context.cancel)
         env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *secrets)
         folders = self._bound_folders(context, inputs)
+        given = inputs
         if folders is not None:
             inputs = folders.inputs
-        committed = False
+        failure: LaminaError | None = None
+        ended = False
         with self._mounts.prepare(op, inputs, context.cancel) as prepared:
             try:
                 status = self._runtime().run(
@@ -136,13 +139,22 @@ class ExecOperation:
                 self._accept(status, prepared.rootfs)
                 if folders is not None:
                     folders.verify()
-                committed = True
-            except (CommandFailed, Unsupported) as error:
-                raise error.with_context(hint=self._foreign() or error.hint) from error
+                ended = True
+            except (Cancelled, SourceChanged):
+                raise
+            except LaminaError as error:
+                foreign = isinstance(error, CommandFailed | Unsupported) and self._foreign()
+                failure = error.with_context(hint=foreign or error.hint)
+                ended = True
             finally:
-                if not committed:
+                if not ended:
                     for change in prepared.changes:
                         self._refs.discard(change.staged)
+        if failure is not None:
+            from lamina.ops.failed_exec import failed_step
+
+            step = failed_step(context, op, given, prepared.changes, self._refs)
+            raise failure.with_context(step=step) from failure
         outputs: dict[int, Ref] = {}
         for change in prepared.changes:
             if change.output < 0:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import (
+    Cancelled,
     FailedStep,
     InvalidInput,
     LaminaError,
@@ -19,6 +20,7 @@ from lamina.ops.copy import Copier, Owner
 from lamina.ops.modes import parse_mode_change
 from lamina.refs.live_tree import LiveTree
 from lamina.refs.plan import FilePlan, PlannedFile
+from lamina.refs.reading import SourceChanged
 from lamina.refs.ref import Ref
 from lamina.refs.selection import contains_wildcard, expand_wildcard
 from lamina.system.regular import read_regular
@@ -68,13 +70,33 @@ class FileActions:
                 draft = (draft[0].copy(), draft[1])
             try:
                 self._apply(action, draft[0], inputs, drafts, context)
-            except LaminaError as error:
+            except (Cancelled, SourceChanged) as error:
                 step = error.step or FailedStep(str(context.digest), action=position)
+                raise error.with_context(step=step) from error
+            except LaminaError as error:
+                made = {position: draft}
+                if action.copy is not None and action.secondary_input in drafts:
+                    made[action.secondary_input - count] = drafts[action.secondary_input]
+                step = error.step or self._failed(context, position, inputs, made)
                 raise error.with_context(step=step) from error
             drafts[count + position] = draft
             if action.output >= 0:
                 outputs[action.output] = draft
         return [self._refs.commit_plan(*outputs[index], self._name) for index in sorted(outputs)]
+
+    def _failed(
+        self,
+        context: OpContext,
+        position: int,
+        inputs: Sequence[Ref],
+        made: dict[int, tuple[FilePlan, Ref]],
+    ) -> FailedStep:
+        """The failed step, with what its actions had made, by index."""
+        mounts = tuple(
+            self._refs.commit_plan(made[i][0].copy(), made[i][1], self._name) if i in made else None
+            for i in range(len(self._op.actions))
+        )
+        return FailedStep(str(context.digest), action=position, inputs=tuple(inputs), mounts=mounts)
 
     def _source(
         self,

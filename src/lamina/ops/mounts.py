@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """A writable mount: its path, the output for the changes (or NO_OUTPUT), and the parent."""
+    """A writable mount: its index among those of the op, its path, the output for the changes (or
+    NO_OUTPUT), and the parent."""
 
+    mount: int
     dest: str
     output: int
     staged: Staged
@@ -98,13 +100,14 @@ class MountTable:
                 enumerate(placed), key=lambda item: (item[1].dest.count("/"), item[0])
             ):
                 if mount.dest == "/":
-                    rootfs = sources[index] = self._bind(mount, inputs, stack, changes, cancel)
+                    rootfs = self._bind(index, mount, inputs, stack, changes, cancel)
+                    sources[index] = rootfs
                     readonly = mount.readonly
                     continue
                 bound: BindMount | None = None
                 match mount.mount_type:
                     case MountType.BIND:
-                        source = self._bind(mount, inputs, stack, changes, cancel)
+                        source = self._bind(index, mount, inputs, stack, changes, cancel)
                         bound = BindMount(source, mount.dest, mount.readonly)
                     case MountType.CACHE:
                         source = self._part(folders[index], mount.selector, stack, make=True)
@@ -130,6 +133,7 @@ class MountTable:
 
     def _bind(
         self,
+        index: int,
         mount: Mount,
         inputs: Sequence[Ref],
         stack: ExitStack,
@@ -148,7 +152,7 @@ class MountTable:
         else:
             ref = self._refs.owned(ref, cancel)
             path, staged = stack.enter_context(self._refs.writable(ref, cancel))
-            changes.append(Change(mount.dest, mount.output, staged, ref))
+            changes.append(Change(index, mount.dest, mount.output, staged, ref))
         return self._part(path, mount.selector, stack)
 
     def _part(self, root: str, selector: str, stack: ExitStack, *, make: bool = False) -> str:

@@ -61,7 +61,7 @@ def of_content(result: object, spec: VertexSpec, index: int) -> Iterator[None]:
     except LaminaError as error:
         raise error.with_context(
             during=f"failed to compute cache key: failed to calculate checksum of ref {result}",
-            step=FailedStep(str(spec.digest), content=index),
+            step=FailedStep(str(spec.digest), content=index, inputs=(result,)),
         ) from error
 
 

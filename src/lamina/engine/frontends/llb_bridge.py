@@ -86,6 +86,7 @@ class LlbBridge:
         self._workers = workers
         self._lock = threading.Condition()
         self._refs: dict[str, Solvable] = {}
+        self._failed: dict[str, Ref] = {}  # results of failed steps
         self._outcome: BuildResult | StatusError | None = None
         self._returned = False
         self._answering = 0
@@ -129,7 +130,7 @@ class LlbBridge:
             with self._answered(), self._build.as_requester():
                 answered = answer(asked, call.cancel)
         except LaminaError as error:
-            raise to_status(error) from error
+            raise to_status(error, self._identify) from error
         call.send(encode(answered, api.SCHEMA))
 
     @contextmanager
@@ -410,10 +411,24 @@ class LlbBridge:
     def _found(self, ref: str, cancel: Cancellation) -> Ref:
         """The result of an id. Raises NotFound, and what stopped it."""
         with self._lock:
+            result = self._failed.get(ref)
             found = self._refs.get(ref)
+        if result is not None:
+            return result
         if found is None:
             raise NotFound(f"return reference {ref} not found")
         return found.ref(cancel)
+
+    def _identify(self, result: object) -> str:
+        """Make the result of a failed step usable for containers. Returns its id."""
+        from lamina.refs.ref import Ref
+
+        if not isinstance(result, Ref):
+            return ""
+        ref = os.urandom(16).hex()
+        with self._lock:
+            self._failed[ref] = result
+        return ref
 
     def _tree(self, ref: str, cancel: Cancellation) -> Tree:
         found = self._solvable(ref).ref(cancel)

@@ -1,0 +1,42 @@
+"""What a failed exec op leaves: its inputs, and its mounts as they were when it failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import FailedStep, LaminaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lamina.llb.op import ExecOp
+    from lamina.ops.mounts import Change
+    from lamina.refs.manager import RefManager
+    from lamina.refs.ref import Ref
+    from lamina.solver.contract import OpContext
+
+
+def failed_step(
+    context: OpContext,
+    op: ExecOp,
+    inputs: Sequence[Ref],
+    changes: Sequence[Change],
+    refs: RefManager,
+) -> FailedStep:
+    """Commit the changes, and say what the step had and made.
+
+    The snapshots are not results: no cache key leads to them. A change that cannot be committed
+    (a full disk) is discarded.
+    """
+    before = [
+        inputs[mount.input] if 0 <= mount.input < len(inputs) else None for mount in op.mounts
+    ]
+    after = list(before)
+    command = " ".join(op.meta.args if op.meta else ())
+    for change in changes:
+        made_by = f"mount {change.dest} from failed exec {command}"
+        try:
+            after[change.mount] = refs.commit(change.staged, change.parent, made_by)
+        except (LaminaError, OSError):
+            refs.discard(change.staged)
+    return FailedStep(str(context.digest), inputs=tuple(before), mounts=tuple(after))
