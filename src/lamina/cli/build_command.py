@@ -53,7 +53,7 @@ def run(parsed: Parsed) -> int:
 
         check_verifiable(parsed, request)
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
-    _prepare_files(request.outputs, iid_file, metadata_file)
+    _prepare_files((*request.outputs, *request.failure_outputs), iid_file, metadata_file)
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
     # Engines fetch remote contexts themselves, but subrequests are answered in this process.
@@ -142,6 +142,10 @@ def request_without_context(parsed: Parsed) -> BuildRequest:
             {kind: parsed.text(kind) for kind in ("provenance", "sbom") if parsed.given(kind)},
         ),
         policy=_policy(parsed),
+        failure_outputs=tuple(
+            values.parse_output(text, stdout_is_terminal=os.isatty(1))
+            for text in parsed.all("output-on-failure")
+        ),
     )
 
 

@@ -99,6 +99,12 @@ _BUILD = (
         value="OUTPUT",
         repeat=True,
     ),
+    Flag(
+        "output-on-failure",
+        "Output of the failed step's files: type=local,dest=…[,path=/app/reports]",
+        value="OUTPUT",
+        repeat=True,
+    ),
     _PROGRESS,
     Flag("plan", "Show what would run, without running it (lamina plan)"),
     Flag(

@@ -123,7 +123,8 @@ class BuildRequest(NamedTuple):
     `tags` are image names as written; each output without a `name` gets them. `attests` are the
     (type, attributes) of attestations: `provenance` or `sbom`, and `mode=max,…`. `allow` are
     entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`). `policy` is
-    the source policy.
+    the source policy. `failure_outputs` are written if a step fails; their attribute `path` selects
+    files.
     """
 
     context: ContextSpec
@@ -136,6 +137,7 @@ class BuildRequest(NamedTuple):
     attests: Pairs = ()
     allow: tuple[str, ...] = ()
     policy: Policy | None = None
+    failure_outputs: tuple[OutputSpec, ...] = ()
 
 
 class BuildOutcome(NamedTuple):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.api.history import BuildHistoryRecord
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
+    from lamina.client.failure_outputs import FailureOutputs
     from lamina.engine.build import Build, LookupRecorder
     from lamina.engine.build_result import Finished
     from lamina.exporters.destination import Output
@@ -113,13 +114,21 @@ class EmbeddedBuilder:
         wanted = list(wanted_outputs(request))
         outputs = _made_outputs(wanted)
         provenance = _provenance(request)
+        failure_outputs = _failure_outputs(request)
         with (
             self._served(request) as (session, attributes),
             self._recorder(request, attributes, wanted, events) as recorder,
         ):
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
-                finished = _finish(build, attributes, outputs, provenance, cancel)
+                try:
+                    finished = _finish(build, attributes, outputs, provenance, cancel)
+                except Cancelled:
+                    raise
+                except LaminaError as error:
+                    if failure_outputs is not None:
+                        failure_outputs.write(build, error)
+                    raise
             metadata = finished.metadata()
             images = Result(recorded_images(outputs, finished.outputs))
             recorder.finish(sorted(wire_metadata(metadata).items()), images)
@@ -407,6 +416,14 @@ def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
     from lamina.attest.options import wanted_attestations
 
     return wanted_attestations({f"attest:{kind}": text for kind, text in request.attests})
+
+
+def _failure_outputs(request: BuildRequest) -> FailureOutputs | None:
+    if not request.failure_outputs:
+        return None
+    from lamina.client.failure_outputs import FailureOutputs
+
+    return FailureOutputs(request.failure_outputs)
 
 
 def _cache_options(request: BuildRequest) -> BuildCacheOptions:

@@ -89,6 +89,11 @@ class RemoteBuilder:
         """Do nothing: the daemon decides how long a cancelled step may continue."""
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        if request.failure_outputs:
+            raise Unsupported(
+                "--output-on-failure is not supported with --builder",
+                hint="build without a daemon, or remove the flag",
+            )
         outputs = RemoteOutputs(request, cancel)
         caches = RemoteCaches(request)
         for folder in caches.missing:

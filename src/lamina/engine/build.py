@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lamina.base.reference import Reference
     from lamina.cacheio.options import CacheImport, RefusedImport
     from lamina.engine.contract import EngineServices
+    from lamina.engine.outputs.exports import Exports
     from lamina.engine.source_factory import EngineSources
     from lamina.exporters.contract import Receiver
     from lamina.exporters.destination import Output
@@ -342,9 +343,7 @@ class Build:
         With `provenance` the result gets a provenance attestation.
         """
         from lamina.engine.outputs.assembly import Made, MadePart
-        from lamina.engine.outputs.exports import Exports
 
-        services, cancel = self._services, self.cancel
         if provenance is not None:
             from lamina.engine.outputs.result_provenance import check_materials, with_provenance
 
@@ -369,21 +368,34 @@ class Build:
         if provenance is not None:
             check_materials(facts, result, provenance)
         graph = self._solved(result)
-        exports = Exports(
-            services.refs,
-            services.store,
-            services.images,
-            services.registry_of,
-            receiver,
-            graph if self.caches.inline else None,
-            self.events,
-            cancel,
-        )
+        exports = self._exports(receiver, graph if self.caches.inline else None)
         exported = exports.run(outputs, Made(tuple(made), result.several, result.metadata))
         finished = Finished(exported, self.caches.export(graph))
         for part in result.parts:
             self.caches.export_mounts(part.files.definition)
         return finished
+
+    def export_files(self, ref: Ref, outputs: Sequence[Output], receiver: Receiver) -> None:
+        """Write files that are no result of the build to outputs."""
+        from lamina.engine.outputs.assembly import Made, MadePart
+
+        made = Made((MadePart(self.platform, ref),))
+        self._exports(receiver, None).run(outputs, made)
+
+    def _exports(self, receiver: Receiver, inline: SolvedGraph | None) -> Exports:
+        from lamina.engine.outputs.exports import Exports
+
+        services = self._services
+        return Exports(
+            services.refs,
+            services.store,
+            services.images,
+            services.registry_of,
+            receiver,
+            inline,
+            self.events,
+            self.cancel,
+        )
 
     def end(self) -> None:
         """Cancel the remaining requests of the build."""
