@@ -112,7 +112,7 @@ _ARGUMENT = "FROM base\nARG V=1\nENV E=$V\nRUN echo $E\n"
             "FROM base\nCOPY <<EOF /x\ntwo\nEOF\n",
             "",
             "/x",
-            "",
+            "content of /EOF changed",
         ),
         ("FROM base\nRUN true\n", "FROM base\nRUN echo 1\nRUN true\n", "", "RUN echo", "new instr"),
         (

@@ -17,7 +17,7 @@ from lamina.records.matching import label_of
 from lamina.records.naming import find_steps, in_order
 from lamina.records.recorded_build import keys_recorded
 from lamina.records.table import target_of
-from lamina.records.wording import diff_lines, short_text, step_text
+from lamina.records.wording import diff_lines, own_causes, short_text, step_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +82,7 @@ def _text(
         step = explanation.step
         name = step_text(step) if len(stages) < _SEVERAL else step.name
         lines.append(f"{' '.join(name.split())} — {_outcome(explanation)}")
-        for cause in explanation.causes:
+        for cause in own_causes(explanation):
             if isinstance(cause, TextChanged):
                 lines += [f"    {line}" for line in diff_lines(cause)]
     if not explanations:

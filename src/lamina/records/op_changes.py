@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHELL = 3  # a shell, -c, and the command
 _SEPARATOR = "@sha256:"
+_SHARED_MEMORY = "/dev/shm"
+"""Where frontends mount a tmpfs for `--shm-size`."""
 
 
 class Variables:
@@ -119,9 +121,22 @@ def _exec(before: ExecOp, after: ExecOp, variables: Variables) -> Iterator[Cause
     old_mounts = {mount.dest: mount for mount in before.mounts}
     new_mounts = {mount.dest: mount for mount in after.mounts}
     for dest in dict.fromkeys((*old_mounts, *new_mounts)):
-        one, other = _mount(old_mounts.get(dest)), _mount(new_mounts.get(dest))
-        if one != other:
+        old_mount, new_mount = old_mounts.get(dest), new_mounts.get(dest)
+        one, other = _mount(old_mount), _mount(new_mount)
+        if one == other:
+            continue
+        if dest == _SHARED_MEMORY and _is_tmpfs(old_mount) and _is_tmpfs(new_mount):
+            yield OptionChanged("--shm-size", _tmpfs_size(old_mount), _tmpfs_size(new_mount))
+        else:
             yield OptionChanged("--mount" if dest != "/" else "root file system", one, other)
+
+
+def _is_tmpfs(mount: Mount | None) -> bool:
+    return mount is None or mount.mount_type is MountType.TMPFS
+
+
+def _tmpfs_size(mount: Mount | None) -> str:
+    return "" if mount is None or mount.tmpfs is None else str(mount.tmpfs.size)
 
 
 def _command(before: Sequence[str], after: Sequence[str]) -> Iterator[Cause]:

@@ -53,17 +53,48 @@ _KINDS = {
 
 def short_text(explanation: Explanation) -> str:
     """All causes of a step in one line."""
-    own = [c for c in explanation.causes if not isinstance(c, DependsOn)]
+    own = own_causes(explanation)
     texts = [cause_text(cause) for cause in own]
-    named = {c.source.digest for c in own if isinstance(c, FilesChanged) and c.source is not None}
+    named = {
+        c.source.digest
+        for c in explanation.causes
+        if isinstance(c, FilesChanged) and c.source is not None
+    }
     others: dict[str, tuple[Step, list[Cause]]] = {}
+    # An ADD of a URL is two steps of one name: the download and the copy.
+    alike = {r.step.digest for r in explanation.roots if r.step.name == explanation.step.name}
     for root in explanation.roots:
-        if root.step.digest not in (explanation.step.digest, *named):
+        if root.step.digest in alike and root.step.digest != explanation.step.digest:
+            texts.append(cause_text(root.cause))
+        elif root.step.digest not in (explanation.step.digest, *named):
             others.setdefault(root.step.digest, (root.step, []))[1].append(root.cause)
     direct = [cause.step for cause in explanation.causes if isinstance(cause, DependsOn)]
-    if others or any(step.digest not in named for step in direct):
+    if others or any(step.digest not in named | alike for step in direct):
         texts.append(_dependence(others, direct))
     return ", ".join(texts)
+
+
+def own_causes(explanation: Explanation) -> list[Cause]:
+    """The causes of a step that are not those of the steps that it depends on.
+
+    For a here-document that a step copies, the change of its text: a step of its own makes it.
+    """
+    found: list[Cause] = []
+    for cause in explanation.causes:
+        texts = [
+            root.cause
+            for root in explanation.roots
+            if isinstance(cause, FilesChanged)
+            and cause.source is not None
+            and root.step.digest == cause.source.digest
+            and isinstance(root.cause, TextChanged)
+            and not label_of(root.step.name).number
+        ]
+        if texts:
+            found += texts
+        elif not isinstance(cause, DependsOn):
+            found.append(cause)
+    return found
 
 
 def _dependence(others: dict[str, tuple[Step, list[Cause]]], steps: list[Step]) -> str:
@@ -81,7 +112,7 @@ def _what_happened(causes: list[Cause]) -> str:
             return "which is new"
         case [CacheIgnored(), *_]:
             return "which ran without the cache"
-        case [SourceMoved(before, after), *_] if before or after:
+        case [SourceMoved(_, before, after), *_] if before or after:
             return "which moved"
         case [ResultPruned() | ResultMissing() | CacheLacks() | NotCompleted(), *_]:
             return "which ran again with another output"
