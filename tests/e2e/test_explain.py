@@ -144,6 +144,13 @@ _ARGUMENT = "FROM base\nARG V=1\nENV E=$V\nRUN echo $E\n"
             "RUN true",
             "depends on COPY --from=a bin /b, which is new",
         ),
+        (
+            "FROM base\nCOPY --link busybox /b\n",
+            "FROM base\nCOPY busybox /b\n",
+            "",
+            "/b",
+            "--link removed",
+        ),
         ("FROM base\nRUN true\n", "FROM base\nRUN true\n", "--no-cache", "RUN true", "--no-cache"),
         (
             "FROM base\nRUN true\n",

@@ -305,7 +305,7 @@ class Explainer:
             return
         partner = self._matched(known.number).get(part.vertex)
         if before is None:
-            if partner is None and not is_local(source):
+            if not is_local(source) and (partner is None or _key(partner) != _key(source)):
                 yield DependsOn(source)
             return
         if part.by_content:

@@ -211,6 +211,8 @@ def _file(before: FileOp, after: FileOp) -> Iterator[Cause]:
 
 
 def _action(before: FileAction, after: FileAction) -> Iterator[Cause]:
+    if before.copy is not None and after.copy is not None:
+        yield from _options({"--link": (_onto_scratch(before), _onto_scratch(after))})
     kinds = ("copy", "mkfile", "mkdir", "rm", "symlink")
     for kind in kinds:
         old, new = getattr(before, kind), getattr(after, kind)
@@ -228,6 +230,11 @@ def _action(before: FileAction, after: FileAction) -> Iterator[Cause]:
             else:
                 option = _FIELDS.get(field, field.replace("_", " "))
                 yield OptionChanged(option, _value(field, one), _value(field, other))
+
+
+def _onto_scratch(action: FileAction) -> str:
+    """`--link` copies to an empty file system, and merges that with the one before."""
+    return "true" if action.input < 0 else ""
 
 
 _FIELDS = {
