@@ -263,9 +263,10 @@ class Builder(Protocol):
         ...
 
     def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
-        """What `build` would do. Runs no step and leaves no record.
+        """Plan a build. Runs no step and leaves no record.
 
-        Raises what stops a build before its first step, and Unsupported in a buildkitd.
+        Raises the errors that would stop a build before its first step, and Unsupported in a
+        buildkitd.
         """
         ...
 

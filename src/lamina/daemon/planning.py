@@ -1,4 +1,4 @@
-"""`lamina.v1.Planner`: what a build in this daemon would do."""
+"""`lamina.v1.Planner`: plans builds in this daemon."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PlanService:
     """The handler of `Plan`. Planned builds leave no record.
 
     Args:
-        entitlements: what the daemon's configuration lets clients grant.
+        entitlements: those that clients may grant by the daemon's configuration.
     """
 
     def __init__(

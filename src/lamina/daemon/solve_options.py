@@ -34,7 +34,7 @@ def build_options(
     """The options of a request's build.
 
     Args:
-        entitlements: what the daemon's configuration lets clients grant.
+        entitlements: those that clients may grant by the daemon's configuration.
 
     Raises InvalidInput, Unsupported, PermissionDenied, Cancelled.
     """

@@ -41,9 +41,8 @@ class Solvable:
     def ref(self, cancel: Cancellation | None = None) -> Ref:
         """The result's ref. Raises the error that stopped the build.
 
-
         Args:
-            cancel: of this caller alone: what no other caller needs ends with it.
+            cancel: cancels this call, and work that no other caller needs.
         """
         from lamina.refs.ref import Ref
         from lamina.system.cancel import locked

@@ -53,7 +53,7 @@ class EngineServices(NamedTuple):
     """The parts of an engine that its builds use. All of them are thread-safe.
 
     `registry_of` returns the client for one registry. `runtime` finds crun or runc when it is first
-    needed. `devices` are those of the machine. `tmpfs` is a folder in memory, for secrets.
+    needed. `devices` are those of the machine. `tmpfs` is a directory in memory, for secrets.
     """
 
     policy: EnginePolicy

@@ -41,7 +41,7 @@ class NetMode(IntEnum):
 
 
 class SecurityMode(IntEnum):
-    """An open enum, as in protobuf: other numbers are decoded, and refused where they are used."""
+    """An open enum, as in protobuf: other numbers are decoded, and rejected when they are used."""
 
     SANDBOX = 0
     INSECURE = 1

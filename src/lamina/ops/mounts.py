@@ -41,8 +41,8 @@ class Change(NamedTuple):
 class Prepared(NamedTuple):
     """The mounts of a step, during the block of `prepare`.
 
-    `sources` are the paths on the host of the op's mounts, in its order: "" for a tmpfs, and for
-    a secret or an agent that nobody provides.
+    `sources` are the paths on the host of the op's mounts, in its order: "" for a tmpfs, and for a
+    secret or an agent that no client provides.
     """
 
     rootfs: str

@@ -38,11 +38,11 @@ class LiveReasons:
     """Explains the steps of a running build. Close it: that discards pending explanations.
 
     Steps that start while others are explained are explained together. A build with very many steps
-    is not explained, nor is one compared with a build whose log is very large. No error gets out:
-    explanations never make a build fail.
+    is not explained, nor is one compared with a build whose log is very large. Errors are
+    discarded: explanations never make a build fail.
 
     Args:
-        record: of the build, as it began.
+        record: the record of the build at its start.
         state: the build's vertices, lookups by vertex, and definitions, so far.
         sink: gets a `ReasonEvent` for each step.
     """
@@ -76,7 +76,7 @@ class LiveReasons:
         try:
             self._thread.start()
         except RuntimeError:
-            self._thread = None  # a limit of threads is reached
+            self._thread = None  # the limit of threads is reached
 
     def explain(self, vertex: str) -> None:
         """Queue a step that missed the cache and has started."""
@@ -98,8 +98,8 @@ class LiveReasons:
                     return
                 self._say(build, vertices)
         except Exception:
-            # The store cannot be read, which the build will report if it matters, or something
-            # unforeseen: the build must go on, and show no traceback of this thread.
+            # The store cannot be read, which the build will report if it matters, or another error
+            # occurred: the build must continue, and show no traceback of this thread.
             return
 
     def _next(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""How much of an image is not in the store."""
+"""The size of an image's layers that are not in the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def missing_size(blobs: BlobStore, op: Op) -> int | None:
-    """The bytes of the layers of an image that a source operation would fetch.
+    """The bytes of an image's layers that a source op would fetch.
 
     None if the image's manifest is not in the store.
     """

@@ -75,7 +75,7 @@ def make_plan(
     """The plan of a build whose steps were looked up. Steps that nothing needs are left out.
 
     Args:
-        missing: how many bytes of an image's layers are not in the store, if that is known.
+        missing: the bytes of an image's layers that are not in the store, if known.
     """
     explainer = Explainer(build, history)
     steps = {step.digest: step for step in build.steps}

@@ -1,4 +1,4 @@
-"""Plans as messages between a daemon of lamina and its client."""
+"""Converts plans to messages between a daemon of lamina and its client, and back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plan_message(plan: BuildPlan) -> PlanResponse:
 
 
 def plan_of(message: PlanResponse) -> BuildPlan:
-    """Raises Corrupt."""
+    """Decode a plan. Raises Corrupt."""
     return BuildPlan(
         tuple(
             PlannedStep(

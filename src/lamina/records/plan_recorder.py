@@ -77,7 +77,7 @@ class PlanRecorder:
 def _pushed(
     record: BuildHistoryRecord, before: BuildHistoryRecord | None, blobs: BlobStore
 ) -> Iterator[Transfer]:
-    """The images that a build pushes, with the sizes of those that the build before it made."""
+    """The images that a build pushes, with the sizes of those from the previous build."""
     made = () if before is None else outputs_of(before, lambda digest: blobs.read(Digest(digest)))
     size = next((output.size for output in made if output.size is not None), None)
     for output in record.exporters:

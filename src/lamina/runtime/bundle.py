@@ -126,7 +126,7 @@ class Bundle:
             measured(meter.usage())
 
     def discard_state(self) -> None:
-        """Remove what the runtime has left of a container that was killed."""
+        """Remove the runtime's state of a container that was killed."""
         discard_tree(os.path.join(self._state, self._id))
 
     def spawn(self, stdin: int, stdout: int, stderr: int, *, own_group: bool = False) -> Child:
@@ -183,7 +183,7 @@ class Bundle:
         return self.outcome_of(self._process, code, self._log)
 
     def outcome_of(self, process: Process, code: int, log: str) -> ExitStatus:
-        """The exit status of a process; `log` is the path of the runtime's own messages."""
+        """The exit status of a process; `log` is the path of the runtime's log."""
         if code == 0:
             return ExitStatus(0)
         try:

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 _PID_FILE = "pid"
 _POLL = 0.005
-"""Seconds between looks at whether a process has been started: runtimes do not notify."""
+"""Seconds between checks whether a process has been started: runtimes do not notify."""
 _BEGINS = 5.0
-"""Seconds that a signal waits for the process that it is for."""
+"""Seconds that a signal waits for its process."""
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -72,7 +72,7 @@ class OciContainer:
         return started
 
     def close(self) -> None:
-        """Kill all processes, and wait until nothing of the container is left."""
+        """Kill all processes, and wait until the container is removed."""
         with self._lock:
             self._closed = True
             first = self._first
@@ -111,7 +111,7 @@ class ContainerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether its thread is still to begin or runs."""
+        """Whether its thread has not begun or is running."""
         return self._thread.ident is None or self._thread.is_alive()
 
     def begin(self) -> None:
@@ -139,7 +139,7 @@ class ContainerProcess:
         with self._lock:
             if self.ended:
                 return
-            # The runtime takes it over when it starts, or when it is told that it changed.
+            # The runtime uses it when it starts, or when it is notified of a change.
             terminal.set_size(self._own_terminal, size)
             self._size, before = size, self._size
         if self._apply(size) or before == size:
@@ -170,7 +170,7 @@ class ContainerProcess:
         self._thread.join()
 
     def _target(self) -> int | None:
-        """The process itself, None if there is none yet or any more."""
+        """The process itself, None if it has not started or has ended."""
         with self._lock:
             child = self._child
             if child is None or self.ended:
@@ -225,7 +225,7 @@ class ContainerProcess:
 
 
 class _FirstProcess(ContainerProcess):
-    """The init process, which the container lasts as long as."""
+    """The init process. The container ends with it."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class _FirstProcess(ContainerProcess):
         self._others: list[_FurtherProcess] = []
 
     def add(self, process: Process, streams: Pipes | Terminal, sandbox: Sandbox) -> _FurtherProcess:
-        """A further process of the container, to be begun."""
+        """Add a further process of the container, which has not begun."""
         user = process.user or self._process.user
         further = _FurtherProcess(process._replace(user=user), streams, sandbox, self)
         with self._lock:

@@ -163,7 +163,7 @@ class ExitStatus(NamedTuple):
 
 
 class TerminalSize(NamedTuple):
-    """In characters. 0 by 0 is unknown."""
+    """A size in characters. 0 by 0 is unknown."""
 
     columns: int = 0
     rows: int = 0
@@ -179,9 +179,9 @@ class Pipes(NamedTuple):
 
 
 class Terminal(NamedTuple):
-    """The terminal of a process: `slave` is the slave side of a pseudo-terminal. The process gets
-    a terminal of its container, which the runtime connects with it; it begins with the same
-    size."""
+    """The terminal of a process: `slave` is the slave side of a pseudo-terminal. The process gets a
+    terminal of its container, which the runtime connects with it, and which has the same size at
+    first."""
 
     slave: int
 
@@ -198,8 +198,11 @@ class RunningProcess(Protocol):
         ...
 
     def wait(self) -> ExitStatus:
-        """Wait for its end. Raises NotFound (no such command or user; the container has stopped),
-        PermissionDenied and others if it was never started."""
+        """Wait for its end.
+
+        Raises NotFound (no such command or user; the container has stopped), PermissionDenied and
+        others if it was never started.
+        """
         ...
 
 
@@ -266,7 +269,7 @@ class Runtime(Protocol):
         ...
 
     def container(self, sandbox: Sandbox) -> AbstractContextManager[Container]:
-        """A container for the length of the block, at whose end its processes are killed.
+        """Create a container for the block. At its end the processes are killed.
 
         Leaves no process, mount or cgroup.
         """

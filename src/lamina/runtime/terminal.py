@@ -36,7 +36,7 @@ def set_size(fd: int, size: TerminalSize) -> None:
 
 
 def resize(guard: int, size: TerminalSize) -> bool:
-    """Set the size of a container's terminal. Returns whether there was one to set.
+    """Set the size of a container's terminal. Returns whether there is one.
 
     Args:
         guard: the process whose child is the runtime, which has the master side of the terminal.

@@ -26,11 +26,11 @@ Identity: TypeAlias = "tuple[Digest, bool]"
 class Job(Generic[R]):
     """Holds the nodes that it needs until it is closed. Their events reach its sink.
 
-    `lookups` gets how the nodes were looked up in the caches; None if nobody wants to know.
-    `store` has the results that the job can use. `specs` are the vertices of the job's own
-    definitions; a shared node has the spec of the job that created it. `nodes` and `specs` are
-    replaced with the scheduler's lock held and never mutated, so they can be read without it.
-    `solving` are the nodes of the graphs that calls of `solve` wait for now.
+    `lookups` gets how the nodes were looked up in the caches; None if they are not needed. `store`
+    has the results that the job can use. `specs` are the vertices of the job's own definitions; a
+    shared node has the spec of the job that created it. `nodes` and `specs` are replaced with the
+    scheduler's lock held and never mutated, so they can be read without it. `solving` are the nodes
+    of the graphs that calls of `solve` wait for now.
     """
 
     __slots__ = ("cancel", "claims", "lookups", "nodes", "sink", "solving", "specs", "store")

@@ -103,7 +103,8 @@ class Scheduler(Generic[R]):
         the error of the failed vertex, with its location in the definition of this graph.
 
         Args:
-            cancel: of this call alone. What no other call or job needs is cancelled and awaited.
+            cancel: cancels this call. Work that no other call or job needs is cancelled and
+                awaited.
         """
         try:
             return self._solve(job, graph, cancel or job.cancel)
@@ -146,7 +147,8 @@ class Scheduler(Generic[R]):
             return target.result(output)
 
     def _abandon(self, job: Job[R], graph: Graph) -> None:
-        """Release what a cancelled call of `solve` has not made, and no other call needs."""
+        """Release the nodes that a cancelled call of `solve` has not completed, and no other call
+        needs."""
         with self._lock:
             needed = {node for nodes in job.solving for node in nodes}
             identities = {(spec.digest, spec.ignore_cache) for spec in graph.vertices}

@@ -83,7 +83,7 @@ def spawn(
     opened = []
     try:
         # Copies above these numbers, or one redirection would overwrite the source of the next.
-        # They close on exec; dup2 clears that for its result alone.
+        # They close on exec; dup2 clears that only for its result.
         given = (stdin, stdout, stderr, *further)
         for number, fd in enumerate(given):
             opened.append(_copy_from(fd, len(given)))

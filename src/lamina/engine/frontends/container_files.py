@@ -1,7 +1,7 @@
-"""What frontends read of the mounts of their containers, whose processes may run meanwhile.
+"""Reads files in the mounts of frontends' containers, while processes may run in them.
 
-Paths are resolved by the kernel with the mount as their root: a process that replaces a folder by
-a link cannot lead out of it.
+The kernel resolves paths with the mount as their root: a process that replaces a directory by a
+link cannot lead out of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_mounted_file(root: str, path: str, offset: int = 0, length: int = 0) -> bytes:
-    """Bytes of a file, `length` at most (0: all). Raises NotFound, InvalidInput."""
+    """Read a file, `length` bytes at most (0: all). Raises NotFound, InvalidInput."""
     with _opened(root, path) as fd:
         try:
             regular = open_regular(f"/proc/self/fd/{fd}", follow=True)
@@ -33,9 +33,9 @@ def read_mounted_file(root: str, path: str, offset: int = 0, length: int = 0) ->
 
 
 def read_mounted_folder(root: str, path: str, pattern: str = "") -> list[FileStatus]:
-    """What is in a folder, by name; only names that match `pattern`, if there is one.
+    """List a directory, by name; only names that match `pattern`, if there is one.
 
-    Raises NotFound, InvalidInput (not a folder).
+    Raises NotFound, InvalidInput (not a directory).
     """
     with _opened(root, path) as fd:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
@@ -55,10 +55,10 @@ def read_mounted_folder(root: str, path: str, pattern: str = "") -> list[FileSta
 
 
 def stat_mounted_file(root: str, path: str) -> FileStatus:
-    """What is at a path. Links are followed, except a last one whose target is absolute: it may
-    lead into another mount, so it is for the caller to follow.
+    """The status of a file.
 
-    Raises NotFound, InvalidInput.
+    Links are followed, except a last one with an absolute target: it may lead into another mount,
+    so the caller must follow it. Raises NotFound, InvalidInput.
     """
     parts = [part for part in _absolute(path).split("/") if part]
     name = os.path.basename(path.rstrip("/"))
@@ -85,7 +85,7 @@ def _absolute(path: str) -> str:
 
 @contextmanager
 def _opened(root: str, path: str) -> Iterator[int]:
-    """An O_PATH descriptor during the block, in which other errors are about `path` too."""
+    """Open a path (O_PATH) for the block. Errors in the block concern `path` too."""
     relative = _absolute(path).lstrip("/") or "."
     try:
         fd = open_in_root(root, relative)
@@ -101,7 +101,7 @@ def _opened(root: str, path: str) -> Iterator[int]:
 
 
 def _entry(folder: int, name: str) -> FileStatus | None:
-    """An entry itself; None if it is gone."""
+    """The status of a file itself; None if it does not exist any more."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         link = os.readlink(name, dir_fd=folder) if stat.S_ISLNK(status.st_mode) else ""

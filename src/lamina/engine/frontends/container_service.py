@@ -1,4 +1,4 @@
-"""The part of a frontend's service that is about its containers."""
+"""The part of the gateway API about containers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ContainerService:
     """Serves one frontend.
 
     Args:
-        find: the result of an id that the frontend knows.
+        find: returns the result with an ID that the frontend knows.
     """
 
     def __init__(self, build: FrontendBuild, find: FindRef) -> None:
@@ -39,7 +39,7 @@ class ContainerService:
         self._streams: set[ExecStream] = set()
 
     def served(self) -> dict[str, tuple[type, Callable[[Any, Cancellation], Any]]]:
-        """The calls with one request and one response: its type, and what answers it."""
+        """The calls with one request and one response: the type of the request, and the handler."""
         return {
             gateway.NEW_CONTAINER: (api.NewContainerRequest, self.new_container),
             gateway.RELEASE_CONTAINER: (api.ReleaseContainerRequest, self.release_container),
@@ -59,10 +59,10 @@ class ContainerService:
                 self._streams.discard(stream)
 
     def close(self, seconds: float) -> None:
-        """Release all containers; no more can be made.
+        """Release all containers; no more can be created.
 
         Args:
-            seconds: how long clients may take to receive how their processes ended.
+            seconds: how long clients may take to receive the outcomes of their processes.
         """
         self._containers.close()
         with self._lock:
@@ -101,7 +101,7 @@ class ContainerService:
         return gateway.StatFileResponse(wire_stat(stat_mounted_file(root, request.path)))
 
     def _mount(self, container_id: str, index: int) -> str:
-        """The path on the host of a mount of a container. Raises NotFound, InvalidInput."""
+        """The path on the host of a container's mount. Raises NotFound, InvalidInput."""
         found = self._containers.find(container_id)
         if found is None:
             raise NotFound(f"container details for {container_id}@{index} not found")

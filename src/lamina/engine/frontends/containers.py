@@ -53,7 +53,8 @@ _NETWORKS = {
     NetMode.NONE: Network.NONE,
 }
 _WINDOWS_PATH = (
-    r"c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0"  # as BuildKit
+    # BuildKit's limit or name
+    r"c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0"
 )
 
 
@@ -61,7 +62,8 @@ class GatewayContainers:
     """The containers of one frontend, by the ids that it gives them. Thread-safe.
 
     Args:
-        find: the result of an id that the bridge gave; raises NotFound, and what stopped it.
+        find: returns the result with an ID of the bridge; raises NotFound, and the error that⏎
+            stopped it.
     """
 
     def __init__(self, build: FrontendBuild, find: FindRef) -> None:
@@ -75,7 +77,7 @@ class GatewayContainers:
         """Make the mounts of a container. Raises StatusError (the id is in use), LaminaError.
 
         Args:
-            cancel: of the call.
+            cancel: cancels the call.
         """
         container = GatewayContainer(self._build, request, self._find, cancel)
         with self._lock:
@@ -97,7 +99,7 @@ class GatewayContainers:
     def release(self, container_id: str) -> None:
         """Kill the processes of a container and remove it.
 
-        Raises NotFound, and as BuildKit the error of the first process that failed.
+        Raises NotFound, and the error of the first failed process (BuildKit).
         """
         with self._lock:
             container = self._containers.pop(container_id, None)
@@ -136,7 +138,7 @@ class GatewayContainer:
         self.failure: StatusError | None = None
         op, inputs = self._op(request, find, cancel)
         _check_hosts(request.extra_hosts)
-        # The build's end cancels what is asked for the call, too.
+        # The end of the build also cancels the work for the call.
         both = Cancellation(build.cancel)
         with cancel.calling(lambda: both.cancel("the call was cancelled")):
             self._prepared = self._prepare(op, inputs, both)
@@ -206,7 +208,8 @@ class GatewayContainer:
             return self._container.start(process, streams)
 
     def check(self, init: InitMessage) -> None:
-        """Raise PermissionDenied or InvalidInput if a process may not have what it asks for."""
+        """Raise PermissionDenied or InvalidInput if a process may not have the requested
+        settings."""
         if init.security not in tuple(SecurityMode):
             raise InvalidInput(f"invalid security mode {init.security}")
         for needed, entitlement in (
@@ -219,7 +222,7 @@ class GatewayContainer:
                 )
 
     def outcome(self, process: RunningProcess) -> ExitStatus:
-        """Wait for the end of a process. Raises what it was not started for."""
+        """Wait for the end of a process. Raises the error if it was not started."""
         try:
             return process.wait()
         except LaminaError as error:
@@ -230,7 +233,7 @@ class GatewayContainer:
             raise error.with_context(hint=emulation_hint(self._platform)) from error
 
     def fail(self, failure: StatusError) -> None:
-        """Remember the first process that failed, for `release`."""
+        """Record the first failed process, for `release`."""
         with self._lock:
             self.failure = self.failure or failure
 
@@ -249,7 +252,7 @@ class GatewayContainer:
         return sources[index]
 
     def close(self) -> None:
-        """Kill all processes, and remove what was mounted. May be called twice."""
+        """Kill all processes, and remove the mounts. Idempotent."""
         with self._lock:
             self._released = True
             stack, self._stack = self._stack, ExitStack()

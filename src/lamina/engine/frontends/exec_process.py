@@ -52,7 +52,7 @@ class ExecStream:
         self._processes: dict[str, _Served] = {}
 
     def serve(self) -> None:
-        """Raises StatusError: a message that makes no sense, or the client has gone."""
+        """Serve the call. Raises StatusError: an invalid message, or the client is gone."""
         call = self._call
         try:
             with call.cancel.calling(self._gone):
@@ -79,7 +79,7 @@ class ExecStream:
         self._call.hang_up()
 
     def send(self, message: api.ExecMessage) -> None:
-        """Send a message about a process, unless the client has gone."""
+        """Send a message about a process, unless the client is gone."""
         with self._sending, suppress(StatusError):
             self._call.send(encode(message, api.SCHEMA))
 
@@ -162,7 +162,7 @@ class _Served:
         thread.start()
 
     def write(self, message: api.FdMessage) -> None:
-        """Raises StatusError if it has no such descriptor to write to."""
+        """Write to a descriptor. Raises StatusError if the process has no such descriptor."""
         pending = self._input
         if pending is None or message.fd != 0:
             raise StatusError(Code.OUT_OF_RANGE, f"fd {message.fd} unavailable to write")
@@ -341,7 +341,7 @@ class _Ends:
 
 
 def _write_all(fd: int, data: bytes, ended: threading.Event) -> None:
-    """Write to a descriptor that does not block, until the process has ended. Raises OSError."""
+    """Write to a non-blocking descriptor, until the process has ended. Raises OSError."""
     view = memoryview(data)
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
@@ -352,7 +352,7 @@ def _write_all(fd: int, data: bytes, ended: threading.Event) -> None:
 
 
 def _signals() -> dict[str, int]:
-    """Signals by name, as BuildKit's clients name them: without `SIG`."""
+    """Signals by the names that BuildKit's clients use: without `SIG`."""
     found = {
         name.removeprefix("SIG"): int(getattr(signal, name))
         for name in dir(signal)

@@ -163,7 +163,7 @@ class LlbBridge:
             self._lock.wait_for(lambda: not self._answering, _DRAIN_SECONDS)
 
     def release_containers(self) -> None:
-        """End what the frontend still runs in containers. It can make no more of them."""
+        """Release the frontend's containers. It can create no more of them."""
         self._containers.close(_DRAIN_SECONDS)
 
     def wait(self, cancel: Cancellation) -> BuildResult:
@@ -409,7 +409,7 @@ class LlbBridge:
         return found
 
     def _found(self, ref: str, cancel: Cancellation) -> Ref:
-        """The result of an id. Raises NotFound, and what stopped it."""
+        """The result with an ID. Raises NotFound, and the error that stopped it."""
         with self._lock:
             result = self._failed.get(ref)
             found = self._refs.get(ref)

@@ -46,7 +46,7 @@ def read_file(tree: Tree, path: str, offset: int = 0, length: int = 0) -> bytes:
 
 
 def read_open_file(file: FileIO, path: str, offset: int, length: int) -> bytes:
-    """As `read_file`, of a file that is open. Raises InvalidInput (too large), OSError."""
+    """Like `read_file`, for an open file. Raises InvalidInput (too large), OSError."""
     file.seek(offset)
     limit = length if 0 < length <= LIMIT else LIMIT + 1
     chunks = []
