@@ -53,7 +53,7 @@ _NETWORKS = {
     NetMode.NONE: Network.NONE,
 }
 _WINDOWS_PATH = (
-    # BuildKit's limit or name
+    # BuildKit
     r"c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0"
 )
 
@@ -62,7 +62,7 @@ class GatewayContainers:
     """The containers of one frontend, by the ids that it gives them. Thread-safe.
 
     Args:
-        find: returns the result with an ID of the bridge; raises NotFound, and the error that⏎
+        find: returns the result with an ID of the bridge; raises NotFound, and the error that
             stopped it.
     """
 
