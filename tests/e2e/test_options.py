@@ -201,7 +201,7 @@ def test_ssh_agents_and_keys(lamina: Lamina, context: Callable[..., Path], tmp_p
     text.write_text("no key")
     failed = lamina("build", "--no-cache", "--ssh", f"default={text}", str(folder))
     assert failed.code == 1
-    assert "not a key" in failed.err
+    assert "not a usable key" in failed.err
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ class _Check:
         )
         self._broken = {row[0] for row in self._database.rows(broken)}
         for snapshot in sorted(self._broken):
-            self._note(f"state {snapshot}", "a parent of it is not recorded", "forgotten")
+            self._note(f"snapshot {snapshot}", "a parent of it is not recorded", "forgotten")
         if self._repair and self._broken:
             with self._database.write() as connection:
                 for table, column in (("results", "snapshot"), ("snapshots", "id")):
