@@ -33,7 +33,7 @@ def test_texts_begin_in_one_column_where_there_is_room() -> None:
     ]
     assert command_help(COMMANDS["push"], 45).split("\n")[-2:] == [
         "      --root DIR",
-        "        Store folder (default: $LAMINA_ROOT)",
+        "        Store directory (default: $LAMINA_ROOT)",
     ]
 
 

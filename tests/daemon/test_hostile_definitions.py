@@ -223,7 +223,7 @@ REFUSED: dict[str, tuple[op.Definition, str]] = {
     "a build by nobody": (definition(op.Op(build=op.BuildOp(7))), "LLB builder"),
     "a passthrough of nothing": (
         definition(op.Op(passthrough=op.PassthroughOp())),
-        "without an id",
+        "without an ID",
     ),
     "a passthrough of no input": (
         definition(op.Op(passthrough=op.PassthroughOp("x", (5,)))),

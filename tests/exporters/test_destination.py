@@ -111,7 +111,7 @@ def test_names_are_kept_as_written() -> None:
         ("type=local,dest=x,mode=move", "copy or delete"),
         ("type=local,dest=x,compression=gzip", "does not support compression"),
         ("type=oci,tar=false", "needs dest"),
-        ("type=oci,tar=false,dest=-", "needs a folder"),
+        ("type=oci,tar=false,dest=-", "needs a directory"),
         ("type=oci,tar=maybe", "true or false"),
         ("type=image,dest=x", "does not support dest"),
         ("type=image,push=true", "requires an image name"),
