@@ -31,9 +31,10 @@ def test_texts_begin_in_one_column_where_there_is_room() -> None:
         "                       certificates",
         "      --progress MODE  Progress display (auto, tty, plain,",
     ]
-    assert command_help(COMMANDS["push"], 45).split("\n")[-2:] == [
+    assert command_help(COMMANDS["push"], 45).split("\n")[-3:] == [
         "      --root DIR",
-        "        Store directory (default: $LAMINA_ROOT)",
+        "        Store directory (default:",
+        "        $LAMINA_ROOT)",
     ]
 
 
