@@ -95,18 +95,18 @@ def _with_query(shown: str, url: GitUrl, query: str) -> GitUrl:
             name = prefix + options[key].removeprefix(prefix)
             if key == "branch" and "tag" in options:
                 raise InvalidInput(f"{shown}: branch conflicts with tag")
-            url = url._replace(ref=_alone(shown, "ref", url.ref, name))
+            url = url._replace(ref=_single_value(shown, "ref", url.ref, name))
     return url
 
 
 def _with_option(shown: str, url: GitUrl, key: str, value: str) -> GitUrl:
     match key:
         case "ref":
-            return url._replace(ref=_alone(shown, key, url.ref, value))
+            return url._replace(ref=_single_value(shown, key, url.ref, value))
         case "tag" | "branch":
             return url
         case "subdir":
-            return url._replace(folder=_alone(shown, key, url.folder, value))
+            return url._replace(folder=_single_value(shown, key, url.folder, value))
         case "commit" | "checksum":
             return url._replace(commit=value)
         case "keep-git-dir":
@@ -128,7 +128,7 @@ def _with_option(shown: str, url: GitUrl, key: str, value: str) -> GitUrl:
     )
 
 
-def _alone(shown: str, key: str, known: str, value: str) -> str:
+def _single_value(shown: str, key: str, known: str, value: str) -> str:
     """The single value of parameters that may be repeated only with equal values."""
     if known and known != value:
         raise InvalidInput(f'{shown}: {key} conflicts: "{known}" vs "{value}"')

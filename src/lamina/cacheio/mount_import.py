@@ -72,13 +72,13 @@ def restore_mount(
         in_parallel(sorted(packs), unpack, _SIDE_BY_SIDE, cancel)
         for entry in files:
             above, name = _place(beneath, entry)
-            _dress(os.open(name, _WRITE, dir_fd=above), entry)
+            _set_metadata(os.open(name, _WRITE, dir_fd=above), entry)
         for entry in index.entries:
             if stat.S_ISLNK(entry.mode):
                 _make_link(*_place(beneath, entry), entry)
         for entry in reversed(folders):
             above, name = _place(beneath, entry)
-            _dress(os.open(name or ".", _DIRECTORY, dir_fd=above), entry)
+            _set_metadata(os.open(name or ".", _DIRECTORY, dir_fd=above), entry)
 
 
 def _place(beneath: Beneath, entry: MountEntry) -> tuple[int, str]:
@@ -135,7 +135,7 @@ def _make_link(above: int, name: str, entry: MountEntry) -> None:
     os.utime(name, ns=times, dir_fd=above, follow_symlinks=False)
 
 
-def _dress(fd: int, entry: MountEntry) -> None:
+def _set_metadata(fd: int, entry: MountEntry) -> None:
     """Set the owner, mode and time of an open file or directory, and close it."""
     try:
         os.fchown(fd, entry.uid, entry.gid)

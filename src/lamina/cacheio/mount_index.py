@@ -34,7 +34,7 @@ PACK_LIMIT = 64 << 20
 """The maximum decompressed size of a pack in bytes; lamina makes them of about 4 MiB."""
 _LIMIT = 64 << 20
 """The maximum size of an index in bytes, enough for 300,000 files."""
-_DENSEST = ((b"[", 12), (b"{", 12), (b'"', 6), (b'":', 1 << 20))
+_MIN_SPACING = ((b"[", 12), (b"{", 12), (b'"', 6), (b'":', 1 << 20))
 """The minimum average distance of values in bytes, as in lamina's indexes. Otherwise 64 MiB could
 expand to gigabytes of objects."""
 _FEW = 1 << 16
@@ -166,7 +166,7 @@ def _parse(data: bytes) -> object:
 
 
 def _too_dense(data: bytes) -> bool:
-    return any(data.count(what) > len(data) // apart + _FEW for what, apart in _DENSEST)
+    return any(data.count(what) > len(data) // apart + _FEW for what, apart in _MIN_SPACING)
 
 
 def _chunk(fields: list[object], packs: int) -> Chunk:

@@ -58,7 +58,7 @@ def open_context(
         ):
             yield found
     elif not fetched and (is_git_context(path) or is_remote(path)):
-        yield _left_there(path, file, stdin)._replace(named=named)
+        yield _remote_context(path, file, stdin)._replace(named=named)
     elif is_git_context(path):
         with cloned(path, providers) as (folder, made_at):
             yield _within(folder, file, path)._replace(named=named, made_at=made_at)
@@ -117,7 +117,7 @@ def _newest(folder: str) -> int | None:
     return max(times, default=None)
 
 
-def _left_there(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
+def _remote_context(path: str, file: str, stdin: IO[bytes]) -> ContextSpec:
     """A context that the engine fetches. `--file` is a name in it, unless it is absolute."""
     if file == "-":
         return ContextSpec("", "Dockerfile", _read_dockerfile(stdin, b""), url=path)

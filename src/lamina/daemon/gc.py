@@ -193,14 +193,14 @@ class Collector:
             try:
                 freed = self.collect()
                 if short and not freed:
-                    freed = self._halve()
+                    freed = self._halve_cache()
                 if freed:
                     self._log.debug(f"gc cleaned up {freed} bytes")
             except (LaminaError, OSError) as error:
                 if not self._cancel.cancelled:
                     self._log.error(f"gc: {error}")
 
-    def _halve(self) -> int:
+    def _halve_cache(self) -> int:
         """Halve the cache, as the free space was not enough for a build. Reserved space is kept."""
         used = sum(record.size for record in cache_records(self._store))
         return self._prune([self._rules[-1]._replace(max_used=used // 2, min_free=0)])

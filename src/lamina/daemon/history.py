@@ -86,7 +86,7 @@ class History:
             )
             self._running[record.ref] = running
             if kept:
-                self._tell(HistoryEvent(Kind.STARTED, running.record))
+                self._notify(HistoryEvent(Kind.STARTED, running.record))
             self._changed.notify_all()
         return running
 
@@ -150,7 +150,7 @@ class History:
             record = self.records.pin(ref, pinned)
             if record is None:
                 raise NotFound(f"no build {ref} in the history")
-            self._tell(HistoryEvent(Kind.COMPLETE, record))
+            self._notify(HistoryEvent(Kind.COMPLETE, record))
 
     def imported(self, refs: Iterable[str]) -> None:
         """Tell of records that were added from a bundle, and remove those that are too many."""
@@ -158,14 +158,14 @@ class History:
             for ref in refs:
                 record = self.records.get(ref)
                 if record is not None:
-                    self._tell(HistoryEvent(Kind.COMPLETE, record))
+                    self._notify(HistoryEvent(Kind.COMPLETE, record))
         self._expire()
 
     def delete(self, ref: str) -> None:
         """Delete a record, if it exists."""
         with self._changed:
             gone = self.records.delete(ref)
-            self._tell(HistoryEvent(Kind.DELETED, BuildHistoryRecord(ref)))
+            self._notify(HistoryEvent(Kind.DELETED, BuildHistoryRecord(ref)))
         if gone:
             self._removed()
 
@@ -173,10 +173,10 @@ class History:
         with self._changed:
             self._running.pop(running.record.ref, None)
             if result is not None:
-                self._tell(HistoryEvent(Kind.COMPLETE, result))
+                self._notify(HistoryEvent(Kind.COMPLETE, result))
             elif running.kept:
                 gone = BuildHistoryRecord(running.record.ref)
-                self._tell(HistoryEvent(Kind.DELETED, gone))
+                self._notify(HistoryEvent(Kind.DELETED, gone))
             self._changed.notify_all()
         if result is not None:
             self._expire()
@@ -208,7 +208,7 @@ class History:
                 raise Exhausted("too slow for the events of build history")
             return events.popleft()
 
-    def _tell(self, event: HistoryEvent) -> None:
+    def _notify(self, event: HistoryEvent) -> None:
         for events in self._listeners:
             if len(events) <= _BACKLOG:
                 events.append(event)
@@ -227,5 +227,5 @@ class History:
         if refs:
             with self._changed:
                 for ref in refs:
-                    self._tell(HistoryEvent(Kind.DELETED, BuildHistoryRecord(ref)))
+                    self._notify(HistoryEvent(Kind.DELETED, BuildHistoryRecord(ref)))
             self._removed()

@@ -51,7 +51,7 @@ class HistoryService:
 
     def status(self, call: ServerCall) -> None:
         request = text_request_of(call, control.StatusRequest, control.SCHEMA)
-        _tell_time(call)
+        _send_time(call)
         for message in self._history.status(request.ref, call.cancel):
             call.send(message)
 
@@ -60,7 +60,7 @@ class HistoryService:
         if request.limit < 0:
             raise InvalidInput(f"invalid limit {request.limit}")
         matches = parse_history_filters(request.filter)
-        _tell_time(call)
+        _send_time(call)
 
         def replay() -> None:
             if request.active_only:
@@ -101,7 +101,7 @@ class HistoryService:
         call.send(encode(history.BuildHistoryEvent(kind, record), history.SCHEMA))
 
 
-def _tell_time(call: ServerCall) -> None:
+def _send_time(call: ServerCall) -> None:
     """Send the daemon's time: clients compute ages with it."""
     now = time.time()
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))

@@ -61,24 +61,24 @@ class InfoService:
         request = request_of(call, health.HealthCheckRequest, health.SCHEMA)
         if not _is_served(request.service):
             raise StatusError(Code.NOT_FOUND, "unknown service")
-        self._tell(call, self._state())
+        self._notify(call, self._state())
 
     def watch(self, call: ServerCall) -> None:
         request = request_of(call, health.HealthCheckRequest, health.SCHEMA)
         if not _is_served(request.service):
-            self._tell(call, health.ServingStatus.SERVICE_UNKNOWN)
+            self._notify(call, health.ServingStatus.SERVICE_UNKNOWN)
             wait_any(call.cancel, self._ending)
             return
-        self._tell(call, health.ServingStatus.SERVING)
+        self._notify(call, health.ServingStatus.SERVING)
         wait_any(call.cancel, self._ending)
-        self._tell(call, health.ServingStatus.NOT_SERVING)
+        self._notify(call, health.ServingStatus.NOT_SERVING)
 
     def _state(self) -> health.ServingStatus:
         ending = self._ending.cancelled
         return health.ServingStatus.NOT_SERVING if ending else health.ServingStatus.SERVING
 
     @staticmethod
-    def _tell(call: ServerCall, state: health.ServingStatus) -> None:
+    def _notify(call: ServerCall, state: health.ServingStatus) -> None:
         call.send(encode(health.HealthCheckResponse(state), health.SCHEMA))
 
 

@@ -51,7 +51,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
     with ExitStack() as owned:
         signals = owned.enter_context(taken())
         store = owned.enter_context(open_store(root))
-        owned.enter_context(_alone(store.root))
+        owned.enter_context(_daemon_lock(store.root))
         place = HostSetup(store.root, config.worker.snapshotter)
         place.enter()
         services = wired(config, store, place, log, owned)
@@ -81,7 +81,7 @@ def _bound_garbage() -> None:
 
 
 @contextmanager
-def _alone(root: str) -> Iterator[None]:
+def _daemon_lock(root: str) -> Iterator[None]:
     """Lock the store against other daemons. Commands may still build on it.
 
     Raises AlreadyExists.

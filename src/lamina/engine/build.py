@@ -108,11 +108,11 @@ class Build:
         self.pins = BuildPins()
         self.options = options
         self.events = events
-        self._asked = cancel
+        self._request_cancel = cancel
         self.cancel = cancel = Cancellation(cancel)  # close() cancels the remaining requests too
         self.started = time.time()
-        self._noting = threading.Lock()
-        self._noted: dict[Material, None] = {}
+        self._lock = threading.Lock()
+        self._materials: dict[Material, None] = {}
         self._already_reset: set[str] = set()
         self._made: list[tuple[str, FrontendCall]] | None = []  # None after close()
         self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
@@ -245,18 +245,18 @@ class Build:
     @property
     def noted(self) -> list[Material]:
         """The materials that frontends read, in addition to those that their definitions name."""
-        with self._noting:
-            return list(self._noted)
+        with self._lock:
+            return list(self._materials)
 
     def note(self, material: Material) -> None:
         """Record a material that a frontend read, for provenance."""
-        with self._noting:
-            self._noted[material] = None
+        with self._lock:
+            self._materials[material] = None
 
     def note_origin(self, definition: Definition | None, call: FrontendCall) -> None:
         """Record the call that made a definition, for provenance of calls that have it as an
         input."""
-        with self._noting:
+        with self._lock:
             if self._made is None:  # a frontend in a client that sends requests after the end
                 return
             if key := self._services.definition_origins.add(definition, call):
@@ -305,7 +305,7 @@ class Build:
     def _reset_cache_mounts(self, definition: Definition) -> None:
         """Empty the cache mounts of steps that must run without the cache, once per build."""
         caches = caches_to_reset(definition)
-        with self._noting:
+        with self._lock:
             fresh = {
                 name: above for name, above in caches.items() if name not in self._already_reset
             }
@@ -414,14 +414,14 @@ class Build:
             if result.snapshot is not None
         }
         try:
-            if not (self._asked.cancelled and alone):
+            if not (self._request_cancel.cancelled and alone):
                 self._services.refs.packer.pack_plans(states, Cancellation())
                 self._services.snapshots.touch(sorted(self.results.served))
         except LaminaError:
             if not failed:
                 raise
         finally:
-            with self._noting:
+            with self._lock:
                 made, self._made = self._made or [], None
             self._services.definition_origins.drop(made)
             self._services.scheduler.close_job(self.job)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
 
-_LOOKED_AT = 16
+_INSPECTED_IMAGES = 16
 """The number of images on the host whose layers are requested."""
 
 
@@ -103,7 +103,7 @@ class Load:
         if not layers or not self._api.keeps_layers_unpacked():
             return frozenset(layers)
         common = 0
-        for name in (*self._image.names, *self._api.newest(_LOOKED_AT)):
+        for name in (*self._image.names, *self._api.newest(_INSPECTED_IMAGES)):
             held = self._api.image(name)
             if held is not None:
                 common = max(common, _common(held.layers, self._diff_ids))

@@ -184,7 +184,7 @@ class _Walk:
                 levels.pop()
                 if pending and pending[-1] is level:
                     assert level.status is not None
-                    if self._was_so(level.path, level.status):
+                    if self._is_unchanged(level.path, level.status):
                         pending.pop()
                     else:
                         yield from self.emit(pending)
@@ -214,7 +214,7 @@ class _Walk:
             yield from self.member(level.path, level.status)
         pending.clear()
 
-    def _was_so(self, path: str, status: os.stat_result) -> bool:
+    def _is_unchanged(self, path: str, status: os.stat_result) -> bool:
         """Whether the directory below has equal metadata."""
         return _same_folder(self._real(path), status, self._below.find(path))
 

@@ -150,23 +150,23 @@ def _source_map(vertices: list[Vertex]) -> SourceMap | None:
     for vertex in vertices:
         if vertex.source is None or not vertex.lines:
             continue
-        place = _place_among(infos, vertex.source)
+        place = _index_of_text(infos, vertex.source)
         ranges = tuple(Range(Position(first), Position(last)) for first, last in vertex.lines)
         location = SourceLocation(place, ranges)
         locations.append((str(vertex.digest), Locations((location,))))
     return SourceMap(tuple(locations), tuple(infos)) if infos else None
 
 
-def _place_among(infos: list[SourceInfo], text: SourceInfo) -> int:
+def _index_of_text(infos: list[SourceInfo], text: SourceInfo) -> int:
     """The index of a text, which is added if it is new."""
     for index, known in enumerate(infos):
-        if known is text or _alike(known, text):
+        if known is text or _same_text(known, text):
             return index
     infos.append(text)
     return len(infos) - 1
 
 
-def _alike(one: SourceInfo, other: SourceInfo) -> bool:
+def _same_text(one: SourceInfo, other: SourceInfo) -> bool:
     """Whether two texts are the same.
 
     A client may have lost or changed the description of a text's origin.

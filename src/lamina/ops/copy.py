@@ -177,7 +177,7 @@ class Copier:
             if not is_directory:
                 self._copy_entry(child, status, target)
                 continue
-            inner = self._led_to(target) if child in self._implied else None
+            inner = self._resolved_directory(target) if child in self._implied else None
             if inner is None:
                 self._put_directory(child, status, target)
             levels.append(self._enter(child, status, target if inner is None else inner))
@@ -197,7 +197,7 @@ class Copier:
                 self._plan.put(above.target, known._replace(mode=stat.S_IFDIR | bits))
         delayed.clear()
 
-    def _led_to(self, target: str) -> str | None:
+    def _resolved_directory(self, target: str) -> str | None:
         """The directory at a path of the destination, after following links; None if there is
         none."""
         existing = self._plan.lookup(target)

@@ -92,7 +92,7 @@ class FileOperation:
             "Actions": [b2a_base64(part, newline=False).decode() for part in parts],
         }
         indexes = [[a.input, a.secondary_input, a.output] for a in self._op.actions]
-        if not _in_a_row(indexes):
+        if not _is_chain(indexes):
             document["indexes"] = indexes
         return CacheMap(digest_of(encode(document)), tuple(dependencies))
 
@@ -132,7 +132,7 @@ def _base_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or "/"
 
 
-def _in_a_row(indexes: list[list[int]]) -> bool:
+def _is_chain(indexes: list[list[int]]) -> bool:
     """Whether every action applies to the result of the one before, and the last is the output.
 
     Early keys of BuildKit lacked the inputs and outputs of actions; in this case they still do.

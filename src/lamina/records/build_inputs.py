@@ -30,7 +30,7 @@ _NAMES = {
     "add-hosts": "added hosts",
     "filename": "Dockerfile",
 }
-_UNSAID = ("frontend.caps", "context", "dockerfilekey", "contextkey", "source", "cmdline")
+_NO_INPUTS = ("frontend.caps", "context", "dockerfilekey", "contextkey", "source", "cmdline")
 """Attributes that only connect clients with builders, and are no inputs."""
 _ALL_STAGES = "all stages"
 
@@ -44,7 +44,7 @@ def inputs_of(record: BuildHistoryRecord, build: RecordedBuild) -> dict[str, str
     attributes = dict(record.frontend_attrs)
     found = {"context": record.context_path or attributes.get("context", "")}
     for key, value in attributes.items():
-        if key in _UNSAID or key.startswith(("sharedkey:", "vcs:localdir:")):
+        if key in _NO_INPUTS or key.startswith(("sharedkey:", "vcs:localdir:")):
             continue
         shown = redacted(value)
         if key == "no-cache":

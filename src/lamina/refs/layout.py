@@ -54,7 +54,7 @@ class Layout:
                 if os.path.lexists(target):
                     os.unlink(target)
                 os.mkdir(target, 0o700)
-            self._dress(target, planned)
+            self._set_metadata(target, planned)
             return
         if not self._overlay and os.path.lexists(target):
             os.unlink(target)
@@ -70,7 +70,7 @@ class Layout:
             return
         else:
             os.mknod(target, planned.mode, planned.rdev)
-        self._dress(target, planned)
+        self._set_metadata(target, planned)
         times = (planned.mtime_ns, planned.mtime_ns)
         os.utime(target, ns=times, follow_symlinks=False)
 
@@ -95,7 +95,7 @@ class Layout:
                 return
         finally:
             os.close(writer)
-        self._dress(target, planned)
+        self._set_metadata(target, planned)
         os.utime(target, ns=(planned.mtime_ns, planned.mtime_ns))
 
     def _copy(self, planned: PlannedFile, writer: int, target: str) -> bool:
@@ -124,7 +124,7 @@ class Layout:
             os.close(reader)
         return True
 
-    def _dress(self, target: str, planned: PlannedFile) -> None:
+    def _set_metadata(self, target: str, planned: PlannedFile) -> None:
         os.chown(target, planned.uid, planned.gid, follow_symlinks=False)
         for name, value in planned.xattrs:
             os.setxattr(target, name, value, follow_symlinks=False)

@@ -43,11 +43,11 @@ class BlobContent(Protocol):
     def __call__(self, offset: int, /) -> Iterable[bytes]: ...
 
 
-class _Forgotten(Exception):
+class _UnknownUpload(Exception):
     """The registry does not know the upload any more."""
 
 
-class _Unchunked(Exception):
+class _ChunksRefused(Exception):
     """The registry does not support chunks."""
 
 
@@ -101,9 +101,9 @@ class BlobUpload:
                 else:
                     self._finish(session, whole=True)
                 return True
-            except _Unchunked:
+            except _ChunksRefused:
                 chunked = False
-            except _Forgotten:
+            except _UnknownUpload:
                 self._failed(
                     Unavailable(f"{self._reference.domain} lost an upload that was in progress")
                 )
@@ -149,13 +149,13 @@ class BlobUpload:
         ) as response:
             status = response.status
             if status in (404, 410):
-                raise _Forgotten
+                raise _UnknownUpload
             if status == 416:  # its offset differs from the expected one
                 raise Unavailable(
                     f"{self._reference.domain} disagrees about the state of an upload"
                 )
             if status in _NO_CHUNKS and not start:
-                raise _Unchunked
+                raise _ChunksRefused
             if status not in (201, 202, 204):
                 raise refusal(response, f"blob {self._descriptor.digest}")
             offset = _received(response)
@@ -172,7 +172,7 @@ class BlobUpload:
             try:
                 with self._ask("GET", session.location) as response:
                     if response.status not in (202, 204):
-                        raise _Forgotten
+                        raise _UnknownUpload
                     offset = _received(response)
                     location = _next(response, session.location)
                     _drain(response)
@@ -180,7 +180,7 @@ class BlobUpload:
                 error = again
                 continue
             if offset is None:
-                raise _Forgotten
+                raise _UnknownUpload
             if offset > session.offset:
                 self._failures = 0
             found = session._replace(location=location, offset=offset)
@@ -188,7 +188,7 @@ class BlobUpload:
 
     def _checked(self, session: _Session, most: int) -> _Session:
         if session.offset > most:
-            raise _Forgotten  # it has bytes that were never sent
+            raise _UnknownUpload  # it has bytes that were never sent
         return session
 
     def _finish(self, session: _Session, *, whole: bool = False) -> None:
@@ -199,7 +199,7 @@ class BlobUpload:
             "PUT", location, (_BINARY,), lambda: self._content(0) if whole else (), whole * size
         ) as response:
             if response.status in (404, 410, 416) and not whole:
-                raise _Forgotten
+                raise _UnknownUpload
             if response.status not in (201, 204):
                 raise refusal(response, f"blob {self._descriptor.digest} for {self._target}")
             _drain(response)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 
-class _These:
+class _FixedCredentials:
     """Provides one pair of credentials for every registry."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -31,7 +31,7 @@ def check_login(hosts: Hosts, domain: str, credentials: Credentials, cancel: Can
     """Check credentials with the registry. Raises PermissionDenied, Unavailable, Cancelled."""
     endpoint = hosts.endpoints(domain)[-1]
     with Transport() as transport:
-        exchange = Exchange(transport, _These(credentials))
+        exchange = Exchange(transport, _FixedCredentials(credentials))
         with exchange.ask(Call("GET", endpoint, Reference(domain, ""), "/"), cancel) as response:
             if response.status != 200:
                 raise refusal(response, f"the registry {domain}")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _PID_FILE = "pid"
 _POLL = 0.005
 """Seconds between checks whether a process has been started: runtimes do not notify."""
-_BEGINS = 5.0
+_START_TIMEOUT = 5.0
 """Seconds that a signal waits for its process."""
 _KILLED = 128 + signal.SIGKILL
 
@@ -118,7 +118,7 @@ class ContainerProcess:
         self._thread.start()
 
     def send(self, number: int) -> None:
-        deadline = time.monotonic() + _BEGINS
+        deadline = time.monotonic() + _START_TIMEOUT
         while True:
             target = self._target()
             if target is not None:
@@ -153,7 +153,7 @@ class ContainerProcess:
         return child is not None and self._target() is not None and resize(child.pid, size)
 
     def _apply_later(self, size: TerminalSize) -> None:
-        deadline = time.monotonic() + _BEGINS
+        deadline = time.monotonic() + _START_TIMEOUT
         while not self._ended.wait(_POLL) and time.monotonic() < deadline:
             if self._size != size or self._apply(size):
                 return

@@ -74,7 +74,7 @@ class PluginNetworks:
             yield attachment.path
         finally:
             if hostname or insecure:
-                self._give_back(attachment)
+                self._release(attachment)
             else:
                 self._keep(attachment)
 
@@ -83,7 +83,7 @@ class PluginNetworks:
             self._closed = True
         self._filling.close()
         while self._ready:
-            self._give_back(self._ready.pop().attachment)
+            self._release(self._ready.pop().attachment)
 
     def _fill(self) -> None:
         while True:
@@ -108,7 +108,7 @@ class PluginNetworks:
             while len(self._ready) > self._wanted and now - self._ready[0].since > _IDLE:
                 old.append(self._ready.popleft().attachment)
         for each in old:
-            self._give_back(each)
+            self._release(each)
 
     def _open(self, hostname: str = "") -> Attachment:
         made = os.urandom(8).hex()
@@ -126,7 +126,7 @@ class PluginNetworks:
             raise
         return attachment
 
-    def _give_back(self, attachment: Attachment) -> None:
+    def _release(self, attachment: Attachment) -> None:
         self._plugins.disconnect(attachment)
         self._remove(attachment)
 

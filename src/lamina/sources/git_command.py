@@ -20,7 +20,7 @@ _PROTOCOLS = "http:https:ssh:git"
 _IN_UMASK = 'umask 022; exec git "$@"'
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _KEPT = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.upper, _PROXIES))
-_WIDE = ("https://github.com/", "https://www.github.com/")
+_HOST_WIDE = ("https://github.com/", "https://www.github.com/")
 """Hosts whose tokens are valid for all repositories."""
 
 
@@ -200,7 +200,7 @@ class GitCommand:
         header = self._header(root.split("/")[2], cancel)
         if not header:
             return []
-        scope = next((wide for wide in _WIDE if self.remote.startswith(wide)), self.remote)
+        scope = next((wide for wide in _HOST_WIDE if self.remote.startswith(wide)), self.remote)
         return [(f"http.{scope}.extraHeader", header)]
 
     def _header(self, host: str, cancel: Cancellation) -> str:

@@ -96,8 +96,8 @@ class GitRemote:
         elif self.bundle is not None:
             self._look_into_bundle(cancel)
         elif url.by_commit:
-            self._trust()
-        elif not self._recall():
+            self._resolve_without_request()
+        elif not self._reuse_pin():
             if url.ref:
                 self._look_up(cancel, self._git.remote)
             else:
@@ -105,7 +105,7 @@ class GitRemote:
             if self._pins is not None:
                 found = GitRef(self.name, self.commit, self.peeled)
                 self._pins.keep((url.remote, url.ref), found)
-                self._recall()  # another process may have been earlier
+                self._reuse_pin()  # another process may have been earlier
         if not GitRef(self.name, self.commit, self.peeled).starts_with(url.commit):
             names = [name for name in (self.commit, self.peeled) if name]
             raise Corrupt(
@@ -197,7 +197,7 @@ class GitRemote:
                 names.append(f"refs/heads/{written}")
         return list(dict.fromkeys(names))
 
-    def _recall(self) -> bool:
+    def _reuse_pin(self) -> bool:
         """Reuse the resolution of the ref from earlier in the build, if there is one."""
         url = self._url
         known = () if self._pins is None else self._pins.known(GitRef, (url.remote, url.ref))
@@ -207,7 +207,7 @@ class GitRemote:
                 return True
         return False
 
-    def _trust(self) -> None:
+    def _resolve_without_request(self) -> None:
         """Use the commit of the URL as that of the ref, without a request."""
         url = self._url
         if not is_commit(url.commit):

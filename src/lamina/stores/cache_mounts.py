@@ -199,7 +199,7 @@ class CacheMountStore:
         directories = self._directories(mount_id)
         for directory in directories:
             with self._waited(self._store.path("mounts", directory), cancel):
-                doomed = self._take_away(directory)
+                doomed = self._detach_locked(directory)
             _clear(doomed)
         return bool(directories)
 
@@ -224,7 +224,7 @@ class CacheMountStore:
         query = "SELECT directory FROM cache_mounts WHERE id = ?"
         return [row[0] for row in self._store.database.rows(query, mount_id)]
 
-    def _take_away(self, directory: str) -> str:
+    def _detach_locked(self, directory: str) -> str:
         """Rename a locked directory before it is removed, because a partly removed one is no cache.
 
         Returns the new path.
@@ -315,7 +315,7 @@ class CacheMountStore:
         # A failed attempt at the exclusive lock releases the shared one, so the last user gets it.
         with suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _clear(self._take_away(directory))
+            _clear(self._detach_locked(directory))
 
 
 def _clear(folder: str) -> None:

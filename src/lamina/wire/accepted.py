@@ -31,7 +31,7 @@ class Accepted:
         self.ended = False
         self._socket = connected
         self._accepted = time.monotonic()
-        self._asked = 0.0  # when the ping was sent, 0 if none is outstanding
+        self._pinged = 0.0  # when the ping was sent, 0 if none is outstanding
 
     @property
     def ready(self) -> bool:
@@ -53,11 +53,11 @@ class Accepted:
             return
         assert self.server is not None
         received = self.server.last_received
-        if self._asked > received:
-            if now - self._asked >= KEEPALIVE_TIMEOUT:
+        if self._pinged > received:
+            if now - self._pinged >= KEEPALIVE_TIMEOUT:
                 self.end("the keepalive ping was not answered")
         elif now - received >= KEEPALIVE_TIME:
-            self._asked = now
+            self._pinged = now
             self.server.ping()
 
     def end(self, reason: str) -> None:

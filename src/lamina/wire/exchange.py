@@ -30,7 +30,7 @@ MAX_STREAMS = 512
 MAX_FRAME = 256 << 10
 MAX_HEADERS = 1 << 20  # headers contain the filters of a context and the details of an error
 _HELD_STEP = 256 << 10  # the change of the held bytes after which the budget is updated
-_UNTOLD_STREAMS = 100  # the assumed limit of streams until the peer's settings arrive
+_ASSUMED_STREAMS = 100  # the assumed limit of streams until the peer's settings arrive
 
 
 class Exchange:
@@ -51,7 +51,7 @@ class Exchange:
         self.receive_window = CONNECTION_WINDOW
         self.peer_window = h2.INITIAL_WINDOW
         self.peer_frame = h2.MIN_FRAME_SIZE
-        self.peer_streams = _UNTOLD_STREAMS
+        self.peer_streams = _ASSUMED_STREAMS
         self.peer_headers = MAX_HEADERS
         self.introduced = False  # the peer's settings have arrived
         self.idle_since = time.monotonic()  # when the last stream ended

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 DRAIN_PING = b"\x01lamina\x01"  # its answer confirms that no further call is coming
 KEEPALIVE_PING = b"\x02lamina\x02"  # any answer confirms that the peer is alive
 _HELD = "unfinished messages of this and other calls take too much memory"
-_MISDEEDS = 1000  # the burst of resets and refused streams, and their rate per second:
-_MISDEEDS_A_SECOND = 50.0
+_RESET_BURST = 1000  # the burst of resets and refused streams, and their rate per second:
+_RESETS_PER_SECOND = 50.0
 
 
 class Incoming:
@@ -49,8 +49,8 @@ class Incoming:
         # bytes of it that are still missing
         self._preface = h2.PREFACE if accept is not None else b""
         self._later: list[Callable[[], None]] = []  # to call when the lock is released
-        self._misdeeds = 0.0
-        self._misdeeds_at = 0.0
+        self._resets = 0.0
+        self._resets_at = 0.0
 
     def feed(self, data: bytes) -> None:
         """Process received bytes. Raises ConnectionFault."""
@@ -282,8 +282,8 @@ class Incoming:
 
     def _count_misdeed(self) -> None:
         now = time.monotonic()
-        forgiven = (now - self._misdeeds_at) * _MISDEEDS_A_SECOND
-        self._misdeeds = max(0.0, self._misdeeds - forgiven) + 1
-        self._misdeeds_at = now
-        if self._misdeeds > _MISDEEDS:
+        forgiven = (now - self._resets_at) * _RESETS_PER_SECOND
+        self._resets = max(0.0, self._resets - forgiven) + 1
+        self._resets_at = now
+        if self._resets > _RESET_BURST:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams were reset")

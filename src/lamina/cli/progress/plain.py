@@ -65,7 +65,7 @@ class PlainRenderer:
     def update(self, events: Sequence[Event], now: float) -> None:
         for event in events:
             vertex = self._trace.apply(event)
-            if vertex is None or not self._news(event):
+            if vertex is None or not self._is_change(event):
                 continue
             if not vertex.number and isinstance(event, VertexEvent):
                 vertex.number = self._numbers.get(event.digest, 0)
@@ -96,7 +96,7 @@ class PlainRenderer:
                     self._out(text + b"\n")
                 self._out(b"------\n")
 
-    def _news(self, event: Event) -> bool:
+    def _is_change(self, event: Event) -> bool:
         """Whether an event changes the output. Announcements and repetitions do not."""
         if not isinstance(event, VertexEvent):
             return True

@@ -257,7 +257,7 @@ class _Check:
             members = upper_members(files, lowers)
         else:
             members = changed_members(lowers[-1], files)
-        return pack(members, _Nowhere(), Compression(Algorithm.NONE), self._cancel).diff_id
+        return pack(members, _DiscardingSink(), Compression(Algorithm.NONE), self._cancel).diff_id
 
     def _unpacks_to(self, layer: Layer, files: str, lowers: Sequence[str]) -> bool:
         with unpacked(self._store, layer, lowers, self._cancel, overlay=self._overlay) as expected:
@@ -288,7 +288,7 @@ class _Check:
         return row is not None
 
 
-class _Nowhere:
+class _DiscardingSink:
     def write(self, chunk: bytes, /) -> None:
         """Discard the data: only the digest is needed."""
 
