@@ -26,7 +26,8 @@ from lamina.engine.maintenance.prune import PruneRule, prune
 from lamina.records.filter import parse_history_filters
 from lamina.records.recorder import Result
 from lamina.records.retention import Retention
-from lamina.records.table import RecordRow, status_of
+from lamina.records.rows import RecordRow
+from lamina.records.table import status_of
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError

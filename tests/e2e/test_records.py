@@ -9,8 +9,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.records.rows import RUNNING
 from lamina.records.steps import read_log, read_steps
-from lamina.records.table import RUNNING, RecordTable
+from lamina.records.table import RecordTable
 from lamina.stores.contents import ContentTable
 from lamina.stores.store import open_store
 from tests.commands import Lamina, RemoteLamina

@@ -216,7 +216,7 @@ def test_a_record_that_is_here(packed: bytes, tmp_path: Path) -> None:
             import_bundle(store, table, io.BytesIO(packed))
         assert [row.ref for row in table.rows()] == [second]
         out = io.BytesIO()
-        export_bundle(LocalHistory(store, table), [second], out)
+        export_bundle(LocalHistory(store), [second], out)
         table.delete(second)
         assert import_bundle(store, table, io.BytesIO(out.getvalue())) == [second]
         record = table.get(second)

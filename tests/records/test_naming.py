@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from lamina.api.history import BuildHistoryRecord
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.records.naming import find_record, find_steps, in_order
+from lamina.records.rows import RecordRow
 from lamina.records.steps import Step
-from lamina.records.table import RecordRow, row_of
+from lamina.records.table import row_of
 
 ROWS = [RecordRow(ref, 9.0, 10.0, "completed") for ref in ("abc", "abd", "xyz", "ab")]
 STEPS = in_order(

@@ -24,7 +24,8 @@ from lamina.records.recorder import BuildRecorder
 from lamina.records.recovery import KILLED, recover
 from lamina.records.request import recorded_attributes, recorded_cache
 from lamina.records.retention import Retention
-from lamina.records.table import RUNNING, RecordTable, name_of
+from lamina.records.rows import RUNNING
+from lamina.records.table import RecordTable, name_of
 from lamina.solver.lookup import CacheLookup, KeyPart
 from lamina.stores.store import open_store
 from lamina.wire.protobuf import decode

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from lamina.base.errors import InvalidInput
 
 _HEX = frozenset("0123456789abcdef")
@@ -42,4 +40,6 @@ def parse_digest(text: str) -> Digest:
 
 def digest_of(data: bytes) -> Digest:
     """SHA-256 of bytes that are already in memory."""
+    import hashlib  # it loads OpenSSL, which not every command needs
+
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.records.naming import find_record
-from lamina.records.table import RUNNING
+from lamina.records.rows import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.client.build_history import BuildHistory
-    from lamina.records.table import RecordRow
+    from lamina.records.rows import RecordRow
 
 
 def ended_record(

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_GAP = 3
+GAP = 3
+"""Spaces between columns."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell. The last one is not padded."""
     lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(map(len, column)) + _GAP for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
     pattern = "".join(f"%-{width}s" for width in widths)
     return "\n".join((pattern % line).rstrip() for line in lines)
 

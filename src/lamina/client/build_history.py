@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from lamina.api.history import BuildHistoryRecord
     from lamina.api.progress import StatusResponse
     from lamina.llb.op import Definition
-    from lamina.records.table import RecordRow, References, StepCounts
+    from lamina.records.rows import RecordRow
+    from lamina.records.table import References, StepCounts
     from lamina.stores.contents import ContentEntry
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.records.table import RUNNING, RecordTable
+from lamina.records.rows import RUNNING, has_abandoned, read_rows
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lamina.records.comparing import StoredBuilds
     from lamina.records.content_changes import ContentChanges
     from lamina.records.recorded_build import RecordedBuild
-    from lamina.records.table import RecordRow, References, StepCounts
+    from lamina.records.rows import RecordRow
+    from lamina.records.table import RecordTable, References, StepCounts
     from lamina.stores.contents import ContentEntry
     from lamina.stores.store import Store
 
@@ -30,23 +31,28 @@ _BLOB_LIMIT = 256 << 20
 def open_local_history(root: str) -> Iterator[LocalHistory]:
     """Open the records of the store at `root`. Records of killed builds are completed first."""
     with open_store(root) as store:
-        table = RecordTable(store)
-        if table.has_abandoned():
+        if has_abandoned(store.database):
             from lamina.records.recovery import recover
+            from lamina.records.table import RecordTable
 
-            recover(store, table)
-        yield LocalHistory(store, table)
+            recover(store, RecordTable(store))
+        yield LocalHistory(store)
 
 
 class LocalHistory:
-    """Implements `lamina.client.build_history.BuildHistory`."""
+    """Implements `lamina.client.build_history.BuildHistory`. Lists rows without the rest of it."""
 
-    def __init__(self, store: Store, table: RecordTable) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._table = table
+
+    @cached_property
+    def _table(self) -> RecordTable:
+        from lamina.records.table import RecordTable
+
+        return RecordTable(self._store)
 
     def rows(self) -> Sequence[RecordRow]:
-        return self._table.rows()
+        return read_rows(self._store.database)
 
     def counts(self) -> Mapping[str, StepCounts]:
         return self._table.counts()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.llb.op import Definition
     from lamina.records.content_changes import ContentChanges
     from lamina.records.recorded_build import RecordedBuild
-    from lamina.records.table import RecordRow
+    from lamina.records.rows import RecordRow
     from lamina.stores.contents import ContentEntry
     from lamina.wire.contract import Channel
 

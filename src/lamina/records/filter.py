@@ -21,7 +21,7 @@ from lamina.base.units import seconds_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lamina.records.table import RecordRow
+    from lamina.records.rows import RecordRow
 
     Condition = Callable[["RecordRow"], bool]
 

@@ -13,8 +13,8 @@ from lamina.base.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lamina.records.rows import RecordRow
     from lamina.records.steps import Step
-    from lamina.records.table import RecordRow
 
 LATEST = "^"
 _SHOWN = 3

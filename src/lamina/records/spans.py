@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lamina import __version__
 from lamina.base.named_tuple import NamedTuple
-from lamina.records.table import RUNNING, name_of, row_of
+from lamina.records.rows import RUNNING
+from lamina.records.table import name_of, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import time
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from lamina.api.history import SCHEMA, BuildHistoryRecord
@@ -19,6 +18,7 @@ from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
+from lamina.records.rows import ROW, RUNNING, RecordRow, read_rows
 from lamina.wire.fields import integer
 from lamina.wire.protobuf import decode, encode
 
@@ -31,25 +31,7 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
     from lamina.wire.protobuf import Schema
 
-RUNNING = "running"
-_ROW = "ref, created, completed, status, repository, name, pinned"
 _AT_A_TIME = 200
-
-
-class RecordRow(NamedTuple):
-    """The columns by which records are selected and listed. Times are seconds since the epoch.
-
-    `status` is `running`, `completed`, `error` or `canceled`; `repository` is the repository of the
-    source, "" if it is not known.
-    """
-
-    ref: str
-    created: float
-    completed: float
-    status: str
-    repository: str = ""
-    name: str = ""
-    pinned: int = 0
 
 
 class StepCounts(NamedTuple):
@@ -95,15 +77,12 @@ class RecordTable:
         return None if row is None else _decoded(row[0])
 
     def row(self, ref: str) -> RecordRow | None:
-        row = self._database.row(f"SELECT {_ROW} FROM builds WHERE ref = ?", ref)
+        row = self._database.row(f"SELECT {ROW} FROM builds WHERE ref = ?", ref)
         return None if row is None else RecordRow(*row)
 
     def rows(self) -> list[RecordRow]:
         """All builds, the newest first."""
-        # Sorting here is quicker than following the index: the rows are stored by ref.
-        rows = self._database.rows(f"SELECT {_ROW} FROM builds")
-        rows.sort(key=itemgetter(1), reverse=True)
-        return list(map(RecordRow._make, rows))
+        return read_rows(self._database)
 
     def contexts(self) -> dict[str, str]:
         """The directory or the URL of each build's context, by ref; "" if it is not known."""
@@ -236,10 +215,6 @@ class RecordTable:
                 connection.executemany("DELETE FROM builds WHERE ref = ?", [(ref,) for ref in refs])
         return refs
 
-    def has_abandoned(self) -> bool:
-        """Whether there are uncompleted builds: they run, or their process died."""
-        return self._database.row("SELECT 1 FROM builds WHERE process != '' LIMIT 1") is not None
-
     def claim_abandoned(self) -> list[tuple[str, str]]:
         """(ref, file of the log) of builds whose process died. Each is returned to one caller."""
         rows = self._database.rows("SELECT ref, process, journal FROM builds WHERE process != ''")
@@ -272,7 +247,7 @@ class RecordTable:
         ended = f"status != '{RUNNING}'"
         if ref:
             refs = self._refs(
-                f"SELECT {_ROW} FROM builds WHERE ref = ? AND {ended}", (ref,), matches
+                f"SELECT {ROW} FROM builds WHERE ref = ? AND {ended}", (ref,), matches
             )
         elif matches is None:
             rows = self._database.rows(
@@ -280,7 +255,7 @@ class RecordTable:
             )
             refs = [row[0] for row in rows]
         else:
-            sql = f"SELECT {_ROW} FROM builds WHERE {ended} ORDER BY created DESC"
+            sql = f"SELECT {ROW} FROM builds WHERE {ended} ORDER BY created DESC"
             refs = self._refs(sql, (), matches)
         if limit:
             refs = refs[:limit]

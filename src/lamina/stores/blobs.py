@@ -11,7 +11,6 @@ unlocked file was left by a dead process. A complete blob appears by a rename.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import time
 from contextlib import suppress
@@ -77,6 +76,8 @@ class BlobStore:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise Corrupt(f"blob {digest} is larger than {limit} bytes")
+        import hashlib
+
         if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
             raise Corrupt(
                 f"blob {digest} in the store does not match its digest",
@@ -277,6 +278,8 @@ class BlobWriter(_Writer):
         self._store = store
         self._digest = descriptor.digest
         self._size = descriptor.size
+        import hashlib
+
         self._hash = hashlib.new(descriptor.digest.algorithm)
         path = os.path.join(store._ingest, f"{descriptor.digest.algorithm}-{descriptor.digest.hex}")
         super().__init__(path, _open_locked(path, cancel))

@@ -204,6 +204,9 @@ ALTER TABLE builds ADD COLUMN target TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN process TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN journal TEXT NOT NULL DEFAULT '';
 ALTER TABLE builds ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+DROP INDEX builds_by_created;
+CREATE INDEX builds_listed       -- what lists show, in their order
+    ON builds (created DESC, completed, status, repository, name, pinned);
 CREATE INDEX builds_by_target ON builds (target, created);
 CREATE INDEX builds_by_process ON builds (process) WHERE process != '';
 

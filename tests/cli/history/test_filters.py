@@ -7,7 +7,7 @@ import pytest
 from lamina.base.errors import InvalidInput
 from lamina.cli.history.filters import parse_filters
 from lamina.cli.history.ls import show_duration, show_rows
-from lamina.records.table import RecordRow
+from lamina.records.rows import RecordRow
 
 NOW = time.time()
 ROWS = [

@@ -16,10 +16,12 @@ from lamina.base.errors import NotFound
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
 from lamina.cli.history import inspect
-from lamina.records.table import RecordRow, StepCounts, row_of
+from lamina.records.table import StepCounts, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from lamina.records.rows import RecordRow
 
 RECORD = BuildHistoryRecord(
     "abc",

@@ -10,7 +10,8 @@ from lamina.base.errors import LaminaError
 from lamina.base.redact import redacted
 from lamina.base.resources import total_usage
 from lamina.cli.units import show_time
-from lamina.records.table import RUNNING, row_of
+from lamina.records.rows import RUNNING
+from lamina.records.table import row_of
 from lamina.wire.contract import Code
 
 if TYPE_CHECKING:

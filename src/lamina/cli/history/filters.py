@@ -12,7 +12,7 @@ from lamina.records.filter import parse_history_filters
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from lamina.records.table import RecordRow
+    from lamina.records.rows import RecordRow
 
     Condition = Callable[[RecordRow], bool]
 

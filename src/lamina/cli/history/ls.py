@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound
 from lamina.cli.opening import open_history
-from lamina.cli.tables import json_lines, table
+from lamina.cli.tables import GAP, json_lines
 from lamina.cli.units import show_ago, show_time
-from lamina.records.table import RUNNING, RecordRow, StepCounts
+from lamina.records.rows import RUNNING, RecordRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from lamina.cli.flags import Parsed
     from lamina.cli.history.filters import Condition
+    from lamina.records.table import StepCounts
 
 _NAME = 36
+_HOUR = 3600
 _HEADER = ("BUILD ID", "NAME", "STATUS", "CREATED AT", "DURATION")
 
 
@@ -49,24 +51,48 @@ def run(parsed: Parsed, names: list[str]) -> int:
     return 0
 
 
-def show_rows(rows: list[RecordRow], now: float, *, whole: bool) -> str:
-    """Print the table of buildx. With `whole`, names are not truncated."""
-    return table(_HEADER, _cells(rows, now, _NAME if not whole else sys.maxsize))
+def show_rows(rows: Sequence[RecordRow], now: float, *, whole: bool) -> str:
+    """The table of buildx. `whole` names are not cut.
+
+    Not by `table`, which takes twice the time: there may be 10,000 rows.
+    """
+    width = sys.maxsize if whole else _NAME
+    names = [
+        name if len(name) <= width else f"..{name[2 - width :]}" for _, _, _, _, _, name, _ in rows
+    ]
+    ages = _ages(rows, now)
+    titles = {status: status.capitalize() for status in {row.status for row in rows}}
+    columns = ([row.ref for row in rows], names, titles.values(), set(ages))
+    widths = [
+        max(map(len, (title, *column))) + GAP
+        for title, column in zip(_HEADER[:-1], columns, strict=True)
+    ]
+    pattern = "".join(f"%-{each}s" for each in widths) + "%s"
+    lines = [pattern % _HEADER]
+    for (ref, created, completed, status, _, _, _), name, age in zip(
+        rows, names, ages, strict=True
+    ):
+        if status == RUNNING:
+            duration = show_duration(max(0.0, now - created)) + "+"
+        elif (seconds := completed - created) < 60:
+            duration = f"{seconds:.1f}s"
+        else:
+            duration = show_duration(seconds)
+        lines.append(pattern % (ref, name, titles[status], age, duration))
+    return "\n".join(lines)
 
 
-def _cells(rows: list[RecordRow], now: float, width: int) -> Iterator[tuple[str, ...]]:
-    for ref, created, completed, status, _, name, _ in rows:
-        if len(name) > width:
-            name = f"..{name[2 - width :]}"
-        running = status == RUNNING
-        duration = show_duration(max(0.0, now - created) if running else completed - created)
-        yield (
-            ref,
-            name,
-            status.capitalize(),
-            show_ago(now - created),
-            duration + "+" if running else duration,
-        )
+def _ages(rows: Sequence[RecordRow], now: float) -> list[str]:
+    """How long ago each build began. Builds of the same hour have the same text."""
+    known: dict[float, str] = {}
+    ages = []
+    for _, created, _, _, _, _, _ in rows:
+        age = now - created
+        unit = age // _HOUR if age >= _HOUR else age // 1 - _HOUR
+        if (text := known.get(unit)) is None:
+            text = known[unit] = show_ago(age)
+        ages.append(text)
+    return ages
 
 
 def document(row: RecordRow, counts: StepCounts | None) -> dict[str, object]:

@@ -8,7 +8,7 @@ from lamina.base.errors import InvalidInput
 from lamina.cli.opening import open_history
 from lamina.cli.tables import json_lines
 from lamina.records.naming import find_record
-from lamina.records.table import RUNNING
+from lamina.records.rows import RUNNING
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed

@@ -9,7 +9,7 @@ from lamina.base.errors import InvalidInput, from_os_error
 from lamina.cli.opening import open_history
 from lamina.records.bundle import export_bundle
 from lamina.records.naming import find_record
-from lamina.records.table import RUNNING
+from lamina.records.rows import RUNNING
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
