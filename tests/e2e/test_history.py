@@ -109,7 +109,7 @@ _RAW = ("history", "logs", "--progress=rawjson")
         (("ls", "a"), "takes no arguments"),
         (("ls", "--filter", "state=x"), 'invalid filter "state=x"'),
         (("ls", "--filter", "status=bad"), "a status is running, completed"),
-        (("ls", "--format", "xml"), 'invalid argument "xml"'),
+        (("ls", "--format", "xml"), 'unknown format "xml"'),
         (("lss",), 'did you mean "ls"?'),
         (("inspect",), "no build is recorded"),
         (("logs", "--filter", "ref=1"), "has no flag --filter"),
@@ -200,6 +200,33 @@ def test_resources_of_steps_side_by_side(builder: Lamina, context: Callable[...,
         next(part["resources"] for part in raw if "resources" in part)[0]
     )
     assert "cpu.time_ns" in run(builder, "history", "trace")
+
+
+def test_templates(builder: Lamina, context: Callable[..., Path]) -> None:
+    builder.build(context("FROM base\nRUN echo one\n"), "--label=who=me")
+    [row] = listed(builder)
+    assert run(builder, "history", "ls", "--format={{.Ref}}|{{.Status}}") == (
+        f"{row['ref']}|Completed\n"
+    )
+    titles, line = run(
+        builder, "history", "ls", "--format", r"table {{.Ref}}\t{{upper .Status}}"
+    ).splitlines()
+    assert (titles.split(), line.split()) == (
+        ["BUILD", "ID", "STATUS"],
+        [row["ref"], "COMPLETED"],
+    )
+    assert titles.index("STATUS") == line.index("COMPLETED")
+    assert json.loads(run(builder, "history", "ls", "--format={{json .}}")) == row
+    template = (
+        "{{range .Steps}}{{if .Cache}}{{.Name}};{{end}}{{end}}"
+        "{{(index .Labels 0).Value}} {{.Target}}|{{.Error}}"
+    )
+    shown = run(builder, "history", "inspect", "--format", template)
+    assert "RUN echo one;" in shown and shown.endswith(";me |<no value>\n")
+    done = builder("history", "inspect", "--format={{.Nope}}")
+    assert done.code == 1 and "can't evaluate field Nope" in done.err
+    done = builder("history", "ls", "--format={{if}}")
+    assert done.code == 1 and "line 1, column 3: missing value for if" in done.err
 
 
 def test_trace(builder: Lamina, context: Callable[..., Path], tmp_path: Path) -> None:

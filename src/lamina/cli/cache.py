@@ -12,7 +12,7 @@ from lamina.cli.build_command import progress_mode
 from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import open_local_store
 from lamina.cli.progress.choose import open_display
-from lamina.cli.tables import json_lines, table
+from lamina.cli.tables import chosen_format, is_template, json_lines, print_text, table
 from lamina.cli.units import show_ago, show_size, show_time
 from lamina.cli.values import parse_cache
 
@@ -29,6 +29,15 @@ _DISK_USAGE = "use `lamina du --filter type=exec.cachemount`"
 _PRUNE = "use `lamina prune --filter type=exec.cachemount`"
 _CACHE_TO = "build with --cache-to type=registry,…,mounts=true"
 _CACHE_FROM = "build with --cache-from type=registry,…,mounts=true"
+_TITLES = {
+    "Name": "NAME",
+    "Size": "SIZE",
+    "CreatedAt": "CREATED AT",
+    "LastUsedAt": "LAST USED AT",
+    "LastUsedSince": "LAST USED",
+    "UsageCount": "USES",
+    "From": "FROM",
+}
 
 
 def run(parsed: Parsed) -> int:
@@ -52,7 +61,9 @@ def _list(parsed: Parsed, names: Sequence[str]) -> int:
     if names:
         wanted = {name.lstrip("/") for name in names}
         mounts = [mount for mount in mounts if mount.name in wanted]
-    match parsed.text("format"):
+    match chosen_format(parsed, "table", "json", "names"):
+        case template if is_template(template):
+            print_text(_by_template(template, mounts))
         case "json":
             if mounts:
                 print(json_lines(map(_document, mounts)))
@@ -133,6 +144,28 @@ def _table(mounts: Sequence[MountSummary]) -> str:
         for mount in mounts
     ]
     return table(("NAME", "SIZE", "LAST USED", "USES", "FROM"), rows)
+
+
+def _by_template(template: str, mounts: Sequence[MountSummary]) -> str:
+    from lamina.cli.format_template import Row, format_rows
+
+    now = time.time()
+    rows = [
+        Row(
+            {
+                "Name": mount.name,
+                "Size": show_size(mount.size),
+                "CreatedAt": show_time(mount.created),
+                "LastUsedAt": show_time(mount.last_used),
+                "LastUsedSince": show_ago(now - mount.last_used),
+                "UsageCount": str(mount.usage_count),
+                "From": mount.came_from or "here",
+            },
+            _document(mount),
+        )
+        for mount in mounts
+    ]
+    return format_rows(template, _TITLES, rows)
 
 
 def _document(mount: MountSummary) -> dict[str, object]:

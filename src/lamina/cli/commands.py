@@ -17,7 +17,12 @@ ROOT = Flag("root", "Store directory (default: $LAMINA_ROOT)", value="DIR", comp
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
 
 _FORMAT = Flag(
-    "format", "Output format", value="FORMAT", choices=("table", "json"), default="table"
+    "format",
+    "Output format, or a Go template",
+    value="FORMAT",
+    choices=("table", "json"),
+    default="table",
+    open=True,
 )
 _FILTER = Flag(
     "filter",
@@ -180,10 +185,11 @@ _COMMANDS = (
         (
             Flag(
                 "format",
-                "Output format",
+                "Output format, or a Go template",
                 value="FORMAT",
                 choices=("table", "json", "names"),
                 default="table",
+                open=True,
             ),
             Flag("no-trunc", "Do not truncate digests"),
             Flag("quiet", "Print only image IDs", short="q"),

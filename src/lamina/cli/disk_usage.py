@@ -10,7 +10,7 @@ from lamina.base.errors import InvalidInput
 from lamina.base.usage import UsageFilter
 from lamina.cli.flags import suggestion
 from lamina.cli.opening import open_builder
-from lamina.cli.tables import json_lines, table
+from lamina.cli.tables import chosen_format, is_template, json_lines, print_text, table
 from lamina.cli.units import parse_duration, parse_size, show_ago, show_size, show_time
 from lamina.client.contract import PruneRequest
 
@@ -20,15 +20,33 @@ if TYPE_CHECKING:
     from lamina.base.usage import CacheRecord
     from lamina.cli.flags import Parsed
 
+_TITLES = {
+    "ID": "ID",
+    "Type": "TYPE",
+    "Description": "DESCRIPTION",
+    "Parents": "PARENTS",
+    "Reclaimable": "RECLAIMABLE",
+    "Shared": "SHARED",
+    "Size": "SIZE",
+    "CreatedAt": "CREATED AT",
+    "CreatedSince": "CREATED",
+    "LastUsedAt": "LAST ACCESSED AT",
+    "LastUsedSince": "LAST ACCESSED",
+    "UsageCount": "USAGE COUNT",
+}
 _KEYS = ("until", "unused-for", "id", "type", "description", "inuse", "shared", "private")
 
 
 def disk_usage(parsed: Parsed) -> int:
     """Print the matching records and their total sizes."""
     filters = parse_filters(parsed.all("filter"))
+    form = chosen_format(parsed, "table", "json")
     with open_builder(parsed) as builder:
         records = builder.disk_usage(filters)
-    if parsed.text("format") == "json":
+    if is_template(form):
+        print_text(_by_template(form, records))
+        return 0
+    if form == "json":
         if records:
             print(json_lines(map(_document, records)))
         return 0
@@ -37,6 +55,36 @@ def disk_usage(parsed: Parsed) -> int:
         print(shown + "\n")
     print(show_sums(records))
     return 0
+
+
+def _by_template(template: str, records: Sequence[CacheRecord]) -> str:
+    """Fields as in `docker buildx du --format`."""
+    from lamina.cli.format_template import Row, format_rows
+
+    now = time.time()
+    rows = [
+        Row(
+            {
+                "ID": record.id,
+                "Type": record.type,
+                "Description": record.description,
+                "Parents": ";".join(record.parents),
+                "Reclaimable": str(record.reclaimable).lower(),
+                "Shared": str(record.shared).lower(),
+                "Size": show_size(record.size) + ("*" if record.shared else ""),
+                "CreatedAt": show_time(record.created),
+                "CreatedSince": show_ago(now - record.created),
+                "LastUsedAt": "" if record.last_used is None else show_time(record.last_used),
+                "LastUsedSince": ""
+                if record.last_used is None
+                else show_ago(now - record.last_used),
+                "UsageCount": str(record.usage_count),
+            },
+            _document(record),
+        )
+        for record in records
+    ]
+    return format_rows(template, _TITLES, rows)
 
 
 def prune(parsed: Parsed) -> int:

@@ -23,9 +23,10 @@ HISTORY_FLAGS = (
     ),
     Flag(
         "format",
-        "Output format",
+        "Output format, or for ls and inspect a Go template",
         value="FORMAT",
         choices=("table", "pretty", "json", "otlp", "chrome"),
+        open=True,
         default="table, pretty for inspect, otlp for trace",
     ),
     Flag("local", "ls: only builds of the git repository in the current directory"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError, NotFound
 from lamina.cli.opening import open_local_store
-from lamina.cli.tables import json_lines, table
+from lamina.cli.tables import chosen_format, is_template, json_lines, print_text, table
 from lamina.cli.units import show_ago, show_size, show_time
 
 if TYPE_CHECKING:
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from lamina.client.contract import ImageSummary
 
 _NONE = "<none>"
+_TITLES = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "ID": "IMAGE ID",
+    "Digest": "DIGEST",
+    "Platform": "PLATFORM",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+}
 
 _OWN_IMAGES = "build with --load or --output to have images on this machine"
 _INSPECT = "use `lamina imagetools inspect` for images in registries"
@@ -28,17 +38,40 @@ def list_images(parsed: Parsed) -> int:
     with open_local_store(parsed, "list images", _OWN_IMAGES) as builder:
         images = [image for image in builder.images() if _wanted(image, parsed.arguments)]
     whole = parsed.switch("no-trunc")
+    form = chosen_format(parsed, "table", "json", "names")
     if parsed.switch("quiet"):
         lines = list(dict.fromkeys(short_id(image.digest, whole=whole) for image in images))
-    elif parsed.text("format") == "json":
+    elif is_template(form):
+        lines = [_by_template(form, images, whole=whole)]
+    elif form == "json":
         lines = [json_lines(map(_document, images))] if images else []
-    elif parsed.text("format") == "names":
+    elif form == "names":
         lines = [name for image in images if (name := _familiar(image.name))]
     else:
         lines = [show_images(images, time.time(), whole=whole)]
-    if lines:
-        print("\n".join(lines))
+    print_text("\n".join(lines))
     return 0
+
+
+def _by_template(template: str, images: Sequence[ImageSummary], *, whole: bool) -> str:
+    from lamina.cli.format_template import Row, format_rows
+
+    now = time.time()
+    rows = []
+    for image in images:
+        repository, tag = _split(image.name)
+        fields = {
+            "Repository": repository,
+            "Tag": tag,
+            "ID": short_id(image.digest, whole=whole),
+            "Digest": image.digest,
+            "Platform": image.platform,
+            "CreatedSince": show_ago(now - image.created),
+            "CreatedAt": show_time(image.created),
+            "Size": show_size(image.size),
+        }
+        rows.append(Row(fields, _document(image)))
+    return format_rows(template, _TITLES, rows)
 
 
 def show_images(images: Sequence[ImageSummary], now: float, *, whole: bool = False) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
@@ -13,6 +14,8 @@ from lamina.base.reference import parse_reference
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lamina.base.oci import Descriptor
     from lamina.base.reference import Reference
     from lamina.cli.flags import Parsed
@@ -88,8 +91,11 @@ def _lines(reference: Reference, found: Descriptor, data: bytes) -> list[str]:
     return lines[:-1] if document.manifests else lines
 
 
-class _Images:
-    """The image configurations, fetched only if a template uses them."""
+class _Images(Mapping[str, Any]):
+    """The configurations, fetched only if a template asks for them.
+
+    One configuration, or for an index one for each platform.
+    """
 
     def __init__(
         self, client: RegistryClient, reference: Reference, found: Descriptor, data: bytes
@@ -99,8 +105,17 @@ class _Images:
         self._found = found
         self._data = data
 
-    def load(self) -> dict[str, Any]:
-        """The configuration, or for an index one per platform."""
+    def __getitem__(self, key: str) -> Any:
+        return self._loaded[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+    @cached_property
+    def _loaded(self) -> dict[str, Any]:
         document = parse_manifest(self._data, self._found.media_type)
         if not isinstance(document, Index):
             return self._config(self._data)
@@ -117,44 +132,12 @@ class _Images:
         return load_json_object(config, "image config")
 
 
-def _render(template: str, fields: dict[str, Any]) -> str:
-    """Render a template of text and `{{.Field.field}}` or `{{json .Field}}`, a subset of Go's
-    syntax."""
-    import re
-
-    def value(matched: re.Match[str]) -> str:
-        as_json, path = matched.groups()
-        node: Any = fields
-        for part in filter(None, path.split(".")):
-            node = node.load() if isinstance(node, _Images) else node
-            found = (
-                next((k for k in node if k.lower() == part.lower()), None)
-                if isinstance(node, dict)
-                else None
-            )
-            if found is None:
-                raise InvalidInput(f'--format: there is no "{path}"')
-            node = node[found]
-        if not as_json and isinstance(node, str | int):
-            return str(node)
-        return json.dumps(_plain(node), indent=2, ensure_ascii=False)
+def _render(template: str, fields: Mapping[str, Any]) -> str:
+    """With buildx's `json`, which indents."""
+    from lamina.base.go_template import GoTemplate, Struct, json_indented
 
     text = "{{json .}}" if template == "json" else template
-    rendered = re.sub(r"\{\{\s*(json\s+)?\.([\w.]*)\s*\}\}", value, text)
-    if re.search(r"\{\{(?!\s*(?:json\s+)?\.[\w.]*\s*\}\})", text):
-        raise Unsupported(
-            f"--format: {template}: only {{{{json .Field}}}} and {{{{.Field}}}} are supported",
-            hint="use {{json .}} and a tool like jq",
-        )
-    return rendered
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, _Images):
-        return node.load()
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    return node
+    return GoTemplate(text, {"json": json_indented}).render(Struct(fields))
 
 
 def _create(parsed: Parsed, names: list[str]) -> int:
@@ -221,6 +204,8 @@ def _from_files(paths: list[str]) -> list[Reference]:
 
             raise from_os_error(error, "read") from error
         if text.startswith("{"):
+            import json
+
             document = json.loads(text)
             name = str(document.get("image.name", "")).partition(",")[0]
             digest = str(document.get("containerimage.digest", ""))

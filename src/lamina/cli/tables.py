@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lamina.base.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from lamina.cli.flags import Parsed
 
 GAP = 3
 """Spaces between columns."""
@@ -17,6 +21,31 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(map(len, column)) + GAP for column in zip(*lines, strict=True)]
     pattern = "".join(f"%-{width}s" for width in widths)
     return "\n".join((pattern % line).rstrip() for line in lines)
+
+
+def is_template(form: str) -> bool:
+    """Whether a value of `--format` is a template (`format_template`), not the name of a format."""
+    return "{{" in form
+
+
+def chosen_format(parsed: Parsed, *names: str) -> str:
+    """The value of `--format`: a template, or one of `names`, by default the first.
+
+    Raises InvalidInput.
+    """
+    form = parsed.text("format", names[0])
+    if form not in names and not is_template(form):
+        raise InvalidInput(
+            f'unknown format "{form}"',
+            hint=f"use {', '.join(names)}, or a Go template such as '{{{{json .}}}}'",
+        )
+    return form
+
+
+def print_text(text: str) -> None:
+    """Print lines, if there are any. Names may be no UTF-8."""
+    if text:
+        print(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def json_lines(documents: Iterable[Mapping[str, object]]) -> str:

@@ -43,6 +43,16 @@ _CONFIG = {
     "build-arg:SOURCE_DATE_EPOCH": "SourceDateEpoch",
     "build-arg:SANDBOX_HOSTNAME": "SandboxHostname",
 }
+EMPTY: dict[str, Any] = {
+    **dict.fromkeys(("Name", "Context", "Dockerfile", "VCSRepository", "VCSRevision"), ""),
+    **dict.fromkeys(("Target", "CompletedAt"), ""),
+    "KeepGitDir": False,
+    **dict.fromkeys(("Duration", "NumWarnings"), 0),
+    **dict.fromkeys(("Platform", "NamedContexts", "BuildArgs", "Labels", "Materials"), ()),
+    **dict.fromkeys(("Attachments", "Outputs", "CacheImports", "CacheExports"), ()),
+    **dict.fromkeys(("Error", "Resources"), None),
+}
+"""Values of the fields that `describe` leaves out, for templates."""
 _ELSEWHERE = ("vcs:", "build-arg:", "label:", "context:", "attest:")
 _USAGE = ("CPUTime", "PeakMemory", "BytesRead", "BytesWritten", "BytesSent", "BytesReceived")
 _PREDICATE = "in-toto.io/predicate-type"

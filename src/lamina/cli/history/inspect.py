@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput
-from lamina.cli.history.document import code_name, describe
+from lamina.cli.history.document import EMPTY, code_name, describe
 from lamina.cli.history.ls import show_duration
 from lamina.cli.opening import open_history
 from lamina.cli.progress.text import encoded, plain
-from lamina.cli.tables import table
+from lamina.cli.tables import chosen_format, is_template, table
 from lamina.cli.units import show_size
 from lamina.records.naming import find_record, in_order
 from lamina.records.steps import steps_of
@@ -53,9 +52,7 @@ _KEY = 19  # characters of a digest, including its algorithm
 
 def run(parsed: Parsed, names: list[str]) -> int:
     """Print everything in a record except its log."""
-    output = parsed.text("format", "pretty")
-    if output not in ("pretty", "json"):
-        raise InvalidInput(f'unknown format "{output}"', hint="use pretty or json")
+    output = chosen_format(parsed, "pretty", "json")
     with open_history(parsed) as history:
         record = history.record(find_record(history.rows(), names[0] if names else "").ref)
         messages = list(history.log(record))
@@ -65,6 +62,10 @@ def run(parsed: Parsed, names: list[str]) -> int:
         import json
 
         text = json.dumps(document, indent=2, ensure_ascii=False)
+    elif is_template(output):
+        from lamina.base.go_template import GoTemplate, Struct
+
+        text = GoTemplate(output).render(Struct({**EMPTY, **document}))
     else:
         text = "\n\n".join(_sections(record, document, steps, messages))
     print(encoded(text).decode("utf-8", "replace"))  # file names may not be UTF-8

@@ -7,29 +7,28 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.errors import NotFound
 from lamina.cli.opening import open_history
-from lamina.cli.tables import GAP, json_lines
+from lamina.cli.tables import GAP, chosen_format, json_lines, print_text
 from lamina.cli.units import show_ago, show_time
 from lamina.records.rows import RUNNING, RecordRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lamina.cli.flags import Parsed
     from lamina.cli.history.filters import Condition
     from lamina.records.table import StepCounts
 
 _NAME = 36
+_FIELDS = ("Ref", "Name", "Status", "CreatedAt", "Duration")
 _HOUR = 3600
 _HEADER = ("BUILD ID", "NAME", "STATUS", "CREATED AT", "DURATION")
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
     """Print the matching records: running builds first, then the newest."""
-    output = parsed.text("format", "table")
-    if output not in ("table", "json"):
-        raise InvalidInput(f'unknown format "{output}"', hint="use table or json")
+    output = chosen_format(parsed, "table", "json")
     conditions: list[Condition] = []
     if parsed.given("filter"):
         from lamina.cli.history.filters import parse_filters
@@ -42,10 +41,13 @@ def run(parsed: Parsed, names: list[str]) -> int:
         for met in conditions:
             rows = [row for row in rows if met(row)]
         rows.sort(key=lambda row: row.status != RUNNING)
-        if output == "json":
-            if rows:
-                counts = history.counts()
-                print(json_lines(document(row, counts.get(row.ref)) for row in rows))
+        if output != "table":
+            counts = history.counts() if "json" in output else {}
+            documents = (document(row, counts.get(row.ref)) for row in rows)
+            if output != "json":
+                print_text(_by_template(output, rows, documents, whole=parsed.switch("no-trunc")))
+            elif rows:
+                print(json_lines(documents))
             return 0
     print(show_rows(rows, time.time(), whole=parsed.switch("no-trunc")))
     return 0
@@ -58,7 +60,7 @@ def show_rows(rows: Sequence[RecordRow], now: float, *, whole: bool) -> str:
     """
     width = sys.maxsize if whole else _NAME
     names = [
-        name if len(name) <= width else f"..{name[2 - width :]}" for _, _, _, _, _, name, _ in rows
+        name if len(name) <= width else _shortened(name, width) for _, _, _, _, _, name, _ in rows
     ]
     ages = _ages(rows, now)
     titles = {status: status.capitalize() for status in {row.status for row in rows}}
@@ -80,6 +82,43 @@ def show_rows(rows: Sequence[RecordRow], now: float, *, whole: bool) -> str:
             duration = show_duration(seconds)
         lines.append(pattern % (ref, name, titles[status], age, duration))
     return "\n".join(lines)
+
+
+def _by_template(
+    template: str,
+    rows: Sequence[RecordRow],
+    documents: Iterable[Mapping[str, object]],
+    *,
+    whole: bool,
+) -> str:
+    from lamina.cli.format_template import Row, format_rows
+
+    now = time.time()
+    width = sys.maxsize if whole or not template.startswith("table") else _NAME
+    shown = (
+        Row(
+            {
+                "Ref": row.ref,
+                "Name": _shortened(row.name, width),
+                "Status": row.status.capitalize(),
+                "CreatedAt": show_ago(now - row.created),
+                "Duration": _duration(row, now),
+            },
+            document,
+        )
+        for row, document in zip(rows, documents, strict=True)
+    )
+    return format_rows(template, dict(zip(_FIELDS, _HEADER, strict=True)), shown)
+
+
+def _shortened(name: str, width: int) -> str:
+    return name if len(name) <= width else f"..{name[2 - width :]}"
+
+
+def _duration(row: RecordRow, now: float) -> str:
+    if row.status == RUNNING:
+        return show_duration(max(0.0, now - row.created)) + "+"
+    return show_duration(row.completed - row.created)
 
 
 def _ages(rows: Sequence[RecordRow], now: float) -> list[str]:
