@@ -202,6 +202,35 @@ def test_resources_of_steps_side_by_side(builder: Lamina, context: Callable[...,
     assert "cpu.time_ns" in run(builder, "history", "trace")
 
 
+def test_attachments(builder: Lamina, context: Callable[..., Path]) -> None:
+    folder = context("FROM base\nRUN echo one\n")
+    builder.build(folder, "--provenance=mode=max", "-o", "type=image,name=it")
+    listed = json.loads(run(builder, "history", "inspect", "--format={{json .Attachments}}"))
+    attachment = ("history", "inspect", "attachment")
+    for each in listed:
+        assert run(builder, *attachment, "^", each["Digest"])
+    index = json.loads(run(builder, *attachment, "--type=index"))
+    manifest = json.loads(run(builder, *attachment, "^", "--type", "manifest"))
+    assert manifest["config"]["digest"] in {each["Digest"] for each in listed}
+    image = json.loads(run(builder, *attachment, "--type=image"))
+    platform = f"{image['os']}/{image['architecture']}"
+    assert index["manifests"][0]["platform"]["os"] == image["os"]
+    provenance = json.loads(run(builder, *attachment, "--type=provenance"))
+    assert "buildDefinition" in provenance.get("predicate", provenance)
+    by_platform = run(builder, *attachment, "--platform", platform, "--type=manifest")
+    assert json.loads(by_platform) == manifest
+    for words, text in (
+        ((), "needs --type, --platform or a digest"),
+        (("--type=sbom",), "has no such attachment"),
+        (("^", "sha256:x"), "is not a valid sha256 digest"),
+        (("^", "sha256:" + "0" * 64), "0000"),
+        (("^", "x", "y"), "at most a build and a digest"),
+        (("--step=1",), "no flag --step"),
+    ):
+        done = builder(*attachment, *words)
+        assert done.code == 1 and text in done.err, words
+
+
 def test_templates(builder: Lamina, context: Callable[..., Path]) -> None:
     builder.build(context("FROM base\nRUN echo one\n"), "--label=who=me")
     [row] = listed(builder)

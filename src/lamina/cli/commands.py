@@ -342,7 +342,7 @@ _COMMANDS = (
     Command(
         "history",
         "Show and remove the records of builds",
-        "ls | inspect | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
+        "ls | inspect [attachment] | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
         "history.command:run",
         (*HISTORY_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
@@ -351,6 +351,7 @@ _COMMANDS = (
         examples=(
             "lamina history ls --filter status=error",
             "lamina history inspect ^1",
+            "lamina history inspect attachment --type provenance",
             "lamina history logs --step 'RUN make'",
             "lamina history trace --format chrome -o trace.json",
         ),

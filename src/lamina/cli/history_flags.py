@@ -32,6 +32,11 @@ HISTORY_FLAGS = (
     Flag("local", "ls: only builds of the git repository in the current directory"),
     Flag("no-trunc", "ls: do not truncate names"),
     Flag(
+        "platform",
+        "inspect attachment: the attachment for a platform",
+        value="PLATFORM",
+    ),
+    Flag(
         "progress",
         "logs: output",
         value="MODE",
@@ -44,6 +49,13 @@ HISTORY_FLAGS = (
         short="o",
         value="FILE",
         complete="file",
+    ),
+    Flag(
+        "type",
+        "inspect attachment: the type of the attachment",
+        value="TYPE",
+        choices=("index", "manifest", "image", "provenance", "sbom"),
+        open=True,
     ),
     Flag("step", "logs: only this step, by number or part of its text", value="STEP"),
 )

@@ -29,9 +29,11 @@ class _Action(NamedTuple):
 _ANY = frozenset(
     ("builder", "debug", "root", "tlscacert", "tlscert", "tlsdir", "tlskey", "tlsservername")
 )
+_ATTACHMENT = "inspect attachment"
 _ACTIONS = {
     "ls": _Action("ls:run", frozenset(("filter", "format", "local", "no-trunc")), 0),
     "inspect": _Action("inspect:run", frozenset(("format",)), 1),
+    _ATTACHMENT: _Action("attachments:run", frozenset(("platform", "type")), 2),
     "logs": _Action("logs:run", frozenset(("format", "progress", "step")), 1),
     "trace": _Action("trace:run", frozenset(("format", "output")), 1),
     "export": _Action("transfer:export", frozenset(("all", "output")), None),
@@ -43,6 +45,8 @@ _ACTIONS = {
 def run(parsed: Parsed) -> int:
     """Run the action in the first argument."""
     name, *names = parsed.arguments
+    if name == "inspect" and names[:1] == ["attachment"]:
+        name, names = _ATTACHMENT, names[1:]
     action = _ACTIONS.get(name)
     if action is None:
         raise InvalidInput(
@@ -54,6 +58,8 @@ def run(parsed: Parsed) -> int:
             raise InvalidInput(f"`lamina history {name}` has no flag --{flag.name}")
     if action.most is not None and len(names) > action.most:
         wanted = f"at most {action.most} build" if action.most else "no arguments"
+        if name == _ATTACHMENT:
+            wanted = "at most a build and a digest"
         raise InvalidInput(f"`lamina history {name}` takes {wanted}, not {len(names)}")
     module, _, function = action.handler.partition(":")
     handler: Handler = getattr(import_module(f"lamina.cli.history.{module}"), function)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import LaminaError
 from lamina.base.redact import redacted
 from lamina.base.resources import total_usage
+from lamina.cli.history.attachments import attachments_of
 from lamina.cli.units import show_time
 from lamina.records.rows import RUNNING
 from lamina.records.table import row_of
@@ -96,7 +97,7 @@ def describe(
     found["BuildArgs"] = _pairs(attributes, "build-arg:")
     found["Labels"] = _pairs(attributes, "label:")
     found["Materials"] = _materials(history, record, steps)
-    found["Attachments"] = list(_attachments(record))
+    found["Attachments"] = list(_attachments(history, record))
     found["Outputs"] = [
         {"Type": output.type, "Attributes": dict(output.attrs)} for output in record.exporters
     ]
@@ -210,16 +211,10 @@ def code_name(code: int) -> str:
         return f"Code({code})"
 
 
-def _attachments(record: BuildHistoryRecord) -> Iterator[dict[str, str]]:
-    """The images and attestations of the results."""
-    for platform, result in (("", record.result), *record.results):
-        if result is None:
-            continue
-        images = [entry.descriptor for entry in result.results]
-        for target in (*images, *result.attestations):
-            if target is not None:
-                found = {"Digest": target.digest, "Platform": platform, "Type": _type(target)}
-                yield {key: value for key, value in found.items() if value}
+def _attachments(history: BuildHistory, record: BuildHistoryRecord) -> Iterator[dict[str, str]]:
+    for target in attachments_of(history, record):
+        found = {"Digest": target.digest, "Platform": target.platform, "Type": target.type}
+        yield {key: value for key, value in found.items() if value}
 
 
 def _type(target: Descriptor) -> str:
