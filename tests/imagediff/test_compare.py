@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import stat
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -255,6 +257,17 @@ def test_the_size_of_what_a_layer_holds_is_limited(monkeypatch: pytest.MonkeyPat
     bomb = image(gzip.compress(tar), diff_ids=[digest_of(tar)])
     with pytest.raises(Exhausted, match="larger than 1048576 bytes"):
         compared(bomb, image([file("a")]))
+
+
+def test_files_with_very_large_holes_are_refused() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as made:
+        info = tarfile.TarInfo("hole")
+        info.pax_headers = {"GNU.sparse.size": str(1 << 62), "GNU.sparse.map": f"{1 << 62},0"}
+        made.addfile(info)
+    tar = out.getvalue()
+    with pytest.raises(Unsupported, match=f"hole is a sparse file of {1 << 62} bytes"):
+        compared(image(tar, diff_ids=[digest_of(tar)]), image([file("a")]))
 
 
 def test_a_comparison_can_be_cancelled() -> None:

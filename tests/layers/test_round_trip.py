@@ -261,6 +261,80 @@ def test_nothing_leaves_the_directory(tmp_path: Path, entries: list[Entry]) -> N
     assert not list(tmp_path.rglob("evil"))
 
 
+@pytest.fixture
+def stacked(tmp_path: Path) -> tuple[Path, Path]:
+    """A lower layer with files, and an empty directory above it."""
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    (lower / "dir").mkdir(parents=True)
+    (lower / "file").write_text("below")
+    (lower / "dir" / "file").write_text("deep")
+    (lower / "link").symlink_to("file")
+    upper.mkdir()
+    return lower, upper
+
+
+def apply_above(stacked: tuple[Path, Path], *entries: Entry) -> Path:
+    lower, upper = stacked
+    tar = tar_of(*entries)
+    apply_layer(tar, str(upper), Whiteouts.OVERLAY, Cancellation(), [str(lower)])
+    return upper
+
+
+def hard_link(name: str, target: str) -> Entry:
+    return Entry(name, stat.S_IFREG | 0o644, hard_link=target)
+
+
+def whiteout(name: str) -> Entry:
+    parent, slash, name = name.rpartition("/")
+    return Entry(f"{parent}{slash}.wh.{name}", stat.S_IFREG | 0o644)
+
+
+FIRST = [hard_link("new", "file"), hard_link("more", "file")]
+
+
+@pytest.mark.parametrize("entries", [[*FIRST, whiteout("file")], [whiteout("file"), *FIRST]])
+def test_a_hard_link_to_a_file_that_the_layer_hides(
+    stacked: tuple[Path, Path], entries: list[Entry]
+) -> None:
+    upper = apply_above(stacked, *entries)
+    assert (upper / "new").read_text() == "below"
+    assert (upper / "new").stat().st_ino == (upper / "more").stat().st_ino
+    assert stat.S_ISCHR((upper / "file").lstat().st_mode)
+
+
+def test_a_hard_link_to_a_file_in_a_directory_that_the_layer_hides(
+    stacked: tuple[Path, Path],
+) -> None:
+    upper = apply_above(stacked, hard_link("new", "dir/file"), whiteout("dir"))
+    assert (upper / "new").read_text() == "deep"
+    assert stat.S_ISCHR((upper / "dir").lstat().st_mode)
+
+
+def test_a_hard_link_to_a_file_in_an_opaque_directory(stacked: tuple[Path, Path]) -> None:
+    opaque = Entry("dir/.wh..wh..opq", stat.S_IFREG | 0o644)
+    upper = apply_above(stacked, hard_link("new", "dir/file"), opaque)
+    assert (upper / "new").read_text() == "deep"
+    assert os.listdir(upper / "dir") == []
+    assert os.getxattr(upper / "dir", "trusted.overlay.opaque") == b"y"
+
+
+def test_what_the_layer_itself_contains_stays(stacked: tuple[Path, Path]) -> None:
+    upper = apply_above(
+        stacked,
+        hard_link("new", "dir/file"),
+        Entry("dir/own", stat.S_IFREG | 0o644),
+        whiteout("dir"),
+    )
+    assert os.listdir(upper / "dir") == ["own"]
+    assert os.getxattr(upper / "dir", "trusted.overlay.opaque") == b"y"
+
+
+def test_a_hard_link_to_a_symbolic_link_below(stacked: tuple[Path, Path]) -> None:
+    upper = apply_above(stacked, hard_link("new", "link"))
+    assert os.readlink(upper / "new") == "file"
+    assert (upper / "new").lstat().st_ino == (upper / "link").lstat().st_ino
+
+
 def test_a_link_as_a_parent_leads_inside(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -6,7 +6,7 @@ import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.errors import Corrupt, LaminaError, Unsupported
 from lamina.base.limits import UNPACKED, SizeLimit
 from lamina.base.named_tuple import NamedTuple
 from lamina.imagediff.blob import ChunkReader
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _PATH_MAX = 4095
+_MOST_HOLES = 64 << 30
+"""The largest size of the holes of a file: a tar of 2 kB can have a file of 2^62 bytes."""
 
 
 class LayerFiles(NamedTuple):
@@ -41,7 +43,8 @@ class LayerFiles(NamedTuple):
 def read_layer(image: Image, layer: ImageLayer, cancel: Cancellation) -> LayerFiles:
     """Read all of a layer. Nothing is written to disk, and no content is kept.
 
-    Raises Corrupt if it is malformed or does not have its digests, Exhausted if it exceeds the
+    Raises Corrupt if it is malformed or does not have its digests, Unsupported if a file has very
+    large holes, Exhausted if it exceeds the
     limits of `lamina.base.limits`, Cancelled, and errors of reading the blob.
     """
     try:
@@ -100,6 +103,11 @@ def _file(
     if kind == stat.S_IFREG:
         size = entry.size
         hashed = sha256()
+        if reader.holes > _MOST_HOLES:
+            raise Unsupported(
+                f"{path} is a sparse file of {size} bytes",
+                hint=f"holes of more than {_MOST_HOLES} bytes are not read: it would take minutes",
+            )
         reading = package_reader(path, size)
         for chunk in reader.content():
             cancel.check()

@@ -110,6 +110,10 @@ class _Unpacking:
         # What this layer created, which its own whiteouts do not hide. In an overlay directory
         # that is everything.
         self._made: set[str] = set()
+        # What hard links of this layer refer to in lower layers, copied into the overlay
+        # directory. The layer does not contain it, so its whiteouts hide it.
+        self._copied: set[str] = set()
+        self._moved: dict[str, str] = {}  # the first link to each file that the layer hides
 
     def add(self, entry: Entry, reader: TarReader) -> None:
         named = clean_path(entry.path, self._subject)
@@ -124,6 +128,7 @@ class _Unpacking:
             return
         if not self._overlay:
             self._made.add(path)
+        self._copied.discard(path)
         kind = entry.kind
         if kind == stat.S_IFDIR:
             self._make_directory(folder, path, name, entry)
@@ -236,7 +241,15 @@ class _Unpacking:
                         f"{self._malformed}: {entry.path} is a hard link to {entry.hard_link}, "
                         "which is missing"
                     ) from None
+                if self._overlay:
+                    self._copied.add(target)
             else:
+                if (
+                    self._overlay
+                    and is_whiteout(status)
+                    and self._link_hidden(here, path, name, target)
+                ):
+                    return
                 if stat.S_ISDIR(status.st_mode) or is_whiteout(status):
                     raise Corrupt(f"{self._malformed}: {entry.path} is a hard link to no file")
             there = os.dup(there)
@@ -247,6 +260,45 @@ class _Unpacking:
                 os.close(there)
         finally:
             os.close(here)
+
+    def _link_hidden(self, folder: int, path: str, name: str, target: str) -> bool:
+        """Link to a file below that a whiteout of this layer hides. Returns whether it is there."""
+        first = self._moved.get(target)
+        if first is None:
+            self._clear(folder, path, name)
+            found = self._folders.copy_from_below(target, folder, name)
+            if found:
+                self._moved[target] = path
+            return found
+        parent, _, first_name = first.rpartition("/")
+        there = os.dup(self._folders.open(parent)[0])
+        try:
+            self._clear(folder, path, name)
+            os.link(first_name, name, src_dir_fd=there, dst_dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:  # the layer has replaced it
+            return False
+        finally:
+            os.close(there)
+        return True
+
+    def _drop_copied(self, path: str, *, content: bool) -> None:
+        """Remove what was copied for hard links at a path and below it, with directories that were
+        only made for it. With `content` the directory at the path stays."""
+        prefix = f"{path}/" if path else ""
+        for copied in [p for p in self._copied if p.startswith(prefix) or p == path]:
+            self._copied.discard(copied)
+            parent, _, name = copied.rpartition("/")
+            os.unlink(name, dir_fd=self._folders.open(parent)[0])
+            while parent.startswith(prefix) or (parent == path and not content):
+                if not parent or parent in self._directories:
+                    break
+                above, _, name = parent.rpartition("/")
+                try:
+                    os.rmdir(name, dir_fd=self._folders.open(above)[0])
+                except OSError:
+                    break  # the layer has something else in it
+                self._folders.forget(parent)
+                parent = above
 
     def _white_out(self, folder: int, parent: str, name: str) -> None:
         if name == OPAQUE:
@@ -260,6 +312,9 @@ class _Unpacking:
         if self._overlay:
             if not self._shows(path):
                 return
+            if self._copied:
+                self._drop_copied(path, content=False)
+                folder = self._folders.open(parent)[0]
             try:
                 os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=folder)
             except FileExistsError:
@@ -276,6 +331,9 @@ class _Unpacking:
         """Hide the content of a directory in lower layers."""
         if self._overlay:
             if self._shows(path):
+                if self._copied:
+                    self._drop_copied(path, content=True)
+                    folder = self._folders.open(path)[0]
                 os.setxattr(folder, _OPAQUE_XATTR, b"y")
             return
         folder = os.dup(folder)

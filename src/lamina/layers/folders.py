@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
 from lamina.layers.stack import Stack, is_whiteout
-from lamina.system.clone import clone_file, copy_metadata
+from lamina.system.clone import clone_tree, copy_metadata
 from lamina.system.directory import make_directory
 
 if TYPE_CHECKING:
@@ -89,12 +89,14 @@ class Folders:
 
     def copy_up(self, folder: int, parent: str, name: str) -> bool:
         """Copy a file from below into `folder`. Returns whether there was one."""
-        found = self._below.find(f"{parent}/{name}" if parent else name)
-        if found is None or not stat.S_ISREG(found[1].st_mode):
+        return self.copy_from_below(f"{parent}/{name}" if parent else name, folder, name)
+
+    def copy_from_below(self, path: str, folder: int, name: str) -> bool:
+        """Copy a file, link or device from below to a name. Returns whether there was one."""
+        found = self._below.find(path)
+        if found is None or stat.S_ISDIR(found[1].st_mode):
             return False
-        target = f"/proc/self/fd/{folder}/{name}"
-        clone_file(found[0], target)
-        copy_metadata(found[0], found[1], target)
+        clone_tree(found[0], f"/proc/self/fd/{folder}/{name}")
         return True
 
     def _resolve(self, path: str) -> str:

@@ -110,6 +110,13 @@ class TarReader:
                 at += len(chunk)
         self._extents = []
 
+    @property
+    def holes(self) -> int:
+        """The number of bytes of the current entry that are not stored, as they are zeros."""
+        if self._extents is None:
+            return 0
+        return self._size - sum(length for _, length in self._extents)
+
     def content(self) -> Iterator[bytes]:
         """The bytes of the current entry, in chunks, with holes as zeros."""
         at = 0
