@@ -35,7 +35,7 @@ class Lamina:
             env={**self.environment(), **(env or {})},
             input=stdin,
             capture_output=True,
-            timeout=120,
+            timeout=240,
         )
         return Done(
             done.returncode,

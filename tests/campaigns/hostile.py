@@ -190,17 +190,28 @@ class _Case:
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> tuple[int | None, int]:
     """The exit status, or None if it does not end in that time, and its peak memory."""
-    found: list[tuple[int, int]] = []
+    peak = 0
 
     def ended() -> bool:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            found.append((process.returncode, usage.ru_maxrss * 1024))
-        return bool(pid)
+        nonlocal peak
+        peak = max(peak, _peak_memory(process.pid))
+        return process.poll() is not None
 
     soon(ended, seconds)
-    return found[0] if found else (None, 0)
+    return process.returncode, peak
+
+
+def _peak_memory(pid: int) -> int:
+    """The peak of the resident memory of a process in bytes, 0 if it has ended.
+
+    Not `ru_maxrss`: that is at least the size of the parent process.
+    """
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            peaks = [line for line in file if line.startswith("VmHWM:")]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(peaks[0].split()[1]) << 10 if peaks else 0
 
 
 def resident(pid: int) -> int:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,8 +81,16 @@ def test_a_finding_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFix
     assert "AssertionError: it is that one" in (evidence / "finding.txt").read_text()
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose sockets have paths of less than 108 bytes, also in parallel test runs."""
+    with TemporaryDirectory(prefix="lamina-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("how", ["time", "SIGTERM"])
-def test_a_campaign_stops_on_time_or_signal_and_cleans_up(how: str, tmp_path: Path) -> None:
+def test_a_campaign_stops_on_time_or_signal_and_cleans_up(how: str, short_path: Path) -> None:
+    tmp_path = short_path
     limit = "0.1" if how == "time" else "20"
     process = subprocess.Popen(
         [SCRIPT, "full-disk", "--minutes", limit, "--seed", "1", "--keep", str(tmp_path / "kept")],
