@@ -289,8 +289,10 @@ class Explainer:
             names = "" if partner is None else partner.digest
             same = [p for p in left if p.vertex == names and p.selector == part.selector]
             same += [p for p in left if p.vertex == names]
-            first = index == 0 and left and before[0] is left[0]  # the file system built on
-            other = same[0] if same else (left[0] if first else None)
+            # The file system built on, which --link adds or removes.
+            first = index == 0 and left and before[0] is left[0]
+            alike = first and part.by_content == before[0].by_content
+            other = same[0] if same else (left[0] if alike else None)
             if other is not None:
                 left.remove(other)
             aligned.append((part, other))
