@@ -62,7 +62,7 @@ def test_policy_files(tmp_path: Path) -> None:
         ("{", "is not a source policy"),
         ("[]", "is not a source policy"),
         ('{"rules": [1]}', "is not a source policy"),
-        ('{"rules": [{"action": "MAYBE"}]}', "MAYBE is no PolicyAction"),
+        ('{"rules": [{"action": "MAYBE"}]}', "MAYBE is not a PolicyAction"),
         ('{"rules": [{"selector": {"match_type": 9}}]}', "9 is not a valid MatchType"),
     ],
 )

@@ -150,7 +150,7 @@ def test_patterns_cannot_keep_a_daemon_busy() -> None:
 @pytest.mark.parametrize("target", ["$0$0", "x" * 5000])
 def test_names_do_not_grow_without_bounds(target: str) -> None:
     grows = rule(PolicyAction.CONVERT, ".+", MatchType.REGEX, updates=Update(target))
-    with pytest.raises(InvalidInput, match="longer than 4096 characters"):
+    with pytest.raises(InvalidInput, match="more than 4096 characters"):
         evaluated(BUSYBOX, grows)
 
 

@@ -184,7 +184,7 @@ class Incoming:
         except ValueError:
             refused = ErrorCode.PROTOCOL_ERROR
         if refused is not None:
-            self._count_misdeed()
+            self._count_reset()
             exchange.outbox.put(h2.reset_frame(frame.stream, refused))
             return
         stream = Stream(exchange, frame.stream, exchange.peer_window, STREAM_WINDOW)
@@ -200,7 +200,7 @@ class Incoming:
             self._check_known(frame)
             return
         if self._exchange.server:
-            self._count_misdeed()
+            self._count_reset()
         if not stream._remote_ended:
             self._exchange.drop_unread(stream)
         self._fail(stream, h2.read_number(frame.payload), "the peer ended the stream")
@@ -280,7 +280,7 @@ class Incoming:
         if frame.stream > self._exchange.last_stream or frame.stream % 2 == 0:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame on a stream never opened")
 
-    def _count_misdeed(self) -> None:
+    def _count_reset(self) -> None:
         now = time.monotonic()
         forgiven = (now - self._resets_at) * _RESETS_PER_SECOND
         self._resets = max(0.0, self._resets - forgiven) + 1
