@@ -1,4 +1,4 @@
-"""The attributes of `target` and `group` blocks: their types, and what they mean.
+"""The attributes of `target` and `group` blocks: their types and meanings.
 
 https://docs.docker.com/build/bake/reference/
 """
@@ -36,7 +36,7 @@ _TABLE = map_of(STRING)
 
 
 class AttributeKind(NamedTuple):
-    """How one attribute is read from a value, and given to expressions.
+    """The conversion of one attribute from a value, and to a value for expressions.
 
     `read` raises ConversionError and InvalidInput; it does not get nulls.
     """
@@ -140,7 +140,7 @@ def field(attribute: str) -> str:
 
 
 def to_object(kind: str, name: str, known: Mapping[str, Any]) -> Value:
-    """What expressions get for `target.name`: an object with all attributes, or nulls."""
+    """The value of `target.name` in expressions: an object with all attributes, or nulls."""
     members = {key: each.value(known.get(field(key))) for key, each in KINDS[kind].items()}
     return object_value({**members, "name": string(name)})
 

@@ -1,4 +1,4 @@
-"""What bake files define."""
+"""The content of bake files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 class Definition(NamedTuple):
-    """What the bake files define. Names of targets are unique, and so are those of groups."""
+    """The content of the bake files. Names of targets are unique, and so are those of groups."""
 
     targets: tuple[Target, ...] = ()
     groups: tuple[Group, ...] = ()
@@ -34,7 +34,7 @@ class Definition(NamedTuple):
 def look_up_with(
     given: Mapping[str, str], environ: Mapping[str, str]
 ) -> Callable[[str], str | None]:
-    """What `--var`, then the environment say of a variable."""
+    """The value of a variable in `--var`, else in the environment."""
     return {**environment_allowed(environ), **given}.get
 
 

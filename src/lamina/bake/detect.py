@@ -1,4 +1,4 @@
-"""Whether a file is HCL, JSON or Compose: by its name, or by what it contains."""
+"""Detects whether a file is HCL, JSON or Compose, by its name or its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the contexts and Dockerfiles of targets are."""
+"""The locations of targets' contexts and Dockerfiles."""
 
 from __future__ import annotations
 

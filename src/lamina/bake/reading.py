@@ -22,11 +22,11 @@ _BLOCKS = ("target", "group")
 def read_definition(
     sources: Sequence[Source], built_in: Mapping[str, str], variables: Mapping[str, str]
 ) -> Definition:
-    """Read files; later ones extend and replace what earlier ones define.
+    """Read files; later ones extend and override earlier ones.
 
     Args:
         built_in: variables that nothing can override.
-        variables: what `--var` gives.
+        variables: the values of `--var`.
 
     Raises InvalidInput.
     """

@@ -32,7 +32,7 @@ class _Undefined(InvalidInput):
 
 
 class _Variant:
-    """A block with one combination of its matrix: what of it is evaluated."""
+    """A block with one combination of its matrix, and its evaluated attributes."""
 
     def __init__(self, name: str, scope: Scope) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Resolver:
         attributes: settings outside of blocks, by name.
         functions: blocks, by name.
         built_in: variables that nothing can override.
-        look_up: what the environment and `--var` say.
+        look_up: returns values of the environment and `--var`.
         check_name: raises ValueError for a name that no target may have.
     """
 
@@ -90,9 +90,9 @@ class Resolver:
             self._library[name] = self._defined(name)
 
     def load(self, expression: Expression, scope: Scope | None = None) -> None:
-        """Evaluate what an expression refers to. Raises InvalidInput.
+        """Evaluate the references of an expression. Raises InvalidInput.
 
-        What does not exist is left for the evaluation, which may not need it.
+        Missing ones are no error here: the evaluation may not need them.
         """
         for reference in references(expression):
             try:
@@ -147,7 +147,7 @@ class Resolver:
 
     @contextmanager
     def _once(self, what: str, name: str, span: Span) -> Iterator[None]:
-        """Refuse what needs itself. Raises InvalidInput."""
+        """Raise InvalidInput for a circular reference."""
         if (what, name) in self._running:
             raise failure(f'{what} "{name}" depends on itself', span)
         self._running.add((what, name))
@@ -313,7 +313,7 @@ class Resolver:
             ) from None
 
     def _publish(self, kind: str, variant: _Variant) -> None:
-        """Let expressions refer to what is known of a block."""
+        """Make the evaluated attributes of a block available to expressions."""
         objects = self._objects.setdefault(kind, {})
         objects[variant.name] = to_object(kind, variant.name, variant.known)
         self._values[kind] = object_value(objects)

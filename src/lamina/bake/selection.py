@@ -21,7 +21,7 @@ _CACHE_ONLY = (Entry("cacheonly"),)
 
 
 class Selection(NamedTuple):
-    """Resolved targets and groups, by name; the group `default` has what was asked for."""
+    """Resolved targets and groups, by name; the group `default` contains the requested ones."""
 
     targets: dict[str, Target]
     groups: dict[str, Group]
@@ -92,7 +92,7 @@ class _Selector:
         return [name, *(g for t in group.targets for g in self.groups_of(t, seen | {name}))]
 
     def resolved(self, name: str) -> Target:
-        """A target with what it inherits. Raises InvalidInput, NotFound."""
+        """A target with its inherited attributes. Raises InvalidInput, NotFound."""
         target = self._merged(name, {})
         assert target is not None
         return target._replace(

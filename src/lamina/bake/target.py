@@ -26,7 +26,7 @@ class Group(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A target as it is defined, or resolved; None stands for an option that is not given.
+    """A target as it is defined, or resolved. None: the option is not set.
 
     `linked` marks a target that is built only as a context of another one.
     """

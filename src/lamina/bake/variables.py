@@ -113,7 +113,7 @@ def check(variable: VariableBlock, scope: Scope) -> None:
 def with_override(
     variable: VariableBlock, default: Value | None, given: Override | None
 ) -> Value | None:
-    """The value that a variable has: what is given, or its default. Raises ValueError."""
+    """The value of a variable: the given one, or its default. Raises ValueError."""
     if given is None:
         return default
     kind = variable.type
@@ -136,7 +136,7 @@ def with_override(
 
 
 class Override(NamedTuple):
-    """What the environment or `--var` says; `json` if by the variable's other name."""
+    """The value in the environment or `--var`; `json` if it has the variable's other name."""
 
     text: str
     json: bool
@@ -145,7 +145,7 @@ class Override(NamedTuple):
 def find_override(
     name: str, look_up: Callable[[str], str | None], known: Callable[[str], bool], *, typed: bool
 ) -> Override | None:
-    """What is given for a variable. With a type JSON comes first."""
+    """The given value of a variable. If it has a type, JSON takes precedence."""
     text = look_up(name)
     if text is None or typed:
         other = f"{name}{JSON_SUFFIX}"

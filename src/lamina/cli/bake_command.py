@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(parsed: Parsed) -> int:
-    """Read the definitions, and print, list or build what they define. Returns the status."""
+    """Read the definitions, and print, list or build their targets. Returns the exit status."""
     if parsed.text("list"):
         return _list(parsed)
     definition = definition_of(parsed)

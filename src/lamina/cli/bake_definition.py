@@ -49,7 +49,7 @@ def selection_of(parsed: Parsed, definition: Definition, call: str) -> Selection
 
 
 def _all_overrides(parsed: Parsed, call: str) -> list[str]:
-    """`--set`, and what the other flags are short for."""
+    """`--set`, and the equivalents of the other flags."""
     found = list(parsed.all("set"))
     found += ["*.push=true"] if parsed.switch("push") else []
     found += ["*.load=true"] if parsed.switch("load") else []

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(expression: Expression, scope: Scope) -> Value:
-    """The value of an expression. Raises InvalidInput with the location of what has none."""
+    """The value of an expression. Raises InvalidInput with the location of the error."""
     match expression:
         case Literal():
             return expression.value
@@ -164,7 +164,7 @@ def _conditional(conditional: Conditional, scope: Scope) -> Value:
     try:
         alternative = evaluate(other, scope)
     except InvalidInput:
-        return value  # what is not chosen may be wrong
+        return value  # the other branch may be invalid
     if DYNAMIC in (value.type, alternative.type) and not value.is_null:
         return value
     common = _common(value, alternative)

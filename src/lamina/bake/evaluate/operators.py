@@ -34,7 +34,7 @@ def divide(left: Number, right: Number) -> Number:
 
 
 def remainder(left: Number, right: Number) -> Number:
-    """What is left of the truncated quotient, with the sign of `left`. Raises ValueError."""
+    """The remainder of the truncated quotient, with the sign of `left`. Raises ValueError."""
     if not right:
         raise ValueError("division by zero")
     return combined(left.value - Fraction(int(left.value / right.value)) * right.value, left, right)
@@ -56,7 +56,7 @@ COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
 
 
 def operand_type(operator: str) -> str:
-    """What the operator takes: number, bool, or values of any type."""
+    """The type of the operands: number, bool, or values of any type."""
     if operator in LOGICAL:
         return "bool"
     return "any" if operator in ("==", "!=") else "number"

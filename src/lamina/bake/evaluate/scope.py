@@ -1,4 +1,4 @@
-"""What expressions can refer to: variables and functions."""
+"""The scope of expressions: variables and functions."""
 
 from __future__ import annotations
 

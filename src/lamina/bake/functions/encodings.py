@@ -1,4 +1,4 @@
-"""Functions that encode and decode: Base64, JSON, CSV, URLs, and what identifies something."""
+"""Functions that encode and decode: Base64, JSON, CSV, URLs, and identifiers."""
 
 from __future__ import annotations
 

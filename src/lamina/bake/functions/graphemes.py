@@ -1,4 +1,4 @@
-"""Characters as people count them: grapheme clusters (Unicode Standard Annex 29).
+"""User-perceived characters: grapheme clusters (Unicode Standard Annex 29).
 
 The rules for combining marks, variation selectors, joiners, modifiers, flags and line ends are
 here; those for Hangul syllables that are written in parts, and for Indic conjuncts, are not.

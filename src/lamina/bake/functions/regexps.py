@@ -77,7 +77,7 @@ def _replaced(value: Value, pattern: Value, replacement: Value) -> Value:
 
 
 def _expander(template: str) -> Callable[[Any], str]:
-    """What `$1`, `${name}` and `$$` of a replacement are for a match."""
+    """Expands `$1`, `${name}` and `$$` of a replacement for a match."""
 
     def expand(match: Any) -> str:
         def reference(found: re.Match[str]) -> str:

@@ -55,7 +55,7 @@ def _integers(data: bytes) -> list[int]:
 
 
 def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """The contents of the first element, and what follows it."""
+    """The contents of the first element, and the rest."""
     if len(data) < 2 or data[0] != tag:
         raise ValueError("unexpected element")
     size, start = data[1], 2

@@ -26,7 +26,7 @@ class _Version(NamedTuple):
     pre: str
 
     def order(self) -> tuple[object, ...]:
-        """What versions are compared by: a prerelease comes before its release."""
+        """The sort key of a version: a prerelease comes before its release."""
         words = tuple(
             (0, int(word), "") if word.isdecimal() else (1, 0, word)
             for word in self.pre.split(".")

@@ -331,7 +331,7 @@ class _Parser:
             raise failure(f'"{word}" is expected, but found {described(token)}', token.span)
 
     def _traversed(self, source: Expression) -> Expression:
-        """What follows a term: attributes, indices and splats."""
+        """The operators after a term: attributes, indices and splats."""
         scanner = self.scanner
         start = source.span.start
         while True:
@@ -353,7 +353,7 @@ class _Parser:
                 return source
 
     def _attributes(self, source: Expression) -> Expression:
-        """What follows `.*` and belongs to each element: attributes only."""
+        """The attributes after `.*`, which apply to each element."""
         scanner = self.scanner
         while scanner.take(".") is not None:
             token = scanner.read()

@@ -1,4 +1,4 @@
-"""What an expression refers to: variables, attributes of blocks, functions."""
+"""The references of an expression: variables, attributes of blocks, functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """A variable, and the attributes that follow it; "" stands for an index."""
+    """A variable, and the attributes that follow it; "" is an index."""
 
     span: Span
     name: str

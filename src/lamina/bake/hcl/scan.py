@@ -1,4 +1,4 @@
-"""Tokens of HCL, read one at a time: what a quote or a heredoc opens is a template, not tokens."""
+"""Tokens of HCL, read one at a time: quotes and heredocs are templates, not tokens."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Wrapped(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The strings of a tuple one after the other: what `%{ for }` makes."""
+    """The joined strings of a tuple, the result of `%{ for }`."""
 
     span: Span
     inner: Expression

@@ -31,7 +31,7 @@ _DOUBLED = re.compile(r"(\$\$|%%)(?=\{)")
 
 
 def quoted(scanner: Scanner, start: Token, expression: Callable[[], Expression]) -> Expression:
-    """What follows a quote, up to the other one."""
+    """The template after a quote, up to the closing quote."""
     reader = _Reader(scanner, expression)
     while True:
         text = _match(_QUOTED, scanner)
@@ -50,7 +50,7 @@ def quoted(scanner: Scanner, start: Token, expression: Callable[[], Expression])
 
 
 def heredoc(scanner: Scanner, start: Token, expression: Callable[[], Expression]) -> Expression:
-    """What follows `<<MARKER`, up to the line with the marker."""
+    """The template after `<<MARKER`, up to the line with the marker."""
     marker, indented = heredoc_marker(start)
     closing = re.compile(rf"[ \t]*{re.escape(marker)}[ \t]*(?=\r?\n|\Z)")
     reader = _Reader(scanner, expression)
@@ -85,7 +85,7 @@ def template_text(scanner: Scanner, expression: Callable[[], Expression]) -> Exp
 
 
 class _Reader:
-    """Collects the parts of a template, and strips white space where `~` asks for it."""
+    """Collects the parts of a template, and strips white space at `~`."""
 
     def __init__(self, scanner: Scanner, expression: Callable[[], Expression]) -> None:
         self.parts: list[Part] = []

@@ -100,7 +100,7 @@ def _typed(entry: Entry, given: str) -> Entry:
 
 
 def attest_flag(kind: str, text: str) -> str:
-    """What `--sbom` and `--provenance` mean as an attestation."""
+    """The attestation for `--sbom` or `--provenance`."""
     given = parse_bool(text)
     if given is not None:
         return f"type={kind},disabled={'false' if given else 'true'}"
@@ -151,7 +151,7 @@ def elements_of(value: Value) -> Iterable[Value]:
 
 
 def to_value(entries: Entries | None) -> Value:
-    """What expressions get: a list of maps."""
+    """The value in expressions: a list of maps."""
     members = (
         {key: string(str(value).lower() if value is True else str(value)) for key, value in items}
         for items in (entry.document.items() for entry in entries or ())

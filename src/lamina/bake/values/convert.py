@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class ConversionError(ValueError):
-    """A value has no form of the wanted type; the text says what is required."""
+    """A value cannot be converted to a type. The text names the required type."""
 
 
 def convert(value: Value, want: Type) -> Value:
-    """The value as one of type `want`. Raises ConversionError."""
+    """Convert a value to the type `want`. Raises ConversionError."""
     have = value.type
     if want == DYNAMIC or (have == want and not _has_dynamic(want)):
         return value

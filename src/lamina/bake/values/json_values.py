@@ -1,4 +1,4 @@
-"""Values as JSON (go-cty's `json`): what `jsonencode` writes, and variables are read from."""
+"""Values as JSON (go-cty's `json`): the format of `jsonencode` and of variables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def from_json(text: str) -> Value:
 
 
 def from_json_as(text: str, want: Type) -> Value:
-    """Read JSON as a value of a type. Raises ConversionError, and what `from_json` raises."""
+    """Read JSON as a value of a type. Raises ConversionError, and the errors of `from_json`."""
     value = from_json(text)
     if value.is_null:
         return null(want)
@@ -54,7 +54,8 @@ def from_json_as(text: str, want: Type) -> Value:
 
 
 def to_json_as(value: Value, want: Type) -> str:
-    """The value in one line; what `want` leaves open comes with its type, as go-cty writes it."""
+    """The value in one line. Parts whose type `want` leaves open include their type, as in
+    go-cty."""
     if want == DYNAMIC:
         kind = encode(_type_document(value.type)).decode()
         return f'{{"value":{to_json(value)},"type":{kind}}}'

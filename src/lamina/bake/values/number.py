@@ -13,7 +13,8 @@ PRECISION = 512
 _INTEGER_PRECISION = 64
 _FLOAT_PRECISION = 53
 _LARGEST_EXPONENT = 10_000
-"""Of ten. Go accepts larger ones, whose decimal digits nobody could print."""
+"""The largest exponent of ten. Go accepts larger ones, but their decimal digits cannot be
+printed."""
 
 _DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?")
 
