@@ -59,6 +59,7 @@ def run(parsed: Parsed) -> int:
     # Engines fetch remote contexts themselves, but subrequests are answered in this process.
     fetched = (call is not None or verified) and not builder_address(parsed)
     warnings: list[WarningEvent] = []
+    debugged = _debugged(parsed)
     # Standard input is read before signals are handled, so an interrupt ends that at once. The
     # engine is opened before any thread starts, because it may enter a mount namespace.
     with open_context(
@@ -69,6 +70,10 @@ def run(parsed: Parsed) -> int:
             try:
                 with closing(open_display(mode, _STDERR, os.environ)) as display:
                     events = _Collector(display, warnings)
+                    if debugged:
+                        from lamina.client.debug_shell import DebugShell
+
+                        request = request._replace(debugger=DebugShell(display.paused))
                     if call is not None:
                         answer = builder.call(call.name, request, events, interruption.cancel)
                     else:
@@ -96,6 +101,26 @@ def run(parsed: Parsed) -> int:
 
             return verify(parsed, request, mode)
     return 0
+
+
+def _debugged(parsed: Parsed) -> bool:
+    """Whether a shell is opened in a failed step. Raises InvalidInput."""
+    wanted = parsed.text("debug")
+    if wanted in ("", "false"):
+        return False
+    terminal = os.isatty(0) and os.isatty(_STDERR)
+    if wanted == "true":
+        return terminal and not builder_address(parsed)
+    if builder_address(parsed):
+        raise InvalidInput(
+            "--debug=on-error is not supported with --builder", hint="build without a daemon"
+        )
+    if not terminal:
+        raise InvalidInput(
+            "--debug=on-error requires a terminal on standard input and standard error",
+            hint="remove it, or extract files of a failed step with --output-on-failure",
+        )
+    return True
 
 
 def plan(parsed: Parsed) -> int:

@@ -15,6 +15,14 @@ from lamina.cli.run_flags import RUN_FLAGS
 
 ROOT = Flag("root", "Store directory (default: $LAMINA_ROOT)", value="DIR", complete="directory")
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
+_BUILD_DEBUG = Flag(
+    "debug",
+    "Open a shell in a step that fails, if there is a terminal; show tracebacks",
+    short="D",
+    value="WHEN",
+    choices=("on-error", "true", "false"),
+    optional="true",
+)
 
 _FORMAT = Flag(
     "format",
@@ -156,7 +164,7 @@ _COMMANDS = (
         "Build an image from a Dockerfile",
         "[OPTIONS] PATH | -",
         "build_command:run",
-        (*_BUILD, *BUILDER_FLAGS, ROOT, DEBUG),
+        (*_BUILD, *BUILDER_FLAGS, ROOT, _BUILD_DEBUG),
         least=1,
         most=1,
         complete="directory",

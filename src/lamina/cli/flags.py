@@ -21,7 +21,8 @@ class Flag(NamedTuple):
 
     `complete` is the kind of the argument for shells: `file`, `directory`, `image`, or "" if
     unknown. `choices` are all valid arguments, or with `open` the usual ones. `default` is only
-    shown in help. A `hidden` flag has no effect, and help only lists its name.
+    shown in help. `optional` is the value of a flag that is given without one: `--name` or
+    `--name=value`. A `hidden` flag has no effect, and help only lists its name.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Flag(NamedTuple):
     default: str = ""
     open: bool = False
     hidden: bool = False
+    optional: str = ""
 
 
 class Command(NamedTuple):
@@ -141,8 +143,8 @@ def _read_long(parsed: Parsed, word: str, rest: list[str], by_name: dict[str, Fl
         )
     if equals:
         parsed.give(flag, value)
-    elif not flag.value:
-        parsed.give(flag, "true")
+    elif flag.optional or not flag.value:
+        parsed.give(flag, flag.optional or "true")
     else:
         parsed.give(flag, _argument(f"--{name}", rest))
 
@@ -161,10 +163,10 @@ def _read_short(parsed: Parsed, word: str, rest: list[str], by_short: dict[str, 
         if after.startswith("="):
             parsed.give(flag, after[1:])
             return
-        if flag.value:
+        if flag.value and not flag.optional:
             parsed.give(flag, after or _argument(f"-{letter}", rest))
             return
-        parsed.give(flag, "true")
+        parsed.give(flag, flag.optional or "true")
 
 
 def _argument(flag: str, rest: list[str]) -> str:

@@ -84,6 +84,8 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _spelling(flag: Flag) -> str:
     short = f"-{flag.short}, " if flag.short else "    "
+    if flag.optional:
+        return f"  {short}--{flag.name}[={flag.value}]"
     return f"  {short}--{flag.name} {flag.value}".rstrip()
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
+    from lamina.ops.debugging import StepDebugger
     from lamina.records.plan import BuildPlan
     from lamina.system.cancel import Cancellation
 
@@ -124,7 +125,7 @@ class BuildRequest(NamedTuple):
     (type, attributes) of attestations: `provenance` or `sbom`, and `mode=max,…`. `allow` are
     entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`). `policy` is
     the source policy. `failure_outputs` are written if a step fails; their attribute `path` selects
-    files.
+    files. Failed commands are shown to `debugger`.
     """
 
     context: ContextSpec
@@ -138,6 +139,7 @@ class BuildRequest(NamedTuple):
     allow: tuple[str, ...] = ()
     policy: Policy | None = None
     failure_outputs: tuple[OutputSpec, ...] = ()
+    debugger: StepDebugger | None = None
 
 
 class BuildOutcome(NamedTuple):

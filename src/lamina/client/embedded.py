@@ -221,6 +221,7 @@ class EmbeddedBuilder:
             _cache_options(request),
             () if request.policy is None else (request.policy,),
             planned=planner is not None,
+            debugger=request.debugger,
         )
         engine = self.engine
         if not self._host.overlay:

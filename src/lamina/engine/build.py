@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from lamina.exporters.destination import Output
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
+    from lamina.ops.debugging import StepDebugger
     from lamina.ops.mounts import MountTable
     from lamina.policy.evaluator import PolicyEvaluator, Verifier
     from lamina.refs.manager import RefManager
@@ -65,7 +66,8 @@ class BuildOptions(NamedTuple):
 
     `resolve` says where tags of base images are looked up. `allowed` are the entitlements that the
     user granted, `caches` the caches to read and write. `policies` and `verifier` decide which
-    sources are allowed. With `planned` nothing runs, and cache mounts do not change.
+    sources are allowed. Failed commands are shown to `debugger`. With `planned` nothing runs, and
+    cache mounts do not change.
     """
 
     resolve: ResolveMode = ResolveMode.LOCAL
@@ -74,6 +76,7 @@ class BuildOptions(NamedTuple):
     policies: tuple[Policy, ...] = ()
     verifier: Verifier | None = None
     planned: bool = False
+    debugger: StepDebugger | None = None
 
 
 class LookupRecorder(Protocol):
@@ -155,6 +158,11 @@ class Build:
     def resolver(self, mode: ResolveMode) -> ImageResolver:
         """Resolves image names."""
         return self._services.resolver(mode)
+
+    @property
+    def debugger(self) -> StepDebugger | None:
+        """What failed commands are shown to, if anything."""
+        return self.options.debugger
 
     @property
     def allowed(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.engine.build_result import Solvable
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
+    from lamina.ops.debugging import StepDebugger
     from lamina.refs.ref import Ref
     from lamina.runtime.cdi import ContainerEdits
     from lamina.session.contract import ContentStore, FolderRequest, ProvidedFolder, Session
@@ -36,6 +37,9 @@ class OpRequester(Protocol):
 
     @property
     def packing(self) -> Compression | None: ...
+
+    @property
+    def debugger(self) -> StepDebugger | None: ...
 
     def restore(self, name: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount from an imported cache. Returns the mount's origin, if there is
@@ -81,6 +85,10 @@ class SharedSession:
     @property
     def packing(self) -> Compression | None:
         return next((requester.packing for requester in self._current()), None)
+
+    @property
+    def debugger(self) -> StepDebugger | None:
+        return next(filter(None, (requester.debugger for requester in self._current())), None)
 
     @property
     def in_process(self) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.layers.compression import Compression
     from lamina.llb.op import CDIDevice, Definition
+    from lamina.ops.debugging import StepDebugger
     from lamina.ops.mounts import Restore
     from lamina.refs.manager import RefManager
     from lamina.refs.ref import Ref
@@ -76,6 +77,11 @@ class Requesters(Requester, DeviceProvider, Protocol):
     @property
     def packing(self) -> Compression | None:
         """The compression of results' layers; None if an output needs the files of results."""
+        ...
+
+    @property
+    def debugger(self) -> StepDebugger | None:
+        """What failed commands are shown to, if anything."""
         ...
 
     def solve(self, definition: Definition) -> Ref:

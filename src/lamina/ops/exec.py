@@ -24,9 +24,9 @@ from lamina.llb.op import (
     NetMode,
     SecurityMode,
 )
+from lamina.ops.debugging import Decision, FailedCommand
 from lamina.ops.mounts import is_change
 from lamina.ops.secret_env import secret_env
-from lamina.refs.reading import SourceChanged
 from lamina.refs.ref import Ref
 from lamina.refs.selection import Selector, outermost
 from lamina.solver.contract import CacheMap, Dependency
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from lamina.llb.op import ExecMeta, ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.bound_folders import BoundFolders
     from lamina.ops.contract import DeviceProvider
-    from lamina.ops.mounts import MountTable, Prepared
+    from lamina.ops.debugging import StepDebugger
+    from lamina.ops.mounts import Change, MountTable, Prepared
     from lamina.refs.manager import RefManager
     from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
     from lamina.session.contract import Session
@@ -67,6 +68,7 @@ class ExecOperation:
         session: Session,
         resources: LinuxResources | None,
         devices: DeviceProvider,
+        debugger: Callable[[], StepDebugger | None],
     ) -> None:
         self._op = op
         self._platform = platform
@@ -77,6 +79,7 @@ class ExecOperation:
         self._session = session
         self._resources = resources
         self._devices = devices
+        self._debugger = debugger
         self._read: dict[int, list[Selector]] = {}  # the digested part of each input, by index
 
     def cache_map(self, context: OpContext) -> CacheMap:
@@ -112,51 +115,18 @@ class ExecOperation:
         return CacheMap(digest, dependencies, unexported=_named_caches(op.mounts))
 
     def execute(self, context: OpContext, inputs: Sequence[Ref]) -> Sequence[Ref]:
-        from lamina.runtime.contract import Process
-
         op = self._op
-        meta = op.meta
-        assert meta is not None
+        assert op.meta is not None
         secrets = secret_env(op.secret_env, self._session, context.cancel)
-        env = (*meta.env, *_proxy_env(meta.proxy_env, meta.env), *secrets)
+        env = (*op.meta.env, *_proxy_env(op.meta.proxy_env, op.meta.env), *secrets)
         folders = self._bound_folders(context, inputs)
         given = inputs
         if folders is not None:
             inputs = folders.inputs
-        failure: LaminaError | None = None
-        ended = False
-        with self._mounts.prepare(op, inputs, context.cancel) as prepared:
-            try:
-                status = self._runtime().run(
-                    Process(meta.args, env, meta.cwd or "/", meta.user),
-                    self._sandbox(meta, prepared),
-                    stdout=self._log(context, 1),
-                    stderr=self._log(context, 2),
-                    measured=lambda usage: context.emit(ResourceEvent(context.digest, usage)),
-                    cancel=context.cancel,
-                )
-                context.cancel.check()
-                self._accept(status, prepared.rootfs)
-                if folders is not None:
-                    folders.verify()
-                ended = True
-            except (Cancelled, SourceChanged):
-                raise
-            except LaminaError as error:
-                foreign = isinstance(error, CommandFailed | Unsupported) and self._foreign()
-                failure = error.with_context(hint=foreign or error.hint)
-                ended = True
-            finally:
-                if not ended:
-                    for change in prepared.changes:
-                        self._refs.discard(change.staged)
-        if failure is not None:
-            from lamina.ops.failed_exec import failed_step
-
-            step = failed_step(context, op, given, prepared.changes, self._refs)
-            raise failure.with_context(step=step) from failure
+        while (changes := self._run(context, given, inputs, env, folders)) is None:
+            continue
         outputs: dict[int, Ref] = {}
-        for change in prepared.changes:
+        for change in changes:
             if change.output < 0:
                 self._refs.discard(change.staged)
             else:
@@ -170,6 +140,69 @@ class ExecOperation:
             if mount.output >= 0 and not is_change(mount) and mount.input >= 0:
                 outputs.setdefault(mount.output, inputs[mount.input])
         return [outputs.get(index, Ref()) for index in range(max(outputs, default=-1) + 1)]
+
+    def _run(
+        self,
+        context: OpContext,
+        given: Sequence[Ref],
+        inputs: Sequence[Ref],
+        env: tuple[str, ...],
+        folders: BoundFolders | None,
+    ) -> Sequence[Change] | None:
+        """Run the command once. Returns the changes; None if a debugger wants it to run again.
+
+        Args:
+            given: the inputs of the op; `inputs` are those of this run.
+        """
+        from lamina.runtime.contract import Process
+
+        op = self._op
+        meta = op.meta
+        assert meta is not None
+        failure: LaminaError | None = None
+        again = ended = False
+        process = Process(meta.args, env, meta.cwd or "/", meta.user)
+        with self._mounts.prepare(op, inputs, context.cancel) as prepared:
+            try:
+                sandbox = self._sandbox(meta, prepared)
+                try:
+                    status = self._runtime().run(
+                        process,
+                        sandbox,
+                        stdout=self._log(context, 1),
+                        stderr=self._log(context, 2),
+                        measured=lambda usage: context.emit(ResourceEvent(context.digest, usage)),
+                        cancel=context.cancel,
+                    )
+                    context.cancel.check()
+                    self._accept(status, prepared.rootfs)
+                except Cancelled:
+                    raise
+                except LaminaError as error:
+                    foreign = isinstance(error, CommandFailed | Unsupported) and self._foreign()
+                    failure = error.with_context(hint=foreign or error.hint)
+                    debugger = self._debugger()
+                    if debugger is not None:
+                        command = FailedCommand(str(context.digest), process, sandbox, failure)
+                        decision = debugger.failed(command, self._runtime(), context.cancel)
+                        context.cancel.check()
+                        again = decision is Decision.RETRY
+                        if decision is Decision.ACCEPT:
+                            failure = None
+                            context.revise(0, None)  # it is not cached
+                if folders is not None and failure is None:
+                    folders.verify()
+                ended = not again
+            finally:
+                if not ended:
+                    for change in prepared.changes:
+                        self._refs.discard(change.staged)
+        if failure is not None and not again:
+            from lamina.ops.failed_exec import failed_step
+
+            step = failed_step(context, op, given, prepared.changes, self._refs)
+            raise failure.with_context(step=step) from failure
+        return None if again else prepared.changes
 
     def _sandbox(self, meta: ExecMeta, prepared: Prepared) -> Sandbox:
         from lamina.runtime.contract import Network, Resources, Rlimit, Sandbox

@@ -51,6 +51,7 @@ def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -
             session=session,
             resources=spec.extra if isinstance(spec.extra, LinuxResources) else None,
             devices=requesters,
+            debugger=lambda: requesters.debugger,
         )
     if op.file is not None:
         from lamina.ops.file import FileOperation

@@ -21,12 +21,16 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.finished = 0
+        self.left = 0
         self.gate = threading.Event()
         self.gate.set()
 
     def update(self, events: Sequence[Event], now: float) -> None:
         self.gate.wait()
         self.events += events
+
+    def leave(self) -> None:
+        self.left += 1
 
     def finish(self, now: float) -> None:
         self.finished += 1

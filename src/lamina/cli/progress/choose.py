@@ -10,6 +10,7 @@ from lamina.system.descriptors import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from lamina.base.events import Event
     from lamina.cli.progress.pump import Renderer
@@ -21,6 +22,10 @@ class Display(Protocol):
     """An EventSink that must be closed, which shows the final state."""
 
     def __call__(self, event: Event, /) -> None: ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing is shown during the block."""
+        ...
 
     def close(self) -> None: ...
 

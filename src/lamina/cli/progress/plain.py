@@ -81,6 +81,9 @@ class PlainRenderer:
             self._due[vertex] = None
         self._show_due(now)
 
+    def leave(self) -> None:
+        return
+
     def finish(self, now: float) -> None:
         self._show_due(now)
         for vertex in self._trace.vertices:

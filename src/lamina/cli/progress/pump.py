@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.events import LogEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lamina.base.events import Event
 
@@ -33,6 +34,10 @@ class Renderer(Protocol):
         """Show the final state. No call follows."""
         ...
 
+    def leave(self) -> None:
+        """Something else writes to the output next: do not draw over it."""
+        ...
+
 
 class Pump:
     """An EventSink that updates a renderer about ten times a second. Close it."""
@@ -43,6 +48,7 @@ class Pump:
         self._events: list[Event] = []
         self._log_bytes = 0
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._ending = False
@@ -58,6 +64,15 @@ class Pump:
                     self._room.wait()
                 self._log_bytes += len(event.data)
             self._events.append(event)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing during the block. Producers of long logs wait."""
+        self._drain()
+        with self._drawing:
+            if self._renderer is not None:
+                self._renderer.leave()
+            yield
 
     def close(self) -> None:
         """Show the remaining events and the final state. Closed output is not an error.
@@ -87,6 +102,10 @@ class Pump:
                 self._drain()
 
     def _drain(self) -> None:
+        with self._drawing:
+            self._show()
+
+    def _show(self) -> None:
         with self._lock:
             events, self._events = self._events, []
             self._log_bytes = 0

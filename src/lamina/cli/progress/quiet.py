@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from lamina.base.events import Event
 
 
@@ -13,6 +16,9 @@ class QuietSink:
 
     def __call__(self, event: Event, /) -> None:
         return
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def close(self) -> None:
         return

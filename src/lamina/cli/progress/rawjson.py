@@ -31,6 +31,9 @@ class RawJsonRenderer:
             text = json.dumps(document(event), ensure_ascii=False, separators=(",", ":"))
             self._out(text.encode("utf-8", "replace") + b"\n")
 
+    def leave(self) -> None:
+        return
+
     def finish(self, now: float) -> None:
         return
 

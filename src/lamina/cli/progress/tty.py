@@ -73,6 +73,9 @@ class TtyRenderer:
         if self._trace.vertices:
             self._draw(now, whole=False)
 
+    def leave(self) -> None:
+        self._drawn = []
+
     def finish(self, now: float) -> None:
         try:
             self._draw(now, whole=True)

@@ -1,0 +1,165 @@
+"""`lamina build --debug` on a terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.commands import Lamina
+
+TEXT = """
+FROM base
+ENV WORD=spoken
+WORKDIR /work
+RUN --mount=type=secret,id=s --mount=type=cache,target=/cache \
+    echo begun > begun && echo kept > /cache/c && test -e /cache/fixed && exit 0; exit 7
+RUN echo after > /after
+"""
+
+
+class Terminal:
+    """A command with a terminal of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.master, slave = os.openpty()
+        self.slave = slave
+        self.seen = ""
+        self.attributes = termios.tcgetattr(slave)
+        self._process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+
+    def until(self, text: str) -> str:
+        """What comes up to a text, from the last one on."""
+        while text not in self.seen:
+            try:
+                self.seen += os.read(self.master, 4096).decode(errors="replace")
+            except BlockingIOError:
+                continue
+        before, _, self.seen = self.seen.partition(text)
+        return before
+
+    def say(self, line: str) -> None:
+        os.write(self.master, f"{line}\n".encode())
+
+    def ask(self, command: str) -> str:
+        """The output of a command of the shell."""
+        self.say(f"echo beg''in; {command}; echo en''d")
+        self.until("begin\r\n")
+        return self.until("end\r\n")
+
+    def end(self) -> int:
+        code = self._process.wait(60)
+        os.set_blocking(self.master, False)
+        try:
+            while data := os.read(self.master, 4096):
+                self.seen += data.decode(errors="replace")
+        except OSError:
+            pass
+        return code
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(30)
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def terminal(
+    lamina: Lamina, context: Callable[..., Path], tmp_path: Path
+) -> Iterator[Callable[..., Terminal]]:
+    opened = []
+    (tmp_path / "secret").write_text("hidden")
+
+    def build(text: str, *flags: str) -> Terminal:
+        secret = f"--secret=id=s,src={tmp_path / 'secret'}"
+        command = lamina.command("build", secret, *flags, str(context(text)))
+        opened.append(Terminal(command))
+        return opened[-1]
+
+    yield build
+    for each in opened:
+        each.close()
+
+
+@pytest.mark.parametrize("progress", ["plain", "tty"])
+def test_a_shell_in_a_failed_step(
+    terminal: Callable[..., Terminal], lamina: Lamina, context: Callable[..., Path], progress: str
+) -> None:
+    shell = terminal(TEXT, "--debug", f"--progress={progress}", "-t=made")
+    shell.until("This is a shell in the failed step.")
+    assert shell.ask("pwd; cat begun /cache/c; echo $WORD; id -u; cat /run/secrets/s") == (
+        "/work\r\nbegun\r\nkept\r\nspoken\r\n0\r\nhidden"
+    )
+    shell.say("exit")
+    assert shell.end() == 1
+    assert "exit code: 7" in shell.seen
+    assert termios.tcgetattr(shell.slave) == shell.attributes
+
+    shell = terminal(TEXT, "--debug=on-error", f"--progress={progress}", "-t=made")
+    shell.until("This is a shell in the failed step.")
+    shell.ask("touch /work/lost")
+    shell.say("retry")
+    shell.until("This is a shell in the failed step.")
+    assert "lost" not in shell.ask("ls /work")
+    shell.ask("touch /cache/fixed")
+    shell.say("retry")
+    assert shell.end() == 0
+    shown = lamina("run", "made", "/bin/cat", "/work/begun", "/after")
+    assert shown.out == "begun\nafter\n"
+    assert lamina("run", "made", "/bin/ls", "/dev/lamina").code != 0
+
+
+def test_accepted_files_are_not_cached(
+    terminal: Callable[..., Terminal], lamina: Lamina, context: Callable[..., Path]
+) -> None:
+    text = "FROM base\nRUN echo half > /half; exit 3\nRUN echo after > /after\n"
+    shell = terminal(text, "--debug", "--progress=plain", "-t=accepted")
+    shell.until("This is a shell in the failed step.")
+    shell.ask("echo whole > /half")
+    shell.say("continue")
+    assert shell.end() == 0
+    shown = lamina("run", "accepted", "/bin/cat", "/half", "/after")
+    assert shown.out == "whole\nafter\n"
+    assert lamina("run", "accepted", "/bin/ls", "/dev/lamina").code != 0
+    again = lamina("build", "--progress=plain", str(context(text)))
+    assert again.code == 1
+    assert "exit code: 3" in again.err
+
+
+def test_an_image_without_a_shell(terminal: Callable[..., Terminal]) -> None:
+    text = 'FROM scratch\nCOPY busybox /only\nRUN ["/only", "false"]\n'
+    shell = terminal(text, "--debug", "--progress=plain")
+    shell.until("This is a shell in the failed step.")
+    assert "only" in shell.ask("ls /").split()
+    shell.say("exit 0")
+    assert shell.end() == 1
+
+
+def test_a_build_that_is_interrupted_in_its_shell(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal("FROM base\nRUN exit 3\n", "--debug", "--progress=plain")
+    shell.until("This is a shell in the failed step.")
+    assert shell.ask("echo $((1 + 1))") == "2\r\n"
+    shell._process.terminate()
+    assert shell.end() == 143
+    assert termios.tcgetattr(shell.slave) == shell.attributes
+
+
+def test_without_a_terminal(lamina: Lamina, context: Callable[..., Path]) -> None:
+    folder = context("FROM base\nRUN exit 3\n")
+    done = lamina("build", "--debug", str(folder))
+    assert done.code == 1
+    assert "exit code: 3" in done.err
+    done = lamina("build", "--debug=on-error", str(folder))
+    assert done.code == 1
+    assert "--debug=on-error requires a terminal" in done.err
