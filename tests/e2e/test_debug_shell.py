@@ -155,6 +155,36 @@ def test_a_build_that_is_interrupted_in_its_shell(terminal: Callable[..., Termin
     assert termios.tcgetattr(shell.slave) == shell.attributes
 
 
+@pytest.mark.parametrize(
+    ("value", "stops"),
+    [("always", ("one", "two")), ("step:> /two", ("two",)), ("step:2", ("one",)), ("step:no", ())],
+)
+def test_breakpoints(
+    terminal: Callable[..., Terminal],
+    lamina: Lamina,
+    context: Callable[..., Path],
+    value: str,
+    stops: tuple[str, ...],
+) -> None:
+    lamina.build(context("FROM base\n"))
+    text = "FROM base AS named\nWORKDIR /w\nRUN echo one > /one\nRUN echo two > /two\n"
+    shell = terminal(text, f"--debug={value}", "--progress=plain")
+    for stop in stops:
+        shell.until("This is a shell in the step after its command.")
+        assert shell.ask(f"cat /{stop}") == f"{stop}\r\n"
+        shell.say("continue")
+    assert shell.end() == 0
+
+
+def test_a_build_that_is_given_up_after_a_step(terminal: Callable[..., Terminal]) -> None:
+    shell = terminal("FROM base\nRUN true\n", "--debug=step:RUN true", "--progress=plain")
+    shell.until("This is a shell in the step after its command.")
+    assert shell.ask("echo $((1 + 1))") == "2\r\n"
+    shell.say("exit")
+    assert shell.end() == 1
+    assert "given up" in shell.seen
+
+
 def test_without_a_terminal(lamina: Lamina, context: Callable[..., Path]) -> None:
     folder = context("FROM base\nRUN exit 3\n")
     done = lamina("build", "--debug", str(folder))
@@ -163,3 +193,6 @@ def test_without_a_terminal(lamina: Lamina, context: Callable[..., Path]) -> Non
     done = lamina("build", "--debug=on-error", str(folder))
     assert done.code == 1
     assert "--debug=on-error requires a terminal" in done.err
+    done = lamina("build", "--debug=sometimes", str(folder))
+    assert done.code == 1
+    assert 'invalid argument "sometimes" for --debug' in done.err

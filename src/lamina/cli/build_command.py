@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
     from lamina.cli.progress.choose import Display
     from lamina.client.contract import BuildOutcome
+    from lamina.client.debug_shell import Breakpoints
 
 _STDERR = 2
 _ARCHIVES = ("tar", "oci", "docker")
@@ -59,7 +60,7 @@ def run(parsed: Parsed) -> int:
     # Engines fetch remote contexts themselves, but subrequests are answered in this process.
     fetched = (call is not None or verified) and not builder_address(parsed)
     warnings: list[WarningEvent] = []
-    debugged = _debugged(parsed)
+    breakpoints = _breakpoints(parsed)
     # Standard input is read before signals are handled, so an interrupt ends that at once. The
     # engine is opened before any thread starts, because it may enter a mount namespace.
     with open_context(
@@ -70,10 +71,11 @@ def run(parsed: Parsed) -> int:
             try:
                 with closing(open_display(mode, _STDERR, os.environ)) as display:
                     events = _Collector(display, warnings)
-                    if debugged:
+                    if breakpoints is not None:
                         from lamina.client.debug_shell import DebugShell
 
-                        request = request._replace(debugger=DebugShell(display.paused))
+                        debugger = DebugShell(display.paused, breakpoints)
+                        request = request._replace(debugger=debugger)
                     if call is not None:
                         answer = builder.call(call.name, request, events, interruption.cancel)
                     else:
@@ -103,24 +105,32 @@ def run(parsed: Parsed) -> int:
     return 0
 
 
-def _debugged(parsed: Parsed) -> bool:
-    """Whether a shell is opened in a failed step. Raises InvalidInput."""
+def _breakpoints(parsed: Parsed) -> Breakpoints | None:
+    """When shells are opened in steps; None if never. Raises InvalidInput."""
     wanted = parsed.text("debug")
+    kind, colon, text = wanted.partition(":")
     if wanted in ("", "false"):
-        return False
+        return None
     terminal = os.isatty(0) and os.isatty(_STDERR)
-    if wanted == "true":
-        return terminal and not builder_address(parsed)
+    if wanted == "true" and (not terminal or builder_address(parsed)):
+        return None
+    if wanted not in ("true", "on-error", "always") and not (kind == "step" and text):
+        raise InvalidInput(
+            f'invalid argument "{wanted}" for --debug',
+            hint="choose from on-error, always, step:N and step:TEXT",
+        )
     if builder_address(parsed):
         raise InvalidInput(
-            "--debug=on-error is not supported with --builder", hint="build without a daemon"
+            f"--debug={wanted} is not supported with --builder", hint="build without a daemon"
         )
     if not terminal:
         raise InvalidInput(
-            "--debug=on-error requires a terminal on standard input and standard error",
+            f"--debug={wanted} requires a terminal on standard input and standard error",
             hint="remove it, or extract files of a failed step with --output-on-failure",
         )
-    return True
+    from lamina.client.debug_shell import Breakpoints
+
+    return Breakpoints(wanted == "always", text if colon else "")
 
 
 def plan(parsed: Parsed) -> int:

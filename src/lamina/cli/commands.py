@@ -17,10 +17,11 @@ ROOT = Flag("root", "Store directory (default: $LAMINA_ROOT)", value="DIR", comp
 DEBUG = Flag("debug", "Show a traceback when a command fails", short="D")
 _BUILD_DEBUG = Flag(
     "debug",
-    "Open a shell in a step that fails, if there is a terminal; show tracebacks",
+    "Open a shell in steps: on-error, always, step:N or step:TEXT; show tracebacks",
     short="D",
     value="WHEN",
-    choices=("on-error", "true", "false"),
+    choices=("on-error", "always", "step:", "true", "false"),
+    open=True,
     optional="true",
 )
 

@@ -66,7 +66,7 @@ def _bash() -> str:
     ]
     for command in COMMANDS.values():
         lines += [f"    {command.name})", '      case "$before" in']
-        lines += [_bash_flag(flag) for flag in command.flags if flag.value]
+        lines += [_bash_flag(flag) for flag in command.flags if flag.value and not flag.optional]
         lines += [
             f"        *) if [[ $word == -* ]]; then _lamina_words '{' '.join(_words(command))}'"
             ' "$word"',
@@ -137,7 +137,7 @@ def _zsh_flag(flag: Flag) -> list[str]:
     star = "*" if flag.repeat else ""
     about = flag.help.replace("[", "(").replace("]", ")").replace(":", "\\:")
     value = ""
-    if flag.value:
+    if flag.value and not flag.optional:
         label = flag.name.replace("-", " ")
         value = f":{label}:{_zsh_action(flag.choices, flag.complete)}"
     long = f"{star}--{flag.name}{'=' if value else ''}[{about}]{value}"
@@ -173,7 +173,7 @@ def _fish_flag(flag: Flag) -> str:
     parts = [f"-l {flag.name}"]
     if flag.short:
         parts.append(f"-s {flag.short}")
-    if flag.value:
+    if flag.value and not flag.optional:
         parts.append("-x" if flag.choices or flag.complete == "image" else "-r")
         if values := _fish_values(flag.choices, flag.complete):
             parts.append(values)

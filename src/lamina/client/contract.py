@@ -125,7 +125,7 @@ class BuildRequest(NamedTuple):
     (type, attributes) of attestations: `provenance` or `sbom`, and `mode=max,…`. `allow` are
     entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`). `policy` is
     the source policy. `failure_outputs` are written if a step fails; their attribute `path` selects
-    files. Failed commands are shown to `debugger`.
+    files. `debugger` is told of commands that have ended.
     """
 
     context: ContextSpec

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError
-from lamina.base.gotext import quote
+from lamina.base.named_tuple import NamedTuple
 from lamina.ops.debugging import Decision
 from lamina.runtime.binary import which
 from lamina.runtime.contract import BindMount, Process, Terminal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from lamina.ops.debugging import FailedCommand
+    from lamina.ops.debugging import EndedCommand
     from lamina.runtime.contract import ExitStatus, RunningProcess, Runtime
     from lamina.system.cancel import Cancellation
 
@@ -45,16 +45,31 @@ PATH="$PATH:{_FOLDER}/bin"
 """
 _DECISIONS = {_RETRY: Decision.RETRY, _ACCEPT: Decision.ACCEPT}
 _HELP = (
-    "This is a shell in the failed step. `retry` runs the step again, `continue` takes these"
-    " files as its result in this build, `exit` gives up."
+    "`retry` runs the step again, `continue` takes these files as its result in this build,"
+    " `exit` gives up."
 )
 _POLL = 200  # milliseconds between looks at the size of the terminal
 _CHUNK = 1 << 16
 _INTERPRETER = 3  # the type of the program header that names a dynamic loader (PT_INTERP)
 
 
+class Breakpoints(NamedTuple):
+    """The steps after which a shell opens even if they succeed: `every` one, or those whose name
+    has `text`. A number is that of a step in its stage, as progress shows it: `2` is `[app 2/5]`.
+    """
+
+    every: bool = False
+    text: str = ""
+
+    def wants(self, name: str) -> bool:
+        if self.text.isdecimal():
+            stage = name.partition("]")[0].split()
+            return bool(stage) and stage[-1].partition("/")[0].lstrip("[") == self.text
+        return self.every or (bool(self.text) and self.text in name)
+
+
 class DebugShell:
-    """Implements `lamina.ops.debugging.StepDebugger`.
+    """Implements `lamina.ops.debugging.StepDebugger`. One shell is open at a time.
 
     Args:
         paused: nothing else writes to the terminal during its block.
@@ -64,34 +79,40 @@ class DebugShell:
     def __init__(
         self,
         paused: Callable[[], AbstractContextManager[None]],
+        breakpoints: Breakpoints = Breakpoints(),  # noqa: B008 - a value
         keyboard: int = 0,
         screen: int = 2,
     ) -> None:
         self._paused = paused
+        self._breakpoints = breakpoints
         self._keyboard = keyboard
         self._screen = screen
         self._lock = threading.Lock()
 
-    def failed(self, command: FailedCommand, runtime: Runtime, cancel: Cancellation) -> Decision:
+    def ended(self, command: EndedCommand, runtime: Runtime, cancel: Cancellation) -> Decision:
+        if command.error is None and not self._breakpoints.wants(command.name):
+            return Decision.PROCEED
         with self._lock, self._paused(), _shell_files(command.sandbox.rootfs) as (folder, args):
             if cancel.cancelled:
                 return Decision.GIVE_UP
-            failed = quote(" ".join(command.process.args))
-            self._say(f"\n{failed}: {command.error.reason}")
+            self._say(f"\n{command.name}")
+            if command.error is not None:
+                self._say(command.error.reason)
             if not args:
                 self._say("The image has no shell, and this machine has no static busybox.")
-                return Decision.GIVE_UP
-            self._say(_HELP)
+                return Decision.PROCEED
+            kind = "failed step" if command.error is not None else "step after its command"
+            self._say(f"This is a shell in the {kind}. {_HELP}")
             try:
                 status = self._run(command, args, folder, runtime, cancel)
             except LaminaError as error:
                 self._say(f"The shell cannot be started: {error.reason}")
-                return Decision.GIVE_UP
+                return Decision.PROCEED
         return _DECISIONS.get(status.code, Decision.GIVE_UP)
 
     def _run(
         self,
-        command: FailedCommand,
+        command: EndedCommand,
         args: tuple[str, ...],
         folder: str,
         runtime: Runtime,

@@ -66,8 +66,8 @@ class BuildOptions(NamedTuple):
 
     `resolve` says where tags of base images are looked up. `allowed` are the entitlements that the
     user granted, `caches` the caches to read and write. `policies` and `verifier` decide which
-    sources are allowed. Failed commands are shown to `debugger`. With `planned` nothing runs, and
-    cache mounts do not change.
+    sources are allowed. `debugger` is told of commands that have ended. With `planned` nothing
+    runs, and cache mounts do not change.
     """
 
     resolve: ResolveMode = ResolveMode.LOCAL
@@ -161,7 +161,7 @@ class Build:
 
     @property
     def debugger(self) -> StepDebugger | None:
-        """What failed commands are shown to, if anything."""
+        """What is told of commands that have ended, if anything."""
         return self.options.debugger
 
     @property

@@ -81,7 +81,7 @@ class Requesters(Requester, DeviceProvider, Protocol):
 
     @property
     def debugger(self) -> StepDebugger | None:
-        """What failed commands are shown to, if anything."""
+        """What is told of commands that have ended, if anything."""
         ...
 
     def solve(self, definition: Definition) -> Ref:

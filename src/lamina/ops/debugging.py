@@ -1,4 +1,4 @@
-"""The port of a debugger: what it is told of a failed step, and what it decides."""
+"""The port of a debugger: what it is told of a command that has ended, and what it decides."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ if TYPE_CHECKING:
 
 
 class Decision(Enum):
-    """GIVE_UP: the step fails. RETRY: it runs again, on its inputs. ACCEPT: its files are its
-    result in this build, but are not cached."""
+    """PROCEED: as if there were no debugger. GIVE_UP: the step fails. RETRY: it runs again, on its
+    inputs. ACCEPT: its files are its result in this build, but are not cached."""
 
+    PROCEED = ""
     GIVE_UP = "exit"
     RETRY = "retry"
     ACCEPT = "continue"
 
 
-class FailedCommand(NamedTuple):
-    """A command that failed. Its mounts are still there: `sandbox` can be used again."""
+class EndedCommand(NamedTuple):
+    """A command that has ended. Its mounts are still there: `sandbox` can be used again.
 
-    digest: str
+    `name` is that of the step; `error` is why it failed, None if it succeeded.
+    """
+
+    name: str
     process: Process
     sandbox: Sandbox
-    error: LaminaError
+    error: LaminaError | None
 
 
 class StepDebugger(Protocol):
-    def failed(self, command: FailedCommand, runtime: Runtime, cancel: Cancellation) -> Decision:
-        """Called by the thread that runs the step. One call at a time."""
+    def ended(self, command: EndedCommand, runtime: Runtime, cancel: Cancellation) -> Decision:
+        """Called by the threads that run steps."""
         ...

@@ -24,7 +24,7 @@ from lamina.llb.op import (
     NetMode,
     SecurityMode,
 )
-from lamina.ops.debugging import Decision, FailedCommand
+from lamina.ops.debugging import Decision, EndedCommand
 from lamina.ops.mounts import is_change
 from lamina.ops.secret_env import secret_env
 from lamina.refs.ref import Ref
@@ -61,6 +61,7 @@ class ExecOperation:
         op: ExecOp,
         platform: LLBPlatform | None,
         inputs: int,
+        name: str,
         *,
         refs: RefManager,
         mounts: MountTable,
@@ -73,6 +74,7 @@ class ExecOperation:
         self._op = op
         self._platform = platform
         self._inputs = inputs
+        self._name = name
         self._refs = refs
         self._mounts = mounts
         self._runtime = runtime
@@ -181,15 +183,17 @@ class ExecOperation:
                 except LaminaError as error:
                     foreign = isinstance(error, CommandFailed | Unsupported) and self._foreign()
                     failure = error.with_context(hint=foreign or error.hint)
-                    debugger = self._debugger()
-                    if debugger is not None:
-                        command = FailedCommand(str(context.digest), process, sandbox, failure)
-                        decision = debugger.failed(command, self._runtime(), context.cancel)
-                        context.cancel.check()
-                        again = decision is Decision.RETRY
-                        if decision is Decision.ACCEPT:
-                            failure = None
-                            context.revise(0, None)  # it is not cached
+                debugger = self._debugger()
+                if debugger is not None:
+                    command = EndedCommand(self._name, process, sandbox, failure)
+                    decision = debugger.ended(command, self._runtime(), context.cancel)
+                    context.cancel.check()
+                    again = decision is Decision.RETRY
+                    if decision is Decision.ACCEPT:
+                        failure = None
+                        context.revise(0, None)  # it is not cached
+                    elif decision is Decision.GIVE_UP and failure is None:
+                        failure = LaminaError("the build was given up in a shell")
                 if folders is not None and failure is None:
                     folders.verify()
                 ended = not again

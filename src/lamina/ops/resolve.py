@@ -43,6 +43,7 @@ def resolve_op(spec: VertexSpec, services: OpServices, requesters: Requesters) -
             op.exec,
             op.platform,
             inputs,
+            spec.name,
             refs=refs,
             mounts=MountTable(
                 refs, services.cache_mounts, session, services.tmpfs, requesters.restore
