@@ -6,15 +6,18 @@ import glob
 import os
 import socket
 import subprocess
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lamina.api import container as api
-from lamina.api import gateway
+from lamina.api import control, gateway
+from lamina.api.message import unary
 from lamina.client.contract import SecretSpec, SessionProviders, SshSpec
+from lamina.client.providers import EmbeddedSession
 from lamina.llb.op import (
     CacheOpt,
     ExecMeta,
@@ -28,6 +31,8 @@ from lamina.llb.op import (
     SecurityMode,
     SSHOpt,
 )
+from lamina.session.opening import new_session_id, open_session
+from lamina.session.services import health_service, session_services
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
 from tests.daemon.gateway_client import GatewayClient, gateway_build
@@ -406,6 +411,36 @@ def test_a_client_that_vanishes(daemon: DaemonProcess, folder: Path) -> None:
         while any(name.startswith("unshare") for name in left(daemon)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+    wait_until_nothing_is_left(daemon)
+
+
+def test_a_build_whose_client_vanishes(daemon: DaemonProcess, folder: Path) -> None:
+    channel = daemon.dial()
+    client = GatewayClient(channel, "vanished")
+    folders = {"context": str(folder), "dockerfile": str(folder)}
+    session = EmbeddedSession(folders, SessionProviders())
+    services = {**session_services(session), **health_service()}
+    session_id = new_session_id()
+
+    def solve() -> None:
+        request = control.SolveRequest(ref="vanished", session=session_id)
+        with suppress(Exception):
+            unary(channel, control.SOLVE, request, control.SolveResponse, control.SCHEMA)
+
+    running = False
+    with suppress(StatusError), open_session(channel, services, session_id):
+        thread = threading.Thread(target=solve)
+        thread.start()
+        container = client.container(root(client))
+        with suppress(StatusError), client.processes() as processes:
+            process = processes.start(container, "sh", "-c", "echo on; sleep 998")
+            process.until(b"on\n")
+            running = bool(left(daemon))
+            channel.close()
+    channel.close()
+    assert running
+    thread.join(20)
+    assert not thread.is_alive()
     wait_until_nothing_is_left(daemon)
 
 

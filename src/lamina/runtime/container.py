@@ -39,7 +39,7 @@ _PID_FILE = "pid"
 _POLL = 0.005
 """Seconds between checks whether a process has been started: runtimes do not notify."""
 _START_TIMEOUT = 5.0
-"""Seconds that a signal waits for its process."""
+"""Seconds that a signal or a resize waits for its process."""
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -139,24 +139,20 @@ class ContainerProcess:
         with self._lock:
             if self.ended:
                 return
-            # The runtime uses it when it starts, or when it is notified of a change.
+            # The runtime takes it over when it starts.
             terminal.set_size(self._own_terminal, size)
-            self._size, before = size, self._size
-        if self._apply(size) or before == size:
-            return
-        threading.Thread(target=self._apply_later, args=(size,), daemon=True).start()
+            self._size = size
+        # What the process is sent next, it reads with this size.
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not self._apply(size) and time.monotonic() < deadline:
+            if self._ended.wait(_POLL):
+                return
 
     def _apply(self, size: TerminalSize) -> bool:
         from lamina.runtime.terminal import resize
 
         child = self._child
         return child is not None and self._target() is not None and resize(child.pid, size)
-
-    def _apply_later(self, size: TerminalSize) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not self._ended.wait(_POLL) and time.monotonic() < deadline:
-            if self._size != size or self._apply(size):
-                return
 
     def wait(self) -> ExitStatus:
         self._ended.wait()

@@ -194,7 +194,8 @@ class RunningProcess(Protocol):
         ...
 
     def resize(self, size: TerminalSize) -> None:
-        """Set the size of its terminal; nothing happens if it has none or has ended."""
+        """Set the size of its terminal, as soon as there is one. Nothing happens if it has none or
+        has ended."""
         ...
 
     def wait(self) -> ExitStatus:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from lamina.api.errors import Exit, detail_of
+from lamina.api.failures import to_status
 from lamina.base.digest import digest_of
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, PermissionDenied
+from lamina.base.errors import (
+    CONTEXT_CANCELLED,
+    InvalidInput,
+    LaminaError,
+    NotFound,
+    PermissionDenied,
+)
 from lamina.base.gotext import quote
 from lamina.base.platform import host_platform
 from lamina.llb.check import check_op
@@ -39,7 +48,6 @@ if TYPE_CHECKING:
     from lamina.refs.ref import Ref
     from lamina.runtime.contract import (
         Container,
-        ExitStatus,
         Pipes,
         RunningProcess,
         Terminal,
@@ -47,6 +55,8 @@ if TYPE_CHECKING:
 
     FindRef = Callable[[str, Cancellation], Ref]
 
+UNKNOWN_EXIT = 255
+"""The exit code of a process that was never started."""
 _NETWORKS = {
     NetMode.UNSET: Network.DEFAULT,
     NetMode.HOST: Network.HOST,
@@ -106,16 +116,18 @@ class GatewayContainers:
         if container is None:
             raise NotFound(f"container details for {container_id} not found")
         container.close()
-        if container.failure is not None:
-            raise container.failure
+        failure = container.failure()
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """Release all containers. No more can be made."""
         with self._lock:
             self._closed = True
             containers, self._containers = list(self._containers.values()), {}
-        for container in containers:
-            container.close()
+        with ExitStack() as stack:
+            for container in containers:
+                stack.callback(container.close)
 
 
 class GatewayContainer:
@@ -135,7 +147,8 @@ class GatewayContainer:
         self._lock = threading.Lock()
         self._container: Container | None = None
         self._released = False
-        self.failure: StatusError | None = None
+        self._started: list[RunningProcess] = []
+        self._failure: StatusError | None = None
         op, inputs = self._op(request, find, cancel)
         _check_hosts(request.extra_hosts)
         # The end of the build also cancels the work for the call.
@@ -205,7 +218,9 @@ class GatewayContainer:
                 sandbox = self._sandbox(insecure=init.security is SecurityMode.INSECURE)
                 runtime = self._build.runtime()
                 self._container = self._stack.enter_context(runtime.container(sandbox))
-            return self._container.start(process, streams)
+            started = self._container.start(process, streams)
+            self._started.append(started)
+            return started
 
     def check(self, init: InitMessage) -> None:
         """Raise PermissionDenied or InvalidInput if a process may not have the requested
@@ -221,26 +236,36 @@ class GatewayContainer:
                     f"{entitlement} is not allowed", hint=f"allow it: --allow {entitlement}"
                 )
 
-    def outcome(self, process: RunningProcess) -> ExitStatus:
-        """Wait for the end of a process. Raises the error if it was not started."""
+    def outcome(self, process: RunningProcess) -> tuple[int, StatusError | None]:
+        """Wait for the end of a process. Returns its exit code, and its error."""
+        code, failure = self._outcome(process)
+        if failure is not None:
+            with self._lock:
+                self._failure = self._failure or failure
+        return code, failure
+
+    def failure(self) -> StatusError | None:
+        """The error of the first process that failed. The container is closed: all have ended."""
+        for process in self._started:
+            self.outcome(process)
+        return self._failure
+
+    def _outcome(self, process: RunningProcess) -> tuple[int, StatusError | None]:
         try:
-            return process.wait()
+            code = process.wait().code
         except LaminaError as error:
             from lamina.runtime.emulation import emulation_hint, runs_here
 
-            if runs_here(self._platform):
-                raise
-            raise error.with_context(hint=emulation_hint(self._platform)) from error
-
-    def fail(self, failure: StatusError) -> None:
-        """Record the first failed process, for `release`."""
+            hint = error.hint if runs_here(self._platform) else emulation_hint(self._platform)
+            return UNKNOWN_EXIT, to_status(error.with_context(hint=hint))
+        if not code:
+            return 0, None
+        reason, kind = f"exit code: {code}", Code.UNKNOWN
         with self._lock:
-            self.failure = self.failure or failure
-
-    @property
-    def released(self) -> bool:
-        with self._lock:
-            return self._released
+            released = self._released
+        if released and code == 128 + signal.SIGKILL:
+            reason, kind = f"{reason}: {CONTEXT_CANCELLED}", Code.CANCELLED
+        return code, StatusError(kind, reason, (detail_of(Exit(code)),))
 
     def root(self, index: int) -> str:
         """The path on the host of a mount. Raises InvalidInput, NotFound."""

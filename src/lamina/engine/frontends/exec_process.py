@@ -18,12 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.api import container as api
-from lamina.api.errors import Exit, detail_of
 from lamina.api.failures import to_status
 from lamina.api.message import receive
 from lamina.api.status import status_of
-from lamina.base.errors import CONTEXT_CANCELLED, LaminaError
+from lamina.base.errors import LaminaError
 from lamina.base.gotext import quote
+from lamina.engine.frontends.containers import UNKNOWN_EXIT
 from lamina.runtime.contract import Pipes, Terminal, TerminalSize
 from lamina.wire.contract import Code, StatusError
 from lamina.wire.protobuf import encode
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import RunningProcess
     from lamina.wire.contract import ServerCall
 
-_UNKNOWN_EXIT = 255  # of processes that were never started
 _HIGHEST_FD = 63
 _CHUNK = 32 << 10
 _INPUT_CHUNKS = 64
@@ -261,28 +260,12 @@ class _Served:
         self._stream.send(api.ExecMessage(self._name, file=api.FdMessage(number, eof=True)))
 
     def _report_exit(self, refusal: StatusError | None) -> None:
-        code, failure = _UNKNOWN_EXIT, refusal
+        code, failure = UNKNOWN_EXIT, refusal
         if self._process is not None:
-            code, failure = self._outcome(self._process)
+            code, failure = self._container.outcome(self._process)
         self._ended.set()
-        status = None
-        if failure is not None:
-            self._container.fail(failure)
-            status = status_of(failure)
+        status = None if failure is None else status_of(failure)
         self._stream.send(api.ExecMessage(self._name, exit=api.ExitMessage(code, status)))
-
-    def _outcome(self, process: RunningProcess) -> tuple[int, StatusError | None]:
-        released = self._container.released
-        try:
-            code = self._container.outcome(process).code
-        except LaminaError as error:
-            return _UNKNOWN_EXIT, to_status(error)
-        if not code:
-            return 0, None
-        reason, kind = f"exit code: {code}", Code.UNKNOWN
-        if self._container.released and not released and code == 128 + signal.SIGKILL:
-            reason, kind = f"{reason}: {CONTEXT_CANCELLED}", Code.CANCELLED
-        return code, StatusError(kind, reason, (detail_of(Exit(code)),))
 
 
 class _Ends:
