@@ -30,7 +30,7 @@ def test_modules_that_an_option_of_the_frontend_touches() -> None:
     found = [
         str(path.relative_to(source))
         for path in sorted(source.rglob("*.py"))
-        if not path.is_relative_to(source / "bake")  # these options have a row of their own
+        if "bake" not in str(path.relative_to(source))  # these options have a row of their own
         and re.search(r"shm[-_]size", path.read_text())
     ]
     assert found == [

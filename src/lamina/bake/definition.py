@@ -18,11 +18,14 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 class Definition(NamedTuple):
-    """The content of the bake files. Names of targets are unique, and so are those of groups."""
+    """What the bake files define. Names of targets are unique, and so are those of groups.
+
+    `variables` is None for Compose files, which define none.
+    """
 
     targets: tuple[Target, ...] = ()
     groups: tuple[Group, ...] = ()
-    variables: tuple[Variable, ...] = ()
+    variables: tuple[Variable, ...] | None = None
 
     def target(self, name: str) -> Target | None:
         return next((target for target in self.targets if target.name == name), None)

@@ -30,7 +30,7 @@ def selection_document(selection: Selection) -> dict[str, object]:
 
 def group_document(group: Group) -> dict[str, object]:
     described = {"description": group.description} if group.description else {}
-    return {**described, "targets": list(group.targets)}
+    return {**described, "targets": None if group.targets is None else list(group.targets)}
 
 
 def target_document(target: Target) -> dict[str, object]:

@@ -22,14 +22,14 @@ DEFAULT_NAMES = (
 def read_files(names: Sequence[str], stdin: IO[bytes]) -> list[Source]:
     """Read files, `-` from standard input. Raises NotFound, InvalidInput, PermissionDenied."""
     if names:
-        return [_decoded(name, _read(name, stdin)) for name in names]
+        return [decoded(name, _read(name, stdin)) for name in names]
     found = [Source(name, "") for name in DEFAULT_NAMES if os.path.exists(name)]
     if not found:
         raise NotFound(
             "there is no bake file in this directory",
             hint=f"name one with -f, or create one of {', '.join(DEFAULT_NAMES)}",
         )
-    return [_decoded(source.name, _read(source.name, stdin)) for source in found]
+    return [decoded(source.name, _read(source.name, stdin)) for source in found]
 
 
 def _read(name: str, stdin: IO[bytes]) -> bytes:
@@ -42,7 +42,8 @@ def _read(name: str, stdin: IO[bytes]) -> bytes:
         raise from_os_error(error, "read bake file") from error
 
 
-def _decoded(name: str, data: bytes) -> Source:
+def decoded(name: str, data: bytes) -> Source:
+    """A file as text. Raises InvalidInput if it is not UTF-8."""
     try:
         return Source(name, data.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as error:

@@ -113,5 +113,5 @@ def _with_blocks(definition: Definition, blocks: Sequence[Block], resolver: Reso
     for name, names in renamed.items():
         if set(names) != {name} and name not in groups:
             groups[name] = Group(name, tuple(names))
-    unique_groups = (g._replace(targets=unique(g.targets) or ()) for g in groups.values())
+    unique_groups = (g._replace(targets=unique(g.targets)) for g in groups.values())
     return Definition(tuple(targets.values()), tuple(unique_groups))

@@ -12,7 +12,7 @@ from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lamina.bake.definition import Definition
 
@@ -47,13 +47,26 @@ def select(definition: Definition, names: Sequence[str], overrides: Overrides) -
         if name == "default" and "default" in groups:
             continue
         default = groups.get("default", Group("default"))
-        groups["default"] = default._replace(targets=(*default.targets, name))
+        groups["default"] = default._replace(targets=(*(default.targets or ()), name))
     if (default_group := groups.get("default")) is not None:
-        ordered = tuple(sorted(set(default_group.targets)))
-        groups["default"] = default_group._replace(targets=ordered)
+        ordered = tuple(sorted(set(default_group.targets or ())))
+        groups["default"] = default_group._replace(targets=ordered or default_group.targets)
     for name in list(targets):
         selector.link(name, targets, ())
     return Selection(targets, groups)
+
+
+def linked_targets(selection: Selection, names: Iterable[str]) -> dict[str, Target]:
+    """Targets by name, and those that are their contexts."""
+    found: dict[str, Target] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = target = selection.targets[name]
+            links = (context or "" for _, context in target.contexts or ())
+            waiting += [link.removeprefix(_LINK) for link in links if link.startswith(_LINK)]
+    return found
 
 
 def _matching(definition: Definition, pattern: str) -> list[str]:
@@ -82,14 +95,14 @@ class _Selector:
         group = self._definition.group(name)
         if group is None or name in seen:
             return [name]
-        found = (each for t in group.targets for each in self.targets_of(t, seen | {name}))
+        found = (each for t in group.targets or () for each in self.targets_of(t, seen | {name}))
         return list(dict.fromkeys(found))
 
     def groups_of(self, name: str, seen: frozenset[str]) -> list[str]:
         group = self._definition.group(name)
         if group is None or name in seen:
             return []
-        return [name, *(g for t in group.targets for g in self.groups_of(t, seen | {name}))]
+        return [name, *(g for t in group.targets or () for g in self.groups_of(t, seen | {name}))]
 
     def resolved(self, name: str) -> Target:
         """A target with its inherited attributes. Raises InvalidInput, NotFound."""

@@ -20,8 +20,10 @@ Pairs = tuple[tuple[str, str | None], ...]
 
 
 class Group(NamedTuple):
+    """A group; `targets` is None for that of Compose files without build sections."""
+
     name: str
-    targets: Texts = ()
+    targets: Texts | None = ()
     description: str = ""
 
 

@@ -10,13 +10,16 @@ from lamina.bake.definition import Definition, environment_allowed
 from lamina.bake.files import names_from_environment, parse_variables, read_files
 from lamina.bake.locations import WORKING_DIRECTORY, located
 from lamina.bake.options.entries import attest_flag
-from lamina.bake.overrides import parse_overrides
+from lamina.bake.overrides import Overrides, parse_overrides
 from lamina.bake.reading import read_definition
 from lamina.bake.selection import Selection, select
 from lamina.bake.target import sorted_pairs
+from lamina.base.git_url import is_git_context
 from lamina.base.platform import host_platform
+from lamina.cli.bake_remote import read_remote, split_arguments
 
 if TYPE_CHECKING:
+    from lamina.bake.hcl.syntax import Source
     from lamina.bake.target import Target
     from lamina.cli.flags import Parsed
 
@@ -26,25 +29,44 @@ _EPOCH = "SOURCE_DATE_EPOCH"
 def definition_of(parsed: Parsed) -> Definition:
     """Read the bake files. Raises InvalidInput, NotFound, PermissionDenied."""
     names = parsed.all("file") or names_from_environment(os.environ)
-    names = [name.removeprefix(WORKING_DIRECTORY) for name in names]
+    arguments = split_arguments(parsed.arguments)
     built_in = {
-        "BAKE_CMD_CONTEXT": WORKING_DIRECTORY,
+        "BAKE_CMD_CONTEXT": arguments.context,
         "BAKE_LOCAL_PLATFORM": str(host_platform()),
     }
     return read_definition(
-        read_files(names, sys.stdin.buffer), built_in, parse_variables(parsed.all("var"))
+        _sources(arguments.definition, names), built_in, parse_variables(parsed.all("var"))
     )
 
 
-def selection_of(parsed: Parsed, definition: Definition, call: str) -> Selection:
-    """Resolve the requested targets; `call` is the method of `--call`, "" for a build.
+def _sources(definition: str, names: list[str]) -> list[Source]:
+    """Files here, or in a repository; `cwd://` are here in any case."""
+    if not definition:
+        here = [name.removeprefix(WORKING_DIRECTORY) for name in names]
+        return read_files(here, sys.stdin.buffer)
+    found = []
+    there = [name for name in names if not name.startswith(WORKING_DIRECTORY)]
+    if there or not names:
+        found = read_remote(definition, there)
+    here = [name.removeprefix(WORKING_DIRECTORY) for name in names if name not in there]
+    return found + (read_files(here, sys.stdin.buffer) if here else [])
+
+
+def overrides_of(parsed: Parsed, definition: Definition, call: str) -> Overrides:
+    """`--set` and what other flags override; `call` is the method of `--call`, "" for a build.
 
     Raises InvalidInput, NotFound.
     """
     environ = environment_allowed(os.environ)
-    overrides = parse_overrides(definition, _all_overrides(parsed, call), environ)
-    selection = select(definition, parsed.arguments or ["default"], overrides)
-    targets = {name: located(_dated(target)) for name, target in selection.targets.items()}
+    return parse_overrides(definition, _all_overrides(parsed, call), environ)
+
+
+def selection_of(parsed: Parsed, definition: Definition, overrides: Overrides) -> Selection:
+    """Resolve the requested targets. Raises InvalidInput, NotFound."""
+    arguments = split_arguments(parsed.arguments)
+    selection = select(definition, arguments.targets, overrides)
+    base = arguments.definition if is_git_context(arguments.definition) else ""
+    targets = {name: located(_dated(target), base) for name, target in selection.targets.items()}
     return selection._replace(targets=targets)
 
 

@@ -46,7 +46,8 @@ def listing(definition: Definition, request: ListRequest) -> str:
     documents = list(rows(definition))
     if request.format == "json":
         shown = [{k: v for k, v in d.items() if _is_shown(k, v)} for d in documents]
-        return encode_indented(shown or None if request.what == "targets" else shown).decode()
+        is_list = shown or (request.what == "variables" and definition.variables is not None)
+        return encode_indented(shown if is_list else None).decode()
     if request.what == "targets":
         cells = [(str(d["name"]), str(d["description"])) for d in documents]
         return _tabbed(("TARGET", "DESCRIPTION"), cells)
@@ -91,7 +92,7 @@ def _targets(definition: Definition) -> Iterator[dict[str, object]]:
         for target in definition.targets
     ]
     for group in definition.groups:
-        members = ", ".join(sorted(group.targets))
+        members = ", ".join(sorted(group.targets or ()))
         text = f"{group.description} ({members})" if group.description and members else members
         described = text or group.description
         found.append({"name": group.name, "description": described, "group": True})
@@ -101,7 +102,7 @@ def _targets(definition: Definition) -> Iterator[dict[str, object]]:
 
 
 def _variables(definition: Definition) -> Iterator[dict[str, object]]:
-    for variable in sorted(definition.variables, key=lambda each: each.name):
+    for variable in sorted(definition.variables or (), key=lambda each: each.name):
         yield {
             "name": variable.name,
             "description": variable.description,

@@ -14,6 +14,7 @@ from lamina.cli.context import open_context
 from lamina.cli.frontend_flags import frontend_options
 from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import builder_address, open_builder
+from lamina.cli.output_flags import IMAGES, annotated, with_attributes
 from lamina.cli.progress.choose import MODES, open_display
 from lamina.client.contract import (
     BuildRequest,
@@ -85,7 +86,7 @@ def run(parsed: Parsed) -> int:
             except LaminaError as error:
                 if call is None:
                     if mode not in ("quiet", "rawjson"):
-                        _show_warnings(warnings)  # they may explain it
+                        show_warnings(warnings)  # they may explain it
                     from lamina.client.missing_files import missing_hint
 
                     hint = missing_hint(error, context) or error.hint
@@ -96,7 +97,7 @@ def run(parsed: Parsed) -> int:
 
             return show_answer(call, answer)
         if mode not in ("quiet", "rawjson"):
-            _show_warnings(warnings)
+            show_warnings(warnings)
         _write_results(parsed, request, outcome)
         if verified:
             from lamina.cli.verify import verify
@@ -201,21 +202,14 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
     ]
     if sum(dict(output.attributes).get("dest") == "-" for output in outputs) > 1:
         raise InvalidInput("only one --output can go to standard output")
-    images = ("image", "registry")
     if parsed.switch("load") and not any(map(_loads, outputs)):
         outputs.append(OutputSpec("docker"))
     if parsed.switch("push"):
-        pushed = [o for o in outputs if o.type in images]
-        outputs = [_with(o, ("push", "true")) if o in pushed else o for o in outputs]
+        pushed = [o for o in outputs if o.type in IMAGES]
+        outputs = [with_attributes(o, ("push", "true")) if o in pushed else o for o in outputs]
         if not pushed:
             outputs.append(OutputSpec("image", (("push", "true"),)))
-    annotations = [
-        pair for text in parsed.all("annotation") for pair in values.parse_annotation(text)
-    ]
-    if annotations and not outputs:
-        outputs.append(OutputSpec("image"))
-    kinds = (*images, "oci", "docker")
-    return tuple(_with(o, *annotations) if o.type in kinds else o for o in outputs)
+    return annotated(outputs, parsed.all("annotation"))
 
 
 def _loads(output: OutputSpec) -> bool:
@@ -223,18 +217,20 @@ def _loads(output: OutputSpec) -> bool:
     return output.type == "docker" and not dict(output.attributes).get("dest")
 
 
-def _with(output: OutputSpec, *pairs: tuple[str, str]) -> OutputSpec:
-    """Add attributes to an output. Its own attributes take precedence."""
-    return output._replace(attributes=tuple({**dict(pairs), **dict(output.attributes)}.items()))
-
-
-def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: str) -> None:
-    from lamina.cli.result_files import check_folder, remove_stale
+def check_archives(outputs: Sequence[OutputSpec]) -> None:
+    """Raise NotFound or PermissionDenied if an archive cannot be written where it should go."""
+    from lamina.cli.result_files import check_folder
 
     for output in outputs:
         dest = dict(output.attributes).get("dest", "")
         if output.type in _ARCHIVES and dest not in ("", "-"):
             check_folder(dest, "output")
+
+
+def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: str) -> None:
+    from lamina.cli.result_files import check_folder, remove_stale
+
+    check_archives(outputs)
     if metadata_file:
         check_folder(metadata_file, "metadata-file")
     if iid_file:
@@ -271,7 +267,8 @@ class _Collector:
         self._display(event)
 
 
-def _show_warnings(warnings: list[WarningEvent]) -> None:
+def show_warnings(warnings: list[WarningEvent]) -> None:
+    """Write warnings to standard error, in short unless `--debug` is given."""
     if not warnings:
         return
     from lamina.cli.errors import debugging

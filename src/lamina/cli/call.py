@@ -41,6 +41,11 @@ def parse_call(parsed: Parsed) -> Call | None:
         if parsed.given("call") and text.partition(",")[0] not in ("check", "lint"):
             raise InvalidInput(f"--check and --call={text} cannot be combined")
         text = text if parsed.given("call") else "check"
+    return parse_method(text)
+
+
+def parse_method(text: str) -> Call | None:
+    """Parse the argument of `--call`; None for a build. Raises InvalidInput."""
     method, *fields = text.split(",")
     if method == "build" and not fields:
         return None

@@ -180,7 +180,7 @@ _COMMANDS = (
     Command(
         "bake",
         "Build targets of a bake file",
-        "[OPTIONS] [TARGET…]",
+        "[OPTIONS] [URL] [TARGET…]",
         "bake_command:run",
         (*BAKE_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
         most=None,

@@ -14,7 +14,7 @@ from lamina.base.usage import CacheRecord, UsageFilter
 from lamina.dockerfile.options import FrontendOptions, Pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Any
 
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 
 class NamedContext(NamedTuple):
-    """`--build-context name=value`. `kind` is `local`, `oci-layout`, `docker-image` or `url`.
+    """`--build-context name=value`. `kind` is `local`, `oci-layout`, `docker-image`, `url` or
+    `target`.
 
     `value` is an absolute directory, `/directory[:tag][@digest]`, an image reference or a URL. Only
-    URLs have a scheme.
+    URLs have a scheme. That of a `target` is the name of another build in `build_all`.
     """
 
     name: str
@@ -252,6 +253,19 @@ class Builder(Protocol):
         possible.
 
         All events have been delivered when this returns or raises.
+        """
+        ...
+
+    def build_all(
+        self,
+        requests: Mapping[str, BuildRequest],
+        events: Callable[[str], EventSink],
+        cancel: Cancellation,
+    ) -> Mapping[str, BuildOutcome]:
+        """Build several requests at the same time, by name. Results can be contexts of others.
+
+        `events` returns the sink of a build, by its name. The first build that fails stops the
+        others. Raises its error, and Unsupported for contexts that the builder cannot provide.
         """
         ...
 

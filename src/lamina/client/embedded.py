@@ -7,13 +7,11 @@ with the client's files, session and outputs. `lamina.daemon.wiring` is that of 
 from __future__ import annotations
 
 import os
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from lamina.api.history import BuildHistoryRecord
-from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
-from lamina.base.events import WarningEvent
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
 from lamina.client.contract import (
@@ -23,15 +21,22 @@ from lamina.client.contract import (
     MountSummary,
     PruneOutcome,
 )
+from lamina.client.engine_options import (
+    cache_options,
+    cache_pairs,
+    failure_outputs_of,
+    made_outputs,
+    provenance_options,
+    whole_trees_warning,
+)
 from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.client.served_files import serve_in_process
 from lamina.engine.build import BuildOptions
-from lamina.engine.caching.build_caches import BuildCacheOptions
+from lamina.engine.contract import EnginePolicy
 from lamina.engine.engine import Engine
 from lamina.engine.host_setup import HostSetup
-from lamina.exporters.attributes import make_output
 from lamina.records.expiry import expire_sometimes
 from lamina.records.outputs import recorded_images, wire_metadata
 from lamina.records.recorder import BuildRecorder, Result
@@ -42,7 +47,7 @@ from lamina.stores.images import NAMELESS
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from lamina.attest.options import ProvenanceOptions
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
     from lamina.base.usage import CacheRecord, UsageFilter
+    from lamina.client.build_group import GroupMember
     from lamina.client.contract import (
         BuildRequest,
         CacheSpec,
@@ -57,7 +63,6 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
-    from lamina.client.failure_outputs import FailureOutputs
     from lamina.engine.build import Build, LookupRecorder
     from lamina.engine.build_result import Finished
     from lamina.exporters.destination import Output
@@ -94,13 +99,25 @@ class EmbeddedBuilder:
         self._store = store
         self._host = HostSetup(store.root)
         self._engine: Engine | None = None
+        self._sessions: dict[str, EmbeddedSession] = {}
 
     @property
     def engine(self) -> Engine:
         if self._engine is None:
             self._host.enter()
-            self._engine = Engine(self._store, overlay=self._host.overlay, tmpfs=self._host.tmpfs)
+            self._engine = Engine(
+                self._store,
+                overlay=self._host.overlay,
+                tmpfs=self._host.tmpfs,
+                policy=EnginePolicy(find_session=self._find_session),
+            )
         return self._engine
+
+    def _find_session(self, session_id: str, cancel: Cancellation) -> EmbeddedSession:
+        """The session of another build of `build_all`. Raises NotFound."""
+        if (session := self._sessions.get(session_id)) is None:
+            raise NotFound(f"no active session {session_id}")
+        return session
 
     def close(self) -> None:
         if self._engine is not None:
@@ -111,24 +128,59 @@ class EmbeddedBuilder:
             self._engine.hurry()
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        with self._served(request) as served:
+            return self._build(request, *served, events, cancel)
+
+    def build_all(
+        self,
+        requests: Mapping[str, BuildRequest],
+        events: Callable[[str], EventSink],
+        cancel: Cancellation,
+    ) -> Mapping[str, BuildOutcome]:
+        from lamina.client.build_group import make_group, run_group
+
+        members = make_group(requests, cancel)
+        served: dict[str, tuple[EmbeddedSession, dict[str, str]]] = {}
+        _ = self.engine  # it enters a mount namespace, which no thread may precede
+
+        def build(member: GroupMember) -> BuildOutcome:
+            sink = events(member.name)
+            return self._build(member.request, *served[member.name], sink, member.cancel, member)
+
+        with ExitStack() as owned:
+            for name, member in members.items():
+                serving = self._served(member.request, member.session)
+                session, _attributes = served[name] = owned.enter_context(serving)
+                self._sessions[member.session] = session
+                owned.callback(self._sessions.pop, member.session)
+            return run_group(members, build)
+
+    def _build(
+        self,
+        request: BuildRequest,
+        session: EmbeddedSession,
+        attributes: dict[str, str],
+        events: EventSink,
+        cancel: Cancellation,
+        member: GroupMember | None = None,
+    ) -> BuildOutcome:
         wanted = list(wanted_outputs(request))
-        outputs = _made_outputs(wanted)
-        provenance = _provenance(request)
-        failure_outputs = _failure_outputs(request)
-        with (
-            self._served(request) as (session, attributes),
-            self._recorder(request, attributes, wanted, events) as recorder,
-        ):
+        outputs = made_outputs(wanted)
+        provenance = provenance_options(request)
+        failure_outputs = failure_outputs_of(request)
+        with self._recorder(request, attributes, wanted, events) as recorder:
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
                 try:
-                    finished = _finish(build, attributes, outputs, provenance, cancel)
+                    finished = _finish(build, attributes, outputs, provenance, cancel, member)
                 except Cancelled:
                     raise
                 except LaminaError as error:
                     if failure_outputs is not None:
                         failure_outputs.write(build, error)
                     raise
+                if member is not None:
+                    member.hold()
             metadata = finished.metadata()
             images = Result(recorded_images(outputs, finished.outputs))
             recorder.finish(sorted(wire_metadata(metadata).items()), images)
@@ -170,7 +222,7 @@ class EmbeddedBuilder:
     def _build_unrecorded(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> None:
-        outputs = _made_outputs(wanted_outputs(request))
+        outputs = made_outputs(wanted_outputs(request))
         with (
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
@@ -178,10 +230,12 @@ class EmbeddedBuilder:
             _finish(build, attributes, outputs, None, cancel)
 
     @contextmanager
-    def _served(self, request: BuildRequest) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
+    def _served(
+        self, request: BuildRequest, session_id: str = ""
+    ) -> Iterator[tuple[EmbeddedSession, dict[str, str]]]:
         """Provide the request's files in a session. Returns it with the frontend attributes."""
         with (
-            closing(EmbeddedSession({}, request.providers)) as session,
+            closing(EmbeddedSession({}, request.providers, session_id)) as session,
             serve_in_process(request, session) as served,
         ):
             yield session, frontend_attributes(request, served)
@@ -218,14 +272,14 @@ class EmbeddedBuilder:
         options = BuildOptions(
             ResolveMode(request.frontend.resolve_mode or ResolveMode.LOCAL),
             frozenset(entitlements(request)),
-            _cache_options(request),
+            cache_options(request),
             () if request.policy is None else (request.policy,),
             planned=planner is not None,
             debugger=request.debugger,
         )
         engine = self.engine
         if not self._host.overlay:
-            events(_whole_trees(self._store.root))
+            events(whole_trees_warning(self._store.root))
         with engine.open_build(session, options, events, cancel, recorder, planner) as build:
             yield build
 
@@ -338,7 +392,7 @@ class EmbeddedBuilder:
         from lamina.cacheio.options import make_location
         from lamina.engine.caching.mount_commands import export_mounts
 
-        place = make_location("--to", "dest", _cache_pairs(cache))
+        place = make_location("--to", "dest", cache_pairs(cache))
         done = export_mounts(self.engine.services.caches, names, place, events, cancel)
         return {name: sent.new for name, sent in done}
 
@@ -348,7 +402,7 @@ class EmbeddedBuilder:
         from lamina.cacheio.options import make_location
         from lamina.engine.caching.mount_commands import import_mounts
 
-        place = make_location("--from", "src", _cache_pairs(cache))
+        place = make_location("--from", "src", cache_pairs(cache))
         import_mounts(self.engine.services.caches, names, place, events, cancel)
 
     def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
@@ -403,60 +457,22 @@ class EmbeddedBuilder:
         )
 
 
-def _whole_trees(root: str) -> WarningEvent:
-    return WarningEvent(
-        digest_of(b"[internal] snapshotter"),
-        f"overlayfs cannot mount in {root}: every step copies the whole tree",
-        ("Place the store on another file system (--root or LAMINA_ROOT) to build faster.",),
-    )
-
-
-def _provenance(request: BuildRequest) -> ProvenanceOptions | None:
-    if not request.attests:
-        return None
-    from lamina.attest.options import wanted_attestations
-
-    return wanted_attestations({f"attest:{kind}": text for kind, text in request.attests})
-
-
-def _failure_outputs(request: BuildRequest) -> FailureOutputs | None:
-    if not request.failure_outputs:
-        return None
-    from lamina.client.failure_outputs import FailureOutputs
-
-    return FailureOutputs(request.failure_outputs)
-
-
-def _cache_options(request: BuildRequest) -> BuildCacheOptions:
-    if not request.cache_from and not request.cache_to:
-        return BuildCacheOptions()
-    from lamina.cacheio.options import make_export, make_import
-
-    return BuildCacheOptions(
-        tuple(make_import(_cache_pairs(spec)) for spec in request.cache_from),
-        tuple(make_export(_cache_pairs(spec)) for spec in request.cache_to),
-    )
-
-
-def _cache_pairs(spec: CacheSpec) -> dict[str, str]:
-    return {"type": spec.type, **dict(spec.attributes)}
-
-
-def _made_outputs(wanted: Iterable[tuple[str, Mapping[str, str]]]) -> list[Output]:
-    return [make_output({"type": kind, **pairs}) for kind, pairs in wanted]
-
-
 def _finish(
     build: Build,
     attributes: Mapping[str, str],
     outputs: Sequence[Output],
     provenance: ProvenanceOptions | None,
     cancel: Cancellation,
+    member: GroupMember | None = None,
 ) -> Finished:
     """Run the Dockerfile frontend, and write the outputs."""
     from lamina.exporters.local_receiver import LocalReceiver
 
-    result = build.run_frontend(FRONTEND, attributes, {})
+    if member is None:
+        result = build.run_frontend(FRONTEND, attributes, {})
+    else:
+        result = build.run_frontend(FRONTEND, *member.inputs(attributes))
+        member.publish(result)
     return build.finish(result, outputs, LocalReceiver(cancel), provenance)
 
 

@@ -29,9 +29,13 @@ class EmbeddedSession:
 
     Args:
         folders: paths by name; "" is an empty directory.
+        session_id: its ID, "" if no other build names it.
     """
 
-    def __init__(self, folders: Mapping[str, str], providers: SessionProviders) -> None:
+    def __init__(
+        self, folders: Mapping[str, str], providers: SessionProviders, session_id: str = ""
+    ) -> None:
+        self._id = session_id
         self._folders = folders
         self._secrets = {spec.id: ProvidedSecret(spec) for spec in providers.secrets}
         self._agents = {agent.id: agent for agent in providers.ssh}
@@ -66,7 +70,7 @@ class EmbeddedSession:
 
     @property
     def id(self) -> str:
-        return ""
+        return self._id
 
     def folder(
         self,

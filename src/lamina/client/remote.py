@@ -26,10 +26,11 @@ from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.base.events import EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
+    from lamina.client.build_group import GroupMember
     from lamina.client.contract import (
         BuildRequest,
         CallAnswer,
@@ -87,6 +88,28 @@ class RemoteBuilder:
 
     def hurry(self) -> None:
         """Do nothing: the daemon decides how long a cancelled step may continue."""
+
+    def build_all(
+        self,
+        requests: Mapping[str, BuildRequest],
+        events: Callable[[str], EventSink],
+        cancel: Cancellation,
+    ) -> Mapping[str, BuildOutcome]:
+        from lamina.client.build_group import TARGET, make_group, run_group
+
+        for name, request in requests.items():
+            for context in request.context.named:
+                if context.kind == TARGET:
+                    raise Unsupported(
+                        f'target "{name}" has target "{context.value}" as a context,'
+                        " which lamina does not support with a daemon",
+                        hint="build in this process: without --builder, LAMINA_HOST, BUILDKIT_HOST",
+                    )
+
+        def build(member: GroupMember) -> BuildOutcome:
+            return self.build(member.request, events(member.name), member.cancel)
+
+        return run_group(make_group(requests, cancel), build)
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         if request.failure_outputs:

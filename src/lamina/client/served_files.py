@@ -92,6 +92,8 @@ class Locations:
                 return self._layout(context.value)
             case "docker-image":
                 return f"docker-image://{context.value}"
+            case "target":
+                return f"target:{context.value}"
         return context.value
 
     def _layout(self, location: str) -> str:

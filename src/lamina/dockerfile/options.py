@@ -21,6 +21,14 @@ Pairs = tuple[tuple[str, str], ...]
 
 _NETWORKS = {"": "default", "sandbox": "default", "none": "none", "host": "host"}
 _RESOLVE_MODES = ("", "default", "pull", "local")
+_RESOURCES = (
+    *(("memory", "memory"), ("memswap", "memory_swap"), ("cpushares", "cpu_shares")),
+    *(("cpuperiod", "cpu_period"), ("cpuquota", "cpu_quota")),
+    *(("cpusetcpus", "cpuset_cpus"), ("cpusetmems", "cpuset_mems")),
+)
+"""Attributes, and fields of `LinuxResources`; sets of CPUs come last."""
+
+_CPUSETS = -2
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
 
 
@@ -54,7 +62,7 @@ class FrontendOptions(NamedTuple):
 def write_options(options: FrontendOptions) -> dict[str, str]:
     """The attributes of options; those of defaults are left out.
 
-    `devices` and `resources` are not written: no flag of lamina sets them.
+    `devices` are not written: no flag of lamina sets them.
     """
     attributes = {
         **{f"build-arg:{name}": value for name, value in options.build_args},
@@ -72,6 +80,8 @@ def write_options(options: FrontendOptions) -> dict[str, str]:
         "cgroup-parent": options.cgroup_parent,
         "no-cache": ",".join(options.no_cache_filter),
     }
+    if (limits := options.resources) is not None:
+        optional |= {key: str(getattr(limits, field) or "") for key, field in _RESOURCES}
     attributes |= {key: value for key, value in optional.items() if value}
     if options.no_cache:
         attributes["no-cache"] = ""
@@ -182,13 +192,7 @@ def _resources(attrs: Mapping[str, str]) -> LinuxResources | None:
     from lamina.llb.op import LinuxResources
 
     found: dict[str, int] = {}
-    for key, field in (
-        ("memory", "memory"),
-        ("memswap", "memory_swap"),
-        ("cpushares", "cpu_shares"),
-        ("cpuperiod", "cpu_period"),
-        ("cpuquota", "cpu_quota"),
-    ):
+    for key, field in _RESOURCES[:_CPUSETS]:
         if text := attrs.get(key, ""):
             number = _number(key, text)
             if number <= 0 and not (key == "memswap" and number == -1):

@@ -1,0 +1,193 @@
+"""Builds that run at the same time, some of which have results of others as contexts.
+
+Each build gets a `GroupMember`. It waits for the frontend results that it needs: the definition of
+another build becomes an input of its own frontend, so the steps that both need run once, and
+nothing is exported in between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.oci import IMAGE_CONFIG_KEY
+from lamina.client.contract import SessionProviders
+from lamina.llb.op import Definition
+from lamina.system.cancel import Cancellation, wait_any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lamina.client.contract import BuildOutcome, BuildRequest
+    from lamina.engine.build_result import BuildResult
+
+TARGET = "target"
+"""The kind of a named context whose value is the name of another build in the group."""
+
+
+class GroupMember:
+    """One build of a group. `session` is the ID of its session.
+
+    Args:
+        shared: sessions that provide a directory which this one has, too, by its name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        request: BuildRequest,
+        shared: Mapping[str, str],
+        session: str,
+        cancel: Cancellation,
+    ) -> None:
+        self.name = name
+        self.session = session
+        self.request = request
+        self.cancel = Cancellation(cancel)
+        self.needed: list[GroupMember] = []
+        self.dependents: list[GroupMember] = []
+        self._shared = shared
+        self._result: BuildResult | None = None
+        self._published = Cancellation()
+        self._ended = Cancellation()
+
+    def inputs(self, attributes: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Definition]]:
+        """Wait for the results of other builds. Returns the frontend attributes, and its inputs.
+
+        Raises Cancelled if another build failed.
+        """
+        changed = dict(attributes)
+        changed |= {f"local-sessionid:{name}": session for name, session in self._shared.items()}
+        inputs: dict[str, Definition] = {}
+        by_name = {member.name: member for member in self.needed}
+        for context in self.request.context.named:
+            if context.kind == TARGET:
+                del changed[f"context:{context.name}"]
+                result = by_name[context.value].result(self.cancel)
+                _add_input(context.name, context.value, result, changed, inputs)
+        return changed, inputs
+
+    def publish(self, result: BuildResult) -> None:
+        """Let others use the frontend's result."""
+        self._result = result
+        self._published.cancel()
+
+    def result(self, cancel: Cancellation) -> BuildResult:
+        """Wait for the frontend's result. Raises Cancelled if there will be none."""
+        wait_any(self._published, self._ended, cancel)
+        cancel.check()
+        if self._result is None:
+            raise Cancelled(f'target "{self.name}" failed')
+        return self._result
+
+    def hold(self) -> None:
+        """Wait until no other build needs this one. Raises Cancelled."""
+        for dependent in self.dependents:
+            wait_any(dependent._ended, self.cancel)
+            self.cancel.check()
+
+    def end(self) -> None:
+        self._ended.cancel()
+
+
+def _add_input(
+    context: str,
+    name: str,
+    result: BuildResult,
+    attributes: dict[str, str],
+    inputs: dict[str, Definition],
+) -> None:
+    """Make a result the input of a context; one for each platform if there are several."""
+    for part in result.parts:
+        suffix = f"::{part.key}" if result.several else ""
+        definition = part.files.definition
+        inputs[name + suffix] = Definition() if definition is None else definition
+        attributes[f"context:{context}{suffix}"] = f"input:{name}{suffix}"
+        if part.config:
+            metadata = {IMAGE_CONFIG_KEY: b64encode(part.config).decode()}
+            attributes[f"input-metadata:{name}{suffix}"] = json.dumps(metadata)
+
+
+def make_group(
+    requests: Mapping[str, BuildRequest], cancel: Cancellation
+) -> dict[str, GroupMember]:
+    """The members of a group, by name, connected with each other."""
+    members: dict[str, GroupMember] = {}
+    owners: dict[tuple[str, str], str] = {}
+    for name, request in requests.items():
+        session = os.urandom(12).hex()
+        shared = {}
+        for directory in _directories(request):
+            owner = owners.setdefault(directory, session)
+            if owner != session:
+                shared[directory[0]] = owner
+        request = request._replace(providers=_all_providers(name, requests))
+        members[name] = GroupMember(name, request, shared, session, cancel)
+    for member in members.values():
+        for context in member.request.context.named:
+            if context.kind == TARGET:
+                member.needed.append(members[context.value])
+                members[context.value].dependents.append(member)
+    return members
+
+
+def _directories(request: BuildRequest) -> list[tuple[str, str]]:
+    """Names and paths of the directories that the steps of a request read."""
+    found = [("context", request.context.path)] if request.context.path else []
+    return found + [(c.folder_name, c.value) for c in request.context.named if c.kind == "local"]
+
+
+def _all_providers(name: str, requests: Mapping[str, BuildRequest]) -> SessionProviders:
+    """The secrets and agents of a build and of those it needs, whose steps it may run."""
+    request = requests[name]
+    secrets = {secret.id: secret for secret in request.providers.secrets}
+    agents = {agent.id: agent for agent in request.providers.ssh}
+    for context in request.context.named:
+        if context.kind == TARGET:
+            inner = _all_providers(context.value, requests)
+            secrets = {**{secret.id: secret for secret in inner.secrets}, **secrets}
+            agents = {**{agent.id: agent for agent in inner.ssh}, **agents}
+    return SessionProviders(tuple(secrets.values()), tuple(agents.values()))
+
+
+def run_group(
+    members: Mapping[str, GroupMember], build: Callable[[GroupMember], BuildOutcome]
+) -> dict[str, BuildOutcome]:
+    """Run a build for each member. The first one that fails stops the others.
+
+    Raises the error of the first one that failed.
+    """
+    outcomes: dict[str, BuildOutcome] = {}
+    failures: list[tuple[str, BaseException]] = []
+    lock = threading.Lock()
+
+    def run(member: GroupMember) -> None:
+        try:
+            outcomes[member.name] = build(member)
+        except BaseException as error:
+            with lock:
+                failures.append((member.name, error))
+            for other in members.values():
+                other.cancel.cancel("another target failed")
+        finally:
+            member.end()
+
+    threads = [
+        threading.Thread(target=run, args=(member,), name=f"target {name}")
+        for name, member in members.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        own = [failed for failed in failures if not isinstance(failed[1], Cancelled)]
+        name, error = (own or failures)[0]
+        if isinstance(error, LaminaError) and own and len(members) > 1:
+            raise error.with_context(reason=f"target {name}: {error.reason}") from error
+        raise error
+    return {name: outcomes[name] for name in members}

@@ -1,0 +1,6 @@
+target "app" {
+  tags     = ["hcl"]
+  args     = { D = "4" }
+  contexts = { base = "target:base" }
+}
+group "default" { targets = ["app"] }
