@@ -34,6 +34,7 @@ def test_modules_that_an_option_of_the_frontend_touches() -> None:
         and re.search(r"shm[-_]size", path.read_text())
     ]
     assert found == [
+        "builder/options.py",
         "cli/frontend_flags.py",
         "cli/history/document.py",
         "dockerfile/convert_run.py",

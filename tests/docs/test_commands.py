@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import lamina
 from lamina.cli.commands import COMMANDS
 from lamina.daemon.config_file import parse_config
 
@@ -47,14 +48,30 @@ def test_commands_and_their_flags_exist(path: Path) -> None:
                 assert word[2:].partition("=")[0] in known, (name, word)
 
 
-def test_names_in_the_library_example_exist() -> None:
-    (code,) = blocks((ROOT / "README.md").read_text(), "python")
-    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
-    assert imports
-    for node in imports:
-        module = import_module(node.module or "")
-        for alias in node.names:
-            assert hasattr(module, alias.name), alias.name
+def names_of(code: str, module: str) -> set[str]:
+    """The attributes of a module that a program uses."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == module
+    }
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *(ROOT / "docs/python").glob("*.md")], ids=lambda path: path.name
+)
+def test_names_in_python_examples_exist(path: Path) -> None:
+    for code in blocks(path.read_text(), "python"):
+        if "await" in code:
+            code = "async def main():\n" + "".join(f"    {line}\n" for line in code.splitlines())
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lamina"):
+                module = import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names)
+        assert names_of(code, "lamina") <= set(lamina.__all__)
+        assert all(hasattr(lamina.Builder, name) for name in names_of(code, "builder"))
 
 
 def test_settings_of_the_daemon_in_the_guide_are_known() -> None:

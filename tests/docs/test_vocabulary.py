@@ -33,6 +33,7 @@ CHECKED = (
     "attest",
     "bake",
     "base",
+    "builder",
     "cacheio",
     "cli",
     "client",
@@ -40,6 +41,8 @@ CHECKED = (
     "dockerfile",
     "engine",
     "exporters",
+    "frontend",
+    "gateway",
     "imagediff",
     "layers",
     "llb",
@@ -52,8 +55,10 @@ CHECKED = (
     "session",
     "solver",
     "sources",
+    "states",
     "stores",
     "system",
+    "testing",
     "wire",
 )
 

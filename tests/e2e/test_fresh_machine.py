@@ -73,6 +73,16 @@ def test_an_empty_machine_compiles_only_edited_files(
         cold = compiled(build(a, first, "a", to))
         assert len(cold) > 50
 
+        # The example of the Python API uses the same cache mount: nothing is compiled again.
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples/python/go_service.py", first],
+            env={**os.environ, "LAMINA_ROOT": str(a.root), "BASE": base},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.startswith("sha256:"), done.stderr
+        assert " go-web/foo" not in done.stderr
+
         edited = checkout(tmp_path / "elsewhere" / "on b", "second")
         log = build(b, edited, "b", f"--cache-from={cache},mounts=true", to)
         assert "importing cache mount root/.cache/go-build" in log

@@ -22,7 +22,7 @@ in which text). `retryable` says whether the same call may succeed later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.redact import redacted
@@ -105,6 +105,9 @@ class LaminaError(Exception):
     def __str__(self) -> str:
         return self.reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (type(self), self.args, dict(self.__dict__))
+
     @property
     def advice(self) -> str:
         """The reason, followed by a suggestion, as BuildKit formats it."""
@@ -134,7 +137,15 @@ class LaminaError(Exception):
         return clone.with_traceback(self.__traceback__)
 
 
+def _unpickled(kind: type[LaminaError], args: tuple[str, ...], fields: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
+
 class InvalidInput(LaminaError):
+    """The user's input is malformed or not allowed."""
+
     kind = "invalid"
 
 
@@ -151,14 +162,20 @@ class IncompleteMaterials(InvalidInput):
 
 
 class NotFound(LaminaError):
+    """A file, stage, image or key does not exist."""
+
     kind = "not found"
 
 
 class AlreadyExists(LaminaError):
+    """A name is in use."""
+
     kind = "already exists"
 
 
 class PermissionDenied(LaminaError):
+    """The system or a registry refused."""
+
     kind = "permission denied"
 
 
@@ -171,19 +188,27 @@ class SourceDenied(PermissionDenied):
 
 
 class Unavailable(LaminaError):
+    """A peer cannot be reached or is overloaded. A retry can help."""
+
     kind = "unavailable"
     retryable = True
 
 
 class Exhausted(LaminaError):
+    """No disk space, memory or file descriptors are left."""
+
     kind = "exhausted"
 
 
 class Corrupt(LaminaError):
+    """Bytes do not match their digest, size or format."""
+
     kind = "corrupt"
 
 
 class Unsupported(LaminaError):
+    """Valid, but not supported by lamina or this machine."""
+
     kind = "unsupported"
 
 
@@ -228,6 +253,8 @@ CONTEXT_CANCELLED = "context canceled"
 
 
 class Cancelled(LaminaError):
+    """The user or another part of the build stopped it."""
+
     kind = "cancelled"
 
     @property
@@ -237,6 +264,8 @@ class Cancelled(LaminaError):
 
 
 class Internal(LaminaError):
+    """A bug in lamina."""
+
     kind = "internal"
 
 

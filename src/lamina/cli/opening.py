@@ -9,6 +9,7 @@ from lamina.base.errors import InvalidInput, Unsupported
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from lamina.cli.flags import Parsed
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
 
 
 def store_root(parsed: Parsed) -> str:
-    """The store's directory: `--root`, else `LAMINA_ROOT`, else the default of the system or the
-    user."""
-    root = parsed.text("root") or os.environ.get("LAMINA_ROOT", "")
+    """The store's directory: `--root`, else `default_root`."""
+    return os.path.abspath(parsed.text("root") or default_root(os.environ))
+
+
+def default_root(environ: Mapping[str, str]) -> str:
+    """`LAMINA_ROOT`, else the default of the system or the user."""
+    root = environ.get("LAMINA_ROOT", "")
     if not root and os.geteuid() == 0:
         root = "/var/lib/lamina"
     if not root:
-        data = os.environ.get("XDG_DATA_HOME", "")
+        data = environ.get("XDG_DATA_HOME", "")
         if not os.path.isabs(data):  # the XDG specification says to ignore relative ones
             data = os.path.expanduser("~/.local/share")
         root = os.path.join(data, "lamina")

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from lamina.api.gateway import Result
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
+    from lamina.gateway.client import GatewayClient
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
     from lamina.ops.debugging import StepDebugger
@@ -77,11 +79,12 @@ class ContextSpec(NamedTuple):
 
 
 class SecretSpec(NamedTuple):
-    """A secret. Exactly one of `path` (absolute) and `env` (a variable's name) is set."""
+    """A secret. Exactly one of `path` (absolute), `env` (a variable's name), `data` is set."""
 
     id: str
     path: str = ""
     env: str = ""
+    data: bytes | None = None
 
 
 class SshSpec(NamedTuple):
@@ -238,6 +241,16 @@ class PruneOutcome(NamedTuple):
     reclaimed: int
 
 
+class ClientFrontend(Protocol):
+    """A frontend that runs in the client.
+
+    `attributes` are those of the Dockerfile frontend for the request, with the names under which
+    the session provides the request's files. Returns the result, whose refs are of `gateway`.
+    """
+
+    def __call__(self, gateway: GatewayClient, attributes: Mapping[str, str], /) -> Result: ...
+
+
 class Builder(Protocol):
     """A builder in this process or in a daemon. Thread-safe.
 
@@ -267,6 +280,16 @@ class Builder(Protocol):
         `events` returns the sink of a build, by its name. The first build that fails stops the
         others. Raises its error, and Unsupported for contexts that the builder cannot provide.
         """
+        ...
+
+    def build_in_client(
+        self,
+        request: BuildRequest,
+        frontend: ClientFrontend,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> BuildOutcome:
+        """Build the result of a frontend that runs in this thread. Raises what it raises too."""
         ...
 
     def call(

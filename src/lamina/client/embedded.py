@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from lamina.api.history import BuildHistoryRecord
-from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
+from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
 from lamina.client.contract import (
@@ -29,7 +29,7 @@ from lamina.client.engine_options import (
     provenance_options,
     whole_trees_warning,
 )
-from lamina.client.frontend_attributes import FRONTEND, entitlements, frontend_attributes
+from lamina.client.frontend_attributes import entitlements, frontend_attributes, frontend_of
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.client.served_files import serve_in_process
@@ -59,19 +59,22 @@ if TYPE_CHECKING:
     from lamina.client.contract import (
         BuildRequest,
         CacheSpec,
+        ClientFrontend,
         LocalStore,
         PruneRequest,
         RunRequest,
     )
+    from lamina.client.local_images import LocalImages
     from lamina.engine.build import Build, LookupRecorder
-    from lamina.engine.build_result import Finished
+    from lamina.engine.build_result import BuildResult, Finished
+    from lamina.engine.frontends.llb_bridge import LlbBridge
     from lamina.exporters.destination import Output
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
+    from lamina.llb.op import Definition
     from lamina.records.plan import BuildPlan
     from lamina.refs.ref import Ref
     from lamina.solver.planning import Planner
-    from lamina.stores.images import ImageTable, StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
 
@@ -113,6 +116,12 @@ class EmbeddedBuilder:
             )
         return self._engine
 
+    @property
+    def _images(self) -> LocalImages:
+        from lamina.client.local_images import LocalImages
+
+        return LocalImages(self._store)
+
     def _find_session(self, session_id: str, cancel: Cancellation) -> EmbeddedSession:
         """The session of another build of `build_all`. Raises NotFound."""
         if (session := self._sessions.get(session_id)) is None:
@@ -129,7 +138,42 @@ class EmbeddedBuilder:
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         with self._served(request) as served:
-            return self._build(request, *served, events, cancel)
+            return self._build(request, *served, _run_frontend, events, cancel)
+
+    def build_in_client(
+        self,
+        request: BuildRequest,
+        frontend: ClientFrontend,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> BuildOutcome:
+        from lamina.client.bridge_connection import run_on_bridge
+
+        def serve(bridge: LlbBridge, attributes: Mapping[str, str]) -> None:
+            run_on_bridge(bridge, lambda gateway: frontend(gateway, attributes), cancel)
+
+        return self.build_bridged(request, serve, events, cancel)
+
+    def build_bridged(
+        self,
+        request: BuildRequest,
+        serve: Callable[[LlbBridge, Mapping[str, str]], None],
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> BuildOutcome:
+        """Build the result that a frontend returns to a bridge.
+
+        Args:
+            serve: connects the frontend with the bridge, and returns when the frontend has ended.
+                It gets the attributes of `ClientFrontend` too.
+        """
+        from lamina.client.bridge_connection import run_bridged
+
+        def run(build: Build, _: BuildRequest, attributes: Mapping[str, str]) -> BuildResult:
+            return run_bridged(build, serve, attributes)
+
+        with self._served(request) as served:
+            return self._build(request, *served, run, events, cancel)
 
     def build_all(
         self,
@@ -144,8 +188,17 @@ class EmbeddedBuilder:
         _ = self.engine  # it enters a mount namespace, which no thread may precede
 
         def build(member: GroupMember) -> BuildOutcome:
+            session, attributes = served[member.name]
             sink = events(member.name)
-            return self._build(member.request, *served[member.name], sink, member.cancel, member)
+
+            def run(build: Build, _: BuildRequest, given: Mapping[str, str]) -> BuildResult:
+                result = _run_frontend(build, member.request, *member.inputs(given))
+                member.publish(result)
+                return result
+
+            return self._build(
+                member.request, session, attributes, run, sink, member.cancel, member.hold
+            )
 
         with ExitStack() as owned:
             for name, member in members.items():
@@ -160,10 +213,17 @@ class EmbeddedBuilder:
         request: BuildRequest,
         session: EmbeddedSession,
         attributes: dict[str, str],
+        run: Callable[[Build, BuildRequest, Mapping[str, str]], BuildResult],
         events: EventSink,
         cancel: Cancellation,
-        member: GroupMember | None = None,
+        hold: Callable[[], None] = lambda: None,
     ) -> BuildOutcome:
+        """Record a build.
+
+        Args:
+            run: runs the frontend.
+            hold: called before the build ends.
+        """
         wanted = list(wanted_outputs(request))
         outputs = made_outputs(wanted)
         provenance = provenance_options(request)
@@ -172,15 +232,15 @@ class EmbeddedBuilder:
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
                 try:
-                    finished = _finish(build, attributes, outputs, provenance, cancel, member)
+                    result = run(build, request, attributes)
+                    finished = _finish(build, result, outputs, provenance, cancel)
                 except Cancelled:
                     raise
                 except LaminaError as error:
                     if failure_outputs is not None:
                         failure_outputs.write(build, error)
                     raise
-                if member is not None:
-                    member.hold()
+                hold()
             metadata = finished.metadata()
             images = Result(recorded_images(outputs, finished.outputs))
             recorder.finish(sorted(wire_metadata(metadata).items()), images)
@@ -201,7 +261,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, recorder, cancel, recorder, planner) as build,
         ):
-            for part in build.run_frontend(FRONTEND, attributes, {}).parts:
+            for part in _run_frontend(build, request, attributes).parts:
                 with suppress(NotRun):
                     part.files.ref()
             record = _record(request, attributes, list(wanted_outputs(request)))
@@ -216,7 +276,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            result = build.run_frontend(FRONTEND, {**attributes, "requestid": name}, {})
+            result = _run_frontend(build, request, {**attributes, "requestid": name})
             return answer_of(name, result.metadata)
 
     def _build_unrecorded(
@@ -227,7 +287,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            _finish(build, attributes, outputs, None, cancel)
+            _finish(build, _run_frontend(build, request, attributes), outputs, None, cancel)
 
     @contextmanager
     def _served(
@@ -289,7 +349,7 @@ class EmbeddedBuilder:
         from lamina.engine.transfers.stored_images import push_image
 
         reference = parse_reference(name)
-        image = self._image_table().get(str(reference))
+        image = self._images.get(reference)
         if image is None:
             raise NotFound(
                 f"no image named {name} in the local store", hint="`lamina images` lists them"
@@ -311,30 +371,22 @@ class EmbeddedBuilder:
 
         wanted = parse_platform(platform) if platform else host_platform()
         reference, engine = parse_reference(name), self.engine
-        return self._summary(
+        return self._images.summary(
             pull_image(
                 engine.services, engine.pulls, reference, wanted, events=events, cancel=cancel
             )
         )
 
     def images(self) -> Sequence[ImageSummary]:
-        every = self._image_table().all()
-        named = {i.target.digest for i in every if not i.name.startswith(NAMELESS)}
-        return [
-            self._summary(image)
-            for image in every
-            if not (image.name.startswith(NAMELESS) and image.target.digest in named)
-        ]
+        return self._images.summaries()
 
     def remove_image(self, name: str) -> ImageSummary:
-        image = self._find(name)
-        self._image_table().remove(image.name)
-        return self._summary(image)
+        return self._images.remove(name)
 
     def inspect(self, name: str) -> Mapping[str, Any]:
         from lamina.client.stored import describe
 
-        image = self._find(name)
+        image = self._images.find(name)
         shown = "" if image.name.startswith(NAMELESS) else image.name
         return {"name": shown, **describe(self._store.blobs, image.target.digest)}
 
@@ -346,7 +398,7 @@ class EmbeddedBuilder:
         def fetch(layers: Sequence[Descriptor], cancel: Cancellation) -> None:
             self.engine.refs.fetch(layers, cancel)
 
-        target = self._find(name).target
+        target = self._images.find(name).target
         return stored_image(self._store, fetch, name, target, platform, cancel)
 
     def verify(
@@ -362,7 +414,7 @@ class EmbeddedBuilder:
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
         from lamina.client.running import run_image
 
-        return run_image(self.engine, self._find(request.image), request, cancel)
+        return run_image(self.engine, self._images.find(request.image), request, cancel)
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:
         from lamina.engine.maintenance.disk_usage import cache_records
@@ -410,69 +462,34 @@ class EmbeddedBuilder:
 
         return remove_mounts(self.engine.services.caches, names, cancel)
 
-    def _image_table(self) -> ImageTable:
-        from lamina.stores.images import ImageTable
 
-        return ImageTable(self._store.database)
+def _run_frontend(
+    build: Build,
+    request: BuildRequest,
+    attributes: Mapping[str, str],
+    inputs: Mapping[str, Definition] = {},
+) -> BuildResult:
+    """Run the frontend of a request. Raises its error as a LaminaError."""
+    from lamina.wire.contract import StatusError
 
-    def _find(self, name: str) -> StoredImage:
-        """Find an image by name, or by the (prefix of the) digest of its manifest or
-        configuration."""
-        table = self._image_table()
-        try:
-            found: StoredImage | None = table.get(str(parse_reference(name)))
-        except InvalidInput:
-            found = None
-        if found is not None:
-            return found
-        wanted = name.removeprefix("sha256:")
-        matches: dict[str, StoredImage] = {}
-        if len(wanted) >= 4:
-            for image in table.all():
-                config = self._config_digest(image)
-                if image.target.digest.hex.startswith(wanted) or config.startswith(wanted):
-                    matches.setdefault(str(image.target.digest), image)
-        if len(matches) > 1:
-            raise InvalidInput(f"{name} is a prefix of several images' digests")
-        if not matches:
-            raise NotFound(f"no image named {name}", hint="`lamina images` lists them")
-        return next(iter(matches.values()))
+    try:
+        return build.run_frontend(frontend_of(request), attributes, inputs)
+    except StatusError as error:
+        from lamina.api.failures import from_status
 
-    def _config_digest(self, image: StoredImage) -> str:
-        from lamina.client.stored import own_digest
-
-        return own_digest(self._store.blobs, image.target.digest).hex
-
-    def _summary(self, image: StoredImage) -> ImageSummary:
-        from lamina.client.stored import own_digest, platforms_of, total_size
-
-        blobs, digest = self._store.blobs, image.target.digest
-        name = "" if image.name.startswith(NAMELESS) else image.name
-        return ImageSummary(
-            name,
-            str(own_digest(blobs, digest)),
-            total_size(blobs, digest),
-            image.created,
-            ",".join(map(str, platforms_of(blobs, digest))),
-        )
+        raise from_status(error) from error
 
 
 def _finish(
     build: Build,
-    attributes: Mapping[str, str],
+    result: BuildResult,
     outputs: Sequence[Output],
     provenance: ProvenanceOptions | None,
     cancel: Cancellation,
-    member: GroupMember | None = None,
 ) -> Finished:
-    """Run the Dockerfile frontend, and write the outputs."""
+    """Write the outputs of a result."""
     from lamina.exporters.local_receiver import LocalReceiver
 
-    if member is None:
-        result = build.run_frontend(FRONTEND, attributes, {})
-    else:
-        result = build.run_frontend(FRONTEND, *member.inputs(attributes))
-        member.publish(result)
     return build.finish(result, outputs, LocalReceiver(cancel), provenance)
 
 
@@ -486,7 +503,7 @@ def _record(
     dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
     return BuildHistoryRecord(
         ref=os.urandom(16).hex(),
-        frontend=FRONTEND,
+        frontend=frontend_of(request),
         frontend_attrs=recorded_attributes(attributes),
         exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
         cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lamina.client.served_files import ServedRequest
 
 FRONTEND = "dockerfile.v0"
+_PYTHON = "python.v0"
+_HEAD = 4096  # bytes of a build file in which a syntax directive can be
 _HOST_NETWORK = "network.host"
 _CONTEXTS = "moby.buildkit.frontend.contexts+forward"
 
@@ -41,6 +44,26 @@ def frontend_attributes(request: BuildRequest, served: ServedRequest) -> dict[st
 
         attributes |= version_control_attributes(request)
     return attributes
+
+
+def frontend_of(request: BuildRequest) -> str:
+    """The frontend for the request's Dockerfile, or for its build file in Python.
+
+    A build file that names a frontend image (`# syntax=`) goes to the Dockerfile frontend, which
+    runs that image.
+    """
+    dockerfile = request.context.dockerfile
+    if not dockerfile.endswith(".py") or request.context.dockerfile_data is not None:
+        return FRONTEND
+    from lamina.dockerfile.syntax import find_syntax
+
+    path = os.path.join(request.context.path, dockerfile)
+    try:
+        with open(path, "rb") as file:
+            syntax = find_syntax(file.read(_HEAD))
+    except OSError:  # the frontend reports it
+        syntax = ""
+    return FRONTEND if syntax else _PYTHON
 
 
 def check_text(attributes: Mapping[str, str]) -> None:

@@ -11,10 +11,10 @@ from lamina.api.message import unary
 from lamina.base.errors import LaminaError, NotFound, PermissionDenied, Unavailable, Unsupported
 from lamina.client.contract import BuildOutcome
 from lamina.client.frontend_attributes import (
-    FRONTEND,
     check_text,
     entitlements,
     frontend_attributes,
+    frontend_of,
 )
 from lamina.client.remote_caches import RemoteCaches
 from lamina.client.remote_outputs import RemoteOutputs
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lamina.client.contract import (
         BuildRequest,
         CallAnswer,
+        ClientFrontend,
         PruneOutcome,
         PruneRequest,
     )
@@ -112,6 +113,40 @@ class RemoteBuilder:
         return run_group(make_group(requests, cancel), build)
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
+        def solve(message: api.SolveRequest) -> api.SolveResponse:
+            started = message._replace(frontend=frontend_of(request))
+            found: api.SolveResponse = self._ask(
+                api.SOLVE, started, api.SolveResponse, cancel, _trace_metadata()
+            )
+            return found
+
+        return self._build(request, solve, events, cancel)
+
+    def build_in_client(
+        self,
+        request: BuildRequest,
+        frontend: ClientFrontend,
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> BuildOutcome:
+        from lamina.client.client_frontend import run_in_client
+
+        def solve(message: api.SolveRequest) -> api.SolveResponse:
+            attributes = dict(message.frontend_attrs)
+            return run_in_client(
+                self._channel, message, lambda client: frontend(client, attributes), cancel
+            )
+
+        return self._build(request, solve, events, cancel)
+
+    def _build(
+        self,
+        request: BuildRequest,
+        solve: Callable[[api.SolveRequest], api.SolveResponse],
+        events: EventSink,
+        cancel: Cancellation,
+    ) -> BuildOutcome:
+        """Serve the client's side of a build, and have `solve` run it."""
         if request.failure_outputs:
             raise Unsupported(
                 "--output-on-failure is not supported with --builder",
@@ -133,14 +168,13 @@ class RemoteBuilder:
             message = api.SolveRequest(
                 ref=ref,
                 session=session,
-                frontend=FRONTEND,
                 frontend_attrs=tuple(sorted(attributes.items())),
                 cache=caches.options(),
                 entitlements=entitlements(request),
                 exporters=tuple(outputs.exporters),
                 source_policy=request.policy,
             )
-            response = self._ask(api.SOLVE, message, api.SolveResponse, cancel, _trace_metadata())
+            response = solve(message)
         metadata = _metadata(response.exporter_response)
         outputs.finish(metadata)
         caches.finish(metadata)
@@ -163,7 +197,7 @@ class RemoteBuilder:
             message = api.SolveRequest(
                 ref=new_session_id(),
                 session=session,
-                frontend=FRONTEND,
+                frontend=frontend_of(request),
                 frontend_attrs=tuple(sorted(attributes.items())),
                 cache=caches.options(),
                 entitlements=entitlements(request),
@@ -195,7 +229,7 @@ class RemoteBuilder:
         self, name: str, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> CallAnswer:
         from lamina.client.call_answer import answer_of
-        from lamina.client.remote_call import ask_frontend
+        from lamina.client.client_frontend import ask_frontend
 
         outputs = RemoteOutputs(request._replace(outputs=()), cancel)
         caches = RemoteCaches(request._replace(cache_to=()))
@@ -216,7 +250,8 @@ class RemoteBuilder:
                 source_policy=request.policy,
                 internal=True,
             )
-            metadata = ask_frontend(self._channel, message, name, cancel)
+            frontend = frontend_of(request)
+            metadata = ask_frontend(self._channel, message, frontend, name, cancel)
         return answer_of(name, metadata)
 
     def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]:

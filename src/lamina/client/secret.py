@@ -35,9 +35,14 @@ class ProvidedSecret:
         """
         with locked(self._lock, cancel):
             if not self._read:
-                self._value = self._from_environment() if self._spec.env else self._load(cancel)
+                self._value = self._find(cancel)
                 self._read = True
             return self._value
+
+    def _find(self, cancel: Cancellation) -> bytes | None:
+        if self._spec.data is not None:
+            return self._checked(self._spec.data)
+        return self._from_environment() if self._spec.env else self._load(cancel)
 
     def _from_environment(self) -> bytes | None:
         value = os.environ.get(self._spec.env)
@@ -54,6 +59,9 @@ class ProvidedSecret:
                 os.close(fd)
         except OSError as error:
             raise from_os_error(error, f'read the secret "{spec.id}"') from error
+        return None if piped and not data else self._checked(data)
+
+    def _checked(self, data: bytes) -> bytes:
         if len(data) > _MAX_SECRET:
-            raise InvalidInput(f'the secret "{spec.id}" is larger than 500 KiB')
-        return None if piped and not data else data
+            raise InvalidInput(f'the secret "{self._spec.id}" is larger than 500 KiB')
+        return data

@@ -71,10 +71,10 @@ def run_gateway(
         network = Network.NONE
     with build.refs.writable(ref, build.cancel) as (rootfs, staged):
         try:
-            return _Frontend(build, call, inputs, definition).run(
+            return ContainerFrontend(build, call, inputs, definition).run(
                 Process(
                     tuple(settings.get("Entrypoint") or ("/run",)),
-                    _environment(build, settings, attrs),
+                    (*(settings.get("Env") or ()), *call_environment(build, attrs)),
                     settings.get("WorkingDir") or "/",
                     settings.get("User") or "",
                 ),
@@ -84,8 +84,12 @@ def run_gateway(
             build.refs.discard(staged)
 
 
-class _Frontend:
-    """One run of a frontend: a container, the bridge, and two pipes between them."""
+class ContainerFrontend:
+    """One run of a frontend: a container, the bridge, and two pipes between them.
+
+    Args:
+        definition: that of the frontend's own image, which the container can read.
+    """
 
     def __init__(
         self,
@@ -194,9 +198,8 @@ def _check_capabilities(
             raise MissingCapability(name)
 
 
-def _environment(
-    build: FrontendBuild, settings: Mapping[str, Any], attrs: Mapping[str, str]
-) -> tuple[str, ...]:
+def call_environment(build: FrontendBuild, attrs: Mapping[str, str]) -> tuple[str, ...]:
+    """The call of a frontend, as variables of its container."""
     workers = [
         {
             "ID": worker.id,
@@ -206,7 +209,6 @@ def _environment(
         for worker in build.workers
     ]
     return (
-        *(settings.get("Env") or ()),
         *(
             f"BUILDKIT_FRONTEND_OPT_{number}={key}={value}"
             for number, (key, value) in enumerate(sorted(attrs.items()))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DOCKERFILE = "dockerfile.v0"
 GATEWAY = "gateway.v0"
+PYTHON = "python.v0"
 
 
 class Frontends:
@@ -67,7 +68,7 @@ class Frontends:
 
 def builtin_frontends() -> Frontends:
     """lamina's own frontends. Each is imported when it is first used."""
-    return Frontends({DOCKERFILE: _dockerfile, GATEWAY: _gateway})
+    return Frontends({DOCKERFILE: _dockerfile, GATEWAY: _gateway, PYTHON: _python})
 
 
 def _dockerfile(
@@ -84,6 +85,14 @@ def _gateway(
     from lamina.engine.frontends.gateway import run_gateway
 
     return run_gateway(build, call, inputs)
+
+
+def _python(
+    build: FrontendBuild, call: FrontendCall, inputs: Mapping[str, Definition]
+) -> BuildResult:
+    from lamina.engine.frontends.python import run_python
+
+    return run_python(build, call, inputs)
 
 
 def _replaced(attrs: Mapping[str, str]) -> bool:

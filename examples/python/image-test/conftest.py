@@ -1,0 +1,3 @@
+"""The fixtures of lamina."""
+
+pytest_plugins = ["lamina.testing"]

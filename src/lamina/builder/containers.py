@@ -1,0 +1,142 @@
+"""Containers of images in an embedded builder's store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING
+
+import lamina
+from lamina.base.errors import Internal, Unavailable
+from lamina.base.named_tuple import NamedTuple
+from lamina.builder.engine_calls import Outcome, dump, load
+
+if TYPE_CHECKING:
+    from lamina.client.contract import RunRequest
+
+_STOP_SECONDS = 10.0
+_LIMIT = 1 << 20
+_SIGNALLED = 128
+
+
+class CompletedContainer(NamedTuple):
+    """A container that has ended. `exit_code` is 128 + N if signal N killed its command."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Container:
+    """A running container. Use it in a `with` block: leaving it stops the container.
+
+    `stdin`, `stdout` and `stderr` are pipes if they were requested, else None.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        request: RunRequest,
+        *,
+        stdin: int | IO[bytes] | None,
+        stdout: int | IO[bytes] | None,
+        stderr: int | IO[bytes] | None,
+    ) -> None:
+        self._outcome, theirs = socket.socketpair()
+        self._ended: Outcome | None = None
+        source = os.path.dirname(os.path.dirname(os.path.abspath(lamina.__file__)))
+        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
+        try:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "lamina.builder.container_process"),
+                    *(root, str(theirs.fileno())),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        except OSError as error:
+            self._outcome.close()
+            raise Unavailable(f"start the container: {error}") from error
+        finally:
+            theirs.close()
+        self._outcome.sendall(dump(request))
+        self._outcome.shutdown(socket.SHUT_WR)
+        self.stdin, self.stdout, self.stderr = (
+            self._process.stdin,
+            self._process.stdout,
+            self._process.stderr,
+        )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def communicate(
+        self, data: bytes | None = None, timeout: float | None = None
+    ) -> CompletedContainer:
+        """Send `data` to standard input, and wait for the end.
+
+        Raises the error of a container that could not be started, TimeoutError.
+        """
+        try:
+            out, err = self._process.communicate(data, timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the container still runs after {timeout} s") from None
+        return CompletedContainer(self._status(), out or b"", err or b"")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end. Returns the exit status. Raises as `communicate`."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the container still runs after {timeout} s") from None
+        return self._status()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the command."""
+        self._process.send_signal(number)
+
+    def stop(self, timeout: float = _STOP_SECONDS) -> None:
+        """Send SIGTERM, and SIGKILL after `timeout` seconds. Wait for the end."""
+        if self.running:
+            self.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        self._outcome.close()
+
+    def _status(self) -> int:
+        if self._ended is None:
+            data = b""
+            while piece := self._outcome.recv(_LIMIT):
+                data += piece
+            status = self._process.returncode
+            if data:
+                self._ended = load(data)
+            elif status < 0:
+                self._ended = Outcome(_SIGNALLED - status)
+            else:
+                reason = f"the container's process ended with status {status}"
+                self._ended = Outcome(error=Internal(reason))
+        if self._ended.error is not None:
+            raise self._ended.error
+        code: int = self._ended.result
+        return code

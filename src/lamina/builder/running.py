@@ -1,0 +1,107 @@
+"""A build that runs: its progress events, and its result."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from lamina.base.errors import InvalidInput
+from lamina.system.cancel import Cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+    from lamina.base.events import Event, EventSink
+
+R = TypeVar("R")
+
+
+class Running(Generic[R]):
+    """Work in a thread. Iterate over it for its events, which end when the work ends.
+
+    Use it in a `with` block: leaving the block early cancels the work and waits for its end.
+    """
+
+    def __init__(self, work: Callable[[EventSink, Cancellation], R]) -> None:
+        self._work = work
+        self._cancel = Cancellation()
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._result: R | None = None
+        self._error: BaseException | None = None
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._run, name="lamina-build", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Event]:
+        while (event := self._events.get()) is not None:
+            yield event
+        self._events.put(None)  # for further iterations
+
+    def result(self, on_event: Callable[[Event], Any] | None = None) -> R:
+        """Wait for the end. Raises what stopped the work.
+
+        An exception in the waiting thread, such as KeyboardInterrupt, cancels the work and is
+        raised when the work has ended.
+
+        Args:
+            on_event: gets the events that nobody has iterated over.
+        """
+        if os.getpid() != self._pid:
+            raise InvalidInput(
+                "the build belongs to the process that this one was forked from",
+                hint="connect in the child process",
+            )
+        try:
+            for event in self:
+                if on_event is not None:
+                    on_event(event)
+        except BaseException:
+            self.cancel()
+            self._thread.join()
+            raise
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value] # it is set if there is no error
+
+    def cancel(self) -> None:
+        """Stop the work. `result` then raises Cancelled, unless the work ended before."""
+        self._cancel.cancel()
+
+    @property
+    def done(self) -> bool:
+        """Whether the work has ended."""
+        return self._done.is_set()
+
+    def add_done_callback(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the work has ended, in another thread; at once if it has."""
+        with self._lock:
+            if not self._done.is_set():
+                self._listeners.append(listener)
+                return
+        listener()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cancel()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work(self._events.put, self._cancel)
+        except BaseException as error:
+            self._error = error
+        with self._lock:
+            self._done.set()
+            listeners, self._listeners = self._listeners, []
+        self._events.put(None)
+        for listener in listeners:
+            listener()

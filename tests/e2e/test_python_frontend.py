@@ -1,0 +1,182 @@
+"""`lamina build -f build.py`: embedded, by a daemon, and as a frontend image."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands import Lamina, RemoteLamina
+from tests.daemon_process import DaemonProcess
+from tests.python_image import EXECUTABLE, copy_python
+from tests.real_registry import running_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUILD = '''"""Builds for the tests."""
+
+from typing import Literal
+
+import lamina
+from lamina.frontend import context, image_config, platform, read_directory, read_file, target
+from names import NAME
+
+
+@target
+def base() -> lamina.State:
+    """Busybox."""
+    busybox = context(include=["busybox"])
+    made = lamina.scratch().copy(busybox, "busybox", "/bin/")
+    return made.run(["/bin/busybox", "--install", "-s", "/bin"])
+
+
+@target(default=True)
+def app(version: int = 1, mode: Literal["debug", "release"] = "debug") -> lamina.State:
+    """The app."""
+    print("this goes to no one")
+    names = ",".join(read_directory("conf"))
+    text = f"{NAME} {version} {mode} {read_file('conf/a').decode()} {names} {platform()}"
+    return base().run(f"echo {text} > /out").cmd(["cat", "/out"])
+
+
+@target
+def sandbox() -> lamina.State:
+    import os, socket
+    found = sorted(os.listdir("/"))
+    network = os.listdir("/sys/class/net") if os.path.exists("/sys/class/net") else ["lo"]
+    return lamina.scratch().write("/found", f"{os.getuid()} {' '.join(network)} {found}")
+
+
+@target
+def on_dockerfile() -> lamina.State:
+    text = "FROM base\\nENV A=1\\n"
+    made = lamina.from_dockerfile(context(), text=text, contexts={"base": base()})
+    return made.run("echo $A > /out").cmd(["cat", "/out"])
+
+
+@target
+def named() -> lamina.State:
+    return base().copy(context("extra"), "file", "/out").cmd(["cat", "/out"])
+
+
+@target
+def fails() -> lamina.State:
+    return base().run("exit 9")
+'''
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("context")
+    shutil.copy("/bin/busybox", folder / "busybox")
+    (folder / "build.py").write_text(BUILD)
+    (folder / "names.py").write_text('NAME = "named"\n')
+    (folder / "conf").mkdir()
+    (folder / "conf/a").write_text("text-a")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Lamina:
+    return Lamina(tmp_path_factory.mktemp("lamina") / "store")
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteLamina]:
+    root = tmp_path_factory.mktemp("daemon") / "store"
+    with DaemonProcess(root) as daemon:
+        yield RemoteLamina(root, daemon.address)
+
+
+@pytest.fixture(params=["store", "remote"])
+def command(request: pytest.FixtureRequest) -> Lamina:
+    found: Lamina = request.getfixturevalue(request.param)
+    return found
+
+
+def output(command: Lamina, source: Path, to: Path, *flags: str) -> str:
+    """What the file /out of a target holds."""
+    command.build(source, "-f", str(source / "build.py"), "-o", str(to), *flags)
+    return (to / "out").read_text()
+
+
+def test_a_target_with_arguments(command: Lamina, source: Path, tmp_path: Path) -> None:
+    flags = ("--build-arg=version=7", "--build-arg=mode=release", "--platform=linux/amd64")
+    assert output(command, source, tmp_path, *flags) == ("named 7 release text-a a linux/amd64\n")
+
+
+def test_a_dockerfile_with_a_target_as_its_base(
+    command: Lamina, source: Path, tmp_path: Path
+) -> None:
+    assert output(command, source, tmp_path, "--target=on_dockerfile") == "1\n"
+
+
+def test_a_named_context(command: Lamina, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra/file").write_text("of the context")
+    flags = ("--target=named", f"--build-context=extra={tmp_path}/extra")
+    assert output(command, source, tmp_path / "out", *flags) == "of the context"
+
+
+def test_questions(command: Lamina, source: Path) -> None:
+    flags = ("-f", str(source / "build.py"), str(source))
+    listed = command("build", "--call=targets", *flags)
+    assert "app (default)" in listed.out and "Busybox." in listed.out, listed.err
+    outline = json.loads(command("build", "--call=outline,format=json", *flags).out)
+    assert [(arg["name"], arg["value"]) for arg in outline["args"]] == [
+        ("version", "1"),
+        ("mode", "debug"),
+    ]
+    assert command("build", "--check", *flags).code == 0
+
+
+def test_it_runs_in_a_sandbox(command: Lamina, source: Path, tmp_path: Path) -> None:
+    command.build(source, "-f", str(source / "build.py"), "-o", str(tmp_path), "--target=sandbox")
+    found = (tmp_path / "found").read_text()
+    assert found.startswith("65534 lo ")
+    assert "'home'" not in found and "'boot'" not in found
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--build-arg=version=x",), 'build argument version: "x" is not an integer'),
+        (("--target=nope",), "target nope is not in build.py"),
+        (("--target=named",), "there is no context extra"),
+    ],
+)
+def test_errors(command: Lamina, source: Path, flags: tuple[str, ...], reason: str) -> None:
+    done = command("build", "-f", str(source / "build.py"), *flags, str(source))
+    assert done.code == 1 and reason in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_failing_step_names_the_line(command: Lamina, source: Path) -> None:
+    done = command("build", "-f", str(source / "build.py"), "--target=fails", str(source))
+    assert done.code == 1
+    assert '>>>     return base().run("exit 9")' in done.err, done.err
+
+
+def test_a_frontend_image(source: Path, store: Lamina, tmp_path: Path) -> None:
+    """An image with Python and lamina is a frontend by `# syntax=`."""
+    folder = tmp_path / "context"
+    shutil.copytree(source, folder)
+    image = tmp_path / "frontend"
+    image.mkdir()
+    copy_python(image / "root")
+    (image / "Dockerfile").write_text(
+        "FROM scratch\nCOPY root /\nENV PYTHONPATH=/lamina\n"
+        f'ENTRYPOINT ["{EXECUTABLE}", "-m", "lamina.frontend"]\n'
+    )
+    (tmp_path / "registry").mkdir()
+    with running_registry(tmp_path / "registry") as host:
+        name = f"{host}/python-frontend:1"
+        store.build(image, "--push", "-t", name)
+        (folder / "build.py").write_text(f"# syntax={name}\n{BUILD}")
+        assert output(store, folder, tmp_path / "out", "--build-arg=version=3").startswith(
+            "named 3 debug text-a a linux/"
+        )
