@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.named_tuple import NamedTuple

@@ -10,7 +10,6 @@ import os
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from lamina.api.history import BuildHistoryRecord
 from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
@@ -22,6 +21,7 @@ from lamina.client.contract import (
     PruneOutcome,
 )
 from lamina.client.engine_options import (
+    build_record,
     cache_options,
     cache_pairs,
     failure_outputs_of,
@@ -40,7 +40,6 @@ from lamina.engine.host_setup import HostSetup
 from lamina.records.expiry import expire_sometimes
 from lamina.records.outputs import recorded_images, wire_metadata
 from lamina.records.recorder import BuildRecorder, Result
-from lamina.records.request import recorded_attributes, recorded_cache, recorded_output
 from lamina.records.table import RecordTable
 from lamina.sources.image import ResolveMode
 from lamina.stores.images import NAMELESS
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from lamina.api.history import BuildHistoryRecord
     from lamina.attest.options import ProvenanceOptions
     from lamina.base.events import EventSink
     from lamina.base.oci import Descriptor
@@ -264,7 +264,7 @@ class EmbeddedBuilder:
             for part in _run_frontend(build, request, attributes).parts:
                 with suppress(NotRun):
                     part.files.ref()
-            record = _record(request, attributes, list(wanted_outputs(request)))
+            record = build_record(request, attributes, list(wanted_outputs(request)))
             return recorder.plan(self._store, record, planner.planned(build.job))
 
     def call(
@@ -307,7 +307,7 @@ class EmbeddedBuilder:
         outputs: Sequence[tuple[str, Mapping[str, str]]],
         events: EventSink,
     ) -> BuildRecorder:
-        record = _record(request, attributes, outputs)
+        record = build_record(request, attributes, outputs)
         table = RecordTable(self._store)
 
         def ended(_: BuildRecorder, record: BuildHistoryRecord | None) -> None:
@@ -491,23 +491,3 @@ def _finish(
     from lamina.exporters.local_receiver import LocalReceiver
 
     return build.finish(result, outputs, LocalReceiver(cancel), provenance)
-
-
-def _record(
-    request: BuildRequest,
-    attributes: Mapping[str, str],
-    outputs: Sequence[tuple[str, Mapping[str, str]]],
-) -> BuildHistoryRecord:
-    """The record of a build at its start."""
-    context = request.context
-    dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
-    return BuildHistoryRecord(
-        ref=os.urandom(16).hex(),
-        frontend=frontend_of(request),
-        frontend_attrs=recorded_attributes(attributes),
-        exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
-        cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),
-        cache_exports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_to),
-        context_path="" if context.elsewhere else context.path,
-        dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
-    )

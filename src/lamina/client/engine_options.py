@@ -1,16 +1,20 @@
-"""What a build request means to the engine: outputs, caches, attestations."""
+"""A build request as the engine takes it: outputs, caches, attestations, the record."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from lamina.api.history import BuildHistoryRecord
 from lamina.base.digest import digest_of
 from lamina.base.events import WarningEvent
+from lamina.client.frontend_attributes import frontend_of
 from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.exporters.attributes import make_output
+from lamina.records.request import recorded_attributes, recorded_cache, recorded_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lamina.attest.options import ProvenanceOptions
     from lamina.client.contract import BuildRequest, CacheSpec
@@ -64,4 +68,24 @@ def whole_trees_warning(root: str) -> WarningEvent:
         digest_of(b"[internal] snapshotter"),
         f"overlayfs cannot mount in {root}: every step copies the whole tree",
         ("Place the store on another file system (--root or LAMINA_ROOT) to build faster.",),
+    )
+
+
+def build_record(
+    request: BuildRequest,
+    attributes: Mapping[str, str],
+    outputs: Sequence[tuple[str, Mapping[str, str]]],
+) -> BuildHistoryRecord:
+    """The record of a build at its start."""
+    context = request.context
+    dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
+    return BuildHistoryRecord(
+        ref=os.urandom(16).hex(),
+        frontend=frontend_of(request),
+        frontend_attrs=recorded_attributes(attributes),
+        exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),
+        cache_imports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_from),
+        cache_exports=tuple(recorded_cache(c.type, c.attributes) for c in request.cache_to),
+        context_path="" if context.elsewhere else context.path,
+        dockerfile_path="" if context.dockerfile_data is not None else dockerfile,
     )
