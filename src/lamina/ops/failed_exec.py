@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import FailedStep, LaminaError
+from lamina.base.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def failed_step(
         inputs[mount.input] if 0 <= mount.input < len(inputs) else None for mount in op.mounts
     ]
     after = list(before)
-    command = " ".join(op.meta.args if op.meta else ())
+    command = redacted(" ".join(op.meta.args if op.meta else ()))
     for change in changes:
         made_by = f"mount {change.dest} from failed exec {command}"
         try:
