@@ -12,6 +12,7 @@ from lamina.base.errors import Cancelled, CommandFailed, LaminaError, Unsupporte
 from lamina.base.events import LogEvent, ResourceEvent
 from lamina.base.gojson import encode
 from lamina.base.gotext import quote
+from lamina.base.redact import redacted
 from lamina.llb.gojson import message
 from lamina.llb.op import (
     NO_OUTPUT,
@@ -134,7 +135,7 @@ class ExecOperation:
             else:
                 # As BuildKit does, for `lamina du`, and for the history of images whose
                 # configuration does not describe all layers.
-                args = " ".join(op.meta.args if op.meta else ())
+                args = redacted(" ".join(op.meta.args if op.meta else ()))
                 made_by = f"mount {change.dest} from exec {args}"
                 outputs[change.output] = self._refs.commit(change.staged, change.parent, made_by)
         for mount in op.mounts:
