@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.commands import Lamina
 
@@ -32,7 +34,7 @@ class Podman:
         ]
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self) -> Iterator[Podman]:
         service = subprocess.Popen(
             [*self._options, "system", "service", "-t", "0", self.url],
             stdout=subprocess.DEVNULL,
@@ -44,7 +46,7 @@ class Podman:
                 assert service.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            yield
+            yield self
         finally:
             service.terminate()
             service.wait(10)
@@ -66,10 +68,14 @@ class Podman:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    service = Podman(tmp_path_factory.mktemp("podman"))
-    with service.serving():
-        yield service
+def podman() -> Iterator[Podman]:
+    # Not below pytest's directory: podman takes a runroot of at most 50 characters.
+    folder = Path(tempfile.mkdtemp(prefix="lamina-"))
+    try:
+        with Podman(folder).serving() as service:
+            yield service
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_an_image_is_loaded_under_all_its_names_and_once(

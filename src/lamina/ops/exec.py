@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import time
 from typing import TYPE_CHECKING, Any
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
 
-_FULL = 1 << 20
 _ANY: dict[str, Any] = {
     "input": 0,
     "output": 0,
@@ -277,13 +275,15 @@ class ExecOperation:
         assert meta is not None
         if status.code in (meta.valid_exit_codes or (0,)):
             return
+        from lamina.ops.failed_exec import is_full
+
         command = quote(" ".join(meta.args))
         reason = f"process {command} did not complete successfully: exit code: {status.code}"
         hint = ""
         if status.out_of_memory:
             reason += " (out of memory)"
             hint = "the kernel killed it: out of memory; give the machine or the step more memory"
-        elif _is_full(rootfs):
+        elif is_full(rootfs):
             reason += " (the disk of the store is full)"
             hint = "make room: `lamina prune`, or place the store elsewhere with --root"
         elif status.code == 127:
@@ -296,11 +296,6 @@ class ExecOperation:
             context.emit(LogEvent(context.digest, stream, data, time.time()))
 
         return log
-
-
-def _is_full(rootfs: str) -> bool:
-    status = os.statvfs(rootfs)
-    return status.f_bavail * status.f_frsize < _FULL
 
 
 def _keyed_mount(mount: Mount) -> Mount:

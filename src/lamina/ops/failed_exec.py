@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import FailedStep, LaminaError
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from lamina.solver.contract import OpContext
 
 
+_FULL = 1 << 20
+"""A disk with less free bytes is full."""
+
+
+def is_full(path: str) -> bool:
+    """Whether the file system of a path is full."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize < _FULL
+
+
 def failed_step(
     context: OpContext,
     op: ExecOp,
@@ -26,8 +37,8 @@ def failed_step(
 ) -> FailedStep:
     """Commit the changes, and say what the step had and made.
 
-    The snapshots are not results: no cache key leads to them. A change that cannot be committed
-    (a full disk) is discarded.
+    The snapshots are not results: no cache key leads to them. On a full disk the changes are
+    discarded: they may be what fills it.
     """
     before = [
         inputs[mount.input] if 0 <= mount.input < len(inputs) else None for mount in op.mounts
@@ -36,6 +47,9 @@ def failed_step(
     command = redacted(" ".join(op.meta.args if op.meta else ()))
     for change in changes:
         made_by = f"mount {change.dest} from failed exec {command}"
+        if is_full(change.staged.path):
+            refs.discard(change.staged)
+            continue
         try:
             after[change.mount] = refs.commit(change.staged, change.parent, made_by)
         except (LaminaError, OSError):
