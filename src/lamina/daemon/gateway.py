@@ -67,7 +67,7 @@ class GatewayService:
             while build not in self._bridges:
                 left = deadline - time.monotonic()
                 if left <= 0 or cancel.cancelled:
-                    raise StatusError(Code.NOT_FOUND, f"unknown job {build}")
+                    raise StatusError(Code.NOT_FOUND, f"no such job {build}")
                 self._changed.wait(left)
             return self._bridges[build]
 
