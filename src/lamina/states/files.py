@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.dockerfile.file_ops import clean_path, owner
-from lamina.dockerfile.graph import Inputs, Step
 from lamina.llb.op import FileAction, FileOp, Op
 from lamina.states.node import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lamina.dockerfile.graph import Inputs
     from lamina.llb.op import ChownOpt
     from lamina.states.caller import Caller
     from lamina.states.node import Evaluation
@@ -76,14 +76,7 @@ def evaluate_file_op(
             )
         )
 
-    source = evaluation.source(caller)
-    step = Step(
-        make,
-        (value.tree, *(v.tree for v in sources)),
-        name=name,
-        group=value.group,
-        source=source,
-        location=None if caller is None or source is None else caller.location(),
-    )
+    trees = (value.tree, *(v.tree for v in sources))
+    step = evaluation.step(make, trees, caller, name=name, group=value.group)
     config.note(name, layer=True)
     return Value(step, config, group=value.group)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import LaminaError, NotFound
+from lamina.base.location import Location
 from lamina.base.named_tuple import NamedTuple
-from lamina.dockerfile.graph import encode
+from lamina.dockerfile.graph import Step, encode
 from lamina.llb.op import Definition, SourceInfo
 from lamina.llb.state import marshal
 from lamina.states.caller import LANGUAGE, find_caller
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from lamina.base.platform import Platform
-    from lamina.dockerfile.graph import Step
+    from lamina.dockerfile.graph import Inputs
     from lamina.dockerfile.image_config import ImageConfig
     from lamina.gateway.client import GatewayClient
-    from lamina.llb.op import OpProgressGroup
+    from lamina.llb.op import Op, OpProgressGroup
     from lamina.states.caller import Caller
 
     Evaluate = Callable[["Evaluation", tuple["Value", ...]], "Value"]
@@ -126,10 +127,32 @@ class Evaluation:
             )
         return address
 
-    def source(self, caller: Caller | None) -> SourceInfo | None:
-        """The text of a caller's file, for the locations of steps."""
-        if caller is None:
-            return None
+    def step(
+        self,
+        make: Callable[[Inputs], Op],
+        parents: tuple[Step | None, ...],
+        caller: Caller | None,
+        *,
+        name: str,
+        ignore_cache: bool = False,
+        group: OpProgressGroup | None = None,
+    ) -> Step:
+        """A step with the line of the user's Python. The arguments are as of `Step`."""
+        source = location = None
+        if caller is not None and (source := self._source(caller)) is not None:
+            location = Location(caller.filename, caller.line, caller.line, language=LANGUAGE)
+        return Step(
+            make,
+            parents,
+            name=name,
+            ignore_cache=ignore_cache,
+            group=group,
+            source=source,
+            location=location,
+        )
+
+    def _source(self, caller: Caller) -> SourceInfo | None:
+        """The text of a caller's file, read once. None if it cannot be read."""
         if caller.filename not in self._texts:
             text = caller.text().encode()
             info = SourceInfo(caller.filename, text, language=LANGUAGE) if text else None

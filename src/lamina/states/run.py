@@ -231,15 +231,13 @@ def evaluate_command(
     def make(inputs: Inputs) -> Op:
         return Op(exec=op._replace(mounts=mounts.placed(inputs)), platform=platform)
 
-    source = evaluation.source(caller)
-    step = Step(
+    step = evaluation.step(
         make,
         tuple(mounts.parents),
+        caller,
         name=command.name or f"RUN {shown}",
         ignore_cache=command.no_cache,
         group=value.group,
-        source=source,
-        location=None if caller is None or source is None else caller.location(),
     )
     config.note(f"RUN {' '.join(words)}", layer=True)
     outputs = {target: _Output(step, index) for target, index in mounts.outputs.items()}

@@ -353,11 +353,5 @@ def _source(
     caller: Caller | None,
     config: ImageConfig | None = None,
 ) -> Value:
-    source = evaluation.source(caller)
-    step = Step(
-        lambda _: op,
-        name=name,
-        source=source,
-        location=None if caller is None or source is None else caller.location(),
-    )
+    step = evaluation.step(lambda _: op, (), caller, name=name)
     return Value(step, config or ImageConfig.empty(evaluation.platform))
