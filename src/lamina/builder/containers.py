@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 from typing import IO, TYPE_CHECKING
 
-import lamina
-from lamina.base.errors import Internal, Unavailable
+from lamina.base.errors import Internal
 from lamina.base.named_tuple import NamedTuple
+from lamina.builder.child_process import start_module
 from lamina.builder.engine_calls import Outcome, dump, load
 
 if TYPE_CHECKING:
@@ -45,27 +43,10 @@ class Container:
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
     ) -> None:
-        self._outcome, theirs = socket.socketpair()
         self._ended: Outcome | None = None
-        source = os.path.dirname(os.path.dirname(os.path.abspath(lamina.__file__)))
-        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
-        try:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "lamina.builder.container_process"),
-                    *(root, str(theirs.fileno())),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        except OSError as error:
-            self._outcome.close()
-            raise Unavailable(f"start the container: {error}") from error
-        finally:
-            theirs.close()
+        self._process, self._outcome = start_module(
+            "lamina.builder.container_process", root, stdin=stdin, stdout=stdout, stderr=stderr
+        )
         self._outcome.sendall(dump(request))
         self._outcome.shutdown(socket.SHUT_WR)
         self.stdin, self.stdout, self.stderr = (

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import lamina
-from lamina.base.errors import InvalidInput, LaminaError, Unavailable
+from lamina.base.errors import LaminaError, Unavailable
+from lamina.builder.child_process import start_module
 from lamina.builder.engine_calls import CALL, Opened, Outcome, Request, dump, load
 from lamina.client.bridge_connection import return_result
 from lamina.gateway.client import GatewayClient
@@ -44,33 +41,14 @@ class EngineClient:
     """Implements `lamina.builder.builder.Engine`, and the images of the store. Close it."""
 
     def __init__(self, root: str) -> None:
-        if not sys.executable:
-            raise InvalidInput(
-                "this Python has no executable to run the engine with",
-                hint="connect to a daemon: lamina.connect('unix:///path/of/socket')",
-            )
-        ours, theirs = socket.socketpair()
-        source = os.path.dirname(os.path.dirname(os.path.abspath(lamina.__file__)))
-        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
-        try:
-            # A session of its own: Ctrl-C in a terminal reaches the caller alone, which cancels.
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "lamina.builder.engine_process"),
-                    *(root, str(theirs.fileno())),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        except OSError as error:
-            ours.close()
-            raise Unavailable(f"start the engine: {error}") from error
-        finally:
-            theirs.close()
-        self._channel = GrpcChannel(SocketTransport(ours))
+        self._process, connected = start_module(
+            "lamina.builder.engine_process",
+            root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            own_session=True,  # Ctrl-C reaches the caller alone, which cancels
+        )
+        self._channel = GrpcChannel(SocketTransport(connected))
 
     def close(self) -> None:
         """End the engine. What it still builds is cancelled."""

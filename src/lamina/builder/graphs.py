@@ -9,9 +9,9 @@ from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.platform import host_platform, parse_platform
 from lamina.client.contract import ContextSpec, NamedContext
 from lamina.client.frontend_attributes import FRONTEND
+from lamina.dockerfile.input_metadata import write_input_metadata
 from lamina.states.node import Evaluation, nodes_below
 from lamina.states.result import result_of
-from lamina.states.sources import input_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ def frontend_of_dockerfile(contexts: Mapping[str, State], request: BuildRequest)
                 inputs[key] = evaluation.definition(state.node)
                 sent[f"context:{key}"] = f"input:{key}"
                 config = evaluation.value(state.node).config
-                sent[f"input-metadata:{key}"] = input_metadata(config)
+                sent[f"input-metadata:{key}"] = write_input_metadata(config.to_bytes())
         return gateway.run_frontend(FRONTEND, sent, inputs)
 
     return run

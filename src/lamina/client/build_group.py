@@ -7,15 +7,13 @@ nothing is exported in between.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError
-from lamina.base.oci import IMAGE_CONFIG_KEY
 from lamina.client.contract import SessionProviders
+from lamina.dockerfile.input_metadata import write_input_metadata
 from lamina.llb.op import Definition
 from lamina.system.cancel import Cancellation, wait_any
 
@@ -108,8 +106,7 @@ def _add_input(
         inputs[name + suffix] = Definition() if definition is None else definition
         attributes[f"context:{context}{suffix}"] = f"input:{name}{suffix}"
         if part.config:
-            metadata = {IMAGE_CONFIG_KEY: b64encode(part.config).decode()}
-            attributes[f"input-metadata:{name}{suffix}"] = json.dumps(metadata)
+            attributes[f"input-metadata:{name}{suffix}"] = write_input_metadata(part.config)
 
 
 def make_group(

@@ -11,6 +11,7 @@ from lamina.base.errors import InvalidInput, NotFound
 from lamina.base.git_url import is_git_context
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.reference import parse_reference
+from lamina.dockerfile.input_metadata import read_input_metadata
 from lamina.states.node import Evaluation
 from lamina.states.sources import client_directory, definition_state, git, http
 
@@ -104,7 +105,7 @@ def frontend_input(name: str) -> State:
     if name not in session.inputs:
         raise NotFound(f"the frontend was given no input {name}")
     metadata = session.attributes.get(f"input-metadata:{name}", "")
-    return definition_state(session.inputs[name], metadata.encode())
+    return definition_state(session.inputs[name], read_input_metadata(metadata))
 
 
 def _from_address(address: str, name: str, include: Sequence[str], exclude: Sequence[str]) -> State:

@@ -13,6 +13,7 @@ from lamina.base.platform import parse_platform
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.graph import Inputs, Step
 from lamina.dockerfile.image_config import ImageConfig
+from lamina.dockerfile.input_metadata import write_input_metadata
 from lamina.llb.op import MergeInput, MergeOp, Op, SourceOp
 from lamina.llb.platform import llb_platform
 from lamina.llb.state import unmarshal
@@ -147,25 +148,18 @@ def _local_op(name: str, shared: str, include: Sequence[str], exclude: Sequence[
     return Op(source=SourceOp(f"local://{name}", tuple(sorted(attrs.items()))))
 
 
-def definition_state(definition: Definition, metadata: bytes) -> State:
-    """A frontend's input as a state. `metadata` is that of `input_metadata`, b"" without one.
+def definition_state(definition: Definition, config: bytes) -> State:
+    """A frontend's input as a state. `config` is its image configuration, b"" without one."""
+    return State(Node(lambda evaluation, _: _solved(definition, config, evaluation)))
 
-    Raises InvalidInput, Corrupt.
-    """
-    edge = unmarshal(definition)
-    config = b""
-    if metadata:
-        from base64 import b64decode
 
-        config = b64decode(json.loads(metadata).get(IMAGE_CONFIG_KEY) or "")
-
-    def evaluate(evaluation: Evaluation, _: tuple[Value, ...]) -> Value:
-        return Value(
-            None if edge is None else Step.given(edge),
-            ImageConfig.parse(config) if config else ImageConfig.empty(evaluation.platform),
-        )
-
-    return State(Node(evaluate))
+def _solved(definition: Definition | None, config: bytes, evaluation: Evaluation) -> Value:
+    """The result of a frontend. Raises InvalidInput, Corrupt."""
+    edge = None if definition is None else unmarshal(definition)
+    return Value(
+        None if edge is None else Step.given(edge),
+        ImageConfig.parse(config) if config else ImageConfig.empty(evaluation.platform),
+    )
 
 
 def git(url: str, *, keep_git_dir: bool = False, name: str = "") -> State:
@@ -297,27 +291,14 @@ def from_dockerfile(
         inputs = {n: evaluation.definition(at) for n, at in zip(names, nodes, strict=True)}
         sent = {**attributes, "platform": str(evaluation.platform)}
         for key, value in zip(named, values[2:], strict=True):
-            sent[f"input-metadata:{key}"] = input_metadata(value.config)
+            sent[f"input-metadata:{key}"] = write_input_metadata(value.config.to_bytes())
         result = evaluation.gateway.run_frontend(_DOCKERFILE, sent, inputs)
-        metadata = dict(result.metadata)
         definition = None if result.ref is None else result.ref.definition
-        edge = None if definition is None else unmarshal(definition)
-        config = metadata.get(IMAGE_CONFIG_KEY, b"")
-        return Value(
-            None if edge is None else Step.given(edge),
-            ImageConfig.parse(config) if config else ImageConfig.empty(evaluation.platform),
-        )
+        config = dict(result.metadata).get(IMAGE_CONFIG_KEY, b"")
+        return _solved(definition, config, evaluation)
 
     parents = (main.node, source.node, *(state.node for state in named.values()))
     return State(Node(evaluate, parents))
-
-
-def input_metadata(config: ImageConfig) -> str:
-    """The attribute that carries the image configuration of a frontend's input (BuildKit's
-    `frontend/dockerui`)."""
-    from base64 import b64encode
-
-    return json.dumps({IMAGE_CONFIG_KEY: b64encode(config.to_bytes()).decode()})
 
 
 def _ignored(directory: str, dockerfile: str) -> tuple[str, ...]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import posixpath
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, NotFound, from_os_error
 from lamina.base.git_url import is_git_context, is_git_url, parse_git_url
-from lamina.base.oci import IMAGE_CONFIG_KEY
 from lamina.base.redact import redacted
 from lamina.base.reference import parse_reference
 from lamina.dockerfile.args import SOURCE_DATE_EPOCH
@@ -163,13 +161,9 @@ class Contexts:
         text = dict(self._options.input_metadata).get(name, "")
         if not text:
             return b""
-        from base64 import b64decode
+        from lamina.dockerfile.input_metadata import read_input_metadata
 
-        try:
-            # Go writes bytes in JSON as base64.
-            return b64decode(json.loads(text).get(IMAGE_CONFIG_KEY) or "")
-        except (ValueError, AttributeError) as error:
-            raise InvalidInput(f"failed to parse input metadata {text}: {error}") from error
+        return read_input_metadata(text)
 
 
 def define(op: Op, name: str) -> Definition:
