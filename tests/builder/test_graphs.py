@@ -43,7 +43,7 @@ def test_commands_with_every_mount(
             lamina.secret("key", env="KEY"),
         ],
         env={"A": "2"},
-        cwd="/work",
+        cwd="/src",
         user="0:5",
         network="none",
         hostname="builder",
@@ -65,7 +65,7 @@ def test_commands_with_every_mount(
         on_event=note,
     )
     lines = (tmp_path / "out/d/text").read_text().splitlines()
-    assert lines == ["input", "s3", "k 2", "1", "/work", "0", "1", "builder", "99"]
+    assert lines == ["input", "s3", "k 2", "1", "/src", "0", "1", "builder", "99"]
     assert "The step" in names
 
 

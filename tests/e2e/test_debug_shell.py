@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TEXT = """
 FROM base
 ENV WORD=spoken
-WORKDIR /work
+WORKDIR /src
 RUN --mount=type=secret,id=s --mount=type=cache,target=/cache \
     echo begun > begun && echo kept > /cache/c && test -e /cache/fixed && exit 0; exit 7
 RUN echo after > /after
@@ -99,7 +99,7 @@ def test_a_shell_in_a_failed_step(
     shell = terminal(TEXT, "--debug", f"--progress={progress}", "-t=made")
     shell.until("This is a shell in the failed step.")
     assert shell.ask("pwd; cat begun /cache/c; echo $WORD; id -u; cat /run/secrets/s") == (
-        "/work\r\nbegun\r\nkept\r\nspoken\r\n0\r\nhidden"
+        "/src\r\nbegun\r\nkept\r\nspoken\r\n0\r\nhidden"
     )
     shell.say("exit")
     assert shell.end() == 1
@@ -108,14 +108,14 @@ def test_a_shell_in_a_failed_step(
 
     shell = terminal(TEXT, "--debug=on-error", f"--progress={progress}", "-t=made")
     shell.until("This is a shell in the failed step.")
-    shell.ask("touch /work/lost")
+    shell.ask("touch /src/lost")
     shell.say("retry")
     shell.until("This is a shell in the failed step.")
-    assert "lost" not in shell.ask("ls /work")
+    assert "lost" not in shell.ask("ls /src")
     shell.ask("touch /cache/fixed")
     shell.say("retry")
     assert shell.end() == 0
-    shown = lamina("run", "made", "/bin/cat", "/work/begun", "/after")
+    shown = lamina("run", "made", "/bin/cat", "/src/begun", "/after")
     assert shown.out == "begun\nafter\n"
     assert lamina("run", "made", "/bin/ls", "/dev/lamina").code != 0
 

@@ -5,23 +5,25 @@ from urllib.request import urlopen
 
 import pytest
 
+from lamina.testing import BuildImage, TestedImage
+
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def image(build_image):  # type: ignore[no-untyped-def]
+def image(build_image: BuildImage) -> TestedImage:
     return build_image(HERE)
 
 
-def test_the_page_is_there(image) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_is_there(image: TestedImage) -> None:
     assert image.read("/www/index.html") == b"served\n"
 
 
-def test_the_command(image) -> None:  # type: ignore[no-untyped-def]
+def test_the_command(image: TestedImage) -> None:
     assert image.config["Cmd"][0] == "httpd"
     assert image.run(["echo", "hi"]).stdout == b"hi\n"
 
 
-def test_the_service(image) -> None:  # type: ignore[no-untyped-def]
+def test_the_service(image: TestedImage) -> None:
     with image.serve(port=18471):
         assert urlopen("http://127.0.0.1:18471/index.html").read() == b"served\n"

@@ -151,13 +151,17 @@ class Resolver:
         if (what, name) in self._running:
             raise failure(f'{what} "{name}" depends on itself', span)
         self._running.add((what, name))
-        yield
-        self._running.discard((what, name))
+        try:
+            yield
+        finally:
+            self._running.discard((what, name))
 
     def _evaluated(self, name: str) -> Value:
         setting = self._attributes.get(name)
         block = self._variables.get(name)
-        span = setting.span if setting is not None else block.span  # type: ignore[union-attr]
+        defined = setting or block
+        assert defined is not None
+        span = defined.span
         with self._once("variable", name, span):
             expression = setting.expression if setting is not None else block and block.default
             value = None if expression is None else self.value(expression)

@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.named_tuple import NamedTuple
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from lamina.builder.engine_client import EngineClient
     from lamina.client.build_history import BuildHistory
     from lamina.client.contract import (
-        BuildOutcome,
         BuildRequest,
+        BuildRunner,
         ClientFrontend,
         ImageSummary,
         PruneOutcome,
@@ -48,26 +48,6 @@ if TYPE_CHECKING:
     from lamina.records.rows import RecordRow
 
 Context = str | os.PathLike[str] | State
-
-
-class Engine(Protocol):
-    """The methods of `lamina.client.contract.Builder` that a builder needs."""
-
-    def build(
-        self, request: BuildRequest, events: EventSink, cancel: Cancellation
-    ) -> BuildOutcome: ...
-
-    def build_in_client(
-        self,
-        request: BuildRequest,
-        frontend: ClientFrontend,
-        events: EventSink,
-        cancel: Cancellation,
-    ) -> BuildOutcome: ...
-
-    def disk_usage(self, filters: UsageFilter) -> Sequence[CacheRecord]: ...
-
-    def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome: ...
 
 
 class BuildResult(NamedTuple):
@@ -137,7 +117,7 @@ class Builder:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: BuildRunner,
         close: Callable[[], None],
         *,
         local: EngineClient | None = None,

@@ -38,7 +38,7 @@ _END_SECONDS = 30.0
 
 
 class EngineClient:
-    """Implements `lamina.builder.builder.Engine`, and the images of the store. Close it."""
+    """Implements `lamina.client.contract.BuildRunner`, and the images of the store. Close it."""
 
     def __init__(self, root: str) -> None:
         self._process, connected = start_module(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lamina.base.errors import InvalidInput
@@ -29,11 +30,8 @@ class Running(Generic[R]):
         self._work = work
         self._cancel = Cancellation()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._listeners: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._result: R | None = None
-        self._error: BaseException | None = None
+        self._future: Future[R] = Future()
+        self._future.set_running_or_notify_cancel()  # only `cancel` stops the work
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="lamina-build", daemon=True)
         self._thread.start()
@@ -66,9 +64,7 @@ class Running(Generic[R]):
             self._thread.join()
             raise
         self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._result  # type: ignore[return-value] # it is set if there is no error
+        return self._future.result()
 
     def cancel(self) -> None:
         """Stop the work. `result` then raises Cancelled, unless the work ended before."""
@@ -77,15 +73,11 @@ class Running(Generic[R]):
     @property
     def done(self) -> bool:
         """Whether the work has ended."""
-        return self._done.is_set()
+        return self._future.done()
 
     def add_done_callback(self, listener: Callable[[], None]) -> None:
         """Call `listener` when the work has ended, in another thread; at once if it has."""
-        with self._lock:
-            if not self._done.is_set():
-                self._listeners.append(listener)
-                return
-        listener()
+        self._future.add_done_callback(lambda _: listener())
 
     def __enter__(self) -> Self:
         return self
@@ -96,12 +88,9 @@ class Running(Generic[R]):
 
     def _run(self) -> None:
         try:
-            self._result = self._work(self._events.put, self._cancel)
+            result = self._work(self._events.put, self._cancel)
         except BaseException as error:
-            self._error = error
-        with self._lock:
-            self._done.set()
-            listeners, self._listeners = self._listeners, []
+            self._future.set_exception(error)
+        else:
+            self._future.set_result(result)
         self._events.put(None)
-        for listener in listeners:
-            listener()

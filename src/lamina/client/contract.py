@@ -251,8 +251,8 @@ class ClientFrontend(Protocol):
     def __call__(self, gateway: GatewayClient, attributes: Mapping[str, str], /) -> Result: ...
 
 
-class Builder(Protocol):
-    """A builder in this process or in a daemon. Thread-safe.
+class BuildRunner(Protocol):
+    """Builds single requests, in whatever process. Thread-safe.
 
     All methods raise errors of `lamina.base.errors`.
     """
@@ -266,19 +266,6 @@ class Builder(Protocol):
         possible.
 
         All events have been delivered when this returns or raises.
-        """
-        ...
-
-    def build_all(
-        self,
-        requests: Mapping[str, BuildRequest],
-        events: Callable[[str], EventSink],
-        cancel: Cancellation,
-    ) -> Mapping[str, BuildOutcome]:
-        """Build several requests at the same time, by name. Results can be contexts of others.
-
-        `events` returns the sink of a build, by its name. The first build that fails stops the
-        others. Raises its error, and Unsupported for contexts that the builder cannot provide.
         """
         ...
 
@@ -315,6 +302,23 @@ class Builder(Protocol):
 
     def prune(self, request: PruneRequest, cancel: Cancellation) -> PruneOutcome:
         """Remove matching records that are not in use."""
+        ...
+
+
+class Builder(BuildRunner, Protocol):
+    """A builder in this process or in a daemon."""
+
+    def build_all(
+        self,
+        requests: Mapping[str, BuildRequest],
+        events: Callable[[str], EventSink],
+        cancel: Cancellation,
+    ) -> Mapping[str, BuildOutcome]:
+        """Build several requests at the same time, by name. Results can be contexts of others.
+
+        `events` returns the sink of a build, by its name. The first build that fails stops the
+        others. Raises its error, and Unsupported for contexts that the builder cannot provide.
+        """
         ...
 
 

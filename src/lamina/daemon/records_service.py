@@ -85,7 +85,8 @@ class _Received(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io passes these
+    # RawIOBase takes any writable buffer; only memoryviews are passed here.
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._left:
             message = receive(self._call, api.ImportRequest, api.SCHEMA)
             if message is None:

@@ -9,7 +9,7 @@ def test_the_version(build_image):
     assert image.run(["app", "--version"]).stdout == b"1.4\\n"
 """
 
-from lamina.testing.fixtures import build_image, lamina_builder
+from lamina.testing.fixtures import BuildImage, build_image, lamina_builder
 from lamina.testing.images import Service, TestedImage
 
-__all__ = ["Service", "TestedImage", "build_image", "lamina_builder"]
+__all__ = ["BuildImage", "Service", "TestedImage", "build_image", "lamina_builder"]

@@ -93,9 +93,9 @@ def _members(node: _Node) -> Iterator[tuple[_String, _Node]]:
 
 
 def _blocks(kind: _String, node: _Node) -> Iterator[Block]:
-    labelled = [((), node)]
+    labelled: list[tuple[tuple[str, ...], _Node]] = [((), node)]
     if kind.text in _LABELLED:
-        labelled = [((name.text,), value) for name, value in _members(node)]  # type: ignore[misc]
+        labelled = [((name.text,), value) for name, value in _members(node)]
     for labels, value in labelled:
         for body in value.elements if isinstance(value, _Array) else (value,):
             if not (isinstance(body, Literal) and body.value.is_null):

@@ -72,7 +72,7 @@ def _slice(value: Any, *indexes: Any) -> Any:
     if first > last or (len(bounds) == 3 and bounds[2] < last):
         raise WrongArguments(f"invalid slice index: {first} > {last}")
     part = items[first:last]
-    return part.decode("utf-8", "surrogateescape") if isinstance(value, str) else part
+    return part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part
 
 
 def _equal(first: Any, *others: Any) -> bool:

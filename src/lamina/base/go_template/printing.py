@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from lamina.base.gotext import quote
 
@@ -25,7 +25,7 @@ class Struct(dict[str, Any]):
     """A mapping that prints as a Go struct, and has no fields but these."""
 
 
-def is_list(value: object) -> bool:
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
@@ -68,7 +68,7 @@ def show(value: object, *, named: bool = False) -> str:
             pairs = (f"{show(key)}:{show(value[key], named=named)}" for key in sorted(value))
             return "map[" + " ".join(pairs) + "]"
     if is_list(value):
-        return "[" + " ".join(show(item, named=named) for item in value) + "]"  # type: ignore[attr-defined] # is_list
+        return "[" + " ".join(show(item, named=named) for item in value) + "]"
     return str(value)
 
 
@@ -232,7 +232,7 @@ def _go_syntax(value: object) -> str:
             pairs = (f"{quote(str(key))}:{_go_syntax(value[key])}" for key in sorted(value))
             return f"{type_name(value)}{{{', '.join(pairs)}}}"
     if is_list(value):
-        items = ", ".join(map(_go_syntax, value))  # type: ignore[call-overload] # is_list
+        items = ", ".join(map(_go_syntax, value))
         return f"{type_name(value)}{{{items}}}"
     return show(value)
 
