@@ -83,6 +83,12 @@ def test_environment_files() -> None:
         ("services: { a: { build: { secrets: [x] } } }", '"x" is not defined'),
         ("services: { a: { build: { no_cache: often } } }", "is true or false"),
         ("services: { a: { build: { tags: x } } }", "is a list"),
+        ("services: { a: { build: { ulimits: true } } }", "ulimits is a mapping"),
+        ("services: { a: { build: { x-bake: { contexts: [x] } } } }", "contexts is a mapping"),
+        (
+            "secrets: { s: 1 }\nservices: { a: { build: { secrets: [s] } } }",
+            "secrets.s is a mapping",
+        ),
         ("services: { a: { extends: b, build: . } }", 'extends "b"'),
         ("services: { a: { extends: a } }", "extends itself"),
         ("services: { a b: { build: . } }", 'invalid name "a b"'),

@@ -78,7 +78,7 @@ def service_target(
         ssh=tuple(sorted(map(_agent, reader.items("ssh")))) or None,
         secret=tuple(_secret(each, secrets) for each in reader.items("secrets")) or None,
         shm_size=_size(reader.text("shm_size")),
-        ulimits=_ulimits(build.get("ulimits") or {}),
+        ulimits=_ulimits(reader.mapping("ulimits")),
         extra_hosts=_hosts(reader.items("extra_hosts")),
         attest=_attests(reader),
         no_cache=reader.truth("no_cache") or None,
@@ -127,6 +127,12 @@ class _Reader:
             raise InvalidInput(f"{self._path}.{key} is a list")
         return None if value is None else tuple(map(scalar_text, value))
 
+    def mapping(self, key: str) -> dict[Any, Any]:
+        value = self._options.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise InvalidInput(f"{self._path}.{key} is a mapping")
+        return value or {}
+
     def pairs(self, key: str) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
         for item in self.items(key):
@@ -167,7 +173,7 @@ def _secret(item: Any, secrets: Mapping[str, Any]) -> Secret:
     source = item.get("source") if isinstance(item, dict) else item
     if (name := str(source)) not in secrets:
         raise InvalidInput(f'the build secret "{name}" is not defined in secrets')
-    known = secrets[name] or {}
+    known = _Reader("secrets", secrets).mapping(name)
     if known.get("external"):
         raise InvalidInput(f'the secret "{source}" is external, which bake does not support')
     path = str(known.get("file") or "")
@@ -194,7 +200,7 @@ def _size(text: str | None) -> str | None:
 
 def _ulimits(given: Mapping[str, Any]) -> tuple[str, ...] | None:
     found = []
-    for name, limit in sorted(given.items()):
+    for name, limit in sorted(given.items(), key=lambda item: str(item[0])):
         if isinstance(limit, dict):
             found.append(f"{name}={limit.get('soft', 0)}:{limit.get('hard', 0)}")
         else:
@@ -236,9 +242,8 @@ def _extended(target: Target, extension: Any, path: str) -> Target:
     secrets = tuple(map(parse_secret, filter(None, lists.get("secret", ()))))
     agents = tuple(map(parse_ssh, filter(None, lists.get("ssh", ()))))
     outputs = tuple(entry for text in lists.get("output", ()) for entry in parse_output(text))
-    contexts = dict(extension.get("contexts", {}).items())
-    more = _contexts({key: scalar_text(value) for key, value in contexts.items()})
-    (*(target.no_cache_filter or ()), *lists.get("no-cache-filter", ()))
+    contexts = reader.mapping("contexts")
+    more = _contexts({scalar_text(key): scalar_text(value) for key, value in contexts.items()})
     pull, no_cache = reader.truth("pull"), reader.truth("no-cache")
     return target._replace(
         tags=unique((*(target.tags or ()), *lists.get("tags", ()))) or target.tags,
