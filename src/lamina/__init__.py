@@ -26,20 +26,36 @@ if TYPE_CHECKING:
     from lamina.base.errors import PermissionDenied as PermissionDenied
     from lamina.base.errors import Unavailable as Unavailable
     from lamina.base.errors import Unsupported as Unsupported
+    from lamina.base.events import Event as Event
     from lamina.base.events import LogEvent as LogEvent
     from lamina.base.events import ReasonEvent as ReasonEvent
+    from lamina.base.events import ResourceEvent as ResourceEvent
     from lamina.base.events import StatusEvent as StatusEvent
     from lamina.base.events import VertexEvent as VertexEvent
     from lamina.base.events import WarningEvent as WarningEvent
+    from lamina.base.usage import CacheRecord as CacheRecord
+    from lamina.builder.bake import BakeOptions as BakeOptions
     from lamina.builder.builder import Builder as Builder
     from lamina.builder.builder import BuildResult as BuildResult
+    from lamina.builder.builder import RunningBake as RunningBake
     from lamina.builder.builder import RunningBuild as RunningBuild
     from lamina.builder.builder import connect as connect
     from lamina.builder.containers import CompletedContainer as CompletedContainer
     from lamina.builder.containers import Container as Container
+    from lamina.builder.containers import RunOptions as RunOptions
+    from lamina.builder.explaining import BuildExplanation as BuildExplanation
+    from lamina.builder.explaining import ExplainedStep as ExplainedStep
     from lamina.builder.options import BuildOptions as BuildOptions
     from lamina.builder.rendering import NotebookProgress as NotebookProgress
     from lamina.builder.rendering import terminal_progress as terminal_progress
+    from lamina.builder.running import Running as Running
+    from lamina.client.contract import ImageSummary as ImageSummary
+    from lamina.client.contract import PruneOutcome as PruneOutcome
+    from lamina.records.plan import BuildPlan as BuildPlan
+    from lamina.records.plan import PlannedStep as PlannedStep
+    from lamina.records.rows import RecordRow as RecordRow
+    from lamina.solver.planning import Planned as Planned
+    from lamina.states.mounts import Mount as Mount
     from lamina.states.mounts import bind as bind
     from lamina.states.mounts import cache as cache
     from lamina.states.mounts import secret as secret
@@ -62,13 +78,22 @@ _MODULES = {
         "Unsupported",
     ),
     "lamina.base.events": (
-        *("LogEvent", "ReasonEvent", "StatusEvent", "VertexEvent", "WarningEvent"),
+        *("Event", "LogEvent", "ReasonEvent", "ResourceEvent", "StatusEvent", "VertexEvent"),
+        "WarningEvent",
     ),
-    "lamina.builder.builder": ("BuildResult", "Builder", "RunningBuild", "connect"),
-    "lamina.builder.containers": ("CompletedContainer", "Container"),
+    "lamina.base.usage": ("CacheRecord",),
+    "lamina.builder.bake": ("BakeOptions",),
+    "lamina.builder.builder": ("BuildResult", "Builder", "RunningBake", "RunningBuild", "connect"),
+    "lamina.builder.containers": ("CompletedContainer", "Container", "RunOptions"),
+    "lamina.builder.explaining": ("BuildExplanation", "ExplainedStep"),
     "lamina.builder.options": ("BuildOptions",),
     "lamina.builder.rendering": ("NotebookProgress", "terminal_progress"),
-    "lamina.states.mounts": ("bind", "cache", "secret", "ssh", "tmpfs"),
+    "lamina.builder.running": ("Running",),
+    "lamina.client.contract": ("ImageSummary", "PruneOutcome"),
+    "lamina.records.plan": ("BuildPlan", "PlannedStep"),
+    "lamina.records.rows": ("RecordRow",),
+    "lamina.solver.planning": ("Planned",),
+    "lamina.states.mounts": ("Mount", "bind", "cache", "secret", "ssh", "tmpfs"),
     "lamina.states.sources": (
         *("from_dockerfile", "git", "http", "image", "local", "merge", "oci_layout", "scratch"),
     ),

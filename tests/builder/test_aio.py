@@ -41,7 +41,7 @@ def test_cancelling_the_task_cancels_the_build(root: Path, base: lamina.State) -
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert running._running.done
+            assert running.done
 
     asyncio.run(run())
 
@@ -81,5 +81,40 @@ def test_errors(root: Path, base: lamina.State) -> None:
             await builder.images()
         with pytest.raises(lamina.InvalidInput, match="not connected"):
             await lamina.aio.connect(root=root).images()
+
+    asyncio.run(run())
+
+
+def test_the_other_methods(root: Path, base: lamina.State, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    (tmp_path / "bake.hcl").write_text(f'target "default" {{ context = "{tmp_path}" }}')
+
+    async def run() -> None:
+        async with lamina.aio.connect(root=root) as builder:
+            events: list[lamina.Event] = []
+            options: lamina.BakeOptions = {
+                "files": [tmp_path / "bake.hcl"],
+                "allow": [f"fs.read={tmp_path}"],
+            }
+            results = await builder.bake(**options, on_event=events.append)
+            assert set(results) == {"default"} and events
+            async with builder.start_bake(**options) as running:
+                assert [event async for event in running]
+                assert (await running.result())["default"].digest == results["default"].digest
+            assert (await builder.plan(tmp_path)).steps
+            assert (await builder.plan(base.run("true"))).steps
+            assert (await builder.explain()).ref == (await builder.history())[0].ref
+            await builder.build(base, tags=["aio"])
+            state = await builder.image("aio")
+            await builder.build(state.run("true"))
+            with pytest.raises(TimeoutError):
+                await builder.run("aio", ["sleep", "60"], timeout=0.1)
+            assert await builder.disk_usage()
+            assert (await builder.prune("type=source.git.checkout")).records == ()
+            with pytest.raises(lamina.LaminaError):
+                await builder.pull("127.0.0.1:1/none")
+            with pytest.raises(lamina.NotFound):
+                await builder.push("127.0.0.1:1/none")
 
     asyncio.run(run())

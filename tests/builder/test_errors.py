@@ -98,13 +98,75 @@ def test_states_do_not_change() -> None:
 
 
 @pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("lamina.image(5)", "image: reference is 5, not a text"),
+        ("lamina.image('a\\0b')", "image: reference has a null character"),
+        ("lamina.local(None)", "local: path is None, not a path"),
+        ("lamina.local(b'x')", "local: path is b'x', not a path"),
+        ("lamina.local('.', include='*.py')", "include is a text, not a list of texts"),
+        ("lamina.git(url=1)", "git: url is 1"),
+        ("lamina.merge(state, 'x')", "merge: states is 'x', not a state"),
+        ("lamina.from_dockerfile('.', contexts={'a': 'b'})", "each value is a state"),
+        ("state.run(1)", "run: command is 1, not a text or a list of texts"),
+        ("state.run(['a', 1])", r"run: command is \['a', 1\]"),
+        ("state.run('a', mounts=[lamina.cache])", "mounts is .*not a list: each is a mount"),
+        ("state.run('a', mounts=lamina.tmpfs('/a'))", "not a list: each is a mount"),
+        ("state.run('a', mounts=[lamina.bind('x', '/y')])", "BindMount: source is 'x'"),
+        ("state.run('a', mounts=[lamina.tmpfs('/a', size='1')])", "TmpfsMount: size is '1'"),
+        ("state.run('a', env={'A': 1})", "run: env is {'A': 1}"),
+        ("state.run('a', ulimits={'n': 5})", r"each value is \(soft, hard\)"),
+        ("state.run('a', exit_codes=[True])", "exit_codes"),
+        ("state.copy('src')", "copy: source is 'src', not a state"),
+        ("state.copy(state, 1)", "copy: path is 1"),
+        ("state.copy(state, mode=1.5)", "copy: mode is 1.5"),
+        ("state.write('/a', 5)", "write: content is 5, not a text or bytes"),
+        ("state.write('/a', 'b', mode='0644')", "write: mode is '0644', not an integer"),
+        ("state.diff(1)", "diff: lower is 1"),
+        ("state.env(A=1)", "env: variables is"),
+        ("state.env([1])", "env: variables is"),
+        ("state.label({'a': None})", "label: labels"),
+        ("state.cmd('a b')", "cmd: words is a text, not a list of texts"),
+        ("state.expose(1.5)", "expose: ports is 1.5"),
+        ("state.workdir(5)", "workdir: path is 5"),
+        ("state.healthcheck('x', interval='1s')", "interval is '1s', not a number"),
+        ("lamina.connect(5)", "connect: address is 5"),
+        ("builder.build(5)", "build: context is 5, not a path or a state"),
+        ("builder.build('.', secrets={'a': 1})", "secrets"),
+        ("builder.build('.', on_event=1)", "on_event is 1, not a function"),
+        ("builder.build('.', push='yes')", "push is 'yes', not True or False"),
+        ("builder.plan(5)", "context is 5"),
+        ("builder.bake(1)", r"bake: targets is \(1,\)"),
+        ("builder.bake(file='x')", 'unknown option "file"'),
+        ("builder.bake(files='x')", "files is a text, not a list of paths"),
+        ("builder.bake(overrides={'a.b': 1})", "overrides"),
+        ("builder.explain(1)", "explain: build is 1"),
+        ("builder.run('a', 'echo hi')", "command is a text, not a list of texts"),
+        ("builder.run('a', volume=['x'])", 'unknown option "volume"'),
+        ("builder.run('a', network='bridge')", 'unknown network "bridge"'),
+        ("builder.run(1)", "image is 1"),
+        ("builder.inspect(None)", "inspect: image is None"),
+        ("builder.pull(b'x')", "image is b'x'"),
+        ("builder.prune(keep='1GB')", "keep is '1GB', not an integer"),
+        ("builder.disk_usage(1)", "filters is 1"),
+    ],
+)
+def test_wrong_types_name_the_line(embedded: lamina.Builder, call: str, reason: str) -> None:
+    """A program without type checks gets InvalidInput, located in its own text."""
+    names = {"lamina": lamina, "state": lamina.scratch(), "builder": embedded}
+    with pytest.raises(lamina.InvalidInput, match=reason) as caught:
+        exec(compile(f"\n{call}", "program.py", "exec"), names)
+    assert str(caught.value.location) == "program.py:2"
+
+
+@pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"tag": ["x"]}, 'unknown option "tag"'),
         ({"tags": "x"}, "tags is a text"),
         ({"tags": ["UPPER"]}, "UPPER"),
         ({"outputs": ["type=tar"]}, "terminal|dest"),
-        ({"build_args": {"A": 1}}, "the value of A is not a text"),
+        ({"build_args": {"A": 1}}, "build_args is .* not a mapping: each value is a text"),
         ({"network": "bridge"}, 'unknown network "bridge"'),
         ({"cache_to": ["type=nope,ref=x"]}, "nope"),
         ({"platforms": ["a/b/c/d"]}, "platform"),

@@ -151,14 +151,55 @@ def test_records_usage_and_pruning(builder: lamina.Builder, base: lamina.State) 
     assert outcome.records
 
 
-def test_a_plan(embedded: lamina.Builder, tmp_path: Path) -> None:
+def test_a_plan(builder: lamina.Builder, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
     (tmp_path / "file").write_text("1")
-    embedded.build(tmp_path)
-    assert [step.planned.name for step in embedded.plan(tmp_path).steps] == ["CACHED"]
+    builder.build(tmp_path)
+    assert [step.planned.name for step in builder.plan(tmp_path).steps] == ["CACHED"]
     (tmp_path / "file").write_text("2")
-    [step] = embedded.plan(tmp_path).steps
-    assert step.planned.name == "DUE" and step.reason == "file changed"
+    [step] = builder.plan(tmp_path).steps
+    assert step.planned is lamina.Planned.DUE and step.reason == "file changed"
+
+
+def test_a_plan_of_states(
+    embedded: lamina.Builder, remote: lamina.Builder, base: lamina.State
+) -> None:
+    before = len(embedded.history())
+    state = base.run("echo planned").run("echo after it")
+    embedded.build(base)
+    plan = embedded.plan(state)
+    assert [(step.name, step.planned) for step in plan.steps][-2:] == [
+        ("RUN echo planned", lamina.Planned.DUE),
+        ("RUN echo after it", lamina.Planned.DUE),
+    ]
+    assert len(embedded.history()) == before + 1
+    embedded.build(state)
+    planned = {step.name: step.planned for step in embedded.plan(state.run("echo new")).steps}
+    assert planned["RUN echo new"] is lamina.Planned.DUE
+    assert planned["RUN echo after it"] is lamina.Planned.CACHED
+    with pytest.raises(lamina.Unsupported, match="cannot plan builds of states"):
+        remote.plan(state)
+
+
+def test_an_explanation(builder: lamina.Builder, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
+    for text in ("1", "2"):
+        (tmp_path / "file").write_text(text)
+        builder.build(tmp_path)
+    latest, earlier = (row.ref for row in builder.history()[:2])
+    found = builder.explain()
+    assert (found.ref, found.keys_recorded) == (latest, True)
+    [step] = found.steps
+    assert step.explanation == "file changed" and not step.cached
+    assert step.compared_with == earlier
+    [cause] = step.causes
+    assert (cause["cause"], cause["paths"][0]["path"]) == ("filesChanged", "file")
+    assert builder.explain(latest, against=earlier, step="COPY") == found
+    assert builder.explain(earlier).ref == earlier
+    with pytest.raises(lamina.NotFound):
+        builder.explain("unknown")
+    with pytest.raises(lamina.InvalidInput, match="with itself"):
+        builder.explain(latest, against=latest)
 
 
 def test_importing_is_quick_and_changes_nothing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 from contextlib import ExitStack
@@ -10,21 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.named_tuple import NamedTuple
-from lamina.builder.graphs import (
-    context_of,
-    directories_of,
-    frontend_of_dockerfile,
-    frontend_of_state,
-)
-from lamina.builder.options import BuildOptions, named_contexts, request_of, states_of
+from lamina.builder.options import check_context
+from lamina.builder.preparing import prepare
 from lamina.builder.running import Running
-from lamina.cli import values
-from lamina.cli.context import open_context
 from lamina.cli.opening import default_root
-from lamina.cli.run_command import parse_volume
-from lamina.client.contract import PruneRequest, RunRequest
-from lamina.states.state import State
-from lamina.system.cancel import Cancellation
+from lamina.client.contract import PruneRequest
+from lamina.states.arguments import INTEGER, PATH, SWITCH, TEXT, checked, optional
 
 if TYPE_CHECKING:
     import ssl
@@ -34,20 +24,19 @@ if TYPE_CHECKING:
 
     from lamina.base.events import Event, EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
-    from lamina.builder.containers import CompletedContainer, Container
+    from lamina.builder.bake import BakeOptions
+    from lamina.builder.containers import CompletedContainer, Container, RunOptions
     from lamina.builder.engine_client import EngineClient
+    from lamina.builder.explaining import BuildExplanation
+    from lamina.builder.options import BuildOptions
+    from lamina.builder.preparing import Context
     from lamina.client.build_history import BuildHistory
-    from lamina.client.contract import (
-        BuildRequest,
-        BuildRunner,
-        ClientFrontend,
-        ImageSummary,
-        PruneOutcome,
-    )
+    from lamina.client.contract import Builder as EngineBuilder
+    from lamina.client.contract import BuildOutcome, ImageSummary, PruneOutcome
     from lamina.records.plan import BuildPlan
     from lamina.records.rows import RecordRow
-
-Context = str | os.PathLike[str] | State
+    from lamina.states.state import State
+    from lamina.system.cancel import Cancellation
 
 
 class BuildResult(NamedTuple):
@@ -67,10 +56,19 @@ class BuildResult(NamedTuple):
         return str(self.metadata.get("containerimage.digest", ""))
 
 
+def result_of(outcome: BuildOutcome) -> BuildResult:
+    return BuildResult(outcome.image_id, outcome.metadata)
+
+
 class RunningBuild(Running[BuildResult]):
     """A build that runs. See `Running`."""
 
 
+class RunningBake(Running["Mapping[str, BuildResult]"]):
+    """Builds of bake targets that run. See `Running`."""
+
+
+@checked(address=TEXT, root=PATH)
 def connect(
     address: str = "",
     *,
@@ -117,7 +115,7 @@ class Builder:
 
     def __init__(
         self,
-        engine: BuildRunner,
+        engine: EngineBuilder,
         close: Callable[[], None],
         *,
         local: EngineClient | None = None,
@@ -161,39 +159,102 @@ class Builder:
     def start(self, context: Context = ".", /, **options: Unpack[BuildOptions]) -> RunningBuild:
         """Start a build. Iterate over it for its events. Arguments are as of `build`."""
         self._check()
-        request = request_of(options)
+        check_context(context, options)
 
         def work(events: EventSink, cancel: Cancellation) -> BuildResult:
             with ExitStack() as owned:
-                made, frontend = self._prepared(context, options, request, owned)
+                request, frontend = prepare(context, options, self, owned)
                 if frontend is None:
-                    outcome = self._engine.build(made, events, cancel)
-                else:
-                    outcome = self._engine.build_in_client(made, frontend, events, cancel)
-            return BuildResult(outcome.image_id, outcome.metadata)
+                    return result_of(self._engine.build(request, events, cancel))
+                outcome = self._engine.build_in_client(request, frontend, events, cancel)
+            return result_of(outcome)
 
         return RunningBuild(work)
 
-    def plan(
-        self, context: str | os.PathLike[str] = ".", /, **options: Unpack[BuildOptions]
-    ) -> BuildPlan:
-        """What `build` would do: the steps that would run, why, and how long they took before."""
-        local = self._store("plan builds")
-        request = request_of(options)
-        with ExitStack() as owned:
-            made, frontend = self._prepared(context, options, request, owned)
-            if frontend is not None:
-                raise Unsupported("builds with states cannot be planned")
-            return local.plan(made, Cancellation())
+    def bake(self, *targets: str, **options: Unpack[BakeOptions]) -> Mapping[str, BuildResult]:
+        """Build targets of bake files at the same time, and wait for them.
+
+        Args:
+            targets: names of targets and groups, by default `default`.
+            options: see `BakeOptions`.
+
+        Returns the results by the names of the targets. The first target that fails stops the
+        others. Raises NotFound, PermissionDenied (a privilege that `allow` does not grant),
+        Unsupported.
+        """
+        return self.start_bake(*targets, **options).result(options.get("on_event"))
+
+    def start_bake(self, *targets: str, **options: Unpack[BakeOptions]) -> RunningBake:
+        """Start the builds of targets. Iterate over it for their events. Arguments are as of
+        `bake`."""
+        self._check()
+        from lamina.builder.bake import bake_requests, check_bake
+        from lamina.cli.bake_events import TargetEvents
+
+        check_bake(targets, options)
+
+        def work(events: EventSink, cancel: Cancellation) -> Mapping[str, BuildResult]:
+            with ExitStack() as owned:
+                requests = bake_requests(targets, options, owned)
+                outcomes = self._engine.build_all(requests, TargetEvents(events).of, cancel)
+            return {name: result_of(outcome) for name, outcome in outcomes.items()}
+
+        return RunningBake(work)
+
+    def plan(self, context: Context = ".", /, **options: Unpack[BuildOptions]) -> BuildPlan:
+        """What `build` would do: the steps that would run, why, and how long they took before.
+
+        Raises Unsupported for a buildkitd, and for states in a daemon.
+        """
+        return self.start_plan(context, **options).result()
+
+    def start_plan(
+        self, context: Context = ".", /, **options: Unpack[BuildOptions]
+    ) -> Running[BuildPlan]:
+        """Start `plan`."""
+        self._check()
+        check_context(context, options)
+
+        def work(_: EventSink, cancel: Cancellation) -> BuildPlan:
+            with ExitStack() as owned:
+                request, frontend = prepare(context, options, self, owned)
+                if frontend is None:
+                    return self._engine.plan(request, cancel)
+                return self._store("plan builds of states").plan_in_client(
+                    request, frontend, cancel
+                )
+
+        return Running(work)
+
+    @checked(build=TEXT, against=optional(TEXT), step=TEXT)
+    def explain(
+        self, build: str = "", *, against: str | None = None, step: str = ""
+    ) -> BuildExplanation:
+        """Why the steps of a build ran, and were not cached.
+
+        Args:
+            build: the ref of its record, or a name as of `lamina explain`; by default the latest.
+            against: the build to compare with, by default the latest earlier one of the target.
+            step: a number or a part of the name of a step, by default all that ran.
+
+        Raises NotFound, and InvalidInput if the build still runs.
+        """
+        self._check()
+        from lamina.builder.explaining import explain
+
+        with self._history() as history:
+            return explain(history, build, against, step)
 
     def images(self) -> Sequence[ImageSummary]:
         """The images of the store, newest first."""
         return self._store("list images").images()
 
+    @checked(image=TEXT)
     def inspect(self, image: str) -> Mapping[str, Any]:
         """An image of the store as a JSON document. Raises NotFound."""
         return self._store("inspect images").inspect(image)
 
+    @checked(image=TEXT)
     def remove_image(self, image: str) -> ImageSummary:
         """Remove a name, or an image by (the start of) its digest. Raises NotFound."""
         return self._store("remove images").remove_image(image)
@@ -203,36 +264,45 @@ class Builder:
         image: str,
         *,
         platform: str = "",
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> ImageSummary:
         """Pull an image into the store. Raises NotFound, PermissionDenied, Unavailable."""
+        return self.start_pull(image, platform).result(on_event)
+
+    @checked(image=TEXT)
+    def start_pull(self, image: str, platform: str = "") -> Running[ImageSummary]:
+        """Start `pull`."""
         local = self._store("pull images")
-        running = Running(
-            lambda events, cancel: local.pull(
-                image, platform=platform, events=events, cancel=cancel
-            )
-        )
-        return running.result(on_event)
+
+        def work(events: EventSink, cancel: Cancellation) -> ImageSummary:
+            return local.pull(image, platform=platform, events=events, cancel=cancel)
+
+        return Running(work)
 
     def push(
         self,
         image: str,
         *,
         insecure: bool = False,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], object] | None = None,
     ) -> Mapping[str, Any]:
         """Push an image of the store. `insecure` allows plain HTTP and unknown certificates.
 
         Returns what `--metadata-file` gets. Raises NotFound, PermissionDenied, Unavailable.
         """
-        local = self._store("push images")
-        running = Running(
-            lambda events, cancel: local.push(
-                image, insecure=insecure, events=events, cancel=cancel
-            )
-        )
-        return running.result(on_event)
+        return self.start_push(image, insecure).result(on_event)
 
+    @checked(image=TEXT, insecure=SWITCH)
+    def start_push(self, image: str, insecure: bool = False) -> Running[Mapping[str, Any]]:
+        """Start `push`."""
+        local = self._store("push images")
+
+        def work(events: EventSink, cancel: Cancellation) -> Mapping[str, Any]:
+            return local.push(image, insecure=insecure, events=events, cancel=cancel)
+
+        return Running(work)
+
+    @checked()
     def image(self, name: str) -> State:
         """An image of this builder's store as a state. Only this builder can build it.
 
@@ -250,7 +320,7 @@ class Builder:
         *,
         input: bytes | None = None,
         timeout: float | None = None,
-        **settings: Any,
+        **options: Unpack[RunOptions],
     ) -> CompletedContainer:
         """Run a container of an image of the store, and wait for its end.
 
@@ -258,7 +328,7 @@ class Builder:
             command: the arguments, by default those of the image.
             input: what standard input holds.
             timeout: in seconds; then the container is stopped, and TimeoutError raised.
-            settings: see `start_container`.
+            options: see `RunOptions`.
 
         Raises NotFound.
         """
@@ -266,7 +336,7 @@ class Builder:
             image,
             command,
             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-            **settings,
+            **options,
         ) as container:
             return container.communicate(input, timeout)
 
@@ -275,42 +345,25 @@ class Builder:
         image: str,
         command: Sequence[str] = (),
         *,
-        env: Mapping[str, str] | None = None,
-        cwd: str = "",
-        user: str = "",
-        entrypoint: Sequence[str] | None = None,
-        network: str = "default",
-        hostname: str = "",
-        volumes: Sequence[str] = (),
-        readonly: bool = False,
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = subprocess.PIPE,
         stderr: int | IO[bytes] | None = subprocess.PIPE,
+        **options: Unpack[RunOptions],
     ) -> Container:
         """Start a container of an image of the store.
 
         Args:
-            entrypoint: in place of that of the image; an empty one drops it.
-            network: `default`, `none` or `host`.
-            volumes: `host:container[:ro]`.
+            command: the arguments, by default those of the image.
             stdin, stdout, stderr: as for `subprocess.Popen`.
+            options: see `RunOptions`.
+
+        Raises InvalidInput. A missing image is an error when the container has ended.
         """
         self._store("run containers")
-        from lamina.builder.containers import Container
+        from lamina.builder.containers import Container, run_request
 
-        request = RunRequest(
-            image,
-            tuple(command),
-            tuple((env or {}).items()),
-            cwd,
-            user,
-            None if entrypoint is None else tuple(entrypoint),
-            network,
-            hostname,
-            tuple(map(parse_volume, volumes)),
-            readonly,
-            interactive=stdin is not subprocess.DEVNULL,
-        )
+        interactive = stdin is not subprocess.DEVNULL
+        request = run_request(image, command, options, interactive=interactive)
         return Container(self._root, request, stdin=stdin, stdout=stdout, stderr=stderr)
 
     def history(self) -> Sequence[RecordRow]:
@@ -319,6 +372,7 @@ class Builder:
         with self._history() as history:
             return list(history.rows())
 
+    @checked(filters=TEXT)
     def disk_usage(self, *filters: str) -> Sequence[CacheRecord]:
         """The cache records that match filters of `lamina du --filter`."""
         self._check()
@@ -333,45 +387,23 @@ class Builder:
         min_free: int = 0,
     ) -> PruneOutcome:
         """Remove cache that nothing uses. The arguments are as for `lamina prune`, in bytes."""
+        return self.start_prune(
+            *filters, all=all, keep=keep, max_used=max_used, min_free=min_free
+        ).result()
+
+    @checked(filters=TEXT, all=SWITCH, keep=INTEGER, max_used=INTEGER, min_free=INTEGER)
+    def start_prune(
+        self,
+        *filters: str,
+        all: bool = False,
+        keep: int = 0,
+        max_used: int = 0,
+        min_free: int = 0,
+    ) -> Running[PruneOutcome]:
+        """Start `prune`."""
         self._check()
         request = PruneRequest(_filter(filters), all, keep, max_used, min_free)
-        return self._engine.prune(request, Cancellation())
-
-    def _prepared(
-        self,
-        context: Context,
-        options: BuildOptions,
-        request: BuildRequest,
-        owned: ExitStack,
-    ) -> tuple[BuildRequest, ClientFrontend | None]:
-        """The request with its context, and the frontend if it runs in this process."""
-        states = states_of(options)
-        if isinstance(context, State):
-            for option in ("dockerfile", "target", "build_args", "contexts"):
-                if options.get(option):
-                    raise InvalidInput(
-                        f"{option} is an option of Dockerfiles", hint="use from_dockerfile()"
-                    )
-            made = request._replace(context=context_of((context,), self))
-            return made, frontend_of_state(context, request)
-        dockerfile = options.get("dockerfile", "")
-        stdin = io.BytesIO(dockerfile if isinstance(dockerfile, bytes) else b"")
-        named = tuple(map(values.parse_context, named_contexts(options)))
-        spec = owned.enter_context(
-            open_context(
-                os.fspath(context),
-                "-" if isinstance(dockerfile, bytes) else _beside(context, dockerfile),
-                named,
-                stdin,
-                request.providers,
-                fetched=False,
-            )
-        )
-        if not states:
-            return request._replace(context=spec), None
-        spec = spec._replace(named=(*spec.named, *directories_of(states.values(), self)))
-        made = request._replace(context=spec)
-        return made, frontend_of_dockerfile(states, request)
+        return Running(lambda _, cancel: self._engine.prune(request, cancel))
 
     def _store(self, doing: str) -> EngineClient:
         self._check()
@@ -399,15 +431,6 @@ class Builder:
                 "the builder belongs to the process that this one was forked from",
                 hint="call lamina.connect() in the child process",
             )
-
-
-def _beside(context: str | os.PathLike[str], dockerfile: str | os.PathLike[str]) -> str:
-    """A Dockerfile's path relative to the context, as `--file` takes it."""
-    name = os.fspath(dockerfile)
-    path = os.fspath(context)
-    if not name or os.path.isabs(name) or not os.path.isdir(path):
-        return name
-    return os.path.join(path, name)
 
 
 def _filter(texts: Sequence[str]) -> UsageFilter:

@@ -5,19 +5,94 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypedDict
 
-from lamina.base.errors import Internal
+from lamina.base.errors import Internal, InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.builder.child_process import start_module
 from lamina.builder.engine_calls import Outcome, dump, load
+from lamina.cli.run_command import parse_volume
+from lamina.client.contract import RunRequest
+from lamina.states.arguments import (
+    PAIRS,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    check_arguments,
+    check_options,
+)
+from lamina.states.caller import at_caller
+from lamina.states.run import NETWORKS
 
 if TYPE_CHECKING:
-    from lamina.client.contract import RunRequest
+    from collections.abc import Mapping, Sequence
+
+    from lamina.states.arguments import Kind
 
 _STOP_SECONDS = 10.0
 _LIMIT = 1 << 20
 _SIGNALLED = 128
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of containers. They mean what the flags of `lamina run` mean.
+
+    env: further variables.
+    cwd: the working directory.
+    user: `name|uid[:group|gid]`.
+    entrypoint: in place of that of the image; an empty one drops it.
+    network: `default`, `none` or `host`.
+    hostname: the name of the host in the container.
+    volumes: `host:container[:ro]`.
+    readonly: whether the root file system is read-only.
+    """
+
+    env: Mapping[str, str]
+    cwd: str
+    user: str
+    entrypoint: Sequence[str]
+    network: str
+    hostname: str
+    volumes: Sequence[str]
+    readonly: bool
+
+
+_OPTIONS: Mapping[str, Kind] = {
+    "env": PAIRS,
+    "cwd": TEXT,
+    "user": TEXT,
+    "entrypoint": TEXTS,
+    "network": TEXT,
+    "hostname": TEXT,
+    "volumes": TEXTS,
+    "readonly": SWITCH,
+}
+
+
+def run_request(
+    image: str, command: Sequence[str], options: RunOptions, *, interactive: bool
+) -> RunRequest:
+    """Raises InvalidInput, NotFound."""
+    check_arguments("run", {"image": TEXT, "command": TEXTS}, image=image, command=command)
+    check_options("run", _OPTIONS, options)
+    network = options.get("network", "default")
+    if network not in NETWORKS:
+        hint = f"use {' or '.join(NETWORKS)}"
+        raise at_caller(InvalidInput(f'run: unknown network "{network}"', hint=hint))
+    entrypoint = options.get("entrypoint")
+    return RunRequest(
+        image,
+        tuple(command),
+        tuple(options.get("env", {}).items()),
+        options.get("cwd", ""),
+        options.get("user", ""),
+        None if entrypoint is None else tuple(entrypoint),
+        network,
+        options.get("hostname", ""),
+        tuple(map(parse_volume, options.get("volumes", ()))),
+        options.get("readonly", False),
+        interactive=interactive,
+    )
 
 
 class CompletedContainer(NamedTuple):

@@ -5,6 +5,8 @@ so pickle is safe here. A call is one stream:
 
     caller   Request, then None to cancel
     engine   Event…, with Opened before a frontend of the caller runs, and one Outcome
+
+The events of `build_all` are TargetEvent.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lamina.base.errors import LaminaError
+    from lamina.base.events import Event
 
 CALL = "/lamina.engine.v1.Engine/Call"
 
@@ -40,6 +43,13 @@ class Opened(NamedTuple):
 
     ref: str
     attributes: Mapping[str, str]
+
+
+class TargetEvent(NamedTuple):
+    """An event of one of several builds."""
+
+    target: str
+    event: Event
 
 
 class Outcome(NamedTuple):

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import LaminaError, Unavailable
 from lamina.builder.child_process import start_module
-from lamina.builder.engine_calls import CALL, Opened, Outcome, Request, dump, load
+from lamina.builder.engine_calls import (
+    CALL,
+    Opened,
+    Outcome,
+    Request,
+    TargetEvent,
+    dump,
+    load,
+)
 from lamina.client.bridge_connection import return_result
 from lamina.gateway.client import GatewayClient
 from lamina.system.cancel import Cancellation
@@ -18,7 +26,7 @@ from lamina.wire.contract import StatusError
 from lamina.wire.transport import SocketTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lamina.base.events import Event, EventSink
     from lamina.base.usage import CacheRecord, UsageFilter
@@ -38,7 +46,7 @@ _END_SECONDS = 30.0
 
 
 class EngineClient:
-    """Implements `lamina.client.contract.BuildRunner`, and the images of the store. Close it."""
+    """Implements `lamina.client.contract.Builder`, and the images of the store. Close it."""
 
     def __init__(self, root: str) -> None:
         self._process, connected = start_module(
@@ -73,28 +81,37 @@ class EngineClient:
         events: EventSink,
         cancel: Cancellation,
     ) -> BuildOutcome:
-        running: _Frontend | None = None
-
-        def opened(message: Opened) -> None:
-            nonlocal running
-            gateway = GatewayClient(self._channel, build=message.ref, cancel=cancel)
-            running = _Frontend(gateway, frontend, message.attributes)
-
-        try:
-            outcome: BuildOutcome = self._ask(
-                "build_in_client", request, events=events, cancel=cancel, opened=opened
-            )
-        except LaminaError:
-            if running is not None and (failure := running.wait()) is not None:
-                raise failure from None
-            raise
-        if running is not None:
-            running.wait()
+        outcome: BuildOutcome = self._with_frontend(
+            "build_in_client", request, frontend, events, cancel
+        )
         return outcome
+
+    def build_all(
+        self,
+        requests: Mapping[str, BuildRequest],
+        events: Callable[[str], EventSink],
+        cancel: Cancellation,
+    ) -> Mapping[str, BuildOutcome]:
+        sinks = {name: events(name) for name in requests}
+
+        def sort(message: TargetEvent) -> None:
+            sinks[message.target](message.event)
+
+        outcomes: Mapping[str, BuildOutcome] = self._ask(
+            "build_all", dict(requests), events=sort, cancel=cancel
+        )
+        return outcomes
 
     def plan(self, request: BuildRequest, cancel: Cancellation) -> BuildPlan:
         """What `build` would do, without running anything."""
         plan: BuildPlan = self._ask("plan", request, cancel=cancel)
+        return plan
+
+    def plan_in_client(
+        self, request: BuildRequest, frontend: ClientFrontend, cancel: Cancellation
+    ) -> BuildPlan:
+        """What `build_in_client` would do, without running anything."""
+        plan: BuildPlan = self._with_frontend("plan_in_client", request, frontend, None, cancel)
         return plan
 
     def call(
@@ -144,11 +161,37 @@ class EngineClient:
         found: Mapping[str, Any] = self._ask("inspect", name)
         return found
 
+    def _with_frontend(
+        self,
+        method: str,
+        request: BuildRequest,
+        frontend: ClientFrontend,
+        events: EventSink | None,
+        cancel: Cancellation,
+    ) -> Any:
+        """Call a method that runs a frontend of this process. Raises its error too."""
+        running: _Frontend | None = None
+
+        def opened(message: Opened) -> None:
+            nonlocal running
+            gateway = GatewayClient(self._channel, build=message.ref, cancel=cancel)
+            running = _Frontend(gateway, frontend, message.attributes)
+
+        try:
+            result = self._ask(method, request, events=events, cancel=cancel, opened=opened)
+        except LaminaError:
+            if running is not None and (failure := running.wait()) is not None:
+                raise failure from None
+            raise
+        if running is not None:
+            running.wait()
+        return result
+
     def _ask(
         self,
         method: str,
         *arguments: Any,
-        events: EventSink | None = None,
+        events: Callable[[Any], None] | None = None,
         cancel: Cancellation | None = None,
         opened: Any = None,
         **options: Any,
@@ -164,7 +207,7 @@ class EngineClient:
 
                 with (cancel or Cancellation()).calling(stop):
                     while (data := call.receive()) is not None:
-                        message: Event | Opened | Outcome = load(data)
+                        message: Event | Opened | Outcome | TargetEvent = load(data)
                         if isinstance(message, Outcome):
                             if message.error is not None:
                                 raise message.error

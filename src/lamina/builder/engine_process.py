@@ -13,7 +13,15 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import Cancelled, Internal, LaminaError
-from lamina.builder.engine_calls import CALL, Opened, Outcome, Request, dump, load
+from lamina.builder.engine_calls import (
+    CALL,
+    Opened,
+    Outcome,
+    Request,
+    TargetEvent,
+    dump,
+    load,
+)
 from lamina.client.embedded import EmbeddedBuilder
 from lamina.daemon.gateway import GatewayService
 from lamina.stores.store import open_store
@@ -23,14 +31,14 @@ from lamina.wire.server import GrpcServer
 from lamina.wire.transport import SocketTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from lamina.base.events import Event
-    from lamina.client.contract import BuildRequest
+    from lamina.base.events import Event, EventSink
+    from lamina.client.frontend_runs import Serve
     from lamina.engine.frontends.llb_bridge import LlbBridge
     from lamina.wire.contract import ServerCall
 
-BUILD_IN_CLIENT = "build_in_client"
+    Send = Callable[[Event | Opened | Outcome | TargetEvent], None]
 
 
 def main(root: str, descriptor: int) -> None:
@@ -72,7 +80,7 @@ class EngineService:
         reader.start()
         sending = threading.Lock()
 
-        def send(value: Event | Opened | Outcome) -> None:
+        def send(value: Event | Opened | Outcome | TargetEvent) -> None:
             # The caller may have gone: then `call.cancel` ends the work.
             try:
                 with sending:
@@ -91,13 +99,20 @@ class EngineService:
         call.hang_up()
         reader.join()
 
-    def _run(self, request: Request, send: Any, cancel: Cancellation) -> Any:
+    def _run(self, request: Request, send: Send, cancel: Cancellation) -> Any:
         builder = self._opened
         if isinstance(builder, LaminaError):
             raise builder.again()
-        if request.method == BUILD_IN_CLIENT:
-            [asked] = request.arguments
-            return self._build_in_client(builder, asked, send, cancel)
+        match request.method:
+            case "build_in_client":
+                [made] = request.arguments
+                return builder.build_bridged(made, self._serve(send, cancel), send, cancel)
+            case "plan_in_client":
+                [made] = request.arguments
+                return builder.plan_bridged(made, self._serve(send, cancel), cancel)
+            case "build_all":
+                [requests] = request.arguments
+                return builder.build_all(requests, lambda name: _target_sink(send, name), cancel)
         options = dict(request.options)
         if request.events:
             options["events"] = send
@@ -105,9 +120,9 @@ class EngineService:
             options["cancel"] = cancel
         return getattr(builder, request.method)(*request.arguments, **options)
 
-    def _build_in_client(
-        self, builder: EmbeddedBuilder, request: BuildRequest, send: Any, cancel: Cancellation
-    ) -> Any:
+    def _serve(self, send: Send, cancel: Cancellation) -> Serve:
+        """Connects a bridge with a frontend of the caller."""
+
         def serve(bridge: LlbBridge, attributes: Mapping[str, str]) -> None:
             ref = os.urandom(16).hex()
             with self._gateway.registered(ref, bridge):
@@ -117,7 +132,11 @@ class EngineService:
                 except (StatusError, Cancelled):
                     return  # raised again by the caller of `serve`
 
-        return builder.build_bridged(request, serve, send, cancel)
+        return serve
+
+
+def _target_sink(send: Send, target: str) -> EventSink:
+    return lambda event: send(TargetEvent(target, event))
 
 
 def _cancel_on_request(call: ServerCall, cancel: Cancellation) -> None:

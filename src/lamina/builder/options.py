@@ -15,12 +15,30 @@ from lamina.client.contract import (
     SessionProviders,
 )
 from lamina.dockerfile.options import FrontendOptions
+from lamina.states.arguments import (
+    CALLABLE,
+    DATA,
+    INTEGER,
+    LIMITS,
+    PAIRS,
+    PATH,
+    STATE,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    check_arguments,
+    check_options,
+    either,
+    mapping_of,
+)
+from lamina.states.run import NETWORKS
 from lamina.states.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lamina.base.events import Event
+    from lamina.states.arguments import Kind
 
 PathLike = str | os.PathLike[str]
 
@@ -76,23 +94,32 @@ class BuildOptions(TypedDict, total=False):
     add_hosts: Mapping[str, str]
     shm_size: int
     ulimits: Mapping[str, tuple[int, int]]
-    on_event: Callable[[Event], None]
+    on_event: Callable[[Event], object]
 
 
-_KNOWN = frozenset(BuildOptions.__annotations__)
+_KINDS: Mapping[str, Kind] = {
+    "dockerfile": either(PATH, DATA),
+    **dict.fromkeys(("target", "network"), TEXT),
+    **dict.fromkeys(("tags", "platforms", "ssh", "outputs", "cache_from", "cache_to"), TEXTS),
+    **dict.fromkeys(("annotations", "attest", "allow", "no_cache_filter"), TEXTS),
+    **dict.fromkeys(("build_args", "labels", "add_hosts"), PAIRS),
+    **dict.fromkeys(("push", "load", "no_cache", "pull"), SWITCH),
+    "contexts": mapping_of(either(PATH, STATE)),
+    "secrets": mapping_of(either(PATH, DATA)),
+    "shm_size": INTEGER,
+    "ulimits": LIMITS,
+    "on_event": CALLABLE,
+}
+
+
+def check_context(context: object, options: BuildOptions) -> None:
+    """Check the arguments of `Builder.build`. Raises InvalidInput."""
+    check_arguments("build", {"context": either(PATH, STATE)}, context=context)
+    check_options("build", _KINDS, options)
 
 
 def request_of(options: BuildOptions) -> BuildRequest:
     """The request without its context. Raises InvalidInput, NotFound."""
-    if unknown := sorted(options.keys() - _KNOWN):
-        from lamina.dockerfile.suggest import suggest
-
-        raise InvalidInput(
-            f'unknown option "{unknown[0]}"', hint=suggest(unknown[0], sorted(_KNOWN))
-        )
-    for name in ("tags", "platforms", "outputs", "cache_from", "cache_to", "ssh", "allow"):
-        if isinstance(options.get(name), str):
-            raise InvalidInput(f"{name} is a text", hint=f"write a list: {name}=[…]")
     agents = tuple(values.parse_ssh(text, os.environ) for text in options.get("ssh", ()))
     return BuildRequest(
         context=ContextSpec(""),
@@ -128,12 +155,12 @@ def _frontend(options: BuildOptions) -> FrontendOptions:
     hosts = (f"{name}={address}" for name, address in options.get("add_hosts", {}).items())
     limits = options.get("ulimits", {})
     network = options.get("network", "default")
-    if network not in ("default", "none", "host"):
-        raise InvalidInput(f'unknown network "{network}"', hint="use default, none or host")
+    if network not in NETWORKS:
+        raise InvalidInput(f'unknown network "{network}"', hint=f"use {' or '.join(NETWORKS)}")
     return FrontendOptions(
         target=options.get("target", ""),
-        build_args=_texts("build_args", options.get("build_args", {})),
-        labels=_texts("labels", options.get("labels", {})),
+        build_args=tuple(options.get("build_args", {}).items()),
+        labels=tuple(options.get("labels", {}).items()),
         no_cache=options.get("no_cache", False),
         no_cache_filter=tuple(options.get("no_cache_filter", ())),
         resolve_mode="pull" if options.get("pull") else "",
@@ -145,15 +172,6 @@ def _frontend(options: BuildOptions) -> FrontendOptions:
             values.parse_ulimit(f"{name}={soft}:{hard}") for name, (soft, hard) in limits.items()
         ),
     )
-
-
-def _texts(option: str, pairs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    for name, value in pairs.items():
-        if not isinstance(value, str):
-            raise InvalidInput(
-                f"{option}: the value of {name} is not a text", hint=f"write str({value!r})"
-            )
-    return tuple(pairs.items())
 
 
 def _secrets(secrets: Mapping[str, str | bytes | os.PathLike[str]]) -> Iterable[SecretSpec]:

@@ -8,7 +8,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, LaminaError
+from lamina.states.caller import explained, find_caller
 from lamina.system.cancel import Cancellation
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Running(Generic[R]):
 
     def __init__(self, work: Callable[[EventSink, Cancellation], R]) -> None:
         self._work = work
+        self._caller = find_caller()
         self._cancel = Cancellation()
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._future: Future[R] = Future()
@@ -89,6 +91,9 @@ class Running(Generic[R]):
     def _run(self) -> None:
         try:
             result = self._work(self._events.put, self._cancel)
+        except LaminaError as error:
+            located = error if self._caller is None else error.at(self._caller.location())
+            self._future.set_exception(explained(located))
         except BaseException as error:
             self._future.set_exception(error)
         else:

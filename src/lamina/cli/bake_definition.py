@@ -19,8 +19,11 @@ from lamina.base.platform import host_platform
 from lamina.cli.bake_remote import read_remote, split_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from lamina.bake.hcl.syntax import Source
     from lamina.bake.target import Target
+    from lamina.cli.bake_remote import BakeArguments
     from lamina.cli.flags import Parsed
 
 _EPOCH = "SOURCE_DATE_EPOCH"
@@ -28,15 +31,23 @@ _EPOCH = "SOURCE_DATE_EPOCH"
 
 def definition_of(parsed: Parsed) -> Definition:
     """Read the bake files. Raises InvalidInput, NotFound, PermissionDenied."""
-    names = parsed.all("file") or names_from_environment(os.environ)
-    arguments = split_arguments(parsed.arguments)
+    variables = parse_variables(parsed.all("var"))
+    return read_bake_files(split_arguments(parsed.arguments), parsed.all("file"), variables)
+
+
+def read_bake_files(
+    arguments: BakeArguments, files: Sequence[str], variables: Mapping[str, str]
+) -> Definition:
+    """Read bake files: `files`, or those of BUILDX_BAKE_FILE, or those with a default name.
+
+    Raises InvalidInput, NotFound, PermissionDenied.
+    """
+    names = list(files) or names_from_environment(os.environ)
     built_in = {
         "BAKE_CMD_CONTEXT": arguments.context,
         "BAKE_LOCAL_PLATFORM": str(host_platform()),
     }
-    return read_definition(
-        _sources(arguments.definition, names), built_in, parse_variables(parsed.all("var"))
-    )
+    return read_definition(_sources(arguments.definition, names), built_in, variables)
 
 
 def _sources(definition: str, names: list[str]) -> list[Source]:
@@ -63,7 +74,13 @@ def overrides_of(parsed: Parsed, definition: Definition, call: str) -> Overrides
 
 def selection_of(parsed: Parsed, definition: Definition, overrides: Overrides) -> Selection:
     """Resolve the requested targets. Raises InvalidInput, NotFound."""
-    arguments = split_arguments(parsed.arguments)
+    return select_targets(split_arguments(parsed.arguments), definition, overrides)
+
+
+def select_targets(
+    arguments: BakeArguments, definition: Definition, overrides: Overrides
+) -> Selection:
+    """Resolve the targets that arguments name. Raises InvalidInput, NotFound."""
     selection = select(definition, arguments.targets, overrides)
     base = arguments.definition if is_git_context(arguments.definition) else ""
     targets = {name: located(_dated(target), base) for name, target in selection.targets.items()}

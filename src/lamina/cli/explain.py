@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamina.cli.flags import Parsed
+    from lamina.client.build_history import BuildHistory
     from lamina.records.causes import Explanation
     from lamina.records.recorded_build import RecordedBuild
     from lamina.records.steps import Step
@@ -38,26 +39,45 @@ _NO_KEYS = (
 def run(parsed: Parsed) -> int:
     """Explain why the steps of a build missed the cache."""
     with open_history(parsed) as history:
-        rows = history.rows()
-        record = ended_record(
-            history, rows, parsed.arguments[0] if parsed.arguments else "", _STILL_RUNS
+        build, explanations = explain_build(
+            history,
+            parsed.arguments[0] if parsed.arguments else "",
+            against=parsed.text("against") if parsed.given("against") else None,
+            step=parsed.text("step"),
         )
-        against = None
-        if parsed.given("against"):
-            against = ended_record(history, rows, parsed.text("against"), _STILL_RUNS)
-            if against.ref == record.ref:
-                raise InvalidInput(f"build {record.ref} cannot be compared with itself")
-        build = history.build(record)
-        earlier = EarlierBuilds(history, target_of(record), build.started, against)
-        explainer = Explainer(build, earlier)
-        explanations = [explainer.explain(s) for s in _chosen(build, parsed.text("step"))]
         if parsed.text("format") == "json":
             import json
 
             print(json.dumps(_document(build, explanations), indent=2, ensure_ascii=False))
         else:
-            print(_text(build, explanations, {row.ref: row.created for row in rows}))
+            created = {row.ref: row.created for row in history.rows()}
+            print(_text(build, explanations, created))
     return 0
+
+
+def explain_build(
+    history: BuildHistory, name: str, *, against: str | None, step: str
+) -> tuple[RecordedBuild, list[Explanation]]:
+    """Explain the steps of a build that ran, or those that `step` means, whether they ran or not.
+
+    Args:
+        name: of the record (`lamina.records.naming`).
+        against: the record to compare with, by default the latest earlier build of the target.
+        step: a step's number or a part of its name, "" for all that ran.
+
+    Raises NotFound, and InvalidInput if a build still runs.
+    """
+    rows = history.rows()
+    record = ended_record(history, rows, name, _STILL_RUNS)
+    other = None
+    if against is not None:
+        other = ended_record(history, rows, against, _STILL_RUNS)
+        if other.ref == record.ref:
+            raise InvalidInput(f"build {record.ref} cannot be compared with itself")
+    build = history.build(record)
+    earlier = EarlierBuilds(history, target_of(record), build.started, other)
+    explainer = Explainer(build, earlier)
+    return build, [explainer.explain(chosen) for chosen in _chosen(build, step)]
 
 
 def _chosen(build: RecordedBuild, name: str) -> tuple[Step, ...]:
@@ -81,7 +101,7 @@ def _text(
     for explanation in explanations:
         step = explanation.step
         name = step_text(step) if len(stages) < _SEVERAL else step.name
-        lines.append(f"{' '.join(name.split())} — {_outcome(explanation)}")
+        lines.append(f"{' '.join(name.split())} — {outcome_text(explanation)}")
         for cause in own_causes(explanation):
             if isinstance(cause, TextChanged):
                 lines += [f"    {line}" for line in diff_lines(cause)]
@@ -90,7 +110,8 @@ def _text(
     return "\n".join(lines)
 
 
-def _outcome(explanation: Explanation) -> str:
+def outcome_text(explanation: Explanation) -> str:
+    """Whether a step was cached, or why not, in one line."""
     step = explanation.step
     lookup = step.lookup
     if step.cached and lookup is not None:
@@ -111,7 +132,7 @@ def _document(build: RecordedBuild, explanations: Sequence[Explanation]) -> dict
                 "name": e.step.name,
                 "cached": e.step.cached,
                 "comparedWith": e.compared,
-                "explanation": _outcome(e),
+                "explanation": outcome_text(e),
                 "causes": [cause_document(cause) for cause in e.causes],
                 "rootCauses": [
                     {"step": root.step.digest, **cause_document(root.cause)} for root in e.roots

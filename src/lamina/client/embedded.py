@@ -29,7 +29,8 @@ from lamina.client.engine_options import (
     provenance_options,
     whole_trees_warning,
 )
-from lamina.client.frontend_attributes import entitlements, frontend_attributes, frontend_of
+from lamina.client.frontend_attributes import entitlements, frontend_attributes
+from lamina.client.frontend_runs import bridged, run_frontend
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.client.served_files import serve_in_process
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
         PruneRequest,
         RunRequest,
     )
+    from lamina.client.frontend_runs import RunFrontend, Serve
     from lamina.client.local_images import LocalImages
     from lamina.engine.build import Build, LookupRecorder
     from lamina.engine.build_result import BuildResult, Finished
@@ -71,7 +73,6 @@ if TYPE_CHECKING:
     from lamina.exporters.destination import Output
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
-    from lamina.llb.op import Definition
     from lamina.records.plan import BuildPlan
     from lamina.refs.ref import Ref
     from lamina.solver.planning import Planner
@@ -138,7 +139,7 @@ class EmbeddedBuilder:
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         with self._served(request) as served:
-            return self._build(request, *served, _run_frontend, events, cancel)
+            return self._build(request, *served, run_frontend, events, cancel)
 
     def build_in_client(
         self,
@@ -157,7 +158,7 @@ class EmbeddedBuilder:
     def build_bridged(
         self,
         request: BuildRequest,
-        serve: Callable[[LlbBridge, Mapping[str, str]], None],
+        serve: Serve,
         events: EventSink,
         cancel: Cancellation,
     ) -> BuildOutcome:
@@ -167,13 +168,8 @@ class EmbeddedBuilder:
             serve: connects the frontend with the bridge, and returns when the frontend has ended.
                 It gets the attributes of `ClientFrontend` too.
         """
-        from lamina.client.bridge_connection import run_bridged
-
-        def run(build: Build, _: BuildRequest, attributes: Mapping[str, str]) -> BuildResult:
-            return run_bridged(build, serve, attributes)
-
         with self._served(request) as served:
-            return self._build(request, *served, run, events, cancel)
+            return self._build(request, *served, bridged(serve), events, cancel)
 
     def build_all(
         self,
@@ -192,7 +188,7 @@ class EmbeddedBuilder:
             sink = events(member.name)
 
             def run(build: Build, _: BuildRequest, given: Mapping[str, str]) -> BuildResult:
-                result = _run_frontend(build, member.request, *member.inputs(given))
+                result = run_frontend(build, member.request, *member.inputs(given))
                 member.publish(result)
                 return result
 
@@ -213,7 +209,7 @@ class EmbeddedBuilder:
         request: BuildRequest,
         session: EmbeddedSession,
         attributes: dict[str, str],
-        run: Callable[[Build, BuildRequest, Mapping[str, str]], BuildResult],
+        run: RunFrontend,
         events: EventSink,
         cancel: Cancellation,
         hold: Callable[[], None] = lambda: None,
@@ -252,6 +248,13 @@ class EmbeddedBuilder:
 
         Raises the errors that would stop a build before its first step.
         """
+        return self._plan(request, run_frontend, cancel)
+
+    def plan_bridged(self, request: BuildRequest, serve: Serve, cancel: Cancellation) -> BuildPlan:
+        """Plan what `build_bridged` would do."""
+        return self._plan(request, bridged(serve), cancel)
+
+    def _plan(self, request: BuildRequest, run: RunFrontend, cancel: Cancellation) -> BuildPlan:
         from lamina.records.plan_recorder import PlanRecorder
         from lamina.solver.planning import NotRun
 
@@ -261,7 +264,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, recorder, cancel, recorder, planner) as build,
         ):
-            for part in _run_frontend(build, request, attributes).parts:
+            for part in run(build, request, attributes).parts:
                 with suppress(NotRun):
                     part.files.ref()
             record = build_record(request, attributes, list(wanted_outputs(request)))
@@ -276,7 +279,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            result = _run_frontend(build, request, {**attributes, "requestid": name})
+            result = run_frontend(build, request, {**attributes, "requestid": name})
             return answer_of(name, result.metadata)
 
     def _build_unrecorded(
@@ -287,7 +290,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            _finish(build, _run_frontend(build, request, attributes), outputs, None, cancel)
+            _finish(build, run_frontend(build, request, attributes), outputs, None, cancel)
 
     @contextmanager
     def _served(
@@ -461,23 +464,6 @@ class EmbeddedBuilder:
         from lamina.engine.caching.mount_commands import remove_mounts
 
         return remove_mounts(self.engine.services.caches, names, cancel)
-
-
-def _run_frontend(
-    build: Build,
-    request: BuildRequest,
-    attributes: Mapping[str, str],
-    inputs: Mapping[str, Definition] = {},
-) -> BuildResult:
-    """Run the frontend of a request. Raises its error as a LaminaError."""
-    from lamina.wire.contract import StatusError
-
-    try:
-        return build.run_frontend(frontend_of(request), attributes, inputs)
-    except StatusError as error:
-        from lamina.api.failures import from_status
-
-        raise from_status(error) from error
 
 
 def _finish(

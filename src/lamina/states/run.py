@@ -30,6 +30,7 @@ from lamina.llb.op import Mount as OpMount
 from lamina.llb.op import MountType as Kind
 from lamina.llb.platform import llb_platform
 from lamina.llb.state import Edge
+from lamina.states.arguments import INTEGER, STATE, SWITCH, TEXT, check_arguments, optional
 from lamina.states.mounts import BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
 from lamina.states.node import Value
 
@@ -37,13 +38,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lamina.dockerfile.image_config import ImageConfig
+    from lamina.states.arguments import Kind as ArgumentKind
     from lamina.states.caller import Caller
     from lamina.states.mounts import Mount
     from lamina.states.node import Evaluation, Node
 
 _SHARING = {sharing.name.lower(): sharing for sharing in CacheSharing}
-_NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
+NETWORKS = {"default": NetMode.UNSET, "none": NetMode.NONE, "host": NetMode.HOST}
 _SECURITY = {"sandbox": SecurityMode.SANDBOX, "insecure": SecurityMode.INSECURE}
+_MOUNT_KINDS: Mapping[str, ArgumentKind] = {
+    "source": optional(STATE),
+    **dict.fromkeys(("target", "path", "id", "env", "sharing"), TEXT),
+    **dict.fromkeys(("writable", "readonly", "required"), SWITCH),
+    **dict.fromkeys(("size", "mode", "uid", "gid"), INTEGER),
+}
 _AGENT = "/run/buildkit/ssh_agent"
 
 
@@ -82,13 +90,14 @@ def check_command(command: Command) -> None:
     if not command.args:
         raise InvalidInput("run: the command is empty")
     for what, value, known in (
-        ("network", command.network, _NETWORKS),
+        ("network", command.network, NETWORKS),
         ("security", command.security, _SECURITY),
     ):
         if value not in known:
             raise InvalidInput(f'run: unknown {what} "{value}"', hint=f"use {_listed(known)}")
     targets: set[str] = set()
     for mount in command.mounts:
+        check_arguments(type(mount).__name__, _MOUNT_KINDS, **mount._asdict())
         if isinstance(mount, CacheMount) and mount.sharing not in _SHARING:
             raise InvalidInput(
                 f'run: unknown sharing "{mount.sharing}"', hint=f"use {_listed(_SHARING)}"
@@ -222,7 +231,7 @@ def evaluate_command(
             remove_mount_stubs_recursive=True,
             valid_exit_codes=() if command.exit_codes == (0,) else command.exit_codes,
         ),
-        network=_NETWORKS[command.network],
+        network=NETWORKS[command.network],
         security=_SECURITY[command.security],
         secret_env=tuple(mounts.secret_env),
         cdi_devices=tuple(map(CDIDevice, command.devices)),

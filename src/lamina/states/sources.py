@@ -17,6 +17,18 @@ from lamina.dockerfile.input_metadata import write_input_metadata
 from lamina.llb.op import MergeInput, MergeOp, Op, SourceOp
 from lamina.llb.platform import llb_platform
 from lamina.llb.state import unmarshal
+from lamina.states.arguments import (
+    DATA,
+    PAIRS,
+    PATH,
+    STATE,
+    SWITCH,
+    TEXT,
+    checked,
+    either,
+    mapping_of,
+    optional,
+)
 from lamina.states.node import Directory, Node, Value
 from lamina.states.state import State
 
@@ -35,6 +47,7 @@ def scratch() -> State:
     return State(Node(lambda evaluation, _: Value(None, ImageConfig.empty(evaluation.platform))))
 
 
+@checked(reference=TEXT, resolve=TEXT)
 def image(reference: str, *, platform: str = "", resolve: str = "") -> State:
     """The file system and the configuration of an image.
 
@@ -92,6 +105,7 @@ def stored_image(name: str, digest: str, *, owner: object) -> State:
     return State(node)
 
 
+@checked(path=PATH)
 def local(
     path: str | os.PathLike[str] = ".",
     *,
@@ -162,6 +176,7 @@ def _solved(definition: Definition | None, config: bytes, evaluation: Evaluation
     )
 
 
+@checked(url=TEXT, keep_git_dir=SWITCH)
 def git(url: str, *, keep_git_dir: bool = False, name: str = "") -> State:
     """A commit of a git repository: `https://host/path.git#ref:directory`. Raises InvalidInput."""
     from lamina.base.git_url import parse_git_url
@@ -170,6 +185,7 @@ def git(url: str, *, keep_git_dir: bool = False, name: str = "") -> State:
     return _of(git_source(parse_git_url(url), keep_git_dir=keep_git_dir or None), name or url)
 
 
+@checked(url=TEXT, filename=TEXT, checksum=TEXT)
 def http(url: str, *, filename: str = "", checksum: str = "", name: str = "") -> State:
     """A file from a URL, called `filename` (by default the last part of the URL's path).
 
@@ -184,6 +200,7 @@ def http(url: str, *, filename: str = "", checksum: str = "", name: str = "") ->
     return _of(http_source(url, filename or name_of_url(url), checksum=digest), name or url)
 
 
+@checked(path=PATH, tag=TEXT, digest=TEXT)
 def oci_layout(
     path: str | os.PathLike[str], *, tag: str = "", digest: str = "", platform: str = ""
 ) -> State:
@@ -221,6 +238,7 @@ def oci_layout(
     return State(node)
 
 
+@checked(states=STATE)
 def merge(*states: State, name: str = "") -> State:
     """States on top of each other. The configuration is that of the first."""
     if not states:
@@ -244,6 +262,13 @@ def merge(*states: State, name: str = "") -> State:
     return State(Node(evaluate, tuple(state.node for state in states)))
 
 
+@checked(
+    context=either(PATH, STATE),
+    dockerfile=PATH,
+    text=optional(DATA),
+    build_args=optional(PAIRS),
+    contexts=optional(mapping_of(STATE)),
+)
 def from_dockerfile(
     context: str | os.PathLike[str] | State = ".",
     *,

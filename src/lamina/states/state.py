@@ -21,13 +21,32 @@ from lamina.llb.op import (
     RmAction,
     SymlinkAction,
 )
-from lamina.states.caller import find_caller
+from lamina.states.arguments import (
+    DATA,
+    INTEGER,
+    LIMITS,
+    MODE,
+    MOUNT,
+    NUMBER,
+    PAIRS,
+    PATH,
+    STATE,
+    SWITCH,
+    TEXT,
+    TEXTS,
+    check_arguments,
+    checked,
+    either,
+    listed,
+    optional,
+)
+from lamina.states.caller import at_caller
 from lamina.states.files import evaluate_file_op, read_mode
 from lamina.states.node import Node, Value
 from lamina.states.run import Command, check_command, evaluate_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lamina.dockerfile.image_config import ImageConfig
     from lamina.llb.op import ChownOpt
@@ -65,11 +84,23 @@ class State:
         """The node of lamina's graph. Not a part of the public API."""
         return self._node
 
+    @checked(
+        command=either(TEXT, TEXTS),
+        mounts=listed(MOUNT),
+        env=optional(PAIRS),
+        cwd=PATH,
+        hostname=TEXT,
+        extra_hosts=optional(PAIRS),
+        ulimits=optional(LIMITS),
+        devices=TEXTS,
+        exit_codes=listed(INTEGER),
+        no_cache=SWITCH,
+    )
     def run(
         self,
         command: str | Sequence[str],
         *,
-        mounts: Iterable[Mount] = (),
+        mounts: Collection[Mount] = (),
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] = "",
         user: str = "",
@@ -127,6 +158,7 @@ class State:
         node = Node(evaluate, (self.node, *made.sources()))
         return State(node)
 
+    @checked()
     def output(self, target: str) -> State:
         """The content of a writable mount of the last command, after it ran.
 
@@ -145,6 +177,16 @@ class State:
 
         return State(Node(evaluate, (self.node,)))
 
+    @checked(
+        source=STATE,
+        path=either(TEXT, TEXTS),
+        to=TEXT,
+        mode=MODE,
+        follow_links=SWITCH,
+        contents=SWITCH,
+        unpack=SWITCH,
+        wildcards=SWITCH,
+    )
     def copy(
         self,
         source: State,
@@ -180,7 +222,7 @@ class State:
         """
         paths = (path,) if isinstance(path, str) else tuple(path)
         if not paths:
-            raise _located(InvalidInput("copy: there is no path to copy"))
+            raise at_caller(InvalidInput("copy: there is no path to copy"))
         bits, symbolic = _check(read_mode, mode)
 
         def action(one: str) -> MakeAction:
@@ -205,6 +247,7 @@ class State:
         shown = name or f"COPY {' '.join(paths)} {to}"
         return self._files([action(one) for one in paths], owner, shown, source)
 
+    @checked(content=DATA, mode=INTEGER)
     def write(
         self,
         path: str,
@@ -223,6 +266,7 @@ class State:
 
         return self._files([action], owner, name or f"write {path}")
 
+    @checked(mode=INTEGER, parents=SWITCH)
     def mkdir(
         self,
         path: str,
@@ -240,6 +284,7 @@ class State:
 
         return self._files([action], owner, name or f"mkdir {path}")
 
+    @checked(missing_ok=SWITCH, wildcards=SWITCH)
     def remove(
         self, path: str, *, missing_ok: bool = False, wildcards: bool = False, name: str = ""
     ) -> State:
@@ -250,6 +295,7 @@ class State:
 
         return self._files([action], "", name or f"remove {path}")
 
+    @checked()
     def symlink(self, target: str, path: str, *, owner: str = "", name: str = "") -> State:
         """Create a symbolic link at `path`."""
 
@@ -258,6 +304,7 @@ class State:
 
         return self._files([action], owner, name or f"link {path} to {target}")
 
+    @checked(lower=STATE)
     def diff(self, lower: State, *, name: str = "") -> State:
         """The changes from `lower` to this state, as a state of their own."""
 
@@ -274,12 +321,17 @@ class State:
     def env(self, variables: Mapping[str, str] | None = None, /, **more: str) -> State:
         """Set variables of the image, and of the commands that follow."""
 
+        check_arguments("env", {"variables": optional(PAIRS)}, variables=variables)
+        known = {**(variables or {}), **more}
+        check_arguments("env", {"variables": PAIRS}, variables=known)
+
         def change(config: ImageConfig) -> None:
-            for key, value in {**(variables or {}), **more}.items():
+            for key, value in known.items():
                 config.set_env(key, value)
 
-        return self._configured(change, f"ENV {' '.join({**(variables or {}), **more})}")
+        return self._configured(change, f"ENV {' '.join(known)}")
 
+    @checked(path=PATH)
     def workdir(self, path: str | os.PathLike[str]) -> State:
         """Set the working directory, relative to the former one. A command creates it if needed."""
 
@@ -289,10 +341,12 @@ class State:
 
         return self._configured(change, f"WORKDIR {os.fspath(path)}")
 
+    @checked()
     def user(self, user: str) -> State:
         """Set the user, `name|uid[:group|gid]`, of the image and of the commands that follow."""
         return self._set("User", user, f"USER {user}")
 
+    @checked(words=TEXTS)
     def entrypoint(self, words: Sequence[str]) -> State:
         """Set the entrypoint of the image. Its command is reset."""
 
@@ -302,10 +356,12 @@ class State:
 
         return self._configured(change, f"ENTRYPOINT {list(words)}")
 
+    @checked(words=TEXTS)
     def cmd(self, words: Sequence[str]) -> State:
         """Set the default command of the image, or the default arguments of its entrypoint."""
         return self._set("Cmd", list(words), f"CMD {list(words)}")
 
+    @checked(labels=PAIRS)
     def label(self, labels: Mapping[str, str]) -> State:
         """Add labels to the image."""
 
@@ -314,6 +370,7 @@ class State:
 
         return self._configured(change, f"LABEL {' '.join(labels)}")
 
+    @checked(ports=either(INTEGER, TEXT))
     def expose(self, *ports: int | str) -> State:
         """Declare ports (`80`, `53/udp`, `8000-8010`) of the image. Raises InvalidInput."""
         from lamina.dockerfile.ports import parse_ports
@@ -324,20 +381,30 @@ class State:
             lambda config: config.add_names("ExposedPorts", parsed), f"EXPOSE {' '.join(words)}"
         )
 
+    @checked(paths=TEXT)
     def volume(self, *paths: str) -> State:
         """Declare volumes of the image."""
         return self._configured(
             lambda config: config.add_names("Volumes", paths), f"VOLUME {' '.join(paths)}"
         )
 
+    @checked(signal=TEXT)
     def stop_signal(self, signal: str) -> State:
         """Set the signal that stops a container of the image."""
         return self._set("StopSignal", signal, f"STOPSIGNAL {signal}")
 
+    @checked(words=TEXTS)
     def shell(self, words: Sequence[str]) -> State:
         """Set the shell of commands that are a text."""
         return self._set("Shell", list(words), f"SHELL {list(words)}")
 
+    @checked(
+        command=either(TEXT, TEXTS),
+        interval=NUMBER,
+        timeout=NUMBER,
+        start_period=NUMBER,
+        retries=INTEGER,
+    )
     def healthcheck(
         self,
         command: str | Sequence[str],
@@ -356,6 +423,7 @@ class State:
             document["Retries"] = retries
         return self._set("Healthcheck", document, f"HEALTHCHECK {test}")
 
+    @checked()
     def in_group(self, name: str) -> State:
         """Show the steps that follow as one, called `name`, in progress displays. "" ends it."""
         group = None if not name else OpProgressGroup(str(digest_of(name.encode())), name)
@@ -394,9 +462,4 @@ def _check(check: Callable[..., Any], *values: Any) -> Any:
     try:
         return check(*values)
     except InvalidInput as error:
-        raise _located(error) from None
-
-
-def _located(error: InvalidInput) -> InvalidInput:
-    caller = find_caller()
-    return error if caller is None else error.at(caller.location())
+        raise at_caller(error) from None

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from lamina.builder.builder import Builder, Context
+    from lamina.builder.builder import Builder
     from lamina.builder.options import BuildOptions
+    from lamina.builder.preparing import Context
 
 
 class BuildImage(Protocol):

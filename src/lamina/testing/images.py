@@ -17,10 +17,12 @@ from lamina.base.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Unpack
 
-    from lamina.builder.builder import Builder, Context
-    from lamina.builder.containers import CompletedContainer, Container
+    from lamina.builder.builder import Builder
+    from lamina.builder.containers import CompletedContainer, Container, RunOptions
     from lamina.builder.options import BuildOptions
+    from lamina.builder.preparing import Context
 
 _READY_SECONDS = 30.0
 _PERIOD = 0.05
@@ -71,9 +73,16 @@ class TestedImage:
         settings: Mapping[str, Any] = document["config"].get("config") or {}
         return settings
 
-    def run(self, command: Sequence[str] = (), **settings: Any) -> CompletedContainer:
+    def run(
+        self,
+        command: Sequence[str] = (),
+        *,
+        input: bytes | None = None,
+        timeout: float | None = None,
+        **options: Unpack[RunOptions],
+    ) -> CompletedContainer:
         """Run a command in a container, and wait for its end. See `Builder.run`."""
-        return self._builder.run(self.id, command, **settings)
+        return self._builder.run(self.id, command, input=input, timeout=timeout, **options)
 
     def read(self, path: str) -> bytes:
         """The content of a file. Raises NotFound. Links are followed within the image."""
@@ -124,7 +133,7 @@ class TestedImage:
         port: int = 0,
         ready: Callable[[], bool] | None = None,
         timeout: float = _READY_SECONDS,
-        **settings: Any,
+        **options: Unpack[RunOptions],
     ) -> Iterator[Service]:
         """Run a container as a service during the block. It uses the network of this machine.
 
@@ -132,15 +141,17 @@ class TestedImage:
             port: the TCP port on which it listens. The block begins when it accepts connections.
             ready: called until it returns True, in place of a port.
             timeout: how long the service may take to be ready, in seconds.
-            settings: see `Builder.start_container`.
+            options: see `RunOptions`. The network is that of this machine by default.
 
         Raises Unavailable, with the output, if the service ends or is not ready in time.
         """
-        settings = {"network": "host", "stderr": subprocess.STDOUT, **settings}
+        options.setdefault("network", "host")
         log = os.path.join(self._temporary("service"), "log")
         with (
             open(log, "wb") as output,
-            self._builder.start_container(self.id, command, stdout=output, **settings) as container,
+            self._builder.start_container(
+                self.id, command, stdout=output, stderr=subprocess.STDOUT, **options
+            ) as container,
         ):
             service = Service(container, log)
             service.wait(ready or (lambda: not port or _accepts(port)), timeout)
