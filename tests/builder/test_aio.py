@@ -97,7 +97,8 @@ def test_the_other_methods(root: Path, base: lamina.State, tmp_path: Path) -> No
                 "files": [tmp_path / "bake.hcl"],
                 "allow": [f"fs.read={tmp_path}"],
             }
-            results = await builder.bake(**options, on_event=events.append)
+            heard: lamina.BakeOptions = {**options, "on_event": events.append}
+            results = await builder.bake(**heard)
             assert set(results) == {"default"} and events
             async with builder.start_bake(**options) as running:
                 assert [event async for event in running]

@@ -47,6 +47,7 @@ from lamina.wire.protobuf import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from lamina.api.worker import WorkerRecord
     from lamina.attest.contract import FrontendCall
@@ -108,7 +109,6 @@ class LlbBridge:
             api.RESOLVE_SOURCE_META: (ResolveSourceMetaRequest, self.resolve_source_meta),
             api.INPUTS: (api.InputsRequest, self.inputs),
             api.WARN: (api.WarnRequest, self.warn),
-            api.RETURN: (api.ReturnRequest, self.returned),
         }
         answers: dict[str, tuple[type, Answer]] = {
             **{method: (kind, _without_cancel(made)) for method, (kind, made) in served.items()},
@@ -117,6 +117,7 @@ class LlbBridge:
         }
         return {
             api.EXEC_PROCESS: self._exec_process,
+            api.RETURN: self._return,
             **{m: partial(self._serve, kind, answer) for m, (kind, answer) in answers.items()},
         }
 
@@ -124,20 +125,42 @@ class LlbBridge:
         with self._answered():
             self._containers.exec_process(call)
 
+    def _return(self, call: ServerCall) -> None:
+        # `close` does not wait for this call: the build may be over before the response is sent.
+        self._respond(api.ReturnRequest, _without_cancel(self.returned), self._open(), call)
+
     def _serve(self, request: type, answer: Answer, call: ServerCall) -> None:
+        self._respond(request, answer, self._answered(), call)
+
+    def _respond(
+        self,
+        request: type,
+        answer: Answer,
+        admitted: AbstractContextManager[None],
+        call: ServerCall,
+    ) -> None:
         asked: Any = request_of(call, request, api.SCHEMA)
         try:
-            with self._answered(), self._build.as_requester():
+            with admitted, self._build.as_requester():
                 answered = answer(asked, call.cancel)
         except LaminaError as error:
             raise to_status(error, self._identify) from error
         call.send(encode(answered, api.SCHEMA))
 
     @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            self._check_open()
+        yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NotFound("the build is over")
+
+    @contextmanager
     def _answered(self) -> Iterator[None]:
         with self._lock:
-            if self._closed:
-                raise NotFound("the build is over")
+            self._check_open()
             self._answering += 1
         try:
             yield
