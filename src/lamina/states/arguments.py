@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.states.caller import at_caller
-from lamina.states.mounts import BindMount, CacheMount, SecretMount, SshMount, TmpfsMount
 from lamina.states.node import Node
 
 if TYPE_CHECKING:
@@ -108,11 +107,6 @@ def optional(kind: Kind) -> Kind:
 
 
 MODE = optional(either(INTEGER, TEXT))
-MOUNT = Kind(
-    "a mount",
-    lambda value: isinstance(value, BindMount | CacheMount | TmpfsMount | SecretMount | SshMount),
-)
-
 _USUAL = {
     **dict.fromkeys(("name", "owner", "path", "platform", "target", "user"), TEXT),
     **dict.fromkeys(("include", "exclude"), TEXTS),

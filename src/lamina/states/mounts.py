@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from lamina.base.named_tuple import NamedTuple
+from lamina.states.arguments import Kind
 
 if TYPE_CHECKING:
     from lamina.states.state import State
@@ -81,6 +82,7 @@ class SshMount(NamedTuple):
 
 
 Mount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
+MOUNT = Kind("a mount", lambda value: isinstance(value, Mount))
 
 bind = BindMount
 cache = CacheMount

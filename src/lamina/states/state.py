@@ -26,7 +26,6 @@ from lamina.states.arguments import (
     INTEGER,
     LIMITS,
     MODE,
-    MOUNT,
     NUMBER,
     PAIRS,
     PATH,
@@ -42,6 +41,7 @@ from lamina.states.arguments import (
 )
 from lamina.states.caller import at_caller
 from lamina.states.files import evaluate_file_op, read_mode
+from lamina.states.mounts import MOUNT
 from lamina.states.node import Node, Value
 from lamina.states.run import Command, check_command, evaluate_command
 
