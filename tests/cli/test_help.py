@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.cli.commands import COMMANDS
-from lamina.cli.help import command_help, overview
+from lamina.cli.commands import COMMANDS, GROUPS
+from lamina.cli.help import command_help, group_help, overview
 
 
 @pytest.mark.parametrize("width", (60, 80, 120))
@@ -23,18 +23,18 @@ def test_texts_are_wrapped_between_words(name: str, width: int) -> None:
 
 
 def test_texts_begin_in_one_column_where_there_is_room() -> None:
-    lines = command_help(COMMANDS["push"], 60).split("\n")
+    lines = command_help(COMMANDS["login"], 60).split("\n")
     options = lines[lines.index("Options:") + 1 :]
     assert options[:4] == [
-        "  -D, --debug          Show a traceback when a command fails",
-        "      --insecure       Allow plain HTTP and untrusted",
-        "                       certificates",
-        "      --progress MODE  Progress display (auto, tty, plain,",
+        "  -D, --debug           Show a traceback when a command",
+        "                        fails",
+        "      --insecure        Allow plain HTTP and untrusted",
+        "                        certificates",
     ]
-    assert command_help(COMMANDS["push"], 45).split("\n")[-3:] == [
-        "      --root DIR",
-        "        Store directory (default:",
-        "        $LAMINA_ROOT)",
+    assert command_help(COMMANDS["login"], 45).split("\n")[8:11] == [
+        "  -D, --debug",
+        "        Show a traceback when a command fails",
+        "      --insecure",
     ]
 
 
@@ -47,6 +47,16 @@ def test_flags_without_effect_are_only_named() -> None:
 
 
 def test_the_overview_lists_every_command() -> None:
-    lines = overview(COMMANDS.values(), 80).split("\n")
-    assert {line.split()[0] for line in lines if line.startswith("  ")} >= set(COMMANDS)
+    lines = overview(COMMANDS, 80).split("\n")
+    first_words = {name.partition(" ")[0] for name in COMMANDS}
+    assert {line.split()[0] for line in lines if line.startswith("  ")} >= first_words
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_help_of_a_group_lists_its_commands(name: str) -> None:
+    commands = COMMANDS.group(name)
+    assert commands
+    lines = group_help(name, commands, 80).split("\n")
+    shown = {line.split()[0] for line in lines if line.startswith("  ")}
+    assert shown >= {command.name.split()[1] for command in commands}

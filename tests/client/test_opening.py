@@ -56,7 +56,8 @@ def test_flags_count_before_the_environment(tmp_path: Path) -> None:
         assert client("du", f"--builder={daemon.address}").code == 0
         plain = {"LAMINA_HOST": "", "BUILDKIT_HOST": daemon.address}
         assert client("du", env=plain).code == 0
-    assert "invalid address" in client("du", "--builder=nonsense").err
+    assert 'there is no builder "nonsense"' in client("du", "--builder=nonsense").err
+    assert "invalid address" in client("du", "--builder=smoke://signal").err
 
 
 @pytest.mark.parametrize(

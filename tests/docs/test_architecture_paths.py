@@ -35,8 +35,8 @@ def test_modules_that_an_option_of_the_frontend_touches() -> None:
     ]
     assert found == [
         "builder/options.py",
-        "cli/frontend_flags.py",
         "cli/history/document.py",
+        "cli/usage/frontend_flags.py",
         "dockerfile/convert_run.py",
         "dockerfile/options.py",
         "records/op_changes.py",

@@ -23,7 +23,7 @@ class BuildkitVersion(NamedTuple):
 
 
 class GCPolicy(NamedTuple):
-    """One rule of garbage collection: `keep_duration` in seconds, sizes in bytes.
+    """One rule of garbage collection: `keep_duration` in nanoseconds, sizes in bytes.
 
     `filters` select records; `all` includes records that are normally kept.
     """

@@ -8,12 +8,13 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError
-from lamina.cli.bake_events import TargetEvents
 from lamina.cli.bake_request import target_request
 from lamina.cli.build_command import check_archives, progress_mode, show_warnings
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import open_builder
+from lamina.cli.loading import with_loading
+from lamina.cli.opening import chosen_builder, note_use, open_builder
 from lamina.cli.progress.choose import open_display
+from lamina.client.merged_events import MergedEvents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +39,18 @@ def build_targets(parsed: Parsed, selection: Selection) -> int:
             name: owned.enter_context(target_request(target))
             for name, target in sorted(selection.targets.items())
         }
-        for request in requests.values():
+        group = chosen_builder(parsed)
+        for name, request in requests.items():
             check_archives(request.outputs)
+            platforms = request.frontend.platforms
+            outputs = with_loading(request.outputs, platforms, group)
+            requests[name] = request._replace(outputs=outputs)
         builder = owned.enter_context(open_builder(parsed))
+        note_use(group)
         interruption = owned.enter_context(interruptible(builder.hurry))
         try:
             with closing(open_display(mode, _STDERR, os.environ)) as display:
-                events = TargetEvents(display)
+                events = MergedEvents(display)
                 outcomes = builder.build_all(requests, events.of, interruption.cancel)
         except Cancelled as error:
             return interruption.exit_status(error)

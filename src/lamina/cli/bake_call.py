@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from lamina.bake.document import group_document, target_document
 from lamina.base.errors import Cancelled, LaminaError
 from lamina.base.gojson import encode_indented
-from lamina.cli.bake_events import TargetEvents
 from lamina.cli.bake_request import target_request
 from lamina.cli.build_command import progress_mode
 from lamina.cli.call import Call, parse_method, show_answer
@@ -19,6 +18,7 @@ from lamina.cli.interrupt import interruptible
 from lamina.cli.opening import builder_address, open_builder
 from lamina.cli.progress.choose import open_display
 from lamina.client.contract import CallAnswer, NamedContext
+from lamina.client.merged_events import MergedEvents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def call_targets(parsed: Parsed, selection: Selection, calls: Mapping[str, Call]
     with open_builder(parsed) as builder, interruptible(builder.hurry) as interruption:
         try:
             with closing(open_display(mode, _STDERR, os.environ)) as display:
-                events = TargetEvents(display)
+                events = MergedEvents(display)
                 for name, call in sorted(calls.items()):
                     target = selection.targets[name]
                     with target_request(target, fetched=fetched) as request:

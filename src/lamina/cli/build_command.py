@@ -11,11 +11,12 @@ from lamina.base.errors import Cancelled, InvalidInput, LaminaError
 from lamina.base.events import WarningEvent
 from lamina.cli import values
 from lamina.cli.context import open_context
-from lamina.cli.frontend_flags import frontend_options
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import builder_address, open_builder
+from lamina.cli.loading import loads, with_loading
+from lamina.cli.opening import builder_address, chosen_builder, note_use, open_builder
 from lamina.cli.output_flags import IMAGES, annotated, with_attributes
 from lamina.cli.progress.choose import MODES, open_display
+from lamina.cli.usage.frontend_flags import frontend_options
 from lamina.client.contract import (
     BuildRequest,
     ContextSpec,
@@ -69,6 +70,7 @@ def run(parsed: Parsed) -> int:
     ) as context:
         request = request._replace(context=context)
         with open_builder(parsed) as builder, interruptible(builder.hurry) as interruption:
+            note_use(chosen_builder(parsed))
             try:
                 with closing(open_display(mode, _STDERR, os.environ)) as display:
                     events = _Collector(display, warnings)
@@ -202,19 +204,17 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
     ]
     if sum(dict(output.attributes).get("dest") == "-" for output in outputs) > 1:
         raise InvalidInput("only one --output can go to standard output")
-    if parsed.switch("load") and not any(map(_loads, outputs)):
+    if parsed.switch("load") and not any(map(loads, outputs)):
         outputs.append(OutputSpec("docker"))
     if parsed.switch("push"):
         pushed = [o for o in outputs if o.type in IMAGES]
         outputs = [with_attributes(o, ("push", "true")) if o in pushed else o for o in outputs]
         if not pushed:
             outputs.append(OutputSpec("image", (("push", "true"),)))
-    return annotated(outputs, parsed.all("annotation"))
-
-
-def _loads(output: OutputSpec) -> bool:
-    """Whether the output is loaded into a running Docker or Podman."""
-    return output.type == "docker" and not dict(output.attributes).get("dest")
+    found = with_loading(
+        outputs, values.parse_platforms(parsed.all("platform")), chosen_builder(parsed)
+    )
+    return annotated(found, parsed.all("annotation"))
 
 
 def check_archives(outputs: Sequence[OutputSpec]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.cli.interrupt import interruptible
-from lamina.cli.opening import builder_address, store_root
+from lamina.cli.opening import builder_address, builder_root
 
 if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
@@ -28,7 +28,7 @@ def check(parsed: Parsed) -> int:
     def show(damage: Damage) -> None:
         print(f"{damage.subject}: {damage.problem}{_outcome(damage, repair=repair)}", flush=True)
 
-    with open_store(store_root(parsed)) as store, interruptible() as interruption:
+    with open_store(builder_root(parsed)) as store, interruptible() as interruption:
         report = check_store(store, interruption.cancel, repair=repair, found=show)
     states = f"{report.states} snapshots"
     if report.unverified:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -221,11 +220,9 @@ def _size(parsed: Parsed, flag: str) -> int:
 
 
 def _confirmed(request: PruneRequest) -> bool:
+    from lamina.cli.terminal import confirmed
+
     what = "all" if request.all else "all dangling"
-    print(
-        f"WARNING! This will remove {what} build cache. Are you sure you want to continue? [y/N] ",
-        end="",
-        file=sys.stderr,
-        flush=True,
+    return confirmed(
+        f"WARNING! This will remove {what} build cache. Are you sure you want to continue? [y/N] "
     )
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from lamina.cli.commands import GROUPS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lamina.cli.commands import CommandTable
     from lamina.cli.flags import Command, Flag
 
 _WIDTH = 80
@@ -16,22 +19,52 @@ _WIDEST = 120
 _NARROWEST_TEXT = 30
 
 
-def overview(commands: Iterable[Command], width: int = 0) -> str:
+def overview(commands: CommandTable, width: int = 0) -> str:
     """The text of `lamina --help`. `width` is in columns, 0 for the terminal's."""
     width = width or terminal_width()
-    listed = list(commands)
-    column = max(len(command.name) for command in listed) + 4
-    lines = [
-        "Usage: lamina [--root DIR] COMMAND …",
-        "",
-        "Builds container images.",
-        "",
-        "Commands:",
-    ]
-    for command in listed:
-        lines += _entry(f"  {command.name}", command.summary, column, width)
-    lines += ["", "Run `lamina COMMAND --help` for help on a command."]
-    return "\n".join(lines)
+    summaries: dict[str, str] = {}
+    for name in commands:
+        group = name.partition(" ")[0]
+        if group in GROUPS:
+            summaries[group] = GROUPS[group]
+        else:
+            summaries[name] = commands[name].summary
+    return "\n".join(
+        [
+            "Usage: lamina [--root DIR | --builder NAME] COMMAND …",
+            "",
+            "Builds container images.",
+            "",
+            *_listed("Commands:", summaries, width),
+            "",
+            "Run `lamina COMMAND --help` for help on a command.",
+        ]
+    )
+
+
+def group_help(name: str, commands: Iterable[Command], width: int = 0) -> str:
+    """The text of `lamina GROUP --help`. `width` is in columns, 0 for the terminal's."""
+    width = width or terminal_width()
+    summaries = {command.name.removeprefix(f"{name} "): command.summary for command in commands}
+    return "\n".join(
+        [
+            f"Usage: lamina {name} COMMAND …",
+            "",
+            *wrapped(GROUPS[name], width),
+            "",
+            *_listed("Commands:", summaries, width),
+            "",
+            f"Run `lamina {name} COMMAND --help` for help on a command.",
+        ]
+    )
+
+
+def _listed(title: str, summaries: Mapping[str, str], width: int) -> list[str]:
+    column = max(map(len, summaries)) + 4
+    lines = [title]
+    for name, summary in summaries.items():
+        lines += _entry(f"  {name}", summary, column, width)
+    return lines
 
 
 def command_help(command: Command, width: int = 0) -> str:

@@ -142,9 +142,7 @@ def _render(template: str, fields: Mapping[str, Any]) -> str:
 
 def _create(parsed: Parsed, names: list[str]) -> int:
     from lamina.cli.values import parse_annotation
-    from lamina.exporters.index import combine
-    from lamina.registry.copy import RemoteContent
-    from lamina.registry.upload import Upload
+    from lamina.exporters.index import combine, publish
 
     targets = [parse_reference(name) for name in parsed.all("tag")]
     sources = [*_from_files(parsed.all("file")), *map(parse_reference, names)]
@@ -183,11 +181,8 @@ def _create(parsed: Parsed, names: list[str]) -> int:
         if parsed.switch("dry-run"):
             print(made.data.decode())
             return 0
-        content = RemoteContent(client, made.homes, {made.target.digest: made.data})
-        done: list[Reference] = []
+        publish(client, made, targets, cancel)
         for target in targets:
-            Upload(client, target, made.target, content, mirrors=done).run(cancel)
-            done.append(target)
             print(f"{target}@{made.target.digest}")
     return 0
 

@@ -11,16 +11,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, InvalidInput
-from lamina.cli.commands import COMMANDS
+from lamina.cli.commands import COMMANDS, GROUPS
 from lamina.cli.flags import HelpWanted, parse, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import NoReturn
 
     from lamina.cli.flags import Command, Parsed
 
 INTERRUPTED = 130
+GLOBAL_FLAGS = frozenset(("--root", "--builder"))
+"""Flags that may precede the command, and have a value. Commands without such a flag ignore it."""
 
 
 def entry() -> NoReturn:
@@ -85,38 +87,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    root: list[str] = []
+    flags: list[str] = []
     while arguments:
         word = arguments.pop(0)
-        if word == "--root" and arguments:
-            root = ["--root", arguments.pop(0)]
-        elif word.startswith("--root="):
-            root = [word]
+        if word in GLOBAL_FLAGS and arguments:
+            flags.append(f"{word}={arguments.pop(0)}")
+        elif word.partition("=")[0] in GLOBAL_FLAGS:
+            flags.append(word)
         elif word in ("-D", "--debug"):
             os.environ["LAMINA_DEBUG"] = "1"
         elif word in ("-h", "--help", "help"):
-            return _help(arguments)
+            return show_help(arguments)
         elif word in ("-v", "--version"):
-            return _run("version", [])
+            return run_command("version", [])
         elif word.startswith("-"):
             raise InvalidInput(f"unknown flag: {word}", hint="`lamina --help` lists the commands")
         else:
-            takes_root = word in COMMANDS and any(f.name == "root" for f in COMMANDS[word].flags)
-            return _run(word, [*root, *arguments] if takes_root else arguments)
-    return _help([])
+            name, rest = COMMANDS.split([word, *arguments])
+            known = COMMANDS[name].flags if name in COMMANDS else ()
+            taken = {f"--{flag.name}" for flag in known} & GLOBAL_FLAGS
+            given = [flag for flag in flags if flag.partition("=")[0] in taken]
+            return run_command(name, [*given, *rest])
+    return show_help([])
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def run_command(name: str, arguments: list[str]) -> int:
+    """Run a command, which may be unknown, and return its exit status. Raises LaminaError."""
     command = COMMANDS.get(name)
     if command is None:
-        raise InvalidInput(
-            f'unknown command "{name}"{suggestion(name, COMMANDS)}',
-            hint="`lamina --help` lists the commands",
-        )
+        return _without_command(name, arguments)
     try:
         parsed = parse(command, arguments)
     except HelpWanted:
-        return _help([name])
+        return show_help([name])
     except InvalidInput as error:
         return _failed(command, error)
     if parsed.switch("debug"):
@@ -127,6 +130,21 @@ def _run(name: str, arguments: list[str]) -> int:
         raise
     except Exception as error:
         return _failed(command, error)
+
+
+def _without_command(name: str, arguments: list[str]) -> int:
+    """Show the help of a group of commands. Raises InvalidInput for all other words."""
+    rest = [word for word in arguments if word not in ("-h", "--help")]
+    if name in GROUPS and not rest:
+        return show_help([name])
+    known: Iterable[str] = COMMANDS
+    if name in GROUPS:
+        known = [command.name for command in COMMANDS.group(name)]
+        name = f"{name} {rest[0]}"
+    raise InvalidInput(
+        f'unknown command "{name}"{suggestion(name, known)}',
+        hint=f"`lamina {name.rpartition(' ')[0]} --help` lists the commands".replace("  ", " "),
+    )
 
 
 def _failed(command: Command, error: Exception) -> int:
@@ -144,15 +162,20 @@ def _handler(name: str) -> Handler:
     return handler
 
 
-def _help(names: list[str]) -> int:
-    from lamina.cli.help import command_help, overview
+def show_help(words: list[str]) -> int:
+    """Print the help of a command, a group of commands, or all. Raises InvalidInput."""
+    from lamina.cli.help import command_help, group_help, overview
 
-    if not names:
-        print(overview(COMMANDS.values()))
-    elif (command := COMMANDS.get(names[0])) is not None:
+    if not words:
+        print(overview(COMMANDS))
+        return 0
+    name, _ = COMMANDS.split(words[:1] if words[0] in COMMANDS else words)
+    if (command := COMMANDS.get(name)) is not None:
         print(command_help(command))
+    elif name in GROUPS:
+        print(group_help(name, COMMANDS.group(name)))
     else:
-        raise InvalidInput(f'unknown command "{names[0]}"{suggestion(names[0], COMMANDS)}')
+        raise InvalidInput(f'unknown command "{name}"{suggestion(name, COMMANDS)}')
     return 0
 
 

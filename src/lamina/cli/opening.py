@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, Unsupported
+from lamina.client.builders.node_group import DEFAULT, REMOTE, Node, NodeGroup
 
 if TYPE_CHECKING:
     import ssl
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from lamina.cli.flags import Parsed
     from lamina.client.build_history import BuildHistory
+    from lamina.client.builders.endpoint import Endpoint
     from lamina.client.contract import Builder, LocalStore
 
 
@@ -35,37 +37,80 @@ def default_root(environ: Mapping[str, str]) -> str:
     return os.path.abspath(root)
 
 
-def builder_address(parsed: Parsed) -> str:
-    """The address of the daemon, "" for none: `--builder`, else `LAMINA_HOST`, else
-    `BUILDKIT_HOST`.
+def chosen_builder(parsed: Parsed) -> NodeGroup:
+    """The builder of a command: `--root`, else `--builder`, else what the environment names, else
+    the one that `lamina use` has chosen.
 
-    With `--root` no daemon is used. Raises InvalidInput.
+    The variables are `LAMINA_HOST`, `BUILDX_BUILDER` and `BUILDKIT_HOST`. Raises InvalidInput,
+    NotFound, Unsupported, Corrupt.
     """
-    address = parsed.text("builder")
+    from lamina.client.builders.choosing import current_builder, default_builder, find_builder
+
+    root = default_root(os.environ)
     if parsed.given("root"):
-        if address:
+        if parsed.text("builder"):
             raise InvalidInput(
-                "--root and --builder cannot be combined", hint="a daemon has its own store"
+                "--root and --builder cannot be combined", hint="a builder has its own store"
             )
-        return ""
+        return default_builder(store_root(parsed))
     if parsed.given("builder"):
-        return address
-    return os.environ.get("LAMINA_HOST") or os.environ.get("BUILDKIT_HOST", "")
+        named = parsed.text("builder")
+        if not named:
+            return default_builder(root)
+    else:
+        variables = ("LAMINA_HOST", "BUILDX_BUILDER", "BUILDKIT_HOST")
+        named = next(filter(None, map(os.environ.get, variables)), "")
+    if "://" in named:
+        return NodeGroup(named, REMOTE, (Node(named, named),))
+    return find_builder(named, root, os.environ) if named else current_builder(root, os.environ)
+
+
+def builder_address(parsed: Parsed) -> str:
+    """The address of the builder's daemon, "" for a builder in this process; if there are several,
+    separated by commas.
+
+    Raises as `chosen_builder`.
+    """
+    group = chosen_builder(parsed)
+    return "" if group.embedded else ", ".join(node.endpoint for node in group.nodes)
+
+
+def builder_root(parsed: Parsed) -> str:
+    """The store of a command's builder, which is in this process. Raises as `chosen_builder`."""
+    return chosen_builder(parsed).nodes[0].endpoint
 
 
 def open_builder(parsed: Parsed) -> AbstractContextManager[Builder]:
-    """Open the daemon of the command line or the environment, or else a builder in this process.
+    """Open the builder of a command: in daemons, or in this process.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
-    address = builder_address(parsed)
-    if address:
-        from lamina.client.remote import open_remote
+    group = chosen_builder(parsed)
+    if group.embedded:
+        from lamina.client import embedded
 
-        return open_remote(address, _certificates(parsed), server_name=parsed.text("tlsservername"))
-    from lamina.client import embedded
+        return embedded.open_builder(group.nodes[0].endpoint)
+    if len(group.nodes) > 1:
+        from lamina.client.builders.multi_node import open_nodes
 
-    return embedded.open_builder(store_root(parsed))
+        return open_nodes(group)
+    from lamina.client.remote import open_remote
+
+    address, tls, server_name = _endpoint(parsed, group)
+    return open_remote(address, tls, server_name=server_name)
+
+
+def note_use(group: NodeGroup) -> None:
+    """Record that a named builder is used now, for `lamina ls`."""
+    if group.name == DEFAULT or "://" in group.name:
+        return
+    from contextlib import suppress
+
+    from lamina.base.errors import LaminaError
+    from lamina.client.builders.builder_files import BuilderFiles
+
+    with suppress(LaminaError):  # the files may be another user's
+        BuilderFiles(os.environ).touch(group)
 
 
 def open_local_store(
@@ -83,29 +128,40 @@ def open_local_store(
     if address:
         raise Unsupported(
             f"the daemon at {address} cannot {doing}",
-            hint=f"{instead}; or use the local store: --root DIR, or unset LAMINA_HOST and"
-            " BUILDKIT_HOST",
+            hint=f"{instead}; or use the local store: --root DIR, --builder default, or unset"
+            " LAMINA_HOST and BUILDKIT_HOST",
         )
     from lamina.client import embedded
 
-    return embedded.open_builder(store_root(parsed))
+    return embedded.open_builder(builder_root(parsed))
 
 
 def open_history(parsed: Parsed) -> AbstractContextManager[BuildHistory]:
-    """Open the records of builds of this command line's builder.
+    """Open the records of builds of this command's builder; of several nodes, those of the first.
 
     Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
     """
-    address = builder_address(parsed)
-    if address:
-        from lamina.client.remote_history import open_remote_history
+    group = chosen_builder(parsed)
+    if group.embedded:
+        from lamina.client.local_history import open_local_history
 
-        return open_remote_history(
-            address, _certificates(parsed), server_name=parsed.text("tlsservername")
-        )
-    from lamina.client.local_history import open_local_history
+        return open_local_history(group.nodes[0].endpoint)
+    from lamina.client.remote_history import open_remote_history
 
-    return open_local_history(store_root(parsed))
+    address, tls, server_name = _endpoint(parsed, group)
+    return open_remote_history(address, tls, server_name=server_name)
+
+
+def _endpoint(parsed: Parsed, group: NodeGroup) -> Endpoint:
+    """The first node of a remote builder, with the certificates of the command line, or its own.
+
+    Raises InvalidInput.
+    """
+    from lamina.client.builders.endpoint import Endpoint, endpoint_of
+
+    if (tls := _certificates(parsed)) is not None:
+        return Endpoint(group.nodes[0].endpoint, tls, parsed.text("tlsservername"))
+    return endpoint_of(group.nodes[0])
 
 
 def _certificates(parsed: Parsed) -> ssl.SSLContext | None:

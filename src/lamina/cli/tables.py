@@ -23,6 +23,23 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join((pattern % line).rstrip() for line in lines)
 
 
+def tab_separated(lines: Iterable[str]) -> str:
+    """Lines whose cells end with tabs. Neighbouring lines have columns of the same width, with one
+    space after the widest cell (Go's `tabwriter`)."""
+    cells = [line.split("\t") for line in lines]
+    for column in range(max(map(len, cells), default=1) - 1):
+        start = 0
+        while start < len(cells):
+            end = start
+            while end < len(cells) and len(cells[end]) > column + 1:
+                end += 1
+            width = max((len(line[column]) for line in cells[start:end]), default=0) + 1
+            for line in cells[start:end]:
+                line[column] = line[column].ljust(width)
+            start = max(end, start + 1)
+    return "\n".join("".join(line) for line in cells)
+
+
 def is_template(form: str) -> bool:
     """Whether a value of `--format` is a template (`format_template`), not the name of a format."""
     return "{{" in form

@@ -78,3 +78,9 @@ def filter_standard_streams() -> None:
 
 def _colour(match: re.Match[str]) -> str:
     return match["colour"] or ""
+
+
+def confirmed(question: str) -> bool:
+    """Ask a question on standard error. Returns whether the answer is yes."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

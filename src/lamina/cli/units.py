@@ -5,6 +5,7 @@ from __future__ import annotations
 from lamina.base.errors import InvalidInput
 from lamina.base.units import seconds_of, size_of
 
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -16,6 +17,25 @@ def show_size(size: int) -> str:
         value /= 1000
         step += 1
     return f"{size}B" if not step else f"{value:.2f}{_DECIMAL[step]}"
+
+
+def show_binary_size(size: int) -> str:
+    """Bytes with four digits and a binary unit, `2.794GiB` (Go's `units.BytesSize`)."""
+    value = float(size)
+    step = 0
+    while value >= 1024 and step < len(_BINARY) - 1:
+        value /= 1024
+        step += 1
+    return f"{value:.4g}{_BINARY[step]}"
+
+
+def show_go_duration(nanoseconds: int) -> str:
+    """A duration of at least a second as Go's `Duration` prints it: `48h0m0s`."""
+    seconds = f"{nanoseconds % 60_000_000_000 / 1e9:.9f}".rstrip("0").rstrip(".")
+    minutes, hours = nanoseconds // 60_000_000_000 % 60, nanoseconds // 3_600_000_000_000
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
 def parse_size(text: str, flag: str) -> int:

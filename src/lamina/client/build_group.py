@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.named_tuple import NamedTuple
 from lamina.client.contract import SessionProviders
 from lamina.dockerfile.input_metadata import write_input_metadata
 from lamina.llb.op import Definition
@@ -21,24 +22,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lamina.client.contract import BuildOutcome, BuildRequest
-    from lamina.engine.build_result import BuildResult
 
 TARGET = "target"
 """The kind of a named context whose value is the name of another build in the group."""
+
+
+class LinkedPart(NamedTuple):
+    """The result of a frontend for one platform. `key` is the platform, `config` the image
+    configuration. `definition` None is an empty file system."""
+
+    key: str
+    definition: Definition | None
+    config: bytes
+
+
+class LinkedResult(NamedTuple):
+    """The result of a frontend, as an input of another one. `several`: for several platforms."""
+
+    parts: tuple[LinkedPart, ...]
+    several: bool
 
 
 class GroupMember:
     """One build of a group. `session` is the ID of its session.
 
     Args:
-        shared: sessions that provide a directory which this one has, too, by its name.
+        sessions: the sessions that provide its directories, by their names, if they are known.
     """
 
     def __init__(
         self,
         name: str,
         request: BuildRequest,
-        shared: Mapping[str, str],
+        sessions: Mapping[str, str],
         session: str,
         cancel: Cancellation,
     ) -> None:
@@ -48,8 +64,8 @@ class GroupMember:
         self.cancel = Cancellation(cancel)
         self.needed: list[GroupMember] = []
         self.dependents: list[GroupMember] = []
-        self._shared = shared
-        self._result: BuildResult | None = None
+        self._sessions = sessions
+        self._result: LinkedResult | None = None
         self._published = Cancellation()
         self._ended = Cancellation()
 
@@ -59,7 +75,7 @@ class GroupMember:
         Raises Cancelled if another build failed.
         """
         changed = dict(attributes)
-        changed |= {f"local-sessionid:{name}": session for name, session in self._shared.items()}
+        changed |= {f"local-sessionid:{name}": session for name, session in self._sessions.items()}
         inputs: dict[str, Definition] = {}
         by_name = {member.name: member for member in self.needed}
         for context in self.request.context.named:
@@ -69,12 +85,12 @@ class GroupMember:
                 _add_input(context.name, context.value, result, changed, inputs)
         return changed, inputs
 
-    def publish(self, result: BuildResult) -> None:
+    def publish(self, result: LinkedResult) -> None:
         """Let others use the frontend's result."""
         self._result = result
         self._published.cancel()
 
-    def result(self, cancel: Cancellation) -> BuildResult:
+    def result(self, cancel: Cancellation) -> LinkedResult:
         """Wait for the frontend's result. Raises Cancelled if there will be none."""
         wait_any(self._published, self._ended, cancel)
         cancel.check()
@@ -95,15 +111,14 @@ class GroupMember:
 def _add_input(
     context: str,
     name: str,
-    result: BuildResult,
+    result: LinkedResult,
     attributes: dict[str, str],
     inputs: dict[str, Definition],
 ) -> None:
     """Make a result the input of a context; one for each platform if there are several."""
     for part in result.parts:
         suffix = f"::{part.key}" if result.several else ""
-        definition = part.files.definition
-        inputs[name + suffix] = Definition() if definition is None else definition
+        inputs[name + suffix] = part.definition or Definition()
         attributes[f"context:{context}{suffix}"] = f"input:{name}{suffix}"
         if part.config:
             attributes[f"input-metadata:{name}{suffix}"] = write_input_metadata(part.config)
@@ -112,18 +127,54 @@ def _add_input(
 def make_group(
     requests: Mapping[str, BuildRequest], cancel: Cancellation
 ) -> dict[str, GroupMember]:
-    """The members of a group, by name, connected with each other."""
-    members: dict[str, GroupMember] = {}
+    """The members of a group, by name, connected with each other.
+
+    Sessions that exist for the whole group provide each directory once.
+    """
     owners: dict[tuple[str, str], str] = {}
-    for name, request in requests.items():
-        session = os.urandom(12).hex()
-        shared = {}
-        for directory in _directories(request):
+
+    def shared(name: str, session: str) -> dict[str, str]:
+        found = {}
+        for directory in _directories(requests[name]):
             owner = owners.setdefault(directory, session)
             if owner != session:
-                shared[directory[0]] = owner
-        request = request._replace(providers=_all_providers(name, requests))
-        members[name] = GroupMember(name, request, shared, session, cancel)
+                found[directory[0]] = owner
+        return found
+
+    return _connected(requests, shared, cancel)
+
+
+def make_group_of_sessions(
+    requests: Mapping[str, BuildRequest], cancel: Cancellation
+) -> dict[str, GroupMember]:
+    """As `make_group`, for sessions that exist as long as their build.
+
+    The steps of a build that others need read its directories in its session.
+    """
+    needed = {
+        context.value
+        for request in requests.values()
+        for context in request.context.named
+        if context.kind == TARGET
+    }
+
+    def own(name: str, session: str) -> dict[str, str]:
+        directories = _directories(requests[name]) if name in needed else ()
+        return {directory: session for directory, _ in directories}
+
+    return _connected(requests, own, cancel)
+
+
+def _connected(
+    requests: Mapping[str, BuildRequest],
+    sessions_of: Callable[[str, str], Mapping[str, str]],
+    cancel: Cancellation,
+) -> dict[str, GroupMember]:
+    members: dict[str, GroupMember] = {}
+    for name, request in requests.items():
+        session = os.urandom(12).hex()
+        given = request._replace(providers=_all_providers(name, requests))
+        members[name] = GroupMember(name, given, sessions_of(name, session), session, cancel)
     for member in members.values():
         for context in member.request.context.named:
             if context.kind == TARGET:

@@ -178,6 +178,7 @@ class EmbeddedBuilder:
         cancel: Cancellation,
     ) -> Mapping[str, BuildOutcome]:
         from lamina.client.build_group import make_group, run_group
+        from lamina.client.linked_results import linked_result
 
         members = make_group(requests, cancel)
         served: dict[str, tuple[EmbeddedSession, dict[str, str]]] = {}
@@ -189,7 +190,7 @@ class EmbeddedBuilder:
 
             def run(build: Build, _: BuildRequest, given: Mapping[str, str]) -> BuildResult:
                 result = run_frontend(build, member.request, *member.inputs(given))
-                member.publish(result)
+                member.publish(linked_result(result))
                 return result
 
             return self._build(

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from lamina.api.gateway import Result
     from lamina.base.events import EventSink
+    from lamina.base.platform import Platform
     from lamina.base.usage import CacheRecord, UsageFilter
     from lamina.client.build_group import GroupMember
     from lamina.client.contract import (
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         PruneRequest,
     )
     from lamina.client.served_files import ServedRequest
+    from lamina.gateway.client import GatewayClient
     from lamina.records.plan import BuildPlan
     from lamina.system.cancel import Cancellation
     from lamina.wire.client import GrpcChannel
@@ -90,27 +93,48 @@ class RemoteBuilder:
     def hurry(self) -> None:
         """Do nothing: the daemon decides how long a cancelled step may continue."""
 
+    def platforms(self) -> Sequence[Platform]:
+        """The platforms that the daemon's workers run. Raises Unavailable."""
+        from lamina.client.workers import list_workers, platforms_of
+
+        with self._translated():
+            return platforms_of(list_workers(self._channel))
+
     def build_all(
         self,
         requests: Mapping[str, BuildRequest],
         events: Callable[[str], EventSink],
         cancel: Cancellation,
     ) -> Mapping[str, BuildOutcome]:
-        from lamina.client.build_group import TARGET, make_group, run_group
-
-        for name, request in requests.items():
-            for context in request.context.named:
-                if context.kind == TARGET:
-                    raise Unsupported(
-                        f'target "{name}" has target "{context.value}" as a context,'
-                        " which lamina does not support with a daemon",
-                        hint="build in this process: without --builder, LAMINA_HOST, BUILDKIT_HOST",
-                    )
+        from lamina.client.build_group import make_group_of_sessions, run_group
 
         def build(member: GroupMember) -> BuildOutcome:
+            if member.needed or member.dependents:
+                return self._build_linked(member, events(member.name))
             return self.build(member.request, events(member.name), member.cancel)
 
-        return run_group(make_group(requests, cancel), build)
+        return run_group(make_group_of_sessions(requests, cancel), build)
+
+    def _build_linked(self, member: GroupMember, events: EventSink) -> BuildOutcome:
+        """Build a member of a group that needs others, or is needed by them."""
+        from lamina.client.client_frontend import run_in_client
+        from lamina.client.linked_results import linked_gateway_result, refs_of
+
+        def solve(message: api.SolveRequest) -> api.SolveResponse:
+            def frontend(client: GatewayClient) -> Result:
+                attributes, inputs = member.inputs(dict(message.frontend_attrs))
+                result = client.run_frontend(frontend_of(member.request), attributes, inputs)
+                if member.dependents:
+                    # The steps stay in the daemon's graph, where the other builds find them.
+                    for ref in refs_of(result):
+                        client.evaluate(ref.id)
+                    member.publish(linked_gateway_result(result))
+                    member.hold()
+                return result
+
+            return run_in_client(self._channel, message, frontend, member.cancel)
+
+        return self._build(member.request, solve, events, member.cancel, member.session)
 
     def build(self, request: BuildRequest, events: EventSink, cancel: Cancellation) -> BuildOutcome:
         def solve(message: api.SolveRequest) -> api.SolveResponse:
@@ -145,6 +169,7 @@ class RemoteBuilder:
         solve: Callable[[api.SolveRequest], api.SolveResponse],
         events: EventSink,
         cancel: Cancellation,
+        session_id: str = "",
     ) -> BuildOutcome:
         """Serve the client's side of a build, and have `solve` run it."""
         if request.failure_outputs:
@@ -160,7 +185,7 @@ class RemoteBuilder:
         with (
             self._translated(cancel, outputs),
             serve_request(request, outputs, caches) as served,
-            self._session(served) as session,
+            self._session(served, session_id) as session,
             watched(self._channel, ref, events),
         ):
             attributes = frontend_attributes(request, served) | caches.attributes()
@@ -269,8 +294,8 @@ class RemoteBuilder:
             return prune(self._channel, request, cancel)
 
     @contextmanager
-    def _session(self, served: ServedRequest) -> Iterator[str]:
-        session = new_session_id()
+    def _session(self, served: ServedRequest, session_id: str = "") -> Iterator[str]:
+        session = session_id or new_session_id()
         with open_session(self._channel, served.handlers, session, shared_key=served.shared_key):
             yield session
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
     from lamina.daemon.signals import Signals
-    from lamina.wire.contract import Handler
+    from lamina.wire.contract import Handler, Transport
 
 _POLL = 0.1
 _ARENAS = 2
@@ -72,6 +72,29 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         _drain(listeners, config.life.drain, signals, log, engine.hurry)
     log.info("stopped")
     return 0
+
+
+def serve_transport(config: DaemonConfig, root: str, log: Log, transport: Transport) -> None:
+    """Serve one connection until its client ends it. Other daemons may serve the same store.
+
+    Call it before any thread starts. Raises LaminaError if the services cannot start.
+
+    Args:
+        root: the store's directory.
+    """
+    from lamina.wire.contract import Peer
+    from lamina.wire.server import GrpcServer
+
+    _bound_garbage()
+    with ExitStack() as owned:
+        store = owned.enter_context(open_store(root))
+        place = HostSetup(store.root, config.worker.snapshotter)
+        place.enter()
+        services = wired(config, store, place, log, owned)
+        server = GrpcServer(transport, with_logging(services.handlers, log), Peer("stdio"))
+        owned.enter_context(server)
+        server.wait()
+        services.ending.cancel("the client has disconnected")
 
 
 def _bound_garbage() -> None:

@@ -41,13 +41,13 @@ def find_docker_host(environ: Mapping[str, str], context: str = "") -> DockerHos
     if not context:
         named = environ.get("DOCKER_HOST")
         if named:
-            tls = environ.get("DOCKER_CERT_PATH") or _config_folder(environ)
+            tls = environ.get("DOCKER_CERT_PATH") or docker_folder(environ)
             verify = bool(environ.get("DOCKER_TLS_VERIFY"))
             wants_tls = verify or bool(environ.get("DOCKER_CERT_PATH"))
             return parse_docker_host(named, tls if wants_tls else None, verify=verify)
         if environ.get("CONTAINER_HOST"):
             return parse_docker_host(environ["CONTAINER_HOST"])
-        context = environ.get("DOCKER_CONTEXT") or _current_context(environ)
+        context = current_context(environ)
     if context and context != "default":
         return _of_context(environ, context)
     sockets = _sockets(environ)
@@ -99,7 +99,7 @@ def _of_context(environ: Mapping[str, str], name: str) -> DockerHost:
     name."""
     from hashlib import sha256
 
-    folder = os.path.join(_config_folder(environ), "contexts")
+    folder = os.path.join(docker_folder(environ), "contexts")
     key = sha256(name.encode()).hexdigest()
     document = _json(os.path.join(folder, "meta", key, "meta.json"))
     if document is None:
@@ -118,12 +118,16 @@ def _of_context(environ: Mapping[str, str], name: str) -> DockerHost:
     )
 
 
-def _current_context(environ: Mapping[str, str]) -> str:
-    document = _json(os.path.join(_config_folder(environ), "config.json"))
+def current_context(environ: Mapping[str, str]) -> str:
+    """The name of Docker's context, "" if none is named. Raises InvalidInput."""
+    if named := environ.get("DOCKER_CONTEXT"):
+        return named
+    document = _json(os.path.join(docker_folder(environ), "config.json"))
     return str((document or {}).get("currentContext") or "")
 
 
-def _config_folder(environ: Mapping[str, str]) -> str:
+def docker_folder(environ: Mapping[str, str]) -> str:
+    """The directory of Docker's configuration."""
     return environ.get("DOCKER_CONFIG") or os.path.join(
         environ.get("HOME") or os.path.expanduser("~"), ".docker"
     )

@@ -103,3 +103,20 @@ def _one_each(entries: Sequence[Descriptor]) -> list[Descriptor]:
         for entry in latest.values()
         if dict(entry.annotations).get(_ATTESTATION_OF, str(entry.digest)) in present
     ]
+
+
+def publish(
+    client: RegistryClient, made: Combined, names: Sequence[Reference], cancel: Cancellation
+) -> None:
+    """Push a document, with all that it refers to, under each name.
+
+    Raises PermissionDenied, Unavailable.
+    """
+    from lamina.registry.copy import RemoteContent
+    from lamina.registry.upload import Upload
+
+    content = RemoteContent(client, made.homes, {made.target.digest: made.data})
+    done: list[Reference] = []
+    for name in names:
+        Upload(client, name, made.target, content, mirrors=done).run(cancel)
+        done.append(name)

@@ -1,4 +1,7 @@
-"""Addresses in BuildKit's syntax, `unix://path` and `tcp://host:port`, and connecting to them."""
+"""Addresses in BuildKit's syntax, and connecting to them.
+
+They are `unix://path`, `tcp://host:port`, and for clients `ssh://[user@]host[:port][/socket]`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,16 @@ if TYPE_CHECKING:
     import ssl
 
     from lamina.wire.client import GrpcChannel
+    from lamina.wire.contract import Transport
 
 
 def split_address(address: str) -> tuple[str, str]:
     """Split an address into (scheme, rest). Raises InvalidInput."""
     scheme, mark, rest = address.partition("://")
-    if not mark or scheme not in ("unix", "tcp", "fd"):
+    if not mark or scheme not in ("unix", "tcp", "fd", "ssh"):
         raise InvalidInput(
             f"invalid address {address!r}",
-            hint="use unix:///path/of/socket or tcp://host:port",
+            hint="use unix:///path/of/socket, tcp://host:port or ssh://user@host",
         )
     if scheme == "unix" and not rest:
         raise InvalidInput(f"the address {address!r} has no path")
@@ -41,18 +45,36 @@ def dial(
     server_name: str = "",
     seconds: float = 10.0,
 ) -> GrpcChannel:
-    """Connect to a server; the caller closes the channel.
+    """Connect to a server; the caller closes the channel. Raises as `open_transport` does."""
+    from lamina.wire.client import GrpcChannel
+
+    transport = open_transport(address, tls, server_name=server_name, seconds=seconds)
+    scheme = "http" if tls is None else "https"
+    return GrpcChannel(transport, authority=_server_name(address, server_name), scheme=scheme)
+
+
+def open_transport(
+    address: str,
+    tls: ssl.SSLContext | None = None,
+    *,
+    server_name: str = "",
+    seconds: float = 10.0,
+) -> Transport:
+    """Connect to a server; the caller closes the transport.
 
     `server_name` is the name that the certificate must have, if not the address's host. Raises
     InvalidInput, NotFound (no such socket), PermissionDenied (the socket's mode, or a certificate
     that is not trusted), Unavailable.
     """
-    from lamina.wire.client import GrpcChannel
     from lamina.wire.transport import SocketTransport
 
     scheme, rest = split_address(address)
-    host = split_host(rest)[0] if scheme == "tcp" else ""
-    name = server_name or host or "localhost"
+    if scheme == "ssh":
+        from lamina.wire.command_transport import CommandTransport
+        from lamina.wire.ssh import ssh_command
+
+        return CommandTransport(ssh_command(address))
+    name = _server_name(address, server_name)
     try:
         connected = _connect(scheme, rest, seconds)
     except OSError as error:
@@ -60,19 +82,25 @@ def dial(
             raise Unavailable(f"connect to {address}: {error.strerror or error}") from error
         raise from_os_error(error, f"connect to {address}") from error
     if tls is None:
-        return GrpcChannel(SocketTransport(connected), authority=name)
+        return SocketTransport(connected)
     import ssl
 
     from lamina.wire.tls import TlsTransport
 
     try:
-        transport = TlsTransport(connected, tls, server_name=name, seconds=seconds)
+        return TlsTransport(connected, tls, server_name=name, seconds=seconds)
     except ssl.SSLCertVerificationError as error:
         reason = f"connect to {address}: its certificate is not trusted: {error.verify_message}"
         raise PermissionDenied(reason) from error
     except OSError as error:
         raise Unavailable(f"connect to {address}: {error}") from error
-    return GrpcChannel(transport, authority=name, scheme="https")
+
+
+def _server_name(address: str, given: str) -> str:
+    """The given name of a server, else its host."""
+    scheme, rest = split_address(address)
+    host = split_host(rest)[0] if scheme == "tcp" else ""
+    return given or host or "localhost"
 
 
 def _connect(scheme: str, rest: str, seconds: float) -> socket.socket:

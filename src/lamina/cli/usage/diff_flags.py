@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lamina.cli.explain_flags import TEXT_FORMAT
 from lamina.cli.flags import Flag
+from lamina.cli.usage.explain_flags import TEXT_FORMAT
 
 DIFF_FLAGS = (
     TEXT_FORMAT,

@@ -1,4 +1,5 @@
-"""The events of several builds as one stream: each step is shown once, with its target's name."""
+"""The events of several builds as one stream: each step is shown once, with the name of its target
+or node."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from lamina.base.events import Event, EventSink
 
 
-class TargetEvents:
-    """Merges events. A step that targets share belongs to the first one that shows it."""
+class MergedEvents:
+    """Merges events. A step that builds share belongs to the first one that shows it."""
 
     def __init__(self, display: EventSink) -> None:
         self._display = display
@@ -21,31 +22,31 @@ class TargetEvents:
         self._lock = threading.Lock()
         self.warnings: list[WarningEvent] = []
 
-    def of(self, target: str) -> EventSink:
-        """The sink for one target."""
+    def of(self, name: str) -> EventSink:
+        """The sink for one build."""
 
         def sink(event: Event, /) -> None:
-            self._pass_on(target, event)
+            self._pass_on(name, event)
 
         return sink
 
-    def _pass_on(self, target: str, event: Event) -> None:
+    def _pass_on(self, owner: str, event: Event) -> None:
         digest = event.digest if isinstance(event, VertexEvent) else event.vertex
         with self._lock:
             if isinstance(event, WarningEvent):
                 self.warnings.append(event)
-            if self._owners.setdefault(digest, target) != target:
+            if self._owners.setdefault(digest, owner) != owner:
                 return
             if isinstance(event, VertexEvent):
                 group = event.group
                 if group is not None:
-                    group = group._replace(name=prefixed(target, group.name))
-                event = event._replace(name=prefixed(target, event.name), group=group)
+                    group = group._replace(name=prefixed(owner, group.name))
+                event = event._replace(name=prefixed(owner, event.name), group=group)
             self._display(event)
 
 
-def prefixed(target: str, name: str) -> str:
-    """`[stage 1/2] RUN` becomes `[target stage 1/2] RUN`."""
+def prefixed(owner: str, name: str) -> str:
+    """`[stage 1/2] RUN` becomes `[owner stage 1/2] RUN`."""
     if name.startswith("["):
-        return f"[{target} {name[1:]}"
-    return f"[{target}] {name}"
+        return f"[{owner} {name[1:]}"
+    return f"[{owner}] {name}"

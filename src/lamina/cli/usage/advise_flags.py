@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lamina.cli.flags import Flag
-from lamina.cli.frontend_flags import FRONTEND_FLAGS
+from lamina.cli.usage.frontend_flags import FRONTEND_FLAGS
 
 _OF_BUILD = ("build-arg", "target")
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from lamina.cli.flags import Flag
 
+BUILDER = Flag(
+    "builder",
+    "Builder to use: a name, or a daemon's unix://PATH, tcp://HOST:PORT or ssh://HOST"
+    " (default: $LAMINA_HOST, $BUILDX_BUILDER or $BUILDKIT_HOST; else that of `lamina use`)",
+    value="NAME|ADDR",
+    complete="builder",
+)
+
 BUILDER_FLAGS = (
-    Flag(
-        "builder",
-        "lamina or BuildKit daemon to use: unix://PATH or tcp://HOST:PORT"
-        " (default: $LAMINA_HOST or $BUILDKIT_HOST; else build in this process)",
-        value="ADDR",
-    ),
+    BUILDER,
     Flag(
         "tlscacert",
         "CA certificate that signed the daemon's certificate",

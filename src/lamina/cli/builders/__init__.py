@@ -1,0 +1,1 @@
+"""Commands on named builders, with the flags, columns and JSON of `docker buildx`."""

@@ -1,0 +1,206 @@
+"""Commands that build, and the records of builds."""
+
+from __future__ import annotations
+
+from lamina.cli.flags import Command, Flag
+from lamina.cli.usage.advise_flags import ADVISE_FLAGS
+from lamina.cli.usage.bake_flags import BAKE_FLAGS
+from lamina.cli.usage.builder_flags import BUILDER_FLAGS
+from lamina.cli.usage.common import DEBUG, PROGRESS, ROOT
+from lamina.cli.usage.explain_flags import EXPLAIN_FLAGS, TEXT_FORMAT
+from lamina.cli.usage.frontend_flags import FRONTEND_FLAGS
+from lamina.cli.usage.history_flags import HISTORY_FLAGS
+
+_BUILD_DEBUG = Flag(
+    "debug",
+    "Open a shell in steps: on-error, always, step:N or step:TEXT; show tracebacks",
+    short="D",
+    value="WHEN",
+    choices=("on-error", "always", "step:", "true", "false"),
+    open=True,
+    optional="true",
+)
+
+_BUILD = (
+    *FRONTEND_FLAGS,
+    Flag(
+        "allow",
+        "Grant an extra privilege (entitlement)",
+        value="ENTITLEMENT",
+        repeat=True,
+        choices=("security.insecure", "network.host", "device"),
+        open=True,  # device=NAME
+    ),
+    Flag(
+        "annotation",
+        "Add an annotation, for example manifest:org.opencontainers.image.title=…",
+        value="[TYPE:]NAME=VALUE",
+        repeat=True,
+    ),
+    Flag(
+        "attest",
+        "Add an attestation: type=provenance[,mode=min|max][,version=v1|v0.2]",
+        value="ATTESTATION",
+        repeat=True,
+    ),
+    Flag(
+        "build-context",
+        "Add a named context: a directory, oci-layout://DIR[:tag], docker-image://ref or a URL",
+        value="NAME=CONTEXT",
+        repeat=True,
+    ),
+    Flag(
+        "call",
+        "Evaluate instead of building: check, outline, targets or convertllb[,format=json]",
+        value="METHOD",
+        default="build",
+    ),
+    Flag("check", "Check the Dockerfile (short for --call=check)"),
+    Flag(
+        "cache-from",
+        "Import a build cache: type=registry,ref=… or type=local,src=…[,mounts=true]",
+        value="CACHE",
+        repeat=True,
+    ),
+    Flag(
+        "cache-to",
+        "Export the build cache: type=registry,ref=…, type=local,dest=… or type=inline[,mode=max]",
+        value="CACHE",
+        repeat=True,
+    ),
+    Flag(
+        "file",
+        "Dockerfile, or - for standard input (default: PATH/Dockerfile)",
+        short="f",
+        value="FILE",
+        complete="file",
+    ),
+    Flag("iidfile", "Write the image ID to a file", value="FILE", complete="file"),
+    Flag("load", "Load the image into Docker or Podman on this machine (short for -o type=docker)"),
+    Flag("metadata-file", "Write build metadata to a JSON file", value="FILE", complete="file"),
+    Flag(
+        "output",
+        "Output: type=image|registry|oci|docker|tar|local[,dest=…]",
+        short="o",
+        value="OUTPUT",
+        repeat=True,
+    ),
+    Flag(
+        "output-on-failure",
+        "Output of the failed step's files: type=local,dest=…[,path=/app/reports]",
+        value="OUTPUT",
+        repeat=True,
+    ),
+    PROGRESS,
+    Flag("plan", "Show what would run, without running it (lamina plan)"),
+    Flag(
+        "provenance",
+        "Short for --attest=type=provenance: true, false, or attributes like mode=max",
+        value="ATTRIBUTES",
+    ),
+    Flag("push", "Push the image to its registries (short for -o type=registry)"),
+    Flag("quiet", "Show no progress; print the image ID", short="q"),
+    Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
+    Flag(
+        "secret",
+        "Expose a secret to the build: id=…[,src=FILE|,env=NAME]",
+        value="SECRET",
+        repeat=True,
+    ),
+    Flag(
+        "source-policy-file",
+        "Source policy file (JSON)",
+        value="FILE",
+        complete="file",
+    ),
+    Flag(
+        "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
+    ),
+    Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
+    Flag("verify", "Build again in an empty store, and fail if the image differs"),
+)
+
+COMMANDS = (
+    Command(
+        "build",
+        "Build an image from a Dockerfile",
+        "[OPTIONS] PATH | -",
+        "build_command:run",
+        (*_BUILD, *BUILDER_FLAGS, ROOT, _BUILD_DEBUG),
+        least=1,
+        most=1,
+        complete="directory",
+        examples=(
+            "lamina build -t demo .",
+            "lamina build -f app.Dockerfile --target test --build-arg VERSION=1.2 .",
+            "lamina build -o type=oci,dest=demo.tar . ; lamina build -o out .",
+            "lamina build - < Dockerfile ; tar -c . | lamina build -",
+            "lamina build --builder unix:///run/buildkit/buildkitd.sock -o out .",
+        ),
+    ),
+    Command(
+        "bake",
+        "Build targets of a bake file",
+        "[OPTIONS] [URL] [TARGET…]",
+        "bake_command:run",
+        (*BAKE_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
+        most=None,
+        examples=("lamina bake", "lamina bake --set '*.platform=linux/arm64' --print app"),
+    ),
+    Command(
+        "history",
+        "Show and remove the records of builds",
+        "ls | inspect [attachment] | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
+        "history.command:run",
+        (*HISTORY_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
+        least=1,
+        most=None,
+        choices=("ls", "inspect", "logs", "trace", "export", "import", "rm"),
+        examples=(
+            "lamina history ls --filter status=error",
+            "lamina history inspect ^1",
+            "lamina history inspect attachment --type provenance",
+            "lamina history logs --step 'RUN make'",
+            "lamina history trace --format chrome -o trace.json",
+        ),
+    ),
+    Command(
+        "plan",
+        "Show which steps a build would run, and why, without running it",
+        "[OPTIONS] PATH | -",
+        "build_command:plan",
+        (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *BUILDER_FLAGS, ROOT, DEBUG),
+        least=1,
+        most=1,
+        complete="directory",
+        examples=("lamina plan .", "lamina plan --target test --format json ."),
+    ),
+    Command(
+        "explain",
+        "Explain why steps of a build missed the cache",
+        "[OPTIONS] [BUILD]",
+        "explain:run",
+        (
+            *EXPLAIN_FLAGS,
+            *BUILDER_FLAGS,
+            ROOT,
+            DEBUG,
+        ),
+        most=1,
+        examples=("lamina explain", "lamina explain ^1 --step 'RUN make'"),
+    ),
+    Command(
+        "advise",
+        "Suggest changes to a Dockerfile that make its builds faster or smaller",
+        "[OPTIONS] [PATH]",
+        "advise:run",
+        (*ADVISE_FLAGS, ROOT, DEBUG),
+        most=1,
+        complete="directory",
+        examples=(
+            "lamina advise",
+            "lamina advise --kind cache-mount --apply .",
+            "lamina advise --prove .",
+        ),
+    ),
+)

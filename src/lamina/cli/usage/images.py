@@ -1,0 +1,176 @@
+"""Commands on images: in the local store, and in registries."""
+
+from __future__ import annotations
+
+from lamina.cli.flags import Command, Flag
+from lamina.cli.usage.builder_flags import BUILDER, BUILDER_FLAGS
+from lamina.cli.usage.common import DEBUG, INSECURE, PROGRESS, QUIET, ROOT
+from lamina.cli.usage.diff_flags import DIFF_FLAGS
+from lamina.cli.usage.run_flags import RUN_FLAGS
+
+COMMANDS = (
+    Command(
+        "images",
+        "List the images of the local store",
+        "[OPTIONS] [NAME…]",
+        "image_commands:list_images",
+        (
+            Flag(
+                "format",
+                "Output format, or a Go template",
+                value="FORMAT",
+                choices=("table", "json", "names"),
+                default="table",
+                open=True,
+            ),
+            Flag("no-trunc", "Do not truncate digests"),
+            Flag("quiet", "Print only image IDs", short="q"),
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "rmi",
+        "Remove images from the local store",
+        "[OPTIONS] IMAGE…",
+        "image_commands:remove_images",
+        (Flag("force", "Ignore images that do not exist", short="f"), BUILDER, ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "run",
+        "Run a command in a container of an image",
+        "[OPTIONS] IMAGE [COMMAND [ARG…]]",
+        "run_command:run",
+        (*RUN_FLAGS, BUILDER, ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+        passes_on=True,
+        examples=("lamina run demo", "lamina run -it -v $PWD:/src demo sh"),
+    ),
+    Command(
+        "inspect",
+        "Show a builder and its nodes, or images as JSON",
+        "[OPTIONS] [BUILDER] | IMAGE…",
+        "inspect_command:run",
+        (
+            Flag("bootstrap", "Wait until the builder's nodes run"),
+            Flag("timeout", "How long to wait for a node's answer", value="TIME", default="20s"),
+            Flag(
+                "type",
+                "What the names are (default: a builder if there is one of that name)",
+                value="KIND",
+                choices=("builder", "image"),
+            ),
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        most=None,
+        complete="image",
+        examples=("lamina inspect", "lamina inspect office", "lamina inspect --type image app:1"),
+    ),
+    Command(
+        "diff",
+        "Compare two images, or two builds",
+        "[OPTIONS] IMAGE IMAGE | BUILD BUILD",
+        "diff_command:run",
+        (*DIFF_FLAGS, INSECURE, *BUILDER_FLAGS, ROOT, DEBUG),
+        least=2,
+        most=2,
+        complete="image",
+        examples=(
+            "lamina diff app:1 app:2",
+            "lamina diff app docker://registry.example/app:1",
+            "lamina diff --times oci-layout://old:1 ./new.tar",
+            "lamina diff ^1 ^",
+        ),
+        failure=2,
+    ),
+    Command(
+        "push",
+        "Push images of the local store to registries",
+        "[OPTIONS] IMAGE…",
+        "transfer:push",
+        (PROGRESS, INSECURE, QUIET, BUILDER, ROOT, DEBUG),
+        least=1,
+        most=None,
+        complete="image",
+    ),
+    Command(
+        "pull",
+        "Pull images from registries into the local store",
+        "[OPTIONS] IMAGE…",
+        "transfer:pull",
+        (
+            Flag("platform", "Platform to pull (default: that of this machine)", value="PLATFORM"),
+            PROGRESS,
+            QUIET,
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        least=1,
+        most=None,
+    ),
+    Command(
+        "login",
+        "Log in to a registry",
+        "[OPTIONS] [SERVER]",
+        "login:login",
+        (
+            Flag("username", "User name", short="u", value="NAME"),
+            Flag("password", "Password or token", short="p", value="TEXT"),
+            Flag("password-stdin", "Read the password from standard input"),
+            INSECURE,
+            DEBUG,
+        ),
+        most=1,
+        examples=("lamina login -u me --password-stdin ghcr.io < token",),
+    ),
+    Command("logout", "Log out from a registry", "[SERVER]", "login:logout", (DEBUG,), most=1),
+    Command(
+        "imagetools",
+        "Inspect images in registries, or create image indexes there",
+        "inspect NAME | create -t NAME… SOURCE…",
+        "imagetools:run",
+        (
+            Flag(
+                "annotation",
+                "Add an annotation to the index",
+                value="[TYPE:]NAME=VALUE",
+                repeat=True,
+            ),
+            Flag("append", "create: keep the manifests of the existing index"),
+            Flag("dry-run", "create: print the index without pushing it"),
+            Flag(
+                "file",
+                "create: read a source descriptor from a file",
+                short="f",
+                value="FILE",
+                repeat=True,
+            ),
+            Flag(
+                "format", "inspect: Go template, for example {{json .Manifest}}", value="TEMPLATE"
+            ),
+            Flag("prefer-index", "create: create an index even for a single source"),
+            Flag("raw", "inspect: print the raw manifest"),
+            Flag("tag", "create: name of the index", short="t", value="NAME", repeat=True),
+            INSECURE,
+            DEBUG,
+        ),
+        least=1,
+        most=None,
+        choices=("inspect", "create"),
+        examples=(
+            "lamina imagetools inspect alpine",
+            "lamina imagetools create -t host/app:1 host/app:amd64 host/app:arm64",
+        ),
+    ),
+)

@@ -1,0 +1,21 @@
+"""Commands on the program itself."""
+
+from __future__ import annotations
+
+from lamina.cli.flags import Command
+from lamina.cli.usage.common import DEBUG
+
+COMMANDS = (
+    Command("version", "Show the version", "", "about:version", (DEBUG,)),
+    Command(
+        "completion",
+        "Print a shell completion script",
+        "bash | zsh | fish",
+        "completion:run",
+        (DEBUG,),
+        least=1,
+        most=1,
+        choices=("bash", "zsh", "fish"),
+        examples=("source <(lamina completion bash)",),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Named builders: their files, which buildx shares, their nodes and the nodes' state."""
