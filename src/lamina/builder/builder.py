@@ -189,14 +189,14 @@ class Builder:
         `bake`."""
         self._check()
         from lamina.builder.bake import bake_requests, check_bake
-        from lamina.cli.bake_events import TargetEvents
+        from lamina.client.merged_events import MergedEvents
 
         check_bake(targets, options)
 
         def work(events: EventSink, cancel: Cancellation) -> Mapping[str, BuildResult]:
             with ExitStack() as owned:
                 requests = bake_requests(targets, options, owned)
-                outcomes = self._engine.build_all(requests, TargetEvents(events).of, cancel)
+                outcomes = self._engine.build_all(requests, MergedEvents(events).of, cancel)
             return {name: result_of(outcome) for name, outcome in outcomes.items()}
 
         return RunningBake(work)
