@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +16,9 @@ from tests.daemon_process import DaemonProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+
+BUILDKITD = "BUILDKITD"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,34 @@ def remote(daemon: DaemonProcess) -> Iterator[lamina.Builder]:
         yield builder
 
 
-@pytest.fixture(params=["embedded", "remote"])
+@pytest.fixture(scope="module")
+def buildkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lamina.Builder]:
+    """A buildkitd: the program in the variable BUILDKITD."""
+    folder = tmp_path_factory.mktemp("buildkit")
+    address = f"unix://{folder}/buildkitd.sock"
+    command = [os.environ[BUILDKITD], "--root", str(folder / "root"), "--addr", address]
+    with (
+        open(folder / "log", "w") as log,
+        subprocess.Popen([*command, "--oci-worker-net=host"], stderr=log) as process,
+    ):
+        try:
+            with connected(address, process) as builder:
+                yield builder
+        finally:
+            process.terminate()
+
+
+def connected(address: str, process: subprocess.Popen[bytes]) -> lamina.Builder:
+    """Connect to a buildkitd as soon as it listens."""
+    while True:
+        try:
+            return lamina.connect(address)
+        except lamina.LaminaError:
+            assert process.poll() is None, "buildkitd has ended"
+            time.sleep(0.1)
+
+
+@pytest.fixture(params=["embedded", "remote", *(["buildkit"] if BUILDKITD in os.environ else [])])
 def builder(request: pytest.FixtureRequest) -> lamina.Builder:
     found: lamina.Builder = request.getfixturevalue(request.param)
     return found

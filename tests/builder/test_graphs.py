@@ -115,6 +115,16 @@ def test_merge_and_diff(files: Files, base: lamina.State) -> None:
     assert (found / "one").read_text() == "1\n"
 
 
+def test_merge_and_diff_of_equal_states(files: Files) -> None:
+    def made(name: str) -> lamina.State:
+        return lamina.scratch().write(f"/{name}", name).write("/same", name)
+
+    empty = made("a").diff(made("a"))
+    found = files(lamina.merge(empty, made("a"), made("b"), made("a")))
+    assert sorted(os.listdir(found)) == ["a", "b", "same"]
+    assert (found / "same").read_text() == "a"
+
+
 def test_git(files: Files, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()

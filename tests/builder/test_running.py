@@ -151,6 +151,7 @@ def test_records_usage_and_pruning(builder: lamina.Builder, base: lamina.State) 
     assert outcome.records
 
 
+@pytest.mark.parametrize("builder", ["embedded", "remote"], indirect=True)
 def test_a_plan(builder: lamina.Builder, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
     (tmp_path / "file").write_text("1")
@@ -181,6 +182,7 @@ def test_a_plan_of_states(
         remote.plan(state)
 
 
+@pytest.mark.parametrize("builder", ["embedded", "remote"], indirect=True)
 def test_an_explanation(builder: lamina.Builder, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /\n")
     for text in ("1", "2"):

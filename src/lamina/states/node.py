@@ -168,6 +168,14 @@ class Evaluation:
             raise error.at(node.caller.location()) from error
 
 
+def key_of(tree: Step | None) -> tuple[str, int] | None:
+    """What two trees have in common if they are the same output of the same op."""
+    if tree is None:
+        return None
+    edge = encode(tree)
+    return edge.vertex.digest, edge.output
+
+
 def nodes_below(roots: Iterable[Node]) -> list[Node]:
     """All nodes of some states, each once."""
     found: dict[Node, None] = {}

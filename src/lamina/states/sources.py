@@ -29,7 +29,7 @@ from lamina.states.arguments import (
     mapping_of,
     optional,
 )
-from lamina.states.node import Directory, Node, Value
+from lamina.states.node import Directory, Node, Value, key_of
 from lamina.states.state import State
 
 if TYPE_CHECKING:
@@ -227,8 +227,10 @@ def oci_layout(
         found = evaluation.gateway.resolve_layout_config(
             f"{store}@{pinned}", store, chosen, name=f"resolve image config for {location}"
         )
+        # BuildKit wants a reference with a host and a path. Only the digest counts.
+        identifier = f"oci-layout://{parse_reference(directory.name).name}@{found.digest}"
         op = Op(
-            source=SourceOp(f"oci-layout://{store}@{found.digest}", (("oci.store", store),)),
+            source=SourceOp(identifier, (("oci.store", store),)),
             platform=llb_platform(chosen),
         )
         config = ImageConfig.parse(found.config)
@@ -245,8 +247,10 @@ def merge(*states: State, name: str = "") -> State:
         raise InvalidInput("merge: there are no states")
 
     def evaluate(_: Evaluation, values: tuple[Value, ...]) -> Value:
-        trees = [value.tree for value in values if value.tree is not None]
         first = values[0]
+        # A tree that is there twice counts where it is last. BuildKit would take its first place.
+        distinct = {key_of(value.tree): value.tree for value in reversed(values)}
+        trees = [tree for tree in reversed(distinct.values()) if tree is not None]
         if len(trees) < 2:
             return first._replace(tree=trees[0] if trees else None)
 

@@ -42,7 +42,7 @@ from lamina.states.arguments import (
 from lamina.states.caller import at_caller
 from lamina.states.files import evaluate_file_op, read_mode
 from lamina.states.mounts import MOUNT
-from lamina.states.node import Node, Value
+from lamina.states.node import Node, Value, key_of
 from lamina.states.run import Command, check_command, evaluate_command
 
 if TYPE_CHECKING:
@@ -309,11 +309,14 @@ class State:
         """The changes from `lower` to this state, as a state of their own."""
 
         def make(inputs: Inputs) -> Op:
-            return Op(diff=DiffOp(DiffInput(inputs.index(1)), DiffInput(inputs.index(0))))
+            return Op(diff=DiffOp(DiffInput(inputs.index(0)), DiffInput(inputs.index(1))))
 
         def evaluate(_: Evaluation, values: tuple[Value, ...]) -> Value:
             upper, below = values
-            step = Step(make, (upper.tree, below.tree), name=name or "diff", group=upper.group)
+            if key_of(upper.tree) == key_of(below.tree):
+                return upper._replace(tree=None)
+            # BuildKit takes the first input for the lower side, whatever the index in the op is.
+            step = Step(make, (below.tree, upper.tree), name=name or "diff", group=upper.group)
             return Value(step, upper.config, group=upper.group)
 
         return State(Node(evaluate, (self.node, lower.node)))
