@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -32,9 +33,24 @@ def embedded(root: Path) -> Iterator[lamina.Builder]:
         yield builder
 
 
+@pytest.fixture(scope="session")
+def devices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that defines the CDI device `lamina.test/word=one`, a variable."""
+    device = {
+        "name": "one",
+        "annotations": {"org.mobyproject.buildkit.device.autoallow": "true"},
+        "containerEdits": {"env": ["DEVICE=one"]},
+    }
+    spec = {"cdiVersion": "0.6.0", "kind": "lamina.test/word", "devices": [device]}
+    folder = tmp_path_factory.mktemp("cdi")
+    (folder / "word.json").write_text(json.dumps(spec))
+    return folder
+
+
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    with DaemonProcess(tmp_path_factory.mktemp("daemon") / "store") as process:
+def daemon(tmp_path_factory: pytest.TempPathFactory, devices: Path) -> Iterator[DaemonProcess]:
+    root = tmp_path_factory.mktemp("daemon") / "store"
+    with DaemonProcess(root, "--cdi-spec-dir", str(devices)) as process:
         yield process
 
 
@@ -45,11 +61,12 @@ def remote(daemon: DaemonProcess) -> Iterator[lamina.Builder]:
 
 
 @pytest.fixture(scope="module")
-def buildkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lamina.Builder]:
+def buildkit(tmp_path_factory: pytest.TempPathFactory, devices: Path) -> Iterator[lamina.Builder]:
     """A buildkitd: the program in the variable BUILDKITD."""
     folder = tmp_path_factory.mktemp("buildkit")
     address = f"unix://{folder}/buildkitd.sock"
     command = [os.environ[BUILDKITD], "--root", str(folder / "root"), "--addr", address]
+    command += ["--cdi-spec-dir", str(devices)]
     with (
         open(folder / "log", "w") as log,
         subprocess.Popen([*command, "--oci-worker-net=host"], stderr=log) as process,
@@ -71,7 +88,10 @@ def connected(address: str, process: subprocess.Popen[bytes]) -> lamina.Builder:
             time.sleep(0.1)
 
 
-@pytest.fixture(params=["embedded", "remote", *(["buildkit"] if BUILDKITD in os.environ else [])])
+DAEMONS = ["remote", *(["buildkit"] if BUILDKITD in os.environ else [])]
+
+
+@pytest.fixture(params=["embedded", *DAEMONS])
 def builder(request: pytest.FixtureRequest) -> lamina.Builder:
     found: lamina.Builder = request.getfixturevalue(request.param)
     return found

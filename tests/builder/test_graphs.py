@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lamina
+from tests.builder.conftest import DAEMONS
+from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,6 +303,27 @@ def test_a_thousand_steps(builder: lamina.Builder, tmp_path: Path) -> None:
     state = state.write("/file", "x")
     builder.build(state, outputs=[f"type=local,dest={tmp_path}/files"])
     assert (tmp_path / "files/file").read_text() == "x"
+
+
+@pytest.mark.parametrize("builder", DAEMONS, indirect=True)
+def test_a_device(files: Files, base: lamina.State) -> None:
+    state = base.run("echo $DEVICE > /out", devices=["lamina.test/word=one"])
+    assert (files(state) / "out").read_text() == "one\n"
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+def test_an_image_is_pushed_and_read(
+    builder: lamina.Builder, base: lamina.State, registry: str, files: Files
+) -> None:
+    name = f"{registry}/pushed:1"
+    result = builder.build(base.env(A="pushed"), tags=[name], push=True)
+    found = files(lamina.image(f"{name}@{result.digest}").run("echo $A > /out"))
+    assert (found / "out").read_text() == "pushed\n"
 
 
 def serving(directory: Path) -> Served:
