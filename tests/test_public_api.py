@@ -17,7 +17,16 @@ PUBLIC = (
     *("NotFound", "NotebookProgress", "PermissionDenied", "Planned", "PlannedStep"),
     *("PruneOutcome", "ReasonEvent", "RecordRow", "ResourceEvent", "RunOptions", "Running"),
     *("RunningBake", "RunningBuild", "State", "StatusEvent", "Unavailable", "Unsupported"),
-    *("VertexEvent", "WarningEvent", "aio", "bind", "cache", "connect", "from_dockerfile"),
+    *(
+        "VertexEvent",
+        "WarningEvent",
+        "aio",
+        "bind",
+        "cache",
+        "connect",
+        "from_build_file",
+        "from_dockerfile",
+    ),
     *("frontend", "git", "http", "image", "local", "merge", "oci_layout", "scratch", "secret"),
     *("ssh", "terminal_progress", "testing", "tmpfs"),
 )

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from lamina.states.mounts import secret as secret
     from lamina.states.mounts import ssh as ssh
     from lamina.states.mounts import tmpfs as tmpfs
+    from lamina.states.sources import from_build_file as from_build_file
     from lamina.states.sources import from_dockerfile as from_dockerfile
     from lamina.states.sources import git as git
     from lamina.states.sources import http as http
@@ -95,7 +96,8 @@ _MODULES = {
     "lamina.solver.planning": ("Planned",),
     "lamina.states.mounts": ("Mount", "bind", "cache", "secret", "ssh", "tmpfs"),
     "lamina.states.sources": (
-        *("from_dockerfile", "git", "http", "image", "local", "merge", "oci_layout", "scratch"),
+        *("from_build_file", "from_dockerfile", "git", "http", "image", "local", "merge"),
+        *("oci_layout", "scratch"),
     ),
     "lamina.states.state": ("State",),
 }

@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import lamina
+from tests.buildkit_process import BUILDKITD, running_buildkitd
 from tests.daemon_process import DaemonProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-BUILDKITD = "BUILDKITD"
 
 
 @pytest.fixture(scope="module")
@@ -62,30 +58,12 @@ def remote(daemon: DaemonProcess) -> Iterator[lamina.Builder]:
 
 @pytest.fixture(scope="module")
 def buildkit(tmp_path_factory: pytest.TempPathFactory, devices: Path) -> Iterator[lamina.Builder]:
-    """A buildkitd: the program in the variable BUILDKITD."""
     folder = tmp_path_factory.mktemp("buildkit")
-    address = f"unix://{folder}/buildkitd.sock"
-    command = [os.environ[BUILDKITD], "--root", str(folder / "root"), "--addr", address]
-    command += ["--cdi-spec-dir", str(devices)]
     with (
-        open(folder / "log", "w") as log,
-        subprocess.Popen([*command, "--oci-worker-net=host"], stderr=log) as process,
+        running_buildkitd(folder, "--cdi-spec-dir", str(devices)) as address,
+        lamina.connect(address) as builder,
     ):
-        try:
-            with connected(address, process) as builder:
-                yield builder
-        finally:
-            process.terminate()
-
-
-def connected(address: str, process: subprocess.Popen[bytes]) -> lamina.Builder:
-    """Connect to a buildkitd as soon as it listens."""
-    while True:
-        try:
-            return lamina.connect(address)
-        except lamina.LaminaError:
-            assert process.poll() is None, "buildkitd has ended"
-            time.sleep(0.1)
+        yield builder
 
 
 DAEMONS = ["remote", *(["buildkit"] if BUILDKITD in os.environ else [])]

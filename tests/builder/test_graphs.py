@@ -264,6 +264,49 @@ def test_a_state_is_a_stage_of_a_dockerfile(
     assert (tmp_path / "files/tool").read_text() == "t"
 
 
+BUILD_FILE = """
+import lamina
+from lamina.frontend import context, read_file, target
+from words import WORD
+
+@target
+def tools(more: str) -> lamina.State:
+    text = f"{WORD} {more} {read_file('data').decode()}"
+    return context("base").write("/tool", text).env(TOOL="yes")
+
+@target
+def other() -> lamina.State:
+    return lamina.scratch()
+"""
+
+
+@pytest.mark.parametrize("builder", ["embedded", "remote"], indirect=True)
+def test_a_target_of_a_build_file(
+    builder: lamina.Builder, base: lamina.State, tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "build.py").write_text(BUILD_FILE)
+    (folder / "words.py").write_text('WORD = "imported"\n')
+    (folder / "data").write_text("data")
+    made = lamina.from_build_file(
+        folder / "build.py", target="tools", build_args={"more": "given"}, contexts={"base": base}
+    )
+    builder.build(
+        folder,
+        dockerfile=b"FROM tools\nRUN echo $TOOL > /out\n",
+        contexts={"tools": made},
+        outputs=[f"type=local,dest={tmp_path}/files"],
+    )
+    assert (tmp_path / "files/tool").read_text() == "imported given data"
+    assert (tmp_path / "files/out").read_text() == "yes\n"
+    with pytest.raises(lamina.InvalidInput, match="more is required") as caught:
+        builder.build(lamina.from_build_file(folder / "build.py", target="tools"))
+    assert str(caught.value.location) == "build.py:6"
+    with pytest.raises(lamina.NotFound, match="is not a file"):
+        lamina.from_build_file(folder / "none.py")
+
+
 def test_a_cache_mount_is_that_of_a_dockerfile(
     embedded: lamina.Builder, base: lamina.State, binaries: Path, tmp_path: Path
 ) -> None:

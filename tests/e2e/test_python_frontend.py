@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.buildkit_process import BUILDKITD, running_buildkitd
 from tests.commands import Lamina, RemoteLamina
 from tests.daemon_process import DaemonProcess
 from tests.python_image import EXECUTABLE, copy_python
@@ -64,6 +66,17 @@ def named() -> lamina.State:
 
 
 @target
+def on_context(version: int = 1) -> lamina.State:
+    made = context("parent").run(f"echo {version} $MADE $(cat /made) > /out")
+    return made.cmd(["cat", "/out"])
+
+
+@target
+def extended() -> lamina.State:
+    return context("parent").write("/extended", platform())
+
+
+@target
 def fails() -> lamina.State:
     return base().run("exit 9")
 '''
@@ -90,6 +103,13 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteLamina]:
     root = tmp_path_factory.mktemp("daemon") / "store"
     with DaemonProcess(root) as daemon:
         yield RemoteLamina(root, daemon.address)
+
+
+@pytest.fixture(scope="module")
+def buildkit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteLamina]:
+    folder = tmp_path_factory.mktemp("buildkit")
+    with running_buildkitd(folder) as address:
+        yield RemoteLamina(folder, address)
 
 
 @pytest.fixture(params=["store", "remote"])
@@ -120,6 +140,29 @@ def test_a_named_context(command: Lamina, source: Path, tmp_path: Path) -> None:
     (tmp_path / "extra/file").write_text("of the context")
     flags = ("--target=named", f"--build-context=extra={tmp_path}/extra")
     assert output(command, source, tmp_path / "out", *flags) == "of the context"
+
+
+def test_a_context_for_each_platform(store: Lamina, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "docker-bake.hcl").write_text(
+        f"""target "base" {{
+          context = "{source}"
+          dockerfile-inline = "FROM scratch\\nARG TARGETARCH\\nCOPY build.py /$TARGETARCH\\n"
+          platforms = ["linux/amd64", "linux/arm64"]
+        }}
+        target "default" {{
+          context = "{source}"
+          dockerfile = "build.py"
+          target = "extended"
+          contexts = {{ parent = "target:base" }}
+          platforms = ["linux/amd64", "linux/arm64"]
+          output = ["type=local,dest={tmp_path}/out"]
+        }}"""
+    )
+    flags = ("-f", str(tmp_path / "docker-bake.hcl"), "--allow=fs=*")
+    done = store("bake", *flags)
+    assert done.code == 0, done.err
+    assert (tmp_path / "out/linux_arm64/arm64").exists()
+    assert (tmp_path / "out/linux_amd64/extended").read_text() == "linux/amd64"
 
 
 def test_questions(command: Lamina, source: Path) -> None:
@@ -161,22 +204,87 @@ def test_a_failing_step_names_the_line(command: Lamina, source: Path) -> None:
     assert '>>>     return base().run("exit 9")' in done.err, done.err
 
 
-def test_a_frontend_image(source: Path, store: Lamina, tmp_path: Path) -> None:
-    """An image with Python and lamina is a frontend by `# syntax=`."""
-    folder = tmp_path / "context"
-    shutil.copytree(source, folder)
-    image = tmp_path / "frontend"
+_LABELS = """
+LABEL moby.buildkit.frontend.network.none=true
+LABEL moby.buildkit.frontend.caps=moby.buildkit.frontend.inputs,\\
+moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts
+"""
+
+
+@pytest.fixture(scope="module")
+def frontend_image(store: Lamina, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image with Python and lamina, in a registry."""
+    folder = tmp_path_factory.mktemp("frontend")
+    image = folder / "image"
     image.mkdir()
     copy_python(image / "root")
     (image / "Dockerfile").write_text(
         "FROM scratch\nCOPY root /\nENV PYTHONPATH=/lamina\n"
-        f'ENTRYPOINT ["{EXECUTABLE}", "-m", "lamina.frontend"]\n'
+        f'ENTRYPOINT ["{EXECUTABLE}", "-m", "lamina.frontend"]\n{_LABELS}'
     )
-    (tmp_path / "registry").mkdir()
-    with running_registry(tmp_path / "registry") as host:
+    (folder / "registry").mkdir()
+    with running_registry(folder / "registry") as host:
         name = f"{host}/python-frontend:1"
         store.build(image, "--push", "-t", name)
-        (folder / "build.py").write_text(f"# syntax={name}\n{BUILD}")
-        assert output(store, folder, tmp_path / "out", "--build-arg=version=3").startswith(
-            "named 3 debug text-a a linux/"
-        )
+        yield name
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["store", "remote", *(["buildkit"] if BUILDKITD in os.environ else [])],
+    indirect=True,
+)
+def test_a_frontend_image(
+    command: Lamina, source: Path, frontend_image: str, tmp_path: Path
+) -> None:
+    """It is a frontend by `# syntax=`, for builds with and without a daemon."""
+    folder = tmp_path / "context"
+    shutil.copytree(source, folder)
+    (folder / "build.py").write_text(f"# syntax={frontend_image}\n{BUILD}")
+    built = output(command, folder, tmp_path / "out", "--build-arg=version=3")
+    assert built.startswith("named 3 debug text-a a linux/")
+    flags = ("-f", str(folder / "build.py"), str(folder))
+    listed = command("build", "--call=targets", *flags)
+    assert "app (default)" in listed.out, listed.err
+    failed = command("build", "--target=fails", *flags)
+    assert failed.code == 1
+    assert '>>>     return base().run("exit 9")' in failed.err, failed.err
+
+
+BAKE = """
+target "files" {
+  dockerfile = "build.py"
+  target = "base"
+}
+target "python" {
+  dockerfile = "build.py"
+  target = "on_context"
+  contexts = { parent = "target:dockerfile" }
+  args = { version = "8" }
+  output = ["type=local,dest=python"]
+}
+target "dockerfile" {
+  dockerfile-inline = <<EOT
+FROM base AS made
+RUN echo made by a Dockerfile > /made
+ENV MADE=yes
+EOT
+  contexts = { base = "target:files" }
+  output = ["type=local,dest=dockerfile"]
+}
+"""
+
+
+def test_targets_of_bake_files(
+    store: Lamina, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build file's target is a context of a Dockerfile, whose result is one of a build file."""
+    monkeypatch.chdir(source)
+    (source / "docker-bake.hcl").write_text(BAKE)
+    done = store("bake", "--progress=plain", "dockerfile", "python")
+    assert done.code == 0, done.err
+    assert (source / "dockerfile/made").read_text() == "made by a Dockerfile\n"
+    assert (source / "dockerfile/bin/sh").exists()
+    assert (source / "python/out").read_text() == "8 yes made by a Dockerfile\n"
+    listed = store("bake", "--call=outline", "python")
+    assert "version" in listed.out, listed.err

@@ -19,7 +19,7 @@ from lamina.frontend.targets import choose_target, find_targets
 from lamina.gateway.client import GatewayClient
 from lamina.states.node import Evaluation
 from lamina.states.result import result_of
-from lamina.states.sources import client_directory, git, http
+from lamina.states.sources import client_directory, definition_state, git, http
 from lamina.wire.client import GrpcChannel
 from lamina.wire.transport import PipeTransport
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _OPTION = "BUILDKIT_FRONTEND_OPT_"
 _DEFAULT = "build.py"
+_INPUT = "dockerfile"
+"""The name of the build file's directory: in the session, or as an input of the frontend."""
 
 
 def main() -> None:
@@ -68,8 +70,8 @@ def run(gateway: GatewayClient, attributes: Mapping[str, str]) -> Result:
     options = read_attributes(attributes)
     inputs = gateway.inputs()
     filename = attributes.get("filename", "") or _DEFAULT
-    read = _reader(gateway, options.platforms[0], attributes, filename)
     first = Session(gateway, options.platforms[0], attributes, inputs)
+    read = _reader(first, filename)
     with in_session(first):
         namespace = GatewayModules(read, filename).main()
     targets = find_targets(namespace)
@@ -90,22 +92,11 @@ def run(gateway: GatewayClient, attributes: Mapping[str, str]) -> Result:
     return result_of(states, gateway, attributes, several=options.several)
 
 
-def _reader(
-    gateway: GatewayClient, platform: Platform, attributes: Mapping[str, str], filename: str
-) -> Callable[[str], bytes]:
+def _reader(session: Session, filename: str) -> Callable[[str], bytes]:
     """Reads Python files of the directory with the build file. They are read once, all of them."""
-    address = attributes.get("context", "")
-    key = attributes.get("dockerfilekey", "")
-    if address and not key:
-        source = (
-            git(address) if not address.startswith("http") or ".git" in address else http(address)
-        )
-    else:
-        source = client_directory(
-            key or "dockerfile", title=f"[internal] load {filename}", include=("**/*.py", filename)
-        )
-    evaluation = Evaluation(gateway, platform, attributes)
-    ref = gateway.solve(evaluation.definition(source.node)).id
+    evaluation = Evaluation(session.gateway, session.platform, session.attributes)
+    gateway = session.gateway
+    ref = gateway.solve(evaluation.definition(_directory(session, filename).node)).id
     known: dict[str, bytes | None] = {}
 
     def read(path: str) -> bytes:
@@ -120,6 +111,19 @@ def _reader(
         return data
 
     return read
+
+
+def _directory(session: Session, filename: str) -> State:
+    """The directory with the build file."""
+    if (given := session.main_input(_INPUT)) is not None:
+        return definition_state(given, b"")
+    address = session.attributes.get("context", "")
+    key = session.attributes.get("dockerfilekey", "")
+    if address and not key:
+        archive = address.startswith("http") and ".git" not in address
+        return http(address) if archive else git(address)
+    title = f"[internal] load {filename}"
+    return client_directory(key or _INPUT, title=title, include=("**/*.py", filename))
 
 
 if __name__ == "__main__":

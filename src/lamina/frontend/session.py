@@ -43,6 +43,14 @@ class Session(NamedTuple):
             if key.startswith(prefix)
         }
 
+    def main_input(self, name: str) -> Definition | None:
+        """The input in place of the client's directory `name`, None if there is none.
+
+        An input with this name that is a named context is another one.
+        """
+        named = (v for key, v in self.attributes.items() if key.startswith("context:"))
+        return None if f"input:{name}" in named else self.inputs.get(name)
+
 
 _current: ContextVar[Session] = ContextVar("session")
 
@@ -80,14 +88,17 @@ def context(
     Raises NotFound (no such context).
     """
     session = current_session()
-    if name in session.inputs:
-        return definition_state(session.inputs[name], b"")
     attributes = session.attributes
     if name == "context":
+        if (definition := session.main_input(name)) is not None:
+            return definition_state(definition, b"")
         address = attributes.get("context", "")
         return _from_address(address or "local:context", name, include, exclude)
-    address = attributes.get(f"context:{name}", "")
+    key = f"context:{name}"
+    address = attributes.get(f"{key}::{session.platform}", "") or attributes.get(key, "")
     if not address:
+        if name in session.inputs:
+            return frontend_input(name)
         given = sorted(
             key.removeprefix("context:") for key in attributes if key.startswith("context:")
         )

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from lamina.states.caller import Caller
     from lamina.states.node import Evaluation
 
-_DOCKERFILE = "dockerfile.v0"
-
 
 def scratch() -> State:
     """An empty file system."""
@@ -305,29 +303,80 @@ def from_dockerfile(
         source = context
     else:
         source = local(context, include=(filename,), name=f"load {filename}")
-    named = dict(contexts or {})
-    attributes = {
+    attributes = _frontend_attributes(filename, target, build_args)
+    return _of_frontend("dockerfile.v0", attributes, main, source, contexts)
+
+
+@checked(
+    path=PATH,
+    context=optional(either(PATH, STATE)),
+    build_args=optional(PAIRS),
+    contexts=optional(mapping_of(STATE)),
+)
+def from_build_file(
+    path: str | os.PathLike[str],
+    *,
+    target: str = "",
+    context: str | os.PathLike[str] | State | None = None,
+    build_args: Mapping[str, str] | None = None,
+    contexts: Mapping[str, State] | None = None,
+) -> State:
+    """The result of a target of a build file (`lamina.frontend`). A buildkitd cannot build it.
+
+    Args:
+        target: its name, by default the default target.
+        context: what `lamina.frontend.context()` returns, by default the directory of the file.
+        contexts: states that `lamina.frontend.context(name)` returns.
+
+    Raises InvalidInput, NotFound.
+    """
+    directory, filename = os.path.split(os.path.abspath(path))
+    if not os.path.isfile(path):
+        raise NotFound(f"{os.fspath(path)} is not a file")
+    main = context if isinstance(context, State) else local(context or directory)
+    source = local(directory, include=("**/*.py", filename), name=f"load {filename}")
+    attributes = _frontend_attributes(filename, target, build_args)
+    return _of_frontend("python.v0", attributes, main, source, contexts)
+
+
+def _frontend_attributes(
+    filename: str, target: str, build_args: Mapping[str, str] | None
+) -> dict[str, str]:
+    return {
         "filename": filename,
         **({"target": target} if target else {}),
         **{f"build-arg:{key}": value for key, value in (build_args or {}).items()},
+    }
+
+
+def _of_frontend(
+    frontend: str,
+    attributes: Mapping[str, str],
+    main: State,
+    source: State,
+    contexts: Mapping[str, State] | None,
+) -> State:
+    """The result of a frontend that reads its text from `source`, and files from `main`."""
+    named = dict(contexts or {})
+    given = {
+        **attributes,
         **{f"context:{key}": f"input:{key}" for key in named},
         "frontend.caps": "moby.buildkit.frontend.contexts+forward",
     }
+    nodes = (main.node, source.node, *(state.node for state in named.values()))
 
     def evaluate(evaluation: Evaluation, values: tuple[Value, ...]) -> Value:
         names = ("context", "dockerfile", *named)
-        nodes = (main.node, source.node, *(state.node for state in named.values()))
         inputs = {n: evaluation.definition(at) for n, at in zip(names, nodes, strict=True)}
-        sent = {**attributes, "platform": str(evaluation.platform)}
+        sent = {**given, "platform": str(evaluation.platform)}
         for key, value in zip(named, values[2:], strict=True):
             sent[f"input-metadata:{key}"] = write_input_metadata(value.config.to_bytes())
-        result = evaluation.gateway.run_frontend(_DOCKERFILE, sent, inputs)
+        result = evaluation.gateway.run_frontend(frontend, sent, inputs)
         definition = None if result.ref is None else result.ref.definition
         config = dict(result.metadata).get(IMAGE_CONFIG_KEY, b"")
         return _solved(definition, config, evaluation)
 
-    parents = (main.node, source.node, *(state.node for state in named.values()))
-    return State(Node(evaluate, parents))
+    return State(Node(evaluate, nodes))
 
 
 def _ignored(directory: str, dockerfile: str) -> tuple[str, ...]:
