@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lamina.base.errors import InvalidInput, NotFound
+from lamina.base.platform import host_platform
 from lamina.cli.build_command import progress_mode, request_without_context
 from lamina.cli.commands import COMMANDS
 from lamina.cli.flags import parse
 from lamina.cli.result_files import check_folder, write_file
 from lamina.client.contract import BuildRequest, OutputSpec
-from lamina.llb.op import Ulimit
+from lamina.llb.op import LinuxResources, Ulimit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,45 @@ def test_every_flag_reaches_the_request(tmp_path: Path, monkeypatch: pytest.Monk
     assert built.allow == ("security.insecure",)
     assert built.providers.secrets[0].env == "TOKEN"
     assert built.outputs == (OutputSpec("oci", (("dest", f"{tmp_path}/x.tar"),)),)
+
+
+def test_limits_of_resources() -> None:
+    built = request("--resource", "memory=2g", "-c", "512", "--resource=cpuset-cpus=0-1")
+    assert built.frontend.resources == LinuxResources(
+        memory=2 << 30, cpu_shares=512, cpuset_cpus="0-1"
+    )
+    assert request().frontend.resources is None
+    for wrong in ("memory", "speed=1", "cpu-quota=fast", "memory=much"):
+        with pytest.raises(InvalidInput):
+            request("--resource", wrong)
+
+
+def test_platforms_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
+    assert request().frontend.platforms == ("linux/arm64",)
+    assert request("--platform", "local").frontend.platforms == (str(host_platform()),)
+
+
+def test_images_are_loaded_by_default_if_docker_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outputs(*words: str) -> list[str]:
+        return [output.type for output in request(*words).outputs]
+
+    engine = tmp_path / "docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine}")
+    monkeypatch.setenv("LAMINA_LOAD", "auto")
+    assert outputs() == []
+    assert capsys.readouterr().err == ""
+    assert outputs("--load") == ["image"]
+    assert "only in lamina's store" in capsys.readouterr().err
+    engine.touch()
+    assert outputs() == ["docker"]
+    assert outputs("--load") == ["docker"]
+    assert outputs("-o", "out") == ["local"]
+    assert outputs("--platform", "linux/amd64,linux/arm64") == []
+    monkeypatch.delenv("LAMINA_LOAD")
+    assert outputs() == []
 
 
 def test_load_is_docker_unless_that_is_an_output_already(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_bash(folder: Path) -> None:
     assert bash(folder, "lamina", "build", "--progress", "pl") == ["plain"]
     assert bash(folder, "lamina", "build", "--progress", "=", "pl") == ["plain"]
     assert bash(folder, "lamina", "build", "--progress", "=") == [
-        *("auto", "tty", "plain", "rawjson", "quiet")
+        *("auto", "tty", "plain", "rawjson", "quiet", "none")
     ]
     assert bash(folder, "lamina", "build", "so") == ["some folder"]
     assert bash(folder, "lamina", "build", "-f", "Do") == ["Dockerfile.test"]
@@ -82,7 +82,7 @@ def test_fish(folder: Path) -> None:
     assert offered("lamina bu") == ["build"]
     assert offered("lamina build --meta") == ["--metadata-file"]
     assert sorted(offered("lamina build --progress ")) == [
-        *("auto", "plain", "quiet", "rawjson", "tty")
+        *("auto", "none", "plain", "quiet", "rawjson", "tty")
     ]
     assert offered("lamina rmi de") == ["demo:1"]
     assert sorted(offered("lamina completion ")) == ["bash", "fish", "zsh"]

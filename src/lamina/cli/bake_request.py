@@ -12,6 +12,7 @@ from lamina.base.errors import LaminaError, Unsupported
 from lamina.cli import values
 from lamina.cli.context import open_context
 from lamina.cli.output_flags import annotated
+from lamina.cli.resource_limits import limits_of
 from lamina.cli.units import parse_size
 from lamina.client.contract import (
     BuildRequest,
@@ -20,7 +21,6 @@ from lamina.client.contract import (
     SessionProviders,
 )
 from lamina.dockerfile.options import FrontendOptions
-from lamina.llb.op import LinuxResources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from lamina.bake.target import Pairs, Target
 
 _TARGET = "target:"
-_SIZES = {"memory": "memory", "memory-swap": "memory_swap"}
 
 
 @contextmanager
@@ -94,32 +93,12 @@ def _frontend(target: Target) -> FrontendOptions:
         extra_hosts=tuple(map(values.parse_host, hosts)),
         shm_size=parse_size(target.shm_size, "shm-size") if target.shm_size else 0,
         ulimits=tuple(map(values.parse_ulimit, target.ulimits or ())),
-        resources=_resources(target),
+        resources=limits_of(target.resources),
     )
 
 
 def _given(pairs: Pairs | None) -> Iterator[tuple[str, str]]:
     return ((name, value) for name, value in pairs or () if value is not None)
-
-
-def _resources(target: Target) -> LinuxResources | None:
-    if target.resources is None or not target.resources.limits:
-        return None
-    limits = dict(target.resources.limits)
-    sizes = {
-        field: -1 if limits[name] == "-1" else parse_size(limits[name], f"resources.{name}")
-        for name, field in _SIZES.items()
-        if name in limits
-    }
-    return LinuxResources(
-        memory=sizes.get("memory", 0),
-        memory_swap=sizes.get("memory_swap", 0),
-        cpu_shares=int(limits.get("cpu-shares", 0)),
-        cpu_period=int(limits.get("cpu-period", 0)),
-        cpu_quota=int(limits.get("cpu-quota", 0)),
-        cpuset_cpus=limits.get("cpuset-cpus", ""),
-        cpuset_mems=limits.get("cpuset-mems", ""),
-    )
 
 
 def _named(name: str, value: str) -> NamedContext:

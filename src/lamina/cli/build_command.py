@@ -16,7 +16,7 @@ from lamina.cli.loading import loads, with_loading
 from lamina.cli.opening import builder_address, chosen_builder, note_use, open_builder
 from lamina.cli.output_flags import IMAGES, annotated, with_attributes
 from lamina.cli.progress.choose import MODES, open_display
-from lamina.cli.usage.frontend_flags import frontend_options
+from lamina.cli.usage.frontend_flags import frontend_options, platforms_of
 from lamina.client.contract import (
     BuildRequest,
     ContextSpec,
@@ -149,8 +149,8 @@ def progress_mode(parsed: Parsed) -> str:
     if mode not in MODES:
         raise InvalidInput(f'BUILDKIT_PROGRESS is "{mode}"', hint=f"choose from {', '.join(MODES)}")
     if not parsed.switch("quiet"):
-        return mode
-    if parsed.text("progress") not in ("", "auto", "quiet"):
+        return "quiet" if mode == "none" else mode
+    if parsed.text("progress") not in ("", "auto", "none", "quiet"):
         raise InvalidInput(f"--quiet and --progress={mode} cannot be combined")
     return "quiet"
 
@@ -211,9 +211,7 @@ def _outputs(parsed: Parsed) -> tuple[OutputSpec, ...]:
         outputs = [with_attributes(o, ("push", "true")) if o in pushed else o for o in outputs]
         if not pushed:
             outputs.append(OutputSpec("image", (("push", "true"),)))
-    found = with_loading(
-        outputs, values.parse_platforms(parsed.all("platform")), chosen_builder(parsed)
-    )
+    found = with_loading(outputs, platforms_of(parsed, os.environ), chosen_builder(parsed))
     return annotated(found, parsed.all("annotation"))
 
 

@@ -44,6 +44,8 @@ _TABLES = {
     "advise": "building",
     "daemon": "stores",
     "cache": "stores",
+    "install": "program",
+    "uninstall": "program",
     "version": "program",
     "completion": "program",
 }

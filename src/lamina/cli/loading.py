@@ -53,14 +53,14 @@ def _default_load(group: NodeGroup) -> bool:
 
 
 def _runs() -> bool:
-    """Whether Docker or Podman runs."""
+    """Whether Docker or Podman runs: a named socket exists, or an address is named."""
     from lamina.exporters.docker_host import find_docker_host
 
     try:
-        find_docker_host(os.environ)
+        host = find_docker_host(os.environ)
     except NotFound:
         return False
-    return True
+    return not host.path or os.path.exists(host.path)
 
 
 def _stored(output: OutputSpec) -> OutputSpec:

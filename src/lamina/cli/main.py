@@ -15,7 +15,7 @@ from lamina.cli.commands import COMMANDS, GROUPS
 from lamina.cli.flags import HelpWanted, parse, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import NoReturn
 
     from lamina.cli.flags import Command, Parsed
@@ -26,7 +26,12 @@ GLOBAL_FLAGS = frozenset(("--root", "--builder"))
 
 
 def entry() -> NoReturn:
-    """Run `sys.argv` as a process.
+    """Run `sys.argv` as a process."""
+    run_process(main)
+
+
+def run_process(run: Callable[[], int]) -> NoReturn:
+    """End the process with the exit status of a function.
 
     A cached build ends before the cyclic garbage collector finds anything, and everything is closed
     when `main` returns. So the collector is off, and the interpreter is not finalized: both would
@@ -43,7 +48,7 @@ def entry() -> NoReturn:
 
         filter_standard_streams()
     gc.set_threshold(100_000, 10, 10)
-    status = main()
+    status = run()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
@@ -180,8 +185,6 @@ def show_help(words: list[str]) -> int:
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Handler = Callable[[Parsed], int]
 
 

@@ -371,16 +371,17 @@ def parse_entitlement(text: str) -> str:
 
 
 def parse_platforms(values: Iterable[str]) -> tuple[str, ...]:
-    """Parse the target platforms. Each is returned once, in the order given.
+    """Parse the target platforms. Each is returned once, in the order given. `local` is that of
+    this machine (buildx).
 
     Raises InvalidInput, also for misspelt names, which would cause no other error.
     """
-    from lamina.base.platform import ARCHITECTURES, SYSTEMS, parse_platform
+    from lamina.base.platform import ARCHITECTURES, SYSTEMS, host_platform, parse_platform
     from lamina.cli.flags import suggestion
 
     wanted = []
     for text in (part for value in values for part in value.split(",")):
-        platform = parse_platform(text)
+        platform = host_platform() if text.lower() == "local" else parse_platform(text)
         for word, known in ((platform.os, SYSTEMS), (platform.architecture, ARCHITECTURES)):
             if word not in known:
                 raise InvalidInput(

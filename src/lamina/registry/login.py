@@ -40,7 +40,7 @@ def check_login(hosts: Hosts, domain: str, credentials: Credentials, cancel: Can
 def save_login(domain: str, credentials: Credentials, path: str = "") -> str:
     """Store credentials where Docker does. Returns where. Raises PermissionDenied, InvalidInput."""
     path = path or config_path()
-    document = _read(path)
+    document = read_config(path)
     key = HUB_KEY if domain == "docker.io" else domain
     helper = _helper(document, key)
     if helper:
@@ -49,13 +49,13 @@ def save_login(domain: str, credentials: Credentials, path: str = "") -> str:
         record = {"ServerURL": key, "Username": username, "Secret": secret}
         run_helper(helper, "store", json.dumps(record), key)
         document.setdefault("auths", {}).setdefault(key, {})
-        _write(path, document)
+        write_config(path, document)
         return f"the credential helper docker-credential-{helper}"
     from base64 import b64encode
 
     pair = f"{credentials.username}:{credentials.password}"
     document.setdefault("auths", {})[key] = {"auth": b64encode(pair.encode()).decode()}
-    _write(path, document)
+    write_config(path, document)
     return path
 
 
@@ -63,7 +63,7 @@ def remove_login(domain: str, path: str = "") -> None:
     """Remove the credentials for a registry. Raises NotFound if there are none,
     PermissionDenied."""
     path = path or config_path()
-    document = _read(path)
+    document = read_config(path)
     key = HUB_KEY if domain == "docker.io" else domain
     auths = document.get("auths") or {}
     mine = [
@@ -79,7 +79,7 @@ def remove_login(domain: str, path: str = "") -> None:
     for name in mine:
         del auths[name]
     if mine:
-        _write(path, document)
+        write_config(path, document)
 
 
 def _helper(document: dict[str, Any], key: str) -> str:
@@ -87,7 +87,11 @@ def _helper(document: dict[str, Any], key: str) -> str:
     return str(helpers.get(key) or document.get("credsStore") or "")
 
 
-def _read(path: str) -> dict[str, Any]:
+def read_config(path: str) -> dict[str, Any]:
+    """A JSON object of Docker's configuration, {} if there is no file.
+
+    Raises InvalidInput, PermissionDenied.
+    """
     try:
         with open(path, "rb") as file:
             document = json.load(file)
@@ -104,8 +108,9 @@ def _read(path: str) -> dict[str, Any]:
     return document
 
 
-def _write(path: str, document: dict[str, Any]) -> None:
-    """Replace the file atomically. If it is a link, its target is replaced."""
+def write_config(path: str, document: dict[str, Any]) -> None:
+    """Replace a file atomically. If it is a link, its target is replaced. Raises
+    PermissionDenied."""
     path = os.path.realpath(path)
     part = f"{path}.{os.urandom(4).hex()}.part"
     try:
@@ -117,7 +122,7 @@ def _write(path: str, document: dict[str, Any]) -> None:
     except OSError as error:
         if os.path.lexists(part):
             os.unlink(part)
-        translated = from_os_error(error, "store the credentials in")
+        translated = from_os_error(error, "write")
         if isinstance(translated, PermissionDenied):
             hint = "set DOCKER_CONFIG to a directory that you may write to"
             raise translated.with_context(hint=hint) from error

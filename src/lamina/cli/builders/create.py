@@ -11,7 +11,7 @@ from lamina.base.platform import parse_platform
 from lamina.cli.builders.named import timeout
 from lamina.cli.builders.nodes import wait_until_running
 from lamina.cli.opening import default_root
-from lamina.cli.values import parse_fields
+from lamina.cli.values import parse_fields, parse_platforms
 from lamina.client.builders.builder_files import BuilderFiles
 from lamina.client.builders.endpoint import endpoint_of
 from lamina.client.builders.node_group import (
@@ -27,9 +27,6 @@ from lamina.client.builders.node_group import (
 if TYPE_CHECKING:
     from lamina.base.platform import Platform
     from lamina.cli.flags import Parsed
-
-_LOCAL = "local"
-"""The platform of this machine, as buildx names it."""
 
 
 def run(parsed: Parsed) -> int:
@@ -178,8 +175,4 @@ def _check_settings(parsed: Parsed, driver: str, node: Node) -> None:
 
 
 def _platforms(texts: list[str]) -> tuple[Platform, ...]:
-    from lamina.base.platform import host_platform
-
-    names = [name.strip() for text in texts for name in text.split(",")]
-    found = (host_platform() if name == _LOCAL else parse_platform(name) for name in names)
-    return tuple(dict.fromkeys(found))
+    return tuple(map(parse_platform, parse_platforms(texts)))

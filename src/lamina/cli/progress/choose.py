@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from lamina.base.events import Event
     from lamina.cli.progress.pump import Renderer
 
-MODES = ("auto", "tty", "plain", "rawjson", "quiet")
+MODES = ("auto", "tty", "plain", "rawjson", "quiet", "none")
+"""`none` is `quiet` in buildx."""
 
 
 class Display(Protocol):
@@ -39,7 +40,7 @@ def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Disp
     is_terminal = os.isatty(descriptor)
     if mode == "auto":
         mode = "tty" if is_terminal and environ.get("TERM") != "dumb" else "plain"
-    if mode == "quiet":
+    if mode in ("quiet", "none"):
         from lamina.cli.progress.quiet import QuietSink
 
         return QuietSink()

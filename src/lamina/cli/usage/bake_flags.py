@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lamina.cli.flags import Flag
+from lamina.cli.usage.common import PROGRESS
 
 BAKE_FLAGS = (
     Flag(
@@ -37,13 +38,7 @@ BAKE_FLAGS = (
     Flag("metadata-file", "Write build metadata to a JSON file", value="FILE", complete="file"),
     Flag("no-cache", "Do not use the cache"),
     Flag("print", "Print the resolved targets as JSON, without building"),
-    Flag(
-        "progress",
-        "Progress display",
-        value="MODE",
-        choices=("auto", "tty", "plain", "rawjson", "quiet"),
-        default="auto",
-    ),
+    PROGRESS,
     Flag("provenance", "Provenance of all targets: true, false or mode=max", value="ATTRIBUTES"),
     Flag("pull", "Resolve base images again"),
     Flag("push", "Push the images to their registries"),

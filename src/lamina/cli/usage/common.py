@@ -25,7 +25,7 @@ PROGRESS = Flag(
     "progress",
     "Progress display",
     value="MODE",
-    choices=("auto", "tty", "plain", "rawjson", "quiet"),
+    choices=("auto", "tty", "plain", "rawjson", "quiet", "none"),
     default="auto",
 )
 INSECURE = Flag("insecure", "Allow plain HTTP and untrusted certificates")

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
 
     from lamina.cli.flags import Parsed
     from lamina.dockerfile.options import FrontendOptions
+    from lamina.llb.op import LinuxResources
+
+_RESOURCES = (
+    *(("memory", "m"), ("memory-swap", ""), ("cpu-shares", "c"), ("cpu-period", "")),
+    *(("cpu-quota", ""), ("cpuset-cpus", ""), ("cpuset-mems", "")),
+)
+"""The limits that are flags of `docker build`, and their shorthands."""
 
 FRONTEND_FLAGS = (
     Flag("add-host", "Add a line to /etc/hosts", value="HOST:IP", repeat=True),
@@ -27,12 +34,26 @@ FRONTEND_FLAGS = (
     Flag("no-cache", "Do not use the cache"),
     Flag("no-cache-filter", "Do not use the cache for a stage", value="STAGE", repeat=True),
     Flag(
-        "platform", "Target platform (default: that of this machine)", value="PLATFORM", repeat=True
+        "platform",
+        "Target platform (default: $DOCKER_DEFAULT_PLATFORM, or that of this machine)",
+        value="PLATFORM",
+        repeat=True,
     ),
     Flag("pull", "Resolve the tags of base images again"),
+    Flag(
+        "resource",
+        "Limit of RUN steps: memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus or"
+        " cpuset-mems",
+        value="NAME=LIMIT",
+        repeat=True,
+    ),
     Flag("shm-size", "Size of /dev/shm in RUN steps", value="BYTES"),
     Flag("target", "Stage to build", value="STAGE"),
     Flag("ulimit", "Resource limit of RUN steps", value="NAME=SOFT[:HARD]", repeat=True),
+    *(
+        Flag(name, f"Same as --resource {name}=…", short=short, value="LIMIT")
+        for name, short in _RESOURCES
+    ),
 )
 
 
@@ -50,10 +71,27 @@ def frontend_options(parsed: Parsed, environ: Mapping[str, str]) -> FrontendOpti
         no_cache=parsed.switch("no-cache"),
         no_cache_filter=tuple(stage for stage in stages if stage),
         resolve_mode="pull" if parsed.switch("pull") else "",
-        platforms=values.parse_platforms(parsed.all("platform")),
+        platforms=platforms_of(parsed, environ),
         network=parsed.text("network", "default"),
         extra_hosts=tuple(map(values.parse_host, parsed.all("add-host"))),
         shm_size=parse_size(parsed.text("shm-size"), "shm-size") if parsed.given("shm-size") else 0,
         ulimits=tuple(map(values.parse_ulimit, parsed.all("ulimit"))),
         cgroup_parent=parsed.text("cgroup-parent"),
+        resources=_resources(parsed),
     )
+
+
+def platforms_of(parsed: Parsed, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The target platforms, () for that of the builder's machine. Raises InvalidInput."""
+    from lamina.cli.values import parse_platforms
+
+    default = environ.get("DOCKER_DEFAULT_PLATFORM", "")
+    return parse_platforms(parsed.all("platform") or ([default] if default else ()))
+
+
+def _resources(parsed: Parsed) -> LinuxResources | None:
+    if not any(map(parsed.given, ("resource", *(name for name, _ in _RESOURCES)))):
+        return None
+    from lamina.cli.resource_limits import parse_resources
+
+    return parse_resources(parsed)

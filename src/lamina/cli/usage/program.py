@@ -6,6 +6,20 @@ from lamina.cli.flags import Command
 from lamina.cli.usage.common import DEBUG
 
 COMMANDS = (
+    Command(
+        "install",
+        "Make docker build, docker buildx and docker compose build run lamina",
+        "",
+        "plugin_installation:install",
+        (DEBUG,),
+    ),
+    Command(
+        "uninstall",
+        "Revert `lamina install`",
+        "",
+        "plugin_installation:uninstall",
+        (DEBUG,),
+    ),
     Command("version", "Show the version", "", "about:version", (DEBUG,)),
     Command(
         "completion",
