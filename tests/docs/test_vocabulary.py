@@ -59,6 +59,7 @@ CHECKED = (
     "stores",
     "system",
     "testing",
+    "ui",
     "wire",
 )
 

@@ -37,6 +37,7 @@ _TABLES = {
     "dial-stdio": "builders",
     "du": "stores",
     "history": "building",
+    "ui": "stores",
     "prune": "stores",
     "plan": "building",
     "explain": "building",

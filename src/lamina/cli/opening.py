@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lamina.client.build_history import BuildHistory
     from lamina.client.builders.endpoint import Endpoint
     from lamina.client.contract import Builder, LocalStore
+    from lamina.ui.source import UiSource
 
 
 def store_root(parsed: Parsed) -> str:
@@ -150,6 +151,21 @@ def open_history(parsed: Parsed) -> AbstractContextManager[BuildHistory]:
 
     address, tls, server_name = _endpoint(parsed, group)
     return open_remote_history(address, tls, server_name=server_name)
+
+
+def open_ui_source(parsed: Parsed) -> AbstractContextManager[UiSource]:
+    """Open what the UI shows: the builder of this command and its records; of several nodes, those
+    of the first.
+
+    Raises InvalidInput, NotFound, PermissionDenied, Unavailable.
+    """
+    from lamina.ui.source import open_local_source, open_remote_source
+
+    group = chosen_builder(parsed)
+    if group.embedded:
+        return open_local_source(group.nodes[0].endpoint)
+    address, tls, server_name = _endpoint(parsed, group)
+    return open_remote_source(address, tls, server_name=server_name)
 
 
 def _endpoint(parsed: Parsed, group: NodeGroup) -> Endpoint:

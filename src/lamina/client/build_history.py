@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lamina.records.rows import RecordRow
     from lamina.records.table import References, StepCounts
     from lamina.stores.contents import ContentEntry
+    from lamina.system.cancel import Cancellation
 
 
 class BuildHistory(RecordedBuilds, Protocol):
@@ -36,11 +37,14 @@ class BuildHistory(RecordedBuilds, Protocol):
         """The record of a build. Raises NotFound."""
         ...
 
-    def log(self, record: BuildHistoryRecord, *, follow: bool = False) -> Iterator[StatusResponse]:
+    def log(
+        self, record: BuildHistoryRecord, *, follow: Cancellation | None = None
+    ) -> Iterator[StatusResponse]:
         """The messages of a build's progress log, in order.
 
-        For a running build, a local store returns what has been written so far. A daemon returns
-        nothing, or with `follow` everything until the build ends. Raises NotFound, Corrupt.
+        For a running build, a local store returns what has been written so far, and a daemon
+        nothing. With `follow` both return everything until the build ends; cancelling it ends the
+        iteration. Raises NotFound, Corrupt.
         """
         ...
 

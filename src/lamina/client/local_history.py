@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.records.table import RecordTable, References, StepCounts
     from lamina.stores.contents import ContentEntry
     from lamina.stores.store import Store
+    from lamina.system.cancel import Cancellation
 
 _BLOB_LIMIT = 256 << 20
 
@@ -66,15 +67,20 @@ class LocalHistory:
             raise NotFound(f"no record of a build {ref}")
         return record
 
-    def log(self, record: BuildHistoryRecord, *, follow: bool = False) -> Iterator[StatusResponse]:
-        from lamina.records.steps import read_frames, read_log
+    def log(
+        self, record: BuildHistoryRecord, *, follow: Cancellation | None = None
+    ) -> Iterator[StatusResponse]:
+        from lamina.records.steps import follow_frames, read_frames, read_log
 
         if record.logs is not None:
             return read_log(self._store.blobs, record)
         journal = self._table.journal(record.ref)
         if not journal:
             raise NotFound(f"build {record.ref} has no log")
-        return read_frames(self._store.path("records", journal))
+        path = self._store.path("records", journal)
+        if follow is None:
+            return read_frames(path)
+        return follow_frames(path, lambda: not self._table.journal(record.ref), follow)
 
     def blob(self, digest: str) -> bytes:
         from lamina.base.digest import parse_digest

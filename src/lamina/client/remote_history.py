@@ -14,7 +14,7 @@ from lamina.api.message import receive, unary
 from lamina.api.progress import SCHEMA as PROGRESS
 from lamina.api.progress import StatusResponse
 from lamina.base.digest import digest_of
-from lamina.base.errors import Corrupt, LaminaError, NotFound, Unsupported
+from lamina.base.errors import Cancelled, Corrupt, LaminaError, NotFound, Unsupported
 from lamina.client.remote import open_channel
 from lamina.records.table import References, StepCounts, named_blobs, row_of, target_of
 from lamina.system.cancel import Cancellation
@@ -88,10 +88,16 @@ class RemoteHistory:
             raise NotFound(f"no record of a build {ref}")
         return record
 
-    def log(self, record: BuildHistoryRecord, *, follow: bool = False) -> Iterator[StatusResponse]:
-        if record.completed_at is None and not follow:
+    def log(
+        self, record: BuildHistoryRecord, *, follow: Cancellation | None = None
+    ) -> Iterator[StatusResponse]:
+        if record.completed_at is None and follow is None:
             return
-        yield from self._stream(STATUS, encode(StatusRequest(record.ref), CONTROL), _STATUS)
+        request = encode(StatusRequest(record.ref), CONTROL)
+        try:
+            yield from self._stream(STATUS, request, _STATUS, follow)
+        except Cancelled:
+            return
 
     def blob(self, digest: str) -> bytes:
         request = encode(content.ReadContentRequest(digest), content.SCHEMA)
@@ -212,9 +218,15 @@ class RemoteHistory:
             }
         return self._known
 
-    def _stream(self, method: str, request: bytes, answer: tuple[type[Any], Any]) -> Iterator[Any]:
+    def _stream(
+        self,
+        method: str,
+        request: bytes,
+        answer: tuple[type[Any], Any],
+        cancel: Cancellation | None = None,
+    ) -> Iterator[Any]:
         try:
-            with self._channel.open(method, _NAMESPACE, Cancellation()) as call:
+            with self._channel.open(method, _NAMESPACE, cancel or Cancellation()) as call:
                 send_request(call, request)
                 while (message := receive(call, *answer)) is not None:
                     yield message

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lamina.llb.op import Definition, Op
     from lamina.solver.lookup import CacheLookup
     from lamina.stores.blobs import BlobStore
+    from lamina.system.cancel import Cancellation
+
+_POLL = 0.1  # seconds between two looks at the log of a running build
 
 
 class SourceLines(NamedTuple):
@@ -66,6 +69,17 @@ class Step(NamedTuple):
         return max(0.0, self.completed - self.started)
 
 
+def step_status(step: Step) -> str:
+    """The status of a step: `not run`, `running`, `cached`, `error`, `canceled` or `done`."""
+    if step.error:
+        return "canceled" if "context canceled" in step.error else "error"
+    if step.cached:
+        return "cached"
+    if step.started is None:
+        return "not run"
+    return "running" if step.completed is None else "done"
+
+
 def step_of(event: VertexEvent) -> Step:
     """A vertex of a build that runs, from its events so far (`ProgressLog.vertices`)."""
     return Step(
@@ -93,10 +107,30 @@ def read_frames(path: str) -> Iterator[StatusResponse]:
         yield from _messages(file)
 
 
+def follow_frames(
+    path: str, has_ended: Callable[[], bool], cancel: Cancellation
+) -> Iterator[StatusResponse]:
+    """The messages of the log of a running build, until it has ended or `cancel`."""
+    with open(path, "rb") as file:
+        while not cancel.cancelled:
+            ended = has_ended()  # first, because the log is complete before the record is
+            at = file.tell()
+            for frame in whole_frames(file):
+                at += len(frame)
+                yield _decoded(frame)
+            file.seek(at)
+            if ended or cancel.wait(_POLL):
+                return
+
+
 def _messages(file: BinaryIO) -> Iterator[StatusResponse]:
     for frame in whole_frames(file):
-        message: StatusResponse = decode(frame[4:], StatusResponse, SCHEMA)
-        yield message
+        yield _decoded(frame)
+
+
+def _decoded(frame: bytes) -> StatusResponse:
+    message: StatusResponse = decode(frame[4:], StatusResponse, SCHEMA)
+    return message
 
 
 def read_steps(blobs: BlobStore, record: BuildHistoryRecord) -> tuple[Step, ...]:

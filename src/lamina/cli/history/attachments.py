@@ -1,4 +1,4 @@
-"""`lamina history inspect attachment`, and the attachments that `inspect` lists."""
+"""`lamina history inspect attachment`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import parse_digest
-from lamina.base.errors import InvalidInput, LaminaError, NotFound
-from lamina.base.named_tuple import NamedTuple
-from lamina.base.oci import Descriptor, Index, parse_manifest
+from lamina.base.errors import InvalidInput, NotFound
 from lamina.cli.opening import open_history
+from lamina.client.attachments import attachments_of
 from lamina.records.naming import find_record
 from lamina.system.descriptors import write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lamina.api.descriptor import Descriptor as RecordedDescriptor
-    from lamina.api.history import BuildHistoryRecord
     from lamina.cli.flags import Parsed
-    from lamina.client.build_history import BuildHistory
+    from lamina.client.attachments import Attachment
 
-_PREDICATE = "in-toto.io/predicate-type"
-_REFERENCE_TYPE = "vnd.docker.reference.type"
-_REFERENCE = "vnd.docker.reference.digest"
-_ATTESTATIONS = "attestation-manifest"
 _TYPES = {
     "index": (
         "application/vnd.oci.image.index.v1+json",
@@ -42,15 +33,6 @@ _TYPES = {
     "sbom": ("https://spdx.dev/Document",),
 }
 _STDOUT = 1
-
-
-class Attachment(NamedTuple):
-    """A blob of a record's results. `type` is its media type, or the predicate type of an
-    attestation; `platform` is "" if it is for none or for all."""
-
-    digest: str
-    platform: str
-    type: str
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
@@ -72,52 +54,6 @@ def run(parsed: Parsed, names: list[str]) -> int:
     sys.stdout.flush()
     write_all(_STDOUT, data)
     return 0
-
-
-def attachments_of(history: BuildHistory, record: BuildHistoryRecord) -> list[Attachment]:
-    """The images of a build with their manifests and configurations, and its attestations.
-
-    They are in the order of buildx: by platform, then by type. Those that the store no longer has
-    are left out.
-    """
-    found: list[Attachment] = []
-    for platform, result in (("", record.result), *record.results):
-        if result is not None:
-            for attestation in result.attestations:
-                found.append(Attachment(attestation.digest, platform, _recorded_type(attestation)))
-            for output in result.results:
-                if output.descriptor is not None:
-                    root = output.descriptor
-                    target = Descriptor(root.media_type, parse_digest(root.digest), root.size)
-                    found += _walk(history, target, platform)
-    return sorted(dict.fromkeys(found), key=lambda each: (each.platform, each.type))
-
-
-def _recorded_type(target: RecordedDescriptor) -> str:
-    return dict(target.annotations).get(_PREDICATE, target.media_type)
-
-
-def _walk(history: BuildHistory, target: Descriptor, platform: str) -> Iterator[Attachment]:
-    try:
-        document = parse_manifest(history.blob(target.digest), target.media_type)
-    except LaminaError:
-        return  # it was pruned, or is no image
-    annotations = dict(target.annotations)
-    if annotations.get(_REFERENCE_TYPE) == _ATTESTATIONS:
-        if not isinstance(document, Index):
-            for layer in document.layers:
-                predicate = dict(layer.annotations).get(_PREDICATE)
-                if predicate is not None:
-                    yield Attachment(layer.digest, platform, predicate)
-        return
-    yield Attachment(target.digest, platform, target.media_type)
-    if not isinstance(document, Index):
-        yield Attachment(document.config.digest, platform, document.config.media_type)
-        return
-    platforms = {str(m.digest): str(m.platform) for m in document.manifests if m.platform}
-    for entry in document.manifests:
-        subject = dict(entry.annotations).get(_REFERENCE, str(entry.digest))
-        yield from _walk(history, entry, platforms.get(subject, platform))
 
 
 def _selected(found: list[Attachment], kind: str, platform: str, ref: str) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import LaminaError
 from lamina.base.redact import redacted
 from lamina.base.resources import total_usage
-from lamina.cli.history.attachments import attachments_of
 from lamina.cli.units import show_time
+from lamina.client.attachments import attachments_of
+from lamina.client.failure_details import failure_details
+from lamina.client.materials import materials_of
 from lamina.records.rows import RUNNING
+from lamina.records.steps import step_status
 from lamina.records.table import row_of
 from lamina.wire.contract import Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lamina.api.descriptor import Descriptor
     from lamina.api.history import BuildHistoryRecord
     from lamina.base.resources import ResourceUsage
     from lamina.client.build_history import BuildHistory
@@ -56,9 +56,6 @@ EMPTY: dict[str, Any] = {
 """Values of the fields that `describe` leaves out, for templates."""
 _ELSEWHERE = ("vcs:", "build-arg:", "label:", "context:", "attest:")
 _USAGE = ("CPUTime", "PeakMemory", "BytesRead", "BytesWritten", "BytesSent", "BytesReceived")
-_PREDICATE = "in-toto.io/predicate-type"
-_PROVENANCE = "https://slsa.dev/provenance/"
-_MATERIALS = ("docker-image://", "git://", "http://", "https://")
 
 
 def describe(
@@ -96,7 +93,10 @@ def describe(
     config = _config(attributes)
     found["BuildArgs"] = _pairs(attributes, "build-arg:")
     found["Labels"] = _pairs(attributes, "label:")
-    found["Materials"] = _materials(history, record, steps)
+    found["Materials"] = [
+        {"URI": material.uri, **({"Digests": list(material.digests)} if material.digests else {})}
+        for material in materials_of(history, record, steps)
+    ]
     found["Attachments"] = list(_attachments(history, record))
     found["Outputs"] = [
         {"Type": output.type, "Attributes": dict(output.attrs)} for output in record.exporters
@@ -182,24 +182,9 @@ def _error(history: BuildHistory, record: BuildHistoryRecord) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"Code": record.error.code, "Message": record.error.message}
     if record.external_error is not None:
-        found.update(_evidence(history, record.external_error.digest))
-    return found
-
-
-def _evidence(history: BuildHistory, digest: str) -> dict[str, Any]:
-    """The hint and the excerpt of the Dockerfile, if the details of the error contain them."""
-    from lamina.api.failures import from_status
-    from lamina.api.status import SCHEMA, Status, error_of
-    from lamina.wire.protobuf import decode
-
-    try:
-        status: Status = decode(history.blob(digest), Status, SCHEMA)
-        error = from_status(error_of(status))
-    except LaminaError:
-        return {}  # the message of the record is used
-    found: dict[str, Any] = {"Hint": error.hint} if error.hint else {}
-    if error.location is not None and (excerpt := error.location.excerpt()):
-        found["Sources"] = excerpt
+        details = failure_details(history, record)
+        found.update({"Hint": details.hint} if details.hint else {})
+        found.update({"Sources": details.excerpt} if details.excerpt else {})
     return found
 
 
@@ -215,48 +200,6 @@ def _attachments(history: BuildHistory, record: BuildHistoryRecord) -> Iterator[
     for target in attachments_of(history, record):
         found = {"Digest": target.digest, "Platform": target.platform, "Type": target.type}
         yield {key: value for key, value in found.items() if value}
-
-
-def _type(target: Descriptor) -> str:
-    return dict(target.annotations).get(_PREDICATE, target.media_type)
-
-
-def _materials(
-    history: BuildHistory, record: BuildHistoryRecord, steps: Sequence[Step]
-) -> list[dict[str, Any]]:
-    """The materials of the provenance if the record has one, else the sources of the build's
-    ops."""
-    for _, result in (("", record.result), *record.results):
-        for target in () if result is None else result.attestations:
-            if _type(target).startswith(_PROVENANCE):
-                try:
-                    return _from_provenance(json.loads(history.blob(target.digest)))
-                except (LaminaError, ValueError):
-                    break  # the ops are used
-    found: dict[str, list[str]] = {}
-    for step in steps:
-        if step.op is not None and step.op.source is not None:
-            name, _, digest = step.op.source.identifier.partition("@")
-            if name.startswith(_MATERIALS):
-                found.setdefault(redacted(name), [digest] if ":" in digest else [])
-    return [
-        {"URI": uri, "Digests": digests} if digests else {"URI": uri}
-        for uri, digests in found.items()
-    ]
-
-
-def _from_provenance(document: Any) -> list[dict[str, Any]]:
-    predicate = document.get("predicate", document) if isinstance(document, dict) else {}
-    listed = predicate.get("buildDefinition", {}).get("resolvedDependencies")
-    if listed is None:
-        listed = predicate.get("materials") or []
-    return [
-        {
-            "URI": str(item.get("uri", "")),
-            "Digests": [f"{kind}:{value}" for kind, value in item.get("digest", {}).items()],
-        }
-        for item in listed
-    ]
 
 
 def _step(number: int, step: Step) -> dict[str, Any]:
@@ -292,17 +235,6 @@ def usage_document(usage: ResourceUsage) -> dict[str, int]:
     """The known values, in nanoseconds and bytes."""
     values = zip(_USAGE, usage, strict=True)
     return {name: value for name, value in values if value is not None}
-
-
-def step_status(step: Step) -> str:
-    """The status of a step: `not run`, `running`, `cached`, `error`, `canceled` or `done`."""
-    if step.error:
-        return "canceled" if "context canceled" in step.error else "error"
-    if step.cached:
-        return "cached"
-    if step.started is None:
-        return "not run"
-    return "running" if step.completed is None else "done"
 
 
 def _cache(lookup: CacheLookup) -> dict[str, Any]:

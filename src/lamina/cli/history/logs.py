@@ -11,6 +11,7 @@ from lamina.cli.opening import open_history
 from lamina.client.watching import events_of
 from lamina.records.naming import find_record, find_steps, in_order
 from lamina.records.steps import steps_of
+from lamina.system.cancel import Cancellation
 from lamina.system.descriptors import write_all
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def run(parsed: Parsed, names: list[str]) -> int:
     raw = _is_raw(parsed)
     with open_history(parsed) as history:
         record = history.record(find_record(history.rows(), names[0] if names else "").ref)
-        messages = history.log(record, follow=True)
+        messages = history.log(record, follow=Cancellation())
         sys.stdout.flush()
         if raw and not parsed.given("step"):
             from lamina.cli.progress.rawjson import RawJsonRenderer

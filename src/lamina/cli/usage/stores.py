@@ -18,6 +18,24 @@ _PRUNE = (
     Flag("verbose", "Show all details of removed records"),
 )
 
+_UI = (
+    Flag(
+        "addr",
+        "Address to listen on",
+        value="HOST:PORT",
+        default="127.0.0.1 and a free port",
+    ),
+    Flag("allow-changes", "Allow the page to remove records of the cache"),
+    Flag("servercert", "Certificate of the server", value="FILE", complete="file"),
+    Flag("serverkey", "Private key of the certificate", value="FILE", complete="file"),
+    Flag(
+        "clientca",
+        "Require client certificates that this CA has signed",
+        value="FILE",
+        complete="file",
+    ),
+)
+
 COMMANDS = (
     Command(
         "du",
@@ -38,6 +56,14 @@ COMMANDS = (
         "disk_usage:prune",
         (*_PRUNE, *BUILDER_FLAGS, ROOT, DEBUG),
         examples=("lamina prune --filter until=24h", "lamina prune -af --max-used-space 10gb"),
+    ),
+    Command(
+        "ui",
+        "Show builds, images and the store in a browser",
+        "[OPTIONS]",
+        "ui:run",
+        (*_UI, *BUILDER_FLAGS, ROOT, DEBUG),
+        examples=("lamina ui", "lamina ui --addr 127.0.0.1:8080 --allow-changes"),
     ),
     Command(
         "check",
