@@ -15,6 +15,7 @@ from lamina.base.errors import Unavailable
 from lamina.engine.maintenance.store_check import check_store
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
+from lamina.system.file_metadata import KERNEL_METADATA
 from tests.commands import RemoteLamina
 
 if TYPE_CHECKING:
@@ -247,9 +248,9 @@ def test_a_store_in_use_is_not_checked(tmp_path: Path) -> None:
     with open_store(str(tmp_path)) as store:
         store.blobs.put(b"x")
         with store.shared(), pytest.raises(Unavailable, match="in use"):
-            check_store(store, Cancellation(), repair=True, found=print)
+            check_store(store, KERNEL_METADATA, Cancellation(), repair=True, found=print)
         flip(tmp_path / "blobs" / digest_of(b"x").replace(":", "/"))
-        report = check_store(store, Cancellation(), repair=True, found=print)
+        report = check_store(store, KERNEL_METADATA, Cancellation(), repair=True, found=print)
         assert (report.blobs, report.sound) == (1, True)
         assert not store.blobs.has(digest_of(b"x"))
 

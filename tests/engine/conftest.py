@@ -15,7 +15,7 @@ from lamina.client.contract import SessionProviders
 from lamina.client.providers import EmbeddedSession
 from lamina.engine.build import BuildOptions
 from lamina.engine.engine import Engine
-from lamina.engine.host_setup import HostSetup
+from lamina.engine.host_setup import HostSetup, enter_user_namespace
 from lamina.stores.store import open_store
 from lamina.system.cancel import Cancellation
 
@@ -67,9 +67,7 @@ def files_of(root: str) -> dict[str, str]:
 def _work(root: str, use: Callable[[Bench], Any], pipe: Any) -> None:
     try:
         with open_store(root) as store:
-            place = HostSetup(root)
-            place.enter()
-            engine = Engine(store, overlay=place.overlay, tmpfs=place.tmpfs)
+            engine = Engine(store, HostSetup(root, enter_user_namespace(root)).enter())
             try:
                 pipe.send((use(Bench(engine, [])), None))
             finally:

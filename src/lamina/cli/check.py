@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def check(parsed: Parsed) -> int:
     """Print each damage and a summary. Returns 1 if some damage was not repaired."""
+    from lamina.engine.host_setup import enter_user_namespace
     from lamina.engine.maintenance.store_check import check_store
     from lamina.stores.store import open_store
 
@@ -28,8 +29,10 @@ def check(parsed: Parsed) -> int:
     def show(damage: Damage) -> None:
         print(f"{damage.subject}: {damage.problem}{_outcome(damage, repair=repair)}", flush=True)
 
-    with open_store(builder_root(parsed)) as store, interruptible() as interruption:
-        report = check_store(store, interruption.cancel, repair=repair, found=show)
+    with open_store(builder_root(parsed)) as store:
+        metadata = enter_user_namespace(store.root).metadata
+        with interruptible() as interruption:
+            report = check_store(store, metadata, interruption.cancel, repair=repair, found=show)
     states = f"{report.states} snapshots"
     if report.unverified:
         states += f" ({report.unverified} of them have no layer to compare with)"

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.ops.debugging import Decision
-from lamina.runtime.binary import which
 from lamina.runtime.contract import BindMount, Process, Terminal
 from lamina.runtime.terminal import set_size, size_of
 from lamina.runtime.users import beneath
 from lamina.system.descriptors import write_all
+from lamina.system.process import which
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,9 +25,9 @@ from lamina.client.engine_options import (
     cache_options,
     cache_pairs,
     failure_outputs_of,
+    host_warnings,
     made_outputs,
     provenance_options,
-    whole_trees_warning,
 )
 from lamina.client.frontend_attributes import entitlements, frontend_attributes
 from lamina.client.frontend_runs import bridged, run_frontend
@@ -37,7 +37,7 @@ from lamina.client.served_files import serve_in_process
 from lamina.engine.build import BuildOptions
 from lamina.engine.contract import EnginePolicy
 from lamina.engine.engine import Engine
-from lamina.engine.host_setup import HostSetup
+from lamina.engine.host_setup import HostSetup, enter_user_namespace
 from lamina.records.expiry import expire_sometimes
 from lamina.records.outputs import recorded_images, wire_metadata
 from lamina.records.recorder import BuildRecorder, Result
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from lamina.api.history import BuildHistoryRecord
     from lamina.attest.options import ProvenanceOptions
-    from lamina.base.events import EventSink
+    from lamina.base.events import EventSink, WarningEvent
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
     from lamina.base.usage import CacheRecord, UsageFilter
@@ -96,23 +96,25 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
 class EmbeddedBuilder:
     """Implements `lamina.client.contract.LocalStore`.
 
-    The engine is created when it is first used, because it creates a mount namespace.
+    The process enters a user namespace if it needs one. The engine is created when it is first
+    used, because it creates a mount namespace.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._host = HostSetup(store.root)
+        self._privileges = enter_user_namespace(store.root)
+        self._warnings: tuple[WarningEvent, ...] = ()
         self._engine: Engine | None = None
         self._sessions: dict[str, EmbeddedSession] = {}
 
     @property
     def engine(self) -> Engine:
         if self._engine is None:
-            self._host.enter()
+            host = HostSetup(self._store.root, self._privileges).enter()
+            self._warnings = host_warnings(self._store.root, host)
             self._engine = Engine(
                 self._store,
-                overlay=self._host.overlay,
-                tmpfs=self._host.tmpfs,
+                host,
                 policy=EnginePolicy(find_session=self._find_session),
             )
         return self._engine
@@ -342,8 +344,8 @@ class EmbeddedBuilder:
             debugger=request.debugger,
         )
         engine = self.engine
-        if not self._host.overlay:
-            events(whole_trees_warning(self._store.root))
+        for warning in self._warnings:
+            events(warning)
         with engine.open_build(session, options, events, cancel, recorder, planner) as build:
             yield build
 

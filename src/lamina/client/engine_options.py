@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lamina.attest.options import ProvenanceOptions
     from lamina.client.contract import BuildRequest, CacheSpec
     from lamina.client.failure_outputs import FailureOutputs
+    from lamina.engine.host_setup import Host
     from lamina.exporters.destination import Output
 
 
@@ -62,13 +63,27 @@ def failure_outputs_of(request: BuildRequest) -> FailureOutputs | None:
     return FailureOutputs(request.failure_outputs)
 
 
-def whole_trees_warning(root: str) -> WarningEvent:
-    """The warning of a store on a file system that overlayfs does not support."""
-    return WarningEvent(
-        digest_of(b"[internal] snapshotter"),
-        f"overlayfs cannot mount in {root}: every step copies the whole tree",
-        ("Place the store on another file system (--root or LAMINA_ROOT) to build faster.",),
-    )
+def host_warnings(root: str, host: Host) -> tuple[WarningEvent, ...]:
+    """The warnings of each build on a machine that limits builds.
+
+    Args:
+        root: the store's directory.
+    """
+    warnings = [
+        WarningEvent(digest_of(b"[internal] user namespace"), text, ()) for text in host.warnings
+    ]
+    if not host.overlay:
+        warnings.append(
+            WarningEvent(
+                digest_of(b"[internal] snapshotter"),
+                f"overlayfs cannot mount in {root}: every step copies the whole tree",
+                (
+                    "Place the store on another file system (--root or LAMINA_ROOT) to build"
+                    " faster.",
+                ),
+            )
+        )
+    return tuple(warnings)
 
 
 def build_record(

@@ -15,7 +15,7 @@ from lamina.daemon.call_logging import with_logging
 from lamina.daemon.notify import Supervisor, forget_passed_sockets
 from lamina.daemon.signals import taken
 from lamina.daemon.wiring import wired
-from lamina.engine.host_setup import HostSetup
+from lamina.engine.host_setup import HostSetup, enter_user_namespace
 from lamina.stores.store import open_store
 from lamina.system.memory import limit_arenas
 from lamina.wire.listen import Listener
@@ -52,9 +52,12 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         signals = owned.enter_context(taken())
         store = owned.enter_context(open_store(root))
         owned.enter_context(_daemon_lock(store.root))
-        place = HostSetup(store.root, config.worker.snapshotter)
-        place.enter()
-        services = wired(config, store, place, log, owned)
+        host = HostSetup(
+            store.root, enter_user_namespace(store.root), config.worker.snapshotter
+        ).enter()
+        for warning in host.warnings:
+            log.warn(warning)
+        services = wired(config, store, host, log, owned)
         serving = _listen(config.grpc, with_logging(services.handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
         forget_passed_sockets()

@@ -120,7 +120,7 @@ def _tree_stats(tree: ExportedTree) -> Iterator[Stat]:
     """The files of a tree and those that are added to it, in order."""
     added = sorted(tree.added, key=lambda file: os.fsencode(file.name))
     hidden = {file.name for file in added}
-    for stat in walk(tree.root) if tree.root is not None else ():
+    for stat in walk(tree.root, metadata=tree.metadata) if tree.root is not None else ():
         top, below, _ = stat.path.partition("/")
         while not below and added and os.fsencode(added[0].name) < os.fsencode(top):
             yield _added_stat(added.pop(0))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from lamina.daemon.config import DaemonConfig
     from lamina.daemon.log import Log
     from lamina.daemon.networks import StepNetwork
-    from lamina.engine.host_setup import HostSetup
+    from lamina.engine.host_setup import Host
     from lamina.stores.store import Store
     from lamina.wire.contract import Handler
 
@@ -55,12 +55,12 @@ class DaemonServices(NamedTuple):
 
 
 def wired(
-    config: DaemonConfig, store: Store, place: HostSetup, log: Log, owned: ExitStack
+    config: DaemonConfig, store: Store, host: Host, log: Log, owned: ExitStack
 ) -> DaemonServices:
     """Make all services of a daemon. Raises LaminaError on failure.
 
     Args:
-        place: the prepared process (`enter` was called).
+        host: what this process may do.
         owned: closes the services.
     """
     policies = sized_policies(config.worker.gc, store.root)
@@ -73,14 +73,13 @@ def wired(
         config.worker,
         policies,
         network=steps.mode,
-        overlay=place.overlay,
+        overlay=host.overlay,
         devices=devices,
     )
     sessions = SessionTable(Mirrors(store.path("mirrors")), store.scratch)
     engine = Engine(
         store,
-        overlay=place.overlay,
-        tmpfs=place.tmpfs,
+        host,
         hosts=lambda: config.hosts,
         policy=EnginePolicy(
             (worker.record(),),

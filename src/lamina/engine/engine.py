@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from lamina.base.events import EventSink
     from lamina.engine.build import LookupRecorder
+    from lamina.engine.host_setup import Host
     from lamina.engine.transfers.client_origins import ClientOrigins
     from lamina.refs.ref import Ref
     from lamina.refs.snapshotter import Snapshotter
@@ -64,17 +65,15 @@ class Engine:
     """Runs builds on one store. `close` joins its threads.
 
     Args:
-        overlay: whether the store's snapshots are overlayfs differences.
-        tmpfs: a directory for secrets and the bundles of steps, on a private tmpfs.
+        host: what this process may do.
         hosts: how registries are reached; by default from the machine's configuration files.
     """
 
     def __init__(
         self,
         store: Store,
+        host: Host,
         *,
-        overlay: bool,
-        tmpfs: str,
         hosts: Callable[[], Hosts] | None = None,
         policy: EnginePolicy = EnginePolicy(),  # noqa: B008 - a value
     ) -> None:
@@ -85,7 +84,7 @@ class Engine:
         self.images = ImageTable(store.database)
         self.cache_mounts = CacheMountStore(store)
         self._hosts = hosts
-        self._tmpfs = tmpfs
+        self._host = host
         self._making = threading.Lock()
         self.registries = Registries(self.hosts, policy.logins, policy.transfers)
         self._runtime: Runtime | None = None
@@ -102,7 +101,7 @@ class Engine:
             lambda: [requester.session for requester in current_requesters()],
         )
         self.pulls = LayerPulls(store.blobs, origins, fetcher)
-        snapshotter = _snapshotter(store, overlay=overlay)
+        snapshotter = _snapshotter(store, host)
         unpacker = LayerUnpacker(store.blobs, self.pulls.fetch, snapshotter)
         self.refs = RefManager(store, self.snapshots, self.layers, origins, snapshotter, unpacker)
         self.sources = EngineSources(store, self.refs, self.registry)
@@ -116,7 +115,7 @@ class Engine:
             sources=self.sources,
             platform=host_platform(),
             contexts=contexts,
-            tmpfs=tmpfs,
+            tmpfs=host.tmpfs,
         )
         self._workers = WorkerPool(_THREADS, "step")
         self.scheduler: Scheduler[Ref] = Scheduler(self._resolve, self._workers)
@@ -139,7 +138,7 @@ class Engine:
             self.registry_of,
             self.runtime,
             self.devices,
-            tmpfs,
+            host.tmpfs,
         )
 
     def close(self) -> None:
@@ -211,7 +210,13 @@ class Engine:
                 hide_hybrid_hierarchy()
                 settings = self.policy.runtime or settings_from(os.environ)
                 binary = find_runtime(settings.binary)
-                runner = OciRunner(binary, self._tmpfs, self.store.root, settings.stop_timeout)
+                runner = OciRunner(
+                    binary,
+                    self._host.tmpfs,
+                    self.store.root,
+                    settings.stop_timeout,
+                    self._host.ids,
+                )
                 if self._hurried:
                     runner.hurry()
                 self._runtime = runner
@@ -263,12 +268,13 @@ class Engine:
         return CredentialScopedOp(resolve_op(spec, self._services, shared), current)
 
 
-def _snapshotter(store: Store, *, overlay: bool) -> Snapshotter:
-    if overlay:
+def _snapshotter(store: Store, host: Host) -> Snapshotter:
+    if host.overlay:
         from lamina.refs.overlay import OverlaySnapshotter
         from lamina.system.mount import ShortNames
 
-        return OverlaySnapshotter(ShortNames(os.path.join(store.scratch, "layers")))
+        names = ShortNames(os.path.join(store.scratch, "layers"))
+        return OverlaySnapshotter(names, host.metadata)
     from lamina.refs.native import NativeSnapshotter
 
-    return NativeSnapshotter()
+    return NativeSnapshotter(host.metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from lamina.base.named_tuple import NamedTuple
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from lamina.exporters.destination import ArchiveOutput, LocalOutput, TarOutput
     from lamina.exporters.file_sink import ByteSink
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class LayerInfo(NamedTuple):
@@ -115,13 +117,14 @@ class ExportedTree(NamedTuple):
 
     `name` is the directory at the destination that gets them, "" for the destination itself.
     `epoch`, in seconds, is the time of all files. `platform` is set if each platform has a tree
-    of its own."""
+    of its own. `metadata` is how the files have their metadata."""
 
     name: str
     root: str | None
     added: tuple[AddedFile, ...] = ()
     epoch: int | None = None
     platform: str = ""
+    metadata: FileMetadata = KERNEL_METADATA
 
 
 class Shown(Protocol):

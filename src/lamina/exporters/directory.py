@@ -16,20 +16,23 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.system.clone import clone_bytes
 from lamina.system.descent import Descent
+from lamina.system.file_metadata import KERNEL_METADATA
 from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
-_FOREIGN_XATTRS = ("trusted.overlay.", "security.selinux")
+_SELINUX = "security.selinux"
 
 
 def export_directory(
     root: str | None,
     dest: str,
     cancel: Cancellation,
+    metadata: FileMetadata = KERNEL_METADATA,
     *,
     epoch: int | None = None,
     delete: bool = False,
@@ -38,6 +41,7 @@ def export_directory(
     """Copy the files below `root` (None: none) to `dest`. Returns their size in bytes.
 
     Args:
+        metadata: how the files have their metadata.
         epoch: the time of everything copied, in seconds; None keeps each file's own.
         delete: remove all other files from `dest`.
         progress: called with the bytes copied so far.
@@ -46,7 +50,7 @@ def export_directory(
     """
     if os.path.lexists(dest) and not os.path.isdir(dest):
         raise InvalidInput(f"the destination {dest} is not a directory")
-    copy = _Copy(cancel, epoch, delete, progress)
+    copy = _Copy(cancel, metadata, epoch, delete, progress)
     try:
         os.makedirs(dest, mode=0o755, exist_ok=True)
         with Descent(dest, follow=True) as target:
@@ -67,12 +71,14 @@ class _Copy:
     def __init__(
         self,
         cancel: Cancellation,
+        metadata: FileMetadata,
         epoch: int | None,
         delete: bool,
         progress: Callable[[int], None] | None,
     ) -> None:
         self.copied = 0
         self._cancel = cancel
+        self._metadata = metadata
         self._mtime_ns = None if epoch is None else epoch * 1_000_000_000
         self._delete = delete
         self._progress = progress
@@ -105,6 +111,7 @@ class _Copy:
                 levels.append(self._names(source, target))
             elif not stat.S_ISSOCK(status.st_mode):
                 path = "/".join((*(above for above, _ in inside), name))
+                status = self._metadata.status(f"/proc/self/fd/{source.fd}/{name}", status)
                 self._file(source.fd, target.fd, name, path, status)
 
     def _names(self, source: Descent, target: Descent) -> Iterator[str]:
@@ -120,7 +127,7 @@ class _Copy:
     def _leave(self, source: Descent, target: Descent, status: os.stat_result) -> None:
         done = os.dup(target.fd)
         try:
-            _copy_xattrs(source.fd, done)
+            self._copy_xattrs(source.fd, done, status)
             source.leave()
             target.leave()  # while the mode still permits it
             os.fchmod(done, stat.S_IMODE(status.st_mode))
@@ -168,7 +175,7 @@ class _Copy:
             writer = os.open(part, flags, 0o600, dir_fd=target)
             try:
                 clone_bytes(reader, writer)
-                _copy_xattrs(reader, writer)
+                self._copy_xattrs(reader, writer, status)
                 os.fchmod(writer, stat.S_IMODE(status.st_mode))
                 os.utime(writer, ns=self._times(status))
             finally:
@@ -176,6 +183,17 @@ class _Copy:
         finally:
             os.close(reader)
         self.copied += status.st_size
+
+    def _copy_xattrs(self, source: int, target: int, status: os.stat_result) -> None:
+        """Copy extended attributes, except those that the user's file system does not support."""
+        try:
+            names = os.listxattr(source)
+        except OSError:
+            return
+        for name in names:
+            if name != _SELINUX and not self._metadata.hides(name, status.st_mode):
+                with suppress(OSError):
+                    os.setxattr(target, name, os.getxattr(source, name))
 
     def _times(self, status: os.stat_result) -> tuple[int, int]:
         mtime = status.st_mtime_ns if self._mtime_ns is None else self._mtime_ns
@@ -213,15 +231,3 @@ def _make_room(folder: int, name: str) -> None:
 def _remove_all(folder: int) -> None:
     for name in os.listdir(folder):
         remove_tree(name, dir_fd=folder)
-
-
-def _copy_xattrs(source: int, target: int) -> None:
-    """Copy extended attributes, except those that the user's file system does not support."""
-    try:
-        names = os.listxattr(source)
-    except OSError:
-        return
-    for name in names:
-        if not name.startswith(_FOREIGN_XATTRS):
-            with suppress(OSError):
-                os.setxattr(target, name, os.getxattr(source, name))

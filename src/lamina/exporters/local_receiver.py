@@ -53,6 +53,7 @@ class LocalReceiver:
                     tree.root,
                     folder,
                     cancel,
+                    tree.metadata,
                     epoch=tree.epoch,
                     delete=output.delete,
                     progress=progress,

@@ -43,7 +43,7 @@ def _dated_members(tree: ExportedTree) -> Iterator[Member]:
 def _members(tree: ExportedTree) -> Iterator[Member]:
     if tree.name:
         yield Entry(tree.name, stat.S_IFDIR | 0o755), None
-    for entry, content in tree_members(tree.root) if tree.root is not None else ():
+    for entry, content in tree_members(tree.root, tree.metadata) if tree.root is not None else ():
         if tree.name:
             entry = entry._replace(path=f"{tree.name}/{entry.path}")
             if entry.hard_link:

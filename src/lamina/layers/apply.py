@@ -20,7 +20,8 @@ from lamina.layers.decompression import ReadAhead
 from lamina.layers.entry import OPAQUE, WHITEOUT
 from lamina.layers.folders import Folders, clean_path
 from lamina.layers.reader import ByteReader, TarReader
-from lamina.layers.stack import Stack, is_whiteout
+from lamina.layers.stack import Stack, is_whiteout, make_opaque
+from lamina.system.file_metadata import KERNEL_METADATA
 from lamina.system.removal import remove_tree
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from lamina.layers.entry import Entry
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-_OPAQUE_XATTR = "trusted.overlay.opaque"
 _ZEROS = bytes(1 << 18)
 _HOLE = 1 << 12
 
@@ -62,6 +63,7 @@ def apply_layer(
     cancel: Cancellation,
     lowers: Sequence[str] | None = None,
     subject: str = "layer",
+    metadata: FileMetadata = KERNEL_METADATA,
 ) -> Applied:
     """Unpack a plain tar stream into `directory`.
 
@@ -71,12 +73,16 @@ def apply_layer(
         lowers: the directories below it, lowest first; None if they are not known. Implied
             parents, targets of hard links and hidden paths are looked up in them.
         subject: the name of the stream in messages.
+        metadata: how the files of the directory have their metadata.
 
     Raises Corrupt if it is malformed or leads outside, Exhausted if the disk is full.
     """
-    with ReadAhead(stream) as ahead, Folders(directory, lowers or (), subject) as folders:
-        below = None if lowers is None else Stack(lowers)
-        unpacking = _Unpacking(folders, whiteouts, below, cancel, subject)
+    with (
+        ReadAhead(stream) as ahead,
+        Folders(directory, lowers or (), subject, metadata) as folders,
+    ):
+        below = None if lowers is None else Stack(lowers, metadata)
+        unpacking = _Unpacking(folders, whiteouts, below, cancel, subject, metadata)
         reader = TarReader(ahead)
         for entry in reader:
             cancel.check()
@@ -98,8 +104,10 @@ class _Unpacking:
         below: Stack | None,
         cancel: Cancellation,
         subject: str,
+        metadata: FileMetadata,
     ) -> None:
         self._subject = subject
+        self._metadata = metadata
         self._malformed = f"malformed {subject}"
         self.whole = True
         self._folders = folders
@@ -179,10 +187,10 @@ class _Unpacking:
             if at < entry.size:
                 os.ftruncate(fd, entry.size)
             if entry.uid or entry.gid:
-                os.fchown(fd, entry.uid, entry.gid)
+                self._metadata.own(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode & 0o7777)
             if entry.xattrs:
-                _set_xattrs(fd, entry)
+                self._set_xattrs(fd, entry)
             os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
         finally:
             os.close(fd)
@@ -201,29 +209,40 @@ class _Unpacking:
         fd = self._folders.open(path)[0]
         self._dress_folder(fd, entry)
         if hides and self._overlay:
-            os.setxattr(fd, _OPAQUE_XATTR, b"y")
+            make_opaque(fd, self._metadata)
 
-    @staticmethod
-    def _dress_folder(fd: int, entry: Entry) -> None:
-        os.fchown(fd, entry.uid, entry.gid)
+    def _dress_folder(self, fd: int, entry: Entry) -> None:
+        self._metadata.own(fd, entry.uid, entry.gid)
         os.fchmod(fd, entry.mode & 0o7777)
         if entry.xattrs:
-            _set_xattrs(fd, entry)
+            self._set_xattrs(fd, entry)
 
     def _make_special(self, folder: int, path: str, name: str, entry: Entry) -> None:
         self._clear(folder, path, name)
         if entry.kind == stat.S_IFLNK:
             os.symlink(entry.link, name, dir_fd=folder)
+            self._metadata.own(name, entry.uid, entry.gid, dir_fd=folder)
         else:
             device = os.makedev(entry.rdev_major, entry.rdev_minor)
-            os.mknod(name, entry.mode, device, dir_fd=folder)
-        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        if entry.kind != stat.S_IFLNK:
-            os.chmod(name, entry.mode & 0o7777, dir_fd=folder)
+            owner = (entry.uid, entry.gid)
+            self._metadata.make_node(name, entry.mode, device, owner, dir_fd=folder)
         if entry.xattrs:
-            _set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
+            self._set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
+
+    def _set_xattrs(self, target: str | int, entry: Entry) -> None:
+        for name, value in entry.xattrs:
+            if self._metadata.hides(name, entry.mode):
+                continue
+            try:
+                if isinstance(target, int):
+                    os.setxattr(target, name, value)
+                else:
+                    os.setxattr(target, name, value, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                    raise
 
     def _make_hard_link(self, folder: int, path: str, name: str, entry: Entry) -> None:
         target_parent, _, target_name = clean_path(entry.hard_link, self._subject).rpartition("/")
@@ -334,7 +353,7 @@ class _Unpacking:
                 if self._copied:
                     self._drop_copied(path, content=True)
                     folder = self._folders.open(path)[0]
-                os.setxattr(folder, _OPAQUE_XATTR, b"y")
+                make_opaque(folder, self._metadata)
             return
         folder = os.dup(folder)
         try:
@@ -370,17 +389,3 @@ class _Unpacking:
             remove_tree(name, dir_fd=folder)
         else:
             self._folders.forget_links()
-
-
-def _set_xattrs(target: str | int, entry: Entry) -> None:
-    for name, value in entry.xattrs:
-        if name.startswith("trusted.overlay."):
-            continue
-        try:
-            if isinstance(target, int):
-                os.setxattr(target, name, value)
-            else:
-                os.setxattr(target, name, value, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
-                raise

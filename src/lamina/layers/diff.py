@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.layers.entry import Entry, whiteout
 from lamina.layers.stack import Stack, is_opaque, is_whiteout, marks_gone
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 
     from lamina.layers.pack import Member
     from lamina.layers.stack import Found
-
-_PRIVATE_XATTRS = "trusted.overlay."
+    from lamina.system.file_metadata import FileMetadata
 
 
 class FileContent:
@@ -37,39 +37,43 @@ class FileContent:
         """Do nothing: snapshots do not change."""
 
 
-def upper_members(upper: str, lowers: Sequence[str] = ()) -> Iterator[Member]:
+def upper_members(
+    upper: str, lowers: Sequence[str] = (), metadata: FileMetadata = KERNEL_METADATA
+) -> Iterator[Member]:
     """The difference in an overlayfs upper directory, as members of a layer.
 
     Character devices 0/0 become whiteouts. So does every path of `lowers` (lowest first) that an
     opaque directory hides, by its name. A directory that overlayfs copied up without any change in
     it is left out (in BuildKit too, even if its time differs).
     """
-    yield from _Walk(upper, overlay=True, lowers=lowers).members("")
+    yield from _Walk(upper, metadata, overlay=True, lowers=lowers).members("")
 
 
-def tree_members(root: str) -> Iterator[Member]:
+def tree_members(root: str, metadata: FileMetadata = KERNEL_METADATA) -> Iterator[Member]:
     """A whole tree."""
-    yield from _Walk(root, overlay=False).members("")
+    yield from _Walk(root, metadata, overlay=False).members("")
 
 
-def changed_members(lower: str, upper: str) -> Iterator[Member]:
+def changed_members(
+    lower: str, upper: str, metadata: FileMetadata = KERNEL_METADATA
+) -> Iterator[Member]:
     """The difference between two trees, as members of a layer."""
-    walk = _Walk(upper, overlay=False)
+    walk = _Walk(upper, metadata, overlay=False)
     yield from _compare(walk, lower)
 
 
-def portable(upper: str, lowers: Sequence[str]) -> bool:
+def portable(upper: str, lowers: Sequence[str], metadata: FileMetadata = KERNEL_METADATA) -> bool:
     """Whether an overlay directory on `lowers` is the same difference on top of other parents.
 
     It is not if it hides something, because overlayfs lists whiteouts that hide nothing, or if it
     has directories from below without changes in them.
     """
-    below = Stack(lowers)
+    below = Stack(lowers, metadata)
     todo = [""]
     while todo:
         path = todo.pop()
         folder = f"{upper}/{path}" if path else upper
-        if is_opaque(folder):
+        if is_opaque(folder, metadata):
             return False
         empty = True
         with os.scandir(folder) as entries:
@@ -79,24 +83,30 @@ def portable(upper: str, lowers: Sequence[str]) -> bool:
                     todo.append(f"{path}/{entry.name}" if path else entry.name)
                 elif marks_gone(entry):
                     return False
-        if empty and path and _same_folder(folder, os.lstat(folder), below.find(path)):
+        found = below.find(path)
+        if empty and path and _same_folder(folder, os.lstat(folder), found, metadata):
             return False
     return True
 
 
-def _same_folder(upper: str, new: os.stat_result, found: Found | None) -> bool:
+def _same_folder(
+    upper: str, new: os.stat_result, found: Found | None, metadata: FileMetadata
+) -> bool:
     """Whether there is an equal directory below. Its time is ignored: entries may have been added
     and removed again."""
     if found is None:
         return False
     lower, old = found
+    new, old = metadata.status(upper, new), metadata.status(lower, old)
     same = (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
-    return same and _xattrs(upper) == _xattrs(lower)
+    return same and _same_xattrs(upper, lower, new, metadata)
 
 
-def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
+def drop_unchanged(
+    upper: str, lowers: Sequence[str], metadata: FileMetadata = KERNEL_METADATA
+) -> None:
     """Remove what overlayfs copied up into `upper` and is equal to what is below."""
-    below = Stack(lowers)
+    below = Stack(lowers, metadata)
     levels = [_CopiedUp("", upper, below)]
     while True:
         level = levels[-1]
@@ -108,11 +118,11 @@ def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
             if found is None:
                 level.empty = False
             elif stat.S_ISDIR(status.st_mode):
-                if stat.S_ISDIR(found[1].st_mode) and not is_opaque(real):
+                if stat.S_ISDIR(found[1].st_mode) and not is_opaque(real, metadata):
                     levels.append(_CopiedUp(path, real, below))
                 else:
                     level.empty = False
-            elif status.st_nlink == 1 and _unchanged(real, found[0], status, found[1]):
+            elif status.st_nlink == 1 and _unchanged(real, found[0], status, found[1], metadata):
                 os.unlink(real)
                 level.removed = True
             else:
@@ -124,7 +134,11 @@ def drop_unchanged(upper: str, lowers: Sequence[str]) -> None:
         if not levels:
             return
         found = below.find(level.path)
-        if level.empty and found and _same_metadata(level.folder, found[0], level.status, found[1]):
+        if (
+            level.empty
+            and found
+            and _same_metadata(level.folder, found[0], level.status, found[1], metadata)
+        ):
             os.rmdir(level.folder)
             levels[-1].removed = True
         else:
@@ -167,10 +181,13 @@ class _Level:
 
 
 class _Walk:
-    def __init__(self, root: str, *, overlay: bool, lowers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: str, metadata: FileMetadata, *, overlay: bool, lowers: Sequence[str] = ()
+    ) -> None:
         self.root = root
+        self.metadata = metadata
         self._overlay = overlay
-        self._below = Stack(lowers)
+        self._below = Stack(lowers, metadata)
         self._links: dict[tuple[int, int], str] = {}
 
     def members(self, path: str, *, replaces: bool = False) -> Iterator[Member]:
@@ -192,7 +209,9 @@ class _Walk:
             child = f"{level.path}/{name}" if level.path else name
             status = level.found.get(name)
             if status is not None and stat.S_ISDIR(status.st_mode):
-                hides = self._overlay and (level.replaces or is_opaque(self._real(child)))
+                hides = self._overlay and (
+                    level.replaces or is_opaque(self._real(child), self.metadata)
+                )
                 levels.append(self._level(child, status, replaces=hides))
                 pending.append(levels[-1])
                 continue
@@ -216,24 +235,25 @@ class _Walk:
 
     def _is_unchanged(self, path: str, status: os.stat_result) -> bool:
         """Whether the directory below has equal metadata."""
-        return _same_folder(self._real(path), status, self._below.find(path))
+        return _same_folder(self._real(path), status, self._below.find(path), self.metadata)
 
     def member(self, path: str, status: os.stat_result) -> Iterator[Member]:
         """The member of a single entry; none for a socket."""
-        kind = stat.S_IFMT(status.st_mode)
-        if kind == stat.S_IFSOCK:
+        if stat.S_ISSOCK(status.st_mode):
             return
         if self._overlay and is_whiteout(status):
             yield whiteout(path), None
             return
         real = self._real(path)
+        status = self.metadata.status(real, status)
+        kind = stat.S_IFMT(status.st_mode)
         entry = Entry(
             path,
             status.st_mode,
             status.st_uid,
             status.st_gid,
             status.st_mtime_ns,
-            xattrs=_xattrs(real),
+            xattrs=_xattrs(real, status, self.metadata),
         )
         if kind == stat.S_IFREG:
             if status.st_nlink > 1:
@@ -287,10 +307,10 @@ def _compare(walk: _Walk, lower: str) -> Iterator[Member]:
         if old is not None and stat.S_ISDIR(old.st_mode) and is_directory:
             levels.append(_compared(walk, lower, child, new))
             pending.append(levels[-1][0])
-            if not _same_metadata(upper_place, lower_place, new, old):
+            if not _same_metadata(upper_place, lower_place, new, old, walk.metadata):
                 yield from walk.emit(pending)
             continue
-        if old is not None and _unchanged(upper_place, lower_place, new, old):
+        if old is not None and _unchanged(upper_place, lower_place, new, old, walk.metadata):
             continue
         yield from walk.emit(pending)
         yield from walk.member(child, new)
@@ -308,18 +328,23 @@ def _compared(
     return _Level(path, status, above, below), below
 
 
-def _same_metadata(upper: str, lower: str, new: os.stat_result, old: os.stat_result) -> bool:
+def _same_metadata(
+    upper: str, lower: str, new: os.stat_result, old: os.stat_result, metadata: FileMetadata
+) -> bool:
+    new, old = metadata.status(upper, new), metadata.status(lower, old)
     return (new.st_mode, new.st_uid, new.st_gid, new.st_mtime_ns, new.st_rdev) == (
         old.st_mode,
         old.st_uid,
         old.st_gid,
         old.st_mtime_ns,
         old.st_rdev,
-    ) and _xattrs(upper) == _xattrs(lower)
+    ) and _same_xattrs(upper, lower, new, metadata)
 
 
-def _unchanged(upper: str, lower: str, new: os.stat_result, old: os.stat_result) -> bool:
-    if not _same_metadata(upper, lower, new, old) or new.st_size != old.st_size:
+def _unchanged(
+    upper: str, lower: str, new: os.stat_result, old: os.stat_result, metadata: FileMetadata
+) -> bool:
+    if not _same_metadata(upper, lower, new, old, metadata) or new.st_size != old.st_size:
         return False
     if stat.S_ISLNK(new.st_mode):
         return os.readlink(upper) == os.readlink(lower)
@@ -332,7 +357,14 @@ def _unchanged(upper: str, lower: str, new: os.stat_result, old: os.stat_result)
     return True
 
 
-def _xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
+def _same_xattrs(upper: str, lower: str, status: os.stat_result, metadata: FileMetadata) -> bool:
+    """Whether two entries with equal modes have equal extended attributes."""
+    return _xattrs(upper, status, metadata) == _xattrs(lower, status, metadata)
+
+
+def _xattrs(
+    path: str, status: os.stat_result, metadata: FileMetadata
+) -> tuple[tuple[str, bytes], ...]:
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:
@@ -340,5 +372,5 @@ def _xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
     return tuple(
         (name, os.getxattr(path, name, follow_symlinks=False))
         for name in sorted(names)
-        if not name.startswith(_PRIVATE_XATTRS) and name != "security.selinux"
+        if name != "security.selinux" and not metadata.hides(name, status.st_mode)
     )

@@ -8,18 +8,20 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import Corrupt
-from lamina.layers.stack import Stack, is_whiteout
+from lamina.layers.stack import Stack, is_whiteout, make_opaque
 from lamina.system.clone import clone_tree, copy_metadata
 from lamina.system.directory import make_directory
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lamina.system.file_metadata import FileMetadata
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 256
 _MAX_LINKS = 255
 _PATH_MAX = 4095
-_OVERLAY = "trusted.overlay."
 
 Times = tuple[int, int]
 
@@ -33,9 +35,16 @@ class Folders:
         subject: the name of the archive in messages.
     """
 
-    def __init__(self, root: str, lowers: Sequence[str] = (), subject: str = "layer") -> None:
+    def __init__(
+        self,
+        root: str,
+        lowers: Sequence[str] = (),
+        subject: str = "layer",
+        metadata: FileMetadata = KERNEL_METADATA,
+    ) -> None:
         self._malformed = f"malformed {subject}"
-        self._below = Stack(lowers)
+        self._metadata = metadata
+        self._below = Stack(lowers, metadata)
         self._root = os.open(root, _DIRECTORY & ~os.O_NOFOLLOW)
         self._open: dict[str, int] = {}
         self._links: dict[str, str] = {}
@@ -186,14 +195,15 @@ class Folders:
         make_directory(name, dir_fd=above)
         fd = os.open(name, _DIRECTORY, dir_fd=above)
         if opaque:
-            os.setxattr(fd, "trusted.overlay.opaque", b"y")
+            make_opaque(fd, self._metadata)
         if found is None:
             self._implied[path] = None
         else:
             # Not `/proc/self/fd/{fd}`, which is a link itself: its target would keep its owner.
             copy_metadata(found[0], found[1], f"/proc/self/fd/{above}/{name}")
             for attribute in os.listxattr(fd):
-                if attribute.startswith(_OVERLAY):  # the directory below may be opaque
+                # The directory below may be opaque.
+                if attribute.startswith(self._metadata.overlay_prefix):
                     os.removexattr(fd, attribute)
             self._implied[path] = (found[1].st_atime_ns, found[1].st_mtime_ns)
         return fd

@@ -6,10 +6,14 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from lamina.system.file_metadata import KERNEL_METADATA
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_OPAQUE_XATTR = "trusted.overlay.opaque"
+    from lamina.system.file_metadata import FileMetadata
+
+_OPAQUE = "opaque"
 _KNOWN = 1024
 
 Found = tuple[str, os.stat_result]
@@ -19,7 +23,8 @@ class Stack:
     """Overlay directories, lowest first, which do not change. Paths are relative, and are looked up
     without following links."""
 
-    def __init__(self, lowers: Sequence[str]) -> None:
+    def __init__(self, lowers: Sequence[str], metadata: FileMetadata = KERNEL_METADATA) -> None:
+        self._metadata = metadata
         self._known = {"": self._merged(reversed(lowers))}
 
     def find(self, path: str) -> Found | None:
@@ -62,8 +67,7 @@ class Stack:
             self._known[path] = found
         return found
 
-    @staticmethod
-    def _merged(paths: Iterable[str]) -> tuple[str, ...]:
+    def _merged(self, paths: Iterable[str]) -> tuple[str, ...]:
         """The paths, uppermost first, that are merged into one directory."""
         found = []
         for path in paths:
@@ -74,7 +78,7 @@ class Stack:
             if not stat.S_ISDIR(status.st_mode):
                 break
             found.append(path)
-            if is_opaque(path):
+            if is_opaque(path, self._metadata):
                 break
         return tuple(found)
 
@@ -84,12 +88,18 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def is_opaque(folder: str) -> bool:
+def is_opaque(folder: str, metadata: FileMetadata) -> bool:
     """Whether a directory of an overlay directory hides the content of those below."""
     try:
-        return os.getxattr(folder, _OPAQUE_XATTR, follow_symlinks=False) == b"y"
+        name = metadata.overlay_prefix + _OPAQUE
+        return os.getxattr(folder, name, follow_symlinks=False) == b"y"
     except OSError:
         return False
+
+
+def make_opaque(folder: str | int, metadata: FileMetadata) -> None:
+    """Hide the content of the directories below one of an overlay directory."""
+    os.setxattr(folder, metadata.overlay_prefix + _OPAQUE, b"y")
 
 
 def marks_gone(entry: os.DirEntry[str]) -> bool:

@@ -12,7 +12,7 @@ from lamina.base.errors import InvalidInput, LaminaError, from_os_error
 from lamina.layers.apply import Whiteouts, apply_layer
 from lamina.layers.archives import is_tar, plain
 from lamina.ops.copy import Copier
-from lamina.refs.filehash import GONE, header_hash, read_xattrs
+from lamina.refs.filehash import GONE, header_hash
 from lamina.refs.live_tree import LiveTree
 from lamina.refs.reading import SourceChanged
 from lamina.refs.selection import expand_wildcard
@@ -91,6 +91,7 @@ def _unpack(
                 Whiteouts.REMOVE,
                 context.cancel,
                 subject=f"archive /{shown}",
+                metadata=refs.metadata,
             )
     except BaseException as error:
         refs.discard(staged)
@@ -109,7 +110,7 @@ def _unpack(
         dest=action.dest.rstrip("/") + "/",
     )
     Copier(
-        Tree(staged.files),
+        Tree(staged.files, metadata=refs.metadata),
         plan,
         inner,
         owner=owner,
@@ -139,7 +140,7 @@ def _open(source: Tree, path: str, reading: Reading) -> Iterator[BinaryIO]:
         raise
     with raw:
         owner = source.owner_of(status)
-        hashed = header_hash(status, link="", xattrs=read_xattrs(real), owner=owner)
+        hashed = header_hash(status, link="", xattrs=source.xattrs(path, status), owner=owner)
         with io.BufferedReader(_Hashing(raw, hashed), 1 << 18) as file:
             try:
                 yield cast("BinaryIO", file)

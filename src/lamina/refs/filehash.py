@@ -13,9 +13,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+    from lamina.system.file_metadata import FileMetadata
 
 _CHUNK = 1 << 20
 _TYPES = {
@@ -36,17 +39,20 @@ GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.E
 Xattrs = tuple[tuple[str, bytes], ...]
 
 
-def read_xattrs(path: str) -> Xattrs:
-    """The extended attributes that are part of a file's digest, sorted by name."""
+def read_xattrs(path: str, mode: int, metadata: FileMetadata = KERNEL_METADATA) -> Xattrs:
+    """The extended attributes that are part of a file's digest, sorted by name.
+
+    `mode` is its `st_mode`.
+    """
     try:
         names = os.listxattr(path, follow_symlinks=False)
     except OSError:
         return ()
     found = []
     for name in sorted(names):
-        if name == "security.capability" or not name.startswith(
-            ("security.", "system.", "trusted.overlay.")
-        ):
+        if metadata.hides(name, mode):
+            continue
+        if name == "security.capability" or not name.startswith(("security.", "system.")):
             try:
                 found.append((name, os.getxattr(path, name, follow_symlinks=False)))
             except OSError:
@@ -86,7 +92,11 @@ def header_hash(
 
 
 def hash_file(
-    path: str, status: os.stat_result, owner: tuple[int, int], link: str = ""
+    path: str,
+    status: os.stat_result,
+    owner: tuple[int, int],
+    link: str = "",
+    metadata: FileMetadata = KERNEL_METADATA,
 ) -> tuple[Digest, bool]:
     """The digest of a file, link, device or directory (without its content).
 
@@ -94,7 +104,9 @@ def hash_file(
     file is still the one of `status` and did not change while it was read. If not, the digest can
     be one that the file never had. Raises OSError.
     """
-    hashed = header_hash(status, link=link, xattrs=read_xattrs(path), owner=owner)
+    hashed = header_hash(
+        status, link=link, xattrs=read_xattrs(path, status.st_mode, metadata), owner=owner
+    )
     steady = True
     if stat.S_ISREG(status.st_mode):
         file = os.open(path, OPEN_FLAGS)

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from lamina.layers.stack import make_opaque
 from lamina.refs.filehash import GONE, OPEN_FLAGS
 from lamina.refs.packing import holds_planned
 from lamina.system.clone import clone_bytes
@@ -14,15 +15,27 @@ from lamina.system.removal import remove_tree
 if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
+
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 
 class Layout:
     """Makes the entries of a plan in a directory: an overlay difference, or a whole tree."""
 
-    def __init__(self, plan: FilePlan, root: str, cancel: Cancellation, *, overlay: bool) -> None:
+    def __init__(
+        self,
+        plan: FilePlan,
+        root: str,
+        cancel: Cancellation,
+        metadata: FileMetadata,
+        *,
+        overlay: bool,
+    ) -> None:
         self._plan = plan
         self._root = root
         self._cancel = cancel
+        self._metadata = metadata
         self._overlay = overlay
 
     def run(self) -> None:
@@ -41,7 +54,7 @@ class Layout:
             for path in self._plan.removed:
                 os.mknod(self._target(path), stat.S_IFCHR, os.makedev(0, 0))
             for path in self._plan.opaque:
-                os.setxattr(self._target(path), "trusted.overlay.opaque", b"y")
+                make_opaque(self._target(path), self._metadata)
         for path, planned in reversed(entries):
             if planned.is_directory:
                 times = (planned.mtime_ns, planned.mtime_ns)
@@ -69,7 +82,8 @@ class Layout:
         elif stat.S_ISSOCK(planned.mode):
             return
         else:
-            os.mknod(target, planned.mode, planned.rdev)
+            owner = (planned.uid, planned.gid)
+            self._metadata.make_node(target, planned.mode, planned.rdev, owner)
         self._set_metadata(target, planned)
         times = (planned.mtime_ns, planned.mtime_ns)
         os.utime(target, ns=times, follow_symlinks=False)
@@ -125,9 +139,14 @@ class Layout:
         return True
 
     def _set_metadata(self, target: str, planned: PlannedFile) -> None:
-        os.chown(target, planned.uid, planned.gid, follow_symlinks=False)
+        if stat.S_IFMT(planned.mode) not in _DEVICES:
+            self._metadata.own(target, planned.uid, planned.gid)
         for name, value in planned.xattrs:
-            os.setxattr(target, name, value, follow_symlinks=False)
+            try:
+                os.setxattr(target, name, value, follow_symlinks=False)
+            except OSError as error:
+                if not self._metadata.tolerates(error):
+                    raise
         if not stat.S_ISLNK(planned.mode):
             os.chmod(target, stat.S_IMODE(planned.mode))
 

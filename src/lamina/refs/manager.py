@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lamina.stores.snapshots import SnapshotStore, Staged
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class RefManager:
@@ -72,6 +73,11 @@ class RefManager:
     def overlay(self) -> bool:
         """Whether overlayfs works on the file system of the store."""
         return self._snapshotter.overlay
+
+    @property
+    def metadata(self) -> FileMetadata:
+        """How the files of snapshots have their metadata."""
+        return self._snapshotter.metadata
 
     @property
     def packer(self) -> Packer:

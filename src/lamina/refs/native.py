@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from lamina.stores.layers import Layer
     from lamina.stores.snapshots import Staged
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class NativeSnapshotter:
     """Implements `lamina.refs.snapshotter.Snapshotter`."""
 
     overlay = False
+
+    def __init__(self, metadata: FileMetadata) -> None:
+        self.metadata = metadata
 
     def view(self, stack: Sequence[str], target: str) -> str:
         return stack[-1] if stack else target
@@ -51,14 +55,14 @@ class NativeSnapshotter:
     def lay_out(self, plan: FilePlan, staged: Staged, cancel: Cancellation) -> None:
         from lamina.refs.layout import Layout
 
-        Layout(plan, staged.files, cancel, overlay=False).run()
+        Layout(plan, staged.files, cancel, self.metadata, overlay=False).run()
 
     def unpack(
         self, tar: ByteReader, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> Applied:
         from lamina.layers.apply import Whiteouts, apply_layer
 
-        return apply_layer(tar, staged.files, Whiteouts.REMOVE, cancel)
+        return apply_layer(tar, staged.files, Whiteouts.REMOVE, cancel, metadata=self.metadata)
 
     def pack(
         self,
@@ -70,8 +74,8 @@ class NativeSnapshotter:
         from lamina.refs.packing import pack_change, pack_upper
 
         if len(stack) > 1:
-            return pack_change(stack[-2], stack[-1], blobs, compression, cancel)
-        return pack_upper(stack[-1], (), blobs, compression, cancel)
+            return pack_change(stack[-2], stack[-1], blobs, compression, cancel, self.metadata)
+        return pack_upper(stack[-1], (), blobs, compression, cancel, self.metadata)
 
     def portable(self, stack: Sequence[str]) -> bool:
         return False

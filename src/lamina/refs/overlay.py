@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lamina.stores.layers import Layer
     from lamina.stores.snapshots import Staged
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class OverlaySnapshotter:
@@ -32,18 +33,20 @@ class OverlaySnapshotter:
 
     Args:
         names: short names of directories, for stacks whose mount options would be too long.
+        metadata: how the files of snapshots have their metadata.
     """
 
     overlay = True
 
-    def __init__(self, names: mount.ShortNames) -> None:
+    def __init__(self, names: mount.ShortNames, metadata: FileMetadata) -> None:
         self._names = names
+        self.metadata = metadata
 
     def view(self, stack: Sequence[str], target: str) -> str:
         if len(stack) == 1:
             return stack[0]
         if stack:
-            mount.mount_overlay(tuple(reversed(stack)), None, None, target, self._names)
+            self._mount(stack, None, None, target)
         return target
 
     def drop(self, view: str) -> None:
@@ -56,7 +59,8 @@ class OverlaySnapshotter:
         if lowers:
             # The root directory of the upper directory hides those below, so it has to be equal.
             below = os.stat(lowers[-1])
-            os.chown(staged.files, below.st_uid, below.st_gid)
+            below = self.metadata.status(lowers[-1], below)
+            self.metadata.own(staged.files, below.st_uid, below.st_gid)
             os.chmod(staged.files, stat.S_IMODE(below.st_mode))
             os.utime(staged.files, ns=(below.st_atime_ns, below.st_mtime_ns))
 
@@ -65,8 +69,7 @@ class OverlaySnapshotter:
         if not lowers:
             yield staged.files
             return
-        upper, work = staged.files, staged.work
-        mount.mount_overlay(tuple(reversed(lowers)), upper, work, target, self._names)
+        self._mount(lowers, staged.files, staged.work, target)
         try:
             yield target
         finally:
@@ -76,19 +79,21 @@ class OverlaySnapshotter:
         if lowers:
             from lamina.layers.diff import drop_unchanged
 
-            drop_unchanged(staged.files, lowers)
+            drop_unchanged(staged.files, lowers, self.metadata)
 
     def lay_out(self, plan: FilePlan, staged: Staged, cancel: Cancellation) -> None:
         from lamina.refs.layout import Layout
 
-        Layout(plan, staged.files, cancel, overlay=True).run()
+        Layout(plan, staged.files, cancel, self.metadata, overlay=True).run()
 
     def unpack(
         self, tar: ByteReader, lowers: Sequence[str], staged: Staged, cancel: Cancellation
     ) -> Applied:
         from lamina.layers.apply import Whiteouts, apply_layer
 
-        return apply_layer(tar, staged.files, Whiteouts.OVERLAY, cancel, lowers)
+        return apply_layer(
+            tar, staged.files, Whiteouts.OVERLAY, cancel, lowers, metadata=self.metadata
+        )
 
     def pack(
         self,
@@ -99,9 +104,16 @@ class OverlaySnapshotter:
     ) -> Layer:
         from lamina.refs.packing import pack_upper
 
-        return pack_upper(stack[-1], stack[:-1], blobs, compression, cancel)
+        return pack_upper(stack[-1], stack[:-1], blobs, compression, cancel, self.metadata)
 
     def portable(self, stack: Sequence[str]) -> bool:
         from lamina.layers.diff import portable
 
-        return portable(stack[-1], stack[:-1])
+        return portable(stack[-1], stack[:-1], self.metadata)
+
+    def _mount(
+        self, lowers: Sequence[str], upper: str | None, work: str | None, target: str
+    ) -> None:
+        """Mount a stack, lowest first."""
+        options = self.metadata.overlay_options
+        mount.mount_overlay(tuple(reversed(lowers)), upper, work, target, self._names, options)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.refs.plan import FilePlan, PlannedFile
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 def pack_plan(
@@ -41,16 +42,22 @@ def pack_upper(
     blobs: BlobStore,
     compression: Compression,
     cancel: Cancellation,
+    metadata: FileMetadata,
 ) -> Layer:
     """Pack an overlay directory on top of `lowers`, lowest first."""
-    return _pack(upper_members(upper, lowers), blobs, compression, cancel)
+    return _pack(upper_members(upper, lowers, metadata), blobs, compression, cancel)
 
 
 def pack_change(
-    lower: str, upper: str, blobs: BlobStore, compression: Compression, cancel: Cancellation
+    lower: str,
+    upper: str,
+    blobs: BlobStore,
+    compression: Compression,
+    cancel: Cancellation,
+    metadata: FileMetadata,
 ) -> Layer:
     """Pack the difference between two trees."""
-    return _pack(changed_members(lower, upper), blobs, compression, cancel)
+    return _pack(changed_members(lower, upper, metadata), blobs, compression, cancel)
 
 
 def repack(layer: Layer, blobs: BlobStore, compression: Compression, cancel: Cancellation) -> Layer:

@@ -203,10 +203,8 @@ class FilePlan:
             yield path, wanted[path]
 
     def _base_entry(self, path: str, status: os.stat_result) -> PlannedFile:
-        from lamina.refs.filehash import read_xattrs
-
         assert self.base is not None
-        return _from_status(status)._replace(xattrs=read_xattrs(self.base.real(path)))
+        return _from_status(status)._replace(xattrs=self.base.xattrs(path, status))
 
     def _base_status(self, path: str) -> os.stat_result | None:
         """The status of a path in the base, unless the plan hides it."""
@@ -254,11 +252,11 @@ def plan_entry(
     In a client's directory, a regular file gets the digest that the cache key was made of, and
     other entries are compared with it now. Raises SourceChanged unless `reading` tolerates that.
     """
-    from lamina.refs.filehash import header_hash, read_xattrs
+    from lamina.refs.filehash import header_hash
 
     real = tree.real(path)
     owner = tree.owner_of(status)
-    xattrs = read_xattrs(real)
+    xattrs = tree.xattrs(path, status)
     planned = PlannedFile(status.st_mode, *owner, status.st_mtime_ns, xattrs=xattrs)
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFREG:

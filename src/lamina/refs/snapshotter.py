@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lamina.stores.layers import Layer
     from lamina.stores.snapshots import Staged
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class Snapshotter(Protocol):
@@ -28,6 +29,11 @@ class Snapshotter(Protocol):
     @property
     def overlay(self) -> bool:
         """Whether overlayfs works on the file system of the store."""
+        ...
+
+    @property
+    def metadata(self) -> FileMetadata:
+        """How the files of snapshots have their metadata."""
         ...
 
     def view(self, stack: Sequence[str], target: str) -> str:

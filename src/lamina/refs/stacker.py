@@ -71,7 +71,8 @@ class Stacker:
         before = self._views.of(lower.snapshot, cancel)
         after = self._views.of(upper.snapshot, cancel)
         blobs = self._tables.blobs
-        layer = pack_change(before.root, after.root, blobs, Compression(), cancel)
+        metadata = self._snapshotter.metadata
+        layer = pack_change(before.root, after.root, blobs, Compression(), cancel, metadata)
         snapshot = self._snapshots.add(None, description=description)
         self._tables.layers.add(snapshot, layer)
         return Ref(snapshot)

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import InvalidInput, NotFound
-from lamina.refs.filehash import GONE, hash_file
+from lamina.refs.filehash import GONE, hash_file, read_xattrs
 from lamina.refs.stat_cache import StatCache
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lamina.refs.filehash import Xattrs
+    from lamina.system.file_metadata import FileMetadata
 
 _MAX_LINKS = 255
 
@@ -30,6 +34,7 @@ class Tree:
         cache: cached digests of files.
         name: the client's name of the directory, "" if it is not a client's.
         live: the files can change meanwhile: read them through a `LiveTree`.
+        metadata: how the files have their metadata.
     """
 
     def __init__(
@@ -41,8 +46,10 @@ class Tree:
         cache: StatCache | None = None,
         name: str = "",
         live: bool = False,
+        metadata: FileMetadata = KERNEL_METADATA,
     ) -> None:
         self.live = live
+        self.metadata = metadata
         self.root = root
         self.name = name
         self.owner = owner
@@ -61,8 +68,9 @@ class Tree:
 
     def lstat(self, path: str) -> os.stat_result | None:
         """The status of a path whose parents are real directories; None if it does not exist."""
+        real = self.real(path)
         try:
-            status = os.lstat(self.real(path))
+            status = self.metadata.status(real, os.lstat(real))
         except (FileNotFoundError, NotADirectoryError):
             return None
         if path and self._excluded is not None:
@@ -122,7 +130,7 @@ class Tree:
         prefix = f"{path}/" if path else ""
         for entry in self._entries(path):
             try:
-                status = entry.stat(follow_symlinks=False)
+                status = self.metadata.status(entry.path, entry.stat(follow_symlinks=False))
             except FileNotFoundError:
                 continue  # it was removed meanwhile: this is a client's directory
             if excluded is not None:
@@ -175,6 +183,10 @@ class Tree:
             if stat.S_ISDIR(status.st_mode):
                 levels.append((child, iter(self.children(child))))
 
+    def xattrs(self, path: str, status: os.stat_result) -> Xattrs:
+        """The extended attributes that are part of the digest of an entry."""
+        return read_xattrs(self.real(path), status.st_mode, self.metadata)
+
     def entry_digest(self, path: str, status: os.stat_result) -> Digest:
         """The digest of an entry: metadata and, for a file, content.
 
@@ -189,7 +201,9 @@ class Tree:
         link = self.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
         real = self.real(path)
         try:
-            digest, steady = hash_file(real, status, self.owner_of(status), link or "")
+            digest, steady = hash_file(
+                real, status, self.owner_of(status), link or "", self.metadata
+            )
         except OSError as error:
             if not self.live or error.errno not in GONE:
                 raise

@@ -58,7 +58,8 @@ class ViewCache:
     def _mount(self, snapshot: int | None, cancel: Cancellation | None) -> Tree:
         stack = self._directories.stack(snapshot, cancel)
         target = self.mount_point()
-        view = Tree(self._snapshotter.view(stack, target))
+        shown = self._snapshotter.view(stack, target)
+        view = Tree(shown, metadata=self._snapshotter.metadata)
         if stack and view.root != target:
             os.rmdir(target)
         self._views.add(snapshot, view)

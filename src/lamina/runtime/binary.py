@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from lamina.base.errors import NotFound
+from lamina.system.process import which
 
 _CAP_SYS_RESOURCE = 24
 
@@ -23,15 +24,6 @@ def find_runtime(preferred: str = "") -> str:
         f"no OCI runtime found: {preferred or 'neither crun nor runc'} is on PATH",
         hint="install one: apt-get install crun",
     )
-
-
-def which(name: str) -> str:
-    """The path of a program, "" if there is none."""
-    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"):
-        path = os.path.join(folder, name)
-        if folder and os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 def _crun_restricts_devices() -> bool:

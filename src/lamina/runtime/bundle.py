@@ -22,6 +22,7 @@ from lamina.runtime.cgroups import group_below, killed_for_memory, make_group, r
 from lamina.runtime.contract import CommandNotExecutable, CommandNotFound, ExitStatus
 from lamina.runtime.mount_points import above, find_stubs, make_folders, remove_stubs
 from lamina.runtime.netfiles import write_network_files
+from lamina.runtime.rootless import limit_to_namespace
 from lamina.runtime.spec import make_spec
 from lamina.runtime.users import find_identity
 from lamina.system.process import Child, spawn
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lamina.base.resources import ResourceUsage
     from lamina.runtime.contract import Process, Sandbox, TerminalSize
     from lamina.runtime.mount_points import Stub
+    from lamina.system.user_namespace import IdMap
 
 # Mount points that stay where a command has run, as with BuildKit.
 _OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
@@ -51,10 +53,12 @@ class Bundle:
         sandbox: Sandbox,
         annotations: dict[str, str],
         terminal: TerminalSize | None,
+        ids: IdMap | None = None,
     ) -> None:
         if not process.args:
             raise InvalidInput("there is no command to run")
         self._binary = binary
+        self._ids = ids
         self._id = "lamina-" + os.urandom(8).hex()
         self._folder = os.path.join(scratch, self._id)
         self._state = os.path.join(scratch, "runtime")
@@ -78,14 +82,17 @@ class Bundle:
         import json
 
         files = write_network_files(self._folder, sandbox)
+        identity = find_identity(sandbox.rootfs, self._process.user)
         spec = make_spec(
             self._process,
             sandbox,
-            find_identity(sandbox.rootfs, self._process.user),
+            identity,
             files=files,
             cgroup=self._cgroup + "/run",
             terminal=terminal,
         )
+        if self._ids is not None:
+            limit_to_namespace(spec, sandbox, identity, self._ids)
         if annotations:
             spec["annotations"] = annotations
         targets = [*(file.target for file in files), *self._targets]
@@ -140,8 +147,7 @@ class Bundle:
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
             *("unshare", "--pid", "--fork", "--kill-child=KILL"),
             *("--mount-proc", "--propagation", "slave", "--"),
-            self._binary,
-            *("--root", self._state, "--log", self._log),
+            *self._runtime("--log", self._log),
             *("run", "--bundle", self._folder, *options, self._id),
         ]
 
@@ -153,10 +159,19 @@ class Bundle:
         """
         return [
             *("nsenter", "--target", str(runtime), "--pid", "--mount", "--"),
-            self._binary,
-            *("--root", self._state, "--log", log),
+            *self._runtime("--log", log),
             *("exec", *options, self._id),
         ]
+
+    def _runtime(self, *options: str) -> list[str]:
+        """The command line of the runtime up to its own command."""
+        groups = ("--cgroup-manager", "disabled") if self._without_cgroups else ()
+        return [self._binary, *groups, "--root", self._state, *options]
+
+    @property
+    def _without_cgroups(self) -> bool:
+        """Whether crun must be told; runc in a user namespace goes on without."""
+        return self._ids is not None and self._name.startswith("crun")
 
     def path(self, name: str) -> str:
         """The path of a file of the bundle."""

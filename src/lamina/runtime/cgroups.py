@@ -33,17 +33,15 @@ _ATTEMPTS = 10
 
 
 def hide_hybrid_hierarchy() -> None:
-    """Unmount `unified` if it is mounted beside v1 controllers.
+    """Cover `unified` with an empty tmpfs if it is mounted beside v1 controllers.
 
-    crun (1.8.1, Debian 12) refuses such a hybrid. An empty tmpfs replaces it, because the runtime
-    makes directories there, which would stay on the host. Only call this in a private mount
-    namespace.
+    crun (1.8.1, Debian 12) refuses such a hybrid. The runtime makes directories there, which would
+    stay on the host. Only call this in a private mount namespace.
     """
     unified = os.path.join(_ROOT, "unified")
-    if os.path.ismount(unified):
-        from lamina.system.mount import mount, unmount
+    if _is_cgroup(unified):
+        from lamina.system.mount import mount
 
-        unmount(unified)
         mount("tmpfs", unified, "tmpfs", 0, "size=1m")
 
 

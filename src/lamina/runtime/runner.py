@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
-from lamina.runtime.binary import which
 from lamina.runtime.bundle import Bundle
 from lamina.runtime.cgroups import sweep_cgroups
 from lamina.runtime.contract import STOP_TIMEOUT
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.seccomp_filter import filter_of
 from lamina.runtime.stopping import Stopping, kill_tree
-from lamina.system.process import children_of, pump
+from lamina.system.process import children_of, pump, which
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from lamina.runtime.contract import ExitStatus, Process, Sandbox, TerminalSize
     from lamina.system.cancel import Cancellation
     from lamina.system.process import Child
+    from lamina.system.user_namespace import IdMap
 
 _SECCOMP_FILTER = "run.oci.seccomp_bpf_data"
 _TOOLS = ("setpriv", "unshare", "sh")
@@ -43,14 +43,21 @@ class OciRunner:
         secrets.
         cache: a persistent directory for the compiled seccomp filter.
         grace: how long (seconds) a cancelled step may run after SIGTERM.
+        ids: those of the user namespace of this process, None for the initial one.
     """
 
     def __init__(
-        self, binary: str, scratch: str, cache: str = "", grace: float = STOP_TIMEOUT
+        self,
+        binary: str,
+        scratch: str,
+        cache: str = "",
+        grace: float = STOP_TIMEOUT,
+        ids: IdMap | None = None,
     ) -> None:
         self._binary = binary
         self._grace = grace
         self._running: set[Stopping] = set()
+        self._ids = ids
         self._scratch = scratch
         self._cache = cache or scratch
         self._lock = threading.Lock()
@@ -185,7 +192,9 @@ class OciRunner:
         annotations = {}
         if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
             annotations = self._seccomp_annotation()
-        return Bundle(self._binary, self._scratch, process, sandbox, annotations, terminal)
+        return Bundle(
+            self._binary, self._scratch, process, sandbox, annotations, terminal, self._ids
+        )
 
     def _seccomp_annotation(self) -> dict[str, str]:
         with self._lock:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from lamina.api import filemode
 from lamina.api.filesync import Stat
 from lamina.base.errors import from_os_error
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.session.path_selection import Selection
     from lamina.session.validators import Validators
+    from lamina.system.file_metadata import FileMetadata
 
 _APPLE = "com.apple."
 Owner = tuple[int, int]
@@ -25,6 +27,7 @@ def walk(
     selection: Selection | None = None,
     owner: Owner | None = None,
     validators: Validators | None = None,
+    metadata: FileMetadata = KERNEL_METADATA,
 ) -> Iterator[Stat]:
     """The stats of the selected files below `root`, with their parents.
 
@@ -34,6 +37,7 @@ def walk(
     Args:
         owner: the (uid, gid) to send for every file, None for the real ones.
         validators: makes them for regular files; None: there are none.
+        metadata: how the files have their metadata.
 
     Raises LaminaError if a selected file cannot be read.
     """
@@ -54,8 +58,8 @@ def walk(
         if not taken and not below:
             continue
         try:
-            status = entry.stat(follow_symlinks=False)
-            found = stat_of(entry.path, path, status, owner)
+            status = metadata.status(entry.path, entry.stat(follow_symlinks=False))
+            found = stat_of(entry.path, path, status, owner, metadata)
             if validators is not None and taken:
                 found = found._replace(validator=validators.of(entry.path, status))
         except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +82,13 @@ def walk(
         yield found
 
 
-def stat_of(real: str, path: str, status: os.stat_result, owner: Owner | None = None) -> Stat:
+def stat_of(
+    real: str,
+    path: str,
+    status: os.stat_result,
+    owner: Owner | None = None,
+    metadata: FileMetadata = KERNEL_METADATA,
+) -> Stat:
     """The stat of the file at `real`, under the name `path`. Raises OSError."""
     mode = status.st_mode
     is_directory = stat.S_ISDIR(mode)
@@ -99,7 +109,7 @@ def stat_of(real: str, path: str, status: os.stat_result, owner: Owner | None = 
         linkname,
         major,
         minor,
-        read_xattrs(real),
+        tuple(pair for pair in read_xattrs(real) if not metadata.hides(pair[0], mode)),
     )
 
 

@@ -21,7 +21,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Exhausted, Unavailable, from_os_error
+from lamina.base.errors import Exhausted, PermissionDenied, Unavailable, from_os_error
 from lamina.stores.blobs import BlobStore
 from lamina.stores.database import Database
 from lamina.stores.leases import Leases
@@ -104,7 +104,7 @@ class Store:
 def open_store(root: str) -> Iterator[Store]:
     """Open the store at `root`, or create it, and clean up after dead processes.
 
-    Raises PermissionDenied, Exhausted, Corrupt.
+    Raises PermissionDenied (also if it is another user's), Exhausted, Corrupt.
     """
     root = os.path.abspath(root)
     try:
@@ -113,6 +113,7 @@ def open_store(root: str) -> Iterator[Store]:
                 os.makedirs(os.path.join(root, folder), exist_ok=True)
                 os.chmod(os.path.join(root, folder), 0o711)
             os.close(os.open(os.path.join(root, "lock"), os.O_CREAT | os.O_RDWR, 0o600))
+        _check_owner(root)
         os.chmod(root, 0o711)
         _spend_reserve(root)
         scratch, claim = _claim(os.path.join(root, "tmp"))
@@ -131,6 +132,16 @@ def open_store(root: str) -> Iterator[Store]:
         _remove(scratch)
         os.unlink(scratch + ".lock")
         os.close(claim)
+
+
+def _check_owner(root: str) -> None:
+    """Refuse the store of another user: its files would get two owners, or could not be read."""
+    owner = os.stat(os.path.join(root, "lock")).st_uid
+    if owner != os.geteuid():
+        raise PermissionDenied(
+            f"the store {root} belongs to the user with the ID {owner}, and this is {os.geteuid()}",
+            hint="use another --root, or run lamina as that user",
+        )
 
 
 def _spend_reserve(root: str) -> None:

@@ -112,14 +112,21 @@ class ShortNames:
 
 
 def mount_overlay(
-    lowers: Sequence[str], upper: str | None, work: str | None, target: str, names: ShortNames
+    lowers: Sequence[str],
+    upper: str | None,
+    work: str | None,
+    target: str,
+    names: ShortNames,
+    more: str = "",
 ) -> None:
     """Mount overlayfs of `lowers` (uppermost first) and, if writable, `upper` with `work`.
+
+    `more` are further mount options.
 
     All paths are absolute. The options of mount(2) are limited to a page, so `names` are used for
     many layers: the kernel's limit of 500 layers is reached. Raises Unsupported beyond it.
     """
-    options = _overlay_options(lowers, upper, work)
+    options = _overlay_options(lowers, upper, work, more)
     if len(os.fsencode(options)) < _PAGE:
         mount("overlay", target, "overlay", 0, options)
         return
@@ -129,7 +136,7 @@ def mount_overlay(
             hint="merge RUN and COPY instructions, or start from a flattened image",
         )
     with names.naming(lowers) as (folder, short):
-        options = _overlay_options(short, upper, work)
+        options = _overlay_options(short, upper, work, more)
         _in_folder(folder, lambda: mount("overlay", target, "overlay", 0, options))
 
 
@@ -154,26 +161,36 @@ def _in_folder(folder: str, work: Callable[[], None]) -> None:
 
 @contextmanager
 def mounted_overlay(
-    lowers: Sequence[str], upper: str | None, work: str | None, target: str, names: ShortNames
+    lowers: Sequence[str],
+    upper: str | None,
+    work: str | None,
+    target: str,
+    names: ShortNames,
+    more: str = "",
 ) -> Iterator[str]:
     """`mount_overlay` during the block."""
-    mount_overlay(lowers, upper, work, target, names)
+    mount_overlay(lowers, upper, work, target, names, more)
     try:
         yield target
     finally:
         unmount(target)
 
 
-def overlay_works(folder: str) -> bool:
-    """Whether overlayfs can be mounted with its upper directory in `folder`."""
+def overlay_works(folder: str, more: str = "") -> bool:
+    """Whether overlayfs can be mounted with its upper directory in `folder`.
+
+    `more` are further mount options.
+    """
     base = os.path.join(folder, f"probe-{os.urandom(4).hex()}")
-    names = [os.path.join(base, name) for name in ("lower", "upper", "work", "merged")]
-    for name in names:
-        os.makedirs(name)
+    lower, upper, work, merged = (
+        os.path.join(base, name) for name in ("lower", "upper", "work", "merged")
+    )
+    for folder in (lower, upper, work, merged):
+        os.makedirs(folder)
     try:
-        with mounted_overlay([names[0]], names[1], names[2], names[3], ShortNames(base)):
-            os.close(os.open(os.path.join(names[3], "file"), os.O_CREAT | os.O_WRONLY))
-        return os.path.exists(os.path.join(names[1], "file"))
+        with mounted_overlay([lower], upper, work, merged, ShortNames(base), more):
+            os.close(os.open(os.path.join(merged, "file"), os.O_CREAT | os.O_WRONLY))
+        return os.path.exists(os.path.join(upper, "file"))
     except Exception:
         return False
     finally:
@@ -182,14 +199,14 @@ def overlay_works(folder: str) -> bool:
         discard_tree(base)
 
 
-def _overlay_options(lowers: Sequence[str], upper: str | None, work: str | None) -> str:
+def _overlay_options(lowers: Sequence[str], upper: str | None, work: str | None, more: str) -> str:
     def spell(path: str) -> str:
         return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
     options = "lowerdir=" + ":".join(spell(path) for path in lowers)
     if upper and work:
         options += f",upperdir={spell(upper)},workdir={spell(work)}"
-    return options
+    return f"{options},{more}" if more else options
 
 
 def _call(doing: str, result: int, target: str | None = None) -> None:

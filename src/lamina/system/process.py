@@ -107,6 +107,15 @@ def spawn(
     return Child(pid)
 
 
+def which(name: str) -> str:
+    """The path of a program, "" if there is none."""
+    for folder in (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"):
+        path = os.path.join(folder, name)
+        if folder and os.access(path, os.X_OK):
+            return path
+    return ""
+
+
 def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
     """Pass on the output of pipes in the order of arrival, until all are closed."""
     import select

@@ -21,14 +21,22 @@ if TYPE_CHECKING:
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
     from lamina.system.descent import Visit
+    from lamina.system.file_metadata import FileMetadata
 
 _CHUNK = 1 << 20
 _IGNORED_XATTRS = ("security.selinux",)
+_OVERLAY_XATTRS = ("trusted.overlay.", "user.overlay.")
 
 
 @contextmanager
 def unpacked(
-    store: Store, layer: Layer, lowers: Sequence[str], cancel: Cancellation, *, overlay: bool
+    store: Store,
+    layer: Layer,
+    lowers: Sequence[str],
+    cancel: Cancellation,
+    metadata: FileMetadata,
+    *,
+    overlay: bool,
 ) -> Iterator[str]:
     """Unpack a layer on `lowers` into a directory, for the block. Raises Corrupt."""
     folder = os.path.join(store.scratch, f"check-{os.urandom(4).hex()}")
@@ -39,9 +47,8 @@ def unpacked(
     try:
         style = Whiteouts.OVERLAY if overlay else Whiteouts.REMOVE
         with store.blobs.open(layer.descriptor.digest) as file:
-            apply_layer(
-                decompressed(file), folder, style, cancel, list(lowers) if overlay else None
-            )
+            below = list(lowers) if overlay else None
+            apply_layer(decompressed(file), folder, style, cancel, below, metadata=metadata)
         yield folder
     finally:
         discard_tree(folder)
@@ -110,5 +117,5 @@ def _xattrs(visit: Visit) -> dict[str, bytes]:
         name: os.getxattr(path, name, follow_symlinks=False)
         for name in names
         if name not in _IGNORED_XATTRS
-        and (not name.startswith("trusted.overlay.") or name == "trusted.overlay.opaque")
+        and (not name.startswith(_OVERLAY_XATTRS) or name.endswith(".overlay.opaque"))
     }

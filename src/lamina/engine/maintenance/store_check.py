@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lamina.stores.snapshots import Snapshot
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 _CHUNK = 1 << 20
 
@@ -61,7 +62,12 @@ class CheckReport(NamedTuple):
 
 
 def check_store(
-    store: Store, cancel: Cancellation, *, repair: bool, found: Callable[[Damage], object]
+    store: Store,
+    metadata: FileMetadata,
+    cancel: Cancellation,
+    *,
+    repair: bool,
+    found: Callable[[Damage], object],
 ) -> CheckReport:
     """Check a store that no build uses. `found` is called with each damage at once.
 
@@ -69,19 +75,21 @@ def check_store(
     if a build runs, Cancelled.
     """
     with store.exclusive(wait=False):
-        return _Check(store, cancel, repair=repair, found=found).run()
+        return _Check(store, metadata, cancel, repair=repair, found=found).run()
 
 
 class _Check:
     def __init__(
         self,
         store: Store,
+        metadata: FileMetadata,
         cancel: Cancellation,
         *,
         repair: bool,
         found: Callable[[Damage], object],
     ) -> None:
         self._store = store
+        self._metadata = metadata
         self._database = store.database
         self._snapshots = SnapshotStore(store)
         self._layers = LayerTable(store.database)
@@ -254,13 +262,15 @@ class _Check:
 
     def _diff_id(self, files: str, lowers: Sequence[str]) -> Digest:
         if self._overlay or not lowers:
-            members = upper_members(files, lowers)
+            members = upper_members(files, lowers, self._metadata)
         else:
-            members = changed_members(lowers[-1], files)
+            members = changed_members(lowers[-1], files, self._metadata)
         return pack(members, _DiscardingSink(), Compression(Algorithm.NONE), self._cancel).diff_id
 
     def _unpacks_to(self, layer: Layer, files: str, lowers: Sequence[str]) -> bool:
-        with unpacked(self._store, layer, lowers, self._cancel, overlay=self._overlay) as expected:
+        with unpacked(
+            self._store, layer, lowers, self._cancel, self._metadata, overlay=self._overlay
+        ) as expected:
             return same_tree(expected, files, self._cancel)
 
     def _check_images(self) -> None:

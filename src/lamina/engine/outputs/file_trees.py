@@ -51,9 +51,9 @@ def exported_trees(
                 taken[path] = platform
         epoch = epoch_of(output.epoch, part.epoch)
         trees.append(
-            ExportedTree(name, root, added, epoch, platform)
+            ExportedTree(name, root, added, epoch, platform, refs.metadata)
             if apart
-            else ExportedTree("", root, added, epoch)
+            else ExportedTree("", root, added, epoch, metadata=refs.metadata)
         )
     return trees
 
