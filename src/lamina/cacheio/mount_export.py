@@ -10,6 +10,7 @@ from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.mount_pack import Packer
 from lamina.cacheio.mount_publish import Publication, load_mount
 from lamina.cacheio.mount_scan import Scanned, described, scan
+from lamina.system.file_metadata import KERNEL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.mount_index import MountIndex
     from lamina.stores.blobs import BlobStore
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 
 class Sent(NamedTuple):
@@ -39,6 +41,7 @@ def export_mount(
     blobs: BlobStore,
     shown: Shown,
     cancel: Cancellation,
+    metadata: FileMetadata = KERNEL_METADATA,
 ) -> Sent:
     """Update a backend's copy of a mount.
 
@@ -51,7 +54,7 @@ def export_mount(
     except Corrupt:
         there = None  # an unreadable copy is replaced
     last = there.mount if there else None
-    scanned = list(scan(folder, cancel))
+    scanned = list(scan(folder, cancel, metadata))
     ours = {item.entry.path for item in scanned}
     theirs = _others(last, ours, common)
     packer = Packer(folder, blobs, cancel)

@@ -13,6 +13,7 @@ from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.cache_loader import read_blob
 from lamina.cacheio.mount_index import PACK_LIMIT, expand_zstd
 from lamina.system.beneath import Beneath
+from lamina.system.file_metadata import KERNEL_METADATA
 from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lamina.cacheio.contract import Shown
     from lamina.cacheio.mount_index import Chunk, MountEntry, MountIndex
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 _SIDE_BY_SIDE = 4
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -39,7 +41,12 @@ class _Piece(NamedTuple):
 
 
 def restore_mount(
-    index: MountIndex, folder: str, backend: Backend, shown: Shown, cancel: Cancellation
+    index: MountIndex,
+    folder: str,
+    backend: Backend,
+    shown: Shown,
+    cancel: Cancellation,
+    metadata: FileMetadata = KERNEL_METADATA,
 ) -> None:
     """Fill an empty directory with a mount: files with their modes, owners and times.
 
@@ -72,13 +79,13 @@ def restore_mount(
         in_parallel(sorted(packs), unpack, _SIDE_BY_SIDE, cancel)
         for entry in files:
             above, name = _place(beneath, entry)
-            _set_metadata(os.open(name, _WRITE, dir_fd=above), entry)
+            _dress(os.open(name, _WRITE, dir_fd=above), entry, metadata)
         for entry in index.entries:
             if stat.S_ISLNK(entry.mode):
-                _make_link(*_place(beneath, entry), entry)
+                _make_link(*_place(beneath, entry), entry, metadata)
         for entry in reversed(folders):
             above, name = _place(beneath, entry)
-            _set_metadata(os.open(name or ".", _DIRECTORY, dir_fd=above), entry)
+            _dress(os.open(name or ".", _DIRECTORY, dir_fd=above), entry, metadata)
 
 
 def _place(beneath: Beneath, entry: MountEntry) -> tuple[int, str]:
@@ -128,17 +135,17 @@ def _write(fd: int, data: memoryview, offset: int) -> None:
         os.close(fd)
 
 
-def _make_link(above: int, name: str, entry: MountEntry) -> None:
+def _make_link(above: int, name: str, entry: MountEntry, metadata: FileMetadata) -> None:
     os.symlink(entry.link, name, dir_fd=above)
-    os.chown(name, entry.uid, entry.gid, dir_fd=above, follow_symlinks=False)
+    metadata.own(name, entry.uid, entry.gid, dir_fd=above)
     times = (entry.mtime_ns, entry.mtime_ns)
     os.utime(name, ns=times, dir_fd=above, follow_symlinks=False)
 
 
-def _set_metadata(fd: int, entry: MountEntry) -> None:
+def _dress(fd: int, entry: MountEntry, metadata: FileMetadata) -> None:
     """Set the owner, mode and time of an open file or directory, and close it."""
     try:
-        os.fchown(fd, entry.uid, entry.gid)
+        metadata.own(fd, entry.uid, entry.gid)
         os.fchmod(fd, stat.S_IMODE(entry.mode))
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
     finally:

@@ -12,6 +12,7 @@ from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.chunker import SMALL, chunks
 from lamina.cacheio.mount_index import MountEntry
 from lamina.system.descent import walk_tree
+from lamina.system.file_metadata import KERNEL_METADATA
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lamina.cacheio.mount_index import MountIndex
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
 _PATH_MAX = 4095
 
@@ -36,18 +38,21 @@ def described(entry: MountEntry, index: MountIndex) -> Scanned:
     return Scanned(entry._replace(chunks=()), tuple((c.digest, c.size) for c in chunks))
 
 
-def scan(folder: str, cancel: Cancellation) -> Iterator[Scanned]:
+def scan(
+    folder: str, cancel: Cancellation, metadata: FileMetadata = KERNEL_METADATA
+) -> Iterator[Scanned]:
     """All entries of a mount, parents first, with digests of the contents.
 
     Paths that are too long are left out, and so are files that disappear meanwhile, as other steps
     may use a shared mount. Raises OSError.
     """
-    yield Scanned(_entry("", os.lstat(folder)), ())
+    yield Scanned(_entry("", metadata.status(folder, os.lstat(folder))), ())
     for visit in walk_tree(folder, max_depth=_PATH_MAX // 2):
         cancel.check()
-        path, status = visit.path, visit.status
+        path = visit.path
         if len(os.fsencode(path)) > _PATH_MAX:
             continue
+        status = metadata.status(f"/proc/self/fd/{visit.folder}/{visit.name}", visit.status)
         try:
             if visit.is_directory:
                 yield Scanned(_entry(path, status), ())

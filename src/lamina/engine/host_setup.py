@@ -116,24 +116,27 @@ def enter_user_namespace(root: str) -> Privileges:
                 " `USER` fail in steps; see the page on rootless builds",
             )
     ids = user_namespace.current_ids()
-    _check_ids(root, ids)
+    if _check_ids(root, ids):
+        warnings = ()  # an earlier build has shown them
     metadata = KERNEL_METADATA if ids is None else OverriddenMetadata(ids)
     return Privileges(ids, metadata, warnings)
 
 
-def _check_ids(root: str, ids: IdMap | None) -> None:
-    """Compare the IDs with those that the files of the store were made with."""
+def _check_ids(root: str, ids: IdMap | None) -> bool:
+    """Compare the IDs with those that the files of the store were made with, if there are any.
+
+    Returns whether they were recorded. Raises InvalidInput.
+    """
     mine = "all" if ids is None else str(ids)
-    known = _recorded(root, _IDS)
-    if not known:
-        # Stores of root have no record of IDs.
-        known = "all" if recorded_kind(root) else _record(root, _IDS, mine)
+    recorded = _recorded(root, _IDS)
+    known = recorded or _record(root, _IDS, mine)
     if known != mine:
         raise InvalidInput(
             f"the files of the store {root} were made with other user and group IDs ({known}) than"
             f" this process has ({mine})",
             hint="restore the ranges in /etc/subuid and /etc/subgid, or use another --root",
         )
+    return bool(recorded)
 
 
 def _explained(error: LaminaError) -> LaminaError:

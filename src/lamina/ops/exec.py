@@ -288,6 +288,8 @@ class ExecOperation:
             hint = "make room: `lamina prune`, or place the store elsewhere with --root"
         elif status.code == 127:
             hint = "exit code 127 means that a command was not found"
+        else:
+            hint = self._refs.metadata.limits
         raise CommandFailed(reason, exit_code=status.code, hint=hint)
 
     @staticmethod

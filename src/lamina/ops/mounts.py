@@ -242,7 +242,7 @@ class MountTable:
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.write(value)
-            os.fchown(fd, secret.uid, secret.gid)
+            os.fchown(fd, *self._refs.metadata.nearest(secret.uid, secret.gid))
             os.fchmod(fd, stat.S_IMODE(secret.mode))
         finally:
             os.close(fd)
@@ -262,7 +262,8 @@ class MountTable:
                 hint="pass it: --ssh default (with SSH_AUTH_SOCK set) or --ssh id=SOCKET",
             )
         status = os.stat(socket)
-        wanted = (ssh.uid, ssh.gid, stat.S_IMODE(ssh.mode))
+        owner = self._refs.metadata.nearest(ssh.uid, ssh.gid)
+        wanted = (*owner, stat.S_IMODE(ssh.mode))
         if wanted != (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)):
             from lamina.ops.agent_relay import relayed
 

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import Unsupported
 from lamina.runtime.contract import Network
 from lamina.system.mount_tree import supports_mount_setattr
+from lamina.system.user_namespace import RANGES_HINT
 
 if TYPE_CHECKING:
     from lamina.runtime.contract import Sandbox
     from lamina.runtime.users import Identity
     from lamina.system.user_namespace import IdMap
 
-RANGES_HINT = (
-    "give the user ranges of IDs as root: `usermod --add-subuids 100000-165535 --add-subgids"
-    " 100000-165535 USER`, install newuidmap (Debian and Ubuntu: uidmap), and use a new store"
-)
 _TTY = 5
+_EMPTY = ["nosuid", "noexec", "nodev", "ro", "size=0"]
 
 
 def limit_to_namespace(
@@ -33,15 +31,15 @@ def limit_to_namespace(
     user["additionalGids"] = [gid for gid in user["additionalGids"] if ids.has_gid(gid)]
     # The control groups of the machine are not this user's.
     spec["linux"]["resources"] = {}
-    spec["mounts"] = [
-        _limited(mount, sandbox, ids) for mount in spec["mounts"] if mount["type"] != "cgroup"
-    ]
+    spec["mounts"] = [_limited(mount, sandbox, ids) for mount in spec["mounts"]]
 
 
 def _limited(mount: dict[str, Any], sandbox: Sandbox, ids: IdMap) -> dict[str, Any]:
     if mount["type"] == "devpts" and not ids.has_gid(_TTY):
         options = [option for option in mount["options"] if option != f"gid={_TTY}"]
         return {**mount, "options": options}
+    if mount["type"] == "cgroup":
+        return {**mount, "type": "tmpfs", "source": "tmpfs", "options": _EMPTY}
     if mount["type"] == "sysfs" and sandbox.network is not Network.NONE and not sandbox.namespace:
         # Only the owner of a network namespace can mount its sysfs.
         readonly = "rro" if supports_mount_setattr() else "ro"

@@ -80,6 +80,15 @@ class FileMetadata(Protocol):
         """Create a device or a pipe with its owner and mode."""
         ...
 
+    def nearest(self, uid: int, gid: int) -> tuple[int, int]:
+        """The owner that the kernel can give to a file: root in place of one that is not mapped."""
+        ...
+
+    @property
+    def limits(self) -> str:
+        """A hint about commands that fail because few IDs are mapped; "" if many are."""
+        ...
+
     def tolerates(self, error: OSError) -> bool:
         """Whether an extended attribute that the kernel refused can be left out."""
         ...
@@ -113,6 +122,13 @@ class KernelMetadata(NamedTuple):
         os.chown(path, *owner, dir_fd=dir_fd, follow_symlinks=False)
         os.chmod(path, stat.S_IMODE(mode), dir_fd=dir_fd)
 
+    def nearest(self, uid: int, gid: int) -> tuple[int, int]:
+        return uid, gid
+
+    @property
+    def limits(self) -> str:
+        return ""
+
     def tolerates(self, error: OSError) -> bool:
         return False
 
@@ -138,9 +154,9 @@ class OverriddenMetadata(NamedTuple):
         return attribute == _CAPABILITY and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     def own(self, place: str | int, uid: int, gid: int, *, dir_fd: int | None = None) -> None:
-        known = self.ids.has_uid(uid), self.ids.has_gid(gid)
-        _chown(place, uid if known[0] else 0, gid if known[1] else 0, dir_fd)
-        if all(known):
+        nearest = self.nearest(uid, gid)
+        _chown(place, *nearest, dir_fd)
+        if nearest == (uid, gid):
             with suppress(OSError):  # a directory may have had another owner before
                 os.removexattr(_xattr_place(place, dir_fd), _OVERRIDE, **_follow(place))
             return
@@ -173,6 +189,17 @@ class OverriddenMetadata(NamedTuple):
             os.setxattr(
                 _xattr_place(path, dir_fd), _OVERRIDE, value.encode(), follow_symlinks=False
             )
+
+    def nearest(self, uid: int, gid: int) -> tuple[int, int]:
+        return uid if self.ids.has_uid(uid) else 0, gid if self.ids.has_gid(gid) else 0
+
+    @property
+    def limits(self) -> str:
+        if not self.ids.only_root:
+            return ""
+        from lamina.system.user_namespace import RANGES_HINT
+
+        return f"if it changes the owner of a file, or its own user: {RANGES_HINT}"
 
     def tolerates(self, error: OSError) -> bool:
         return error.errno in (errno.EPERM, errno.ENOTSUP)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import NoReturn
 
+RANGES_HINT = (
+    "give the user more IDs: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+    " USER` as root, install newuidmap (Debian and Ubuntu: uidmap), and use a new store"
+)
 _CLONE_NEWUSER = 0x10000000
 _CAP_SYS_ADMIN = 21
 _ALL_IDS = (1 << 32) - 1
@@ -53,6 +57,10 @@ class IdMap(NamedTuple):
 
     def has_gid(self, gid: int) -> bool:
         return _contains(self.gids, gid)
+
+    @property
+    def only_root(self) -> bool:
+        return all(sum(each.size for each in ranges) == 1 for ranges in self)
 
     def __str__(self) -> str:
         """As text, for comparing."""

@@ -157,7 +157,13 @@ class BuildCaches:
         from lamina.engine.caching.mount_caches import MountCaches
 
         services = self._services
-        return MountCaches(services.cache_mounts, services.store.blobs, self.backend, self._events)
+        return MountCaches(
+            services.cache_mounts,
+            services.store.blobs,
+            self.backend,
+            self._events,
+            services.refs.metadata,
+        )
 
     def export(self, graph: SolvedGraph) -> dict[str, str]:
         """Export every cache. A failed export is a warning, unless the cache is required.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lamina.stores.blobs import BlobStore
     from lamina.stores.cache_mounts import CacheMountStore
     from lamina.system.cancel import Cancellation
+    from lamina.system.file_metadata import FileMetadata
 
     BackendOf = Callable[[RegistryLocation | FolderLocation | ClientLocation], Backend]
 
@@ -41,11 +42,18 @@ class MountCaches:
 
     Args:
         backend_of: opens the backend of a cache.
+        metadata: how the files of mounts have their metadata.
     """
 
     def __init__(
-        self, mounts: CacheMountStore, blobs: BlobStore, backend_of: BackendOf, events: EventSink
+        self,
+        mounts: CacheMountStore,
+        blobs: BlobStore,
+        backend_of: BackendOf,
+        events: EventSink,
+        metadata: FileMetadata,
     ) -> None:
+        self._metadata = metadata
         self._mounts = mounts
         self._blobs = blobs
         self._backend_of = backend_of
@@ -130,7 +138,9 @@ class MountCaches:
                 if folder is None:
                     return None
                 common = self._mounts.in_common(local, backend.origin.text)
-                sent = export_mount(folder, name, common, backend, self._blobs, shown, cancel)
+                sent = export_mount(
+                    folder, name, common, backend, self._blobs, shown, cancel, self._metadata
+                )
                 self._mounts.keep_place(local, backend.origin.text, sent.paths, imported=False)
         except OSError as error:
             raise from_os_error(error, "read the cache mount") from error
@@ -161,7 +171,7 @@ class MountCaches:
         index = found.mount
         try:
             try:
-                restore_mount(index, folder, backend, shown, cancel)
+                restore_mount(index, folder, backend, shown, cancel, self._metadata)
             except OSError as error:
                 raise from_os_error(error, "import the cache mount") from error
         except LaminaError:

@@ -124,5 +124,11 @@ def _opened(
     options = BuildCacheOptions((CacheImport(location, Mounts(True)),))
     caches = BuildCaches(services, None, options, events, cancel)
     with services.store.shared():
-        mounts = MountCaches(services.cache_mounts, services.store.blobs, caches.backend, events)
+        mounts = MountCaches(
+            services.cache_mounts,
+            services.store.blobs,
+            caches.backend,
+            events,
+            services.refs.metadata,
+        )
         yield mounts, caches.backend(location)
