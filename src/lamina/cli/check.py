@@ -29,11 +29,7 @@ def check(parsed: Parsed) -> int:
     def show(damage: Damage) -> None:
         print(f"{damage.subject}: {damage.problem}{_outcome(damage, repair=repair)}", flush=True)
 
-<<<<<<< HEAD
     with open_store(builder_root(parsed)) as store:
-=======
-    with open_store(store_root(parsed)) as store:
->>>>>>> 076093f (Keep owners and devices that a user namespace does not permit as metadata)
         metadata = enter_user_namespace(store.root).metadata
         with interruptible() as interruption:
             report = check_store(store, metadata, interruption.cancel, repair=repair, found=show)
