@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
     from lamina.daemon.signals import Signals
+    from lamina.engine.host_setup import Host
     from lamina.wire.contract import Handler, Transport
 
 _POLL = 0.1
@@ -52,12 +53,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         signals = owned.enter_context(taken())
         store = owned.enter_context(open_store(root))
         owned.enter_context(_daemon_lock(store.root))
-        host = HostSetup(
-            store.root, enter_user_namespace(store.root), config.worker.snapshotter
-        ).enter()
-        for warning in host.warnings:
-            log.warn(warning)
-        services = wired(config, store, host, log, owned)
+        services = wired(config, store, _enter(config, store.root, log), log, owned)
         serving = _listen(config.grpc, with_logging(services.handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
         forget_passed_sockets()
@@ -91,13 +87,19 @@ def serve_transport(config: DaemonConfig, root: str, log: Log, transport: Transp
     _bound_garbage()
     with ExitStack() as owned:
         store = owned.enter_context(open_store(root))
-        place = HostSetup(store.root, config.worker.snapshotter)
-        place.enter()
-        services = wired(config, store, place, log, owned)
+        services = wired(config, store, _enter(config, store.root, log), log, owned)
         server = GrpcServer(transport, with_logging(services.handlers, log), Peer("stdio"))
         owned.enter_context(server)
         server.wait()
         services.ending.cancel("the client has disconnected")
+
+
+def _enter(config: DaemonConfig, root: str, log: Log) -> Host:
+    """Prepare the process for the store at `root`. Raises LaminaError."""
+    privileges = enter_user_namespace(root)
+    for warning in privileges.warnings:
+        log.warn(warning)
+    return HostSetup(root, privileges, config.worker.snapshotter).enter()
 
 
 def _bound_garbage() -> None:
