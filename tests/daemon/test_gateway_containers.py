@@ -192,6 +192,20 @@ def test_release_ends_processes(channel: GrpcChannel, folder: Path) -> None:
         assert (second.wait(), second.error) == (137, "exit code: 137: context canceled")
 
 
+def test_release_of_a_container_that_starts(channel: GrpcChannel, folder: Path) -> None:
+    with gateway_build(channel, folder, "early") as client, client.processes() as processes:
+        container = client.container(root(client))
+        started = [processes.start(container, "sleep", "100") for _ in range(2)]
+        for process in started:
+            assert process.next() is not None
+            assert process.order == ["started"]
+        with refused(Code.CANCELLED, "context canceled"):
+            client.release(container)
+        for process in started:
+            assert process.wait() == 137
+            assert process.error == "exit code: 137: context canceled"
+
+
 def test_a_killed_first_process(channel: GrpcChannel, folder: Path) -> None:
     with gateway_build(channel, folder, "kill") as client, client.processes() as processes:
         container = client.container(root(client))

@@ -181,7 +181,10 @@ class ExecOperation:
                     raise
                 except LaminaError as error:
                     foreign = isinstance(error, CommandFailed | Unsupported) and self._foreign()
-                    failure = error.with_context(hint=foreign or error.hint)
+                    reason = error.reason
+                    if not isinstance(error, CommandFailed):
+                        reason = f"{self._incomplete}: {reason}"
+                    failure = error.with_context(reason=reason, hint=foreign or error.hint)
                 debugger = self._debugger()
                 if debugger is not None:
                     command = EndedCommand(self._name, process, sandbox, failure)
@@ -270,6 +273,12 @@ class ExecOperation:
 
         return BoundFolders(context, inputs, self._read)
 
+    @property
+    def _incomplete(self) -> str:
+        assert self._op.meta is not None
+        command = quote(" ".join(self._op.meta.args))
+        return f"process {command} did not complete successfully"
+
     def _accept(self, status: ExitStatus, rootfs: str) -> None:
         meta = self._op.meta
         assert meta is not None
@@ -277,8 +286,7 @@ class ExecOperation:
             return
         from lamina.ops.failed_exec import is_full
 
-        command = quote(" ".join(meta.args))
-        reason = f"process {command} did not complete successfully: exit code: {status.code}"
+        reason = f"{self._incomplete}: exit code: {status.code}"
         hint = ""
         if status.out_of_memory:
             reason += " (out of memory)"

@@ -261,8 +261,10 @@ def translate(error: Exception, url: Url) -> LaminaError:
             hint=f'if it speaks plain HTTP, configure [registry."{host}"] http = true',
         )
     if isinstance(error, socket.gaierror):
+        unknown = error.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
+        why = "no such host" if unknown else error.strerror
         return Unavailable(
-            f"cannot find the address of {host}: {error.strerror}",
+            f"cannot connect to {host}: dial tcp: lookup {url.host}: {why}",
             hint="check the name, the network and DNS",
         )
     if isinstance(error, TimeoutError):

@@ -221,7 +221,10 @@ class ContainerProcess:
 
 
 class _FirstProcess(ContainerProcess):
-    """The init process. The container ends with it."""
+    """The init process. The container ends with it.
+
+    `released` is whether it was killed together with the container.
+    """
 
     def __init__(
         self,
@@ -234,6 +237,7 @@ class _FirstProcess(ContainerProcess):
         self._sandbox = sandbox
         self._make_bundle = make_bundle
         self._bundle: Bundle | None = None
+        self.released = False
         self._others: list[_FurtherProcess] = []
 
     def add(self, process: Process, streams: Pipes | Terminal, sandbox: Sandbox) -> _FurtherProcess:
@@ -248,7 +252,7 @@ class _FirstProcess(ContainerProcess):
     def kill(self) -> None:
         """Kill all processes of the container, and those that have not begun."""
         with self._lock:
-            self._killed = True
+            self._killed = self.released = True
             if self._child is not None:
                 kill_tree(self._child)
 
@@ -332,7 +336,13 @@ class _FurtherProcess(ContainerProcess):
                 self._child.kill()
 
     def _execute(self) -> None:
-        bundle, runtime = self._first.running()
+        try:
+            bundle, runtime = self._first.running()
+        except NotFound:
+            if not self._first.released:
+                raise
+            self._end(ExitStatus(_KILLED))
+            return
         name = os.urandom(4).hex()
         identity = find_identity(self._sandbox.rootfs, self._process.user)
         spec = make_process(self._process, self._sandbox, identity, self._size)
