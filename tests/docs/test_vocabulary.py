@@ -52,6 +52,7 @@ CHECKED = (
     "refs",
     "registry",
     "runtime",
+    "sbom",
     "session",
     "solver",
     "sources",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import stat
+from typing import TYPE_CHECKING
 
 from lamina.base.named_tuple import NamedTuple
+
+if TYPE_CHECKING:
+    from lamina.sbom.package import Package as InstalledPackage
 
 WHITEOUT_KIND = 0
 """The type bits of a whiteout among the entries of a layer."""
@@ -18,14 +22,25 @@ _TYPES = {
     stat.S_IFIFO: "FIFO",
     WHITEOUT_KIND: "whiteout",
 }
+_MANAGERS = {"deb": "dpkg", "pypi": "python", "npm": "node", "golang": "go"}
 
 
 class Package(NamedTuple):
-    """An installed package. `manager` is `dpkg`, `apk`, `rpm`, `python`, `node` or `go`."""
+    """An installed package.
+
+    `manager` is `dpkg`, `apk`, `rpm`, `python`, `node`, `go`, `cargo`, `gem` or `composer`.
+    """
 
     manager: str
     name: str
     version: str
+
+
+def as_compared(package: InstalledPackage) -> Package:
+    """A package with its manager, and the name and version that this manager shows."""
+    epoch = dict(package.qualifiers).get("epoch", "")
+    version = f"{epoch}:{package.version}" if epoch else package.version
+    return Package(_MANAGERS.get(package.kind, package.kind), package.full_name, version)
 
 
 class PackageList(NamedTuple):
