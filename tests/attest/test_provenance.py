@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 from lamina.attest.build_steps import build_steps, digest_mapping, source_texts
 from lamina.attest.contract import Attestation, AttestationKind, FrontendCall
 from lamina.attest.materials import Materials, materials_of, of_platform
-from lamina.attest.options import ProvenanceOptions, parse_provenance, wanted_attestations
+from lamina.attest.options import (
+    ProvenanceOptions,
+    SbomFormat,
+    SbomOptions,
+    parse_provenance,
+    wanted_attestations,
+    wanted_sbom,
+    without_own_sbom,
+)
 from lamina.attest.predicate import ProvenanceFacts, predicate
 from lamina.attest.statements import Attested
 from lamina.base.digest import Digest
-from lamina.base.errors import InvalidInput, LaminaError, NotFound, Unsupported
+from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.platform import Platform
 from lamina.engine.build_result import Solvable
 from lamina.exporters.attestation import Subject, SubjectKind
@@ -58,23 +66,38 @@ COMMIT = "a" * 40
 
 
 def test_wanted_attestations() -> None:
-    assert wanted_attestations({"target": "x"}) is None
-    assert wanted_attestations({"attest:provenance": ""}) == ProvenanceOptions()
+    assert wanted_attestations({"target": "x"}) == (None, None)
+    assert wanted_attestations({"attest:provenance": ""}) == (ProvenanceOptions(), None)
     options = wanted_attestations(
         {
             "attest:provenance": "type=provenance,mode=min,inline-only=true,builder-id=me,"
             "version=v0.2,filename=p.json,reproducible=1,nobody=knows"
         }
     )
-    assert options == ProvenanceOptions("v0.2", "min", True, "me", "p.json", True)
-    assert wanted_attestations({"build-arg:BUILDKIT_ATTEST_PROVENANCE": "mode=full"}) == (
-        ProvenanceOptions()
-    )
+    assert options.provenance == ProvenanceOptions("v0.2", "min", True, "me", "p.json", True)
+    asked = wanted_attestations({"build-arg:BUILDKIT_ATTEST_PROVENANCE": "mode=full"})
+    assert asked.provenance == ProvenanceOptions()
     assert parse_provenance('"builder-id=a,b"').builder_id == "a,b"
-    with pytest.raises(Unsupported, match="SBOM"):
-        wanted_attestations({"attest:sbom": "generator=x"})
     with pytest.raises(InvalidInput, match="unknown attestation type"):
         wanted_attestations({"attest:vibes": ""})
+
+
+def test_wanted_sboms() -> None:
+    assert wanted_sbom({"attest:sbom": ""}) == SbomOptions()
+    image = wanted_sbom({"build-arg:BUILDKIT_ATTEST_SBOM": "generator=reg.example/scan,depth=2"})
+    assert image == SbomOptions("reg.example/scan:latest", (("depth", "2"),))
+    other = wanted_sbom({"attest:sbom": "format=cyclonedx"})
+    assert other == SbomOptions(format=SbomFormat.CYCLONEDX)
+    for text, problem in (("format=xml", "invalid SBOM format"), ("generator=", "cannot be empty")):
+        with pytest.raises(InvalidInput, match=problem):
+            wanted_sbom({"attest:sbom": text})
+
+
+def test_frontend_images_get_no_request_for_the_own_scanner() -> None:
+    own = {"attest:sbom": "", "build-arg:BUILDKIT_ATTEST_SBOM": "", "attest:provenance": ""}
+    assert without_own_sbom(own) == {"attest:provenance": ""}
+    image = {"attest:sbom": "generator=x"}
+    assert without_own_sbom(image) == image
 
 
 @pytest.mark.parametrize("text", ["mode=most", "version=v2", "reproducible=maybe", '"mode'])

@@ -240,7 +240,7 @@ def test_the_commit_of_the_context(
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--sbom=true", "SBOM attestations are not supported yet"),
+        ("--sbom=format=xml", 'invalid SBOM format "xml"'),
         ("--attest=type=vibes", 'unknown type "vibes"'),
         ("--provenance=mode=most", 'invalid mode "most"'),
         ("--provenance=moed=min", "provenance does not support moed"),

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.named_tuple import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+CORE = "sbom-core"
+"""The metadata of a scan: the name of its main document, without suffixes."""
 
-    from lamina.exporters.attestation import Subject
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lamina.exporters.attestation import Statement, Subject
     from lamina.refs.ref import Ref
 
 
@@ -34,11 +37,42 @@ class FrontendCall(NamedTuple):
         return self if self.frontend or self.attrs or self.origins else None
 
 
+class DescribedImage(Protocol):
+    """The image that statements are about, when its layers are packed."""
+
+    @property
+    def name(self) -> str:
+        """The full reference, "" if it has no name."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """The digests of the layers, lowest first."""
+        ...
+
+    def layer_of(self, path: str) -> str:
+        """The digest of the uppermost layer with a file, "" if there is none."""
+        ...
+
+
 class AttestationFiles(Protocol):
     """The files that contain an attestation; solved when they are needed."""
 
     def ref(self) -> Ref:
         """The ref. Raises the error that stopped the build."""
+        ...
+
+    def statements(self, image: DescribedImage | None) -> Sequence[Statement] | None:
+        """The statements of a bundle that is made when the image is known. None if they are in the
+        files.
+
+        `image` is None if the output is no image.
+        """
         ...
 
 

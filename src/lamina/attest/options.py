@@ -6,11 +6,13 @@ attributes (BuildKit's `frontend/attestations`); `--attest type=provenance,…` 
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import InvalidInput
 from lamina.base.named_tuple import NamedTuple
+from lamina.base.reference import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,11 +40,34 @@ class ProvenanceOptions(NamedTuple):
     complete_materials: bool = False
 
 
-def wanted_attestations(attrs: Mapping[str, str]) -> ProvenanceOptions | None:
-    """The attestations that a frontend's attributes request; None for no provenance.
+class SbomFormat(Enum):
+    """The formats that the scanner of lamina writes."""
 
-    Raises InvalidInput, and Unsupported for unsupported ones (SBOMs).
+    SPDX = "spdx"
+    CYCLONEDX = "cyclonedx"
+
+
+class SbomOptions(NamedTuple):
+    """Options of the SBOM.
+
+    `generator` is the image that makes it, "" for the scanner of lamina. `parameters` are passed to
+    the image. `format` is that of the scanner of lamina.
     """
+
+    generator: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    format: SbomFormat = SbomFormat.SPDX
+
+
+class WantedAttestations(NamedTuple):
+    """The attestations that a build makes, None for those that it does not."""
+
+    provenance: ProvenanceOptions | None = None
+    sbom: SbomOptions | None = None
+
+
+def wanted_attestations(attrs: Mapping[str, str]) -> WantedAttestations:
+    """The attestations that a frontend's attributes request. Raises InvalidInput."""
     wanted: dict[str, str] = {}
     for key, value in attrs.items():
         for prefix in _PREFIXES:
@@ -51,15 +76,52 @@ def wanted_attestations(attrs: Mapping[str, str]) -> ProvenanceOptions | None:
     for kind in wanted:
         if kind not in ("sbom", "provenance"):
             raise InvalidInput(f'unknown attestation type "{kind}"')
-    if "sbom" in wanted:
-        raise sbom_unsupported()
-    return parse_provenance(wanted["provenance"]) if "provenance" in wanted else None
-
-
-def sbom_unsupported() -> Unsupported:
-    return Unsupported(
-        "SBOM attestations are not supported yet", hint="leave out --sbom and type=sbom"
+    return WantedAttestations(
+        parse_provenance(wanted["provenance"]) if "provenance" in wanted else None,
+        parse_sbom(wanted["sbom"]) if "sbom" in wanted else None,
     )
+
+
+def wanted_sbom(attrs: Mapping[str, str]) -> SbomOptions | None:
+    """The SBOM that a frontend's attributes request. Raises InvalidInput."""
+    return wanted_attestations(attrs).sbom
+
+
+def without_own_sbom(attrs: Mapping[str, str]) -> Mapping[str, str]:
+    """The attributes without a request for the scanner of lamina.
+
+    A frontend image would run the generator that it knows, which it would have to download.
+    """
+    sbom = wanted_sbom(attrs)
+    if sbom is None or sbom.generator:
+        return attrs
+    return {
+        key: value
+        for key, value in attrs.items()
+        if not (key.startswith(_PREFIXES) and key.lower().endswith(("_sbom", ":sbom")))
+    }
+
+
+def parse_sbom(text: str) -> SbomOptions:
+    """Parse `generator=IMAGE,NAME=VALUE,…`, or `format=cyclonedx` without a generator.
+
+    Raises InvalidInput.
+    """
+    pairs = dict(field.partition("=")[::2] for field in _fields(text))
+    if "generator" in pairs:
+        generator = pairs.pop("generator")
+        if not generator:
+            raise InvalidInput(
+                "sbom scanner cannot be empty", hint="name an image: generator=IMAGE"
+            )
+        return SbomOptions(str(parse_reference(generator)), tuple(pairs.items()))
+    chosen = pairs.get("format", SbomFormat.SPDX.value)
+    try:
+        return SbomOptions(format=SbomFormat(chosen))
+    except ValueError:
+        raise InvalidInput(
+            f'invalid SBOM format "{chosen}"', hint="it is format=spdx or format=cyclonedx"
+        ) from None
 
 
 def parse_provenance(text: str) -> ProvenanceOptions:

@@ -7,21 +7,22 @@ import posixpath
 import stat
 from typing import TYPE_CHECKING
 
-from lamina.attest.contract import AttestationKind
+from lamina.attest.contract import CORE, AttestationKind
+from lamina.attest.sbom_layers import with_layers
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.exporters.attestation import Statement, Subject, SubjectKind
+from lamina.sbom.spdx import PREDICATE
 from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lamina.attest.contract import Attestation, AttestationFiles
+    from lamina.attest.contract import Attestation, AttestationFiles, DescribedImage
     from lamina.refs.tree import Tree
 
 INLINE_ONLY = "inline-only"
 REASON = "reason"
-_CORE = "sbom-core"
 _PROVENANCE = "https://slsa.dev/provenance/"
 _LIMIT = 40 << 20
 """The maximum size of one attestation's JSON, in bytes."""
@@ -44,20 +45,30 @@ class Attested:
         """Whether there is any. With `inline`, those that are only for images count."""
         return any(inline or not _inline_only(one) for one in self._attestations)
 
-    def statements(self, *, inline: bool = True) -> list[Statement]:
+    def statements(
+        self, image: DescribedImage | None = None, *, inline: bool = True
+    ) -> list[Statement]:
         """All statements, with bundles expanded, the main document of a scan first.
+
+        The main document gets the layers of the files that it lists. `image` is what the statements
+        are about, None if the output is no image.
 
         Raises InvalidInput (invalid content, or provenance from a frontend) and NotFound.
         """
         statements: list[tuple[bool, Statement]] = []
         for one in self._attestations:
             if inline or not _inline_only(one):
-                statements += ((_is_core(one, s.path), s) for s in self._read(one))
+                for statement in self._read(one, image):
+                    core = _is_core(one, statement.path)
+                    if core and image is not None and statement.predicate_type == PREDICATE:
+                        statement = with_layers(statement, image)
+                    statements.append((core, statement))
         return [s for _, s in sorted(statements, key=lambda item: not item[0])]
 
-    def _read(self, one: Attestation) -> list[Statement]:
+    def _read(self, one: Attestation, image: DescribedImage | None) -> Sequence[Statement]:
         if one.kind is AttestationKind.BUNDLE:
-            return self._unbundle(one)
+            made = None if one.files is None else one.files.statements(image)
+            return self._unbundle(one) if made is None else made
         if not one.path:
             raise InvalidInput("attestation does not have set path")
         if one.predicate is not None:
@@ -96,8 +107,10 @@ def _inline_only(one: Attestation) -> bool:
 
 
 def _is_core(one: Attestation, path: str) -> bool:
-    core = one.metadata.get(_CORE)
-    return core is not None and path.partition(".")[0] == core.decode(errors="replace")
+    core = one.metadata.get(CORE)
+    return core is not None and posixpath.basename(path).partition(".")[0] == core.decode(
+        errors="replace"
+    )
 
 
 def _refuse_provenance(predicate_type: str, verb: str) -> None:

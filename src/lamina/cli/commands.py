@@ -23,6 +23,7 @@ _TABLES = {
     "run": "images",
     "inspect": "images",
     "diff": "images",
+    "sbom": "images",
     "push": "images",
     "pull": "images",
     "login": "images",

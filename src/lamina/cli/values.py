@@ -36,7 +36,18 @@ def is_remote(value: str) -> bool:
 
 
 def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
-    """Parse `key=value,…`. Fields may be quoted as in CSV; a key alone has the value ""."""
+    """Parse `key=value,…`. Fields may be quoted as in CSV; a key alone has the value "".
+
+    Keys are case-insensitive, except the names of annotations in them.
+    """
+    return [
+        (key if key.startswith("annotation") else key.lower(), value)
+        for key, value in _written_fields(text, flag)
+    ]
+
+
+def _written_fields(text: str, flag: str) -> list[tuple[str, str]]:
+    """As `parse_fields`, with the keys as they are written."""
     fields = [text]
     if '"' in text:
         import csv
@@ -48,12 +59,7 @@ def parse_fields(text: str, flag: str) -> list[tuple[str, str]]:
     else:
         fields = text.split(",")
     pairs = (field.partition("=") for field in fields)
-    return [(_key(key.strip()), value) for key, _, value in pairs]
-
-
-def _key(text: str) -> str:
-    """Keys are case-insensitive, except the names of annotations in them."""
-    return text if text.startswith("annotation") else text.lower()
+    return [(key.strip(), value) for key, _, value in pairs]
 
 
 def parse_build_args(values: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -330,6 +336,12 @@ def parse_attests(written: Iterable[str], short: Mapping[str, str]) -> tuple[tup
         fields = parse_fields(text, "attest")
         pairs = dict(fields)
         kind = pairs.get("type", "")
+        if kind == "sbom":
+            # Parameters of generators are case-sensitive.
+            fields = [
+                (key.lower() if key.lower() in ("type", "disabled") else key, value)
+                for key, value in _written_fields(text, "attest")
+            ]
         if kind not in ("provenance", "sbom"):
             raise InvalidInput(
                 f'--attest {text}: unknown type "{kind}"', hint="use provenance or sbom"

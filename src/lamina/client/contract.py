@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import Policy
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
+    from lamina.client.scanning import ScannedImage
     from lamina.gateway.client import GatewayClient
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
@@ -366,6 +367,19 @@ class LocalStore(Builder, Protocol):
         """Open an image for a comparison. Its content is readable for the block.
 
         `platform` chooses an image of an index; None is that of this machine. Raises NotFound.
+        """
+        ...
+
+    def scan(self, name: str, platform: Platform, cancel: Cancellation) -> ScannedImage:
+        """Find the packages of an image in the local store. Raises NotFound."""
+        ...
+
+    def scan_base(
+        self, request: BuildRequest, name: str, events: EventSink, cancel: Cancellation
+    ) -> ScannedImage:
+        """Find the packages of the image that a Dockerfile names, which is called `name`.
+
+        Nothing is recorded. Raises the errors of resolving and pulling.
         """
         ...
 

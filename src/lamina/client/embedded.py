@@ -21,16 +21,16 @@ from lamina.client.contract import (
     PruneOutcome,
 )
 from lamina.client.engine_options import (
+    attestations_of,
     build_record,
     cache_options,
     cache_pairs,
     failure_outputs_of,
     host_warnings,
     made_outputs,
-    provenance_options,
 )
 from lamina.client.frontend_attributes import entitlements, frontend_attributes
-from lamina.client.frontend_runs import bridged, run_frontend
+from lamina.client.frontend_runs import bridged, finish, run_frontend
 from lamina.client.outputs import wanted_outputs
 from lamina.client.providers import EmbeddedSession
 from lamina.client.served_files import serve_in_process
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from lamina.api.history import BuildHistoryRecord
-    from lamina.attest.options import ProvenanceOptions
     from lamina.base.events import EventSink, WarningEvent
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
@@ -67,10 +66,10 @@ if TYPE_CHECKING:
     )
     from lamina.client.frontend_runs import RunFrontend, Serve
     from lamina.client.local_images import LocalImages
+    from lamina.client.scanning import ScannedImage
     from lamina.engine.build import Build, LookupRecorder
-    from lamina.engine.build_result import BuildResult, Finished
+    from lamina.engine.build_result import BuildResult
     from lamina.engine.frontends.llb_bridge import LlbBridge
-    from lamina.exporters.destination import Output
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
     from lamina.records.plan import BuildPlan
@@ -225,14 +224,14 @@ class EmbeddedBuilder:
         """
         wanted = list(wanted_outputs(request))
         outputs = made_outputs(wanted)
-        provenance = provenance_options(request)
+        attestations = attestations_of(request)
         failure_outputs = failure_outputs_of(request)
         with self._recorder(request, attributes, wanted, events) as recorder:
             sink = recorder.tee(events)
             with self._opened(request, session, sink, cancel, recorder) as build:
                 try:
                     result = run(build, request, attributes)
-                    finished = _finish(build, result, outputs, provenance, cancel)
+                    finished = finish(build, result, outputs, attestations, cancel)
                 except Cancelled:
                     raise
                 except LaminaError as error:
@@ -293,7 +292,7 @@ class EmbeddedBuilder:
             self._served(request) as (session, attributes),
             self._opened(request, session, events, cancel) as build,
         ):
-            _finish(build, run_frontend(build, request, attributes), outputs, None, cancel)
+            finish(build, run_frontend(build, request, attributes), outputs, None, cancel)
 
     @contextmanager
     def _served(
@@ -407,6 +406,22 @@ class EmbeddedBuilder:
         target = self._images.find(name).target
         return stored_image(self._store, fetch, name, target, platform, cancel)
 
+    def scan(self, name: str, platform: Platform, cancel: Cancellation) -> ScannedImage:
+        from lamina.client.scanning import scan_stored
+
+        return scan_stored(self.engine, self._images.find(name), name, platform, cancel)
+
+    def scan_base(
+        self, request: BuildRequest, name: str, events: EventSink, cancel: Cancellation
+    ) -> ScannedImage:
+        from lamina.client.scanning import scan_base
+
+        with (
+            self._served(request) as (session, attributes),
+            self._opened(request, session, events, cancel) as build,
+        ):
+            return scan_base(build, run_frontend(build, request, attributes), name, cancel)
+
     def verify(
         self, request: BuildRequest, events: EventSink, cancel: Cancellation
     ) -> Sequence[Verdict]:
@@ -467,16 +482,3 @@ class EmbeddedBuilder:
         from lamina.engine.caching.mount_commands import remove_mounts
 
         return remove_mounts(self.engine.services.caches, names, cancel)
-
-
-def _finish(
-    build: Build,
-    result: BuildResult,
-    outputs: Sequence[Output],
-    provenance: ProvenanceOptions | None,
-    cancel: Cancellation,
-) -> Finished:
-    """Write the outputs of a result."""
-    from lamina.exporters.local_receiver import LocalReceiver
-
-    return build.finish(result, outputs, LocalReceiver(cancel), provenance)

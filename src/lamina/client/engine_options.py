@@ -16,14 +16,14 @@ from lamina.records.request import recorded_attributes, recorded_cache, recorded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lamina.attest.options import ProvenanceOptions
+    from lamina.attest.options import WantedAttestations
     from lamina.client.contract import BuildRequest, CacheSpec
     from lamina.client.failure_outputs import FailureOutputs
     from lamina.engine.host_setup import Host
     from lamina.exporters.destination import Output
 
 
-def provenance_options(request: BuildRequest) -> ProvenanceOptions | None:
+def attestations_of(request: BuildRequest) -> WantedAttestations | None:
     """None if no attestation is wanted. Raises InvalidInput."""
     if not request.attests:
         return None

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from lamina.client.frontend_attributes import frontend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from lamina.attest.options import WantedAttestations
     from lamina.client.contract import BuildRequest
     from lamina.engine.build import Build
-    from lamina.engine.build_result import BuildResult
+    from lamina.engine.build_result import BuildResult, Finished
     from lamina.engine.frontends.llb_bridge import LlbBridge
+    from lamina.exporters.destination import Output
     from lamina.llb.op import Definition
+    from lamina.system.cancel import Cancellation
 
     Serve = Callable[[LlbBridge, Mapping[str, str]], None]
     """Connects a frontend with a bridge, and returns when the frontend has ended. It gets the
@@ -45,3 +48,16 @@ def bridged(serve: Serve) -> RunFrontend:
     from lamina.client.bridge_connection import run_bridged
 
     return lambda build, _, attributes: run_bridged(build, serve, attributes)
+
+
+def finish(
+    build: Build,
+    result: BuildResult,
+    outputs: Sequence[Output],
+    attestations: WantedAttestations | None,
+    cancel: Cancellation,
+) -> Finished:
+    """Write the outputs of a result."""
+    from lamina.exporters.local_receiver import LocalReceiver
+
+    return build.finish(result, outputs, LocalReceiver(cancel), attestations)

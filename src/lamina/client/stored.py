@@ -73,14 +73,21 @@ def describe(blobs: BlobStore, digest: Digest) -> dict[str, Any]:
 
 def manifest_for_here(blobs: BlobStore, digest: Digest, name: str) -> tuple[Digest, Manifest]:
     """The image, or the one in an index that runs here. Raises NotFound."""
+    return manifest_of(blobs, digest, name, host_platform())
+
+
+def manifest_of(
+    blobs: BlobStore, digest: Digest, name: str, platform: Platform
+) -> tuple[Digest, Manifest]:
+    """The image, or the one in an index for a platform. Raises NotFound."""
     document = parse_manifest(blobs.read(digest))
     if isinstance(document, Manifest):
         return digest, document
-    chosen = select_platform(document, host_platform())
+    chosen = select_platform(document, platform)
     if chosen is None or not blobs.has(chosen.digest):
         held = ", ".join(str(entry.platform) for entry in _images(document))
-        raise NotFound(f"{name} has no image for {host_platform()}", hint=f"it has: {held}")
-    return manifest_for_here(blobs, chosen.digest, name)
+        raise NotFound(f"{name} has no image for {platform}", hint=f"it has: {held}")
+    return manifest_of(blobs, chosen.digest, name, platform)
 
 
 def _images(index: Index) -> Iterator[Descriptor]:

@@ -111,7 +111,7 @@ class SolveService:
     ) -> tuple[dict[str, str], HistoryResult]:
         events = recorder.event_sink
         outputs = outputs_of(request)
-        provenance = wanted_attestations(dict(request.frontend_attrs))
+        attestations = wanted_attestations(dict(request.frontend_attrs))
         options = build_options(request, self._entitlements, self._sessions, cancel)
         with (
             self._sessions.joined(request.session, cancel) as session,
@@ -126,12 +126,13 @@ class SolveService:
                         session, request, bridge.exporter_request(result), cancel
                     )
                 receiver = SessionReceiver(session, cancel)
-                finished = build.finish(result, outputs, receiver, provenance)
+                finished = build.finish(result, outputs, receiver, attestations)
                 response = response_of(finished.metadata(), result.metadata)
                 if request.enable_session_exporter:
                     session.finalize_export(tuple(sorted(response.items())), cancel)
                 recorded = HistoryResult()
                 if not request.internal:
+                    provenance = attestations.provenance
                     recorded = history_result(build, result, outputs, finished, provenance)
         return response, recorded
 

@@ -12,6 +12,8 @@ from lamina.dockerfile.args import (
     CACHE_NAMESPACE,
     DOCKERFILE_CHECK,
     SANDBOX_HOSTNAME,
+    SBOM_SCAN_CONTEXT,
+    SBOM_SCAN_STAGE,
     SOURCE_DATE_EPOCH,
     parse_epoch,
     platform_args,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from lamina.dockerfile.instruction import Arg
     from lamina.dockerfile.stage import StageText
     from lamina.dockerfile.stage_state import StageState
+    from lamina.llb.op import Definition
 
 
 class ConvertedStages(NamedTuple):
@@ -321,6 +324,29 @@ class DockerfileConverter:
             )
         config.platform = normalise(config.platform)
         definition = None if target.tree is None else marshal(encode(target.tree))
+        scanned = self._scanned(converted)
+        stages = [stage for stage in converted.states if stage.label in scanned]
         return FrontendResult(
-            definition, config.to_bytes(), config.platform, target.base_config, self._epoch
+            definition,
+            config.to_bytes(),
+            config.platform,
+            target.base_config,
+            self._epoch,
+            tuple(scanned.items()),
+            any(stage.ignore_cache for stage in (converted.target, *stages)),
         )
+
+    def _scanned(self, converted: ConvertedStages) -> dict[str, Definition | None]:
+        """The file systems that an SBOM covers in addition to the target."""
+        from lamina.dockerfile.scanning import is_scanned
+
+        found: dict[str, Definition | None] = {}
+        target = converted.states[converted.target]
+        if is_scanned(SBOM_SCAN_CONTEXT, target, self.global_args):
+            context = self._bases.build_context
+            found["context"] = None if context is None else marshal(encode(context))
+        for stage in converted.table.reachable(converted.target) - {converted.target}:
+            state = converted.states[stage]
+            if stage.has_instructions and is_scanned(SBOM_SCAN_STAGE, state, self.global_args):
+                found[stage.label] = None if state.tree is None else marshal(encode(state.tree))
+        return found

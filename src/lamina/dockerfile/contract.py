@@ -137,7 +137,9 @@ class FrontendResult(NamedTuple):
 
     `config` is the image configuration without `rootfs`: the exporter knows the layers.
     `base_config` is that of the image which the target builds on, b"" for scratch; `epoch` is
-    SOURCE_DATE_EPOCH in seconds, if it is set.
+    SOURCE_DATE_EPOCH in seconds, if it is set. `scanned` are the other file systems that an SBOM
+    covers, by name: stages and the context. `ignore_cache` is whether the target or one of these
+    stages is not cached.
     """
 
     definition: Definition | None
@@ -145,3 +147,5 @@ class FrontendResult(NamedTuple):
     platform: Platform
     base_config: bytes = b""
     epoch: int | None = None
+    scanned: tuple[tuple[str, Definition | None], ...] = ()
+    ignore_cache: bool = False

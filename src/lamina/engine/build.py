@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from lamina.base.errors import LaminaError, PermissionDenied
+from lamina.base.errors import InvalidInput, LaminaError, PermissionDenied
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.platform import host_platform
 from lamina.base.reference import parse_reference
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lamina.api.sourcepolicy import Policy
     from lamina.api.worker import WorkerRecord
     from lamina.attest.contract import FrontendCall
-    from lamina.attest.options import ProvenanceOptions
+    from lamina.attest.options import WantedAttestations
     from lamina.attest.provenance import BuildFacts
     from lamina.attest.statements import Attested
     from lamina.base.events import EventSink
@@ -227,13 +228,22 @@ class Build:
 
     @property
     def repositories(self) -> AbstractSet[str]:
-        """The repositories of its image sources, of the images that frontends read, and of its
-        caches."""
+        """The repositories of its image sources, of the images that frontends read, of its caches,
+        and of the caches that other builds found its shared steps in."""
         from lamina.sources.material import ImageMaterial
 
-        sources = [material_of(node.op) for node in list(self.job.nodes.values())]
-        named = [m.name for m in (*sources, *self.noted) if isinstance(m, ImageMaterial)]
-        return {parse_reference(name).name for name in named} | self.caches.repositories
+        nodes = list(self.job.nodes.values())
+        sources = [material_of(node.op) for node in nodes]
+        named = {m.name for m in (*sources, *self.noted) if isinstance(m, ImageMaterial)}
+        for node in nodes:
+            if node.found_in is not None and node.found_in is not self.results:
+                for output in sorted(node.requested_outputs):
+                    named.add(node.found_in.imported_from(node.key, output))
+        found = set(self.caches.repositories)
+        for name in named:
+            with suppress(InvalidInput):  # a cache in a directory
+                found.add(parse_reference(name).name)
+        return found
 
     def devices(self, wanted: Sequence[CDIDevice]) -> list[ContainerEdits]:
         from lamina.engine.devices import granted_devices, read_grant
@@ -344,14 +354,19 @@ class Build:
         result: BuildResult,
         outputs: Sequence[Output],
         receiver: Receiver,
-        provenance: ProvenanceOptions | None = None,
+        attestations: WantedAttestations | None = None,
     ) -> Finished:
         """Solve the result, write every output, then export the caches.
 
-        With `provenance` the result gets a provenance attestation.
+        The result gets `attestations`, if it lacks them.
         """
         from lamina.engine.outputs.assembly import Made, MadePart
 
+        provenance = None if attestations is None else attestations.provenance
+        if attestations is not None and attestations.sbom is not None:
+            from lamina.engine.outputs.result_sbom import with_sboms
+
+            result = with_sboms(self, result, attestations.sbom)
         if provenance is not None:
             from lamina.engine.outputs.result_provenance import check_materials, with_provenance
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from lamina.attest.contract import Attestation, FrontendCall
+    from lamina.attest.contract import Attestation, DescribedImage, FrontendCall
     from lamina.base.platform import Platform
+    from lamina.exporters.attestation import Statement
     from lamina.llb.op import Definition
     from lamina.refs.ref import Ref
     from lamina.solver.contract import Graph
@@ -37,6 +38,15 @@ class Solvable:
         self._solve = solve
         self._lock = threading.Lock()
         self._ref: Ref | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is the empty file system."""
+        return self.graph is None
+
+    def statements(self, image: DescribedImage | None) -> Sequence[Statement] | None:
+        """See `lamina.attest.contract.AttestationFiles`."""
+        return None
 
     def ref(self, cancel: Cancellation | None = None) -> Ref:
         """The result's ref. Raises the error that stopped the build.

@@ -217,6 +217,15 @@ class RefManager:
         """Fetch the blobs of layers that the store lacks."""
         self._unpacker.fetch(layers, cancel)
 
+    def differences(self, ref: Ref, cancel: Cancellation) -> list[str]:
+        """The directories with the difference that each layer of a ref makes, lowest first.
+
+        None are known if overlayfs does not work, and of a client's directory.
+        """
+        if not self.overlay or ref.local is not None:
+            return []
+        return self._directories.stack(ref.snapshot, cancel)
+
     def lay_out(self, snapshot: int, cancel: Cancellation) -> None:
         """Make the directories of a snapshot and of all below it, where they are missing."""
         self._directories.stack(snapshot, cancel)

@@ -39,7 +39,7 @@ _BUILD = (
     ),
     Flag(
         "attest",
-        "Add an attestation: type=provenance[,mode=min|max][,version=v1|v0.2]",
+        "Add an attestation: type=provenance[,mode=min|max] or type=sbom[,generator=IMAGE]",
         value="ATTESTATION",
         repeat=True,
     ),
@@ -100,7 +100,11 @@ _BUILD = (
     ),
     Flag("push", "Push the image to its registries (short for -o type=registry)"),
     Flag("quiet", "Show no progress; print the image ID", short="q"),
-    Flag("sbom", "Short for --attest=type=sbom", value="ATTRIBUTES"),
+    Flag(
+        "sbom",
+        "Short for --attest=type=sbom: true, false, or attributes like generator=IMAGE",
+        value="ATTRIBUTES",
+    ),
     Flag(
         "secret",
         "Expose a secret to the build: id=…[,src=FILE|,env=NAME]",

@@ -11,6 +11,7 @@ import posixpath
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from lamina.attest.options import wanted_sbom
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
 from lamina.base.reference import parse_reference
@@ -35,14 +36,15 @@ from lamina.sources.material import LocalMaterial
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from lamina.attest.contract import FrontendCall
+    from lamina.attest.options import SbomOptions
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
     from lamina.base.reference import Reference
     from lamina.dockerfile.attributes import DockerfileAttributes
-    from lamina.dockerfile.contract import Bridge, FrontendRequest, Warned
+    from lamina.dockerfile.contract import FrontendResult, Warned
     from lamina.engine.frontends.contract import FrontendBuild
     from lamina.llb.op import Definition, Op
 
@@ -97,24 +99,31 @@ def _run(
 
         answered = answer(options.subrequest, requests[0], bridge)
         return BuildResult((), metadata=answered.metadata())
-    return _converted(build, requests, bridge)._replace(several=options.several)
+    sbom = wanted_sbom(call.attrs)
+    parts = tuple(_part(build, converted, sbom, call) for converted in convert(requests, bridge))
+    return BuildResult(parts, options.several)
 
 
-def _converted(
-    build: FrontendBuild, requests: Sequence[FrontendRequest], bridge: Bridge
-) -> BuildResult:
-    """Convert the Dockerfile for each requested platform."""
-    parts = [
-        PlatformResult(
-            converted.platform,
-            build.solvable(converted.definition),
-            converted.config,
-            converted.base_config,
-            epoch=converted.epoch,
-        )
-        for converted in convert(requests, bridge)
-    ]
-    return BuildResult(tuple(parts), len(parts) > 1)
+def _part(
+    build: FrontendBuild, converted: FrontendResult, sbom: SbomOptions | None, call: FrontendCall
+) -> PlatformResult:
+    """The result for one platform, with its SBOM if one is wanted."""
+    part = PlatformResult(
+        converted.platform,
+        build.solvable(converted.definition),
+        converted.config,
+        converted.base_config,
+        epoch=converted.epoch,
+    )
+    if sbom is None or part.files.empty:
+        return part
+    from lamina.engine.frontends.sbom import make_scanner
+
+    resolve = call.attrs.get("image-resolve-mode", "")
+    scanner = make_scanner(build, sbom, resolve, ignore_cache=converted.ignore_cache)
+    extras = {name: build.solvable(definition) for name, definition in converted.scanned}
+    attestation = scanner.attestation(part.key, part.files, extras, part.epoch)
+    return part._replace(attestations=(attestation,))
 
 
 class ContextBridge:

@@ -11,6 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lamina.attest.options import without_own_sbom
 from lamina.base.booleans import parse_bool
 from lamina.base.errors import (
     CommandFailed,
@@ -211,7 +212,7 @@ def call_environment(build: FrontendBuild, attrs: Mapping[str, str]) -> tuple[st
     return (
         *(
             f"BUILDKIT_FRONTEND_OPT_{number}={key}={value}"
-            for number, (key, value) in enumerate(sorted(attrs.items()))
+            for number, (key, value) in enumerate(sorted(without_own_sbom(attrs).items()))
         ),
         f"BUILDKIT_SESSION_ID={build.session.id}",
         f"BUILDKIT_WORKERS={json.dumps(workers)}",

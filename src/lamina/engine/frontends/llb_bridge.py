@@ -23,7 +23,6 @@ from lamina.api.sourcemeta import (
     ResolveSourceMetaRequest,
 )
 from lamina.api.status import error_of
-from lamina.attest.contract import Attestation, AttestationKind
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.events import WarningEvent
@@ -34,10 +33,10 @@ from lamina.engine.caching.build_caches import client_import
 from lamina.engine.frontends.capabilities import FRONTEND, LLB
 from lamina.engine.frontends.container_service import ContainerService
 from lamina.engine.frontends.result_files import read_file, read_folder, stat_file
+from lamina.engine.frontends.wire_attestations import read_attestations, wire_attestations
 from lamina.engine.frontends.wire_result import read_result, result_metadata
 from lamina.engine.frontends.wire_stat import wire_stat
 from lamina.engine.steps import step
-from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import Op
 from lamina.llb.platform import op_platform
 from lamina.sources.image import ResolveMode
@@ -355,12 +354,17 @@ class LlbBridge:
         metadata = tuple(sorted(result_metadata(result).items()))
         if not request.frontend:
             metadata = ()
+        attestations = (
+            wire_attestations(result, self._register) if request.allow_result_return else ()
+        )
         if result.several:
             if not request.allow_result_return:
                 raise InvalidInput("solve did not return default result")
             refs = tuple((part.key, self._register(part.files)) for part in result.parts)
             if request.allow_result_array_ref:
-                wire = api.Result(refs=api.RefMap(refs), metadata=metadata)
+                wire = api.Result(
+                    refs=api.RefMap(refs), metadata=metadata, attestations=attestations
+                )
             else:
                 ids = api.RefMapDeprecated(tuple((key, ref.id) for key, ref in refs))
                 wire = api.Result(refs_deprecated=ids, metadata=metadata)
@@ -372,11 +376,12 @@ class LlbBridge:
         if not request.allow_result_return:
             return api.SolveResponse(ref.id, api.Result(ref_deprecated=ref.id, metadata=metadata))
         if request.allow_result_array_ref:
-            return api.SolveResponse(result=api.Result(ref=ref, metadata=metadata))
+            wire = api.Result(ref=ref, metadata=metadata, attestations=attestations)
+            return api.SolveResponse(result=wire)
         return api.SolveResponse(result=api.Result(ref_deprecated=ref.id, metadata=metadata))
 
     def _register(self, files: Solvable) -> api.Ref:
-        if files.graph is None:
+        if files.empty:
             return api.Ref()
         ref = os.urandom(16).hex()
         with self._lock:
@@ -385,6 +390,7 @@ class LlbBridge:
 
     def _read(self, result: api.Result) -> BuildResult:
         metadata = dict(result.metadata)
+        attestations = read_attestations(result, lambda ref: self._solvable(ref, empty=True))
         several: dict[str, str] | None = None
         single: str | None = None
         if result.refs is not None:
@@ -397,29 +403,9 @@ class LlbBridge:
             single = result.ref_deprecated
         if several is not None:
             found = {key: self._solvable(ref, empty=True) for key, ref in several.items()}
-            return read_result(None, found, metadata, self._attestations(result))
+            return read_result(None, found, metadata, attestations)
         found_one = None if single is None else self._solvable(single, empty=True)
-        return read_result(found_one, None, metadata, self._attestations(result))
-
-    def _attestations(self, result: api.Result) -> dict[str, tuple[Attestation, ...]]:
-        """The frontend's attestations, by platform ID."""
-        return {
-            key: tuple(
-                Attestation(
-                    one.path,
-                    one.in_toto_predicate_type,
-                    AttestationKind(one.kind),
-                    tuple(
-                        Subject(SubjectKind(s.kind), s.name, tuple(map(parse_digest, s.digest)))
-                        for s in one.in_toto_subjects
-                    ),
-                    None if one.ref is None else self._solvable(one.ref.id, empty=True),
-                    metadata=dict(one.metadata),
-                )
-                for one in listed.attestation
-            )
-            for key, listed in result.attestations
-        }
+        return read_result(found_one, None, metadata, attestations)
 
     def _solvable(self, ref: str, *, empty: bool = False) -> Solvable:
         """The result with a ref's ID. "" is an empty file system, where one is allowed."""

@@ -156,6 +156,7 @@ class Assembly:
         names: Sequence[str],
         shown: Step,
     ) -> tuple[Document, ...]:
+        from lamina.engine.outputs.image_layers import ExportedImageLayers
         from lamina.exporters.attestation import Named, attestation_manifest
         from lamina.exporters.purl import image_purl
 
@@ -165,7 +166,8 @@ class Assembly:
                 'cannot export attestations with "oci-mediatypes=false"', hint="leave it out"
             )
         exported = [Named(image_purl(name, part.platform), image.target.digest) for name in names]
-        statements = [s.to_json(exported) for s in part.attested.statements()]
+        described = ExportedImageLayers(self._refs, part.ref, image, names, self._cancel)
+        statements = [s.to_json(exported) for s in part.attested.statements(described)]
         artifact = form.artifact is not False
         documents = attestation_manifest(image.target, statements, artifact=artifact)
         shown.status(f"exporting attestation manifest {documents[-1].descriptor.digest}")

@@ -1,8 +1,10 @@
 """Origins of layers for clients that share an engine.
 
 Clients share the recorded origins of a blob, but a build only uses repositories that it names: in a
-source of its definitions or as an imported cache. So no client learns the name of another client's
-private repository, and no registry gets a request for one with the wrong credentials.
+source of its definitions or as an imported cache. A build that shares a step with another one also
+uses the cache that the step's result is from. So no client learns the name of another client's
+private repository unless it builds the same, and no registry gets a request for one with the wrong
+credentials.
 """
 
 from __future__ import annotations
