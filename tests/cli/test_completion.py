@@ -45,7 +45,11 @@ def bash(folder: Path, *words: str) -> list[str]:
 @needs("bash")
 def test_bash(folder: Path) -> None:
     assert bash(folder, "lamina", "bu") == ["build"]
-    assert set(COMMANDS) <= set(bash(folder, "lamina", ""))
+    assert {name.split()[0] for name in COMMANDS} <= set(bash(folder, "lamina", ""))
+    assert bash(folder, "lamina", "imagetools", "") == ["inspect", "create"]
+    assert bash(folder, "lamina", "imagetools", "create", "--meta") == ["--metadata-file"]
+    assert bash(folder, "lamina", "--builder", "x", "imagetools", "in") == ["inspect"]
+    assert bash(folder, "lamina", "du", "--builder", "de") == ["demo:1"]
     assert bash(folder, "lamina", "--root", "/x", "comp") == ["completion"]
     assert bash(folder, "lamina", "build", "--meta") == ["--metadata-file"]
     assert bash(folder, "lamina", "build", "--progress", "pl") == ["plain"]
@@ -85,6 +89,11 @@ def test_fish(folder: Path) -> None:
         *("auto", "none", "plain", "quiet", "rawjson", "tty")
     ]
     assert offered("lamina rmi de") == ["demo:1"]
+    assert sorted(offered("lamina imagetools ")) == ["create", "inspect"]
+    assert offered("lamina imagetools create --meta") == ["--metadata-file"]
+    assert "--bootstrap" not in offered("lamina imagetools inspect --b")
+    assert "--bootstrap" in offered("lamina inspect --b")
+    assert offered("lamina use de") == ["demo:1"]
     assert sorted(offered("lamina completion ")) == ["bash", "fish", "zsh"]
 
 
@@ -104,7 +113,8 @@ def test_zsh(folder: Path) -> None:
         ' show() { print "<$BUFFER>" > result; BUFFER=""; print done-$((6*7)); }; zle -N show;'
         ' bindkey "^X" show; print ready-$((6*7))\'\n'
         "await ready-42\n"
-        "for line in 'lamina bu' 'lamina build --meta' 'lamina build --progress=pl'; do\n"
+        "for line in 'lamina bu' 'lamina build --meta' 'lamina build --progress=pl'"
+        " 'lamina imagetools cr' 'lamina imagetools create --meta'; do\n"
         "  out=\"\"; send \"$line\"$'\\t'; send $'\\x18'; await done-42; cat result\n"
         "done\n"
         "zpty -d z\n"
@@ -114,6 +124,7 @@ def test_zsh(folder: Path) -> None:
     )
     assert done.stdout == (
         "<lamina build >\n<lamina build --metadata-file=>\n<lamina build --progress=plain >\n"
+        "<lamina imagetools create >\n<lamina imagetools create --metadata-file=>\n"
     )
 
 

@@ -223,7 +223,7 @@ def test_indexes_in_a_registry(plain: str, here: Lamina, context: Callable[..., 
     assert document["mediaType"] == "application/vnd.oci.image.index.v1+json"
     assert document["annotations"] == {"k": "v"}
     shown = here("imagetools", "inspect", f"{plain}/tools2/index")
-    assert "Platform:    linux/" in shown.out
+    assert "Platform:  linux/" in shown.out
     raw = here("imagetools", "inspect", "--raw", f"{plain}/tools2/index")
     assert json.loads(raw.out) == document
     name = here("imagetools", "inspect", "--format", "{{.Manifest.Digest}}", f"{plain}/tools/one")

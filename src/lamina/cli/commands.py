@@ -28,7 +28,8 @@ _TABLES = {
     "pull": "images",
     "login": "images",
     "logout": "images",
-    "imagetools": "images",
+    "imagetools inspect": "images",
+    "imagetools create": "images",
     "create": "builders",
     "use": "builders",
     "ls": "builders",
@@ -53,7 +54,9 @@ _TABLES = {
 }
 """The commands in the order of the overview, and the module of each one's table."""
 
-GROUPS: dict[str, str] = {}
+GROUPS = {
+    "imagetools": "Inspect images in registries, or create image indexes there",
+}
 """The first words of commands with two words, and what they are about."""
 
 ALIASES = {"b": "build", "f": "bake"}

@@ -80,13 +80,14 @@ def join(
 
     Raises NotFound, PermissionDenied, Unavailable, Unsupported.
     """
-    from lamina.exporters.index import combine, publish
+    from lamina.exporters.index import Source, combine, publish
     from lamina.registry.client import RegistryClient
     from lamina.registry.hosts import configured_hosts
 
     digests = [str(outcome.metadata.get("containerimage.digest", "")) for outcome in outcomes]
     sources = [
-        parse_reference(f"{names[0]._replace(tag='', digest=None)}@{digest}") for digest in digests
+        Source(parse_reference(f"{names[0]._replace(tag='', digest=None)}@{digest}"))
+        for digest in digests
     ]
     hosts = configured_hosts()
     if any(
