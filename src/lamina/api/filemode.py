@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from functools import lru_cache
 
 DIRECTORY = 1 << 31
 SYMLINK = 1 << 27
@@ -28,6 +29,7 @@ _TYPES = {
 }
 
 
+@lru_cache(256)
 def from_unix(mode: int) -> int:
     """Go's mode for an `st_mode`."""
     out = mode & 0o777 | _TYPES.get(stat.S_IFMT(mode), IRREGULAR)

@@ -11,6 +11,7 @@ from lamina.refs.build_scoped import BuildScoped, RunningBuilds
 from lamina.refs.directories import SnapshotDirectories, SnapshotTables
 from lamina.refs.manifests import record_manifest
 from lamina.refs.ref import Ref
+from lamina.refs.revision_digests import RevisionDigests
 from lamina.refs.selection import digest_selection
 from lamina.refs.views import ViewCache
 from lamina.solver.lookup import manifest_name
@@ -61,6 +62,7 @@ class RefManager:
         self._snapshotter = snapshotter
         self._unpacker = unpacker
         self._contents = ContentTable(store.database)
+        self._digests = RevisionDigests()
         self._builds = RunningBuilds()
         self._plans: BuildScoped[int, FilePlan] = BuildScoped(self._builds)
         self._tables = SnapshotTables(snapshots, layers, store.blobs, self._plans)
@@ -165,7 +167,10 @@ class RefManager:
         `name` is the selector of the `Dependency`. Raises NotFound.
         """
         tree = self.tree(ref, cancel)
-        digest = digest_selection(tree, selectors)
+        digest = self._digests.get(tree, selectors)
+        if digest is None:
+            digest = digest_selection(tree, selectors)
+            self._digests.add(tree, selectors, digest)
         record_manifest(self._contents, manifest_name(digest, name), tree, selectors)
         return digest
 

@@ -35,6 +35,7 @@ class Tree:
         name: the client's name of the directory, "" if it is not a client's.
         live: the files can change meanwhile: read them through a `LiveTree`.
         metadata: how the files have their metadata.
+        revision: a tree with the same revision has the same files; "" if it is not known.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Tree:
         name: str = "",
         live: bool = False,
         metadata: FileMetadata = KERNEL_METADATA,
+        revision: str = "",
     ) -> None:
         self.live = live
         self.metadata = metadata
+        self.revision = revision
         self.root = root
         self.name = name
         self.owner = owner

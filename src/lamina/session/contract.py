@@ -41,13 +41,15 @@ class ProvidedFolder(NamedTuple):
     With `filtered` it contains only the requested files. Otherwise it is the client's own
     directory, and its reader applies the patterns. `owner` is the owner of all files, None for the
     owners in the file system. `made_at` is the time of its files, in seconds since 1970, if a
-    repository, a server or an archive has one.
+    repository, a server or an archive has one. Directories with the same `revision`, unless it is
+    "", have the same files.
     """
 
     path: str
     filtered: bool = False
     owner: tuple[int, int] | None = (0, 0)
     made_at: int | None = None
+    revision: str = ""
 
 
 class ContentStore(Protocol):

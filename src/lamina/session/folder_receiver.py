@@ -3,6 +3,9 @@
 `folder_sender.py` describes the protocol. Senders are not trusted: paths must be clean, in order,
 below directories that were sent, and are only opened beneath the root.
 
+The caller can keep the STAT packets of a transfer for the next one. A file whose packet is equal is
+not looked at again; if all packets are equal, nothing is.
+
 A file is complete before it gets its modification time, and replaces an older one by `rename`. So
 even after an interrupted transfer, no outdated file looks current.
 """
@@ -12,7 +15,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from hashlib import sha256
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lamina.api import filemode
@@ -32,9 +34,8 @@ from lamina.session.writer_pool import WriterPool
 from lamina.wire.contract import StatusError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
-    from lamina.api.filesync import Packet
     from lamina.session.listing import Listing
     from lamina.wire.contract import Call
 
@@ -43,7 +44,9 @@ _OUTSTANDING = 512
 queue stays short; enough for a slow connection."""
 _HELD = 64 << 10
 _SECOND = 1_000_000_000
-_NONE: MappingProxyType[str, str] = MappingProxyType({})
+_END = b""
+"""The last STAT packet of a sender, and of `Received.stats` if nothing is left out."""
+
 _PATH_MAX = 4096
 _OPEN_FILES = 64
 
@@ -70,14 +73,19 @@ MIRROR = Policy()
 
 class Received(NamedTuple):
     """The result of a transfer: the number of received stats, of fetched files, of fetched bytes,
-    and of bytes in all files; whether no file has extended attributes; the current validators."""
+    and of bytes in all files; whether no file has extended attributes.
+
+    `stats` are the packets of the files that need not be fetched again as long as their packets
+    are equal, in the sender's order. None: they are those that were known before, and the directory
+    has not changed; `size` and `plain` are not set then.
+    """
 
     files: int
     fetched: int
     transferred: int
     size: int
     plain: bool
-    validators: Mapping[str, str]
+    stats: Sequence[bytes] | None
 
 
 def receive(
@@ -86,14 +94,14 @@ def receive(
     policy: Policy = MIRROR,
     *,
     listing: Listing | None = None,
-    known: Mapping[str, str] = _NONE,
+    known: Sequence[bytes] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Received:
     """Make the existing directory `root` equal to that of the sender.
 
     Args:
         listing: selects the files, and is filled with the list of all.
-        known: the validators of existing files, by path.
+        known: the `stats` of the latest transfer to this directory, which nobody has changed since.
         progress: called with the bytes received so far, including stats.
 
     Raises StatusError if the call ends early, Corrupt for protocol errors, Unavailable with an
@@ -129,7 +137,7 @@ class _Receiving:
         pool: WriterPool,
         policy: Policy,
         listing: Listing | None,
-        known: Mapping[str, str],
+        known: Sequence[bytes],
         progress: Callable[[int], None] | None,
     ) -> None:
         self._call = call
@@ -137,11 +145,13 @@ class _Receiving:
         self._pool = pool
         self._policy = policy
         self._listing = listing
-        self._known = known
-        self._validators: dict[str, str] = {}
+        self._known = known if policy.trust_metadata and listing is None else ()
+        self._unchanged: frozenset[bytes] = frozenset()
+        self._stats: dict[bytes, None] = {}  # ordered
+        self._complete = listing is None  # no packet is missing in `_stats`
         self._progress = progress
         self._order = _Order(writer, delete=policy.delete)
-        self._pending: deque[tuple[int, Stat]] = deque()
+        self._pending: deque[tuple[int, Stat, bytes]] = deque()
         self._coming: dict[int, _Incoming] = {}
         self._open: dict[_Incoming, None] = {}
         self._links: list[Stat] = []
@@ -152,35 +162,58 @@ class _Receiving:
         self._plain = True
 
     def run(self) -> Received:
+        unchanged = self._pass_known()
         try:
             while not (self._all_announced and not self._coming and not self._pending):
                 self._take(self._next())
-            self._finish()
+            if not unchanged:
+                self._finish()
         finally:
             for incoming in self._coming.values():
                 incoming.abandon()
         self._call.send(encode_fin())
-        while (packet := self._next()).type != PacketType.FIN:
-            self._take(packet)
+        while decode_packet(message := self._next()).type != PacketType.FIN:
+            self._take(message)
         return Received(
             self._announced,
             self._fetched,
             self._transferred,
             self._size,
             self._plain,
-            self._validators,
+            None if unchanged else (*self._stats, *([_END] if self._complete else [])),
         )
 
-    def _next(self) -> Packet:
+    def _pass_known(self) -> bool:
+        """Receive packets as long as they are the known ones. Returns whether all of them are.
+
+        If not, those that were received are processed.
+        """
+        known = self._known
+        if not known or known[-1] != _END:
+            self._unchanged = frozenset(known)
+            return False
+        for count, expected in enumerate(known):
+            message = self._next()
+            if message != expected:
+                self._unchanged = frozenset(known)
+                for earlier in (*known[:count], message):
+                    self._take(earlier)
+                return False
+        self._announced = len(known) - 1
+        self._all_announced = True
+        return True
+
+    def _next(self) -> bytes:
         message = self._call.receive()
         if message is None:
             raise Unavailable("the file transfer ended early")
         self._transferred += len(message)
         if self._progress is not None:
             self._progress(self._transferred)
-        return decode_packet(message)
+        return message
 
-    def _take(self, packet: Packet) -> None:
+    def _take(self, message: bytes) -> None:
+        packet = decode_packet(message)
         kind = packet.type
         if kind == PacketType.DATA:
             self._take_data(packet.id, packet.data)
@@ -195,21 +228,35 @@ class _Receiving:
                 self._announced += 1
                 wanted = [packet.stat] if self._listing is None else self._listing.take(packet.stat)
                 for stat in wanted:  # the parents of a file, and the file
-                    self._take_stat(number, stat)
+                    self._take_stat(number, stat, message)
         elif kind == PacketType.ERR:
             text = packet.data.decode("utf-8", "replace")
             raise Unavailable(f"the sender of files reported an error: {text}")
         elif kind == PacketType.FIN:
             raise Unavailable("the file transfer ended early")
 
-    def _take_stat(self, number: int, stat: Stat) -> None:
+    def _take_stat(self, number: int, stat: Stat, message: bytes) -> None:
         if self._policy.owner is not None:
             uid, gid = self._policy.owner
             stat = stat._replace(uid=uid, gid=gid)
         if stat.xattrs:
             self._plain = False
-        existing = self._order.enter(stat)
+        exists = self._order.enter(stat.path)
         kind = stat.mode & filemode.TYPE
+        is_file = not kind and not stat.linkname
+        # A tool sets a time in whole seconds (an archiver, a checkout), for example to the same
+        # value for any content, so without a validator it proves nothing.
+        doubtful = is_file and not stat.validator and stat.mod_time % _SECOND == 0
+        if doubtful:
+            self._complete = False
+        elif self._listing is None:
+            self._stats[message] = None
+        if is_file:
+            self._sources.add(stat.path)
+            self._size += stat.size
+            if exists and message in self._unchanged:
+                return
+        existing = self._order.status(stat.path) if exists else None
         if kind & filemode.DIRECTORY:
             self._writer.folder(stat, existing)
             self._order.descend(stat.path, new=existing is None)
@@ -222,34 +269,21 @@ class _Receiving:
             self._writer.special(stat, existing)
             if not kind & filemode.SYMLINK:
                 self._sources.add(stat.path)
-        else:
-            self._sources.add(stat.path)
-            self._size += stat.size
-            if stat.validator:
-                self._validators[stat.path] = stat.validator
-            if not (
-                existing is not None
-                and self._policy.trust_metadata
-                and self._is_same(stat)
-                and self._writer.is_current(stat, existing)
-            ):
-                self._pending.append((number, stat))
-                self._ask()
-
-    def _is_same(self, stat: Stat) -> bool:
-        """Whether the existing content can be that of a file, by the metadata that the sender sent.
-
-        Without a validator, a time in whole seconds was set by a tool (an archiver, a checkout),
-        for example to the same value for any content, and proves nothing.
-        """
-        if stat.validator:
-            return self._known.get(stat.path) == stat.validator
-        return stat.mod_time % _SECOND != 0
+        elif not (
+            existing is not None
+            and self._policy.trust_metadata
+            and not (doubtful or stat.validator)
+            # The writer only knows the links that are not in `_unchanged`.
+            and not (self._unchanged and existing.st_nlink > 1)
+            and self._writer.is_current(stat, existing)
+        ):
+            self._pending.append((number, stat, message))
+            self._ask()
 
     def _ask(self) -> None:
         while self._pending and len(self._coming) < _OUTSTANDING:
-            number, stat = self._pending.popleft()
-            self._coming[number] = _Incoming(self._writer, stat)
+            number, stat, message = self._pending.popleft()
+            self._coming[number] = _Incoming(self._writer, stat, message)
             self._call.send(encode_request(number))
 
     def _take_data(self, number: int, data: bytes) -> None:
@@ -264,7 +298,8 @@ class _Receiving:
         del self._coming[number]
         self._open.pop(incoming, None)
         if not incoming.has_announced_digest():
-            del self._validators[incoming.stat.path]
+            self._stats.pop(incoming.message, None)
+            self._complete = False
         if incoming.is_begun:
             incoming.commit()
         else:
@@ -295,11 +330,12 @@ class _Receiving:
 class _Incoming:
     """A file that is being received. A small one is kept in memory until it is complete."""
 
-    __slots__ = ("_fd", "_hashed", "_name", "_writer", "held", "stat")
+    __slots__ = ("_fd", "_hashed", "_name", "_writer", "held", "message", "stat")
 
-    def __init__(self, writer: FileWriter, stat: Stat) -> None:
+    def __init__(self, writer: FileWriter, stat: Stat, message: bytes) -> None:
         self._writer = writer
         self.stat = stat
+        self.message = message  # that announced it
         self.held = b""
         self._fd = -1
         self._name = ""
@@ -376,9 +412,8 @@ class _Order:
         self._frames: list[_Frame] = []
         self.descend("", new=False)
 
-    def enter(self, stat: Stat) -> os.stat_result | None:
-        """Check that a path is allowed next. Returns the existing file there, if any."""
-        path = stat.path
+    def enter(self, path: str) -> bool:
+        """Check that a path is allowed next. Returns whether there is a file."""
         parent, _, name = path.rpartition("/")
         if name in ("", ".", "..") or "\0" in path or len(path) >= _PATH_MAX:
             raise Corrupt(f"a file has an invalid path: {path!r}")
@@ -392,9 +427,14 @@ class _Order:
             raise Corrupt(f"{path} arrived out of order")
         frame.last = encoded
         if name not in frame.names:
-            return None
+            return False
         if self._delete:
             frame.names.discard(name)
+        return True
+
+    def status(self, path: str) -> os.stat_result:
+        """The status of an existing file, whose path was checked."""
+        parent, _, name = path.rpartition("/")
         return os.lstat(name, dir_fd=self._writer.directory(parent))
 
     def descend(self, path: str, *, new: bool) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 << 10
 _READERS = 2
+_TOGETHER = 32 << 10  # bytes of stats that are sent together
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -105,13 +106,20 @@ class _Sending:
     def send_stats(self, stats: Iterable[Stat]) -> None:
         """Send the stats."""
         try:
+            batch: list[bytes] = []
+            size = 0
             for number, stat in enumerate(stats):
                 if self._stopped:
                     return
                 if not stat.mode & filemode.TYPE:
                     self._files[number] = stat.path
-                self._send_counted(encode_stat(stat))
-            self._send(encode_last_stat())
+                message = encode_stat(stat)
+                batch.append(message)
+                size += len(message)
+                if size >= _TOGETHER:
+                    self._send_counted(*batch)
+                    batch, size = [], 0
+            self._send_counted(*batch, encode_last_stat())
         except Exception as error:
             self._fail(error)
 
@@ -191,12 +199,12 @@ class _Sending:
         with self._lock:
             self._call.send(message)
 
-    def _send_counted(self, message: bytes) -> None:
-        """Send a packet of a file and count it. Packets that only end something are not counted
+    def _send_counted(self, *messages: bytes) -> None:
+        """Send packets of files and count them. Packets that only end something are not counted
         (fsutil)."""
         with self._lock:
-            self._call.send(message)
-            self._sent += len(message)
+            self._call.send_all(messages)
+            self._sent += sum(map(len, messages))
             self._progress(self._sent)
 
     def _fail(self, error: BaseException) -> None:

@@ -56,8 +56,8 @@ def fetch_folder(
     key = MirrorKey(f"{whose}:{wanted.shared_key}", name, filters_of(wanted))
     mirror = mirrors.claim(key)
     try:
-        policy = Policy(trust_metadata=wanted.differ != "none", owner=owner, plain=mirror.plain)
-        mirror.change()
+        stats, plain = mirror.change()
+        policy = Policy(trust_metadata=wanted.differ != "none", owner=owner, plain=plain)
         metadata = _metadata(name, wanted)
         if wanted.listing is None:
             metadata = (*metadata, (filesync.KEY_VALIDATORS, "1"))
@@ -71,19 +71,22 @@ def fetch_folder(
                 mirror.tree,
                 policy,
                 listing=listing,
-                known=mirror.validators,
+                known=stats,
                 progress=progress,
             )
             call.finish_sending()
             while call.receive() is not None:  # the status comes after it
                 continue
-        mirror.record(received.size, received.validators, plain=received.plain)
+        if received.stats is None:
+            mirror.keep()
+        else:
+            mirror.record(received.size, received.stats, plain=received.plain)
     except BaseException:
         mirror.release()
         raise
     # If the daemon is not root and all files get one owner, they count as root's.
     shown = None if owner is None else (0, 0)
-    return mirror, ProvidedFolder(mirror.tree, filtered=True, owner=shown)
+    return mirror, ProvidedFolder(mirror.tree, filtered=True, owner=shown, revision=mirror.revision)
 
 
 def _metadata(name: str, wanted: FolderRequest) -> Metadata:

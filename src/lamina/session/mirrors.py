@@ -2,8 +2,9 @@
 
     <root>/<id>/tree/   the copy
     <root>/<id>/info    its key and usage, as JSON
-    <root>/<id>/validators   the client's validators of unchanged files, in Python's `marshal`
-                             format: only root can write there; missing while files are changed
+    <root>/<id>/stats   the client's packets that describe the files, and whether no file has
+                        extended attributes, in Python's `marshal` format (only root can write
+                        there); missing while the files are changed
     <root>/<id>/lock    locked by its user
 
 A mirror has one user at a time, possibly another process. One of an earlier boot is emptied,
@@ -26,11 +27,12 @@ from lamina.base.named_tuple import NamedTuple
 from lamina.system.removal import discard_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
 _ABANDONED = 3600.0  # seconds
 _MODE = 0o755  # of the root of a directory, which no client sends
-_VALIDATORS = "validators"
+_STATS = "stats"
+_TAKEN = "stats.taken"
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -65,7 +67,6 @@ class Mirror:
         self._folder = folder
         self._lock = lock
         self._info = info
-        self.validators: dict[str, str] = {}
 
     @property
     def tree(self) -> str:
@@ -73,25 +74,31 @@ class Mirror:
         return os.path.join(self._folder, "tree")
 
     @property
-    def plain(self) -> bool:
-        """Whether no file in the copy has extended attributes."""
-        return bool(self._info.get("plain", False))
+    def revision(self) -> str:
+        """A text that is different after each change of the files. "" if they are not known."""
+        return str(self._info.get("revision", ""))
 
-    def change(self) -> None:
-        """Begin to change the files. Until `record`, their state is unknown.
+    def change(self) -> tuple[Sequence[bytes], bool]:
+        """Begin to change the files. Until `record` or `keep`, their state is unknown.
 
-        `validators` are the previous ones.
+        Returns the packets that were recorded last, and whether no file has extended attributes.
         """
-        self.validators = _take_validators(self._folder)
-        if self.plain:
-            self._info["plain"] = False
-            _write_info(self._folder, self._info)
+        return _take_stats(self._folder)
 
-    def record(self, size: int, validators: Mapping[str, str], *, plain: bool) -> None:
-        """Record that the copy is up to date and has `size` bytes. `plain` is as above."""
-        _write_validators(self._folder, validators)
+    def record(self, size: int, stats: Sequence[bytes], *, plain: bool) -> None:
+        """Record that the copy is up to date and has `size` bytes. `stats` and `plain` are as in
+        `change`."""
         self._info["size"] = size
-        self._info["plain"] = plain
+        self._info["revision"] = secrets.token_hex(16)
+        self._use()
+        _write_stats(self._folder, stats, plain=plain)
+
+    def keep(self) -> None:
+        """Record that the copy was up to date: nothing has changed since `change`."""
+        self._use()
+        os.rename(os.path.join(self._folder, _TAKEN), os.path.join(self._folder, _STATS))
+
+    def _use(self) -> None:
         self._info["used"] = time.time()
         self._info["count"] = int(self._info.get("count", 0)) + 1
         _write_info(self._folder, self._info)
@@ -211,7 +218,7 @@ class Mirrors:
         return Mirror(folder, lock, info)
 
     def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
-        _take_validators(os.path.dirname(mirror.tree))
+        _take_stats(os.path.dirname(mirror.tree))
         discard_tree(mirror.tree)
         _make_tree(mirror.tree)
         info = {**info, "boot": _boot(), "size": 0}
@@ -264,29 +271,26 @@ def _write_info(folder: str, info: dict[str, Any]) -> None:
         raise from_os_error(error, "record the copy of the client's directory") from error
 
 
-def _take_validators(folder: str) -> dict[str, str]:
-    """Read and remove the validators."""
-    path = os.path.join(folder, _VALIDATORS)
+def _take_stats(folder: str) -> tuple[Sequence[bytes], bool]:
+    """Read the packets, and whether no file has extended attributes. Later readers find none."""
+    taken = os.path.join(folder, _TAKEN)
     try:
-        with open(path, "rb") as file:
-            found = marshal.loads(file.read())
-    except FileNotFoundError:
-        return {}
+        os.rename(os.path.join(folder, _STATS), taken)
+        with open(taken, "rb") as file:
+            stats, plain = marshal.loads(file.read())
     except (OSError, ValueError, TypeError, EOFError):
-        found = {}
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    return found if isinstance(found, dict) else {}
+        return (), False
+    return (stats, plain) if isinstance(stats, tuple) else ((), False)
 
 
-def _write_validators(folder: str, validators: Mapping[str, str]) -> None:
-    if not validators:
-        return
-    path = os.path.join(folder, _VALIDATORS)
+def _write_stats(folder: str, stats: Sequence[bytes], *, plain: bool) -> None:
+    path = os.path.join(folder, _STATS)
     try:
         with open(f"{path}.new", "wb") as file:
-            marshal.dump(dict(validators), file)
+            marshal.dump((tuple(stats), plain), file)
         os.rename(f"{path}.new", path)
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, _TAKEN))
     except OSError as error:
         raise from_os_error(error, "record the copy of the client's directory") from error
 

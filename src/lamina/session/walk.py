@@ -59,9 +59,8 @@ def walk(
             continue
         try:
             status = metadata.status(entry.path, entry.stat(follow_symlinks=False))
-            found = stat_of(entry.path, path, status, owner, metadata)
-            if validators is not None and taken:
-                found = found._replace(validator=validators.of(entry.path, status))
+            validator = validators.of(entry.path, status) if validators and taken else ""
+            found = stat_of(entry.path, path, status, owner, metadata, validator)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -88,9 +87,18 @@ def stat_of(
     status: os.stat_result,
     owner: Owner | None = None,
     metadata: FileMetadata = KERNEL_METADATA,
+    validator: str = "",
 ) -> Stat:
-    """The stat of the file at `real`, under the name `path`. Raises OSError."""
+    """The stat of the file at `real`, under the name `path`. Only that of a regular file has the
+    validator. Raises OSError."""
     mode = status.st_mode
+    uid, gid = owner or (status.st_uid, status.st_gid)
+    if stat.S_ISREG(mode):
+        size, time = status.st_size, status.st_mtime_ns
+        xattrs = _shown_xattrs(real, mode, metadata)
+        return Stat(
+            path, filemode.from_unix(mode), uid, gid, size, time, "", 0, 0, xattrs, validator
+        )
     is_directory = stat.S_ISDIR(mode)
     # A socket is sent as an empty file, because no archive could hold it.
     wire_mode = filemode.from_unix(mode) & ~filemode.SOCKET
@@ -98,7 +106,6 @@ def stat_of(
     major = minor = 0
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    uid, gid = owner or (status.st_uid, status.st_gid)
     return Stat(
         path,
         wire_mode,
@@ -109,8 +116,13 @@ def stat_of(
         linkname,
         major,
         minor,
-        tuple(pair for pair in read_xattrs(real) if not metadata.hides(pair[0], mode)),
+        _shown_xattrs(real, mode, metadata),
     )
+
+
+def _shown_xattrs(real: str, mode: int, metadata: FileMetadata) -> tuple[tuple[str, bytes], ...]:
+    found = read_xattrs(real)
+    return tuple(pair for pair in found if not metadata.hides(pair[0], mode)) if found else ()
 
 
 def read_xattrs(real: str) -> tuple[tuple[str, bytes], ...]:

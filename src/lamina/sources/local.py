@@ -71,6 +71,7 @@ class LocalSource:
             name=self._name,
             # a filtered directory is a copy, which no other process changes
             live=not folder.filtered,
+            revision=folder.revision,
         )
         return Ref(local=tree)
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import Cancelled
 from lamina.wire.connection import Connection
 from lamina.wire.contract import Answered, Code, StatusError
-from lamina.wire.messages import MessageReader, send_message
+from lamina.wire.messages import MessageReader, send_message, send_messages
 from lamina.wire.metadata import metadata_fields, read_metadata
 from lamina.wire.status import from_fault, read_status
 from lamina.wire.stream import StreamEnded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from lamina.system.cancel import Cancellation
@@ -89,6 +90,12 @@ class OpenCall:
     def send(self, message: bytes) -> None:
         try:
             send_message(self._stream, message)
+        except StreamEnded as ended:
+            raise self._reason(ended) from None
+
+    def send_all(self, messages: Sequence[bytes]) -> None:
+        try:
+            send_messages(self._stream, messages)
         except StreamEnded as ended:
             raise self._reason(ended) from None
 

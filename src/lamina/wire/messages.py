@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lamina.wire.contract import Code, StatusError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lamina.wire.stream import Stream
 
 MAX_MESSAGE = 16 << 20  # the maximum size of a received message in bytes (BuildKit)
@@ -28,6 +30,11 @@ def send_message(stream: Stream, message: bytes) -> None:
     else:
         stream.send(prefix)
         stream.send(message)
+
+
+def send_messages(stream: Stream, messages: Sequence[bytes]) -> None:
+    """Send small messages together, uncompressed. Raises StreamEnded."""
+    stream.send(b"".join([_PREFIX.pack(0, len(message)) + message for message in messages]))
 
 
 class MessageReader:

@@ -16,13 +16,13 @@ from lamina.wire.contract import Code, StatusError
 from lamina.wire.deadlines import Deadlines
 from lamina.wire.exchange import MAX_STREAMS
 from lamina.wire.frames import ErrorCode
-from lamina.wire.messages import MessageReader, send_message
+from lamina.wire.messages import MessageReader, send_message, send_messages
 from lamina.wire.metadata import metadata_fields, read_metadata
 from lamina.wire.status import from_error, read_timeout, status_fields
 from lamina.wire.stream import StreamEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lamina.wire.contract import Handler, Metadata, Peer, Transport
     from lamina.wire.headers import Fields
@@ -201,6 +201,14 @@ class ServedCall:
             self.start()
         try:
             send_message(self._stream, message)
+        except StreamEnded as ended:
+            raise _gone(ended) from None
+
+    def send_all(self, messages: Sequence[bytes]) -> None:
+        if not self._started:
+            self.start()
+        try:
+            send_messages(self._stream, messages)
         except StreamEnded as ended:
             raise _gone(ended) from None
 
