@@ -1,7 +1,9 @@
 """Copies of clients' directories, kept so that later builds only transfer changes.
 
     <root>/<id>/tree/   the copy
-    <root>/<id>/info    its key and usage, as JSON
+    <root>/<id>/info    its key, revision and size, as JSON
+    <root>/<id>/usage   when it was last used (a double) and how often (64 bits), little-endian;
+                        written in place, because ext4 flushes a file that replaces another
     <root>/<id>/stats   the client's packets that describe the files, and whether no file has
                         extended attributes, in Python's `marshal` format (only root can write
                         there); missing while the files are changed
@@ -19,7 +21,9 @@ import marshal
 import os
 import secrets
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from struct import Struct
+from struct import error as struct_error
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.errors import from_os_error
@@ -33,6 +37,7 @@ _ABANDONED = 3600.0  # seconds
 _MODE = 0o755  # of the root of a directory, which no client sends
 _STATS = "stats"
 _TAKEN = "stats.taken"
+_USAGE = Struct("<dQ")
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -62,11 +67,12 @@ class MirrorUsage(NamedTuple):
 class Mirror:
     """A claimed mirror. No other build uses it until `release`."""
 
-    def __init__(self, folder: str, lock: int, info: dict[str, Any]) -> None:
+    def __init__(self, folder: str, lock: int, info: dict[str, Any], filters: str) -> None:
         self.id = os.path.basename(folder)
         self._folder = folder
         self._lock = lock
         self._info = info
+        self._filters = filters
 
     @property
     def tree(self) -> str:
@@ -90,18 +96,20 @@ class Mirror:
         `change`."""
         self._info["size"] = size
         self._info["revision"] = secrets.token_hex(16)
-        self._use()
-        _write_stats(self._folder, stats, plain=plain)
+        self._info["filters"] = self._filters
+        with _recording():
+            _write_info(self._folder, self._info)
+            _write_stats(self._folder, stats, plain=plain)
+            _count_use(self._folder)
 
     def keep(self) -> None:
         """Record that the copy was up to date: nothing has changed since `change`."""
-        self._use()
-        os.rename(os.path.join(self._folder, _TAKEN), os.path.join(self._folder, _STATS))
-
-    def _use(self) -> None:
-        self._info["used"] = time.time()
-        self._info["count"] = int(self._info.get("count", 0)) + 1
-        _write_info(self._folder, self._info)
+        with _recording():
+            if self._info.get("filters") != self._filters:
+                self._info["filters"] = self._filters
+                _write_info(self._folder, self._info)
+            os.rename(os.path.join(self._folder, _TAKEN), os.path.join(self._folder, _STATS))
+            _count_use(self._folder)
 
     def release(self) -> None:
         if self._lock >= 0:
@@ -125,7 +133,7 @@ class Mirrors:
                 lock = _lock(folder)
                 if lock is None:
                     continue
-                mirror = Mirror(folder, lock, {**info, "filters": key.filters})
+                mirror = Mirror(folder, lock, info, key.filters)
                 if info.get("boot") != _boot():
                     self._empty(mirror, info)
                 return mirror
@@ -140,14 +148,15 @@ class Mirrors:
             lock = _lock(folder)
             if lock is not None:
                 os.close(lock)
+            used, count = _read_usage(folder)
             found.append(
                 MirrorUsage(
                     os.path.basename(folder),
                     str(info.get("name", "")),
                     int(info.get("size", 0)),
                     float(info.get("created", 0)),
-                    float(info.get("used", 0)),
-                    int(info.get("count", 0)),
+                    used,
+                    count,
                     lock is None,
                 )
             )
@@ -174,9 +183,10 @@ class Mirrors:
             for folder, info in self._all()
             if (info.get("key"), info.get("name")) == (key.shared_key, key.name)
         ]
-        fitting.sort(
-            key=lambda item: (item[1].get("filters") != key.filters, item[1].get("used", 0))
-        )
+        if len(fitting) > 1:
+            fitting.sort(
+                key=lambda item: (item[1].get("filters") != key.filters, _read_usage(item[0])[0])
+            )
         return fitting
 
     def _all(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -208,14 +218,14 @@ class Mirrors:
             "filters": key.filters,
             "boot": _boot(),
             "created": time.time(),
-            "used": time.time(),
             "size": 0,
         }
         _write_info(hidden, info)
+        _write_usage(hidden, time.time(), 0)
         lock = _lock(hidden)
         assert lock is not None, "no other process knows it"
         os.rename(hidden, folder)
-        return Mirror(folder, lock, info)
+        return Mirror(folder, lock, info, key.filters)
 
     def _empty(self, mirror: Mirror, info: dict[str, Any]) -> None:
         _take_stats(os.path.dirname(mirror.tree))
@@ -236,6 +246,14 @@ class Mirrors:
         if lock is not None:
             discard_tree(folder)
             os.close(lock)
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, "record the copy of the client's directory") from error
 
 
 def _lock(folder: str) -> int | None:
@@ -263,12 +281,32 @@ def _make_tree(path: str) -> None:
 def _write_info(folder: str, info: dict[str, Any]) -> None:
     path = os.path.join(folder, "info")
     fresh = f"{path}.new"
+    with open(fresh, "w", encoding="utf-8") as file:
+        json.dump(info, file)
+    os.rename(fresh, path)
+
+
+def _read_usage(folder: str) -> tuple[float, int]:
+    """When a mirror was last used (0.0 if it is not known), and how often."""
     try:
-        with open(fresh, "w", encoding="utf-8") as file:
-            json.dump(info, file)
-        os.rename(fresh, path)
-    except OSError as error:
-        raise from_os_error(error, "record the copy of the client's directory") from error
+        with open(os.path.join(folder, "usage"), "rb") as file:
+            used, count = _USAGE.unpack(file.read(_USAGE.size))
+    except (OSError, struct_error):
+        return 0.0, 0
+    return used, count
+
+
+def _count_use(folder: str) -> None:
+    _write_usage(folder, time.time(), _read_usage(folder)[1] + 1)
+
+
+def _write_usage(folder: str, used: float, count: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    fd = os.open(os.path.join(folder, "usage"), flags, 0o600)
+    try:
+        os.write(fd, _USAGE.pack(used, count))
+    finally:
+        os.close(fd)
 
 
 def _take_stats(folder: str) -> tuple[Sequence[bytes], bool]:
@@ -285,14 +323,11 @@ def _take_stats(folder: str) -> tuple[Sequence[bytes], bool]:
 
 def _write_stats(folder: str, stats: Sequence[bytes], *, plain: bool) -> None:
     path = os.path.join(folder, _STATS)
-    try:
-        with open(f"{path}.new", "wb") as file:
-            marshal.dump((tuple(stats), plain), file)
-        os.rename(f"{path}.new", path)
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, _TAKEN))
-    except OSError as error:
-        raise from_os_error(error, "record the copy of the client's directory") from error
+    with open(f"{path}.new", "wb") as file:
+        marshal.dump((tuple(stats), plain), file)
+    os.rename(f"{path}.new", path)
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, _TAKEN))
 
 
 def _boot() -> str:
