@@ -77,6 +77,45 @@ def extended() -> lamina.State:
 
 
 @target
+def leaves_a_thread() -> lamina.State:
+    import threading
+
+    threading.Thread(target=threading.Event().wait).start()
+    return lamina.scratch().write("/out", "made")
+
+
+@target
+def prints() -> lamina.State:
+    for _ in range(20_000):
+        print("x" * 100)
+    raise SystemExit(3)
+
+
+@target
+def exits() -> lamina.State:
+    import os, sys
+    print("the reason", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+@target
+def closes() -> lamina.State:
+    import os
+    os.closerange(0, 100)
+    return lamina.scratch()
+
+
+@target
+def reads_outside() -> lamina.State:
+    return lamina.scratch().copy(context(), "../../../etc/passwd")
+
+
+@target
+def reads_the_machine() -> lamina.State:
+    return lamina.scratch().copy(lamina.local("/etc"))
+
+
+@target
 def fails() -> lamina.State:
     return base().run("exit 9")
 '''
@@ -190,12 +229,21 @@ def test_it_runs_in_a_sandbox(command: Lamina, source: Path, tmp_path: Path) -> 
         (("--build-arg=version=x",), 'build argument version: "x" is not an integer'),
         (("--target=nope",), "target nope is not in build.py"),
         (("--target=named",), "there is no context extra"),
+        (("--target=prints",), ">>>     raise SystemExit(3)"),
+        (("--target=exits",), "exit code: 7: the reason"),
+        (("--target=closes",), "did not complete successfully"),
+        (("--target=reads_outside",), ">>>     return lamina.scratch().copy(context(),"),
+        (("--target=reads_the_machine",), "lamina.frontend.context()"),
     ],
 )
 def test_errors(command: Lamina, source: Path, flags: tuple[str, ...], reason: str) -> None:
     done = command("build", "-f", str(source / "build.py"), *flags, str(source))
     assert done.code == 1 and reason in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_thread_that_is_left(command: Lamina, source: Path, tmp_path: Path) -> None:
+    assert output(command, source, tmp_path, "--target=leaves_a_thread") == "made"
 
 
 def test_a_failing_step_names_the_line(command: Lamina, source: Path) -> None:

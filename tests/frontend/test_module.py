@@ -58,7 +58,9 @@ def test_modules_and_packages_beside_the_file() -> None:
             "broken_x.py:2",
         ),
         ({"build.py": b"import json\njson.loads('')\n"}, "JSONDecodeError", "build.py:2"),
-        ({"build.py": b"raise SystemError()\n"}, "^SystemError$", "build.py:1"),
+        ({"build.py": b"raise SystemError()\n"}, r"^SystemError", "build.py:1"),
+        ({"build.py": b"import sys\nsys.exit(3)\n"}, r"^SystemExit: 3", "build.py:2"),
+        ({"build.py": b"raise KeyboardInterrupt\n"}, r"^KeyboardInterrupt", "build.py:1"),
     ],
 )
 def test_errors_name_the_line(files: dict[str, bytes], reason: str, place: str) -> None:

@@ -6,6 +6,7 @@ It speaks gRPC on standard input and output, as BuildKit's `frontend/gateway` ex
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from lamina.api.failures import to_status
@@ -45,14 +46,27 @@ def main() -> None:
     os.close(null)
     with GrpcChannel(PipeTransport(reading, writing)) as channel:
         gateway = GatewayClient(channel)
+        status = _serve(gateway)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads of the build file may still run
+
+
+def _serve(gateway: GatewayClient) -> int:
+    """Answer one call. Returns the exit status."""
+    try:
+        result = run(gateway, _attributes(os.environ))
+    except LaminaError as error:
+        gateway.fail(to_status(error))
+    except BaseException as error:  # SystemExit, too: it is the build file's
+        gateway.fail(to_status(located_error(error)))
+    else:
         try:
-            result = run(gateway, _attributes(os.environ))
-        except LaminaError as error:
-            gateway.fail(to_status(error))
-        except Exception as error:
-            gateway.fail(to_status(located_error(error)))
-        else:
             gateway.finish(result)
+        except LaminaError as error:
+            print(f"the result cannot be returned: {error}", file=sys.stderr)
+            return 1
+    return 0
 
 
 def _attributes(environ: Mapping[str, str]) -> dict[str, str]:
@@ -87,7 +101,7 @@ def run(gateway: GatewayClient, attributes: Mapping[str, str]) -> Result:
         with in_session(first._replace(platform=platform)):
             try:
                 states[platform] = target()
-            except Exception as error:
+            except BaseException as error:
                 raise located_error(error) from error
     return result_of(states, gateway, attributes, several=options.several)
 

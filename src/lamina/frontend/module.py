@@ -51,7 +51,7 @@ class GatewayModules(MetaPathFinder, Loader):
         sys.meta_path.append(self)
         try:
             self.exec_module(module)
-        except Exception as error:
+        except BaseException as error:
             raise located_error(error) from error
         return vars(module)
 
@@ -88,7 +88,7 @@ def _decoded(data: bytes, filename: str) -> str:
         raise InvalidInput(f"{filename} is not UTF-8: {error}") from None
 
 
-def located_error(error: Exception) -> LaminaError:
+def located_error(error: BaseException) -> LaminaError:
     """An exception of a build file, with the innermost of its lines that linecache knows."""
     if isinstance(error, SyntaxError):
         return InvalidInput(f"invalid syntax: {error.msg}").at(
