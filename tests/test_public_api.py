@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import lamina
 
@@ -61,27 +66,44 @@ def test_unknown_names() -> None:
     assert not hasattr(lamina, "unknown")
 
 
+PROGRAM = Path(__file__).with_name("program_of_a_user.py")
+WRONG = """import lamina
+lamina.scratch().run(1)
+lamina.connect().build(tag="x")
+lamina.connect().bake(1)
+lamina.connect().plan(".").steps[0].name + 1
+lamina.bind("directory", "/src")
+"""
+
+
 def test_users_of_the_api_are_checked_strictly(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import lamina\n\n"
-        "def build(name: str) -> str:\n"
-        "    state = lamina.image(name).run('make', mounts=[lamina.cache('/root/.cache')])\n"
-        "    with lamina.connect() as builder:\n"
-        "        return builder.build(state, tags=['app']).digest\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    program.write_text("import lamina\nlamina.scratch().run(1)\nlamina.connect().build(tag='x')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.count("error:") == 2, done.stdout
+    def check(program: Path) -> str:
+        command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", str(program)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert check(PROGRAM).startswith("Success")
+    (tmp_path / "wrong.py").write_text(WRONG)
+    assert check(tmp_path / "wrong.py").count("error:") == 5
+
+
+@pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
+def test_users_of_the_api_are_checked_by_pyright(tmp_path: Path) -> None:
+    def check(name: str) -> dict[str, Any]:
+        settings = {
+            "typeCheckingMode": "strict",
+            "include": [name],
+            "extraPaths": [str(Path(lamina.__path__[0]).parent)],
+        }
+        (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+        command = ["pyright", "--outputjson", "--pythonpath", sys.executable]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    shutil.copy(PROGRAM, tmp_path / "program.py")
+    found = check("program.py")
+    assert found["summary"]["filesAnalyzed"] == 1
+    assert found["generalDiagnostics"] == []
+    (tmp_path / "wrong.py").write_text(WRONG)
+    lines = {d["range"]["start"]["line"] + 1 for d in check("wrong.py")["generalDiagnostics"]}
+    assert lines == {2, 3, 4, 5, 6}

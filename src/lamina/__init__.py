@@ -6,14 +6,14 @@ first used, so that `import lamina` is quick.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as in `typing`, whose import would take most of the time
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    import lamina.frontend as frontend  # noqa: F401
-    import lamina.testing as testing  # noqa: F401
     from lamina import aio as aio
+    from lamina import frontend as frontend
+    from lamina import testing as testing
     from lamina.base.errors import AlreadyExists as AlreadyExists
     from lamina.base.errors import Cancelled as Cancelled
     from lamina.base.errors import CommandFailed as CommandFailed
