@@ -13,7 +13,6 @@ from lamina.api.failures import to_status
 from lamina.api.gateway import Ref, Result
 from lamina.base.errors import LaminaError, NotFound
 from lamina.dockerfile.attributes import read_attributes
-from lamina.frontend.answers import answer
 from lamina.frontend.module import GatewayModules, located_error
 from lamina.frontend.session import Session, in_session
 from lamina.frontend.targets import choose_target, find_targets
@@ -91,6 +90,8 @@ def run(gateway: GatewayClient, attributes: Mapping[str, str]) -> Result:
     targets = find_targets(namespace)
     name = attributes.get("target", "")
     if options.subrequest:
+        from lamina.frontend.answers import answer
+
         found = answer(
             options.subrequest, targets, name, first.build_args, filename, read(filename)
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import linecache
 import posixpath
 import sys
-import traceback
-from importlib.abc import Loader, MetaPathFinder
 from importlib.util import module_from_spec, spec_from_loader
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +24,11 @@ _LOADED: set[str] = set()
 """The files that were read through the gateway."""
 
 
-class GatewayModules(MetaPathFinder, Loader):
+class GatewayModules:
     """Imports the modules beside a build file: `name.py`, or the package `name`.
+
+    A finder and loader as `importlib.abc` defines them. It does not inherit from those classes,
+    whose import takes longer than a build file.
 
     Args:
         read: reads a file by its path beside the build file. Raises NotFound.
@@ -44,7 +45,7 @@ class GatewayModules(MetaPathFinder, Loader):
         location."""
         source = _decoded(self._read(self._main), self._main)
         self._sources[NAME] = (self._main, source)
-        spec = spec_from_loader(NAME, self, origin=self._main)
+        spec = self._spec(NAME, self._main)
         assert spec is not None
         module = module_from_spec(spec)
         sys.modules[NAME] = module
@@ -65,8 +66,12 @@ class GatewayModules(MetaPathFinder, Loader):
             except NotFound:
                 continue
             self._sources[fullname] = (name, _decoded(data, name))
-            return spec_from_loader(fullname, self, origin=name, is_package=package)
+            return self._spec(fullname, name, is_package=package)
         return None
+
+    def _spec(self, name: str, origin: str, *, is_package: bool = False) -> ModuleSpec | None:
+        loader: Any = self
+        return spec_from_loader(name, loader, origin=origin, is_package=is_package)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
@@ -94,6 +99,8 @@ def located_error(error: BaseException) -> LaminaError:
         return InvalidInput(f"invalid syntax: {error.msg}").at(
             _location(error.filename or "", error.lineno or 1)
         )
+    import traceback
+
     known = [
         frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _LOADED
     ]

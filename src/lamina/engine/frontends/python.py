@@ -46,7 +46,7 @@ def run_python(
             mounts = tuple(_interpreter_mounts(rootfs, source))
             return ContainerFrontend(build, call, inputs, Definition()).run(
                 Process((sys.executable, "-m", _MODULE), environment, "/", _UNPRIVILEGED),
-                Sandbox(rootfs, (*mounts, TmpfsMount("/tmp")), network=Network.NONE),
+                Sandbox(rootfs, (TmpfsMount("/tmp"), *mounts), network=Network.NONE),
             )
         finally:
             build.refs.discard(staged)
