@@ -4,65 +4,51 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lamina.base.digest import digest_of
-from lamina.base.errors import Cancelled, LaminaError
+from lamina.base.errors import Cancelled
 from lamina.base.events import VertexEvent
-from lamina.solver.contract import CacheMap, Dependency, Graph, OpContext, VertexSpec
-from lamina.solver.scheduler import Scheduler
+from lamina.solver.contract import Graph, OpContext, VertexSpec
 from lamina.system.cancel import Cancellation
-from lamina.system.threads import WorkerPool
+from tests.solver.bench import SolverBench, Solving, Store, Value
 from tests.solver.event_log import EventLog
-from tests.solver.test_shared_nodes import Store, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lamina.solver.job import Job
 
 
-class Step:
-    """Runs until the gate of its name is opened, or until it is cancelled."""
+class Bench(SolverBench):
+    """Steps run until the gate of their name is opened, or until they are cancelled."""
 
-    def __init__(self, bench: Bench, spec: VertexSpec) -> None:
-        self._bench = bench
-        self._spec = spec
-
-    def cache_map(self, context: OpContext) -> CacheMap:
-        return CacheMap(digest_of(self._spec.data), tuple(Dependency() for _ in self._spec.inputs))
-
-    def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
-        gate = self._bench.gates[self._spec.name]
-        with self._bench.changed:
-            self._bench.begun.append(self._spec.name)
-            self._bench.changed.notify_all()
-        with context.cancel.calling(gate.set):
-            assert gate.wait(20)
-        if context.cancel.cancelled:
-            gate.clear()
-        with self._bench.changed:
-            self._bench.ended.append(self._spec.name)
-        context.cancel.check()
-        return (Value(),)
-
-
-class Bench:
     def __init__(self) -> None:
+        super().__init__()
         self.changed = threading.Condition()
         self.begun: list[str] = []
         self.ended: list[str] = []
         self.gates = {name: threading.Event() for name in "abc"}
-        self._pool = WorkerPool(8)
-        self.scheduler: Scheduler[Value] = Scheduler(self._resolve, self._pool)
         self.log = EventLog()
         self.cancel = Cancellation()
         self.job = self.open_job(self.log)
 
-    def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Step:
-        return Step(self, spec)
+    def execute(self, spec: VertexSpec, context: OpContext) -> Sequence[Value]:
+        gate = self.gates[spec.name]
+        with self.changed:
+            self.begun.append(spec.name)
+            self.changed.notify_all()
+        with context.cancel.calling(gate.set):
+            assert gate.wait(20)
+        if context.cancel.cancelled:
+            gate.clear()
+        with self.changed:
+            self.ended.append(spec.name)
+        context.cancel.check()
+        return (Value(),)
 
     def open_job(self, log: EventLog) -> Job[Value]:
         return self.scheduler.open_job(log, self.cancel, Store())
@@ -76,22 +62,19 @@ class Bench:
             gate.set()
         self.cancel.cancel()
         self.scheduler.close_job(self.job)
-        self._pool.close()
+        super().close()
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
+    with closing(Bench()) as bench:
+        yield bench
 
 
-class Call:
-    """A call of `solve` in a thread. The vertices are a chain."""
+class Call(Solving):
+    """A call of `solve` for a chain of vertices."""
 
     def __init__(self, bench: Bench, names: str, job: Job[Value] | None = None) -> None:
-        self.cancel = Cancellation()
-        self.error: LaminaError | None = None
         vertices = tuple(
             VertexSpec(
                 digest_of(name.encode()), name, ((index - 1, 0),) if index else (), name.encode()
@@ -99,20 +82,8 @@ class Call:
             for index, name in enumerate(names)
         )
         graph = Graph(vertices, (len(vertices) - 1, 0))
-        arguments = (bench, job or bench.job, graph)
-        self._thread = threading.Thread(target=self._run, args=arguments)
-        self._thread.start()
-
-    def _run(self, bench: Bench, job: Job[Value], graph: Graph) -> None:
-        try:
-            bench.scheduler.solve(job, graph, self.cancel)
-        except LaminaError as error:
-            self.error = error
-
-    def end(self) -> LaminaError | None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        return self.error
+        self.cancel = Cancellation()
+        super().__init__(bench.scheduler, job or bench.job, graph, self.cancel)
 
 
 def wait_until_solving(job: Job[Value], calls: int) -> None:

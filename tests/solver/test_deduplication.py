@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,25 +11,16 @@ import pytest
 from lamina.base.digest import Digest, digest_of
 from lamina.base.errors import Cancelled, InvalidInput, LaminaError, PermissionDenied
 from lamina.base.events import LogEvent, VertexEvent
-from lamina.solver.contract import CacheMap, Graph, OpContext, VertexSpec
-from lamina.solver.scheduler import Scheduler
+from lamina.solver.contract import Graph, OpContext, VertexSpec
 from lamina.system.cancel import Cancellation
-from lamina.system.threads import WorkerPool
+from tests.solver.bench import SolverBench, Solving, Value
 from tests.solver.event_log import EventLog
 from tests.solver.memory_results import MemoryResults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from lamina.solver.job import Job
     from lamina.solver.key import CacheKey
-
-
-class Value:
-    """A result."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
 
 
 class Memory(MemoryResults[Value]):
@@ -48,79 +40,51 @@ class Memory(MemoryResults[Value]):
             self.kept[key.id] = self.kept[keys[0].id]
 
 
-class Step:
-    """An op whose key is `same`, whatever its vertex, and which waits at a gate."""
+class Bench(SolverBench):
+    """Steps wait at a gate."""
 
-    def __init__(self, bench: Bench, same: str) -> None:
-        self._bench = bench
-        self._same = same
-
-    def cache_map(self, context: OpContext) -> CacheMap:
-        return CacheMap(digest_of(self._same.encode()))
-
-    def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
-        bench = self._bench
-        bench.runs.append(context.digest)
-        context.emit(LogEvent(context.digest, 1, b"begun", 0.0))
-        bench.running.release()
-        with context.cancel.calling(bench.gate.set):
-            bench.gate.wait(20)
-        context.cancel.check()
-        context.emit(LogEvent(context.digest, 1, b"said", 0.0))
-        if bench.failure is not None:
-            raise bench.failure
-        return (Value(self._same),)
-
-
-class Bench:
     def __init__(self) -> None:
+        super().__init__()
         self.runs: list[Digest] = []
         self.running = threading.Semaphore(0)
         self.gate = threading.Event()
         self.failure: LaminaError | None = None
         self.memory = Memory()
-        self._pool = WorkerPool(8)
-        self.scheduler: Scheduler[Value] = Scheduler(self._resolve, self._pool)
 
-    def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Step:
-        return Step(self, spec.data.decode())
+    def execute(self, spec: VertexSpec, context: OpContext) -> Sequence[Value]:
+        self.runs.append(context.digest)
+        context.emit(LogEvent(context.digest, 1, b"begun", 0.0))
+        self.running.release()
+        with context.cancel.calling(self.gate.set):
+            self.gate.wait(20)
+        context.cancel.check()
+        context.emit(LogEvent(context.digest, 1, b"said", 0.0))
+        if self.failure is not None:
+            raise self.failure
+        return (Value(spec.data.decode()),)
 
     def close(self) -> None:
         self.gate.set()
-        self._pool.close()
+        super().close()
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
+    with closing(Bench()) as bench:
+        yield bench
 
 
-class Building:
-    """A job that solves one vertex in a thread."""
+class Building(Solving):
+    """A job that solves one vertex. Its cache key is `same`, whatever its name."""
 
     def __init__(self, bench: Bench, name: str, same: str = "same") -> None:
         self._bench = bench
         self.log = EventLog()
         self.cancel = Cancellation()
-        self.result: Value | None = None
-        self.error: LaminaError | None = None
         self.digest = digest_of(name.encode())
-        self.job = bench.scheduler.open_job(self.log, self.cancel, bench.memory)
         spec = VertexSpec(self.digest, name, (), same.encode())
-        self._thread = threading.Thread(target=self._run, args=(Graph((spec,), (0, 0)),))
-        self._thread.start()
-
-    def _run(self, graph: Graph) -> None:
-        try:
-            self.result = self._bench.scheduler.solve(self.job, graph)
-        except LaminaError as error:
-            self.error = error
-
-    def end(self) -> None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+        job = bench.scheduler.open_job(self.log, self.cancel, bench.memory)
+        super().__init__(bench.scheduler, job, Graph((spec,), (0, 0)))
 
     def close(self) -> None:
         self.end()

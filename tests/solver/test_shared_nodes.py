@@ -3,118 +3,59 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lamina.base.digest import Digest, digest_of
-from lamina.base.errors import Corrupt, LaminaError
+from lamina.base.errors import Corrupt
 from lamina.base.events import VertexEvent
 from lamina.base.location import Location
-from lamina.solver.contract import CacheMap, Dependency, Graph, OpContext, VertexSpec
-from lamina.solver.scheduler import Scheduler
+from lamina.solver.contract import Graph, OpContext, VertexSpec
 from lamina.system.cancel import Cancellation
-from lamina.system.threads import WorkerPool
+from tests.solver.bench import SolverBench, Solving, Store, Value
 from tests.solver.event_log import EventLog
-from tests.solver.memory_results import MemoryResults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from lamina.solver.job import Job
-    from lamina.solver.key import CacheKey
+    from collections.abc import Iterator, Sequence
 
 
-class Value:
-    """A result."""
-
-
-class Store(MemoryResults[Value]):
-    """Has every output once `cached` is set, and keeps none; `looked_up` is called at each
-    lookup."""
+class Bench(SolverBench):
+    """Steps make two outputs, or fail once `fails` is set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cached = False
-        self.looked_up: Callable[[int], None] = lambda output: None
-
-    def load(self, key: CacheKey, output: int) -> Value | None:
-        return Value() if self.cached else None
-
-    def has(self, key: CacheKey, output: int) -> bool:
-        self.looked_up(output)
-        return self.cached
-
-    def has_seen(self, key: CacheKey, output: int) -> bool:
-        return self.has(key, output)
-
-    def save(self, keys: Sequence[CacheKey], results: Sequence[Value]) -> None:
-        return
-
-
-class Step:
-    """Makes two outputs, or fails once `fail` is set. `data` of its vertex is its cache key."""
-
-    def __init__(self, bench: Bench, spec: VertexSpec) -> None:
-        self._bench = bench
-        self._spec = spec
-
-    def cache_map(self, context: OpContext) -> CacheMap:
-        return CacheMap(digest_of(self._spec.data), tuple(Dependency() for _ in self._spec.inputs))
-
-    def execute(self, context: OpContext, inputs: Sequence[Value]) -> Sequence[Value]:
-        self._bench.running.set()
-        assert self._bench.gate.wait(20)
-        if self._bench.fails:
-            raise Corrupt("the layer holds other bytes")
-        return (Value(), Value())
-
-
-class Bench:
-    def __init__(self) -> None:
         self.running = threading.Event()
         self.gate = threading.Event()
         self.fails = False
         self.store = Store()
-        self._pool = WorkerPool(8)
-        self.scheduler: Scheduler[Value] = Scheduler(self._resolve, self._pool)
 
-    def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Step:
-        return Step(self, spec)
+    def execute(self, spec: VertexSpec, context: OpContext) -> Sequence[Value]:
+        self.running.set()
+        assert self.gate.wait(20)
+        if self.fails:
+            raise Corrupt("the layer holds other bytes")
+        return (Value(), Value())
 
     def close(self) -> None:
         self.gate.set()
-        self._pool.close()
+        super().close()
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.close()
+    with closing(Bench()) as bench:
+        yield bench
 
 
-class Building:
-    """A client that solves a graph in a thread, while the job stays open."""
+class Building(Solving):
+    """A client that solves a graph, while the job stays open."""
 
     def __init__(self, bench: Bench, graph: Graph) -> None:
-        self._bench = bench
         self.log = EventLog()
-        self.error: LaminaError | None = None
-        self.job = bench.scheduler.open_job(self.log, Cancellation(), bench.store)
-        self._thread = threading.Thread(target=self._run, args=(graph,))
-        self._thread.start()
-
-    def _run(self, graph: Graph) -> None:
-        try:
-            self._bench.scheduler.solve(self.job, graph)
-        except LaminaError as error:
-            self.error = error
-
-    def end(self) -> LaminaError | None:
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        return self.error
+        job = bench.scheduler.open_job(self.log, Cancellation(), bench.store)
+        super().__init__(bench.scheduler, job, graph)
 
     def names(self) -> set[str]:
         return {event.name for event in self.log.events if isinstance(event, VertexEvent)}
