@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -229,12 +230,13 @@ def test_a_closed_builder(tmp_path: Path) -> None:
             use()
 
 
-def test_a_forked_process(embedded: lamina.Builder) -> None:
+def said_by_a_fork(use: Callable[[], object]) -> str:
+    """The error that a call raises in a forked process."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         try:
-            embedded.images()
+            use()
             os.write(writing, b"no error")
         except lamina.InvalidInput as error:
             os.write(writing, str(error).encode())
@@ -243,8 +245,44 @@ def test_a_forked_process(embedded: lamina.Builder) -> None:
     os.close(writing)
     os.waitpid(child, 0)
     with open(reading, "rb") as pipe:
-        assert b"forked" in pipe.read()
-    embedded.images()
+        return pipe.read().decode()
+
+
+def test_a_forked_process(builder: lamina.Builder, base: lamina.State) -> None:
+    uses: list[Callable[[], object]] = [builder.history, lambda: builder.build(base)]
+    for use in uses:
+        assert said_by_a_fork(use).startswith("the builder belongs to the process")
+    with builder.start(base.run("echo asleep; sleep 300")) as running:
+        while not isinstance(next(iter(running)), lamina.LogEvent):
+            pass
+        for use in (running.cancel, running.result, partial(next, iter(running))):
+            assert said_by_a_fork(use).startswith("the build belongs to the process")
+
+        def leave() -> None:
+            with running:
+                pass
+
+        assert said_by_a_fork(leave) == "no error"
+        assert not running.done
+    builder.build(base.run("echo the builder still works"))
+
+
+def test_a_container_in_a_forked_process(embedded: lamina.Builder, base: lamina.State) -> None:
+    embedded.build(base, tags=["forked"])
+    with embedded.start_container("forked", ["sleep", "300"]) as container:
+        for use in (container.stop, container.wait, container.communicate):
+            assert said_by_a_fork(use).startswith("the container belongs to the process")
+        assert container.running
+
+
+def test_a_builder_that_is_closed_during_a_build(base: lamina.State, tmp_path: Path) -> None:
+    builder = lamina.connect(root=tmp_path / "store")
+    running = builder.start(base.run("echo asleep; sleep 300"))
+    while not isinstance(next(iter(running)), lamina.LogEvent):
+        pass
+    builder.close()
+    with pytest.raises(lamina.Cancelled, match="the builder was closed"):
+        running.result()
 
 
 def test_an_engine_that_was_killed(tmp_path: Path, base: lamina.State) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import InvalidInput, Unsupported
+from lamina.base.errors import Cancelled, InvalidInput, Unavailable, Unsupported
 from lamina.base.named_tuple import NamedTuple
 from lamina.builder.options import check_context
+from lamina.builder.owning_process import OwningProcess
 from lamina.builder.preparing import prepare
 from lamina.builder.running import Running
 from lamina.cli.opening import default_root
 from lamina.client.contract import PruneRequest
 from lamina.states.arguments import INTEGER, PATH, SWITCH, TEXT, checked, optional
+from lamina.states.caller import at_caller
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import IO, Unpack
 
@@ -129,12 +131,12 @@ class Builder:
         self._root = root
         self._address = address
         self._tls = tls
-        self._pid = os.getpid()
+        self._process = OwningProcess()
         self._closed = False
 
     def close(self) -> None:
         """Disconnect. Builds that run are cancelled. May be called twice."""
-        if not self._closed and os.getpid() == self._pid:
+        if not self._closed and self._process.is_current:
             self._closed = True
             self._close()
 
@@ -162,7 +164,7 @@ class Builder:
         check_context(context, options)
 
         def work(events: EventSink, cancel: Cancellation) -> BuildResult:
-            with ExitStack() as owned:
+            with self._open(), ExitStack() as owned:
                 request, frontend = prepare(context, options, self, owned)
                 if frontend is None:
                     return result_of(self._engine.build(request, events, cancel))
@@ -194,7 +196,7 @@ class Builder:
         check_bake(targets, options)
 
         def work(events: EventSink, cancel: Cancellation) -> Mapping[str, BuildResult]:
-            with ExitStack() as owned:
+            with self._open(), ExitStack() as owned:
                 requests = bake_requests(targets, options, owned)
                 outcomes = self._engine.build_all(requests, MergedEvents(events).of, cancel)
             return {name: result_of(outcome) for name, outcome in outcomes.items()}
@@ -216,7 +218,7 @@ class Builder:
         check_context(context, options)
 
         def work(_: EventSink, cancel: Cancellation) -> BuildPlan:
-            with ExitStack() as owned:
+            with self._open(), ExitStack() as owned:
                 request, frontend = prepare(context, options, self, owned)
                 if frontend is None:
                     return self._engine.plan(request, cancel)
@@ -275,7 +277,8 @@ class Builder:
         local = self._store("pull images")
 
         def work(events: EventSink, cancel: Cancellation) -> ImageSummary:
-            return local.pull(image, platform=platform, events=events, cancel=cancel)
+            with self._open():
+                return local.pull(image, platform=platform, events=events, cancel=cancel)
 
         return Running(work)
 
@@ -298,7 +301,8 @@ class Builder:
         local = self._store("push images")
 
         def work(events: EventSink, cancel: Cancellation) -> Mapping[str, Any]:
-            return local.push(image, insecure=insecure, events=events, cancel=cancel)
+            with self._open():
+                return local.push(image, insecure=insecure, events=events, cancel=cancel)
 
         return Running(work)
 
@@ -403,14 +407,21 @@ class Builder:
         """Start `prune`."""
         self._check()
         request = PruneRequest(_filter(filters), all, keep, max_used, min_free)
-        return Running(lambda _, cancel: self._engine.prune(request, cancel))
+
+        def work(_: EventSink, cancel: Cancellation) -> PruneOutcome:
+            with self._open():
+                return self._engine.prune(request, cancel)
+
+        return Running(work)
 
     def _store(self, doing: str) -> EngineClient:
         self._check()
         if self._local is None:
-            raise Unsupported(
-                f"the daemon at {self._address} cannot {doing}",
-                hint="connect without an address to use the local store",
+            raise at_caller(
+                Unsupported(
+                    f"the daemon at {self._address} cannot {doing}",
+                    hint="connect without an address to use the local store",
+                )
             )
         return self._local
 
@@ -423,14 +434,22 @@ class Builder:
 
         return open_local_history(self._root)
 
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Raises Cancelled if the builder is closed during the block."""
+        try:
+            yield
+        except Unavailable as error:
+            if self._closed:
+                raise Cancelled("the builder was closed") from error
+            raise
+
     def _check(self) -> None:
         if self._closed:
-            raise InvalidInput("the builder is closed", hint="call lamina.connect() again")
-        if os.getpid() != self._pid:
-            raise InvalidInput(
-                "the builder belongs to the process that this one was forked from",
-                hint="call lamina.connect() in the child process",
+            raise at_caller(
+                InvalidInput("the builder is closed", hint="call lamina.connect() again")
             )
+        self._process.check("builder")
 
 
 def _filter(texts: Sequence[str]) -> UsageFilter:

@@ -11,6 +11,7 @@ from lamina.base.errors import Internal, InvalidInput
 from lamina.base.named_tuple import NamedTuple
 from lamina.builder.child_process import start_module
 from lamina.builder.engine_calls import Outcome, dump, load
+from lamina.builder.owning_process import OwningProcess
 from lamina.cli.run_command import parse_volume
 from lamina.client.contract import RunRequest
 from lamina.states.arguments import (
@@ -119,6 +120,7 @@ class Container:
         stderr: int | IO[bytes] | None,
     ) -> None:
         self._ended: Outcome | None = None
+        self._owner = OwningProcess()
         self._process, self._outcome = start_module(
             "lamina.builder.container_process", root, stdin=stdin, stdout=stdout, stderr=stderr
         )
@@ -141,6 +143,7 @@ class Container:
 
         Raises the error of a container that could not be started, TimeoutError.
         """
+        self._owner.check("container")
         try:
             out, err = self._process.communicate(data, timeout)
         except subprocess.TimeoutExpired:
@@ -149,6 +152,7 @@ class Container:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end. Returns the exit status. Raises as `communicate`."""
+        self._owner.check("container")
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -157,10 +161,12 @@ class Container:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the command."""
+        self._owner.check("container")
         self._process.send_signal(number)
 
     def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """Send SIGTERM, and SIGKILL after `timeout` seconds. Wait for the end."""
+        self._owner.check("container")
         if self.running:
             self.send_signal(signal.SIGTERM)
         try:
@@ -173,6 +179,8 @@ class Container:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if not self._owner.is_current:
+            return
         self.stop()
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from lamina.base.errors import InvalidInput, LaminaError
+from lamina.base.errors import LaminaError
+from lamina.builder.owning_process import OwningProcess
 from lamina.states.caller import explained, find_caller
 from lamina.system.cancel import Cancellation
 
@@ -34,11 +34,12 @@ class Running(Generic[R]):
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._future: Future[R] = Future()
         self._future.set_running_or_notify_cancel()  # only `cancel` stops the work
-        self._pid = os.getpid()
+        self._process = OwningProcess()
         self._thread = threading.Thread(target=self._run, name="lamina-build", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Event]:
+        self._process.check("build")
         while (event := self._events.get()) is not None:
             yield event
         self._events.put(None)  # for further iterations
@@ -52,11 +53,7 @@ class Running(Generic[R]):
         Args:
             on_event: gets the events that nobody has iterated over.
         """
-        if os.getpid() != self._pid:
-            raise InvalidInput(
-                "the build belongs to the process that this one was forked from",
-                hint="connect in the child process",
-            )
+        self._process.check("build")
         try:
             for event in self:
                 if on_event is not None:
@@ -70,6 +67,7 @@ class Running(Generic[R]):
 
     def cancel(self) -> None:
         """Stop the work. `result` then raises Cancelled, unless the work ended before."""
+        self._process.check("build")
         self._cancel.cancel()
 
     @property
@@ -85,8 +83,9 @@ class Running(Generic[R]):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.cancel()
-        self._thread.join()
+        if self._process.is_current:
+            self.cancel()
+            self._thread.join()
 
     def _run(self) -> None:
         try:

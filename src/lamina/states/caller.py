@@ -13,7 +13,7 @@ from lamina.base.named_tuple import NamedTuple
 if TYPE_CHECKING:
     from types import FrameType
 
-    from lamina.base.errors import InvalidInput, LaminaError
+    from lamina.base.errors import LaminaError
 
     E = TypeVar("E", bound=LaminaError)
 
@@ -40,7 +40,7 @@ class Caller(NamedTuple):
         return Location(self.filename, self.line, self.line, text, language=LANGUAGE)
 
 
-def at_caller(error: InvalidInput) -> InvalidInput:
+def at_caller(error: E) -> E:
     """The error, with the caller's line if it has no location."""
     caller = find_caller()
     return explained(error if caller is None else error.at(caller.location()))
