@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
+import pickle
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,9 @@ def test_states_do_not_change() -> None:
     with pytest.raises(AttributeError, match="do not change"):
         state.extra = 1
     assert "test_errors.py" in repr(state)
+    assert copy.copy(state) is state and copy.deepcopy([state]) == [state]
+    with pytest.raises(lamina.InvalidInput, match="cannot be pickled"):
+        pickle.dumps(state)
 
 
 @pytest.mark.parametrize(

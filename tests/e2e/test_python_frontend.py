@@ -77,6 +77,12 @@ def extended() -> lamina.State:
 
 
 @target
+def of_an_image() -> lamina.State:
+    config = image_config("known")["config"]
+    return lamina.scratch().write("/out", f"{config['Env']} {sorted(read_directory('conf'))}")
+
+
+@target
 def leaves_a_thread() -> lamina.State:
     import threading
 
@@ -240,6 +246,13 @@ def test_errors(command: Lamina, source: Path, flags: tuple[str, ...], reason: s
     done = command("build", "-f", str(source / "build.py"), *flags, str(source))
     assert done.code == 1 and reason in done.err
     assert "Traceback" not in done.err
+
+
+def test_the_configuration_of_an_image(store: Lamina, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\nENV KNOWN=1\n")
+    store.build(tmp_path, "-t", "known")
+    found = output(store, source, tmp_path / "out", "--target=of_an_image")
+    assert "'KNOWN=1'" in found and found.endswith(" ['a']")
 
 
 def test_a_thread_that_is_left(command: Lamina, source: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import InvalidInput
@@ -74,6 +74,17 @@ class State:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("states do not change: each method returns a new one")
+
+    def __copy__(self) -> State:
+        return self
+
+    def __deepcopy__(self, _: object) -> State:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise at_caller(
+            InvalidInput("a state cannot be pickled", hint="make it in the process that builds it")
+        )
 
     def __repr__(self) -> str:
         caller = self._node.caller
