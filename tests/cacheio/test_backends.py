@@ -1,9 +1,10 @@
-"""One suite for all cache backends: registries and directories."""
+"""One suite for all cache backends: registries, directories and object stores."""
 
 from __future__ import annotations
 
 import json
 import threading
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +16,17 @@ from lamina.base.oci import Descriptor
 from lamina.base.reference import parse_reference
 from lamina.cacheio.backend import FolderBackend, RegistryBackend
 from lamina.cacheio.export import MadeContent
+from lamina.cacheio.guarded import Breaker, GuardedBackend
+from lamina.cacheio.object_backend import ObjectBackend
+from lamina.cacheio.object_options import ObjectLocation
 from lamina.cacheio.options import FolderLocation
+from lamina.objectstores.opening import open_store
 from lamina.registry.client import RegistryClient
 from lamina.registry.credentials import Anonymous
 from lamina.registry.transport import RetryPolicy
 from lamina.system.cancel import Cancellation
+from tests.actions_server import running_actions
+from tests.object_servers import running_moto
 from tests.real_registry import running_registry
 
 if TYPE_CHECKING:
@@ -28,6 +35,8 @@ if TYPE_CHECKING:
 
     from lamina.base.reference import Reference
     from lamina.cacheio.backend import Backend
+    from lamina.objectstores.opening import StoreConfig
+    from lamina.objectstores.s3 import S3Config
     from lamina.registry.upload import Content
 
 
@@ -37,14 +46,37 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-@pytest.fixture(params=["registry", "folder"])
-def backend(request: pytest.FixtureRequest, host: str, tmp_path: Path) -> Iterator[Backend]:
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Config]:
+    with running_moto(tmp_path_factory.mktemp("moto")) as running:
+        yield running
+
+
+@pytest.fixture(params=["registry", "folder", "s3", "actions"])
+def backend(
+    request: pytest.FixtureRequest, host: str, bucket: S3Config, tmp_path: Path
+) -> Iterator[Backend]:
     if request.param == "folder":
         yield FolderBackend(FolderLocation(str(tmp_path / "cache"), "t"))
+        return
+    if request.param == "s3":
+        with _in_store(bucket, digest_of(request.node.name.encode()).hex[:12] + "/") as opened:
+            yield opened
+        return
+    if request.param == "actions":
+        with running_actions(tmp_path) as config, _in_store(config, "") as opened:
+            yield opened
         return
     name = f"{host}/{digest_of(request.node.name.encode()).hex[:12]}:t"
     with RegistryClient(credentials=Anonymous(), retry_policy=RetryPolicy(pause=0.02)) as client:
         yield RegistryBackend(client, parse_reference(name))
+
+
+@contextmanager
+def _in_store(config: StoreConfig, prefix: str) -> Iterator[Backend]:
+    location = ObjectLocation(config, f"{prefix}m/", f"{prefix}b/", ("t",))
+    with closing(open_store(config, RetryPolicy(pause=0.02))) as store:
+        yield GuardedBackend(ObjectBackend(store, location), Breaker())
 
 
 CANCEL = Cancellation()

@@ -51,6 +51,10 @@ class Backend(Protocol):
     def origin(self) -> Origin:
         """This backend as an origin of layers."""
 
+    def alternatives(self) -> Sequence[Backend]:
+        """The backends to import from: one for each name or scope of the cache."""
+        ...
+
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         """The descriptor that the name of a part points to."""
         ...
@@ -59,8 +63,10 @@ class Backend(Protocol):
         """A manifest that another one refers to."""
         ...
 
-    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        """A blob's bytes. The receiver must verify their digest."""
+    def blob(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
+        """A blob's bytes from an offset on. The receiver must verify their digest."""
         ...
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool: ...
@@ -99,6 +105,9 @@ class RegistryBackend:
     def origin(self) -> Origin:
         return Origin(OriginKind.CACHE, str(self._reference))
 
+    def alternatives(self) -> Sequence[Backend]:
+        return (self,)
+
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         name = self._name(part)
         found = self._client.resolve(name, cancel)
@@ -107,8 +116,10 @@ class RegistryBackend:
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return self._client.manifest(self._reference, descriptor.digest, cancel)
 
-    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        return self._client.blob(self._reference, descriptor, cancel=cancel)
+    def blob(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
+        return self._client.blob(self._reference, descriptor, offset, cancel)
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
         return has_blob(self._client, self._reference, descriptor, cancel, "pull")
@@ -143,11 +154,14 @@ class FolderBackend:
 
     @property
     def label(self) -> str:
-        return self._location.path
+        return self._location.label
 
     @property
     def origin(self) -> Origin:
         return Origin(OriginKind.LAYOUT, self._location.path)
+
+    def alternatives(self) -> Sequence[Backend]:
+        return (self,)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         if self._location.digest is not None and not part:
@@ -161,8 +175,11 @@ class FolderBackend:
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return self._read(descriptor.digest)
 
-    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
+    def blob(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
         with self._open(descriptor.digest) as file:
+            file.seek(offset)
             while chunk := file.read(_CHUNK):
                 cancel.check()
                 yield chunk

@@ -46,24 +46,42 @@ class CacheLoader:
         with self._lock:
             for each in imports:
                 if each not in self._read:
-                    self._read[each] = self._load(self._open(each))
+                    self._read[each] = self._load(each)
                 found += self._read[each]
         return found
 
-    def _load(self, backend: Backend) -> list[ImportedCache]:
+    def _load(self, requested: CacheImport) -> list[ImportedCache]:
+        label = requested.location.label
         try:
-            with self._steps(f"importing cache manifest from {backend.label}") as shown:
+            with self._steps(f"importing cache manifest from {label}") as shown:
                 try:
-                    return load_caches(backend, self._cancel)
+                    return load_alternatives(self._open(requested), self._cancel)
                 except Cancelled:
                     raise
                 except LaminaError as error:
-                    shown.warn(f"the cache {backend.label} is not used: {error.reason}")
+                    shown.warn(f"the cache {label} is not used: {error.reason}")
                     raise
         except Cancelled:
             raise
         except LaminaError:
             return []
+
+
+def load_alternatives(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:
+    """The caches of all names or scopes of a backend; some of them may not exist.
+
+    Raises NotFound (there is none), PermissionDenied, Unavailable, Corrupt, Cancelled.
+    """
+    found: list[ImportedCache] = []
+    missing: LaminaError = NotFound(f"{backend.label} has no cache for this job")
+    for each in backend.alternatives():
+        try:
+            found += load_caches(each, cancel)
+        except NotFound as error:
+            missing = error
+    if not found:
+        raise missing
+    return found
 
 
 def load_caches(backend: Backend, cancel: Cancellation) -> list[ImportedCache]:

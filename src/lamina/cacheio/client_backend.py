@@ -31,11 +31,14 @@ class ClientBackend:
 
     @property
     def label(self) -> str:
-        return self._location.store.partition(":")[2] or self._location.store
+        return self._location.label
 
     @property
     def origin(self) -> Origin:
         return Origin(OriginKind.CLIENT, self._location.store)
+
+    def alternatives(self) -> Sequence[ClientBackend]:
+        return (self,)
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         digest = self._location.digest
@@ -46,8 +49,10 @@ class ClientBackend:
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return b"".join(self.blob(descriptor, cancel))
 
-    def blob(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        return self._content.read(descriptor.digest, cancel)
+    def blob(
+        self, descriptor: Descriptor, cancel: Cancellation, offset: int = 0
+    ) -> Iterator[bytes]:
+        return self._content.read(descriptor.digest, cancel, offset=offset)
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
         try:

@@ -10,10 +10,14 @@ from lamina.base.digest import Digest, parse_digest
 from lamina.base.errors import InvalidInput, Unsupported
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.reference import Reference, parse_reference
+from lamina.cacheio.attributes import Attributes
 from lamina.layers.compression import Compression, parse_compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+EXPORT_TIMEOUT = 600.0
+"""The seconds that an export may take: as long as BuildKit lets one in the Actions cache take."""
 
 
 class Mounts(NamedTuple):
@@ -36,6 +40,16 @@ class RegistryLocation(NamedTuple):
     reference: Reference
     insecure: bool = False
 
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return self.reference.familiar
+
+    @property
+    def title(self) -> str:
+        """The kind of its backend in messages (BuildKit)."""
+        return "registry"
+
 
 class FolderLocation(NamedTuple):
     """A tag, or for reading a digest, in an OCI layout."""
@@ -44,6 +58,16 @@ class FolderLocation(NamedTuple):
     tag: str = "latest"
     digest: Digest | None = None
 
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return self.path
+
+    @property
+    def title(self) -> str:
+        """The kind of its backend in messages (BuildKit)."""
+        return "client directory"
+
 
 class ClientLocation(NamedTuple):
     """A content store that a client provides under a name; `digest` is the manifest to import."""
@@ -51,17 +75,32 @@ class ClientLocation(NamedTuple):
     store: str
     digest: Digest | None = None
 
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return self.store.partition(":")[2] or self.store
+
+    @property
+    def title(self) -> str:
+        """The kind of its backend in messages (BuildKit)."""
+        return "client directory"
+
 
 class InlineLocation(NamedTuple):
     """The image itself."""
 
 
-CacheLocation = RegistryLocation | FolderLocation | ClientLocation | InlineLocation
+if TYPE_CHECKING:
+    from lamina.cacheio.object_options import ObjectLocation
+
+    StoredLocation = RegistryLocation | FolderLocation | ObjectLocation
+    BackendLocation = StoredLocation | ClientLocation
+    CacheLocation = BackendLocation | InlineLocation
 
 
 class CacheExport(NamedTuple):
     """One `--cache-to`. `every_step` is mode=max. `reset` removes all other content of a
-    directory."""
+    directory. The export ends after `timeout` seconds."""
 
     location: CacheLocation
     every_step: bool = False
@@ -72,6 +111,7 @@ class CacheExport(NamedTuple):
     docker_types: bool = False
     must_succeed: bool = False
     reset: bool = False
+    timeout: float = EXPORT_TIMEOUT
 
     @property
     def inline(self) -> bool:
@@ -82,7 +122,7 @@ class CacheExport(NamedTuple):
 class CacheImport(NamedTuple):
     """One `--cache-from`."""
 
-    location: RegistryLocation | FolderLocation | ClientLocation
+    location: BackendLocation
     mounts: Mounts = Mounts()
 
 
@@ -96,19 +136,20 @@ class RefusedImport(NamedTuple):
 IMPORT_KEYS = frozenset(
     ("type", "mounts", "ref", "registry.insecure", "src", "digest", "tag"),
 )
-"""The attributes of `--cache-from`, of all types."""
+"""The attributes of `--cache-from`, except those of object stores."""
 
 
 def make_export(pairs: Mapping[str, str]) -> CacheExport:
     """Parse one `--cache-to`. Raises InvalidInput, Unsupported."""
-    left = _Pairs("--cache-to", pairs)
+    left = Attributes("--cache-to", pairs)
     kind = left.take("type")
     mode = left.take("mode") or "min"
     if mode not in ("min", "max"):
         raise InvalidInput(f'--cache-to: mode must be min or max, not "{mode}"')
-    mounts = left.mounts()
+    mounts = _mounts(left)
     # Unlike in BuildKit, a failed export does not fail the build, unless requested.
-    must_succeed = not left.flag("ignore-error", True)
+    must_succeed = not left.boolean("ignore-error", True)
+    timeout = left.seconds("export-timeout", EXPORT_TIMEOUT)
     if kind == "inline":
         left.finish(kind)
         if mounts:
@@ -117,14 +158,14 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
                 hint="export them with type=registry or type=local",
             )
         return CacheExport(InlineLocation(), must_succeed=must_succeed)
-    docker_types = not left.flag("oci-mediatypes", True)
-    image_manifest = left.flag("image-manifest", not docker_types)
+    docker_types = not left.boolean("oci-mediatypes", True)
+    image_manifest = left.boolean("image-manifest", not docker_types)
     if image_manifest and docker_types:
         raise InvalidInput("--cache-to: image-manifest=true conflicts with oci-mediatypes=false")
     compression = parse_compression(left.take("compression"), left.take("compression-level"))
-    forced = left.flag("force-compression")
-    reset = kind == "local" and left.flag("reset")
-    location = left.location(kind, "dest")
+    forced = left.boolean("force-compression")
+    reset = kind == "local" and left.boolean("reset")
+    location = _location(left, kind, "dest")
     left.finish(kind)
     return CacheExport(
         location,
@@ -136,94 +177,70 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
         docker_types,
         must_succeed,
         reset,
+        timeout,
     )
 
 
 def make_import(pairs: Mapping[str, str]) -> CacheImport:
     """Parse one `--cache-from`. Raises InvalidInput, Unsupported."""
-    left = _Pairs("--cache-from", pairs)
+    left = Attributes("--cache-from", pairs)
     kind = left.take("type")
-    mounts = left.mounts()
-    location = left.location(kind, "src")
+    mounts = _mounts(left)
+    location = _location(left, kind, "src")
     left.finish(kind)
     return CacheImport(location, mounts)
 
 
-def make_location(
-    flag: str, folder_key: str, pairs: Mapping[str, str]
-) -> RegistryLocation | FolderLocation:
+def make_location(flag: str, folder_key: str, pairs: Mapping[str, str]) -> StoredLocation:
     """Parse only the location of a cache. Raises InvalidInput, Unsupported."""
-    left = _Pairs(flag, pairs)
+    left = Attributes(flag, pairs)
     kind = left.take("type")
-    location = left.location(kind, folder_key)
+    location = _location(left, kind, folder_key)
     left.finish(kind)
     return location
 
 
-class _Pairs:
-    def __init__(self, flag: str, pairs: Mapping[str, str]) -> None:
-        self._flag = flag
-        self._pairs = dict(pairs)
+def _mounts(left: Attributes) -> Mounts:
+    value = left.optional("mounts")
+    if value is None:
+        return Mounts()
+    every = parse_bool(value or "true")
+    if every is not None:
+        return Mounts(every)
+    names = (name.strip().lstrip("/") for name in value.split(";"))
+    return Mounts(False, tuple(filter(None, names)))
 
-    def take(self, key: str) -> str:
-        return self._pairs.pop(key, "")
 
-    def flag(self, key: str, default: bool = False) -> bool:
-        value = self._pairs.pop(key, None)
-        if value is None:
-            return default
-        chosen = parse_bool(value or "true")
-        if chosen is None:
-            raise InvalidInput(f'{self._flag}: {key} must be true or false, not "{value}"')
-        return chosen
-
-    def mounts(self) -> Mounts:
-        value = self._pairs.pop("mounts", None)
-        if value is None:
-            return Mounts()
-        every = parse_bool(value or "true")
-        if every is not None:
-            return Mounts(every)
-        names = (name.strip().lstrip("/") for name in value.split(";"))
-        return Mounts(False, tuple(filter(None, names)))
-
-    def location(self, kind: str, folder_key: str) -> RegistryLocation | FolderLocation:
-        match kind:
-            case "registry":
-                name = self.take("ref")
-                insecure = self.flag("registry.insecure")
-                if not name:
-                    raise InvalidInput(
-                        f"{self._flag} type=registry needs ref",
-                        hint="for example ref=host/app:cache",
-                    )
-                return RegistryLocation(parse_reference(name), insecure)
-            case "local":
-                path = self.take(folder_key)
-                if not path:
-                    raise InvalidInput(f"{self._flag} type=local needs {folder_key}")
-                digest = self.take("digest") if folder_key == "src" else ""
-                return FolderLocation(
-                    os.path.abspath(path),
-                    self.take("tag") or "latest",
-                    parse_digest(digest) if digest else None,
-                )
-            case "gha" | "s3" | "azblob":
-                raise Unsupported(
-                    f"{self._flag} type={kind} is not supported yet",
-                    hint="use type=registry or type=local",
-                )
-            case "inline":
+def _location(left: Attributes, kind: str, folder_key: str) -> StoredLocation:
+    match kind:
+        case "registry":
+            name = left.take("ref")
+            insecure = left.boolean("registry.insecure")
+            if not name:
                 raise InvalidInput(
-                    f"{self._flag} type=inline: import an inline cache by its image name",
-                    hint="--cache-from type=registry,ref=IMAGE",
+                    f"{left.flag} type=registry needs ref", hint="for example ref=host/app:cache"
                 )
-        raise InvalidInput(
-            f'{self._flag}: unknown type "{kind}"',
-            hint="supported types are registry, local and inline",
-        )
+            return RegistryLocation(parse_reference(name), insecure)
+        case "local":
+            path = left.take(folder_key)
+            if not path:
+                raise InvalidInput(f"{left.flag} type=local needs {folder_key}")
+            digest = left.take("digest") if folder_key == "src" else ""
+            return FolderLocation(
+                os.path.abspath(path),
+                left.take("tag") or "latest",
+                parse_digest(digest) if digest else None,
+            )
+        case "gha" | "s3" | "azblob" | "gcs":
+            from lamina.cacheio.object_options import object_location
 
-    def finish(self, kind: str) -> None:
-        if self._pairs:
-            keys = ", ".join(sorted(self._pairs))
-            raise InvalidInput(f"{self._flag}: type={kind} does not support {keys}")
+            return object_location(kind, left, writes=folder_key == "dest")
+        case "inline":
+            raise InvalidInput(
+                f"{left.flag} type=inline: import an inline cache by its image name",
+                hint="--cache-from type=registry,ref=IMAGE",
+            )
+    raise InvalidInput(
+        f'{left.flag}: unknown type "{kind}"',
+        hint="supported types are registry, local, inline, s3, azblob, gcs and gha",
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
+from lamina.client.cache_attributes import cache_pairs
 from lamina.client.contract import (
     BuildOutcome,
     CallAnswer,
@@ -24,7 +25,6 @@ from lamina.client.engine_options import (
     attestations_of,
     build_record,
     cache_options,
-    cache_pairs,
     failure_outputs_of,
     host_warnings,
     made_outputs,

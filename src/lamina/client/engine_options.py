@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.api.history import BuildHistoryRecord
 from lamina.base.digest import digest_of
 from lamina.base.events import WarningEvent
+from lamina.client.cache_attributes import cache_pairs
 from lamina.client.frontend_attributes import frontend_of
 from lamina.engine.caching.build_caches import BuildCacheOptions
 from lamina.exporters.attributes import make_output
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lamina.attest.options import WantedAttestations
-    from lamina.client.contract import BuildRequest, CacheSpec
+    from lamina.client.contract import BuildRequest
     from lamina.client.failure_outputs import FailureOutputs
     from lamina.engine.host_setup import Host
     from lamina.exporters.destination import Output
@@ -42,11 +43,6 @@ def cache_options(request: BuildRequest) -> BuildCacheOptions:
         tuple(make_import(cache_pairs(spec)) for spec in request.cache_from),
         tuple(make_export(cache_pairs(spec)) for spec in request.cache_to),
     )
-
-
-def cache_pairs(spec: CacheSpec) -> dict[str, str]:
-    """The attributes of a cache, with its type."""
-    return {"type": spec.type, **dict(spec.attributes)}
 
 
 def made_outputs(wanted: Iterable[tuple[str, Mapping[str, str]]]) -> list[Output]:

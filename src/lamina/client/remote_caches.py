@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.api.control import CacheOptions, CacheOptionsEntry
 from lamina.base.errors import NotFound
+from lamina.client.cache_attributes import cache_pairs
 from lamina.client.frontend_attributes import plain_text
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lamina.cacheio.options import CacheExport
-    from lamina.client.contract import BuildRequest
+    from lamina.client.contract import BuildRequest, CacheSpec
 
 _LOCAL = "local"
 _MANIFEST = "cache.manifest"
@@ -36,9 +37,9 @@ class RemoteCaches:
         self._exports: list[CacheOptionsEntry] = []
         self._written: dict[int, CacheExport] = {}  # by their numbers among the exports
         for spec in request.cache_from:
-            self._read(spec.type, dict(spec.attributes))
+            self._read(spec.type, _attributes(spec))
         for spec in request.cache_to:
-            self._write(spec.type, dict(spec.attributes))
+            self._write(spec.type, _attributes(spec))
 
     def options(self) -> CacheOptions | None:
         """The cache options of the request to the daemon."""
@@ -116,6 +117,12 @@ class RemoteCaches:
             name += f"-{sha256(os.fsencode(path)).hexdigest()[:12]}"
         self.stores[f"{_LOCAL}:{name}"] = path
         return name
+
+
+def _attributes(spec: CacheSpec) -> dict[str, str]:
+    pairs = cache_pairs(spec)
+    del pairs["type"]
+    return pairs
 
 
 def _entry(kind: str, pairs: Mapping[str, str]) -> CacheOptionsEntry:

@@ -448,6 +448,7 @@ class Build:
                 made, self._made = self._made or [], None
             self._services.definition_origins.drop(made)
             self._services.scheduler.close_job(self.job)
+            self.caches.close()
 
     def _solve(self, graph: Graph, cancel: Cancellation | None = None) -> Ref:
         return self._services.scheduler.solve(self.job, graph, cancel)

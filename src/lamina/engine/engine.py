@@ -23,6 +23,7 @@ from lamina.engine.shared_session import SharedSession
 from lamina.engine.source_factory import EngineSources
 from lamina.engine.transfers.layer_fetcher import LayerFetcher
 from lamina.engine.transfers.layer_pulls import LayerPulls
+from lamina.engine.transfers.open_caches import OpenCaches
 from lamina.ops.contract import OpServices
 from lamina.ops.resolve import resolve_op
 from lamina.refs.manager import RefManager
@@ -95,10 +96,12 @@ class Engine:
             from lamina.engine.transfers.client_origins import ClientOrigins
 
             origins = self._client_origins = ClientOrigins(origins)
+        open_caches = OpenCaches()
         fetcher = LayerFetcher(
             store.blobs,
             self.registries.clients,
             lambda: [requester.session for requester in current_requesters()],
+            open_caches,
         )
         self.pulls = LayerPulls(store.blobs, origins, fetcher)
         snapshotter = _snapshotter(store, host)
@@ -132,7 +135,12 @@ class Engine:
             builtin_frontends(),
             DefinitionOrigins(),
             CacheServices(
-                store, self.refs, self.cache_mounts, self.registry_of, self.pulls.available
+                store,
+                self.refs,
+                self.cache_mounts,
+                self.registry_of,
+                self.pulls.available,
+                open_caches,
             ),
             self.resolver,
             self.registry_of,

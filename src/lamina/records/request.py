@@ -34,6 +34,12 @@ def recorded_attributes(attributes: Mapping[str, str]) -> tuple[tuple[str, str],
 
 def _without_secrets(attributes: Pairs) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (key, _HIDDEN if value and _SECRET.search(key) else redacted(value))
+        (key, _HIDDEN if value and _SECRET.search(key) else _unsigned(redacted(value)))
         for key, value in attributes
     )
+
+
+def _unsigned(value: str) -> str:
+    """A value without the query of a signed URL."""
+    address, _, query = value.partition("?")
+    return f"{address}?{_HIDDEN}" if "sig=" in query else value

@@ -31,6 +31,9 @@ class OriginKind(Enum):
     """A build cache in a registry; the location is its reference."""
     LAYOUT = "layout"
     """An OCI layout on this machine; the location is its directory."""
+    STORE = "store"
+    """A build cache in an object store that a build has opened; the location is its address. It is
+    not recorded in the database, which has no credentials for it."""
     CLIENT = "client"
     """A content store that a client serves in its session; the location is the store's name."""
 
@@ -147,6 +150,8 @@ class OriginTable:
             return
         with self._lock:
             self._failed.difference_update((blob, origin) for blob in changed)
+        if origin.kind is OriginKind.STORE:
+            return
         stale = [blob for blob in changed if self._recorded(blob)[:1] != [origin]]
         if stale:
             now = time.time()

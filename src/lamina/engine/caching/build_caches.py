@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Cancelled, InvalidInput, LaminaError, NotFound
+from lamina.base.errors import Cancelled, InvalidInput, LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.shared_results import SharedResults
 from lamina.engine.steps import step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
@@ -21,18 +21,13 @@ if TYPE_CHECKING:
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.cache_loader import CacheLoader
     from lamina.cacheio.imported import ImportedCache
-    from lamina.cacheio.options import (
-        CacheExport,
-        CacheImport,
-        ClientLocation,
-        FolderLocation,
-        RefusedImport,
-        RegistryLocation,
-    )
+    from lamina.cacheio.options import BackendLocation, CacheExport, CacheImport, RefusedImport
     from lamina.cacheio.solved import SolvedGraph
+    from lamina.engine.caching.backends import Backends
     from lamina.engine.caching.mount_caches import MountCaches
     from lamina.engine.registries import RegistryFinder
     from lamina.engine.steps import Step
+    from lamina.engine.transfers.open_caches import OpenCaches
     from lamina.llb.op import Definition
     from lamina.refs.manager import RefManager
     from lamina.session.contract import Session
@@ -51,7 +46,8 @@ class BuildCacheOptions(NamedTuple):
 class CacheServices(NamedTuple):
     """The parts of an engine that caches use.
 
-    `available` returns whether a layer's blob can still be fetched.
+    `available` returns whether a layer's blob can still be fetched. `open_caches` are the backends
+    in object stores that builds have opened.
     """
 
     store: Store
@@ -59,6 +55,7 @@ class CacheServices(NamedTuple):
     cache_mounts: CacheMountStore
     registry_of: RegistryFinder
     available: Callable[[Descriptor, Cancellation], bool]
+    open_caches: OpenCaches
 
 
 class BuildCaches:
@@ -82,6 +79,9 @@ class BuildCaches:
         self._imports: list[CacheImport] = []
         self._refused: set[RefusedImport] = set()
         self._loader: CacheLoader | None = None
+        self._opening = threading.Lock()
+        self._backends: Backends | None = None
+        self._spent: dict[CacheExport, float] = {}
         self.add(options.imports)
 
     @property
@@ -151,7 +151,8 @@ class BuildCaches:
         """Export the build's cache mounts to the caches that include them."""
         for requested in self._options.exports:
             if requested.mounts and definition is not None:
-                self._mounts().export(requested, definition, self._cancel)
+                with self._within_timeout(requested) as cancel:
+                    self._mounts().export(requested, definition, cancel)
 
     def _mounts(self) -> MountCaches:
         from lamina.engine.caching.mount_caches import MountCaches
@@ -177,20 +178,19 @@ class BuildCaches:
         import json
 
         from lamina.cacheio.export import export_cache
-        from lamina.cacheio.options import InlineLocation, RegistryLocation
+        from lamina.cacheio.options import InlineLocation
 
         for number, requested in enumerate(self._options.exports):
             if isinstance(requested.location, InlineLocation):
                 continue
-            registry = isinstance(requested.location, RegistryLocation)
-            name = "registry" if registry else "client directory"
             try:
-                with self._step(f"exporting cache to {name}") as shown:
+                with self._step(f"exporting cache to {requested.location.title}") as shown:
                     try:
                         backend = self.backend(requested.location)
-                        target = export_cache(
-                            graph, requested, backend, self._services.refs, shown, self._cancel
-                        )
+                        with self._within_timeout(requested) as cancel:
+                            target = export_cache(
+                                graph, requested, backend, self._services.refs, shown, cancel
+                            )
                         self._reset(requested, backend)
                         if target is not None:
                             document = json.dumps(target.to_json())
@@ -210,6 +210,22 @@ class BuildCaches:
                     raise
         return response
 
+    @contextmanager
+    def _within_timeout(self, requested: CacheExport) -> Iterator[Cancellation]:
+        """Export something in the block. Cancels it when the time of the export is used up."""
+        import time
+
+        from lamina.cacheio.guarded import limited
+
+        left = max(1.0, requested.timeout - self._spent.get(requested, 0.0))
+        started = time.monotonic()
+        try:
+            with limited(self._cancel, left, "the export of the cache") as cancel:
+                yield cancel
+        finally:
+            taken = time.monotonic() - started
+            self._spent[requested] = self._spent.get(requested, 0.0) + taken
+
     def _reset(self, requested: CacheExport, backend: Backend) -> None:
         from lamina.cacheio.backend import FolderBackend
 
@@ -227,24 +243,29 @@ class BuildCaches:
                 self._loader = CacheLoader(
                     lambda requested: self.backend(requested.location), self._step, self._cancel
                 )
-        return self._loader.caches(options)
+        # A backend that fails is not looked up any more: its layers could not be fetched.
+        given_up = self._opened().is_given_up
+        return [
+            cache for cache in self._loader.caches(options) if not given_up(cache.origin.location)
+        ]
 
-    def backend(self, location: RegistryLocation | FolderLocation | ClientLocation) -> Backend:
-        """Open a cache backend."""
-        from lamina.cacheio.backend import FolderBackend, RegistryBackend
-        from lamina.cacheio.options import ClientLocation, FolderLocation
+    def close(self) -> None:
+        """Close the backends."""
+        if self._backends is not None:
+            self._backends.close()
 
-        if isinstance(location, ClientLocation):
-            from lamina.cacheio.client_backend import ClientBackend
+    def backend(self, location: BackendLocation) -> Backend:
+        """Open a cache backend. Raises NotFound, InvalidInput, Unsupported."""
+        return self._opened().of(location)
 
-            if self._session is None:
-                raise NotFound(f"{location.store}: the client does not provide it")
-            return ClientBackend(self._session.content(location.store), location)
-        if isinstance(location, FolderLocation):
-            return FolderBackend(location)
-        domain = location.reference.domain
-        client = self._services.registry_of(domain, insecure=location.insecure)
-        return RegistryBackend(client, location.reference)
+    def _opened(self) -> Backends:
+        with self._opening:
+            if self._backends is None:
+                from lamina.engine.caching.backends import Backends
+
+                services = self._services
+                self._backends = Backends(services.registry_of, self._session, services.open_caches)
+            return self._backends
 
     def _step(self, name: str) -> AbstractContextManager[Step]:
         return step(name, self._events)
@@ -253,6 +274,7 @@ class BuildCaches:
 def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
     """A cache import that a client of the daemon requests. Unknown attributes are ignored
     (BuildKit)."""
+    from lamina.cacheio.object_options import OBJECT_KEYS, OBJECT_KINDS
     from lamina.cacheio.options import (
         IMPORT_KEYS,
         ClientLocation,
@@ -261,7 +283,10 @@ def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
         make_import,
     )
 
-    known = {key: value for key, value in pairs.items() if key in IMPORT_KEYS}
+    keys = IMPORT_KEYS
+    if pairs.get("type") in OBJECT_KINDS:
+        keys |= OBJECT_KEYS
+    known = {key: value for key, value in pairs.items() if key in keys}
     try:
         requested = make_import(known)
     except LaminaError as error:

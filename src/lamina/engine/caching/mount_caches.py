@@ -20,13 +20,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.mount_export import Sent
-    from lamina.cacheio.options import (
-        CacheExport,
-        CacheImport,
-        ClientLocation,
-        FolderLocation,
-        RegistryLocation,
-    )
+    from lamina.cacheio.options import BackendLocation, CacheExport, CacheImport
     from lamina.engine.steps import Step
     from lamina.llb.op import Definition
     from lamina.stores.blobs import BlobStore
@@ -34,7 +28,7 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
     from lamina.system.file_metadata import FileMetadata
 
-    BackendOf = Callable[[RegistryLocation | FolderLocation | ClientLocation], Backend]
+    BackendOf = Callable[[BackendLocation], Backend]
 
 
 class MountCaches:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
 from lamina.base.named_tuple import NamedTuple
 from lamina.cacheio.mount_index import export_name
-from lamina.cacheio.options import CacheImport, Mounts, RegistryLocation
+from lamina.cacheio.options import CacheImport, Mounts
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.caching.mount_caches import MountCaches
 from lamina.engine.maintenance.disk_usage import tree_size
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.mount_export import Sent
-    from lamina.cacheio.options import FolderLocation
+    from lamina.cacheio.options import StoredLocation
     from lamina.engine.caching.build_caches import CacheServices
     from lamina.system.cancel import Cancellation
 
@@ -57,7 +57,7 @@ def list_mounts(services: CacheServices) -> list[MountListing]:
 def export_mounts(
     services: CacheServices,
     names: Sequence[str],
-    location: RegistryLocation | FolderLocation,
+    location: StoredLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> list[tuple[str, Sent]]:
@@ -74,7 +74,7 @@ def export_mounts(
 def import_mounts(
     services: CacheServices,
     names: Sequence[str],
-    location: RegistryLocation | FolderLocation,
+    location: StoredLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> None:
@@ -117,13 +117,13 @@ def _must_exist(services: CacheServices, names: Sequence[str] | set[str]) -> Non
 @contextmanager
 def _opened(
     services: CacheServices,
-    location: RegistryLocation | FolderLocation,
+    location: StoredLocation,
     events: EventSink,
     cancel: Cancellation,
 ) -> Iterator[tuple[MountCaches, Backend]]:
     options = BuildCacheOptions((CacheImport(location, Mounts(True)),))
     caches = BuildCaches(services, None, options, events, cancel)
-    with services.store.shared():
+    with services.store.shared(), closing(caches):
         mounts = MountCaches(
             services.cache_mounts,
             services.store.blobs,

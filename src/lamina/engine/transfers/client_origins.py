@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class ClientOrigins:
     """Implements `LayerOrigins` on top of `shared`, for the current requesters.
 
-    Content that clients serve, and failed origins, are recorded per session, until `forget`. OCI
+    Content that clients serve or that is in an object store, and failed origins, are recorded per
+    session, until `forget`. OCI
     layouts of this machine belong to no client, so they are never used.
     """
 
@@ -57,7 +58,7 @@ class ClientOrigins:
         blobs = list(blobs)
         for known in self._of_requesters():
             known.failed.difference_update((blob, origin) for blob in blobs)
-            if origin.kind is OriginKind.CLIENT:
+            if origin.kind in (OriginKind.CLIENT, OriginKind.STORE):
                 known.served.add(blobs, origin)
         if origin.reference:
             self._shared.add(blobs, origin)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.oci import Descriptor
+    from lamina.cacheio.backend import Backend
+    from lamina.engine.transfers.open_caches import OpenCaches
     from lamina.registry.client import RegistryClient
     from lamina.session.contract import Session
     from lamina.stores.blobs import BlobStore, BlobWriter
@@ -24,6 +26,7 @@ class LayerFetcher:
     Args:
         registries: the registry clients of the current requesters, at least one.
         sessions: the sessions of the current requesters.
+        caches: the caches in object stores that builds have opened.
     """
 
     def __init__(
@@ -31,10 +34,12 @@ class LayerFetcher:
         blobs: BlobStore,
         registries: Callable[[], Sequence[RegistryClient]],
         sessions: Callable[[], Sequence[Session]],
+        caches: OpenCaches,
     ) -> None:
         self._blobs = blobs
         self._registries = registries
         self._sessions = sessions
+        self._caches = caches
 
     def fetch(
         self,
@@ -54,6 +59,8 @@ class LayerFetcher:
                 from lamina.sources.blob_copy import copy_blob
 
                 copy_blob(origin.location, blob, self._blobs, cancel)
+            case OriginKind.STORE:
+                self._copy_from_store(blob, origin.location, cancel, progress)
             case OriginKind.CLIENT:
                 self._copy_served(blob, origin.location, cancel)
 
@@ -95,6 +102,30 @@ class LayerFetcher:
             try:
                 self._blobs.receive(blob, bring, cancel)
             except PermissionDenied as error:
+                failure = error
+            else:
+                return
+        raise failure
+
+    def _copy_from_store(
+        self,
+        blob: Descriptor,
+        location: str,
+        cancel: Cancellation,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        failure: LaminaError = NotFound(f"no running build imports the cache {location}")
+        for backend in self._caches.at(location):
+
+            def bring(writer: BlobWriter, backend: Backend = backend) -> None:
+                for chunk in backend.blob(blob, cancel, writer.offset):
+                    writer.write(chunk)
+                    if progress is not None:
+                        progress(writer.offset)
+
+            try:
+                self._blobs.receive(blob, bring, cancel)
+            except LaminaError as error:
                 failure = error
             else:
                 return
