@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from lamina.objectstores.s3 import S3Config
 from tests.actions_server import ActionsServer, running_server, token
 from tests.e2e.test_caches import STAGES, cached
 from tests.object_servers import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from lamina.objectstores.s3 import S3Config
     from tests.commands import Lamina
 
 
