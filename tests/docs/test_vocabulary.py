@@ -46,6 +46,7 @@ CHECKED = (
     "imagediff",
     "layers",
     "llb",
+    "objectstores",
     "ops",
     "policy",
     "records",
