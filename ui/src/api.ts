@@ -23,6 +23,8 @@ function readReport(): Report | null {
 }
 
 export const isReport = report !== null;
+/** The ID of the build of a report. */
+export const reportRef = report ? String(report.ref) : "";
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   if (report) return fromReport(report, path) as T;
@@ -54,17 +56,32 @@ export function buildPath(ref: string, ...rest: string[]): string {
 function fromReport(answers: Report, path: string): unknown {
   const [place = "", query = ""] = path.split("?");
   const parameters = new URLSearchParams(query);
-  if (place.endsWith("/log/lines")) {
-    const step = parameters.get("step") ?? "";
-    const lines = (answers[`${place}?step=${step}`] ?? []) as LogLine[];
-    const first = Number(parameters.get("first") ?? 0);
-    const wanted = lines.slice(first, first + Number(parameters.get("count") ?? 200));
-    return { step, total: lines.length, lines: wanted } satisfies LogPage;
-  }
+  if (place.endsWith("/log/lines")) return linesOfReport(answers, place, parameters);
   if (place.endsWith("/log/search")) return searchReport(answers, place, parameters.get("text") ?? "");
   const answer = answers[place];
   if (answer === undefined) throw new ApiError("The report does not have this view.", "");
   return answer;
+}
+
+/** Lines by number: a report does not have all lines of a long log. */
+const linesByStep = new Map<string, Map<number, LogLine>>();
+
+function linesOfReport(answers: Report, place: string, parameters: URLSearchParams): LogPage {
+  const step = parameters.get("step") ?? "";
+  let known = linesByStep.get(step);
+  if (!known) {
+    const lines = (answers[`${place}?step=${step}`] ?? []) as LogLine[];
+    linesByStep.set(step, (known = new Map(lines.map((line) => [line.number, line]))));
+  }
+  const index = answers[place.replace(/\/lines$/, "")] as LogIndex;
+  const total = index.steps.find((one) => one.step === step)?.lines ?? 0;
+  const first = Number(parameters.get("first") ?? 0);
+  const last = Math.min(total, first + Number(parameters.get("count") ?? 200));
+  const lines: LogLine[] = [];
+  for (let number = first; number < last; number += 1) {
+    lines.push(known.get(number) ?? { number, time: 0, stream: 1, text: "(this line is not in the report)" });
+  }
+  return { step, total, lines };
 }
 
 function searchReport(answers: Report, place: string, text: string): LogMatches {

@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
-import { isReport, useApi } from "./api";
+import { isReport, reportRef, useApi } from "./api";
 import { Failure } from "./components/Basics";
 import type { Info } from "./documents";
 import { BuildPage } from "./pages/BuildPage";
@@ -17,7 +17,7 @@ function App() {
   const address = useAddress();
   const [theme, setTheme] = useTheme();
   const info = useApi<Info>("/api/info");
-  const page = address.path[0] || (isReport ? "report" : "builds");
+  const page = address.path[0] || "builds";
   const view = address.path.join("/");
   useEffect(() => {
     scrollTo(0, 0);
@@ -56,7 +56,8 @@ function App() {
 }
 
 function Page({ page, address, info }: { page: string; address: Address; info: Info | null }) {
-  if (page === "builds" && address.path[1]) return <BuildPage key={address.path[1]} address={address} />;
+  const build = address.path[1] ?? reportRef;
+  if (page === "builds" && build) return <BuildPage key={build} reference={build} address={address} />;
   if (page === "builds") return <BuildsPage address={address} />;
   if (page === "compare") return <ComparePage address={address} />;
   if (page === "store") return info && <StorePage address={address} info={info} />;

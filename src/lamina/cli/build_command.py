@@ -43,6 +43,16 @@ def run(parsed: Parsed) -> int:
     """Parse the command line, build, and write the outputs. Returns the exit status."""
     if parsed.switch("plan"):
         return plan(parsed)
+    if not parsed.given("report"):
+        return _run(parsed, "")
+    from lamina.cli.report import reported
+
+    with reported(parsed) as ref:
+        return _run(parsed, ref)
+
+
+def _run(parsed: Parsed, ref: str) -> int:
+    """Build with the ID `ref`, "" for a new one."""
     mode = progress_mode(parsed)
     call = None
     if parsed.given("call") or parsed.given("check"):
@@ -68,7 +78,7 @@ def run(parsed: Parsed) -> int:
     with open_context(
         path, parsed.text("file"), named, sys.stdin.buffer, request.providers, fetched=fetched
     ) as context:
-        request = request._replace(context=context)
+        request = request._replace(context=context, ref=ref)
         with open_builder(parsed) as builder, interruptible(builder.hurry) as interruption:
             note_use(chosen_builder(parsed))
             try:

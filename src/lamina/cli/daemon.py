@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from lamina.cli.daemon_options import read_config
 from lamina.cli.opening import store_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from lamina.cli.flags import Parsed
+    from lamina.daemon.config import TlsFiles
+    from lamina.daemon.log import Log
+    from lamina.stores.store import Store
 
 
 def run(parsed: Parsed) -> int:
@@ -26,4 +33,26 @@ def run(parsed: Parsed) -> int:
     log = Log(loaded.config.log)
     for warning in (*loaded.warnings, *unsupported_settings(loaded.config)):
         log.warn(warning)
-    return serve(loaded.config, loaded.config.root or store_root(parsed), log)
+    beside = _ui(parsed, loaded.config.grpc.tls, log) if parsed.given("ui-addr") else None
+    return serve(loaded.config, loaded.config.root or store_root(parsed), log, beside)
+
+
+def _ui(parsed: Parsed, tls: TlsFiles, log: Log) -> Callable[[Store], AbstractContextManager[None]]:
+    """What serves the UI: on loopback without TLS, else with the certificates of the daemon."""
+    from lamina.cli.ui import TOKEN, require_ui
+
+    require_ui()
+    from lamina.ui.server import UiOptions, UiTls, is_loopback, serving, split_address
+    from lamina.ui.source import LocalSource
+
+    address = parsed.text("ui-addr")
+    plain = is_loopback(split_address(address)[0]) or not tls.cert
+    options = UiOptions(
+        address,
+        None if plain else UiTls(tls.cert, tls.key, tls.ca),
+        os.environ.get(TOKEN, ""),
+        parsed.switch("ui-allow-changes"),
+    )
+    return lambda store: serving(
+        LocalSource(store), options, lambda url: log.info(f"the UI is at {url}")
+    )

@@ -130,7 +130,8 @@ class BuildRequest(NamedTuple):
     (type, attributes) of attestations: `provenance` or `sbom`, and `mode=max,…`. `allow` are
     entitlements (`security.insecure`, `network.host`, `device[=NAME[,alias=OTHER]]`). `policy` is
     the source policy. `failure_outputs` are written if a step fails; their attribute `path` selects
-    files. `debugger` is told of commands that have ended.
+    files. `debugger` is told of commands that have ended. `ref` is the ID of the build's record,
+    32 hexadecimal digits; "" for a new one.
     """
 
     context: ContextSpec
@@ -145,6 +146,7 @@ class BuildRequest(NamedTuple):
     policy: Policy | None = None
     failure_outputs: tuple[OutputSpec, ...] = ()
     debugger: StepDebugger | None = None
+    ref: str = ""
 
 
 class BuildOutcome(NamedTuple):

@@ -91,7 +91,7 @@ def build_record(
     context = request.context
     dockerfile = context.dockerfile or os.path.join(context.path, attributes["filename"])
     return BuildHistoryRecord(
-        ref=os.urandom(16).hex(),
+        ref=request.ref or os.urandom(16).hex(),
         frontend=frontend_of(request),
         frontend_attrs=recorded_attributes(attributes),
         exporters=tuple(recorded_output(kind, pairs.items()) for kind, pairs in outputs),

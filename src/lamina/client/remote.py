@@ -181,7 +181,7 @@ class RemoteBuilder:
         caches = RemoteCaches(request)
         for folder in caches.missing:
             events(_no_cache(folder))
-        ref = new_session_id()
+        ref = request.ref or new_session_id()
         with (
             self._translated(cancel, outputs),
             serve_request(request, outputs, caches) as served,

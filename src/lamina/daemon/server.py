@@ -23,11 +23,13 @@ from lamina.wire.listen import Listener
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from lamina.daemon.config import DaemonConfig, GrpcConfig, TlsFiles
     from lamina.daemon.log import Log
     from lamina.daemon.signals import Signals
     from lamina.engine.host_setup import Host
+    from lamina.stores.store import Store
     from lamina.wire.contract import Handler, Transport
 
 _POLL = 0.1
@@ -37,7 +39,12 @@ _COLLECT_AFTER = 10_000
 reach it."""
 
 
-def serve(config: DaemonConfig, root: str, log: Log) -> int:
+def serve(
+    config: DaemonConfig,
+    root: str,
+    log: Log,
+    beside: Callable[[Store], AbstractContextManager[None]] | None = None,
+) -> int:
     """Serve until a signal requests shutdown, then drain. Returns the exit status.
 
     The first signal lets running builds finish within the configured time, the second one cancels
@@ -46,6 +53,7 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
 
     Args:
         root: the store's directory.
+        beside: what else this process serves of the store, for as long as the daemon runs.
     """
     _bound_garbage()
     supervisor = Supervisor()
@@ -57,6 +65,8 @@ def serve(config: DaemonConfig, root: str, log: Log) -> int:
         serving = _listen(config.grpc, with_logging(services.handlers, log), log)
         listeners = [owned.enter_context(listener) for listener in serving]
         forget_passed_sockets()
+        if beside is not None:
+            owned.enter_context(beside(store))
         worker, engine = services.worker, services.engine
         labels = " ".join(f"{name}={value}" for name, value in worker.labels)
         log.info(f'found worker "{worker.id}"', labels=labels, root=store.root)

@@ -19,11 +19,12 @@ from starlette.responses import (
 )
 from starlette.routing import Route as HttpRoute
 
-from lamina.base.errors import LaminaError, NotFound, PermissionDenied
+from lamina.base.errors import LaminaError, PermissionDenied
 from lamina.ui.openapi import openapi_document
 from lamina.ui.problems import answer_problem
 from lamina.ui.query import Query
 from lamina.ui.routes import ROUTES
+from lamina.ui.static_files import STATIC, static_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Request], Awaitable[Response] | Response]
 
-_STATIC = os.path.join(os.path.dirname(__file__), "static")
 _LIST_POLL = 1.0
 _BUILD_POLL = 0.3
 _ALIVE = 15.0  # seconds after which a silent stream sends a comment
@@ -79,24 +79,10 @@ def _static_file(request: Request) -> Response:
     if name not in static_files():
         return PlainTextResponse("There is no such page.\n", 404)
     kind, _ = mimetypes.guess_type(name)
-    answer = FileResponse(os.path.join(_STATIC, name), media_type=kind)
+    answer = FileResponse(os.path.join(STATIC, name), media_type=kind)
     if name != "index.html":  # the names have digests of the content
         answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     return answer
-
-
-def static_files() -> frozenset[str]:
-    """The files of the page, as relative paths. Raises NotFound if the page was not built."""
-    found = frozenset(
-        os.path.relpath(os.path.join(folder, name), _STATIC)
-        for folder, _, names in os.walk(_STATIC)
-        for name in names
-    )
-    if "index.html" not in found:
-        raise NotFound(
-            "the page of the UI is not built", hint="run scripts/ui in a source tree of lamina"
-        )
-    return found
 
 
 def _log_text(api: Api) -> Handler:

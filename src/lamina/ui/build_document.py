@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from lamina.base.redact import redacted
 from lamina.base.resources import total_usage
 from lamina.client.attachments import attachments_of
 from lamina.client.failure_details import failure_details
@@ -33,6 +32,7 @@ from lamina.ui.documents import (
     Usage,
     Warning,
 )
+from lamina.ui.shown_text import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,16 +60,19 @@ def build_document(history: BuildHistory, record: BuildHistoryRecord, progress: 
     """The document of a build, with its progress so far."""
     used = [step.usage for step in progress.steps if step.usage is not None]
     recorded = build_of(record, progress.steps, progress.dockerfile)
-    name = os.path.basename(record.dockerfile_path) or dict(record.frontend_attrs).get("filename")
+    dockerfile = record.dockerfile_path or dict(record.frontend_attrs).get("filename", "")
     return Build(
         row=build_row(record),
-        inputs=[NamedValue(name=n, value=v) for n, v in inputs_of(record, recorded).items()],
+        inputs=[
+            NamedValue(name=shown_text(n), value=shown_text(v))
+            for n, v in inputs_of(record, recorded).items()
+        ],
         steps=_steps(progress),
         usage=_usage(total_usage(used)) if used else None,
         warnings=[_warning(warning) for warning in progress.warnings],
         failure=_failure(history, record),
         outputs=[
-            Output(kind=o.kind, name=redacted(o.name), digest=o.digest, size=o.size)
+            Output(kind=o.kind, name=shown_text(o.name), digest=o.digest, size=o.size)
             for o in outputs_of(record, history.blob)
         ],
         attachments=[
@@ -77,11 +80,11 @@ def build_document(history: BuildHistory, record: BuildHistoryRecord, progress: 
             for a in attachments_of(history, record)
         ],
         materials=[
-            Material(uri=redacted(m.uri), digests=list(m.digests))
+            Material(uri=shown_text(m.uri), digests=list(m.digests))
             for m in materials_of(history, record, progress.steps)
         ],
-        dockerfile=redacted(progress.dockerfile),
-        dockerfileName=name or "Dockerfile",
+        dockerfile=shown_text(progress.dockerfile),
+        dockerfileName=shown_text(os.path.basename(dockerfile)) or "Dockerfile",
         complete=progress.complete,
     )
 
@@ -91,7 +94,9 @@ def _failure(history: BuildHistory, record: BuildHistoryRecord) -> BuildError | 
         return None
     details = failure_details(history, record)
     return BuildError(
-        message=redacted(record.error.message), hint=details.hint, sources=details.excerpt
+        message=shown_text(record.error.message),
+        hint=shown_text(details.hint),
+        sources=shown_text(details.excerpt),
     )
 
 
@@ -113,7 +118,7 @@ def _step(
     transfers: Iterable[VertexStatus],
     progress: Progress,
 ) -> StepDocument:
-    name = redacted(step.name)
+    name = shown_text(step.name)
     label = label_of(name)
     before = [ends.get(digest) for digest in step.inputs if digest in ends]
     known = [end for end in before if end is not None]
@@ -131,12 +136,12 @@ def _step(
         ready=max(known) if len(known) == len(before) and known else None,
         started=step.started,
         completed=step.completed,
-        error=redacted(step.error),
-        reason=redacted(progress.reasons.get(step.digest, "")),
+        error=shown_text(step.error),
+        reason=shown_text(progress.reasons.get(step.digest, "")),
         lines=None if step.lines is None else _lines(*step.lines),
         usage=None if step.usage is None else _usage(step.usage),
         cache=None if step.lookup is None else _cache(step.lookup),
-        source=redacted(source_name(step)),
+        source=shown_text(source_name(step)),
         mounts=_mounts(step),
         transfers=[_transfer(state) for state in transfers],
         logLines=progress.log_lines.get(step.digest, 0),
@@ -173,7 +178,7 @@ def _cache(lookup: CacheLookup) -> CacheKey:
     return CacheKey(
         key=lookup.key,
         operation=lookup.operation,
-        origin=redacted(lookup.origin),
+        origin=shown_text(lookup.origin),
         inputs=[
             KeyInput(
                 step=part.vertex,
@@ -188,7 +193,7 @@ def _cache(lookup: CacheLookup) -> CacheKey:
 
 def _transfer(state: VertexStatus) -> Transfer:
     return Transfer(
-        name=redacted(state.id),
+        name=shown_text(state.id),
         current=state.current,
         total=state.total,
         started=_seconds(state.started),
@@ -204,9 +209,9 @@ def _warning(warning: VertexWarning) -> Warning:
             lines = _lines(warning.info.filename, first.line, last.line)
     return Warning(
         step=warning.vertex,
-        text=redacted(warning.short.decode("utf-8", "replace")),
-        detail=[redacted(line.decode("utf-8", "replace")) for line in warning.detail],
-        url=warning.url,
+        text=shown_text(warning.short.decode("utf-8", "replace")),
+        detail=[shown_text(line.decode("utf-8", "replace")) for line in warning.detail],
+        url=shown_text(warning.url),
         lines=lines,
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from lamina.base.redact import redacted
 from lamina.records.rows import RUNNING
 from lamina.records.table import row_of
 from lamina.ui.documents import BuildRow, Builds, BuildStatus, Counts
+from lamina.ui.shown_text import shown_text
 
 if TYPE_CHECKING:
     from lamina.api.history import BuildHistoryRecord
@@ -49,7 +49,7 @@ def build_row(record: BuildHistoryRecord) -> BuildRow:
                 names[name] = None
     return BuildRow(
         ref=row.ref,
-        name=row.name,
+        name=shown_text(row.name),
         status=cast("BuildStatus", row.status),
         started=row.created,
         completed=row.completed if ended else None,
@@ -59,12 +59,14 @@ def build_row(record: BuildHistoryRecord) -> BuildRow:
             cached=record.num_cached_steps,
         ),
         warnings=record.num_warnings,
-        context=redacted(record.context_path or attributes.get("context", "")),
-        dockerfile=record.dockerfile_path or attributes.get("filename", "") or "Dockerfile",
-        target=attributes.get("target", ""),
-        platform=attributes.get("platform", ""),
-        repository=row.repository,
-        revision=attributes.get("vcs:revision", ""),
-        images=list(names),
-        error="" if record.error is None else redacted(record.error.message),
+        context=shown_text(record.context_path or attributes.get("context", "")),
+        dockerfile=shown_text(
+            record.dockerfile_path or attributes.get("filename", "") or "Dockerfile"
+        ),
+        target=shown_text(attributes.get("target", "")),
+        platform=shown_text(attributes.get("platform", "")),
+        repository=shown_text(row.repository),
+        revision=shown_text(attributes.get("vcs:revision", "")),
+        images=list(map(shown_text, names)),
+        error="" if record.error is None else shown_text(record.error.message),
     )

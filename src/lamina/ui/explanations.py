@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.base.redact import redacted
 from lamina.records.build_diff import ComparedBuild, compare_builds
 from lamina.records.build_outputs import outputs_of
 from lamina.records.causes import TextChanged
@@ -29,6 +28,7 @@ from lamina.ui.documents import (
     StepExplanation,
     StepPair,
 )
+from lamina.ui.shown_text import shown_text
 
 if TYPE_CHECKING:
     from lamina.api.history import BuildHistoryRecord
@@ -82,7 +82,10 @@ def comparison(
         after=_side(after),
         steps=[_step_pair(change) for change in diff.steps],
         inputs=[_input_pair(change) for change in diff.inputs],
-        files=[ChangedPath(path=change.path, change=change.change) for change in diff.files.first],
+        files=[
+            ChangedPath(path=shown_text(change.path), change=change.change)
+            for change in diff.files.first
+        ],
         fileCount=diff.files.total,
         outputs=[_output_pair(change) for change in diff.outputs],
     )
@@ -98,7 +101,7 @@ def _explanation(explanation: Explanation) -> StepExplanation:
     digest = explanation.step.digest
     return StepExplanation(
         step=digest,
-        text=redacted(short_text(explanation)) or "is not cached",
+        text=shown_text(short_text(explanation)) or "is not cached",
         compared=explanation.compared,
         causes=[_cause(digest, cause) for cause in own_causes(explanation)],
         roots=[_cause(root.step.digest, root.cause) for root in explanation.roots],
@@ -110,8 +113,8 @@ def _cause(step: str, cause: RecordedCause) -> Cause:
     return Cause(
         step=step,
         kind=kind[0].lower() + kind[1:],
-        text=redacted(cause_text(cause)),
-        diff=list(diff_lines(cause)) if isinstance(cause, TextChanged) else [],
+        text=shown_text(cause_text(cause)),
+        diff=list(map(shown_text, diff_lines(cause))) if isinstance(cause, TextChanged) else [],
     )
 
 
@@ -119,7 +122,7 @@ def _side(record: BuildHistoryRecord) -> ComparedSide:
     row = row_of(record)
     return ComparedSide(
         ref=row.ref,
-        name=row.name,
+        name=shown_text(row.name),
         status=row.status,
         started=row.created,
         seconds=row.completed - row.created,
@@ -131,7 +134,7 @@ def _step_pair(change: StepChange) -> StepPair:
         change=change.change.value,
         before=_compared_step(change.before),
         after=_compared_step(change.after),
-        causes=[redacted(cause_text(cause)) for cause in change.causes],
+        causes=[shown_text(cause_text(cause)) for cause in change.causes],
     )
 
 
@@ -140,16 +143,20 @@ def _compared_step(step: Step | None) -> ComparedStep | None:
         return None
     return ComparedStep(
         digest=step.digest,
-        name=redacted(step.name),
+        name=shown_text(step.name),
         cached=step.cached,
         ran=step.ran,
         seconds=step.duration if step.ran else None,
-        error=redacted(step.error),
+        error=shown_text(step.error),
     )
 
 
 def _input_pair(change: InputChange) -> InputPair:
-    return InputPair(name=change.name, before=change.before, after=change.after)
+    return InputPair(
+        name=shown_text(change.name),
+        before=None if change.before is None else shown_text(change.before),
+        after=None if change.after is None else shown_text(change.after),
+    )
 
 
 def _output_pair(change: OutputChange) -> OutputPair:
@@ -164,5 +171,5 @@ def _output(output: BuildOutput | None) -> Output | None:
     if output is None:
         return None
     return Output(
-        kind=output.kind, name=redacted(output.name), digest=output.digest, size=output.size
+        kind=output.kind, name=shown_text(output.name), digest=output.digest, size=output.size
     )

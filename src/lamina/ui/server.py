@@ -14,8 +14,9 @@ import uvicorn
 from lamina.base.errors import InvalidInput, Unavailable, from_os_error
 from lamina.base.named_tuple import NamedTuple
 from lamina.ui.api import Api
-from lamina.ui.application import application, static_files
+from lamina.ui.application import application
 from lamina.ui.security import Access, ClientCertificates, FixedToken, Guard, OneTimeTokens, Site
+from lamina.ui.static_files import static_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def serving(
 def _server(
     source: UiSource, options: UiOptions, opened: Callable[[str], object]
 ) -> Iterator[tuple[uvicorn.Server, socket.socket]]:
-    host, port = _split(options.address)
+    host, port = split_address(options.address)
     _check(host, options)
     static_files()
     listener = _listen(host, port)
@@ -110,7 +111,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _split(address: str) -> tuple[str, int]:
+def split_address(address: str) -> tuple[str, int]:
+    """The host and the port of an address. Raises InvalidInput."""
     host, colon, port = address.removeprefix("tcp://").rpartition(":")
     if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise InvalidInput(

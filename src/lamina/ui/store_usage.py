@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lamina.base.redact import redacted
 from lamina.base.usage import UsageFilter
 from lamina.client.contract import PruneRequest
 from lamina.ui.documents import Pruned, StoreRecord, StoreUsage
+from lamina.ui.shown_text import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def _record(record: CacheRecord, *, removable: bool) -> StoreRecord:
         created=record.created,
         used=record.last_used,
         count=record.usage_count,
-        description=redacted(record.description),
+        description=shown_text(record.description),
         shared=record.shared,
         removable=removable,
     )

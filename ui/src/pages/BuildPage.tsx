@@ -25,8 +25,7 @@ const LABELS: Record<(typeof VIEWS)[number], string> = {
   details: "Details",
 };
 
-export function BuildPage({ address }: { address: Address }) {
-  const reference = address.path[1] ?? "";
+export function BuildPage({ reference, address }: { reference: string; address: Address }) {
   const view = VIEWS.find((name) => name === address.path[2]) ?? "timeline";
   const { data: build, error, reload } = useApi<Build>(buildPath(reference));
   const running = build ? !build.complete : false;

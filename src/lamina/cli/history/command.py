@@ -35,8 +35,9 @@ _ACTIONS = {
     "inspect": _Action("inspect:run", frozenset(("format",)), 1),
     _ATTACHMENT: _Action("attachments:run", frozenset(("platform", "type")), 2),
     "logs": _Action("logs:run", frozenset(("format", "progress", "step")), 1),
+    "timeline": _Action("timeline:run", frozenset(), 1),
     "trace": _Action("trace:run", frozenset(("format", "output")), 1),
-    "export": _Action("transfer:export", frozenset(("all", "output")), None),
+    "export": _Action("transfer:export", frozenset(("all", "html", "output")), None),
     "import": _Action("transfer:import_", frozenset(("file",)), 0),
     "rm": _Action("rm:run", frozenset(("all", "format")), None),
 }

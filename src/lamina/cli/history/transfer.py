@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.cli.opening import open_history
+from lamina.cli.report import write_report
 from lamina.records.bundle import export_bundle
 from lamina.records.naming import find_record
 from lamina.records.rows import RUNNING
@@ -19,6 +20,8 @@ def export(parsed: Parsed, names: list[str]) -> int:
     """Write records to a bundle: the latest, the named ones, or with `--all` all."""
     if names and parsed.switch("all"):
         raise InvalidInput("`lamina history export` takes names of builds or --all, not both")
+    if parsed.given("html"):
+        return _export_report(parsed, names)
     path = parsed.text("output", "-")
     if path == "-" and sys.stdout.isatty():
         raise InvalidInput(
@@ -40,6 +43,17 @@ def export(parsed: Parsed, names: list[str]) -> int:
                 export_bundle(history, refs, file)
         except OSError as error:
             raise from_os_error(error, "write the bundle") from error
+    return 0
+
+
+def _export_report(parsed: Parsed, names: list[str]) -> int:
+    if parsed.switch("all") or parsed.given("output") or len(names) > 1:
+        raise InvalidInput("`lamina history export --html FILE` takes one build, and no other flag")
+    with open_history(parsed) as history:
+        row = find_record(history.rows(), names[0] if names else "")
+        if row.status == RUNNING:
+            raise InvalidInput(f"build {row.ref} is running", hint="wait until it ends")
+        write_report(history, row.ref, parsed.text("html"))
     return 0
 
 

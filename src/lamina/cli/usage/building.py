@@ -100,6 +100,7 @@ _BUILD = (
     ),
     Flag("push", "Push the image to its registries (short for -o type=registry)"),
     Flag("quiet", "Show no progress; print the image ID", short="q"),
+    Flag("report", "Write a report of the build as HTML", value="FILE", complete="file"),
     Flag(
         "sbom",
         "Short for --attest=type=sbom: true, false, or attributes like generator=IMAGE",
@@ -154,12 +155,13 @@ COMMANDS = (
     Command(
         "history",
         "Show and remove the records of builds",
-        "ls | inspect [attachment] | logs | trace [BUILD] | export [BUILD…] | import | rm BUILD…",
+        "ls | inspect [attachment] | logs | timeline | trace [BUILD] | export [BUILD…] | import"
+        " | rm BUILD…",
         "history.command:run",
         (*HISTORY_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
         most=None,
-        choices=("ls", "inspect", "logs", "trace", "export", "import", "rm"),
+        choices=("ls", "inspect", "logs", "timeline", "trace", "export", "import", "rm"),
         examples=(
             "lamina history ls --filter status=error",
             "lamina history inspect ^1",

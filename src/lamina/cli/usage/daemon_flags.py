@@ -91,6 +91,8 @@ DAEMON_FLAGS = (
     Flag("tlscert", "Server certificate", value="FILE", complete="file"),
     Flag("tlskey", "Private key of the server certificate", value="FILE", complete="file"),
     Flag("trace", "Set the log level to trace"),
+    Flag("ui-addr", "Also serve the web UI, on HOST:PORT", value="ADDRESS"),
+    Flag("ui-allow-changes", "Allow the web UI to remove records of the cache"),
     Flag("version", "Show the version", short="v"),
     Flag("containerd-worker", "Only false or auto", value="STATE", default="auto"),
     _ignored("containerd-cni-binary-dir"),

@@ -29,6 +29,7 @@ HISTORY_FLAGS = (
         open=True,
         default="table, pretty for inspect, otlp for trace",
     ),
+    Flag("html", "export: write a report of one build as HTML", value="FILE", complete="file"),
     Flag("local", "ls: only builds of the git repository in the current directory"),
     Flag("no-trunc", "ls: do not truncate names"),
     Flag(
