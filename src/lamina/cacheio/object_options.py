@@ -94,6 +94,7 @@ _RUNNER = {
     "url": "ACTIONS_CACHE_URL",
     "url_v2": "ACTIONS_RESULTS_URL",
     "repository": "GITHUB_REPOSITORY",
+    "ghtoken": "GITHUB_TOKEN",
 }
 
 

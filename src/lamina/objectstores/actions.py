@@ -22,7 +22,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from lamina.base.errors import AlreadyExists, InvalidInput, NotFound, Unavailable, Unsupported
+from lamina.base.errors import (
+    AlreadyExists,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    Unsupported,
+)
 from lamina.base.json_document import items, load_json_object, members, text, whole_number
 from lamina.base.named_tuple import NamedTuple
 from lamina.base.times import parse_time
@@ -137,6 +144,7 @@ class ActionsStore:
         )
         self._lock = threading.Lock()
         self._known: dict[str, StoredObject] | None = None
+        self._unlisted = False
 
     def document(self, key: str, limit: int, cancel: Cancellation) -> bytes:
         newest = self._newest(key, cancel)
@@ -227,8 +235,11 @@ class ActionsStore:
         if not (self._config.github_token and self._config.repository):
             return None
         with self._lock:
-            if self._known is None:
-                self._known = {found.key: found for found in self.objects("", cancel)}
+            if self._known is None and not self._unlisted:
+                try:
+                    self._known = {found.key: found for found in self.objects("", cancel)}
+                except (NotFound, PermissionDenied):  # the token does not permit it
+                    self._unlisted = True
             return self._known
 
     def _write(
