@@ -109,7 +109,7 @@ def test_a_backend_that_fails_repeatedly_is_given_up(backend: Backend, proxy: Fa
         with pytest.raises(Unavailable, match="status 500"):
             backend.manifest("", CANCEL)
     proxy.requests.clear()
-    with pytest.raises(Unavailable, match="given up for this build, after failures: .*500"):
+    with pytest.raises(Unavailable, match=r"given up for this build, after failures: .*500"):
         backend.manifest("", CANCEL)
     with pytest.raises(Unavailable, match="given up"):
         Kept(b"{}").put(backend, "")
