@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lamina.objectstores.s3 import S3Config
 
 CANCEL = Cancellation()
-RETRIES = RetryPolicy(connect=5, read=0.5, attempts=3, pause=0.01, longest=0.05, retry_after=1.5)
+RETRIES = RetryPolicy(connect=5, read=1, attempts=6, pause=0.01, longest=0.05, retry_after=1.5)
 
 
 @pytest.fixture(scope="module")
