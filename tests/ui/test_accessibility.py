@@ -39,6 +39,7 @@ def views(server: UiServer) -> dict[str, tuple[str, str]]:
         "dockerfile": (f"#/builds/{failed}/dockerfile", "exit 3; echo done > /app/done"),
         "details": (f"{build}/details", "Provenance"),
         "compare": (f"#/compare/{first}/{second}", "Inputs that changed"),
+        "image": (f"#/images/{server.get('/api/images')['images'][0]['digest']}", "Configuration"),
         "store": ("#/store", "Cache mounts"),
     }
 

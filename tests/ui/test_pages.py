@@ -60,3 +60,16 @@ def test_each_view_has_its_address(page: Page, server: UiServer) -> None:
     expect(page.get_by_text("Read-only")).to_be_visible()
     page.goto(f"{server.origin}/#/builds/none")
     expect(page.get_by_role("alert")).to_contain_text("no record of a build")
+
+
+def test_an_image(page: Page, server: UiServer) -> None:
+    page.get_by_role("link", name="Images").click()
+    page.get_by_role("link", name="example.com/app:2").click()
+    expect(page.get_by_role("heading", name="example.com/app:2")).to_be_visible()
+    layers = page.locator(".layers")
+    layers.get_by_role("button").nth(0).click()
+    files = page.get_by_role("table").filter(has_text="Mode")
+    files.get_by_role("button", name="bin/").click()
+    expect(files).to_contain_text("busybox")
+    expect(page.locator(".treemap .box").first).to_be_visible()
+    expect(page.locator(".json")).to_contain_text('"architecture"')

@@ -6,6 +6,7 @@ import type { Info } from "./documents";
 import { BuildPage } from "./pages/BuildPage";
 import { BuildsPage } from "./pages/BuildsPage";
 import { ComparePage } from "./pages/ComparePage";
+import { ImagePage, ImagesPage } from "./pages/ImagePages";
 import { StorePage } from "./pages/StorePage";
 import { href, useAddress, type Address } from "./router";
 import "./style.css";
@@ -22,7 +23,7 @@ function App() {
   useEffect(() => {
     scrollTo(0, 0);
   }, [view]);
-  const links: [string, string][] = isReport ? [] : [["builds", "Builds"], ["store", "Store"]];
+  const links: [string, string][] = isReport ? [] : [["builds", "Builds"], ...(info.data?.images ? [["images", "Images"] as [string, string]] : []), ["store", "Store"]];
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), document.getElementById("main")?.focus())}>
@@ -60,6 +61,7 @@ function Page({ page, address, info }: { page: string; address: Address; info: I
   if (page === "builds" && build) return <BuildPage key={build} reference={build} address={address} />;
   if (page === "builds") return <BuildsPage address={address} />;
   if (page === "compare") return <ComparePage address={address} />;
+  if (page === "images") return address.path[1] ? <ImagePage address={address} /> : <ImagesPage />;
   if (page === "store") return info && <StorePage address={address} info={info} />;
   return <p class="quiet empty">There is no such page.</p>;
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lamina.records.rows import RUNNING
 from lamina.ui.build_rows import BuildRows
+from lamina.ui.images import ImageReader
 from lamina.ui.open_builds import OpenBuilds
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Api:
         self.changes = changes
         self.builds = OpenBuilds(source)
         self.rows = BuildRows()
+        self.images = ImageReader(source.images)
 
     def opened(self, ref: str) -> OpenBuild:
         """A build by its ref. Raises NotFound, Corrupt."""

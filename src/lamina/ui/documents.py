@@ -384,12 +384,11 @@ class Images(TypedDict):
 
 
 class Node(TypedDict):
-    """A directory or a file of a treemap. A directory without `children` is not divided further;
-    the rest of a directory is one node with the name `…`."""
+    """A file, or a directory with its largest `children`. One node named `…` is the rest."""
 
     name: str
     size: int
-    children: list[Any]
+    children: list[Node]
 
 
 class LayerDocument(TypedDict):

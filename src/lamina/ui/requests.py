@@ -19,7 +19,10 @@ from lamina.ui.documents import (
     Builds,
     Comparison,
     Explanations,
+    Image,
+    Images,
     Info,
+    LayerFiles,
     LogIndex,
     LogLine,
     LogMatch,
@@ -116,6 +119,19 @@ def compare(api: Api, query: Query) -> Comparison:
         if row_of(record).status == RUNNING:
             raise InvalidInput(f"build {record.ref} is running", hint="wait until it ends")
     return comparison(history, *records)
+
+
+def list_images(api: Api, query: Query) -> Images:
+    return api.images.list()
+
+
+def show_image(api: Api, query: Query) -> Image:
+    return api.images.image(query.path("digest"))
+
+
+def list_files(api: Api, query: Query) -> LayerFiles:
+    number = query.number("layer", 1, MOST_BUILDS)
+    return api.images.files(query.path("digest"), number, query.text("path"))
 
 
 def show_store(api: Api, query: Query) -> StoreUsage:

@@ -95,6 +95,23 @@ ROUTES = (
         documents.Comparison,
         requests.compare,
     ),
+    Route("/api/images", "List the images of the store", documents.Images, requests.list_images),
+    Route(
+        "/api/images/{digest}",
+        "Show the layers, packages and configuration of an image",
+        documents.Image,
+        requests.show_image,
+    ),
+    Route(
+        "/api/images/{digest}/files",
+        "List a directory in a layer of an image",
+        documents.LayerFiles,
+        requests.list_files,
+        (
+            Parameter("layer", "integer", "the number of the layer, from 1"),
+            Parameter("path", "string", "the directory, the root by default"),
+        ),
+    ),
     Route(
         "/api/store",
         "Show the disk usage, and what pruning removes",

@@ -25,6 +25,7 @@ export function Graph({ build, now, selected, select }: Props) {
   const layout = useMemo(() => layoutGraph(build.steps), [shape]);
   const steps = useMemo(() => new Map(build.steps.map((step) => [step.digest, step])), [build]);
   const critical = useMemo(() => criticalPath(build.steps, now), [build, now]);
+  const running = !build.complete;
   const frame = useRef<SVGSVGElement>(null);
   const [view, setView] = useState<View>({ x: 0, y: 0, scale: 1 });
   const drag = useRef<{ x: number; y: number; view: View } | null>(null);
@@ -87,8 +88,68 @@ export function Graph({ build, now, selected, select }: Props) {
     else return;
     event.preventDefault();
   };
+  // Moving and zooming must not compare the thousands of elements of a large graph.
+  const content = useMemo(
+    () => (
+      <>
+          {layout.groups.map((group, index) => (
+            <g key={index}>
+              <rect class="group" x={group.x} y={group.y} width={group.width} height={group.height} rx="5" />
+              <text class="title" x={group.x + 9} y={group.y + 16}>
+                {group.name}
+              </text>
+            </g>
+          ))}
+          <g class="edges" aria-hidden="true">
+            {layout.edges.map((edge) => (
+              <path
+                key={`${edge.from}${edge.to}`}
+                d={edge.path}
+                class={`${critical.has(edge.from) && critical.has(edge.to) ? "critical" : ""}${selected && (edge.to === selected.digest || edge.from === selected.digest) ? " near" : ""}`}
+              />
+            ))}
+          </g>
+          {layout.groups.flatMap((group) =>
+            group.steps.map((place) => {
+              const step = steps.get(place.step.digest) ?? place.step;
+              const time = step.state === "cached" ? "cached" : duration(seconds(step, now));
+              return (
+                <g
+                  key={step.digest}
+                  class={`node tone-${tone(step.state)}${step === selected ? " chosen" : ""}${critical.has(step.digest) ? " critical" : ""}`}
+                  transform={`translate(${place.x} ${place.y})`}
+                  tabIndex={0}
+                  role="button"
+                  aria-label={`Step ${step.number}, ${step.name}: ${stateWord(step.state)}, ${time}`}
+                  aria-pressed={step === selected}
+                  onFocus={() => reveal(place.x, place.y)}
+                  onClick={() => select(step)}
+                  onKeyDown={(event) => {
+                    if (event.key !== "Enter" && event.key !== " ") return;
+                    event.preventDefault();
+                    select(step);
+                  }}
+                >
+                  <rect class="face" width={NODE_WIDTH} height={NODE_HEIGHT - 3} rx="3" />
+                  <svg x="4" y="3.5" width="14" height="14" viewBox="0 0 16 16" class={`mark tone-${tone(step.state)}`} aria-hidden="true">
+                    <MarkShape state={step.state} />
+                  </svg>
+                  <text x="23" y="14.5">
+                    {clip(step.text, 32 - time.length)}
+                  </text>
+                  <text class="time" x={NODE_WIDTH - 6} y="14.5">
+                    {time}
+                  </text>
+                  <title>{`${step.number}. ${step.name}`}</title>
+                </g>
+              );
+            }),
+          )}
+      </>
+    ),
+    [layout, steps, critical, selected, select, running ? now : 0],
+  );
   if (!layout.groups.length) return <Empty>No steps yet.</Empty>;
-  const near = selected ? new Set([selected.digest, ...selected.inputs]) : null;
   const small = view.scale < 0.4;
   return (
     <div class="graph">
@@ -131,59 +192,7 @@ export function Graph({ build, now, selected, select }: Props) {
         }}
       >
         <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
-          {layout.groups.map((group, index) => (
-            <g key={index}>
-              <rect class="group" x={group.x} y={group.y} width={group.width} height={group.height} rx="5" />
-              <text class="title" x={group.x + 9} y={group.y + 16}>
-                {group.name}
-              </text>
-            </g>
-          ))}
-          <g class="edges" aria-hidden="true">
-            {layout.edges.map((edge) => (
-              <path
-                key={`${edge.from}${edge.to}`}
-                d={edge.path}
-                class={`${critical.has(edge.from) && critical.has(edge.to) ? "critical" : ""}${near && (edge.to === selected?.digest || edge.from === selected?.digest) ? " near" : ""}`}
-              />
-            ))}
-          </g>
-          {layout.groups.flatMap((group) =>
-            group.steps.map((place) => {
-              const step = steps.get(place.step.digest) ?? place.step;
-              const time = step.state === "cached" ? "cached" : duration(seconds(step, now));
-              return (
-                <g
-                  key={step.digest}
-                  class={`node tone-${tone(step.state)}${step === selected ? " chosen" : ""}${critical.has(step.digest) ? " critical" : ""}`}
-                  transform={`translate(${place.x} ${place.y})`}
-                  tabIndex={0}
-                  role="button"
-                  aria-label={`Step ${step.number}, ${step.name}: ${stateWord(step.state)}, ${time}`}
-                  aria-pressed={step === selected}
-                  onFocus={() => reveal(place.x, place.y)}
-                  onClick={() => select(step)}
-                  onKeyDown={(event) => {
-                    if (event.key !== "Enter" && event.key !== " ") return;
-                    event.preventDefault();
-                    select(step);
-                  }}
-                >
-                  <rect class="face" width={NODE_WIDTH} height={NODE_HEIGHT - 3} rx="3" />
-                  <svg x="4" y="3.5" width="14" height="14" viewBox="0 0 16 16" class={`mark tone-${tone(step.state)}`} aria-hidden="true">
-                    <MarkShape state={step.state} />
-                  </svg>
-                  <text x="23" y="14.5">
-                    {clip(step.text, 32 - time.length)}
-                  </text>
-                  <text class="time" x={NODE_WIDTH - 6} y="14.5">
-                    {time}
-                  </text>
-                  <title>{`${step.number}. ${step.name}`}</title>
-                </g>
-              );
-            }),
-          )}
+          {content}
         </g>
       </svg>
     </div>
