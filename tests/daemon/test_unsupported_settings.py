@@ -14,13 +14,13 @@ def test_supported_settings_need_no_warning() -> None:
 
 
 def test_unsupported_settings_are_named() -> None:
-    worker = WorkerConfig(rootless=True, no_process_sandbox=True, selinux=True)
+    worker = WorkerConfig(no_process_sandbox=True, selinux=True)
     config = DaemonConfig(
         proxy_network=True,
         worker=worker,
         grpc=GrpcConfig(debug_address=":1"),
     )
     text = "\n".join(unsupported_settings(config))
-    for name in ("proxyNetwork", "rootless", "noProcessSandbox", "SELinux"):
+    for name in ("proxyNetwork", "noProcessSandbox", "SELinux"):
         assert name in text
-    assert len(text.splitlines()) == 5
+    assert len(text.splitlines()) == 4

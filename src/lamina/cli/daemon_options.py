@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lamina.cli.flags import Parsed
     from lamina.daemon.config import GcConfig, WorkerConfig
 
-_FILES = ("/etc/lamina/lamina.toml", "/etc/buildkit/buildkitd.toml")
+_FILES = ("lamina/lamina.toml", "buildkit/buildkitd.toml")
 _STATES = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
 _MEGABYTE = 1_000_000
 
@@ -28,7 +28,8 @@ def read_config(parsed: Parsed) -> LoadedConfig:
     loaded = LoadedConfig(config.DaemonConfig())
     path = parsed.text("config") or os.environ.get("LAMINA_CONFIG", "")
     if not path:
-        path = next((path for path in _FILES if os.path.exists(path)), "")
+        files = (os.path.join(_config_folder(), name) for name in _FILES)
+        path = next((path for path in files if os.path.exists(path)), "")
     if path:
         loaded = load_config(path)
     changed = loaded.config._replace(
@@ -64,6 +65,26 @@ def read_config(parsed: Parsed) -> LoadedConfig:
     return LoadedConfig(changed, loaded.warnings)
 
 
+def _config_folder() -> str:
+    """The directory of the configuration of root, or of another user (XDG)."""
+    if os.geteuid() == 0:
+        return "/etc"
+    return os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+
+
+def _default_address() -> str:
+    """The address of buildkitd, rootful or rootless. Raises InvalidInput."""
+    if os.geteuid() == 0:
+        return config.DEFAULT_ADDRESS
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not os.path.isabs(folder):
+        raise InvalidInput(
+            "the daemon has no default address, because XDG_RUNTIME_DIR is not set",
+            hint="set it to a directory of this user, or choose an address with --addr",
+        )
+    return f"unix://{folder}/buildkit/buildkitd.sock"
+
+
 def _log(parsed: Parsed, log: config.LogConfig) -> config.LogConfig:
     if parsed.switch("debug"):
         log = log._replace(level="debug")
@@ -78,6 +99,8 @@ def _log(parsed: Parsed, log: config.LogConfig) -> config.LogConfig:
 def _grpc(parsed: Parsed, grpc: config.GrpcConfig) -> config.GrpcConfig:
     if parsed.given("addr"):
         grpc = grpc._replace(address=tuple(parsed.all("addr")))
+    elif not grpc.address:
+        grpc = grpc._replace(address=(_default_address(),))
     if parsed.text("group"):
         grpc = grpc._replace(gid=group_id(parsed.text("group")))
     tls = grpc.tls

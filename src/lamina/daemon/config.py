@@ -35,10 +35,10 @@ class TlsFiles(NamedTuple):
 
 
 class GrpcConfig(NamedTuple):
-    """The addresses of the API. `uid` and `gid` own the Unix sockets; None: those of this
-    process."""
+    """The addresses of the API, empty for the default one. `uid` and `gid` own the Unix sockets;
+    None: those of this process."""
 
-    address: tuple[str, ...] = (DEFAULT_ADDRESS,)
+    address: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
     tls: TlsFiles = TlsFiles()

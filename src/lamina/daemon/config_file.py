@@ -104,7 +104,7 @@ def _grpc(table: TomlTable) -> config.GrpcConfig:
     tls = table.table("tls")
     table.skip("securityDescriptor")  # Windows only
     return config.GrpcConfig(
-        table.texts("address") or (config.DEFAULT_ADDRESS,),
+        table.texts("address"),
         table.number("uid"),
         table.number("gid"),
         config.TlsFiles(tls.text("cert"), tls.text("key"), tls.text("ca")),

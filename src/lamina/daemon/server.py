@@ -107,6 +107,11 @@ def serve_transport(config: DaemonConfig, root: str, log: Log, transport: Transp
 def _enter(config: DaemonConfig, root: str, log: Log) -> Host:
     """Prepare the process for the store at `root`. Raises LaminaError."""
     privileges = enter_user_namespace(root)
+    if config.worker.rootless and privileges.ids is None:
+        raise InvalidInput(
+            "rootless mode is configured, but the daemon runs as root of the machine",
+            hint="run it as an ordinary user; it enters a user namespace without other tools",
+        )
     for warning in privileges.warnings:
         log.warn(warning)
     return HostSetup(root, privileges, config.worker.snapshotter).enter()

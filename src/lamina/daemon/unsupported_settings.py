@@ -15,8 +15,6 @@ def unsupported_settings(config: DaemonConfig) -> Iterator[str]:
     worker = config.worker
     if config.proxy_network:
         yield "proxyNetwork is not supported: nothing enforces a proxy"
-    if worker.rootless:
-        yield "rootless mode is not supported: the daemon runs with its own privileges"
     if worker.no_process_sandbox:
         yield "noProcessSandbox is not supported: steps always have a PID namespace"
     if worker.selinux:

@@ -68,7 +68,7 @@ DAEMON_FLAGS = (
     Flag("oci-worker-no-process-sandbox", "Run steps in the PID namespace of the host"),
     Flag("oci-worker-platform", "Platform that the worker reports", value="PLATFORM", repeat=True),
     Flag("oci-worker-proxy-snapshotter-path", "Not supported", value="PATH"),
-    Flag("oci-worker-rootless", "Not supported: run without root privileges"),
+    Flag("oci-worker-rootless", "Fail unless the daemon runs in a user namespace"),
     Flag("oci-worker-selinux", "Not supported: SELinux labels"),
     Flag(
         "oci-worker-snapshotter",
@@ -78,7 +78,7 @@ DAEMON_FLAGS = (
     ),
     Flag("otel-socket-path", "No effect: no traces are collected", value="PATH", hidden=True),
     Flag("proxy-network", "Not supported: enforce a proxy for all builds"),
-    Flag("rootless", "Not supported: run without root privileges"),
+    Flag("rootless", "Fail unless the daemon runs in a user namespace"),
     Flag("save-cache-debug", "No effect", hidden=True),
     Flag(
         "stop-timeout",
