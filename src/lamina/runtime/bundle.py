@@ -22,7 +22,6 @@ from lamina.runtime.cgroups import group_below, killed_for_memory, make_group, r
 from lamina.runtime.contract import CommandNotExecutable, CommandNotFound, ExitStatus
 from lamina.runtime.mount_points import above, find_stubs, make_folders, remove_stubs
 from lamina.runtime.netfiles import write_network_files
-from lamina.runtime.rootless import limit_to_namespace
 from lamina.runtime.spec import make_spec
 from lamina.runtime.users import find_identity
 from lamina.system.process import Child, spawn
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from lamina.base.resources import ResourceUsage
     from lamina.runtime.contract import Process, Sandbox, TerminalSize
     from lamina.runtime.mount_points import Stub
-    from lamina.system.user_namespace import IdMap
+    from lamina.runtime.rootless import StepLimits
 
 # Mount points that stay where a command has run, as with BuildKit.
 _OF_EVERY_IMAGE = (("proc",), ("sys",), ("dev",))
@@ -53,12 +52,12 @@ class Bundle:
         sandbox: Sandbox,
         annotations: dict[str, str],
         terminal: TerminalSize | None,
-        ids: IdMap | None = None,
+        limits: StepLimits | None = None,
     ) -> None:
         if not process.args:
             raise InvalidInput("there is no command to run")
         self._binary = binary
-        self._ids = ids
+        self._limits = limits
         self._id = "lamina-" + os.urandom(8).hex()
         self._folder = os.path.join(scratch, self._id)
         self._state = os.path.join(scratch, "runtime")
@@ -91,8 +90,10 @@ class Bundle:
             cgroup=self._cgroup + "/run",
             terminal=terminal,
         )
-        if self._ids is not None:
-            limit_to_namespace(spec, sandbox, identity, self._ids)
+        if self._limits is not None:
+            from lamina.runtime.rootless import limit_to_namespace
+
+            limit_to_namespace(spec, sandbox, identity, self._limits)
         if annotations:
             spec["annotations"] = annotations
         targets = [*(file.target for file in files), *self._targets]
@@ -171,7 +172,7 @@ class Bundle:
     @property
     def _without_cgroups(self) -> bool:
         """Whether crun must be told; runc in a user namespace goes on without."""
-        return self._ids is not None and self._name.startswith("crun")
+        return self._limits is not None and self._name.startswith("crun")
 
     def path(self, name: str) -> str:
         """The path of a file of the bundle."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lamina.base.errors import NotFound
 from lamina.runtime.bundle import Bundle
 from lamina.runtime.cgroups import sweep_cgroups
-from lamina.runtime.contract import STOP_TIMEOUT
+from lamina.runtime.contract import STOP_TIMEOUT, Resources
 from lamina.runtime.seccomp import default_profile
 from lamina.runtime.seccomp_filter import filter_of
 from lamina.runtime.stopping import Stopping, kill_tree
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lamina.base.resources import ResourceUsage
     from lamina.runtime.container import OciContainer
     from lamina.runtime.contract import ExitStatus, Process, Sandbox, TerminalSize
+    from lamina.runtime.rootless import StepLimits
     from lamina.system.cancel import Cancellation
     from lamina.system.process import Child
     from lamina.system.user_namespace import IdMap
@@ -57,7 +58,8 @@ class OciRunner:
         self._binary = binary
         self._grace = grace
         self._running: set[Stopping] = set()
-        self._ids = ids
+        self._limits = _limits_of(ids)
+        self._told = False
         self._scratch = scratch
         self._cache = cache or scratch
         self._lock = threading.Lock()
@@ -82,6 +84,7 @@ class OciRunner:
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         own = [null, out_write]
         try:
+            self._tell_limits(sandbox, stderr)
             with self._bundle(process, sandbox, None) as bundle, bundle.metered(measured):
                 return self._run(bundle, null, out_write, own, {out_read: stdout}, stderr, cancel)
         finally:
@@ -179,6 +182,16 @@ class OciRunner:
             with self._lock:
                 self._running.discard(stopping)
 
+    def _tell_limits(self, sandbox: Sandbox, stderr: Callable[[bytes], None]) -> None:
+        """Say in the log of one step which of its options have no effect."""
+        limited = sandbox.resources != Resources() or sandbox.cgroup_parent
+        if self._limits is None or not limited or self._told:
+            return
+        from lamina.runtime.rootless import NO_CGROUPS
+
+        self._told = True
+        stderr(f"warning: {NO_CGROUPS}\n".encode())
+
     def _sweep(self, parent: str) -> None:
         """Remove groups of dead processes, once for each parent."""
         with self._lock:
@@ -193,7 +206,7 @@ class OciRunner:
         if not sandbox.insecure and os.path.basename(self._binary).startswith("crun"):
             annotations = self._seccomp_annotation()
         return Bundle(
-            self._binary, self._scratch, process, sandbox, annotations, terminal, self._ids
+            self._binary, self._scratch, process, sandbox, annotations, terminal, self._limits
         )
 
     def _seccomp_annotation(self) -> dict[str, str]:
@@ -204,6 +217,14 @@ class OciRunner:
                 program = filter_of(default_profile(os.uname().machine), self._cache)
                 self._filter = b64encode(program).decode()
         return {_SECCOMP_FILTER: self._filter} if self._filter else {}
+
+
+def _limits_of(ids: IdMap | None) -> StepLimits | None:
+    if ids is None:
+        return None
+    from lamina.runtime.rootless import probe_limits
+
+    return probe_limits(ids)
 
 
 @contextmanager

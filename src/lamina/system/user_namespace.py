@@ -28,7 +28,9 @@ RANGES_HINT = (
 )
 _CLONE_NEWUSER = 0x10000000
 _CAP_SYS_ADMIN = 21
-_ALL_IDS = (1 << 32) - 1
+_INITIAL = "user:[4026531837]"
+"""The initial user namespace (Linux: PROC_USER_INIT_INO)."""
+_MOST_IDS = (1 << 32) - 2
 _SUBORDINATE_IDS = ("/etc/subuid", "/etc/subgid")
 _TOOLS = ("newuidmap", "newgidmap")
 # Run by a child that stays in the parent namespace. `$1` is the process, the maps follow.
@@ -72,9 +74,9 @@ class IdMap(NamedTuple):
 
 def current_ids() -> IdMap | None:
     """The IDs of this process's user namespace; None for the initial one, which has all."""
-    uids, gids = _read_map("uid_map"), _read_map("gid_map")
-    everything = (IdRange(0, 0, _ALL_IDS),)
-    return None if (uids, gids) == (everything, everything) else IdMap(uids, gids)
+    if os.readlink("/proc/self/ns/user") == _INITIAL:
+        return None
+    return IdMap(_read_map("uid_map"), _read_map("gid_map"))
 
 
 def is_privileged() -> bool:
@@ -181,8 +183,9 @@ def _stacked(own: int, ranges: Sequence[tuple[int, int]]) -> Iterator[IdRange]:
 
 
 def _identity(ranges: Sequence[IdRange]) -> Iterator[IdRange]:
+    """The same numbers. Not all of them: crun (1.8.1) recognises the initial namespace by that."""
     for each in ranges:
-        yield IdRange(each.inside, each.inside, each.size)
+        yield IdRange(each.inside, each.inside, min(each.size, _MOST_IDS))
 
 
 def _spelled(ranges: Iterator[IdRange]) -> str:
@@ -202,6 +205,12 @@ def _map_self(uid: int, gid: int) -> bool:
                 _write("/proc/self/setgroups", "deny")
             _write(f"/proc/self/{name}", f"0 {own} 1")
         except OSError as error:
+            if uid == 0:
+                raise PermissionDenied(
+                    f"cannot map the IDs of this container: {error.strerror}",
+                    hint="give it the capabilities SETUID, SETGID and SETFCAP, or run lamina as"
+                    " another user than root",
+                ) from error
             _refuse(error)
     return single
 
