@@ -16,7 +16,8 @@ ENTITLEMENTS = ("network.host", "security.insecure", "device")
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "panic")
 SNAPSHOTTERS = ("auto", "overlayfs", "native")
-NETWORK_MODES = ("auto", "bridge", "cni", "host", "none")
+USER_MODES = ("pasta", "slirp4netns")
+NETWORK_MODES = ("auto", "bridge", "cni", "host", "none", *USER_MODES)
 
 Pairs = tuple[tuple[str, str], ...]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
 from lamina.base.named_tuple import NamedTuple
+from lamina.daemon.config import USER_MODES
 from lamina.runtime.contract import Network
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _BRIDGE_AUTO = "BUILDKIT_NETWORK_BRIDGE_AUTO"
 
 
 class StepNetwork(NamedTuple):
-    """A configured network. `mode` is the worker's label: `cni`, `host` or `none`."""
+    """A configured network. `mode` is the worker's label: `cni`, `host`, `none`, or that of a
+    network in user mode."""
 
     mode: str
     network: Network = Network.DEFAULT
@@ -45,6 +47,12 @@ def step_network(config: NetworkConfig, folder: str, log: Log) -> Iterator[StepN
     mode = config.mode
     if mode == "auto":
         mode = _chosen(config)
+    if mode in USER_MODES:
+        from lamina.runtime.user_networks import Forwarder, UserNetworks
+
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        yield StepNetwork(mode, Network.DEFAULT, UserNetworks(Forwarder(mode), folder))
+        return
     if mode not in ("cni", "bridge"):
         yield StepNetwork(mode, Network.NONE if mode == "none" else Network.DEFAULT)
         return

@@ -216,7 +216,7 @@ class Engine:
                 from lamina.runtime.runner import OciRunner
 
                 hide_hybrid_hierarchy()
-                settings = self.policy.runtime or settings_from(os.environ)
+                settings = self.policy.runtime or settings_from(os.environ, self._host.tmpfs)
                 binary = find_runtime(settings.binary)
                 runner = OciRunner(
                     binary,

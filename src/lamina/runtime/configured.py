@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
 from lamina.base.units import seconds_of
-from lamina.runtime.contract import Network, RuntimeSettings
+from lamina.runtime.contract import STOP_TIMEOUT, Network, RuntimeSettings
 from lamina.system.semaphore import CancellableSemaphore
 
 if TYPE_CHECKING:
@@ -19,21 +19,41 @@ if TYPE_CHECKING:
     from lamina.system.cancel import Cancellation
 
 _STOP_TIMEOUT = "LAMINA_STOP_TIMEOUT"
+_NETWORK = "LAMINA_NETWORK"
 
 
-def settings_from(environ: Mapping[str, str]) -> RuntimeSettings:
-    """The settings of commands, which have no configuration file. Raises InvalidInput."""
-    text = environ.get(_STOP_TIMEOUT, "")
+def settings_from(environ: Mapping[str, str], folder: str) -> RuntimeSettings:
+    """The settings of commands, which have no configuration file.
+
+    Args:
+        folder: an existing directory of this process, for network namespaces.
+
+    Raises InvalidInput, NotFound.
+    """
+    settings = RuntimeSettings(stop_timeout=_stop_timeout(environ.get(_STOP_TIMEOUT, "")))
+    mode = environ.get(_NETWORK, "")
+    if mode in ("", "host"):
+        return settings
+    from lamina.runtime.user_networks import Forwarder, UserNetworks
+
+    modes = [forwarder.value for forwarder in Forwarder]
+    if mode not in modes:
+        raise InvalidInput(
+            f'invalid {_NETWORK} "{mode}"', hint=f"choose from host, {', '.join(modes)}"
+        )
+    return settings._replace(networks=UserNetworks(Forwarder(mode), folder))
+
+
+def _stop_timeout(text: str) -> float:
     if not text:
-        return RuntimeSettings()
+        return STOP_TIMEOUT
     try:
-        seconds = float(text) if text.isdecimal() else seconds_of(text)
+        return float(text) if text.isdecimal() else seconds_of(text)
     except ValueError:
         raise InvalidInput(
             f'invalid {_STOP_TIMEOUT} "{text}": not a duration',
             hint="use a duration like 30s or 5m; 0 kills cancelled steps at once",
         ) from None
-    return RuntimeSettings(stop_timeout=seconds)
 
 
 class ConfiguredRuntime:

@@ -19,11 +19,10 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError, Unavailable
+from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.runtime.cni import Attachment
-from lamina.system.mount import unmount
-from lamina.system.process import spawn
+from lamina.runtime.network_namespace import make_namespace, remove_namespace
 from lamina.system.threads import WorkerPool
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class PluginNetworks:
         attachment = Attachment(made, path, arguments)
         self._record(attachment)
         try:
-            _make_namespace(path)
+            make_namespace(path)
             attachment = self._plugins.connect(attachment)
             self._record(attachment)
         except BaseException:
@@ -131,11 +130,9 @@ class PluginNetworks:
         self._remove(attachment)
 
     def _remove(self, attachment: Attachment) -> None:
-        with suppress(LaminaError):
-            unmount(attachment.path)
-        for path in (attachment.path, f"{attachment.path}.json"):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        remove_namespace(attachment.path)
+        with suppress(FileNotFoundError):
+            os.unlink(f"{attachment.path}.json")
 
     def _record(self, attachment: Attachment) -> None:
         with open(f"{attachment.path}.json", "w", encoding="utf-8") as file:
@@ -153,17 +150,3 @@ class PluginNetworks:
                 left = Attachment(record["id"], "", arguments, dict(record["result"]))
                 self._plugins.disconnect(left)
             self._remove(Attachment("", path))
-
-
-def _make_namespace(path: str) -> None:
-    with open(path, "xb"):
-        pass
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        command = ["unshare", f"--net={path}", "true"]
-        with spawn(command, stdin=null, stdout=null, stderr=null) as child:
-            code = child.wait()
-    finally:
-        os.close(null)
-    if code:
-        raise Unavailable(f"cannot make a network namespace: unshare ended with {code}")
