@@ -1,4 +1,4 @@
-"""What a step can do and see, as root and as an ordinary user: the promises of `docs/security.md`."""
+"""What a step can do and see, as root and without: the promises of `docs/security.md`."""
 
 from __future__ import annotations
 
