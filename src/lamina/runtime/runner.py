@@ -59,7 +59,7 @@ class OciRunner:
         self._grace = grace
         self._running: set[Stopping] = set()
         self._limits = _limits_of(ids)
-        self._told = False
+        self._reported = False
         self._scratch = scratch
         self._cache = cache or scratch
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class OciRunner:
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         own = [null, out_write]
         try:
-            self._tell_limits(sandbox, stderr)
+            self._report_limits(sandbox, stderr)
             with self._bundle(process, sandbox, None) as bundle, bundle.metered(measured):
                 return self._run(bundle, null, out_write, own, {out_read: stdout}, stderr, cancel)
         finally:
@@ -182,14 +182,14 @@ class OciRunner:
             with self._lock:
                 self._running.discard(stopping)
 
-    def _tell_limits(self, sandbox: Sandbox, stderr: Callable[[bytes], None]) -> None:
+    def _report_limits(self, sandbox: Sandbox, stderr: Callable[[bytes], None]) -> None:
         """Say in the log of one step which of its options have no effect."""
         limited = sandbox.resources != Resources() or sandbox.cgroup_parent
-        if self._limits is None or not limited or self._told:
+        if self._limits is None or not limited or self._reported:
             return
         from lamina.runtime.rootless import NO_CGROUPS
 
-        self._told = True
+        self._reported = True
         stderr(f"warning: {NO_CGROUPS}\n".encode())
 
     def _sweep(self, parent: str) -> None:
