@@ -82,6 +82,7 @@ _MAPS = {
     (op.OpMetadata, "caps"),
     (op.SourceMap, "locations"),
 }
+_PLAIN = frozenset((str, int, bool, type(None)))
 _ACTIONS = ("copy", "mkfile", "mkdir", "rm", "symlink")
 
 
@@ -92,26 +93,30 @@ def message(value: tuple[Any, ...]) -> dict[str, Any]:
     if isinstance(value, op.FileAction):
         return _file_action(value)
     document: dict[str, Any] = {}
-    for name, field in zip(NAMES[type(value)], value, strict=True):
-        if field is None or (field in (0, "", b"", ()) and not _is_message(field)):
-            continue
-        if (type(value), name) in _MAPS:
+    kind = type(value)
+    for name, field in zip(NAMES[kind], value, strict=True):
+        if type(field) in _PLAIN:  # most fields
+            if field:
+                document[name] = field
+        elif _is_message(field):
+            document[name] = message(field)
+        elif field and (kind, name) in _MAPS:
             document[name] = {key: _value(entry) for key, entry in sorted(field)}
-        else:
+        elif field:
             document[name] = _value(field)
     return document
 
 
 def _value(field: Any) -> Any:
+    if type(field) in _PLAIN:
+        return field
     if _is_message(field):
         return message(field)
     if isinstance(field, tuple):
         return [_value(item) for item in field]
     if isinstance(field, bytes):
         return b2a_base64(field, newline=False).decode()
-    if isinstance(field, int) and not isinstance(field, bool):
-        return int(field)  # enums are their numbers
-    return field
+    return int(field)  # enums are their numbers
 
 
 def _is_message(field: object) -> bool:
