@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = 36
 _FIELDS = ("Ref", "Name", "Status", "CreatedAt", "Duration")
+_MINUTE = 60
 _HOUR = 3600
 _HEADER = ("BUILD ID", "NAME", "STATUS", "CREATED AT", "DURATION")
 
@@ -58,30 +59,29 @@ def show_rows(rows: Sequence[RecordRow], now: float, *, whole: bool) -> str:
 
     Not by `table`, which takes twice the time: there may be 10,000 rows.
     """
-    width = sys.maxsize if whole else _NAME
-    names = [
-        name if len(name) <= width else _shortened(name, width) for _, _, _, _, _, name, _ in rows
+    if not rows:
+        return "".join(f"{title:{len(title) + GAP}}" for title in _HEADER).rstrip()
+    refs, began, ended, statuses, _, names, _ = zip(*rows, strict=True)
+    if not whole:
+        names = tuple(n if len(n) <= _NAME else _shortened(n, _NAME) for n in names)
+    titles = {status: status.capitalize() for status in set(statuses)}
+    ages = _ages(began, now)
+    durations = [
+        f"{seconds:.1f}s" if (seconds := end - begin) < _MINUTE else show_duration(seconds)
+        for begin, end in zip(began, ended, strict=True)
     ]
-    ages = _ages(rows, now)
-    titles = {status: status.capitalize() for status in {row.status for row in rows}}
-    columns = ([row.ref for row in rows], names, titles.values(), set(ages))
+    if RUNNING in titles:
+        for index, row in enumerate(rows):
+            if row.status == RUNNING:
+                durations[index] = _duration(row, now)
+    columns = (refs, names, titles.values(), set(ages))
     widths = [
         max(map(len, (title, *column))) + GAP
         for title, column in zip(_HEADER[:-1], columns, strict=True)
     ]
     pattern = "".join(f"%-{each}s" for each in widths) + "%s"
-    lines = [pattern % _HEADER]
-    for (ref, created, completed, status, _, _, _), name, age in zip(
-        rows, names, ages, strict=True
-    ):
-        if status == RUNNING:
-            duration = show_duration(max(0.0, now - created)) + "+"
-        elif (seconds := completed - created) < 60:
-            duration = f"{seconds:.1f}s"
-        else:
-            duration = show_duration(seconds)
-        lines.append(pattern % (ref, name, titles[status], age, duration))
-    return "\n".join(lines)
+    shown = zip(refs, names, map(titles.__getitem__, statuses), ages, durations, strict=True)
+    return "\n".join([pattern % _HEADER, *map(pattern.__mod__, shown)])
 
 
 def _by_template(
@@ -121,15 +121,16 @@ def _duration(row: RecordRow, now: float) -> str:
     return show_duration(row.completed - row.created)
 
 
-def _ages(rows: Sequence[RecordRow], now: float) -> list[str]:
-    """How long ago each build began. Builds of the same hour have the same text."""
-    known: dict[float, str] = {}
+def _ages(began: Sequence[float], now: float) -> list[str]:
+    """How long ago builds began. Consecutive builds of the same hour have the same text."""
+    last: float | None = None
+    text = ""
     ages = []
-    for _, created, _, _, _, _, _ in rows:
+    for created in began:
         age = now - created
         unit = age // _HOUR if age >= _HOUR else age // 1 - _HOUR
-        if (text := known.get(unit)) is None:
-            text = known[unit] = show_ago(age)
+        if unit != last:
+            last, text = unit, show_ago(age)
         ages.append(text)
     return ages
 
@@ -159,9 +160,9 @@ def document(row: RecordRow, counts: StepCounts | None) -> dict[str, object]:
 
 def show_duration(seconds: float) -> str:
     """`12.3s`; from a minute on `2m 5s`."""
-    if seconds < 60:
+    if seconds < _MINUTE:
         return f"{seconds:.1f}s"
-    return f"{int(seconds // 60)}m {int(seconds % 60):2d}s"
+    return f"{int(seconds // _MINUTE)}m {int(seconds % _MINUTE):2d}s"
 
 
 def _of_this_repository(contexts: Mapping[str, str]) -> Condition:
