@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from functools import partial
@@ -164,13 +165,15 @@ def test_a_git_branch_that_moved(
     url = f"{address}/.git#main"
     folder = context(f"FROM base\nADD {url} /r\nRUN cat /r/file\n")
     lamina.build(folder)
+    first = git(repository, "rev-parse", "HEAD")
     (repository / "file").write_text("two")
     git(repository, "commit", "-qam", "second")
     git(repository, "update-server-info")
     lamina.build(folder)
+    second = git(repository, "rev-parse", "HEAD")
     assert explained(lamina) == {
-        f"ADD {url} /r": "its source has changed",
-        "RUN cat /r/file": f"depends on ADD {url} /r, which changed",
+        f"ADD {url} /r": f"branch main moved from {first[:12]}… to {second[:12]}…",
+        "RUN cat /r/file": f"depends on ADD {url} /r, which moved",
     }
 
 
@@ -188,8 +191,9 @@ def test_a_url_that_has_something_else(
     (files / "f").write_text("two")
     os.utime(files / "f", (1_000_000_000, 1_100_000_000))
     lamina.build(folder)
+    digests = [hashlib.sha256(text).hexdigest()[:12] for text in (b"one", b"two")]
     assert explained(lamina) == {
-        f"ADD {url} /f": "its source has changed",
+        f"ADD {url} /f": "content changed from sha256:{}… to sha256:{}…".format(*digests),
         "RUN cat /f": f"depends on ADD {url} /f, which changed",
     }
     os.utime(files / "f", (1_000_000_000, 1_200_000_000))

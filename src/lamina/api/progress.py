@@ -193,6 +193,7 @@ SCHEMA: Schema = (
             boolean(8, "ignored"),
             boolean(9, "ephemeral"),
             string(10, "origin"),
+            string(11, "resolved"),
         ),
     }
 )

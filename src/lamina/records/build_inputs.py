@@ -38,8 +38,7 @@ _ALL_STAGES = "all stages"
 def inputs_of(record: BuildHistoryRecord, build: RecordedBuild) -> dict[str, str]:
     """The values of a build's inputs by their names.
 
-    Sources have the digest that they were resolved to, or that of the key of their content (git
-    repositories and URLs).
+    Sources have the digest, or the ref and the commit, that they were resolved to.
     """
     attributes = dict(record.frontend_attrs)
     found = {"context": record.context_path or attributes.get("context", "")}
@@ -83,4 +82,4 @@ def _resolved(step: Step) -> str:
     _, _, digest = step.op.source.identifier.partition("@sha256:")
     if digest:
         return f"sha256:{digest}"
-    return "" if step.lookup is None else step.lookup.operation
+    return "" if step.lookup is None else step.lookup.resolved or step.lookup.operation

@@ -98,11 +98,27 @@ class PlatformChanged(NamedTuple):
 
 
 class SourceMoved(NamedTuple):
-    """A tag, branch or URL has other content now. The values are digests, "" if unknown."""
+    """A tag or URL has other content now. The values are digests, "" if unknown."""
 
     name: str
     before: str = ""
     after: str = ""
+
+
+class RefMoved(NamedTuple):
+    """A branch or a tag of a git repository points to another commit. `ref` is its full name."""
+
+    ref: str
+    before: str
+    after: str
+
+
+class DownloadChanged(NamedTuple):
+    """A URL has other content now. The values are digests."""
+
+    url: str
+    before: str
+    after: str
 
 
 class SourceReplaced(NamedTuple):
@@ -176,6 +192,8 @@ Cause: TypeAlias = (
     | CredentialsChanged
     | PlatformChanged
     | SourceMoved
+    | RefMoved
+    | DownloadChanged
     | SourceReplaced
     | FilesChanged
     | DependsOn

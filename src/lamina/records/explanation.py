@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from lamina.base.named_tuple import NamedTuple
+from lamina.base.redact import redacted
 from lamina.records.causes import (
     CacheIgnored,
     CacheLacks,
     CredentialsChanged,
     DependsOn,
+    DownloadChanged,
     Explanation,
     FilesChanged,
     InputReplaced,
@@ -23,6 +25,7 @@ from lamina.records.causes import (
     NotCompleted,
     NotRecorded,
     OnlyThisBuild,
+    RefMoved,
     ResultMissing,
     ResultPruned,
     RootCause,
@@ -260,7 +263,7 @@ class Explainer:
         if (one.operation, one.unexported) != (other.operation, other.unexported):
             yield from own
             if not own:
-                yield _hidden_change(step)
+                yield _hidden_change(before, step)
         elif [part.selector for part in one.parts] != [part.selector for part in other.parts]:
             yield from own
         counterparts = self._matched(known.number)
@@ -427,8 +430,14 @@ def explained_steps(build: RecordedBuild) -> tuple[Step, ...]:
     return tuple(sorted(ran, key=lambda step: step.started or 0.0))
 
 
-def _hidden_change(step: Step) -> Cause:
+def _hidden_change(before: Step, step: Step) -> Cause:
     """The causes for an operation that is equal in both records."""
+    old, new = ("" if s.lookup is None else s.lookup.resolved for s in (before, step))
+    if old and new and old != new:
+        ref, _, commit = new.rpartition(" ")
+        if ref:
+            return RefMoved(ref, old.rpartition(" ")[2], commit)
+        return DownloadChanged(redacted(source_name(step)), old, new)
     if "://xxxxx" in repr(step.op):
         return CredentialsChanged()
     return SourceMoved(source_name(step)) if source_name(step) else Unexplained()

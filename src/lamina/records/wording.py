@@ -11,6 +11,7 @@ from lamina.records.causes import (
     CacheLacks,
     CredentialsChanged,
     DependsOn,
+    DownloadChanged,
     FilesChanged,
     InputReplaced,
     NeverBuilt,
@@ -20,6 +21,7 @@ from lamina.records.causes import (
     OnlyThisBuild,
     OptionChanged,
     PlatformChanged,
+    RefMoved,
     ResultMissing,
     ResultPruned,
     SourceMoved,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from lamina.records.content_changes import PathChange
     from lamina.records.steps import Step
 
+_COMMIT = 12  # characters of a commit's name
 _DIGEST = re.compile(r"sha256:([0-9a-f]{12})[0-9a-f]{52}")
 _NAME = 60  # characters of a step's text in the explanation of another one
 _VALUE = 80
@@ -114,6 +117,8 @@ def _what_happened(causes: list[Cause]) -> str:
             return "which ran without the cache"
         case [SourceMoved(_, before, after), *_] if before or after:
             return "which moved"
+        case [RefMoved(), *_]:
+            return "which moved"
         case [ResultPruned() | ResultMissing() | CacheLacks() | NotCompleted(), *_]:
             return "which ran again with another output"
         case _:
@@ -145,6 +150,10 @@ def cause_text(cause: Cause) -> str:
             return f"platform {_change(before, after)}"
         case SourceMoved():
             return _moved(cause)
+        case RefMoved(ref, before, after):
+            return f"{_ref(ref)} moved from {_commit(before)} to {_commit(after)}"
+        case DownloadChanged(_, before, after):
+            return f"content changed from {_digest(before)} to {_digest(after)}"
         case SourceReplaced(before, after):
             return f"source {_change(before, after)}"
         case FilesChanged():
@@ -200,10 +209,24 @@ def _files(cause: FilesChanged) -> str:
 def _moved(cause: SourceMoved) -> str:
     if not (cause.before and cause.after):
         return "its source has changed" if not cause.after else "its digest was pinned"
-    before, after = (_DIGEST.sub(r"sha256:\1…", text) for text in (cause.before, cause.after))
     name = cause.name.rpartition("/")[2]
     kind = "tag moved" if ":" in name else "digest changed"
-    return f"{kind} from {before} to {after}"
+    return f"{kind} from {_digest(cause.before)} to {_digest(cause.after)}"
+
+
+def _digest(text: str) -> str:
+    return _DIGEST.sub(r"sha256:\1…", text)
+
+
+def _ref(name: str) -> str:
+    for prefix, kind in (("refs/heads/", "branch"), ("refs/tags/", "tag")):
+        if name.startswith(prefix):
+            return f"{kind} {name.removeprefix(prefix)}"
+    return name
+
+
+def _commit(name: str) -> str:
+    return f"{name[:_COMMIT]}…"
 
 
 def _change(before: str | None, after: str | None) -> str:

@@ -40,7 +40,9 @@ class CacheMap(NamedTuple):
 
     `ephemeral`: the digest is only valid in this build. `aliases`: further digests of an op without
     inputs, which imported caches may have. `unexported`: another part of the key, which BuildKit's
-    cache format has no field for, so it only counts in this store.
+    cache format has no field for, so it only counts in this store. `resolved` is what a source has
+    now, for explanations: a git ref and its commit with a space between, or the digest of a
+    download.
     """
 
     digest: Digest
@@ -48,6 +50,7 @@ class CacheMap(NamedTuple):
     ephemeral: bool = False
     aliases: tuple[Digest, ...] = ()
     unexported: str = ""
+    resolved: str = ""
 
 
 class OpContext(Protocol):

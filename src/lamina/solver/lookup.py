@@ -52,7 +52,7 @@ class CacheLookup(NamedTuple):
     part of it, and `unexported` another such part. `recorded`: a store knows the key, so on a miss
     its result was removed, or an imported cache lacks it. `ignored`: the step was to run without
     the cache. `ephemeral`: the key is only valid in this build. `origin` is the cache that a
-    result was imported from, "" for the own store.
+    result was imported from, "" for the own store. `resolved` is that of the `CacheMap`.
     """
 
     vertex: str = ""
@@ -65,6 +65,7 @@ class CacheLookup(NamedTuple):
     ignored: bool = False
     ephemeral: bool = False
     origin: str = ""
+    resolved: str = ""
 
 
 def lookup_of(
@@ -96,4 +97,5 @@ def lookup_of(
         ignored=node.spec.ignore_cache,
         ephemeral=made.ephemeral,
         origin=origin,
+        resolved=mapped.resolved,
     )

@@ -116,7 +116,9 @@ class GitSource:
             key += f"(mtime={url.mtime})"
         if self._as_bundle:
             key += "(bundle)"
-        return CacheMap(source_digest(key))
+        return CacheMap(
+            source_digest(key), resolved=f"{remote.name} {remote.peeled or remote.commit}"
+        )
 
     def material(self) -> Material | None:
         if not self.remote.commit:

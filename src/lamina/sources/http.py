@@ -154,7 +154,7 @@ class HttpSource:
         }
         if wanted.headers:
             document["Header"] = [{"Name": key, "Value": value} for key, value in wanted.headers]
-        return CacheMap(source_digest(digest_of(encode(document))))
+        return CacheMap(source_digest(digest_of(encode(document))), resolved=digest)
 
     def material(self) -> Material | None:
         digest = self._wanted.checksum or (Digest(self._found.digest) if self._found else None)

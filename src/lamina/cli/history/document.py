@@ -257,4 +257,6 @@ def _cache(lookup: CacheLookup) -> dict[str, Any]:
             found[name.capitalize()] = True
     if lookup.origin:
         found["Origin"] = lookup.origin
+    if lookup.resolved:
+        found["Resolved"] = lookup.resolved
     return found
