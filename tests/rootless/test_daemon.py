@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.commands import Lamina, RemoteLamina
 from tests.ordinary_user import UserLamina
 from tests.rootless.conftest import write_context
@@ -16,13 +18,18 @@ if TYPE_CHECKING:
     from tests.ordinary_user import OrdinaryUser
 
 
-def test_builds_through_a_daemon_of_a_user(ranged: OrdinaryUser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_builds_through_a_daemon_of_a_user(
+    runtime: str, ranged: OrdinaryUser, tmp_path: Path
+) -> None:
     lamina = UserLamina(ranged)
     place = ranged.home / "run" / "buildkit" / "buildkitd.sock"
     log = tmp_path / "log"
     with open(log, "wb") as errors:
         daemon = subprocess.Popen(
-            lamina.command("daemon", "--rootless"), env=lamina.environment(), stderr=errors
+            lamina.command("daemon", "--rootless", "--oci-worker-binary", runtime),
+            env=lamina.environment(),
+            stderr=errors,
         )
     try:
         deadline = time.monotonic() + 60

@@ -217,7 +217,7 @@ class Engine:
 
                 hide_hybrid_hierarchy()
                 settings = self.policy.runtime or settings_from(os.environ, self._host.tmpfs)
-                binary = find_runtime(settings.binary)
+                binary = find_runtime(settings.binary, self._host.ids)
                 runner = OciRunner(
                     binary,
                     self._host.tmpfs,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
 from lamina.system.process import which
 
+if TYPE_CHECKING:
+    from lamina.system.user_namespace import IdMap
+
 _CAP_SYS_RESOURCE = 24
 
 
-def find_runtime(preferred: str = "") -> str:
+def find_runtime(preferred: str = "", ids: IdMap | None = None) -> str:
     """The path of crun, else of runc. Raises NotFound.
 
-    If crun cannot restrict the devices of steps, runc is preferred.
+    If crun cannot restrict the devices of steps, runc is preferred. In a user namespace, with its
+    `ids`, there is nothing to restrict: steps cannot make device nodes.
     """
-    names = ("crun", "runc") if _crun_restricts_devices() else ("runc", "crun")
+    suits = ids is not None or _crun_restricts_devices()
+    names = ("crun", "runc") if suits else ("runc", "crun")
     for name in (preferred,) if preferred else names:
         path = which(name)
         if path:

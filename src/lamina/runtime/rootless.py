@@ -24,7 +24,7 @@ _CLONE_NEWUTS = 0x04000000
 NO_CGROUPS = (
     "resource limits and cgroup parents are ignored: this user has no control groups of its own"
 )
-_EMPTY = ["nosuid", "noexec", "nodev", "ro", "size=0"]
+_EMPTY = ["nosuid", "noexec", "nodev", "ro"]
 
 
 class StepLimits(NamedTuple):
@@ -85,8 +85,9 @@ def limit_to_namespace(
         del spec["hostname"]
     user = spec["process"]["user"]
     user["additionalGids"] = [gid for gid in user["additionalGids"] if ids.has_gid(gid)]
-    # The control groups of the machine are not this user's.
+    # The control groups of the machine are not this user's. Without a path, runc goes on without.
     spec["linux"]["resources"] = {}
+    del spec["linux"]["cgroupsPath"]
     spec["mounts"] = [_limited(mount, sandbox, ids) for mount in spec["mounts"]]
 
 
