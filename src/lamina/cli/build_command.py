@@ -15,7 +15,7 @@ from lamina.cli.interrupt import interruptible
 from lamina.cli.loading import loads, with_loading
 from lamina.cli.opening import builder_address, chosen_builder, note_use, open_builder
 from lamina.cli.output_flags import IMAGES, annotated, with_attributes
-from lamina.cli.progress.choose import MODES, open_display
+from lamina.cli.progress.choose import MODES, display_mode, open_display
 from lamina.cli.usage.frontend_flags import frontend_options, platforms_of
 from lamina.client.contract import (
     BuildRequest,
@@ -59,6 +59,9 @@ def _run(parsed: Parsed, ref: str) -> int:
         from lamina.cli.call import parse_call
 
         call = parse_call(parsed)
+    summarized = call is None and display_mode(mode, _STDERR, os.environ) == "tty"
+    if summarized and not ref:
+        ref = os.urandom(16).hex()
     request = request_without_context(parsed)
     verified = parsed.switch("verify")
     if verified:
@@ -110,6 +113,10 @@ def _run(parsed: Parsed, ref: str) -> int:
             return show_answer(call, answer)
         if mode not in ("quiet", "rawjson"):
             show_warnings(warnings)
+        if summarized:
+            from lamina.cli.savings_line import show_savings
+
+            show_savings(parsed, ref)
         _write_results(parsed, request, outcome)
         if verified:
             from lamina.cli.verify import verify

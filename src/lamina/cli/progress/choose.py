@@ -31,15 +31,21 @@ class Display(Protocol):
     def close(self) -> None: ...
 
 
+def display_mode(mode: str, descriptor: int, environ: Mapping[str, str]) -> str:
+    """What `auto` means for a file descriptor: `tty` on a terminal that can move its cursor, else
+    `plain`. Other modes are returned as they are."""
+    if mode != "auto":
+        return mode
+    return "tty" if os.isatty(descriptor) and environ.get("TERM") != "dumb" else "plain"
+
+
 def open_display(mode: str, descriptor: int, environ: Mapping[str, str]) -> Display:
     """Open a display that writes to a file descriptor (standard error's).
 
-    `auto` is `tty` on a terminal that can move its cursor, else `plain`. Raises InvalidInput for
-    `tty` without a terminal.
+    Raises InvalidInput for `tty` without a terminal.
     """
     is_terminal = os.isatty(descriptor)
-    if mode == "auto":
-        mode = "tty" if is_terminal and environ.get("TERM") != "dumb" else "plain"
+    mode = display_mode(mode, descriptor, environ)
     if mode in ("quiet", "none"):
         from lamina.cli.progress.quiet import QuietSink
 
