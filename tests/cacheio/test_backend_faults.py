@@ -12,6 +12,7 @@ import pytest
 
 from lamina.base.errors import NotFound, PermissionDenied, Unavailable
 from lamina.cacheio import guarded
+from lamina.cacheio.economics import TransferRate
 from lamina.cacheio.guarded import Breaker, GuardedBackend, TooSlow, limited
 from lamina.cacheio.object_backend import ObjectBackend
 from lamina.cacheio.object_options import ObjectLocation
@@ -53,7 +54,7 @@ def backend(
     prefix = f"{request.node.name}/"
     location = ObjectLocation(config, f"{prefix}m/", f"{prefix}b/", ("n",))
     with closing(open_store(config, RETRIES)) as store:
-        yield GuardedBackend(ObjectBackend(store, location), Breaker())
+        yield GuardedBackend(ObjectBackend(store, location), Breaker(), TransferRate())
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lamina.base.errors import LaminaError, NotFound
 from lamina.base.oci import Descriptor
 from lamina.base.reference import parse_reference
 from lamina.cacheio.backend import FolderBackend, RegistryBackend
+from lamina.cacheio.economics import TransferRate
 from lamina.cacheio.export import MadeContent
 from lamina.cacheio.guarded import Breaker, GuardedBackend
 from lamina.cacheio.object_backend import ObjectBackend
@@ -76,7 +77,7 @@ def backend(
 def _in_store(config: StoreConfig, prefix: str) -> Iterator[Backend]:
     location = ObjectLocation(config, f"{prefix}m/", f"{prefix}b/", ("t",))
     with closing(open_store(config, RetryPolicy(pause=0.02))) as store:
-        yield GuardedBackend(ObjectBackend(store, location), Breaker())
+        yield GuardedBackend(ObjectBackend(store, location), Breaker(), TransferRate())
 
 
 CANCEL = Cancellation()

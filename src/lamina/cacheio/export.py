@@ -21,6 +21,8 @@ from lamina.cacheio.cache_config import (
     in_order,
     make_manifest,
 )
+from lamina.cacheio.economics import Economics, rate_of
+from lamina.cacheio.options import ExportMode
 from lamina.refs.content import StoreContent
 from lamina.refs.ref import Ref
 
@@ -79,8 +81,14 @@ def export_cache(
     Raises NotFound, PermissionDenied, Unavailable, Corrupt, Cancelled.
     """
     left_out: list[LaminaError] = []
+    economics = None
+    if options.mode is ExportMode.AUTO:
+        economics = _measured(graph, options, backend, refs, shown, cancel)
     with shown.doing("preparing build cache for export"):
-        config = make_config(graph, options, refs, left_out, cancel)
+        config = make_config(graph, options, refs, left_out, cancel, economics)
+    for decision in economics.decisions if economics is not None else ():
+        verb = "exporting" if decision.exported else "leaving out"
+        shown.status(f"{verb} {decision.step!r}: {decision.reason}")
     if left_out:
         if options.must_succeed:
             raise left_out[0]
@@ -106,25 +114,52 @@ def export_cache(
     return target
 
 
+def _measured(
+    graph: SolvedGraph,
+    options: CacheExport,
+    backend: Backend,
+    refs: RefManager,
+    shown: Shown,
+    cancel: Cancellation,
+) -> Economics:
+    """Write the layers of the targets, which are exported in any case and show the rate."""
+    always: dict[Digest, Descriptor] = {}
+    for target in graph.targets:
+        if target is not None and graph.is_available(target):
+            for _, layer in refs.packer.packed(
+                Ref(target), options.compression, cancel, force=options.force_compression
+            ):
+                always[layer.descriptor.digest] = layer.descriptor
+    with shown.doing(f"writing layers of cache {backend.label}"):
+        content = StoreContent(refs, refs.blobs)
+        backend.stage("", list(always.values()), content, cancel, shown.meter("writing layer"))
+    economics = Economics(graph.seconds, rate_of(backend))
+    economics.include(list(always.values()))
+    return economics
+
+
 def make_config(
     graph: SolvedGraph,
     options: CacheExport,
     refs: RefManager,
     left_out: list[LaminaError],
     cancel: Cancellation,
+    economics: Economics | None = None,
 ) -> CacheConfig:
     """The chain with the layers of its results. Packs them if necessary.
 
-    `left_out` gets the errors of missing results.
+    `left_out` gets the errors of missing results. With `economics` it decides about results that
+    the targets are not based on.
     """
     wanted = {state.id for target in graph.targets for state in refs.snapshots.stack(target)}
+    every = options.mode is not ExportMode.MIN
     layers: list[Descriptor] = []
     parents: list[int] = []
     positions: dict[tuple[int, Digest], int] = {}
 
     def result_of(record: ChainRecord) -> Result | None:
         snapshot = graph.snapshot(record)
-        if snapshot is None or not (options.every_step or snapshot in wanted):
+        if snapshot is None or not (every or snapshot in wanted):
             return None
         cancel.check()
         try:
@@ -142,6 +177,10 @@ def make_config(
         except LaminaError as error:
             left_out.append(error)
             return None  # its key still leads to those of its users
+        if economics is not None and snapshot not in wanted:
+            found = [layer.descriptor for _, layer in packed]
+            if not economics.takes(snapshot, refs.snapshots.description(snapshot), found):
+                return None
         stack: list[int] = []
         created = ""
         for state, layer in packed:

@@ -7,6 +7,7 @@ use fails at once, so that the build goes on as if it had no cache.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
+    from lamina.cacheio.economics import TransferRate
     from lamina.registry.upload import Content, Transferred
     from lamina.stores.origins import Origin
 
@@ -87,11 +89,12 @@ class Breaker:
 
 
 class GuardedBackend:
-    """A backend with limits. Implements `lamina.cacheio.backend.Backend`."""
+    """A backend with limits, and a meter. Implements `lamina.cacheio.backend.Backend`."""
 
-    def __init__(self, backend: Backend, breaker: Breaker) -> None:
+    def __init__(self, backend: Backend, breaker: Breaker, rate: TransferRate) -> None:
         self._backend = backend
         self._breaker = breaker
+        self.rate = rate
 
     @property
     def label(self) -> str:
@@ -102,7 +105,9 @@ class GuardedBackend:
         return self._backend.origin
 
     def alternatives(self) -> Sequence[Backend]:
-        return [GuardedBackend(each, self._breaker) for each in self._backend.alternatives()]
+        return [
+            GuardedBackend(each, self._breaker, self.rate) for each in self._backend.alternatives()
+        ]
 
     def manifest(self, part: str, cancel: Cancellation) -> tuple[Digest, bytes]:
         with self._request(cancel) as within:
@@ -120,7 +125,15 @@ class GuardedBackend:
             self._breaker.guarding(self.label),
             limited(cancel, seconds, f"{self.label}: reading {descriptor.digest}") as within,
         ):
-            yield from self._backend.blob(descriptor, within, offset)
+            started = time.monotonic()
+            waited = 0.0  # without the time that the receiver takes
+            size = 0
+            for chunk in self._backend.blob(descriptor, within, offset):
+                waited += time.monotonic() - started
+                size += len(chunk)
+                yield chunk
+                started = time.monotonic()
+            self.rate.add(size, waited)
 
     def has(self, descriptor: Descriptor, cancel: Cancellation) -> bool:
         with self._request(cancel) as within:
@@ -134,8 +147,8 @@ class GuardedBackend:
         cancel: Cancellation,
         progress: Transferred | None = None,
     ) -> None:
-        with self._breaker.guarding(self.label):
-            self._backend.stage(part, blobs, content, cancel, progress)
+        with self._breaker.guarding(self.label), self.rate.measuring(content) as counted:
+            self._backend.stage(part, blobs, counted, cancel, progress)
 
     def name(self, part: str, target: Descriptor, content: Content, cancel: Cancellation) -> None:
         with self._breaker.guarding(self.label):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from lamina.base.booleans import parse_bool
@@ -98,12 +99,23 @@ if TYPE_CHECKING:
     CacheLocation = BackendLocation | InlineLocation
 
 
+class ExportMode(Enum):
+    """Which results are exported."""
+
+    MIN = "min"
+    """Those that the result of the build is based on."""
+    MAX = "max"
+    """Those of every step."""
+    AUTO = "auto"
+    """As `MIN`, and each other result that takes longer to make than to move."""
+
+
 class CacheExport(NamedTuple):
-    """One `--cache-to`. `every_step` is mode=max. `reset` removes all other content of a
+    """One `--cache-to`. `reset` removes all other content of a
     directory. The export ends after `timeout` seconds."""
 
     location: CacheLocation
-    every_step: bool = False
+    mode: ExportMode = ExportMode.MIN
     mounts: Mounts = Mounts()
     compression: Compression = Compression()
     force_compression: bool = False
@@ -144,8 +156,8 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
     left = Attributes("--cache-to", pairs)
     kind = left.take("type")
     mode = left.take("mode") or "min"
-    if mode not in ("min", "max"):
-        raise InvalidInput(f'--cache-to: mode must be min or max, not "{mode}"')
+    if mode not in ("min", "max", "auto"):
+        raise InvalidInput(f'--cache-to: mode must be min, max or auto, not "{mode}"')
     mounts = _mounts(left)
     # Unlike in BuildKit, a failed export does not fail the build, unless requested.
     must_succeed = not left.boolean("ignore-error", True)
@@ -169,7 +181,7 @@ def make_export(pairs: Mapping[str, str]) -> CacheExport:
     left.finish(kind)
     return CacheExport(
         location,
-        mode == "max",
+        ExportMode(mode),
         mounts,
         compression,
         forced,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lamina.base.digest import Digest
     from lamina.solver.chain import ChainRecord
@@ -23,16 +23,21 @@ class KnownResults(Protocol):
 
 
 class SolvedGraph:
-    """The cache chain of a build, the snapshots of its results, and its targets."""
+    """The cache chain of a build, the snapshots of its results, and its targets.
+
+    `seconds` are the times of the steps that made snapshots in this build, by snapshot.
+    """
 
     def __init__(
         self,
         chain: Sequence[ChainRecord],
         results: KnownResults,
         targets: Sequence[int | None],
+        seconds: Mapping[int, float],
     ) -> None:
         self.chain = chain
         self.targets = targets
+        self.seconds = seconds
         self._results = results
 
     def snapshot(self, record: ChainRecord) -> int | None:

@@ -18,6 +18,7 @@ from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.credential_scoped_op import material_of
 from lamina.engine.definition_graph import caches_to_reset, load_graph
 from lamina.engine.outputs.early_packing import EarlyPacking
+from lamina.engine.outputs.step_times import StepTimes
 from lamina.engine.registries import on_behalf_of
 from lamina.sources.image import ResolveMode
 from lamina.sources.pins import BuildPins
@@ -121,7 +122,8 @@ class Build:
         self._made: list[tuple[str, FrontendCall]] | None = []  # None after close()
         self.caches = BuildCaches(services.caches, session, options.caches, events, cancel)
         self.results = self.caches.results()
-        self._packing = EarlyPacking(services.refs, events, cancel)
+        self._times = StepTimes(events)
+        self._packing = EarlyPacking(services.refs, self._times, cancel)
         lookups = None if recorder is None else recorder.look_up
         self.job = services.scheduler.open_job(self._packing, cancel, self.results, lookups)
 
@@ -470,4 +472,5 @@ class Build:
         if self.caches.exported:
             graphs = [item.graph for item in files if item.graph is not None]
             chain = self._services.scheduler.chain(self.job, graphs, self.results)
-        return SolvedGraph(chain, self.results, [item.ref().snapshot for item in files])
+        targets = [item.ref().snapshot for item in files]
+        return SolvedGraph(chain, self.results, targets, self._times.by_snapshot(self.job))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lamina.base.errors import NotFound
 from lamina.cacheio.backend import FolderBackend, RegistryBackend
+from lamina.cacheio.economics import TransferRate
 from lamina.cacheio.guarded import Breaker, GuardedBackend
 from lamina.cacheio.options import ClientLocation, FolderLocation, RegistryLocation
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Backends:
-    """Opens backends, with one breaker for each location. Thread-safe.
+    """Opens backends, with one breaker and one meter for each location. Thread-safe.
 
     Args:
         session: that of the build's client, None for commands without one.
@@ -36,6 +37,7 @@ class Backends:
         self._opened = opened
         self._lock = threading.Lock()
         self._breakers: dict[str, Breaker] = {}
+        self._rates: dict[str, TransferRate] = {}
         self._stores: dict[ObjectLocation, tuple[ObjectStore, list[Backend]]] = {}
 
     def of(self, location: BackendLocation) -> Backend:
@@ -52,7 +54,8 @@ class Backends:
             domain = location.reference.domain
             client = self._registry_of(domain, insecure=location.insecure)
             backend = RegistryBackend(client, location.reference)
-            return GuardedBackend(backend, self._breaker(location.label))
+            with self._lock:
+                return self._guarded(backend, location.label)
         with self._lock:
             if location not in self._stores:
                 self._stores[location] = self._open(location)
@@ -78,13 +81,14 @@ class Backends:
         from lamina.objectstores.opening import open_store
 
         store = open_store(location.config)
-        breaker = self._breakers.setdefault(location.label, Breaker())
-        whole = GuardedBackend(ObjectBackend(store, location), breaker)
+        whole = self._guarded(ObjectBackend(store, location), location.label)
         backends = [whole, *whole.alternatives()]
         for backend in backends:
             self._opened.add(backend)
         return store, backends
 
-    def _breaker(self, label: str) -> Breaker:
-        with self._lock:
-            return self._breakers.setdefault(label, Breaker())
+    def _guarded(self, backend: Backend, label: str) -> GuardedBackend:
+        """Called with the lock held."""
+        breaker = self._breakers.setdefault(label, Breaker())
+        rate = self._rates.setdefault(label, TransferRate())
+        return GuardedBackend(backend, breaker, rate)
