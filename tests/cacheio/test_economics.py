@@ -17,9 +17,7 @@ def test_a_result_is_exported_if_it_takes_longer_than_its_layers() -> None:
     assert not economics.takes(2, "slow to move", [layer("b", 20_000_000)])
     assert not economics.takes(3, "quick to make", [layer("c", 10)])
     assert [decision.exported for decision in economics.decisions] == [True, False, False]
-    assert economics.decisions[1].reason == (
-        "it took 10.0 s, less than moving 20.0 MB (40.2 s)"
-    )
+    assert economics.decisions[1].reason == ("it took 10.0 s, less than moving 20.0 MB (40.2 s)")
 
 
 def test_layers_below_count_once() -> None:

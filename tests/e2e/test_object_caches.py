@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
@@ -149,3 +150,27 @@ def test_damaged_blobs_are_skipped(
         )
         assert not cached(log)
         assert (tmp_path / "o/last").read_text() == "the same\n"
+
+
+def test_results_that_are_quicker_made_than_moved_are_left_out(
+    machine: Callable[[str], Lamina], context: Callable[..., Path], tmp_path: Path
+) -> None:
+    stages = (
+        "FROM base AS large\nRUN head -c 9000000 /dev/urandom > /large\n"
+        "FROM base AS slow\nRUN sleep 2; echo slow > /slow; echo more > /more\n"
+        "FROM base\nCOPY --from=slow /slow /slow\n"
+        "RUN --mount=from=large,target=/l test -s /l/large\n"
+    )
+    folder = context(stages)
+    with running_server() as server:
+        env = actions_place(server).env
+        report = tmp_path / "report.json"
+        log = machine("a").build(
+            folder, "--cache-to=type=gha,mode=auto", f"--cache-report={report}", env=env
+        )
+        (export,) = json.loads(report.read_text())["exports"]
+        chosen = {"sleep" in step["step"]: step["exported"] for step in export["steps"]}
+        assert chosen == {True: True, False: False}, export
+        assert "leaving out" in log
+        log = machine("b").build(folder, "--cache-from=type=gha", env=env)
+        assert any("sleep 2" in step for step in cached(log))

@@ -135,7 +135,7 @@ class Economics:
 
     def __init__(self, seconds: Mapping[int, float], rate: float) -> None:
         self._seconds = seconds
-        self._rate = rate
+        self.rate = rate
         self._moved: set[Digest] = set()
         self._decided: dict[int, Decision] = {}
 
@@ -154,7 +154,7 @@ class Economics:
         if decided is None:
             new = [layer for layer in layers if layer.digest not in self._moved]
             size = sum(layer.size for layer in new)
-            move = 2 * (size / self._rate + _REQUEST * len(new))
+            move = 2 * (size / self.rate + _REQUEST * len(new))
             make = self._seconds.get(snapshot)
             exported = make is None or not new or make > move
             decided = self._decided[snapshot] = Decision(step, exported, size, move, make)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
 from lamina.base.errors import Cancelled, LaminaError, NotFound
+from lamina.base.named_tuple import NamedTuple
 from lamina.base.oci import Descriptor
 from lamina.base.times import format_time
 from lamina.cacheio.cache_config import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lamina.base.reference import Reference
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.contract import Shown
+    from lamina.cacheio.economics import Decision
     from lamina.cacheio.options import CacheExport
     from lamina.cacheio.solved import SolvedGraph
     from lamina.refs.manager import RefManager
@@ -65,6 +67,15 @@ class MadeContent:
         return () if made else self._content.repositories(descriptor)
 
 
+class ExportedCache(NamedTuple):
+    """The descriptor of an exported cache, None if there was nothing to export; and with
+    `mode=auto` the decisions, at a rate in bytes per second."""
+
+    target: Descriptor | None
+    decisions: tuple[Decision, ...] = ()
+    rate: float = 0.0
+
+
 def export_cache(
     graph: SolvedGraph,
     options: CacheExport,
@@ -72,8 +83,8 @@ def export_cache(
     refs: RefManager,
     shown: Shown,
     cancel: Cancellation,
-) -> Descriptor | None:
-    """Export the cache. Returns its descriptor, None if there was nothing to export.
+) -> ExportedCache:
+    """Export the cache.
 
     If the layers of a result are missing, that is an error if the cache is required. Otherwise it
     is a warning, and the cache does not contain the result.
@@ -86,7 +97,9 @@ def export_cache(
         economics = _measured(graph, options, backend, refs, shown, cancel)
     with shown.doing("preparing build cache for export"):
         config = make_config(graph, options, refs, left_out, cancel, economics)
-    for decision in economics.decisions if economics is not None else ():
+    decisions = economics.decisions if economics is not None else ()
+    rate = economics.rate if economics is not None else 0.0
+    for decision in decisions:
         verb = "exporting" if decision.exported else "leaving out"
         shown.status(f"{verb} {decision.step!r}: {decision.reason}")
     if left_out:
@@ -96,7 +109,7 @@ def export_cache(
         shown.warn(f"the cache was exported without {results}: {left_out[0].reason}")
     if not config.layers:
         shown.status("skipping cache export for empty result")
-        return None
+        return ExportedCache(None, decisions, rate)
     blob = encode(config)
     target, data = make_manifest(
         config, blob, image_manifest=options.image_manifest, docker_types=options.docker_types
@@ -111,7 +124,7 @@ def export_cache(
     shown.status(f"writing config {described}")
     kind = "cache image manifest" if options.image_manifest else "cache manifest"
     shown.status(f"writing {kind} {target.digest}")
-    return target
+    return ExportedCache(target, decisions, rate)
 
 
 def _measured(

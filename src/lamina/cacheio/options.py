@@ -90,6 +90,11 @@ class ClientLocation(NamedTuple):
 class InlineLocation(NamedTuple):
     """The image itself."""
 
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return "inline"
+
 
 if TYPE_CHECKING:
     from lamina.cacheio.object_options import ObjectLocation

@@ -70,6 +70,10 @@ def _run(parsed: Parsed, ref: str) -> int:
         check_verifiable(parsed, request)
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
     _prepare_files((*request.outputs, *request.failure_outputs), iid_file, metadata_file)
+    if report_file := parsed.text("cache-report"):
+        from lamina.cli.result_files import check_folder
+
+        check_folder(report_file, "cache-report")
     path = parsed.arguments[0]
     named = tuple(map(values.parse_context, parsed.all("build-context")))
     # Engines fetch remote contexts themselves, but subrequests are answered in this process.
@@ -255,6 +259,8 @@ def _prepare_files(outputs: Sequence[OutputSpec], iid_file: str, metadata_file: 
 
 def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome) -> None:
     iid_file, metadata_file = parsed.text("iidfile"), parsed.text("metadata-file")
+    if report_file := parsed.text("cache-report"):
+        _write_report(report_file, outcome)
     if iid_file or metadata_file:
         from lamina.cli.result_files import write_file
 
@@ -267,6 +273,16 @@ def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome)
     to_stdout = any(dict(output.attributes).get("dest") == "-" for output in request.outputs)
     if parsed.switch("quiet") and outcome.image_id and not to_stdout:
         print(outcome.image_id)
+
+
+def _write_report(path: str, outcome: BuildOutcome) -> None:
+    import json
+
+    from lamina.cli.result_files import write_file
+
+    report = outcome.metadata.get("cache.report") or {"exports": []}
+    document = json.loads(report) if isinstance(report, str) else report
+    write_file(path, json.dumps(document, indent=2))
 
 
 class _Collector:

@@ -77,6 +77,12 @@ _BUILD = (
     ),
     Flag("iidfile", "Write the image ID to a file", value="FILE", complete="file"),
     Flag("load", "Load the image into Docker or Podman on this machine (short for -o type=docker)"),
+    Flag(
+        "cache-report",
+        "Write which results were exported to caches, and why, to a JSON file",
+        value="FILE",
+        complete="file",
+    ),
     Flag("metadata-file", "Write build metadata to a JSON file", value="FILE", complete="file"),
     Flag(
         "output",

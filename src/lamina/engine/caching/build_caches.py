@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lamina.base.oci import Descriptor
     from lamina.cacheio.backend import Backend
     from lamina.cacheio.cache_loader import CacheLoader
+    from lamina.cacheio.export import ExportedCache
     from lamina.cacheio.imported import ImportedCache
     from lamina.cacheio.options import BackendLocation, CacheExport, CacheImport, RefusedImport
     from lamina.cacheio.solved import SolvedGraph
@@ -170,7 +171,8 @@ class BuildCaches:
         """Export every cache. A failed export is a warning, unless the cache is required.
 
         Returns the response for clients of the daemon: `cache.manifest`, a descriptor as JSON, and
-        the same for each cache by its number among the options (`cache.manifest.0`).
+        the same for each cache by its number among the options (`cache.manifest.0`); and
+        `cache.report`, what was exported and why (`--cache-report`).
         """
         response: dict[str, str] = {}
         if not self._options.exports:
@@ -180,6 +182,7 @@ class BuildCaches:
         from lamina.cacheio.export import export_cache
         from lamina.cacheio.options import InlineLocation
 
+        reports: list[dict[str, object]] = []
         for number, requested in enumerate(self._options.exports):
             if isinstance(requested.location, InlineLocation):
                 continue
@@ -188,9 +191,11 @@ class BuildCaches:
                     try:
                         backend = self.backend(requested.location)
                         with self._within_timeout(requested) as cancel:
-                            target = export_cache(
+                            exported = export_cache(
                                 graph, requested, backend, self._services.refs, shown, cancel
                             )
+                        reports.append(_report(requested, exported))
+                        target = exported.target
                         self._reset(requested, backend)
                         if target is not None:
                             document = json.dumps(target.to_json())
@@ -208,6 +213,8 @@ class BuildCaches:
             except LaminaError:
                 if requested.must_succeed:
                     raise
+        if reports:
+            response["cache.report"] = json.dumps({"exports": reports})
         return response
 
     @contextmanager
@@ -269,6 +276,16 @@ class BuildCaches:
 
     def _step(self, name: str) -> AbstractContextManager[Step]:
         return step(name, self._events)
+
+
+def _report(requested: CacheExport, exported: ExportedCache) -> dict[str, object]:
+    """A part of the report about caches, as JSON."""
+    return {
+        "cache": requested.location.label,
+        "mode": requested.mode.value,
+        "bytesPerSecond": round(exported.rate) or None,
+        "steps": [decision.to_json() for decision in exported.decisions],
+    }
 
 
 def client_import(pairs: Mapping[str, str]) -> CacheImport | RefusedImport:
