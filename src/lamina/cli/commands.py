@@ -43,6 +43,7 @@ _TABLES = {
     "prune": "stores",
     "plan": "building",
     "explain": "building",
+    "debug": "building",
     "check": "stores",
     "advise": "building",
     "daemon": "stores",

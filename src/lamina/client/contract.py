@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from lamina.gateway.client import GatewayClient
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
-    from lamina.ops.debugging import StepDebugger
+    from lamina.ops.debugging import EndedCommand, StepDebugger
     from lamina.records.plan import BuildPlan
+    from lamina.runtime.contract import Runtime
     from lamina.system.cancel import Cancellation
 
 
@@ -391,6 +392,20 @@ class LocalStore(Builder, Protocol):
         """Repeat a build in an empty store, and compare the images.
 
         Returns one verdict per platform. `events` are those of the second build. Raises as `build`.
+        """
+        ...
+
+    def in_failed_step(
+        self,
+        ref: str,
+        providers: SessionProviders,
+        inside: Callable[[EndedCommand, Runtime], int],
+        cancel: Cancellation,
+    ) -> int:
+        """Call `inside` with the failed command of a recorded build, and return its result.
+
+        The command's mounts exist meanwhile, with the files that it had left. Raises NotFound (no
+        step failed, or its files were pruned), InvalidInput (the step was no command).
         """
         ...
 

@@ -19,7 +19,7 @@ import tty
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import LaminaError
+from lamina.base.errors import LaminaError, NotFound
 from lamina.base.named_tuple import NamedTuple
 from lamina.ops.debugging import Decision
 from lamina.runtime.contract import BindMount, Process, Terminal
@@ -48,6 +48,7 @@ _HELP = (
     "`retry` runs the step again, `continue` takes these files as its result in this build,"
     " `exit` gives up."
 )
+_NO_SHELL = "the image has no shell, and this machine has no static busybox"
 _POLL = 200  # milliseconds between looks at the size of the terminal
 _CHUNK = 1 << 16
 _INTERPRETER = 3  # the type of the program header that names a dynamic loader (PT_INTERP)
@@ -99,7 +100,7 @@ class DebugShell:
             if command.error is not None:
                 self._say(command.error.reason)
             if not args:
-                self._say("The image has no shell, and this machine has no static busybox.")
+                self._say(f"{_NO_SHELL}.")
                 return Decision.PROCEED
             kind = "failed step" if command.error is not None else "step after its command"
             self._say(f"This is a shell in the {kind}. {_HELP}")
@@ -109,6 +110,18 @@ class DebugShell:
                 self._say(f"The shell cannot be started: {error.reason}")
                 return Decision.PROCEED
         return _DECISIONS.get(status.code, Decision.GIVE_UP)
+
+    def open(self, command: EndedCommand, runtime: Runtime, cancel: Cancellation) -> int:
+        """Open a shell in the step of a build that has ended. Returns its exit status.
+
+        Raises NotFound (there is no shell) and the errors of starting it.
+        """
+        with _shell_files(command.sandbox.rootfs) as (folder, args):
+            if not args:
+                raise NotFound(_NO_SHELL, hint="install busybox-static, or run a command instead")
+            self._say(command.name)
+            self._say("This is a shell in the failed step. Changes are discarded at its end.")
+            return self._run(command, args, folder, runtime, cancel).code
 
     def _run(
         self,

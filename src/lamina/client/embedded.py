@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         LocalStore,
         PruneRequest,
         RunRequest,
+        SessionProviders,
     )
     from lamina.client.frontend_runs import RunFrontend, Serve
     from lamina.client.local_images import LocalImages
@@ -72,8 +73,10 @@ if TYPE_CHECKING:
     from lamina.engine.frontends.llb_bridge import LlbBridge
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
+    from lamina.ops.debugging import EndedCommand
     from lamina.records.plan import BuildPlan
     from lamina.refs.ref import Ref
+    from lamina.runtime.contract import Runtime
     from lamina.solver.planning import Planner
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -431,6 +434,17 @@ class EmbeddedBuilder:
             return closing(EmbeddedBuilder(store))
 
         return verify_build(self._build_unrecorded, self._store, make, request, events, cancel)
+
+    def in_failed_step(
+        self,
+        ref: str,
+        providers: SessionProviders,
+        inside: Callable[[EndedCommand, Runtime], int],
+        cancel: Cancellation,
+    ) -> int:
+        from lamina.client.recorded_step import in_failed_step
+
+        return in_failed_step(self.engine, ref, providers, inside, cancel)
 
     def run(self, request: RunRequest, cancel: Cancellation) -> int:
         from lamina.client.running import run_image

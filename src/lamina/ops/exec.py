@@ -21,8 +21,6 @@ from lamina.llb.op import (
     Mount,
     MountContentCache,
     MountType,
-    NetMode,
-    SecurityMode,
 )
 from lamina.ops.debugging import Decision, EndedCommand
 from lamina.ops.mounts import is_change
@@ -35,13 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lamina.base.digest import Digest
-    from lamina.llb.op import ExecMeta, ExecOp, LinuxResources, ProxyEnv
+    from lamina.llb.op import ExecOp, LinuxResources, ProxyEnv
     from lamina.ops.bound_folders import BoundFolders
     from lamina.ops.contract import DeviceProvider
     from lamina.ops.debugging import StepDebugger
-    from lamina.ops.mounts import Change, MountTable, Prepared
+    from lamina.ops.mounts import Change, MountTable
     from lamina.refs.manager import RefManager
-    from lamina.runtime.contract import ExitStatus, Runtime, Sandbox
+    from lamina.runtime.contract import ExitStatus, Runtime
     from lamina.session.contract import Session
     from lamina.solver.contract import OpContext
 
@@ -155,6 +153,7 @@ class ExecOperation:
         Args:
             given: the inputs of the op; `inputs` are those of this run.
         """
+        from lamina.ops.exec_sandbox import exec_sandbox
         from lamina.runtime.contract import Process
 
         op = self._op
@@ -165,7 +164,7 @@ class ExecOperation:
         process = Process(meta.args, env, meta.cwd or "/", meta.user)
         with self._mounts.prepare(op, inputs, context.cancel) as prepared:
             try:
-                sandbox = self._sandbox(meta, prepared)
+                sandbox = exec_sandbox(op, prepared, self._resources, self._devices)
                 try:
                     status = self._runtime().run(
                         process,
@@ -209,29 +208,6 @@ class ExecOperation:
             step = failed_step(context, op, given, prepared.changes, self._refs)
             raise failure.with_context(step=step) from failure
         return None if again else prepared.changes
-
-    def _sandbox(self, meta: ExecMeta, prepared: Prepared) -> Sandbox:
-        from lamina.runtime.contract import Network, Resources, Rlimit, Sandbox
-
-        op = self._op
-        networks = {
-            NetMode.UNSET: Network.DEFAULT,
-            NetMode.HOST: Network.HOST,
-            NetMode.NONE: Network.NONE,
-        }
-        return Sandbox(
-            rootfs=prepared.rootfs,
-            mounts=prepared.mounts,
-            readonly=prepared.readonly,
-            hostname=meta.hostname,
-            extra_hosts=tuple((host.host, host.ip) for host in meta.extra_hosts),
-            network=networks[op.network],
-            insecure=op.security is SecurityMode.INSECURE,
-            rlimits=tuple(Rlimit(u.name, u.soft, u.hard) for u in meta.ulimit),
-            cgroup_parent=meta.cgroup_parent,
-            resources=Resources(*self._resources) if self._resources else Resources(),
-            devices=tuple(self._devices.devices(op.cdi_devices)) if op.cdi_devices else (),
-        )
 
     def _foreign(self) -> str:
         """A hint if the platform of the step cannot run on this machine, else ""."""

@@ -230,12 +230,20 @@ class BuildRecorder:
                 for data in filter(None, (message, trace)):
                     self._store.blobs.put(data)
                 self._table.put(record, references)
+                if isinstance(error, LaminaError) and error.step is not None:
+                    from lamina.records.evidence import EvidenceTable
+
+                    name = self._name_of(error.step.digest)
+                    EvidenceTable(self._store).put(record.ref, name, error.step)
         except (LaminaError, OSError) as failure:
             self._give_up(failure)
             with suppress(LaminaError):
                 self._table.delete(record.ref)
             return None
         return record
+
+    def _name_of(self, digest: str) -> str:
+        return next((v.name for v in self.progress.vertices if v.digest == digest), "")
 
     def _trace(self, record: BuildHistoryRecord) -> bytes:
         if self._make_trace is None:

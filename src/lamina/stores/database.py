@@ -27,7 +27,7 @@ from lamina.base.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _INDEX_SIZE = 32 << 10  # bytes: what SQLite maps for up to 4,096 frames of the log
 _DAMAGED = "move the store's directory away: lamina makes a new one, and builds fill it again"
 _MAX_IDLE = 16  # idle connections that are kept
@@ -235,6 +235,22 @@ CREATE TRIGGER results_removed AFTER DELETE ON results
 BEGIN INSERT OR REPLACE INTO pruned VALUES (old.key, (julianday('now') - 2440587.5) * 86400); END;
 """
 
+_EVIDENCE = """
+CREATE TABLE failed_steps (      -- the steps that made builds fail
+    ref TEXT PRIMARY KEY REFERENCES builds (ref) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    op BLOB NOT NULL             -- encoded, without credentials
+) WITHOUT ROWID;
+
+CREATE TABLE evidence (          -- snapshots of the mounts of failed steps
+    ref TEXT NOT NULL REFERENCES failed_steps (ref) ON DELETE CASCADE,
+    mount INTEGER NOT NULL,      -- its number in the op
+    snapshot INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+    PRIMARY KEY (ref, mount)
+) WITHOUT ROWID;
+CREATE INDEX evidence_by_snapshot ON evidence (snapshot);
+"""
+
 # The scripts that migrate a database from the previous version to each version.
 _MIGRATIONS = {
     2: "ALTER TABLE snapshots ADD COLUMN made REAL",
@@ -243,6 +259,7 @@ _MIGRATIONS = {
     5: _ORIGINS + _MOVE_ORIGINS,
     6: _RECIPES,
     7: _RUNNING_RECORDS,
+    8: _EVIDENCE,
 }
 
 
@@ -378,7 +395,7 @@ class Database:
         with self.write() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
-                scripts = [_SCHEMA, _HISTORY, _MOUNT_CACHES, _ORIGINS, _RUNNING_RECORDS]
+                scripts = [_SCHEMA, _HISTORY, _MOUNT_CACHES, _ORIGINS, _RUNNING_RECORDS, _EVIDENCE]
             else:
                 scripts = [_MIGRATIONS[n] for n in range(version + 1, SCHEMA_VERSION + 1)]
             for statement in ";\n".join(scripts).split(";\n"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lamina.cli.flags import Command, Flag
 from lamina.cli.usage.advise_flags import ADVISE_FLAGS
 from lamina.cli.usage.bake_flags import BAKE_FLAGS
-from lamina.cli.usage.builder_flags import BUILDER_FLAGS
+from lamina.cli.usage.builder_flags import BUILDER, BUILDER_FLAGS
 from lamina.cli.usage.common import DEBUG, PROGRESS, ROOT
 from lamina.cli.usage.explain_flags import EXPLAIN_FLAGS, TEXT_FORMAT
 from lamina.cli.usage.frontend_flags import FRONTEND_FLAGS
@@ -19,6 +19,16 @@ _BUILD_DEBUG = Flag(
     choices=("on-error", "always", "step:", "true", "false"),
     open=True,
     optional="true",
+)
+
+_SECRET = Flag(
+    "secret",
+    "Expose a secret to the build: id=…[,src=FILE|,env=NAME]",
+    value="SECRET",
+    repeat=True,
+)
+_SSH = Flag(
+    "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
 )
 
 _BUILD = (
@@ -112,21 +122,14 @@ _BUILD = (
         "Short for --attest=type=sbom: true, false, or attributes like generator=IMAGE",
         value="ATTRIBUTES",
     ),
-    Flag(
-        "secret",
-        "Expose a secret to the build: id=…[,src=FILE|,env=NAME]",
-        value="SECRET",
-        repeat=True,
-    ),
+    _SECRET,
     Flag(
         "source-policy-file",
         "Source policy file (JSON)",
         value="FILE",
         complete="file",
     ),
-    Flag(
-        "ssh", "Expose an SSH agent to the build: default or id=SOCKET", value="AGENT", repeat=True
-    ),
+    _SSH,
     Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
     Flag("verify", "Build again in an empty store, and fail if the image differs"),
 )
@@ -200,6 +203,16 @@ COMMANDS = (
         ),
         most=1,
         examples=("lamina explain", "lamina explain ^1 --step 'RUN make'"),
+    ),
+    Command(
+        "debug",
+        "Open a shell in the failed step of a build, or run a command there",
+        "[OPTIONS] [BUILD [COMMAND [ARG…]]]",
+        "debug_command:run",
+        (_SECRET, _SSH, BUILDER, ROOT, DEBUG),
+        most=None,
+        passes_on=True,
+        examples=("lamina debug", "lamina debug ^1 cat /app/test.log"),
     ),
     Command(
         "advise",

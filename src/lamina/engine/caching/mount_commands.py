@@ -11,8 +11,8 @@ from lamina.cacheio.mount_index import export_name
 from lamina.cacheio.options import CacheImport, Mounts
 from lamina.engine.caching.build_caches import BuildCacheOptions, BuildCaches
 from lamina.engine.caching.mount_caches import MountCaches
-from lamina.engine.maintenance.disk_usage import tree_size
 from lamina.stores.origins import parse_origin
+from lamina.system.tree_size import tree_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -33,8 +33,9 @@ from lamina.llb.op import (
     SecurityMode,
 )
 from lamina.llb.platform import op_platform
+from lamina.ops.exec_sandbox import NETWORKS
 from lamina.ops.secret_env import secret_env
-from lamina.runtime.contract import Network, Process, Sandbox
+from lamina.runtime.contract import Process, Sandbox
 from lamina.system.cancel import Cancellation
 from lamina.wire.contract import Code, StatusError
 
@@ -57,11 +58,6 @@ if TYPE_CHECKING:
 
 UNKNOWN_EXIT = 255
 """The exit code of a process that was never started."""
-_NETWORKS = {
-    NetMode.UNSET: Network.DEFAULT,
-    NetMode.HOST: Network.HOST,
-    NetMode.NONE: Network.NONE,
-}
 _WINDOWS_PATH = (
     # BuildKit
     r"c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0"
@@ -291,7 +287,7 @@ class GatewayContainer:
             readonly=prepared.readonly,
             hostname=request.hostname,
             extra_hosts=tuple((host.host, host.ip) for host in request.extra_hosts),
-            network=_NETWORKS[request.network],
+            network=NETWORKS[request.network],
             insecure=insecure,
         )
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from lamina.base.digest import Digest
 from lamina.base.errors import Exhausted
 from lamina.base.usage import CacheRecord
+from lamina.records.evidence import evidence_snapshots
 from lamina.stores.images import NAMELESS, ImageTable
 from lamina.stores.reachable import reachable
-from lamina.system.descent import walk_tree
+from lamina.system.tree_size import tree_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def _states(store: Store) -> list[CacheRecord]:
         "SELECT s.id, s.parent, s.directory, s.description, s.created, s.used, s.uses, s.size,"
         " (SELECT COALESCE(MAX(l.size), 0) FROM layers l WHERE l.snapshot = s.id) FROM snapshots s"
     )
-    held = held_states(store)
+    held = held_states(store) | evidence_snapshots(store.database)
     parents = {row[0]: row[1] for row in rows}
     in_use: set[int] = set()
     for state in held:
@@ -236,12 +237,3 @@ def _nameless_images(store: Store) -> list[CacheRecord]:
         )
         for image in images
     ]
-
-
-def tree_size(path: str) -> int:
-    """The disk usage in bytes of a directory's files, except unreadable ones."""
-    total = 0
-    with suppress(OSError):
-        for visit in walk_tree(path):
-            total += visit.status.st_blocks * 512
-    return total

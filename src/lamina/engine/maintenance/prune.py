@@ -26,6 +26,7 @@ from lamina.engine.maintenance.disk_usage import (
     mirrors_of,
     unused,
 )
+from lamina.records.evidence import EvidenceTable
 from lamina.records.recovery import recover
 from lamina.records.table import RecordTable
 from lamina.stores.contents import ContentTable
@@ -47,7 +48,8 @@ class PruneRule(NamedTuple):
 
     Matching records are removed, the least recently used first, until at most `max_used` bytes are
     left and `min_free` bytes of the disk are free, but never below `reserved` bytes. `all` includes
-    the snapshots of images in the store (not the images).
+    the snapshots of images in the store (not the images) and, without a limit, the files of failed
+    steps that records keep.
     """
 
     matches: Callable[[CacheRecord], bool]
@@ -55,6 +57,11 @@ class PruneRule(NamedTuple):
     reserved: int = 0
     max_used: int = 0
     min_free: int = 0
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is kept."""
+        return not (self.reserved or self.max_used or self.min_free)
 
 
 def prune(
@@ -74,6 +81,9 @@ def _prune(
     cancel: Cancellation,
     removed: Callable[[CacheRecord], object],
 ) -> int:
+    rules = list(rules)
+    if any(rule.all and rule.unlimited for rule in rules):
+        EvidenceTable(store).clear()
     every = cache_records(store)
     freed = 0
     everything = False
@@ -137,7 +147,7 @@ class _Queue:
 
 def size_limit(store: Store, rule: PruneRule, total: int) -> int | None:
     """The maximum size of the cache in bytes, None for no limit."""
-    if not (rule.reserved or rule.max_used or rule.min_free):
+    if rule.unlimited:
         return None
     limit = rule.max_used
     if rule.min_free:
@@ -170,6 +180,7 @@ def _remove_state(store: Store, state: int, size: int) -> int | None:
         row = connection.execute(
             "SELECT directory FROM snapshots WHERE id = ?1"
             " AND NOT EXISTS (SELECT 1 FROM leases WHERE snapshot = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM evidence WHERE snapshot = ?1)"
             " AND NOT EXISTS (SELECT 1 FROM snapshots WHERE parent = ?1)",
             (state,),
         ).fetchone()
