@@ -91,15 +91,20 @@ def _run(parsed: Parsed, ref: str) -> int:
             try:
                 with closing(open_display(mode, _STDERR, os.environ)) as display:
                     events = _Collector(display, warnings)
-                    if breakpoints is not None:
-                        from lamina.client.debug_shell import DebugShell
-
-                        debugger = DebugShell(display.paused, breakpoints)
-                        request = request._replace(debugger=debugger)
+                    cancel = interruption.cancel
                     if call is not None:
-                        answer = builder.call(call.name, request, events, interruption.cancel)
+                        answer = builder.call(call.name, request, events, cancel)
+                    elif breakpoints is not None and builder_address(parsed):
+                        from lamina.client.remote_debug import build_with_shell
+
+                        outcome = build_with_shell(builder, request, display.paused, events, cancel)
                     else:
-                        outcome = builder.build(request, events, interruption.cancel)
+                        if breakpoints is not None:
+                            from lamina.client.debug_shell import DebugShell
+
+                            debugger = DebugShell(display.paused, breakpoints)
+                            request = request._replace(debugger=debugger)
+                        outcome = builder.build(request, events, cancel)
             except Cancelled as error:
                 return interruption.exit_status(error)
             except LaminaError as error:
@@ -136,16 +141,17 @@ def _breakpoints(parsed: Parsed) -> Breakpoints | None:
     if wanted in ("", "false"):
         return None
     terminal = os.isatty(0) and os.isatty(_STDERR)
-    if wanted == "true" and (not terminal or builder_address(parsed)):
+    if wanted == "true" and not terminal:
         return None
     if wanted not in ("true", "on-error", "always") and not (kind == "step" and text):
         raise InvalidInput(
             f'invalid argument "{wanted}" for --debug',
             hint="choose from on-error, always, step:N and step:TEXT",
         )
-    if builder_address(parsed):
+    if builder_address(parsed) and wanted not in ("true", "on-error"):
         raise InvalidInput(
-            f"--debug={wanted} is not supported with --builder", hint="build without a daemon"
+            f"--debug={wanted} is not supported with --builder",
+            hint="build without a daemon, or use --debug=on-error",
         )
     if not terminal:
         raise InvalidInput(

@@ -13,7 +13,6 @@ import shutil
 import signal
 import struct
 import tempfile
-import termios
 import threading
 import tty
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from lamina.base.errors import LaminaError, NotFound
 from lamina.base.named_tuple import NamedTuple
 from lamina.ops.debugging import Decision
 from lamina.runtime.contract import BindMount, Process, Terminal
-from lamina.runtime.terminal import set_size, size_of
+from lamina.runtime.terminal import raw_mode, set_size, size_of
 from lamina.runtime.users import beneath
 from lamina.system.descriptors import write_all
 from lamina.system.process import which
@@ -147,7 +146,7 @@ class DebugShell:
                 shell = container.start(process, Terminal(slave))
                 os.close(slave)
                 slave = -1
-                with self._raw_terminal():
+                with raw_mode(self._keyboard):
                     ended = self._relay(master, shell, cancel)
                 if not ended:
                     shell.send(signal.SIGKILL)
@@ -184,15 +183,6 @@ class DebugShell:
                 else:
                     return False  # the terminal is gone
         return False
-
-    @contextmanager
-    def _raw_terminal(self) -> Iterator[None]:
-        before = termios.tcgetattr(self._keyboard)
-        tty.setraw(self._keyboard, termios.TCSANOW)  # keeps what was typed before
-        try:
-            yield
-        finally:
-            termios.tcsetattr(self._keyboard, termios.TCSANOW, before)
 
     def _say(self, text: str) -> None:
         write_all(self._screen, f"{text}\n".encode("utf-8", "replace"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from lamina.api.filesync import Stat
     from lamina.base.platform import Platform
+    from lamina.gateway.containers import GatewayContainers
     from lamina.llb.op import Definition
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel
@@ -127,6 +128,12 @@ class GatewayClient:
         answer = self._call(api.READ_DIR, request, api.ReadDirResponse)
         entries: Sequence[Stat] = answer.entries
         return entries
+
+    def containers(self) -> GatewayContainers:
+        """The containers that this client runs in the build."""
+        from lamina.gateway.containers import GatewayContainers
+
+        return GatewayContainers(self._channel, self._metadata, self._cancel)
 
     def warn(self, request: api.WarnRequest) -> None:
         """Show a warning with the progress of the build."""

@@ -7,10 +7,15 @@ import fcntl
 import os
 import struct
 import termios
-from contextlib import suppress
+import tty
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from lamina.runtime.contract import TerminalSize
 from lamina.system.process import children_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PIDFD_GETFD = 438
 _MULTIPLEXER = "/ptmx"
@@ -33,6 +38,17 @@ def size_of(fd: int) -> TerminalSize:
 def set_size(fd: int, size: TerminalSize) -> None:
     """Set the size of the terminal of a descriptor. Raises OSError."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))
+
+
+@contextmanager
+def raw_mode(fd: int) -> Iterator[None]:
+    """Pass everything that is typed on unchanged, during the block. Keeps what was typed before."""
+    before = termios.tcgetattr(fd)
+    tty.setraw(fd, termios.TCSANOW)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
 def resize(guard: int, size: TerminalSize) -> bool:
