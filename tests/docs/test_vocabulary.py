@@ -38,6 +38,7 @@ CHECKED = (
     "cli",
     "client",
     "daemon",
+    "dap",
     "dockerfile",
     "engine",
     "exporters",

@@ -44,6 +44,7 @@ _TABLES = {
     "plan": "building",
     "explain": "building",
     "debug": "building",
+    "dap": "building",
     "check": "stores",
     "advise": "building",
     "daemon": "stores",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.client.contract import BuildOutcome, BuildRequest, BuildRunner
     from lamina.gateway.client import GatewayClient
-    from lamina.gateway.containers import TerminalProcess
+    from lamina.gateway.containers import ContainerProcess
     from lamina.llb.op import Definition, ExecOp, Op
     from lamina.system.cancel import Cancellation
 
@@ -134,19 +134,21 @@ class RemoteShell:
         args = ("/bin/sh", "-c", _SCRIPT)
         init = api.InitMessage(
             meta=ExecMeta(args, env, meta.cwd, meta.user),
+            fds=(0, 1, 2),
+            tty=True,
             security=op.security,
             secret_env=op.secret_env,
         )
         containers = gateway.containers()
         with (
             containers.container(container_of(failed, op)) as name,
-            containers.on_terminal(init._replace(container_id=name), self._show) as process,
+            containers.running(init._replace(container_id=name), self._show) as process,
             raw_mode(self._keyboard),
         ):
             self._relay(process)
             return process.wait().code
 
-    def _relay(self, process: TerminalProcess) -> None:
+    def _relay(self, process: ContainerProcess) -> None:
         """Send what is typed, until the shell or the build ends."""
         poll = select.poll()
         poll.register(self._keyboard, select.POLLIN)
@@ -176,17 +178,20 @@ def refs_of(result: gateway.Result) -> list[gateway.Ref]:
 
 def failed_command(error: LaminaError, refs: Iterable[gateway.Ref]) -> FailedCommand | None:
     """The command whose failure an error of the gateway reports; None if it was no command."""
-    status = error.__cause__
-    if not isinstance(status, StatusError):
-        return None
-    details = typed.typed_errors(status)
-    vertex = next((item.digest for item in details if isinstance(item, typed.Vertex)), "")
+    details = _details(error)
+    vertex = failed_vertex(error)
     solve = next((item for item in details if isinstance(item, typed.Solve)), None)
     for ref in refs:
         found = None if ref.definition is None else _vertex(ref.definition, vertex)
         if found is not None and found[1].exec is not None and solve is not None:
             return FailedCommand(*found, solve.mount_ids)
     return None
+
+
+def failed_vertex(error: LaminaError) -> str:
+    """The digest of the vertex whose failure an error of the gateway reports, "" if unknown."""
+    found = (item.digest for item in _details(error) if isinstance(item, typed.Vertex))
+    return next(found, "")
 
 
 def container_of(failed: FailedCommand, op: ExecOp) -> api.NewContainerRequest:
@@ -204,6 +209,11 @@ def container_of(failed: FailedCommand, op: ExecOp) -> api.NewContainerRequest:
         extra_hosts=meta.extra_hosts,
         hostname=meta.hostname,
     )
+
+
+def _details(error: LaminaError) -> list[typed.TypedError]:
+    status = error.__cause__
+    return typed.typed_errors(status) if isinstance(status, StatusError) else []
 
 
 def _vertex(definition: Definition, digest: str) -> tuple[str, Op] | None:

@@ -51,13 +51,13 @@ class GatewayContainers:
                 )
 
     @contextmanager
-    def on_terminal(
+    def running(
         self, init: api.InitMessage, output: Callable[[bytes], None]
-    ) -> Iterator[TerminalProcess]:
-        """Run a process with a terminal during the block. `output` is called by a thread."""
+    ) -> Iterator[ContainerProcess]:
+        """Run a process during the block. `output` is called by a thread, with all its output."""
         with self._channel.open(gateway.EXEC_PROCESS, self._metadata, self._cancel) as call:
-            process = TerminalProcess(call, output)
-            process.start(init._replace(fds=(0, 1, 2), tty=True))
+            process = ContainerProcess(call, output)
+            process.start(init)
             yield process
 
     def _call(self, method: str, request: object, response: type) -> None:
@@ -72,8 +72,8 @@ class GatewayContainers:
         )
 
 
-class TerminalProcess:
-    """A process with a terminal. Made by `GatewayContainers.on_terminal`."""
+class ContainerProcess:
+    """A process of a container. Made by `GatewayContainers.running`."""
 
     def __init__(self, call: ClientCall, output: Callable[[bytes], None]) -> None:
         self._call = call
@@ -81,7 +81,7 @@ class TerminalProcess:
         self._name = os.urandom(8).hex()
         self._exit: api.ExitMessage | None = None
         self._failure: StatusError | None = None
-        self._thread = threading.Thread(target=self._read, name="terminal", daemon=True)
+        self._thread = threading.Thread(target=self._read, name="container-process", daemon=True)
 
     def start(self, init: api.InitMessage) -> None:
         self._send(api.ExecMessage(self._name, init=init))

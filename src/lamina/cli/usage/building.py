@@ -215,6 +215,14 @@ COMMANDS = (
         examples=("lamina debug", "lamina debug ^1 cat /app/test.log"),
     ),
     Command(
+        "dap",
+        "Serve the Debug Adapter Protocol on standard input and output, for editors",
+        "[OPTIONS]",
+        "dap_command:run",
+        (*BUILDER_FLAGS, ROOT, DEBUG),
+        examples=("lamina dap", "lamina dap --builder unix:///run/lamina/laminad.sock"),
+    ),
+    Command(
         "advise",
         "Suggest changes to a Dockerfile that make its builds faster or smaller",
         "[OPTIONS] [PATH]",
