@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pwd
 import shutil
@@ -134,16 +135,22 @@ def ordinary_user(*, ranges: bool) -> Iterator[OrdinaryUser]:
     for made in ("python", "packages", "src", "devices"):
         (shown / made).mkdir(parents=True)
     none = () if ranges else ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
-    subprocess.run(
-        ["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/sh", *none, name],
-        check=True,
-        capture_output=True,
-    )
+    _change_users("useradd", "-m", "--home-dir", str(home), "--shell", "/bin/sh", *none, name)
     try:
         user = OrdinaryUser(name, pwd.getpwnam(name).pw_uid, home, shown)
         (home / "run").mkdir(mode=0o700)
         user.own(home / "run")
         yield user
     finally:
-        subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+        _change_users("userdel", "--force", name)
         shutil.rmtree(folder)
+
+
+def _change_users(*command: str) -> None:
+    """Run a command that changes /etc/passwd: it fails while another one runs."""
+    fd = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        subprocess.run(command, check=True, capture_output=True)
+    finally:
+        os.close(fd)
