@@ -23,9 +23,11 @@ from lamina.attest.options import (
 )
 from lamina.attest.predicate import ProvenanceFacts, predicate
 from lamina.attest.statements import Attested
+from lamina.attest.step_usage import MeasuredUsage, usage_samples
 from lamina.base.digest import Digest
 from lamina.base.errors import InvalidInput, LaminaError, NotFound
 from lamina.base.platform import Platform
+from lamina.base.resources import ResourceUsage
 from lamina.engine.build_result import Solvable
 from lamina.exporters.attestation import Subject, SubjectKind
 from lamina.llb.op import (
@@ -78,6 +80,8 @@ def test_wanted_attestations() -> None:
     asked = wanted_attestations({"build-arg:BUILDKIT_ATTEST_PROVENANCE": "mode=full"})
     assert asked.provenance == ProvenanceOptions()
     assert parse_provenance('"builder-id=a,b"').builder_id == "a,b"
+    assert parse_provenance("capture-usage=true").capture_usage
+    assert not parse_provenance("capture-usage=maybe").capture_usage  # as BuildKit
     with pytest.raises(InvalidInput, match="unknown attestation type"):
         wanted_attestations({"attest:vibes": ""})
 
@@ -284,6 +288,26 @@ def test_build_steps() -> None:
     place = {"ranges": [{"start": {"line": 3}, "end": {"line": 3}}]}
     assert texts["locations"] == {"step2": {"locations": [place]}}
     assert build_steps(None) == ([], {})
+
+
+def test_the_usage_of_steps() -> None:
+    usage = ResourceUsage(cpu_time=7, bytes_read=0, bytes_sent=0, bytes_received=3)
+    document = usage_samples(MeasuredUsage(1.5, usage))
+    assert document == {
+        "samples": [
+            {
+                "timestamp": "1970-01-01T00:00:01.5Z",
+                "cpuStat": {"usageNanos": 7},
+                "ioStat": {"readBytes": 0},
+                "netStat": {"rxBytes": 3},
+            }
+        ]
+    }
+    made = definition()
+    _, places = build_steps(made)
+    ran = next(digest for digest, place in places.items() if place == 2)
+    steps, _ = build_steps(made, {ran: document})
+    assert [step.get("resourceUsage") for step in steps] == [None, None, document, None]
 
 
 def files(root: Path) -> tuple[Solvable, Attested]:

@@ -74,7 +74,7 @@ def test_provenance_of_a_pushed_image(
         there.build(
             *(folder, "--push", "-t", f"{name}:{tag}", "--build-arg=A=b"),
             *(
-                "--provenance=mode=max,builder-id=https://ci.example/1",
+                "--provenance=mode=max,capture-usage=true,builder-id=https://ci.example/1",
                 "-f",
                 str(folder / "Dockerfile"),
             ),
@@ -106,6 +106,7 @@ def test_provenance_of_a_pushed_image(
         assert f"sha256:{material['digest']['sha256']}" == digest["digest"]
         steps = built["internalParameters"]["buildConfig"]["llbDefinition"]
         assert [next(iter(step["op"]["Op"]), None) for step in steps] == ["source", "exec", None]
+        assert ["resourceUsage" in step for step in steps] == [False, tag == "1", False]
         run = told["predicate"]["runDetails"]
         assert run["builder"]["id"] == "https://ci.example/1"
         layers = run["metadata"]["buildkit_metadata"]["layers"]["step1:0"]

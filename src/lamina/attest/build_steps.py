@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lamina.base.digest import digest_of
@@ -11,14 +12,22 @@ from lamina.llb.codec import decode_op
 from lamina.llb.gojson import message
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lamina.llb.op import Definition, Op
 
 _CLIENTS_OWN = ("local.session", "local.unique")
+_NONE: MappingProxyType[str, Mapping[str, Any]] = MappingProxyType({})
 _KINDS = ("exec", "source", "file", "build", "merge", "diff", "passthrough")
 
 
-def build_steps(definition: Definition | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The steps, inputs before users, and the index of each by its digest."""
+def build_steps(
+    definition: Definition | None, usage: Mapping[str, Mapping[str, Any]] = _NONE
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The steps, inputs before users, and the index of each by its digest.
+
+    `usage` are results of `usage_samples`, by digest.
+    """
     if definition is None or not definition.ops:
         return [], {}
     ops = {str(digest_of(data)): decode_op(data) for data in definition.ops}
@@ -37,7 +46,11 @@ def build_steps(definition: Definition | None) -> tuple[list[dict[str, Any]], di
     for digest, place in numbers.items():
         inputs = [f"step{numbers[entry.digest]}:{entry.output}" for entry in ops[digest].inputs]
         step: dict[str, Any] = {"id": f"step{place}", "op": _op(ops[digest])}
-        steps.append({**step, **({"inputs": inputs} if inputs else {})})
+        if inputs:
+            step["inputs"] = inputs
+        if digest in usage:
+            step["resourceUsage"] = usage[digest]
+        steps.append(step)
     return steps, numbers
 
 

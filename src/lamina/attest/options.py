@@ -28,7 +28,7 @@ class ProvenanceOptions(NamedTuple):
     `version` is SLSA's: `v1` or `v0.2`. `mode` is `min`, or `max` with every step and the texts
     they come from. `inline_only` limits it to images. `filename` is its name in directories.
     `reproducible` is stated by the user. `complete_materials` makes a build fail if a material is
-    not known.
+    not known. `capture_usage` adds the resources that steps used, in mode `max`.
     """
 
     version: str = "v1"
@@ -38,6 +38,7 @@ class ProvenanceOptions(NamedTuple):
     filename: str = "provenance.json"
     reproducible: bool = False
     complete_materials: bool = False
+    capture_usage: bool = False
 
 
 class SbomFormat(Enum):
@@ -144,6 +145,7 @@ def parse_provenance(text: str) -> ProvenanceOptions:
         pairs.get("filename", "provenance.json"),
         _boolean(pairs, "reproducible"),
         _boolean(pairs, "complete-materials"),
+        bool(parse_bool(pairs.get("capture-usage", ""))),
     )
 
 

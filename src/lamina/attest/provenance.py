@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.attest.contract import FrontendCall
     from lamina.attest.materials import Materials
     from lamina.attest.options import ProvenanceOptions
+    from lamina.attest.step_usage import MeasuredUsage
     from lamina.base.digest import Digest
     from lamina.base.oci import Descriptor
     from lamina.base.platform import Platform
@@ -37,12 +38,14 @@ VertexKey = tuple["Digest", bool]
 
 class BuiltVertex(NamedTuple):
     """A vertex of the build. `material` is the resolved source, if it is one. `layers` are the
-    packed layers of each output, by the number of the output."""
+    packed layers of each output, by the number of the output. `usage` is that of a command that
+    has run."""
 
     key: VertexKey
     data: bytes
     material: Callable[[], Material | None]
     layers: Callable[[], Mapping[int, Sequence[Descriptor]]]
+    usage: Callable[[], MeasuredUsage | None]
 
 
 class BuildFacts(NamedTuple):
@@ -178,12 +181,20 @@ class _ProvenanceBuilder:
 
     def _in_full(self, facts: ProvenanceFacts) -> ProvenanceFacts:
         definition = self._part.definition
-        steps, numbers = build_steps(definition)
+        steps, numbers = build_steps(definition, self._usage())
         config: dict[str, Any] = {"llbDefinition": steps} if steps else {}
         if numbers:
             config["digestMapping"] = digest_mapping(numbers)
         texts = source_texts(definition, numbers) if definition is not None else None
         return facts._replace(build_config=config, texts=texts, layers=self._layers(numbers))
+
+    def _usage(self) -> dict[str, dict[str, Any]]:
+        if not self._options.capture_usage:
+            return {}
+        from lamina.attest.step_usage import usage_samples
+
+        measured = ((str(vertex.key[0]), vertex.usage()) for vertex in self._facts.vertices())
+        return {digest: usage_samples(usage) for digest, usage in measured if usage is not None}
 
     def _layers(self, numbers: dict[str, int]) -> dict[str, Any]:
         """The packed layers of results, by step and output."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PROVENANCE = frozenset(
     (
         *("type", "disabled", "mode", "version", "inline-only", "builder-id", "filename"),
-        *("reproducible", "complete-materials"),
+        *("reproducible", "complete-materials", "capture-usage"),
     )
 )
 _SECRET_LIMIT = 500 * 1024

@@ -46,7 +46,8 @@ def history_result(
         finished: the outcome of the outputs.
         options: the provenance that the client requested, if any.
     """
-    chosen = ProvenanceOptions(builder_id=options.builder_id if options is not None else "")
+    builder = options.builder_id if options is not None else ""
+    chosen = ProvenanceOptions(builder_id=builder, capture_usage=True)
     images = recorded_images(outputs, finished.outputs)
     attested = {
         part.key: _stored(build, part.attestations[-1].predicate)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lamina.base.events import Event
+    from lamina.base.resources import ResourceUsage
 
 _KEPT = 1 << 20
 """The number of bytes of output that are kept from the beginning, and from the end."""
@@ -70,6 +71,14 @@ class EventBacklog:
         """The vertex event of a step that has started and not completed."""
         vertex = self._vertex
         return None if vertex is None or vertex.completed is not None else vertex
+
+    @property
+    def usage(self) -> tuple[float, ResourceUsage] | None:
+        """The time when a step completed, and the resources that it used, if they are known."""
+        vertex, resources = self._vertex, self._resources
+        if resources is None or vertex is None or vertex.completed is None:
+            return None
+        return vertex.completed, resources.usage
 
     def events(self) -> Iterator[Event]:
         """All events in an order that can be displayed: first the vertex, as it is now."""

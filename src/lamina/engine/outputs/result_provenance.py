@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.attest.provenance import BuildFacts, BuildProvenance, BuiltVertex, ProvenancePart
+from lamina.attest.step_usage import MeasuredUsage
 from lamina.engine.credential_scoped_op import material_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def facts_of(
                 node.spec.data,
                 partial(material_of, node.op),
                 partial(_packed_layers, node, results, refs),
+                partial(_usage, node),
             )
             for key, node in list(job.nodes.items())
         ],
@@ -83,6 +85,12 @@ def _provenance(
         for part in result.parts
     ]
     return BuildProvenance(facts, parts, options, several=result.several)
+
+
+def _usage(node: Node[Ref]) -> MeasuredUsage | None:
+    with node.backlog.lock:
+        found = node.backlog.usage
+    return None if found is None else MeasuredUsage(*found)
 
 
 def _packed_layers(
