@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ NAMES = (
 
 
 def main(names: list[str]) -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed lamina is compiled
     rows: list[Row] = []
     for name in names or NAMES:
         with tempfile.TemporaryDirectory(prefix="lamina-bench-", dir="/var/tmp") as folder:

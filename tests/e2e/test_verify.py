@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import sqlite3
 import subprocess
@@ -39,12 +40,15 @@ def test_a_reproducible_build(lamina: Lamina, context: Callable[..., Path], tmp_
     assert done.code == 0, done.out
     assert done.out.startswith("Reproducible (linux/")
     assert "Building again in an empty store to verify the image:" in done.err
+    (verdict,) = json.loads(verified(lamina, folder, *FIXED, "--format=json").out)
+    assert verdict["reproducible"]
+    assert verdict["before"] == verdict["after"]
     second = done.err.partition("Building again")[2]
     assert "RUN echo 1 > /f" in second
     assert "CACHED" not in second
-    # The outputs, and the record, are those of the first build.
+    # The outputs, and the records, are those of the first builds.
     with closing(sqlite3.connect(lamina.root / "meta.db")) as database:
-        assert database.execute("SELECT COUNT(*) FROM builds").fetchone() == (1,)
+        assert database.execute("SELECT COUNT(*) FROM builds").fetchone() == (2,)
     assert (tmp_path / "id").read_text().startswith("sha256:")
     assert [line.split()[0] for line in lamina("images").out.splitlines()[1:]] == ["app"]
 

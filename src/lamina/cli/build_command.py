@@ -43,6 +43,8 @@ def run(parsed: Parsed) -> int:
     """Parse the command line, build, and write the outputs. Returns the exit status."""
     if parsed.switch("plan"):
         return plan(parsed)
+    if parsed.given("format") and not parsed.switch("verify"):
+        raise InvalidInput("--format requires --plan or --verify")
     if not parsed.given("report"):
         return _run(parsed, "")
     from lamina.cli.report import reported

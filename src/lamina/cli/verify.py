@@ -55,9 +55,26 @@ def verify(parsed: Parsed, request: BuildRequest, mode: str) -> int:
                 verdicts = builder.verify(request, display, interruption.cancel)
         except Cancelled as error:
             return interruption.exit_status(error)
-    for verdict in verdicts:
-        print("\n".join(verdict_lines(verdict)))
+    if parsed.text("format") == "json":
+        import json
+
+        print(json.dumps(list(map(_document, verdicts)), indent=2))
+    else:
+        for verdict in verdicts:
+            print("\n".join(verdict_lines(verdict)))
     return 0 if all(verdict.reproducible for verdict in verdicts) else 1
+
+
+def _document(verdict: Verdict) -> dict[str, object]:
+    return {
+        "platform": verdict.platform,
+        "reproducible": verdict.reproducible,
+        "before": verdict.before,
+        "after": verdict.after,
+        "findings": [
+            finding._asdict() | {"cause": finding.cause._asdict()} for finding in verdict.findings
+        ],
+    }
 
 
 def verdict_lines(verdict: Verdict) -> Iterator[str]:

@@ -85,6 +85,7 @@ _BUILD = (
         value="FILE",
         complete="file",
     ),
+    TEXT_FORMAT._replace(help="Output format of --plan and --verify"),
     Flag("iidfile", "Write the image ID to a file", value="FILE", complete="file"),
     Flag("load", "Load the image into Docker or Podman on this machine (short for -o type=docker)"),
     Flag(
@@ -133,6 +134,8 @@ _BUILD = (
     Flag("tag", "Image name", short="t", value="NAME[:TAG]", repeat=True),
     Flag("verify", "Build again in an empty store, and fail if the image differs"),
 )
+
+_PLAN = tuple(flag for flag in _BUILD if flag.name not in ("plan", "format"))
 
 COMMANDS = (
     Command(
@@ -184,7 +187,13 @@ COMMANDS = (
         "Show which steps a build would run, and why, without running it",
         "[OPTIONS] PATH | -",
         "build_command:plan",
-        (*(f for f in _BUILD if f.name != "plan"), TEXT_FORMAT, *BUILDER_FLAGS, ROOT, DEBUG),
+        (
+            *(f for f in _BUILD if f.name not in ("plan", "verify", "format")),
+            TEXT_FORMAT,
+            *BUILDER_FLAGS,
+            ROOT,
+            DEBUG,
+        ),
         least=1,
         most=1,
         complete="directory",
