@@ -317,3 +317,9 @@ def test_connecting_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(lamina.LaminaError):
         lamina.connect(root=tmp_path / "file")
+
+
+def test_a_store_with_a_colon_in_its_path(tmp_path: Path, base: lamina.State) -> None:
+    with lamina.connect(root=tmp_path / "a:b") as builder:
+        builder.build(base.run("true"), tags=["base"])
+        assert builder.run("base", ["echo", "hello"]).stdout == b"hello\n"

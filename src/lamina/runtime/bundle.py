@@ -148,7 +148,7 @@ class Bundle:
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
             *("unshare", "--pid", "--fork", "--kill-child=KILL"),
             *("--mount-proc", "--propagation", "slave", "--"),
-            *self._runtime("--log", self._log),
+            *self._runtime("--log", self._log_option(self._log)),
             *("run", "--bundle", self._folder, *options, self._id),
         ]
 
@@ -160,7 +160,7 @@ class Bundle:
         """
         return [
             *("nsenter", "--target", str(runtime), "--pid", "--mount", "--"),
-            *self._runtime("--log", log),
+            *self._runtime("--log", self._log_option(log)),
             *("exec", *options, self._id),
         ]
 
@@ -168,6 +168,10 @@ class Bundle:
         """The command line of the runtime up to its own command."""
         groups = ("--cgroup-manager", "disabled") if self._without_cgroups else ()
         return [self._binary, *groups, "--root", self._state, *options]
+
+    def _log_option(self, log: str) -> str:
+        """The value of --log. Without a prefix, crun takes the text before a colon for a type."""
+        return f"file:{log}" if self._name.startswith("crun") else log
 
     @property
     def _without_cgroups(self) -> bool:
