@@ -6,6 +6,8 @@ import copy
 import inspect
 import os
 import pickle
+import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -323,3 +325,17 @@ def test_a_store_with_a_colon_in_its_path(tmp_path: Path, base: lamina.State) ->
     with lamina.connect(root=tmp_path / "a:b") as builder:
         builder.build(base.run("true"), tags=["base"])
         assert builder.run("base", ["echo", "hello"]).stdout == b"hello\n"
+
+
+def test_a_process_without_standard_streams(tmp_path: Path) -> None:
+    """Such as a daemon that has closed them."""
+    program = (
+        "import os, sys, lamina\n"
+        "for stream in range(3): os.close(stream)\n"
+        "with lamina.connect(root=sys.argv[1]) as builder:\n"
+        "    builder.build(lamina.scratch().write('/file', 'text'), tags=['image'])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "store")]
+    subprocess.run(command, check=True)
+    with lamina.connect(root=tmp_path / "store") as builder:
+        assert builder.inspect("image")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -13,6 +14,9 @@ from lamina.base.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
     Stream = int | IO[bytes] | None
+
+_STANDARD = 2
+"""The highest descriptor of the standard streams."""
 
 
 def start_module(
@@ -38,7 +42,10 @@ def start_module(
         )
     source = os.path.dirname(os.path.dirname(os.path.abspath(lamina.__file__)))
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH", ""))))
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = map(_above_standard, socket.socketpair())
+    except OSError as error:
+        raise Unavailable(f"start {module}: {error}") from error
     with theirs:
         try:
             process = subprocess.Popen(
@@ -54,3 +61,14 @@ def start_module(
             ours.close()
             raise Unavailable(f"start {module}: {error}") from error
     return process, ours
+
+
+def _above_standard(connected: socket.socket) -> socket.socket:
+    """The socket, with a number that is not one of the standard streams.
+
+    A daemon may have closed these: then a new socket gets their numbers.
+    """
+    if connected.fileno() > _STANDARD:
+        return connected
+    with connected:
+        return socket.socket(fileno=fcntl.fcntl(connected, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1))
