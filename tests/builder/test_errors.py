@@ -321,6 +321,65 @@ def test_connecting_fails(tmp_path: Path) -> None:
         lamina.connect(root=tmp_path / "file")
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: lamina.scratch().write("/file", "\udc80"), "content is not valid Unicode"),
+        (lambda: lamina.scratch().run("echo \udc80"), "command is not valid Unicode"),
+        (lambda: lamina.scratch().env(A="\udc80"), "not a mapping"),
+        (
+            lambda: lamina.scratch().healthcheck("true", interval=float("nan")),
+            "interval is nan, not a number",
+        ),
+        (
+            lambda: lamina.scratch().healthcheck("true", timeout=float("inf")),
+            "timeout is inf, not a number",
+        ),
+    ],
+)
+def test_values_that_cannot_be_encoded(make: Callable[[], object], reason: str) -> None:
+    with pytest.raises(lamina.InvalidInput, match=reason) as caught:
+        make()
+    assert caught.value.location is not None
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda builder: builder.inspect("missing"),
+        lambda builder: builder.image("missing"),
+        lambda builder: builder.remove_image("missing"),
+        lambda builder: builder.run("missing"),
+        lambda builder: builder.explain("missing"),
+        lambda builder: builder.run("missing", volumes=["/no/such/folder:/data"]),
+        lambda _: lamina.image("A B"),
+        lambda _: lamina.merge(),
+        lambda _: lamina.connect("nothing"),
+    ],
+)
+def test_all_errors_name_the_line(
+    embedded: lamina.Builder, act: Callable[[lamina.Builder], object]
+) -> None:
+    with pytest.raises(lamina.LaminaError) as caught:
+        act(embedded)
+    place = caught.value.location
+    assert place is not None and place.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"input": "text"}, "input is 'text', not bytes"),
+        ({"timeout": "1"}, "timeout is '1', not a number"),
+    ],
+)
+def test_wrong_arguments_of_containers(
+    embedded: lamina.Builder, options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(lamina.InvalidInput, match=reason):
+        embedded.run("image", ["true"], **options)
+
+
 def test_a_store_with_a_colon_in_its_path(tmp_path: Path, base: lamina.State) -> None:
     with lamina.connect(root=tmp_path / "a:b") as builder:
         builder.build(base.run("true"), tags=["base"])

@@ -15,7 +15,16 @@ from lamina.builder.preparing import prepare
 from lamina.builder.running import Running
 from lamina.cli.opening import default_root
 from lamina.client.contract import PruneRequest
-from lamina.states.arguments import INTEGER, PATH, SWITCH, TEXT, checked, optional
+from lamina.states.arguments import (
+    BYTES,
+    INTEGER,
+    NUMBER,
+    PATH,
+    SWITCH,
+    TEXT,
+    checked,
+    optional,
+)
 from lamina.states.caller import at_caller
 
 if TYPE_CHECKING:
@@ -247,6 +256,7 @@ class Builder:
         with self._history() as history:
             return explain(history, build, against, step)
 
+    @checked()
     def images(self) -> Sequence[ImageSummary]:
         """The images of the store, newest first."""
         return self._store("list images").images()
@@ -317,6 +327,7 @@ class Builder:
 
         return stored_image(name, str(document["digest"]), owner=self)
 
+    @checked(input=optional(BYTES), timeout=optional(NUMBER))
     def run(
         self,
         image: str,
@@ -344,6 +355,7 @@ class Builder:
         ) as container:
             return container.communicate(input, timeout)
 
+    @checked()
     def start_container(
         self,
         image: str,
@@ -370,6 +382,7 @@ class Builder:
         request = run_request(image, command, options, interactive=interactive)
         return Container(self._root, request, stdin=stdin, stdout=stdout, stderr=stderr)
 
+    @checked()
     def history(self) -> Sequence[RecordRow]:
         """The records of builds, the newest first."""
         self._check()

@@ -16,6 +16,7 @@ from lamina.cli.run_command import parse_volume
 from lamina.client.contract import RunRequest
 from lamina.states.arguments import (
     PAIRS,
+    SPECIFICATIONS,
     SWITCH,
     TEXT,
     TEXTS,
@@ -65,7 +66,7 @@ _OPTIONS: Mapping[str, Kind] = {
     "entrypoint": TEXTS,
     "network": TEXT,
     "hostname": TEXT,
-    "volumes": TEXTS,
+    "volumes": SPECIFICATIONS,
     "readonly": SWITCH,
 }
 

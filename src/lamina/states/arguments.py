@@ -5,13 +5,14 @@ Type checkers find these faults, too. Programs that use none get the same error 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from lamina.base.errors import InvalidInput
+from lamina.base.errors import InvalidInput, LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.states.caller import at_caller
 from lamina.states.node import Node
@@ -33,8 +34,18 @@ class Kind(NamedTuple):
     accepts: Callable[[Any], bool]
 
 
-def _is_text(value: object) -> TypeGuard[str]:
+def _is_system_text(value: object) -> TypeGuard[str]:
+    """Whether it is a text for the operating system, where surrogates stand for other bytes."""
     return isinstance(value, str) and "\0" not in value
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return _is_system_text(value) and _is_unicode(value)
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether it has no surrogates, which UTF-8 cannot encode."""
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _is_list(value: object) -> TypeGuard[Collection[Any]]:
@@ -42,15 +53,22 @@ def _is_list(value: object) -> TypeGuard[Collection[Any]]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a finite number."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_path(value: object) -> bool:
-    return _is_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    return _is_system_text(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 TEXT = Kind("a text", _is_text)
 TEXTS = Kind("a list of texts", lambda value: _is_list(value) and all(map(_is_text, value)))
+SPECIFICATIONS = Kind(
+    "a list of texts", lambda value: _is_list(value) and all(map(_is_system_text, value))
+)
+"""Texts as of flags, which may have paths."""
 PATH = Kind("a path", _is_path)
 PATHS = Kind("a list of paths", lambda value: _is_list(value) and all(map(_is_path, value)))
 LIMITS = Kind(
@@ -68,7 +86,11 @@ LIMITS = Kind(
 SWITCH = Kind("True or False", lambda value: isinstance(value, bool))
 NUMBER = Kind("a number", _is_number)
 INTEGER = Kind("an integer", lambda value: _is_number(value) and isinstance(value, int))
-DATA = Kind("a text or bytes", lambda value: isinstance(value, str | bytes | bytearray))
+BYTES = Kind("bytes", lambda value: isinstance(value, bytes | bytearray))
+DATA = Kind(
+    "a text or bytes",
+    lambda value: _is_unicode(value) if isinstance(value, str) else BYTES.accepts(value),
+)
 CALLABLE = Kind("a function", callable)
 STATE = Kind("a state", lambda value: isinstance(getattr(value, "node", None), Node))
 
@@ -116,7 +138,8 @@ _USUAL = {
 def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check the arguments of each call of a function. `*arguments` are checked one by one.
 
-    Parameters with a usual name (`_USUAL`) need no kind.
+    Parameters with a usual name (`_USUAL`) need no kind. Errors of the function without a location
+    get the caller's line.
     """
     wanted = {**_USUAL, **kinds}
 
@@ -132,7 +155,10 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 kind = wanted.get(name)
                 if kind is not None and not kind.accepts(value):
                     raise at_caller(_wrong(function.__name__, name, value, kind))
-            return function(*arguments, **named)
+            try:
+                return function(*arguments, **named)
+            except LaminaError as error:
+                raise at_caller(error) from error.__cause__
 
         return call
 
@@ -162,6 +188,8 @@ def check_options(where: str, kinds: Mapping[str, Kind], options: Mapping[str, o
 def _wrong(where: str, name: str, value: object, kind: Kind) -> InvalidInput:
     if isinstance(value, str) and "\0" in value:
         return InvalidInput(f"{where}: {name} has a null character")
+    if isinstance(value, str) and not _is_unicode(value):
+        return InvalidInput(f"{where}: {name} is not valid Unicode: it has a surrogate")
     if isinstance(value, str) and _is_list_kind(kind):
         return InvalidInput(
             f"{where}: {name} is a text, not {kind.words}", hint=f"write a list: {name}=[{value!r}]"
