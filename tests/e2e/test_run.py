@@ -46,7 +46,7 @@ def test_commands_that_cannot_be_executed(
     done = lamina("run", image, command)
     assert done.code == status
     assert reason in done.err
-    assert lamina("run", "no-such-image", "true").code == 1
+    assert lamina("run", "no-such-image", "true").code == 125
 
 
 def test_the_terminal_has_a_size_and_follows_ours(lamina: Lamina, image: str) -> None:

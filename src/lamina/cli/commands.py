@@ -22,6 +22,19 @@ _TABLES = {
     "rmi": "images",
     "run": "images",
     "inspect": "images",
+    "tag": "images",
+    "save": "images",
+    "load": "images",
+    "image ls": "images",
+    "image rm": "images",
+    "image inspect": "images",
+    "image history": "images",
+    "image tag": "images",
+    "image save": "images",
+    "image load": "images",
+    "image push": "images",
+    "image pull": "images",
+    "image prune": "images",
     "diff": "images",
     "sbom": "images",
     "push": "images",
@@ -41,6 +54,7 @@ _TABLES = {
     "history": "building",
     "ui": "stores",
     "prune": "stores",
+    "logs": "building",
     "plan": "building",
     "explain": "building",
     "debug": "building",
@@ -51,18 +65,22 @@ _TABLES = {
     "cache": "stores",
     "install": "program",
     "uninstall": "program",
+    "config check": "program",
+    "info": "program",
     "version": "program",
     "completion": "program",
 }
 """The commands in the order of the overview, and the module of each one's table."""
 
 GROUPS = {
+    "image": "Manage the images of the local store",
+    "config": "Check configuration files",
     "imagetools": "Inspect images in registries, or create image indexes there",
 }
 """The first words of commands with two words, and what they are about."""
 
-ALIASES = {"b": "build", "f": "bake"}
-"""Other names of commands (docker buildx)."""
+ALIASES = {"b": "build", "f": "bake", "image build": "build", "image list": "image ls"}
+"""Other names of commands (docker and docker buildx)."""
 
 
 class CommandTable(Mapping[str, "Command"]):
@@ -86,8 +104,11 @@ class CommandTable(Mapping[str, "Command"]):
         The name is that of a group, or unknown, if there is no such command.
         """
         first, *rest = words
-        if rest and f"{first} {rest[0]}" in _TABLES:
-            return f"{first} {rest[0]}", rest[1:]
+        if rest:
+            both = f"{first} {rest[0]}"
+            both = ALIASES.get(both, both)
+            if both in _TABLES:
+                return both, rest[1:]
         return ALIASES.get(first, first), rest
 
     def group(self, name: str) -> list[Command]:

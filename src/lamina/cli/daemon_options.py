@@ -12,6 +12,8 @@ from lamina.daemon.config import DiskSpace
 from lamina.daemon.config_file import LoadedConfig, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lamina.cli.flags import Parsed
     from lamina.daemon.config import GcConfig, WorkerConfig
 
@@ -26,11 +28,7 @@ def read_config(parsed: Parsed) -> LoadedConfig:
     Raises InvalidInput, NotFound.
     """
     loaded = LoadedConfig(config.DaemonConfig())
-    path = parsed.text("config") or os.environ.get("LAMINA_CONFIG", "")
-    if not path:
-        files = (os.path.join(_config_folder(), name) for name in _FILES)
-        path = next((path for path in files if os.path.exists(path)), "")
-    if path:
+    if path := parsed.text("config") or default_file(os.environ):
         loaded = load_config(path)
     changed = loaded.config._replace(
         log=_log(parsed, loaded.config.log),
@@ -83,6 +81,13 @@ def _default_address() -> str:
             hint="set it to a directory of this user, or choose an address with --addr",
         )
     return f"unix://{folder}/buildkit/buildkitd.sock"
+
+
+def default_file(environ: Mapping[str, str]) -> str:
+    """The configuration file if none is named: `LAMINA_CONFIG`, else one that exists, else ""."""
+    files = (os.path.join(_config_folder(), name) for name in _FILES)
+    existing = next((path for path in files if os.path.exists(path)), "")
+    return environ.get("LAMINA_CONFIG", "") or existing
 
 
 def _log(parsed: Parsed, log: config.LogConfig) -> config.LogConfig:

@@ -107,23 +107,54 @@ def remove_images(parsed: Parsed) -> int:
 
 
 def inspect_images(parsed: Parsed) -> int:
-    """Print a JSON array of the images that exist, and report the others."""
+    """Print a JSON array of the images that exist, or a template for each. Report the others."""
     import json
 
     from lamina.cli.errors import report
+    from lamina.cli.image_document import image_document
 
     documents = []
     status = 0
     with open_local_store(parsed, "inspect images", _INSPECT) as builder:
         for name in parsed.arguments:
             try:
-                documents.append(dict(builder.inspect(name)))
+                documents.append(image_document(builder.inspect(name)))
             except LaminaError as error:
                 sys.stdout.flush()
                 report(error)
                 status = 1
-    print(json.dumps(documents, indent=4, ensure_ascii=False))
+    form = chosen_format(parsed, "json")
+    if is_template(form):
+        from lamina.base.go_template import GoTemplate
+
+        template = GoTemplate(form)
+        print_text("\n".join(map(template.render, documents)))
+    else:
+        print(json.dumps(documents, indent=4, ensure_ascii=False))
     return status
+
+
+def prune_images(parsed: Parsed) -> int:
+    """Remove images without a name; with `--all` every image."""
+    from lamina.cli.terminal import confirmed
+
+    everything = parsed.switch("all")
+    what = "all images" if everything else "all images without a name"
+    if not parsed.switch("force") and not confirmed(
+        f"WARNING! This will remove {what}. Are you sure you want to continue? [y/N] "
+    ):
+        return 0
+    removed = 0
+    with open_local_store(parsed, "remove images", _OWN_IMAGES) as builder:
+        for image in builder.images():
+            if image.name and not everything:
+                continue
+            builder.remove_image(image.name or image.digest)
+            shown = _familiar(image.name)
+            print(f"Untagged: {shown}" if shown else f"Deleted: {image.digest}")
+            removed += image.size
+    print(f"Total: {show_size(removed)}; `lamina prune` frees what builds do not use either")
+    return 0
 
 
 def short_id(digest: str, *, whole: bool = False) -> str:

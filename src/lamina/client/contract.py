@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.base.events import EventSink
     from lamina.base.platform import Platform
     from lamina.client.scanning import ScannedImage
+    from lamina.exporters.file_sink import ByteSink
     from lamina.gateway.client import GatewayClient
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
@@ -357,6 +358,24 @@ class LocalStore(Builder, Protocol):
         """Remove a name, or an image by its digest or a prefix of it. Returns the removed name.
 
         Raises NotFound, or InvalidInput if several images match.
+        """
+        ...
+
+    def tag_image(self, name: str, new: str) -> None:
+        """Give an image another name. Raises NotFound, InvalidInput."""
+        ...
+
+    def save_images(self, names: Sequence[str], sink: ByteSink, cancel: Cancellation) -> None:
+        """Write images to one tar archive, which Docker and OCI tools read.
+
+        Raises NotFound, Unavailable, and the errors of the sink.
+        """
+        ...
+
+    def load_images(self, path: str, cancel: Cancellation) -> Sequence[str]:
+        """Store the images of a tar archive. Returns their names, or digests.
+
+        Raises NotFound, PermissionDenied, Corrupt, Unsupported.
         """
         ...
 

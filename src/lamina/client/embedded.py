@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from lamina.engine.build import Build, LookupRecorder
     from lamina.engine.build_result import BuildResult
     from lamina.engine.frontends.llb_bridge import LlbBridge
+    from lamina.exporters.file_sink import ByteSink
     from lamina.imagediff.image import Image
     from lamina.imagediff.reproducibility import Verdict
     from lamina.ops.debugging import EndedCommand
@@ -391,6 +392,19 @@ class EmbeddedBuilder:
     def remove_image(self, name: str) -> ImageSummary:
         return self._images.remove(name)
 
+    def tag_image(self, name: str, new: str) -> None:
+        self._images.tag(name, new)
+
+    def save_images(self, names: Sequence[str], sink: ByteSink, cancel: Cancellation) -> None:
+        from lamina.client.image_archives import save_images
+
+        save_images(self._store, self._fetch, self._images.named(names), sink, cancel)
+
+    def load_images(self, path: str, cancel: Cancellation) -> Sequence[str]:
+        from lamina.client.image_archives import load_images
+
+        return load_images(self._store, path, cancel)
+
     def inspect(self, name: str) -> Mapping[str, Any]:
         from lamina.client.stored import describe
 
@@ -403,11 +417,12 @@ class EmbeddedBuilder:
     ) -> AbstractContextManager[Image]:
         from lamina.client.image_content import stored_image
 
-        def fetch(layers: Sequence[Descriptor], cancel: Cancellation) -> None:
-            self.engine.refs.fetch(layers, cancel)
-
         target = self._images.find(name).target
-        return stored_image(self._store, fetch, name, target, platform, cancel)
+        return stored_image(self._store, self._fetch, name, target, platform, cancel)
+
+    def _fetch(self, layers: Sequence[Descriptor], cancel: Cancellation) -> None:
+        if layers:
+            self.engine.refs.fetch(layers, cancel)
 
     def scan(self, name: str, platform: Platform, cancel: Cancellation) -> ScannedImage:
         from lamina.client.scanning import scan_stored

@@ -48,6 +48,30 @@ class LocalImages:
         self._table.remove(image.name)
         return self.summary(image)
 
+    def named(self, names: Sequence[str]) -> list[tuple[StoredImage, list[str]]]:
+        """The images of several names, each image once, with those names that are no digests.
+
+        Raises as `find`.
+        """
+        found: dict[str, tuple[StoredImage, list[str]]] = {}
+        for name in names:
+            image = self.find(name)
+            _, used = found.setdefault(str(image.target.digest), (image, []))
+            try:
+                full = str(parse_reference(name))
+            except InvalidInput:
+                continue
+            if full == image.name:
+                used.append(full)
+        return list(found.values())
+
+    def tag(self, name: str, new: str) -> None:
+        """Give an image another name. Raises as `find`, and InvalidInput for a digest."""
+        reference = parse_reference(new)
+        if reference.digest is not None:
+            raise InvalidInput(f"{new} is a digest, not a name")
+        self._table.put(str(reference), self.find(name).target)
+
     def find(self, name: str) -> StoredImage:
         """Find an image by name, or by the (prefix of the) digest of its manifest or configuration.
 

@@ -41,22 +41,38 @@ def write_archive(
     docker: bool,
     only: Container[Digest] | None = None,
 ) -> None:
-    """Write the tar and verify every layer.
+    """Write the tar of one artifact (`write_archives`)."""
+    write_archives((artifact,), blobs, sink, cancel, docker=docker, only=only)
+
+
+def write_archives(
+    artifacts: Sequence[Artifact],
+    blobs: BlobReader,
+    sink: ByteSink,
+    cancel: Cancellation,
+    *,
+    docker: bool,
+    only: Container[Digest] | None = None,
+) -> None:
+    """Write a tar of several artifacts, and verify every layer.
 
     With `only`, layers that are not in it are left out, because the reader has them.
 
     Raises NotFound, Corrupt, Cancelled, and the errors of the sink.
     """
+    entries = [entry for artifact in artifacts for entry in index_entries(artifact)]
     documents: dict[str, tuple[int, bytes]] = {
         "oci-layout": (0o444, _LAYOUT),
-        "index.json": (0o644, _index(index_entries(artifact))),
+        "index.json": (0o644, _index(entries)),
     }
-    for document in artifact.documents:
-        documents[_path(document.descriptor.digest)] = (0o444, document.data)
+    for artifact in artifacts:
+        for document in artifact.documents:
+            documents[_path(document.descriptor.digest)] = (0o444, document.data)
     if docker:
-        documents["manifest.json"] = (0o644, _docker_manifest(artifact))
+        documents["manifest.json"] = (0o644, encode(list(map(_docker_entry, artifacts))))
     layers = {
         _path(layer.digest): layer
+        for artifact in artifacts
         for layer in artifact.layers()
         if only is None or layer.digest in only
     }
@@ -171,17 +187,16 @@ def _entry_name(entry: Descriptor) -> str:
     return dict(entry.annotations).get(oci.ANNOTATION_REF_NAME) or entry.digest
 
 
-def _docker_manifest(artifact: Artifact) -> bytes:
-    """The document that all versions of `docker load` read. For an index, that of its first
-    image."""
+def _docker_entry(artifact: Artifact) -> dict[str, object]:
+    """The entry of `manifest.json`, which all versions of `docker load` read. For an index, that of
+    its first image."""
     image = artifact.images[0]
     names = [parse_reference(name).familiar for name in artifact.names]
-    entry = {
+    return {
         "Config": _path(image.config_descriptor.digest),
         "RepoTags": names or None,
         "Layers": [_path(layer.digest) for layer in image.layers],
     }
-    return encode([entry])
 
 
 def _path(digest: Digest) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import stat
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from lamina.base.digest import digest_of
@@ -44,7 +45,7 @@ from lamina.layers.reader import TarReader
 from lamina.system.regular import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lamina.base.digest import Digest
     from lamina.base.platform import Platform
@@ -123,6 +124,11 @@ class Archive:
     def __contains__(self, path: str) -> bool:
         return path in self._members
 
+    @property
+    def is_layout(self) -> bool:
+        """Whether it is an OCI layout."""
+        return "index.json" in self and "oci-layout" in self
+
     def size(self, path: str) -> int:
         """The size of a file in bytes. Raises Corrupt if it does not exist."""
         return self._find(path).size
@@ -171,12 +177,19 @@ class LayoutArchiveContent:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
 
+    def has(self, digest: Digest) -> bool:
+        """Whether the archive has a blob."""
+        return _blob_path(digest) in self._archive
+
     def document(self, descriptor: Descriptor, cancel: Cancellation) -> bytes:
         return read_document(self.chunks(descriptor, cancel), descriptor, cancel)
 
     def chunks(self, descriptor: Descriptor, cancel: Cancellation) -> Iterator[bytes]:
-        digest = descriptor.digest
-        return self._archive.chunks(f"blobs/{digest.algorithm}/{digest.hex}", cancel)
+        return self._archive.chunks(_blob_path(descriptor.digest), cancel)
+
+
+def _blob_path(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
 class DockerArchiveContent:
@@ -203,7 +216,7 @@ def open_archive(path: str, wanted: str, platform: Platform | None, cancel: Canc
     """
     archive = Archive(path, cancel)
     try:
-        if "index.json" in archive and "oci-layout" in archive:
+        if archive.is_layout:
             return _open_layout(archive, wanted, platform, cancel)
         if "manifest.json" in archive:
             return _open_docker(archive, wanted, platform, cancel)
@@ -217,14 +230,28 @@ def open_archive(path: str, wanted: str, platform: Platform | None, cancel: Canc
     )
 
 
-def _open_layout(
-    archive: Archive, wanted: str, platform: Platform | None, cancel: Cancellation
-) -> Image:
+class DockerImage(NamedTuple):
+    """An image of Docker's archive. Its layers are known by their diff ids, at `paths`."""
+
+    manifest: Manifest
+    config: bytes
+    paths: tuple[str, ...]
+
+
+def layout_images(
+    archive: Archive, cancel: Cancellation
+) -> list[tuple[tuple[str, ...], Descriptor]]:
+    """The names and descriptors of the images in the index of an OCI layout. Raises Corrupt."""
     index = parse_manifest(archive.document("index.json", cancel), OCI_INDEX)
     if not isinstance(index, Index):
         raise Corrupt(f"{archive.path}: index.json is not an index")
-    named = [(_names(entry), entry) for entry in index.manifests]
-    target = _pick(archive, named, wanted)
+    return [(_names(entry), entry) for entry in index.manifests]
+
+
+def _open_layout(
+    archive: Archive, wanted: str, platform: Platform | None, cancel: Cancellation
+) -> Image:
+    target = _pick(archive, layout_images(archive, cancel), wanted)
     return load_image(archive.path, target, LayoutArchiveContent(archive), platform, cancel)
 
 
@@ -234,17 +261,45 @@ def _names(entry: Descriptor) -> tuple[str, ...]:
     return tuple(filter(None, names))
 
 
-def _open_docker(
-    archive: Archive, wanted: str, platform: Platform | None, cancel: Cancellation
-) -> Image:
+def docker_images(
+    archive: Archive, cancel: Cancellation
+) -> list[tuple[tuple[str, ...], Callable[[], DockerImage]]]:
+    """The names of the images in Docker's archive, and functions that read them. Raises Corrupt."""
     data = archive.document("manifest.json", cancel)
     try:
         entries = [members(entry) for entry in items(load_json(data, "manifest.json"))]
-        named = [(texts(entry.get("RepoTags")), entry) for entry in entries]
-        entry = _pick(archive, named, wanted)
-        config_path, paths = text(entry.get("Config")), texts(entry.get("Layers"))
+        return [
+            (
+                texts(entry.get("RepoTags")),
+                partial(
+                    _docker_image,
+                    archive,
+                    text(entry.get("Config")),
+                    texts(entry.get("Layers")),
+                    cancel,
+                ),
+            )
+            for entry in entries
+        ]
     except ValueError as error:
         raise Corrupt(f"{archive.path}: malformed manifest.json: {error}") from error
+
+
+def _open_docker(
+    archive: Archive, wanted: str, platform: Platform | None, cancel: Cancellation
+) -> Image:
+    manifest, config, paths = _pick(archive, docker_images(archive, cancel), wanted)()
+    digests = (layer.digest for layer in manifest.layers)
+    content = DockerArchiveContent(archive, dict(zip(digests, paths, strict=True)))
+    image = image_of(archive.path, None, manifest, config, content)
+    if platform is not None:
+        check_platform(image, platform)
+    return image
+
+
+def _docker_image(
+    archive: Archive, config_path: str, paths: tuple[str, ...], cancel: Cancellation
+) -> DockerImage:
     config = archive.document(config_path, cancel)
     digest = digest_of(config)
     name = config_path.rpartition("/")[2].removesuffix(".json")
@@ -261,11 +316,7 @@ def _open_docker(
         for diff_id, path in zip(diff_ids, paths, strict=True)
     )
     manifest = Manifest(DOCKER_MANIFEST, Descriptor(DOCKER_CONFIG, digest, len(config)), layers)
-    content = DockerArchiveContent(archive, dict(zip(diff_ids, paths, strict=True)))
-    image = image_of(archive.path, None, manifest, config, content)
-    if platform is not None:
-        check_platform(image, platform)
-    return image
+    return DockerImage(manifest, config, paths)
 
 
 def _pick(archive: Archive, named: Sequence[tuple[Sequence[str], _T]], wanted: str) -> _T:

@@ -49,6 +49,8 @@ def run(parsed: Parsed) -> int:
     if name == "inspect" and names[:1] == ["attachment"]:
         name, names = _ATTACHMENT, names[1:]
     action = _ACTIONS.get(name)
+    if action is None and not names:
+        return _of_image(parsed)
     if action is None:
         raise InvalidInput(
             f'unknown command "history {name}"{suggestion(name, _ACTIONS)}',
@@ -65,3 +67,25 @@ def run(parsed: Parsed) -> int:
     module, _, function = action.handler.partition(":")
     handler: Handler = getattr(import_module(f"lamina.cli.history.{module}"), function)
     return handler(parsed, names)
+
+
+def logs(parsed: Parsed) -> int:
+    """`lamina logs [BUILD]`, which is also `lamina history logs`."""
+    from lamina.cli.history.logs import run as show
+
+    return show(parsed, parsed.arguments)
+
+
+def _of_image(parsed: Parsed) -> int:
+    """`lamina history IMAGE`, as docker has it. Raises InvalidInput for what is no image."""
+    from lamina.base.errors import NotFound
+    from lamina.cli.image_history import run as show
+
+    name = parsed.arguments[0]
+    try:
+        return show(parsed)
+    except NotFound as error:
+        raise InvalidInput(
+            f'"{name}" is neither a command of history{suggestion(name, _ACTIONS)} nor an image',
+            hint=f"use {', '.join(_ACTIONS)}, or the name of an image",
+        ) from error

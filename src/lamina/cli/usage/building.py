@@ -166,9 +166,9 @@ COMMANDS = (
     ),
     Command(
         "history",
-        "Show and remove the records of builds",
+        "Show and remove the records of builds, or show the steps of an image",
         "ls | inspect [attachment] | logs | timeline | trace [BUILD] | export [BUILD…] | import"
-        " | rm BUILD…",
+        " | rm BUILD… | IMAGE",
         "history.command:run",
         (*HISTORY_FLAGS, *BUILDER_FLAGS, ROOT, DEBUG),
         least=1,
@@ -181,6 +181,20 @@ COMMANDS = (
             "lamina history logs --step 'RUN make'",
             "lamina history trace --format chrome -o trace.json",
         ),
+    ),
+    Command(
+        "logs",
+        "Print the log of a build",
+        "[OPTIONS] [BUILD]",
+        "history.command:logs",
+        (
+            *(flag for flag in HISTORY_FLAGS if flag.name in ("format", "progress", "step")),
+            *BUILDER_FLAGS,
+            ROOT,
+            DEBUG,
+        ),
+        most=1,
+        examples=("lamina logs", "lamina logs ^1 --step 'RUN make'"),
     ),
     Command(
         "plan",

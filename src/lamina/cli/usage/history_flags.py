@@ -31,7 +31,7 @@ HISTORY_FLAGS = (
     ),
     Flag("html", "export: write a report of one build as HTML", value="FILE", complete="file"),
     Flag("local", "ls: only builds of the git repository in the current directory"),
-    Flag("no-trunc", "ls: do not truncate names"),
+    Flag("no-trunc", "ls, IMAGE: do not truncate names and commands"),
     Flag(
         "platform",
         "inspect attachment: the attachment for a platform",
@@ -51,6 +51,7 @@ HISTORY_FLAGS = (
         value="FILE",
         complete="file",
     ),
+    Flag("quiet", "IMAGE: print only IDs", short="q"),
     Flag(
         "type",
         "inspect attachment: the type of the attachment",

@@ -8,7 +8,7 @@ from lamina.cli.usage.common import DEBUG, INSECURE, PROGRESS, QUIET, ROOT
 from lamina.cli.usage.diff_flags import DIFF_FLAGS
 from lamina.cli.usage.run_flags import RUN_FLAGS
 
-COMMANDS = (
+_COMMANDS = (
     Command(
         "images",
         "List the images of the local store",
@@ -53,6 +53,7 @@ COMMANDS = (
         complete="image",
         passes_on=True,
         examples=("lamina run demo", "lamina run -it -v $PWD:/src demo sh"),
+        failure=125,
     ),
     Command(
         "inspect",
@@ -62,6 +63,12 @@ COMMANDS = (
         (
             Flag("bootstrap", "Wait until the builder's nodes run"),
             Flag("timeout", "How long to wait for a node's answer", value="TIME", default="20s"),
+            Flag(
+                "format",
+                "Go template for each image, for example {{.Config.Env}}",
+                short="f",
+                value="TEMPLATE",
+            ),
             Flag(
                 "type",
                 "What the names are (default: a builder if there is one of that name)",
@@ -75,6 +82,57 @@ COMMANDS = (
         most=None,
         complete="image",
         examples=("lamina inspect", "lamina inspect office", "lamina inspect --type image app:1"),
+    ),
+    Command(
+        "tag",
+        "Give an image another name",
+        "IMAGE NAME",
+        "image_archives:tag",
+        (BUILDER, ROOT, DEBUG),
+        least=2,
+        most=2,
+        complete="image",
+    ),
+    Command(
+        "save",
+        "Write images to an archive, for docker load or podman load",
+        "[OPTIONS] IMAGE…",
+        "image_archives:save",
+        (
+            Flag(
+                "output",
+                "Write to a file instead of standard output",
+                short="o",
+                value="FILE",
+                complete="file",
+            ),
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
+        least=1,
+        most=None,
+        complete="image",
+        examples=("lamina save -o app.tar app:1", "lamina save app:1 | docker load"),
+    ),
+    Command(
+        "load",
+        "Store the images of an archive of docker save, podman save or lamina",
+        "[OPTIONS]",
+        "image_archives:load",
+        (
+            Flag(
+                "input",
+                "Read a file instead of standard input",
+                short="i",
+                value="FILE",
+                complete="file",
+            ),
+            Flag("quiet", "Do not print the names of the images", short="q"),
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
     ),
     Command(
         "diff",
@@ -230,4 +288,75 @@ COMMANDS = (
         most=None,
         examples=("lamina imagetools create -t host/app:1 host/app:amd64 host/app:arm64",),
     ),
+)
+
+_HISTORY = Command(
+    "image history",
+    "Show the steps that made an image",
+    "[OPTIONS] IMAGE",
+    "image_history:run",
+    (
+        Flag(
+            "format",
+            "Output format, or a Go template",
+            value="FORMAT",
+            choices=("table", "json"),
+            default="table",
+            open=True,
+        ),
+        Flag("no-trunc", "Do not truncate commands"),
+        Flag("quiet", "Print only IDs", short="q"),
+        BUILDER,
+        ROOT,
+        DEBUG,
+    ),
+    least=1,
+    most=1,
+    complete="image",
+)
+_PRUNE = Command(
+    "image prune",
+    "Remove images without a name from the local store",
+    "[OPTIONS]",
+    "image_commands:prune_images",
+    (
+        Flag("all", "Remove all images", short="a"),
+        Flag("force", "Do not ask for confirmation", short="f"),
+        BUILDER,
+        ROOT,
+        DEBUG,
+    ),
+)
+_IN_GROUP = {
+    "images": "ls",
+    "rmi": "rm",
+    "inspect": "inspect",
+    "tag": "tag",
+    "save": "save",
+    "load": "load",
+    "push": "push",
+    "pull": "pull",
+}
+"""Commands that the group `image` has too (docker)."""
+
+
+def _in_group(command: Command) -> Command:
+    made = command._replace(name=f"image {_IN_GROUP[command.name]}", examples=())
+    if command.name != "inspect":
+        return made
+    flags = tuple(flag for flag in made.flags if flag.name not in ("bootstrap", "timeout", "type"))
+    return made._replace(
+        summary="Show images as JSON",
+        usage="[OPTIONS] IMAGE…",
+        handler="image_commands:inspect_images",
+        flags=flags,
+        least=1,
+    )
+
+
+COMMANDS = (
+    *_COMMANDS,
+    *(_in_group(command) for command in _COMMANDS if command.name in _IN_GROUP),
+    _HISTORY,
+    _PRUNE,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lamina.cli.flags import Command
-from lamina.cli.usage.common import DEBUG
+from lamina.cli.flags import Command, Flag
+from lamina.cli.usage.builder_flags import BUILDER
+from lamina.cli.usage.common import DEBUG, ROOT
 
 COMMANDS = (
     Command(
@@ -19,6 +20,34 @@ COMMANDS = (
         "",
         "plugin_installation:uninstall",
         (DEBUG,),
+    ),
+    Command(
+        "config check",
+        "Check a configuration file (default: the one that is used)",
+        "[FILE]",
+        "config_check:check",
+        (DEBUG,),
+        most=1,
+        complete="file",
+    ),
+    Command(
+        "info",
+        "Show this installation, its builder and its store",
+        "[OPTIONS]",
+        "info:run",
+        (
+            Flag(
+                "format",
+                "Output format, or a Go template",
+                value="FORMAT",
+                choices=("pretty", "json"),
+                default="pretty",
+                open=True,
+            ),
+            BUILDER,
+            ROOT,
+            DEBUG,
+        ),
     ),
     Command("version", "Show the version", "", "about:version", (DEBUG,)),
     Command(
