@@ -29,13 +29,14 @@ ENVIRONMENT = {"A": "1", "EMPTY": ""}
         ("${B:-${C:-${A}}}!", "1!"),
         ("${A:?needed}", "1"),
         ("$B", ""),
+        ("$(command $A) $ 1", "$(command 1) $ 1"),
     ],
 )
 def test_interpolation(text: str, expected: str) -> None:
     assert expand(text, ENVIRONMENT) == expected
 
 
-@pytest.mark.parametrize("text", ["$", "${", "${}", "${A!x}", "${1}", "${B:?it is needed}", "$ x"])
+@pytest.mark.parametrize("text", ["${", "${}", "${A!x}", "${1}", "${B:?it is needed}"])
 def test_mistakes_in_variables(text: str) -> None:
     with pytest.raises(InvalidInput):
         expand(text, ENVIRONMENT)

@@ -279,7 +279,8 @@ def _write_results(parsed: Parsed, request: BuildRequest, outcome: BuildOutcome)
 
             write_file(metadata_file, json.dumps(dict(outcome.metadata), indent=2))
     to_stdout = any(dict(output.attributes).get("dest") == "-" for output in request.outputs)
-    if parsed.switch("quiet") and outcome.image_id and not to_stdout:
+    shown = parsed.switch("quiet") or parsed.text("progress") == "quiet"
+    if shown and outcome.image_id and not to_stdout:
         print(outcome.image_id)
 
 

@@ -46,8 +46,8 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
             end = _closing(text, position)
             found.append(_braced(text[position + 1 : end], text, environ))
             position = end + 1
-        else:
-            raise InvalidInput(f'"{text}": write $$ for a dollar sign')
+        else:  # as in `$(command)`
+            found.append("$")
     return "".join([*found, text[position:]])
 
 
