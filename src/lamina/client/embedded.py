@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lamina.base.errors import Cancelled, LaminaError, NotFound
 from lamina.base.platform import host_platform, parse_platform
 from lamina.base.reference import parse_reference
-from lamina.client.cache_attributes import cache_pairs
 from lamina.client.contract import (
     BuildOutcome,
     CallAnswer,
     ImageSummary,
-    MountSummary,
     PruneOutcome,
 )
+from lamina.client.embedded_mounts import EmbeddedMounts
 from lamina.client.engine_options import (
     attestations_of,
     build_record,
@@ -58,7 +57,6 @@ if TYPE_CHECKING:
     from lamina.client.build_group import GroupMember
     from lamina.client.contract import (
         BuildRequest,
-        CacheSpec,
         ClientFrontend,
         LocalStore,
         PruneRequest,
@@ -96,7 +94,7 @@ def open_builder(root: str) -> Iterator[EmbeddedBuilder]:
         yield builder
 
 
-class EmbeddedBuilder:
+class EmbeddedBuilder(EmbeddedMounts):
     """Implements `lamina.client.contract.LocalStore`.
 
     The process enters a user namespace if it needs one. The engine is created when it is first
@@ -482,32 +480,3 @@ class EmbeddedBuilder:
         RecordTable(self._store).expire(configured_retention())
         freed = prune(self._store, [rule], cancel, removed.append)
         return PruneOutcome(tuple(removed), freed)
-
-    def cache_mounts(self) -> Sequence[MountSummary]:
-        from lamina.engine.caching.mount_commands import list_mounts
-
-        return [MountSummary(*mount) for mount in list_mounts(self.engine.services.caches)]
-
-    def export_cache_mounts(
-        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
-    ) -> Mapping[str, int]:
-        from lamina.cacheio.options import make_location
-        from lamina.engine.caching.mount_commands import export_mounts
-
-        place = make_location("--to", "dest", cache_pairs(cache))
-        done = export_mounts(self.engine.services.caches, names, place, events, cancel)
-        return {name: sent.new for name, sent in done}
-
-    def import_cache_mounts(
-        self, names: Sequence[str], cache: CacheSpec, events: EventSink, cancel: Cancellation
-    ) -> None:
-        from lamina.cacheio.options import make_location
-        from lamina.engine.caching.mount_commands import import_mounts
-
-        place = make_location("--from", "src", cache_pairs(cache))
-        import_mounts(self.engine.services.caches, names, place, events, cancel)
-
-    def remove_cache_mounts(self, names: Sequence[str], cancel: Cancellation) -> Sequence[str]:
-        from lamina.engine.caching.mount_commands import remove_mounts
-
-        return remove_mounts(self.engine.services.caches, names, cancel)
