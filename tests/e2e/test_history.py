@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,23 +128,26 @@ def test_bad_input(lamina: Lamina, words: tuple[str, ...], text: str) -> None:
 
 def test_a_running_and_a_killed_build(lamina: Lamina, context: Callable[..., Path]) -> None:
     folder = context("FROM base\nRUN echo begun; sleep 60\n")
-    process = subprocess.Popen(
-        lamina.command("build", "--progress=plain", str(folder)), stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    with process.stderr:
-        for line in process.stderr:
-            if line.endswith(" begun\n"):
-                break
+    build = lamina.command("build", "--progress=plain", str(folder))
+    logs = lamina.command("history", "logs")
+    with ExitStack() as owned:
+        building = owned.enter_context(subprocess.Popen(build, stderr=subprocess.PIPE, text=True))
+        owned.callback(building.kill)
+        assert building.stderr is not None
+        assert any(line.endswith(" begun\n") for line in building.stderr)
         [row] = listed(lamina)
         assert row["status"] == "Running" and "completed_at" not in row
-        assert " begun\n" in run(lamina, "history", "logs")
+        following = owned.enter_context(subprocess.Popen(logs, stdout=subprocess.PIPE, text=True))
+        owned.callback(following.kill)
+        assert following.stdout is not None
+        assert any(line.endswith(" begun\n") for line in following.stdout)
         shown = json.loads(run(lamina, "history", "inspect", "--format=json"))
         assert [step["Status"] for step in shown["Steps"]][-1] == "running"
         done = lamina("history", "rm", "^")
         assert done.code == 1 and "is running" in done.err
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        building.send_signal(signal.SIGKILL)
+        building.wait()
+        assert following.wait(60) == 0
     [row] = listed(lamina)
     assert row["status"] == "Error"
     assert "was killed" in run(lamina, "history", "inspect")

@@ -32,12 +32,9 @@ _BLOB_LIMIT = 256 << 20
 def open_local_history(root: str) -> Iterator[LocalHistory]:
     """Open the records of the store at `root`. Records of killed builds are completed first."""
     with open_store(root) as store:
-        if has_abandoned(store.database):
-            from lamina.records.recovery import recover
-            from lamina.records.table import RecordTable
-
-            recover(store, RecordTable(store))
-        yield LocalHistory(store)
+        history = LocalHistory(store)
+        history.recover()
+        yield history
 
 
 class LocalHistory:
@@ -51,6 +48,13 @@ class LocalHistory:
         from lamina.records.table import RecordTable
 
         return RecordTable(self._store)
+
+    def recover(self) -> None:
+        """Complete the records of killed builds."""
+        if has_abandoned(self._store.database):
+            from lamina.records.recovery import recover
+
+            recover(self._store, self._table)
 
     def rows(self) -> Sequence[RecordRow]:
         return read_rows(self._store.database)
@@ -80,7 +84,12 @@ class LocalHistory:
         path = self._store.path("records", journal)
         if follow is None:
             return read_frames(path)
-        return follow_frames(path, lambda: not self._table.journal(record.ref), follow)
+
+        def has_ended() -> bool:
+            self.recover()  # the build may have been killed meanwhile
+            return not self._table.journal(record.ref)
+
+        return follow_frames(path, has_ended, follow)
 
     def blob(self, digest: str) -> bytes:
         from lamina.base.digest import parse_digest

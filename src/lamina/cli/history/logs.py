@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from lamina.base.errors import InvalidInput
@@ -26,18 +27,17 @@ _STDOUT = 1
 
 
 def run(parsed: Parsed, names: list[str]) -> int:
-    """Print the log of a build, or of some steps of it, to standard output."""
+    """Print the log of a build, or of some steps of it, to standard output.
+
+    The log of a running build is printed while it is written.
+    """
     raw = _is_raw(parsed)
     with open_history(parsed) as history:
         record = history.record(find_record(history.rows(), names[0] if names else "").ref)
         messages = history.log(record, follow=Cancellation())
         sys.stdout.flush()
-        if raw and not parsed.given("step"):
-            from lamina.cli.progress.rawjson import RawJsonRenderer
-
-            renderer = RawJsonRenderer(_write)
-            for message in messages:
-                renderer.update(list(events_of(message)), 0.0)
+        if not parsed.given("step") and (raw or record.logs is None):
+            _follow(messages, raw=raw)
             return 0
         kept = list(messages)
     steps = in_order(steps_of(kept, lambda _: None))
@@ -46,6 +46,22 @@ def run(parsed: Parsed, names: list[str]) -> int:
         chosen = find_steps(steps, parsed.text("step"))
     _show_steps(kept, {step.digest: number for number, step in chosen}, raw=raw)
     return 0
+
+
+def _follow(messages: Iterable[StatusResponse], *, raw: bool) -> None:
+    """Print a log in the order in which it is written."""
+    renderer: Renderer
+    if raw:
+        from lamina.cli.progress.rawjson import RawJsonRenderer
+
+        renderer = RawJsonRenderer(_write)
+    else:
+        from lamina.cli.progress.plain import PlainRenderer
+
+        renderer = PlainRenderer(_write)
+    for message in messages:
+        renderer.update(list(events_of(message)), time.monotonic())
+    renderer.finish(time.monotonic())
 
 
 def _is_raw(parsed: Parsed) -> bool:
