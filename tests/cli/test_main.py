@@ -41,7 +41,6 @@ def lamina(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes
         (["help", "biuld"], b'did you mean "build"?'),
         (["completion", "csh"], b"no completion script for"),
         (["prune", "--filter", "unitl=24h"], b'did you mean "until"?'),
-        (["run", "-v", "x", "image"], b"use the form"),
     ],
 )
 def test_mistakes_are_one_message_and_status_1(words: list[str], message: bytes) -> None:
@@ -51,6 +50,12 @@ def test_mistakes_are_one_message_and_status_1(words: list[str], message: bytes)
     assert message in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stderr.startswith(b"ERROR: ")
+
+
+def test_a_mistake_in_a_run_has_the_status_of_docker_run() -> None:
+    done = lamina("run", "-v", "x", "image")
+    assert done.returncode == 125
+    assert b"use the form" in done.stderr and b"Traceback" not in done.stderr
 
 
 def test_help_and_version() -> None:

@@ -28,7 +28,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 REFUSED = {
     "unknown type": ("nonesuch", {}, 'unknown type "nonesuch"'),
-    "not yet": ("gha", {"scope": "x"}, "type=gha is not supported yet"),
+    "no token": ("gha", {"scope": "x"}, "there is no token for the GitHub Actions cache"),
     "no name": ("registry", {}, "type=registry needs ref"),
     "no such name": ("registry", {"ref": "UPPER CASE"}, "UPPER CASE"),
     "no digest": ("local", {"src": "x", "digest": "sha256:1"}, "sha256:1"),

@@ -35,7 +35,7 @@ def cleaned(tmp_path: Path) -> Iterator[None]:
 
 
 def leftovers(lamina: Lamina) -> list[str]:
-    return [name for name in os.listdir(lamina.root / "snapshots") if name != ".kind"]
+    return [name for name in os.listdir(lamina.root / "snapshots") if not name.startswith(".")]
 
 
 def test_a_deep_tree_is_built_copied_and_exported(

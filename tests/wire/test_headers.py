@@ -24,9 +24,7 @@ RESERVED = ("te", "content-type", "connection", "upgrade", "keep-alive")
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.", min_size=1, max_size=20).filter(
     lambda name: not name.startswith("grpc-") and name not in RESERVED
 )
-TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)).map(
-    lambda text: text.strip(" ")
-)
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs"))).map(lambda text: text.strip(" "))
 ITEMS = st.one_of(
     st.tuples(NAMES.filter(lambda name: not name.endswith("-bin")), TEXT),
     st.tuples(NAMES.map("{}-bin".format), st.binary()),
@@ -147,8 +145,7 @@ def test_metadata_is_read_as_written(metadata: Metadata) -> None:
 
 
 @pytest.mark.parametrize(
-    "item",
-    [("a", b"bytes"), ("a", "line\nfeed"), ("a", "é"), ("", "x"), (":path", "x"), ("a b", "x")],
+    "item", [("a", b"bytes"), ("a", "line\nfeed"), ("", "x"), (":path", "x"), ("a b", "x")]
 )
 def test_metadata_that_cannot_travel(item: tuple[str, str | bytes]) -> None:
     with pytest.raises(StatusError):

@@ -29,7 +29,8 @@ def metadata_fields(metadata: Metadata) -> Fields:
             fields.append((key, encode_binary(value)))
             continue
         text = value.encode("utf-8", "surrogateescape").strip(b" ")
-        if any(not 0x20 <= byte <= 0x7E for byte in text):
+        # UTF-8 is not in the specification, but servers accept it: names of directories have it.
+        if any(byte < 0x20 or byte == 0x7F for byte in text):
             raise StatusError(
                 Code.INTERNAL,
                 f'header key "{name}" contains value with non-printable ASCII characters',
