@@ -109,7 +109,11 @@ def enter_user_namespace(root: str) -> Privileges:
 
     warnings: tuple[str, ...] = ()
     if not user_namespace.is_privileged():
+        from lamina.stores.store import remove_dead
+
         limits = user_namespace.enter()
+        # Only now may it remove files of other IDs, which a killed process left.
+        remove_dead(os.path.join(root, "tmp"))
         if limits:
             warnings = (
                 f"all files of the build belong to one user: {limits}. `chown` to others and"

@@ -216,12 +216,21 @@ def _sync_file_system(path: str) -> None:
         os.close(fd)
 
 
-def _claim(tmp: str) -> tuple[str, int]:
-    """Create and lock the directory of this process, and remove the directories of dead
-    processes."""
+def remove_dead(tmp: str) -> None:
+    """Remove the directories of dead processes, as far as this process may.
+
+    Args:
+        tmp: the directory `tmp` of a store.
+    """
     for name in os.listdir(tmp):
         if name.endswith(".lock"):
             _reap(tmp, name)
+
+
+def _claim(tmp: str) -> tuple[str, int]:
+    """Create and lock the directory of this process, and remove the directories of dead
+    processes."""
+    remove_dead(tmp)
     while True:
         scratch = os.path.join(tmp, f"{os.getpid()}-{os.urandom(4).hex()}")
         claim = os.open(scratch + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
