@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from lamina.base.digest import digest_of
@@ -77,9 +78,9 @@ class SolverBench:
     def _resolve(self, spec: VertexSpec, _: Callable[[], Sequence[Job[Value]]]) -> Op[Value]:
         return Step(spec, self.execute)
 
+    @abstractmethod
     def execute(self, spec: VertexSpec, context: OpContext) -> Sequence[Value]:
         """Run the step of a vertex."""
-        raise NotImplementedError
 
     def close(self) -> None:
         self._pool.close()

@@ -9,7 +9,6 @@ export type Build = Schemas["Build"];
 export type Step = Schemas["StepDocument"];
 export type StepState = Step["state"];
 export type BuildStatus = BuildRow["status"];
-export type Usage = Schemas["Usage"];
 export type Explanations = Schemas["Explanations"];
 export type StepExplanation = Schemas["StepExplanation"];
 export type Savings = Schemas["Savings"];

@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lamina import __version__
+from lamina.sbom.spdx import PREDICATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ def with_layers(statement: Statement, image: DescribedImage) -> Statement:
 
     Documents that are not SPDX, and files that are not in the image, stay as they are.
     """
+    if statement.predicate_type != PREDICATE:
+        return statement
     try:
         document = json.loads(statement.predicate)
         if not str(document.get("spdxVersion", "")).startswith("SPDX-"):

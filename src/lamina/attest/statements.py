@@ -8,11 +8,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from lamina.attest.contract import CORE, AttestationKind
-from lamina.attest.sbom_layers import with_layers
 from lamina.base.digest import parse_digest
 from lamina.base.errors import InvalidInput, from_os_error
 from lamina.exporters.attestation import Statement, Subject, SubjectKind
-from lamina.sbom.spdx import PREDICATE
 from lamina.system.regular import read_regular
 
 if TYPE_CHECKING:
@@ -60,7 +58,9 @@ class Attested:
             if inline or not _inline_only(one):
                 for statement in self._read(one, image):
                     core = _is_core(one, statement.path)
-                    if core and image is not None and statement.predicate_type == PREDICATE:
+                    if core and image is not None:
+                        from lamina.attest.sbom_layers import with_layers
+
                         statement = with_layers(statement, image)
                     statements.append((core, statement))
         return [s for _, s in sorted(statements, key=lambda item: not item[0])]

@@ -21,9 +21,9 @@ class Attributes:
         self.flag = flag
         self._pairs = dict(pairs)
 
-    def take(self, key: str) -> str:
-        """A value, or ""."""
-        return self._pairs.pop(key, "")
+    def take(self, key: str, default: str = "") -> str:
+        """A value, or the default."""
+        return self._pairs.pop(key, default)
 
     def optional(self, key: str) -> str | None:
         """A value, or None."""

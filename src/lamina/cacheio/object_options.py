@@ -77,11 +77,12 @@ def with_environment(
     """Attributes with the credentials of a client's environment, as buildx adds them."""
     found = dict(pairs)
     if kind == "s3" and not (found.get("access_key_id") and found.get("secret_access_key")):
-        access, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-        if access and secret and not environ.get("AWS_PROFILE"):
-            found |= {"access_key_id": access, "secret_access_key": secret}
-            if token := environ.get("AWS_SESSION_TOKEN"):
-                found["session_token"] = token
+        from lamina.objectstores.aws_credentials import keys_in
+
+        if keys := keys_in(environ):
+            found |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
+            if keys.token:
+                found["session_token"] = keys.token
     if kind == "gha":
         for key, name in _RUNNER.items():
             if key not in found and (value := environ.get(name)):
@@ -116,8 +117,8 @@ def _s3(left: Attributes) -> ObjectLocation:
     prefix = left.take("prefix")
     return ObjectLocation(
         S3Config(bucket, region, endpoint, path_style, keys),
-        prefix + _default(left.optional("manifests_prefix"), "manifests/"),
-        prefix + _default(left.optional("blobs_prefix"), "blobs/"),
+        prefix + left.take("manifests_prefix", "manifests/"),
+        prefix + left.take("blobs_prefix", "blobs/"),
         _names(left),
         left.seconds("touch_refresh", _DAY),
         left.count("upload_parallelism", 4),
@@ -135,9 +136,9 @@ def _azure(left: Attributes) -> ObjectLocation:
     host = url.partition("://")[2].partition("/")[0]
     account = left.take("account_name") or variable("ACCOUNT_NAME") or host.partition(".")[0]
     container = left.take("container") or variable("CONTAINER") or "buildkit-cache"
-    prefix = _default(left.optional("prefix"), variable("PREFIX"))
-    manifests = _default(left.optional("manifests_prefix"), "manifests")
-    blobs = _default(left.optional("blobs_prefix"), "blobs")
+    prefix = left.take("prefix", variable("PREFIX"))
+    manifests = left.take("manifests_prefix", "manifests")
+    blobs = left.take("blobs_prefix", "blobs")
     return ObjectLocation(
         AzureConfig(url, account, container, left.take("secret_access_key")),
         _folder(prefix, manifests),
@@ -156,8 +157,8 @@ def _gcs(left: Attributes) -> ObjectLocation:
     credentials = left.take("credentials")
     return ObjectLocation(
         GcsConfig(bucket, left.take("endpoint_url"), credentials),
-        prefix + _default(left.optional("manifests_prefix"), "manifests/"),
-        prefix + _default(left.optional("blobs_prefix"), "blobs/"),
+        prefix + left.take("manifests_prefix", "manifests/"),
+        prefix + left.take("blobs_prefix", "blobs/"),
         _names(left),
         left.seconds("touch_refresh", _DAY),
         left.count("upload_parallelism", 4),
@@ -184,10 +185,6 @@ def _actions(left: Attributes, *, writes: bool) -> ObjectLocation:
         scopes = tuple(found for found in scopes if found.writable)[-1:]
     hashes = tuple(sha256(found.name.encode()).hexdigest()[:8] for found in scopes)
     return ObjectLocation(config, f"index-{scope}-1-", "buildkit-blob-1-", hashes)
-
-
-def _default(value: str | None, default: str) -> str:
-    return default if value is None else value
 
 
 def _folder(*parts: str) -> str:

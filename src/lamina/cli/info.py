@@ -57,7 +57,6 @@ def _found(parsed: Parsed) -> dict[str, Any]:
     from lamina.cli.plugin_installation import Installation
     from lamina.exporters.docker_host import docker_folder
     from lamina.runtime.emulation import platforms_here
-    from lamina.system.process import which
 
     group = chosen_builder(parsed)
     system = os.uname()
@@ -68,7 +67,7 @@ def _found(parsed: Parsed) -> dict[str, Any]:
         "Python": ".".join(map(str, sys.version_info[:3])),
         "Kernel": f"{system.sysname} {system.release}",
         "Platforms": list(map(str, platforms_here())),
-        "Runtime": which("crun") or which("runc") or "none",
+        "Runtime": _runtime(),
         "Builder": group.name,
         "Driver": group.driver,
         "Endpoints": [node.endpoint for node in group.nodes],
@@ -84,3 +83,17 @@ def _found(parsed: Parsed) -> dict[str, Any]:
     installation = Installation(docker_folder(os.environ))
     found["DockerPlugin"] = installation.program if installation.installed else "not installed"
     return found
+
+
+def _runtime() -> str:
+    """The runtime that runs steps, "none" if no runtime is installed."""
+    from lamina.base.errors import NotFound
+    from lamina.runtime.binary import find_runtime
+    from lamina.system.user_namespace import IdMap, current_ids
+
+    # Without root privileges, steps run in a user namespace.
+    ids = current_ids() or (IdMap((), ()) if os.geteuid() else None)
+    try:
+        return find_runtime(ids=ids)
+    except NotFound:
+        return "none"

@@ -29,15 +29,6 @@ def show_binary_size(size: int) -> str:
     return f"{value:.4g}{_BINARY[step]}"
 
 
-def show_go_duration(nanoseconds: int) -> str:
-    """A duration of at least a second as Go's `Duration` prints it: `48h0m0s`."""
-    seconds = f"{nanoseconds % 60_000_000_000 / 1e9:.9f}".rstrip("0").rstrip(".")
-    minutes, hours = nanoseconds // 60_000_000_000 % 60, nanoseconds // 3_600_000_000_000
-    if hours:
-        return f"{hours}h{minutes}m{seconds}s"
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-
-
 def parse_size(text: str, flag: str) -> int:
     """Parse a size (`lamina.base.units`). Raises InvalidInput, naming the flag."""
     try:

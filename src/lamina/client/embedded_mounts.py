@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from lamina.client.cache_attributes import cache_pairs
@@ -20,9 +21,9 @@ class EmbeddedMounts:
     """Implements the methods of `lamina.client.contract.LocalStore` on cache mounts."""
 
     @property
+    @abstractmethod
     def engine(self) -> Engine:
         """The engine of the store."""
-        raise NotImplementedError
 
     def cache_mounts(self) -> Sequence[MountSummary]:
         from lamina.engine.caching.mount_commands import list_mounts

@@ -10,6 +10,7 @@ from lamina.base.errors import Corrupt, NotFound
 from lamina.base.gojson import encode
 from lamina.base.json_document import load_json_object
 from lamina.base.oci import (
+    ANNOTATION_IMAGE_NAME,
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
@@ -110,7 +111,7 @@ def load_images(store: Store, path: str, cancel: Cancellation) -> list[str]:
             content = LayoutArchiveContent(archive)
             for names, entry in layout_images(archive, cancel):
                 target = _take(store.blobs, content, entry, cancel)
-                full = dict(entry.annotations).get("io.containerd.image.name", "")
+                full = dict(entry.annotations).get(ANNOTATION_IMAGE_NAME, "")
                 loaded += _named(table, target, [full] if full else names)
         elif "manifest.json" in archive:
             for names, read in docker_images(archive, cancel):

@@ -17,6 +17,7 @@ from lamina.base.digest import digest_of
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.client.frontend_attributes import FRONTEND
+from lamina.client.linked_results import refs_of
 from lamina.llb.codec import decode_op
 from lamina.llb.op import DESCRIPTION_NAME, ExecMeta
 from lamina.runtime.terminal import raw_mode, size_of
@@ -167,13 +168,6 @@ class RemoteShell:
 
     def _say(self, text: str) -> None:
         write_all(self._screen, f"{text}\n".encode("utf-8", "replace"))
-
-
-def refs_of(result: gateway.Result) -> list[gateway.Ref]:
-    """The refs of a frontend's result, by platform, that are not empty."""
-    several = [] if result.refs is None else [ref for _, ref in result.refs.refs]
-    found = [*several, *([] if result.ref is None else [result.ref])]
-    return [ref for ref in found if ref.id]
 
 
 def failed_command(error: LaminaError, refs: Iterable[gateway.Ref]) -> FailedCommand | None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from lamina.api import control as api
 from lamina.api.message import unary
-from lamina.base.platform import Platform, normalise
+from lamina.llb.platform import platform_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lamina.api.worker import WorkerRecord
+    from lamina.base.platform import Platform
     from lamina.system.cancel import Cancellation
     from lamina.wire.contract import Channel
 
@@ -31,9 +32,5 @@ def list_workers(channel: Channel, cancel: Cancellation | None = None) -> Sequen
 
 def platforms_of(workers: Iterable[WorkerRecord]) -> tuple[Platform, ...]:
     """The platforms that workers run, each once."""
-    found = (
-        normalise(Platform(p.os, p.architecture, p.variant, p.os_version, p.os_features))
-        for worker in workers
-        for p in worker.platforms
-    )
+    found = (platform_of(platform) for worker in workers for platform in worker.platforms)
     return tuple(dict.fromkeys(found))

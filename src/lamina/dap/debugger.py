@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from lamina.base.errors import LaminaError
 from lamina.base.named_tuple import NamedTuple
 from lamina.client.frontend_attributes import FRONTEND
-from lamina.client.remote_debug import failed_command, failed_vertex, refs_of
+from lamina.client.linked_results import refs_of
+from lamina.client.remote_debug import failed_command, failed_vertex
 from lamina.dap.program import Action, Program
 from lamina.llb.state import marshal, unmarshal
 

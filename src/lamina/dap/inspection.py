@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import stat
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lamina.api import container as api
+from lamina.api import filemode
 from lamina.base.errors import InvalidInput
 from lamina.base.oci import IMAGE_CONFIG_KEY
 from lamina.client.remote_debug import container_of
+from lamina.dockerfile.image_config import DEFAULT_PATH
 from lamina.llb.op import NO_INPUT, ExecMeta, Mount, MountType
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     Children = Callable[[], Sequence[Variable]]
 
 _BUILD_ARG = "build-arg:"
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_DIRECTORY = 1 << 31
-_LINK = 1 << 27
-"""The type bits of modes in Go's `os.FileMode`, which the protocol uses."""
 _MOST_OUTPUT = 1 << 20
 
 
@@ -67,7 +64,9 @@ class Inspection:
         gateway = self._debugger.gateway
         assert gateway is not None
         op = step.vertex.op
-        meta = (op.exec.meta if op.exec is not None else None) or ExecMeta(env=(_PATH,))
+        meta = (op.exec.meta if op.exec is not None else None) or ExecMeta(
+            env=(f"PATH={DEFAULT_PATH}",)
+        )
         output = bytearray()
 
         def show(data: bytes) -> None:
@@ -179,12 +178,12 @@ class Inspection:
 
     def _file(self, step: Step, folder: str, entry: Stat) -> Variable:
         name = entry.path.rpartition("/")[2]
-        if entry.mode & _DIRECTORY:
+        if entry.mode & filemode.DIRECTORY:
             children = partial(self._folder, step, f"{folder.rstrip('/')}/{name}")
             return _variable(name, "directory") | self._reference(children)
-        if entry.mode & _LINK:
+        if entry.mode & filemode.SYMLINK:
             return _variable(name, f"-> {entry.linkname}")
-        return _variable(name, f"{entry.size} bytes, {stat.S_IMODE(entry.mode):04o}")
+        return _variable(name, f"{entry.size} bytes, {filemode.permissions(entry.mode):04o}")
 
 
 def _environment(step: Step) -> list[Variable]:

@@ -156,16 +156,17 @@ def _explained(error: LaminaError) -> LaminaError:
 def recorded_kind(root: str) -> str:
     """Which snapshotter made the snapshots of a store: `overlay` or `native`; "" if the file is
     missing or damaged."""
-    kind = _recorded(root, _KIND)
-    return kind if kind in _KINDS else ""
+    return _recorded(root, _KIND)
 
 
 def _recorded(root: str, name: str) -> str:
+    """A recorded property of the store's snapshots; "" if the file is missing or damaged."""
     try:
         with open(os.path.join(root, "snapshots", name), encoding="ascii") as file:
-            return file.read(1 << 14)
+            text = file.read(1 << 14)
     except (FileNotFoundError, UnicodeDecodeError):
         return ""
+    return "" if name == _KIND and text not in _KINDS else text
 
 
 def _record(root: str, name: str, text: str) -> str:
@@ -180,8 +181,7 @@ def _record(root: str, name: str, text: str) -> str:
     try:
         os.link(part, marker)
     except FileExistsError:
-        first = _recorded(root, name)
-        if first and (name != _KIND or first in _KINDS):
+        if first := _recorded(root, name):
             return first
         os.replace(part, marker)  # the file is damaged
         return text

@@ -83,9 +83,10 @@ def portable(upper: str, lowers: Sequence[str], metadata: FileMetadata = KERNEL_
                     todo.append(f"{path}/{entry.name}" if path else entry.name)
                 elif marks_gone(entry):
                     return False
-        found = below.find(path)
-        if empty and path and _same_folder(folder, os.lstat(folder), found, metadata):
-            return False
+        if empty and path:
+            found = below.find(path)
+            if _same_folder(folder, os.lstat(folder), found, metadata):
+                return False
     return True
 
 

@@ -18,8 +18,11 @@ def llb_platform(platform: Platform) -> LLBPlatform:
 
 def op_platform(platform: LLBPlatform | None, default: Platform) -> Platform:
     """The platform that an op names, normalised; `default` if it names none."""
-    if platform is None:
-        return default
+    return default if platform is None else platform_of(platform)
+
+
+def platform_of(platform: LLBPlatform) -> Platform:
+    """Lamina's platform, normalised."""
     return normalise(
         Platform(
             platform.os,

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from lamina.registry.url import Url
     from lamina.system.cancel import Cancellation
 
-VERSION_V2 = 2
 _SERVICE = "/twirp/github.actions.results.api.v1.CacheService/"
 _GITHUB = "https://api.github.com"
 _JSON = ("Content-Type", "application/json")

@@ -40,9 +40,9 @@ class _Frozen(Protocol):
 
 
 def keys_in(environ: Mapping[str, str]) -> AwsKeys | None:
-    """The keys in environment variables, if both are set."""
+    """The keys in environment variables, if both are set and no profile is chosen."""
     access, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-    if not access or not secret:
+    if environ.get("AWS_PROFILE") or not access or not secret:
         return None
     return AwsKeys(access, secret, environ.get("AWS_SESSION_TOKEN", ""))
 
@@ -60,7 +60,7 @@ class AwsCredentials:
 
     def __call__(self, cancel: Cancellation) -> AwsKeys:
         """The current keys. Raises PermissionDenied, Unsupported."""
-        keys = self._given or (None if os.environ.get("AWS_PROFILE") else keys_in(os.environ))
+        keys = self._given or keys_in(os.environ)
         if keys is not None:
             return keys
         with self._lock:

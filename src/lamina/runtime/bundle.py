@@ -148,7 +148,7 @@ class Bundle:
             *("sh", "-c", _STILL_OURS, str(os.getpid())),
             *("unshare", "--pid", "--fork", "--kill-child=KILL"),
             *("--mount-proc", "--propagation", "slave", "--"),
-            *self._runtime("--log", self._log_option(self._log)),
+            *self._runtime(self._log),
             *("run", "--bundle", self._folder, *options, self._id),
         ]
 
@@ -160,23 +160,19 @@ class Bundle:
         """
         return [
             *("nsenter", "--target", str(runtime), "--pid", "--mount", "--"),
-            *self._runtime("--log", self._log_option(log)),
+            *self._runtime(log),
             *("exec", *options, self._id),
         ]
 
-    def _runtime(self, *options: str) -> list[str]:
+    def _runtime(self, log: str) -> list[str]:
         """The command line of the runtime up to its own command."""
-        groups = ("--cgroup-manager", "disabled") if self._without_cgroups else ()
-        return [self._binary, *groups, "--root", self._state, *options]
-
-    def _log_option(self, log: str) -> str:
-        """The value of --log. Without a prefix, crun takes the text before a colon for a type."""
-        return f"file:{log}" if self._name.startswith("crun") else log
-
-    @property
-    def _without_cgroups(self) -> bool:
-        """Whether crun must be told; runc in a user namespace goes on without."""
-        return self._limits is not None and self._name.startswith("crun")
+        groups: tuple[str, ...] = ()
+        if self._name.startswith("crun"):
+            # Without a prefix, crun takes the text before a colon for a type.
+            log = f"file:{log}"
+            if self._limits is not None:  # runc in a user namespace goes on without
+                groups = ("--cgroup-manager", "disabled")
+        return [self._binary, *groups, "--root", self._state, "--log", log]
 
     def path(self, name: str) -> str:
         """The path of a file of the bundle."""

@@ -16,6 +16,7 @@ import os
 import signal
 import threading
 import time
+from abc import abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
@@ -178,8 +179,9 @@ class ContainerProcess:
                         return pid
         return None
 
+    @abstractmethod
     def _kill(self) -> None:
-        raise NotImplementedError
+        """End the process at once, with its children."""
 
     def _run(self) -> None:
         try:
@@ -194,8 +196,9 @@ class ContainerProcess:
         finally:
             self._close_descriptors()
 
+    @abstractmethod
     def _execute(self) -> None:
-        raise NotImplementedError
+        """Run the process until it ends."""
 
     def _spawn(self, command: list[str]) -> Child:
         stdin, stdout, stderr, *further = self._descriptors

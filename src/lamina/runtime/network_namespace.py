@@ -7,20 +7,14 @@ from contextlib import suppress
 
 from lamina.base.errors import LaminaError, Unavailable
 from lamina.system.mount import unmount
-from lamina.system.process import spawn
+from lamina.system.process import run_silently
 
 
 def make_namespace(path: str) -> None:
     """Mount a new network namespace on a new file. Raises Unavailable."""
     with open(path, "xb"):
         pass
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        command = ["unshare", f"--net={path}", "true"]
-        with spawn(command, stdin=null, stdout=null, stderr=null) as child:
-            code = child.wait()
-    finally:
-        os.close(null)
+    code = run_silently(["unshare", f"--net={path}", "true"])
     if code:
         raise Unavailable(f"cannot make a network namespace: unshare ended with {code}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from lamina.base.errors import Unsupported
 from lamina.base.named_tuple import NamedTuple
 from lamina.runtime.contract import Network
 from lamina.system.mount_tree import mounts_below, supports_mount_setattr
-from lamina.system.process import spawn
+from lamina.system.process import run_silently
 from lamina.system.user_namespace import RANGES_HINT
 
 if TYPE_CHECKING:
@@ -37,7 +36,8 @@ class StepLimits(NamedTuple):
 
 def probe_limits(ids: IdMap) -> StepLimits:
     """Try what steps need. Raises Unsupported if they cannot have a /proc of their own."""
-    if mounts_below("/proc") and not _can_mount_proc():
+    own_proc = ["unshare", "--pid", "--fork", "--mount-proc", "--", "true"]
+    if mounts_below("/proc") and run_silently(own_proc) != 0:
         raise Unsupported(
             "steps cannot have their own /proc, because parts of the /proc of this container are"
             " hidden",
@@ -45,16 +45,6 @@ def probe_limits(ids: IdMap) -> StepLimits:
             " --security-opt systempaths=unconfined (Docker) or procMount: Unmasked (Kubernetes)",
         )
     return StepLimits(ids, _can_set_hostname())
-
-
-def _can_mount_proc() -> bool:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        command = ["unshare", "--pid", "--fork", "--mount-proc", "--", "true"]
-        with spawn(command, stdin=null, stdout=null, stderr=null) as child:
-            return child.wait() == 0
-    finally:
-        os.close(null)
 
 
 def _can_set_hostname() -> bool:

@@ -116,6 +116,16 @@ def which(name: str) -> str:
     return ""
 
 
+def run_silently(command: Sequence[str]) -> int:
+    """Run a command without input and output. Returns its exit status. Raises as `spawn`."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with spawn(command, stdin=null, stdout=null, stderr=null) as child:
+            return child.wait()
+    finally:
+        os.close(null)
+
+
 def pump(streams: Mapping[int, Callable[[bytes], None]]) -> None:
     """Pass on the output of pipes in the order of arrival, until all are closed."""
     import select

@@ -92,7 +92,7 @@ def enter() -> str:
     Call it before any thread starts. Returns why only one ID is mapped, "" if there are ranges.
     Raises PermissionDenied or Unsupported, with the setting of the system that prevents it.
     """
-    from lamina.system.process import spawn
+    from lamina.system.process import pump, spawn
 
     uid, gid = os.geteuid(), os.getegid()
     # Programs that look up the home directory of a user would find that of root.
@@ -109,8 +109,10 @@ def enter() -> str:
                 errors_end = -1
                 _unshare()
                 os.write(writer, b"\n")
-                output = _read_all(errors)
+                complaints: list[bytes] = []
+                pump({errors: complaints.append})
                 if child.wait():
+                    output = " ".join(b"".join(complaints).decode(errors="replace").split())
                     problem = f"the ranges cannot be mapped: {output or 'no reason was given'}"
         finally:
             for fd in (reader, writer, errors, errors_end, null):
@@ -232,7 +234,8 @@ def _refuse(error: OSError) -> NoReturn:
             f"{reason}: {error.strerror}",
             hint="a process with threads, or nested too deeply, cannot create one",
         )
-    raise PermissionDenied(f"{reason}: {refusal(error)[0]}", hint=refusal(error)[1])
+    why, hint = refusal(error)
+    raise PermissionDenied(f"{reason}: {why}", hint=hint)
 
 
 def refusal(error: OSError | LaminaError) -> tuple[str, str]:
@@ -284,13 +287,6 @@ def _write(path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
-
-
-def _read_all(fd: int) -> str:
-    data = b""
-    while chunk := os.read(fd, 1 << 12):
-        data += chunk
-    return " ".join(data.decode(errors="replace").split())
 
 
 def _contains(ranges: tuple[IdRange, ...], number: int) -> bool:

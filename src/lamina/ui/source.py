@@ -10,9 +10,6 @@ from lamina.client.embedded import EmbeddedBuilder
 from lamina.client.local_history import LocalHistory
 from lamina.client.remote import RemoteBuilder, open_channel
 from lamina.client.remote_history import RemoteHistory
-from lamina.records.recovery import recover
-from lamina.records.rows import has_abandoned
-from lamina.records.table import RecordTable
 from lamina.stores.store import open_store
 
 if TYPE_CHECKING:
@@ -78,9 +75,9 @@ class LocalSource:
         self.images = self.builder
 
     def history(self) -> BuildHistory:
-        if has_abandoned(self._store.database):  # a build runs, or its process was killed
-            recover(self._store, RecordTable(self._store))
-        return LocalHistory(self._store)
+        history = LocalHistory(self._store)
+        history.recover()
+        return history
 
 
 class RemoteSource:

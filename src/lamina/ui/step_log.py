@@ -119,8 +119,8 @@ class StepLog:
         return found
 
     def find(self, wanted: str, most: int) -> list[int]:
-        """The numbers of the first lines that contain a text, regardless of case."""
-        needle = wanted.lower().encode()
+        """The numbers of the first lines that contain a text, regardless of ASCII case."""
+        needle = wanted.encode().lower()
         found: list[int] = []
         line = 0
         for block in self._blocks():

@@ -1,5 +1,5 @@
 // Everything about one step.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import type { Build, Savings, Step, StepExplanation } from "../documents";
 import { duration, shortDigest, size } from "../format";
 import { href } from "../router";
@@ -20,7 +20,6 @@ export function StepPanel({ build, step, now, explanation, savings, select }: Pr
   const reference = build.row.ref;
   const byDigest = new Map(build.steps.map((one) => [one.digest, one]));
   const saved = savings?.steps.find((one) => one.step === step.digest);
-  const panel = useRef<HTMLElement>(null);
   useEffect(() => {
     const close = (event: KeyboardEvent) => {
       if (event.key === "Escape") select(undefined);
@@ -35,7 +34,7 @@ export function StepPanel({ build, step, now, explanation, savings, select }: Pr
     </button>
   );
   return (
-    <aside class="panel" ref={panel} aria-label={`Step ${step.number}`}>
+    <aside class="panel" aria-label={`Step ${step.number}`}>
       <header>
         <Mark state={step.state} word />
         <span class="quiet">step {step.number}</span>

@@ -53,7 +53,6 @@ export function BuildPage({ reference, address }: { reference: string; address: 
   const misses = explained.data?.steps.length;
   const notes: Partial<Record<string, string>> = {
     explain: misses ? String(misses) : undefined,
-    logs: undefined,
   };
   return (
     <div class="build">

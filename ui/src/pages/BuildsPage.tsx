@@ -114,7 +114,7 @@ export function BuildsPage({ address }: { address: Address }) {
 
 function Line({ row, now, base }: { row: BuildRow; now: number; base: string | undefined }) {
   const comparable = row.status !== "running" && row.ref !== base;
-  const to = base && comparable ? href(["compare", ...(row.ref === base ? [] : [row.ref, base])]) : href(["builds", row.ref]);
+  const to = base && comparable ? href(["compare", row.ref, base]) : href(["builds", row.ref]);
   return (
     <tr class={`tone-${row.status}`}>
       <td>

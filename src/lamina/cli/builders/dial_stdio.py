@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lamina.base.platform import parse_platform
 from lamina.cli.opening import chosen_builder
 from lamina.client.builders.endpoint import endpoint_of
+from lamina.system.descriptors import write_all
 from lamina.wire.address import open_transport
 
 if TYPE_CHECKING:
@@ -63,15 +64,9 @@ def forward(transport: Transport, stdin: int = 0, stdout: int = 1) -> None:
     try:
         with suppress(OSError):
             while data := transport.receive(_PIECE):
-                _write(stdout, data)
+                write_all(stdout, data)
     finally:
         transport.close()
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def _serve(root: str) -> int:

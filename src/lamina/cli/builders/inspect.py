@@ -10,10 +10,11 @@ from lamina.cli.builders.named import named_builder, timeout
 from lamina.cli.builders.nodes import wait_until_running
 from lamina.cli.builders.platforms import marked_platforms
 from lamina.cli.tables import tab_separated
-from lamina.cli.units import show_binary_size, show_go_duration
+from lamina.cli.units import show_binary_size
 from lamina.client.builders.builder_files import BuilderFiles
 from lamina.client.builders.node_group import DEFAULT
 from lamina.client.builders.node_state import node_states
+from lamina.dockerfile.health import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def _policy_lines(policy: GCPolicy) -> Iterator[str]:
     if policy.filters:
         yield f"\tFilters:\t{' '.join(policy.filters)}"
     if policy.keep_duration:
-        yield f"\tKeep Duration:\t{show_go_duration(policy.keep_duration)}"
+        yield f"\tKeep Duration:\t{format_duration(policy.keep_duration)}"
     for name, size in (
         ("Reserved", policy.reserved_space),
         ("Max Used", policy.max_used_space),

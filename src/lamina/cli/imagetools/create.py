@@ -79,10 +79,10 @@ def _push(
     """Push to one repository after the other, and show each as a step."""
     import time
 
-    mode = "quiet" if parsed.text("progress") == "none" else parsed.text("progress", "auto")
+    mode = parsed.text("progress", "auto")
     repositories: dict[str, list[Reference]] = {}
     for target in targets:
-        repositories.setdefault(str(target._replace(tag="", digest=None)), []).append(target)
+        repositories.setdefault(target.name, []).append(target)
     with closing(open_display(mode, _STDERR, os.environ)) as display:
         for name, names in repositories.items():
             vertex = VertexEvent(digest_of(name.encode()), f"[internal] pushing {name}")
@@ -105,7 +105,7 @@ def _push(
 def _write_metadata(path: str, made: Combined, targets: Sequence[Reference]) -> None:
     from lamina.cli.result_files import write_file
 
-    repositories = sorted({str(target._replace(tag="", digest=None)) for target in targets})
+    repositories = sorted({target.name for target in targets})
     document = {
         "containerimage.descriptor": made.target.to_json(),
         "image.name": ",".join(repositories),
@@ -142,7 +142,7 @@ def _sources(texts: Sequence[str], targets: Sequence[Reference]) -> list[Source]
     """
     parsed = [_parse_source(given) for given in texts]
     named = [reference for reference, _, _ in parsed if reference is not None]
-    repositories = {r._replace(tag="", digest=None) for r in (*named, *targets)}
+    repositories = {r.name for r in (*named, *targets)}
     sources = []
     for given, (reference, digest, described) in zip(texts, parsed, strict=True):
         if reference is None:

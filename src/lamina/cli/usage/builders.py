@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from lamina.cli.flags import Command, Flag
 from lamina.cli.usage.builder_flags import BUILDER
-from lamina.cli.usage.common import DEBUG
-
-_TIMEOUT = Flag("timeout", "How long to wait for a node's answer", value="TIME", default="20s")
+from lamina.cli.usage.common import DEBUG, FORMAT, TIMEOUT
 
 COMMANDS = (
     Command(
@@ -51,7 +49,7 @@ COMMANDS = (
                 value="PLATFORM",
                 repeat=True,
             ),
-            _TIMEOUT,
+            TIMEOUT,
             Flag("use", "Use the builder from now on"),
             DEBUG,
         ),
@@ -83,16 +81,9 @@ COMMANDS = (
         "[OPTIONS]",
         "builders.ls:run",
         (
-            Flag(
-                "format",
-                "Output format, or a Go template",
-                value="FORMAT",
-                choices=("table", "json", "names"),
-                default="table",
-                open=True,
-            ),
+            FORMAT._replace(choices=("table", "json", "names")),
             Flag("no-trunc", "Show all platforms"),
-            _TIMEOUT,
+            TIMEOUT,
             DEBUG,
         ),
         examples=("lamina ls --format '{{.Name}}: {{.Status}}'",),
@@ -102,7 +93,7 @@ COMMANDS = (
         "Wait until the nodes of a builder run",
         "[OPTIONS] [NAME]",
         "builders.nodes:bootstrap",
-        (_TIMEOUT, BUILDER, DEBUG),
+        (TIMEOUT, BUILDER, DEBUG),
         most=1,
         complete="builder",
     ),
@@ -125,7 +116,7 @@ COMMANDS = (
             Flag("force", "Do not ask for confirmation", short="f"),
             Flag("keep-daemon", "Accepted for compatibility: daemons are always kept"),
             Flag("keep-state", "Accepted for compatibility: stores are always kept"),
-            _TIMEOUT,
+            TIMEOUT,
             BUILDER,
             DEBUG,
         ),

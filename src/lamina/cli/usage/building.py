@@ -135,8 +135,6 @@ _BUILD = (
     Flag("verify", "Build again in an empty store, and fail if the image differs"),
 )
 
-_PLAN = tuple(flag for flag in _BUILD if flag.name not in ("plan", "format"))
-
 COMMANDS = (
     Command(
         "build",

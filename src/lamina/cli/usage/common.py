@@ -28,5 +28,6 @@ PROGRESS = Flag(
     choices=("auto", "tty", "plain", "rawjson", "quiet", "none"),
     default="auto",
 )
+TIMEOUT = Flag("timeout", "How long to wait for a node's answer", value="TIME", default="20s")
 INSECURE = Flag("insecure", "Allow plain HTTP and untrusted certificates")
 QUIET = Flag("quiet", "Show no progress", short="q")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina.cli.flags import Command, Flag
 from lamina.cli.usage.builder_flags import BUILDER, BUILDER_FLAGS
-from lamina.cli.usage.common import DEBUG, INSECURE, PROGRESS, QUIET, ROOT
+from lamina.cli.usage.common import DEBUG, FORMAT, INSECURE, PROGRESS, QUIET, ROOT, TIMEOUT
 from lamina.cli.usage.diff_flags import DIFF_FLAGS
 from lamina.cli.usage.run_flags import RUN_FLAGS
 
@@ -15,14 +15,7 @@ _COMMANDS = (
         "[OPTIONS] [NAME…]",
         "image_commands:list_images",
         (
-            Flag(
-                "format",
-                "Output format, or a Go template",
-                value="FORMAT",
-                choices=("table", "json", "names"),
-                default="table",
-                open=True,
-            ),
+            FORMAT._replace(choices=("table", "json", "names")),
             Flag("no-trunc", "Do not truncate digests"),
             Flag("quiet", "Print only image IDs", short="q"),
             BUILDER,
@@ -62,7 +55,7 @@ _COMMANDS = (
         "inspect_command:run",
         (
             Flag("bootstrap", "Wait until the builder's nodes run"),
-            Flag("timeout", "How long to wait for a node's answer", value="TIME", default="20s"),
+            TIMEOUT,
             Flag(
                 "format",
                 "Go template for each image, for example {{.Config.Env}}",
@@ -296,14 +289,7 @@ _HISTORY = Command(
     "[OPTIONS] IMAGE",
     "image_history:run",
     (
-        Flag(
-            "format",
-            "Output format, or a Go template",
-            value="FORMAT",
-            choices=("table", "json"),
-            default="table",
-            open=True,
-        ),
+        FORMAT,
         Flag("no-trunc", "Do not truncate commands"),
         Flag("quiet", "Print only IDs", short="q"),
         BUILDER,

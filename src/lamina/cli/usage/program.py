@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lamina.cli.flags import Command, Flag
+from lamina.cli.flags import Command
 from lamina.cli.usage.builder_flags import BUILDER
-from lamina.cli.usage.common import DEBUG, ROOT
+from lamina.cli.usage.common import DEBUG, FORMAT, ROOT
 
 COMMANDS = (
     Command(
@@ -36,14 +36,7 @@ COMMANDS = (
         "[OPTIONS]",
         "info:run",
         (
-            Flag(
-                "format",
-                "Output format, or a Go template",
-                value="FORMAT",
-                choices=("pretty", "json"),
-                default="pretty",
-                open=True,
-            ),
+            FORMAT._replace(choices=("pretty", "json"), default="pretty"),
             BUILDER,
             ROOT,
             DEBUG,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.base.errors import Cancelled, LaminaError, Unsupported
+from lamina.base.errors import LaminaError, Unsupported
 from lamina.base.named_tuple import NamedTuple
 from lamina.client.builders.endpoint import endpoint_of
 from lamina.client.builders.split_request import assign, join, part_of, pushed_names
 from lamina.client.contract import BuildOutcome, PruneOutcome
 from lamina.client.merged_events import MergedEvents
 from lamina.client.remote import open_remote
-from lamina.system.cancel import Cancellation
+from lamina.system.threads import in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     )
     from lamina.client.remote import RemoteBuilder
     from lamina.records.plan import BuildPlan
+    from lamina.system.cancel import Cancellation
 
 
 class ConnectedNode(NamedTuple):
@@ -159,26 +159,11 @@ class MultiNodeBuilder:
     ) -> list[BuildOutcome]:
         """Build on several nodes at the same time. The first failure stops the others."""
         merged = MergedEvents(events)
-        stop = Cancellation(cancel)
         outcomes: dict[int, BuildOutcome] = {}
-        failures: list[BaseException] = []
 
-        def build(index: int) -> None:
+        def build(index: int, stop: Cancellation) -> None:
             node, builder = self._nodes[index]
-            try:
-                outcomes[index] = builder.build(parts[index], merged.of(node.name), stop)
-            except BaseException as error:
-                failures.append(error)
-                stop.cancel("another node failed")
+            outcomes[index] = builder.build(parts[index], merged.of(node.name), stop)
 
-        threads = [
-            threading.Thread(target=build, args=(index,), name=f"node {index}") for index in parts
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            own = [error for error in failures if not isinstance(error, Cancelled)]
-            raise (own or failures)[0]
+        in_parallel(list(parts), build, len(parts), cancel)
         return [outcomes[index] for index in parts]

@@ -34,16 +34,16 @@ def assign(
     assigned: dict[int, list[str]] = {}
     for wanted in platforms:
         platform = parse_platform(wanted)
-        chosen = 0
-        for offered in (
-            *([[p == platform for p in node] for node in nodes] for nodes in (fixed, supported)),
-            [[p.accepts(platform) for p in node] for node in supported],
-        ):
-            matching = [index for index, found in enumerate(offered) if any(found)]
-            if matching:
-                chosen = matching[0]
-                break
-        assigned.setdefault(chosen, []).append(wanted)
+        able = [
+            *(index for index, node in enumerate(fixed) if platform in node),
+            *(index for index, node in enumerate(supported) if platform in node),
+            *(
+                index
+                for index, node in enumerate(supported)
+                if any(offered.accepts(platform) for offered in node)
+            ),
+        ]
+        assigned.setdefault(able[0] if able else 0, []).append(wanted)
     return assigned
 
 
@@ -85,10 +85,7 @@ def join(
     from lamina.registry.hosts import configured_hosts
 
     digests = [str(outcome.metadata.get("containerimage.digest", "")) for outcome in outcomes]
-    sources = [
-        Source(parse_reference(f"{names[0]._replace(tag='', digest=None)}@{digest}"))
-        for digest in digests
-    ]
+    sources = [Source(parse_reference(f"{names[0].name}@{digest}")) for digest in digests]
     hosts = configured_hosts()
     if any(
         dict(output.attributes).get("registry.insecure") == "true" for output in request.outputs
@@ -116,7 +113,7 @@ def _part_of_output(output: OutputSpec, tags: Sequence[str]) -> OutputSpec:
     names = _names(output, tags)
     if not names:
         raise InvalidInput("an image that is pushed needs a name", hint="add -t NAME")
-    repositories = {str(parse_reference(name)._replace(tag="", digest=None)) for name in names}
+    repositories = {parse_reference(name).name for name in names}
     changed = {
         **dict(output.attributes),
         "name": ",".join(sorted(repositories)),

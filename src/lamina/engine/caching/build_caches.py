@@ -146,16 +146,17 @@ class BuildCaches:
 
     def restore(self, mount_id: str, folder: str, cancel: Cancellation) -> MountOrigin | None:
         """Fill a new cache mount from an imported cache."""
-        return self._mounts().restore(self._imports, mount_id, folder, cancel)
+        return self.mounts().restore(self._imports, mount_id, folder, cancel)
 
     def export_mounts(self, definition: Definition | None) -> None:
         """Export the build's cache mounts to the caches that include them."""
         for requested in self._options.exports:
             if requested.mounts and definition is not None:
                 with self._within_timeout(requested) as cancel:
-                    self._mounts().export(requested, definition, cancel)
+                    self.mounts().export(requested, definition, cancel)
 
-    def _mounts(self) -> MountCaches:
+    def mounts(self) -> MountCaches:
+        """The transfers of cache mounts from and to these caches."""
         from lamina.engine.caching.mount_caches import MountCaches
 
         services = self._services

@@ -124,11 +124,4 @@ def _opened(
     options = BuildCacheOptions((CacheImport(location, Mounts(True)),))
     caches = BuildCaches(services, None, options, events, cancel)
     with services.store.shared(), closing(caches):
-        mounts = MountCaches(
-            services.cache_mounts,
-            services.store.blobs,
-            caches.backend,
-            events,
-            services.refs.metadata,
-        )
-        yield mounts, caches.backend(location)
+        yield caches.mounts(), caches.backend(location)

@@ -7,6 +7,8 @@ import stat
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lamina.layers.stack import is_whiteout
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -66,4 +68,4 @@ def _has(folder: str, path: str) -> bool:
         status = os.lstat(f"{at}/{name}")
     except OSError:
         return False
-    return not (stat.S_ISCHR(status.st_mode) and status.st_rdev == 0)
+    return not is_whiteout(status)

@@ -1,4 +1,4 @@
-"""Files of `Name: value` lines in paragraphs: those of dpkg, apk, Python and Java."""
+"""Files of `Name: value` lines in paragraphs: those of dpkg, apk and Python."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def paragraphs(data: bytes, separator: str = ":") -> Iterator[dict[str, str]]:
+def paragraphs(data: bytes) -> Iterator[dict[str, str]]:
     """Fields of paragraphs that empty lines end. Continued lines are left out.
 
     Of fields with one name the first counts.
     """
-    for listed in listed_paragraphs(data, separator):
+    for listed in listed_paragraphs(data):
         yield {name: values[0] for name, values in listed.items()}
 
 
-def listed_paragraphs(data: bytes, separator: str = ":") -> Iterator[dict[str, list[str]]]:
+def listed_paragraphs(data: bytes) -> Iterator[dict[str, list[str]]]:
     """As `paragraphs`, with all values of each field."""
     fields: dict[str, list[str]] = {}
     for line in data.decode("utf-8", "replace").split("\n"):
@@ -27,7 +27,7 @@ def listed_paragraphs(data: bytes, separator: str = ":") -> Iterator[dict[str, l
                 yield fields
             fields = {}
         elif line[0] not in " \t":
-            name, colon, value = line.partition(separator)
+            name, colon, value = line.partition(":")
             if colon:
                 fields.setdefault(name, []).append(value.strip())
     if fields:
