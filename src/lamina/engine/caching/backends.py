@@ -55,16 +55,16 @@ class Backends:
             client = self._registry_of(domain, insecure=location.insecure)
             backend = RegistryBackend(client, location.reference)
             with self._lock:
-                return self._guarded(backend, location.label)
+                return self._guarded(backend)
         with self._lock:
             if location not in self._stores:
                 self._stores[location] = self._open(location)
             return self._stores[location][1][0]
 
-    def is_given_up(self, label: str) -> bool:
-        """Whether the backend with a label has failed too often."""
+    def is_given_up(self, location: str) -> bool:
+        """Whether the backend whose origin has this location has failed too often."""
         with self._lock:
-            breaker = self._breakers.get(label)
+            breaker = self._breakers.get(location)
         return breaker is not None and breaker.is_open
 
     def close(self) -> None:
@@ -81,14 +81,17 @@ class Backends:
         from lamina.objectstores.opening import open_store
 
         store = open_store(location.config)
-        whole = self._guarded(ObjectBackend(store, location), location.label)
+        whole = self._guarded(ObjectBackend(store, location))
         backends = [whole, *whole.alternatives()]
         for backend in backends:
             self._opened.add(backend)
         return store, backends
 
-    def _guarded(self, backend: Backend, label: str) -> GuardedBackend:
+    def _guarded(self, backend: Backend) -> GuardedBackend:
         """Called with the lock held."""
-        breaker = self._breakers.setdefault(label, Breaker())
-        rate = self._rates.setdefault(label, TransferRate())
+        location = backend.origin.location
+        breaker = self._breakers.setdefault(location, Breaker())
+        for each in backend.alternatives():  # imported caches have their origins
+            self._breakers.setdefault(each.origin.location, breaker)
+        rate = self._rates.setdefault(location, TransferRate())
         return GuardedBackend(backend, breaker, rate)
