@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lamina.client.embedded import open_builder
 from lamina.imagediff.layer_usage import image_usage
 from lamina.system.cancel import Cancellation
+from tests.imagediff.memory_image import file, image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +28,9 @@ def test_hidden_wasted_and_repeated(context: Callable[..., Path], lamina: Lamina
     cancel = Cancellation()
     with (
         open_builder(str(lamina.root)) as builder,
-        builder.open_image("sizes", None, cancel) as image,
+        builder.open_image("sizes", None, cancel) as opened,
     ):
-        usage = image_usage(image, cancel)
+        usage = image_usage(opened, cancel)
     _, _, first, second, third = usage.layers
     assert (first.files.size, first.hidden, first.wasted) == (1502, 0, 1502)
     assert (second.files.size, second.hidden, second.wasted) == (2000, 1500, 2000)
@@ -42,3 +43,10 @@ def test_hidden_wasted_and_repeated(context: Callable[..., Path], lamina: Lamina
         ("k", (3, 5), 2),
     ]
     assert usage.packages == ()
+
+
+def test_a_deep_tree_is_hidden() -> None:
+    deep = "a/" * 1900 + "f"
+    usage = image_usage(image([file(deep, "text")], [file(".wh.a")]), Cancellation())
+    assert usage.layers[1].hidden == 4
+    assert [(each.path, each.size) for each in usage.wasted] == [(deep, 4)]

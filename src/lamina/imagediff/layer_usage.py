@@ -130,10 +130,13 @@ class _Merged:
         self._hide(path, entry, number)
 
     def _hide_children(self, path: str, entry: _Entry, number: int) -> None:
-        for name, child in entry.children.items():
-            place = f"{path}/{name}" if path else name
-            self._hide_children(place, child, number)
-            self._hide(place, child, number)
+        waiting = [(path, entry)]  # layers are not trusted: they may be deeper than the stack
+        while waiting:
+            above, folder = waiting.pop()
+            for name, child in folder.children.items():
+                place = f"{above}/{name}" if above else name
+                self._hide(place, child, number)
+                waiting.append((place, child))
 
     def _hide(self, path: str, entry: _Entry, number: int) -> None:
         file = entry.file
