@@ -44,7 +44,8 @@ def with_layers(statement: Statement, image: DescribedImage) -> Statement:
         return statement  # exporters do not check the documents of scanners
     if not changed:
         return statement
-    return statement._replace(predicate=json.dumps(document, ensure_ascii=False).encode())
+    text = json.dumps(document, ensure_ascii=False)
+    return statement._replace(predicate=text.encode("utf-8", "replace"))
 
 
 def _files(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

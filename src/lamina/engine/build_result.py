@@ -54,13 +54,17 @@ class Solvable:
         Args:
             cancel: cancels this call, and work that no other caller needs.
         """
-        from lamina.refs.ref import Ref
         from lamina.system.cancel import locked
 
         with self._lock if cancel is None else locked(self._lock, cancel):
             if self._ref is None:
-                self._ref = Ref() if self.graph is None else self._solve(self.graph, cancel)
+                self._ref = self._make(cancel)
             return self._ref
+
+    def _make(self, cancel: Cancellation | None) -> Ref:
+        from lamina.refs.ref import Ref
+
+        return Ref() if self.graph is None else self._solve(self.graph, cancel)
 
 
 class PlatformResult(NamedTuple):

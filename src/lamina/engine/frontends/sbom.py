@@ -148,16 +148,19 @@ class ScannedFiles(Solvable):
             else:
                 known = image.name or self._name
                 subject = Subject(known, self._created, image.digest, tuple(image.layers))
-            document = json.dumps(write(self._scan(name), subject), ensure_ascii=False).encode()
+            document = json.dumps(write(self._scan(name), subject), ensure_ascii=False).encode(
+                "utf-8", "replace"
+            )
             stem = f"{_NAME}-{name}" if name else _NAME
             found.append(Statement(predicate, f"{stem}.{suffix}", document))
         return found
 
-    def ref(self, cancel: Cancellation | None = None) -> Ref:
+    def _make(self, cancel: Cancellation | None) -> Ref:
         """A snapshot with the statements, for clients that read them."""
         refs = self._build.refs
+        statements = self.statements(None)
         with refs.writable(Ref(), cancel or self._build.cancel) as (root, staged):
-            for one in self.statements(None):
+            for one in statements:
                 with open(os.path.join(root, one.path), "w", encoding="utf-8") as file:
                     json.dump(one.to_json(()), file, ensure_ascii=False)
         return refs.commit(staged, Ref(), "sbom")
