@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lamina.client.image_content import Fetch
     from lamina.exporters.file_sink import ByteSink
     from lamina.imagediff.archive import DockerImage
-    from lamina.stores.blobs import BlobStore
+    from lamina.stores.blobs import BlobStore, BlobWriter
     from lamina.stores.images import StoredImage
     from lamina.stores.store import Store
     from lamina.system.cancel import Cancellation
@@ -137,10 +137,12 @@ def _take(
                 _take(blobs, content, entry, cancel)
     else:
         for part in (document.config, *document.layers):
-            with blobs.ingest(part, cancel) as writer:
+
+            def bring(writer: BlobWriter, part: Descriptor = part) -> None:
                 if writer.offset < part.size:
                     _receive(writer.write, content.chunks(part, cancel), writer.offset)
-                writer.commit()
+
+            blobs.receive(part, bring, cancel)
     blobs.put(data)
     return Descriptor(descriptor.media_type, descriptor.digest, len(data))
 
