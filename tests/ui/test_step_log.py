@@ -76,3 +76,10 @@ def test_bytes_that_are_not_utf8(spool: LogSpool) -> None:
     log = StepLog(spool)
     log.add(b"\xff\xfe\x00\x1b[31m\r\n", 1.0, 7)
     assert log.page(0, 1)[0].text == "\ufffd\ufffd\x00\x1b[31m"
+
+
+def test_a_search_finds_capitals_that_are_not_ascii(spool: LogSpool) -> None:
+    log = StepLog(spool)
+    log.add("État\nplain\nETAT\n".encode(), 1.0, 1)
+    assert log.find("État", 9) == [0]
+    assert log.find("etat", 9) == [2]

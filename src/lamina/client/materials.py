@@ -38,7 +38,7 @@ def materials_of(
             if recorded_type(target).startswith(_PROVENANCE):
                 try:
                     return _from_provenance(json.loads(history.blob(target.digest)))
-                except (LaminaError, ValueError):
+                except (LaminaError, ValueError, AttributeError):
                     break  # the ops are used
     found: dict[str, Material] = {}
     for step in steps:

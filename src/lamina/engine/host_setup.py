@@ -64,7 +64,7 @@ class HostSetup:
             os.makedirs(self._tmpfs, mode=0o700, exist_ok=True)
             mount.private_tmpfs(self._tmpfs)
         except LaminaError as error:
-            raise _explained(error) from error
+            raise _explained(error, ids) from error
         kind = recorded_kind(self._root)
         if not kind:
             kind = _record(self._root, _KIND, self._choose(metadata))
@@ -143,12 +143,12 @@ def _check_ids(root: str, ids: IdMap | None) -> bool:
     return bool(recorded)
 
 
-def _explained(error: LaminaError) -> LaminaError:
+def _explained(error: LaminaError, ids: IdMap | None) -> LaminaError:
     """An error of the first mount, with what prevents it."""
     from lamina.system.user_namespace import refusal
 
     reason, hint = refusal(error)
-    if reason == error.reason:
+    if ids is None or reason == error.reason:
         return error.with_context(hint=error.hint or "run lamina as root")
     return error.with_context(reason=f"{error.reason}: {reason}", hint=hint)
 
